@@ -1,0 +1,132 @@
+//! What an address behind or on the parent is to us.
+
+use crate::Reason;
+
+/// Who holds an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Owner {
+    /// An ipvlan child of this parent.
+    Child = 1,
+    /// The host itself, on any of its interfaces.
+    Host = 2,
+    /// A default gateway of the host.
+    Gateway = 3,
+}
+
+/// How an IP packet for a child gets from the parent's ingress hook to the child.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Delivery {
+    /// The driver's `rx_handler` delivers it, in whatever netns the child is.
+    #[default]
+    Pass = 0,
+    /// `bpf_redirect` to the child's ingress; the child is in the parent's netns.
+    Redirect = 1,
+}
+
+/// Value of the address maps: 12 bytes, no padding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct AddressEntry {
+    ifindex: u32,
+    slot: u32,
+    owner: u8,
+    delivery: u8,
+    refusal: u8,
+    reserved: u8,
+}
+
+const _: () = assert!(size_of::<AddressEntry>() == 12 && align_of::<AddressEntry>() == 4);
+
+impl AddressEntry {
+    /// An address that `owner` holds and that nobody answers for.
+    #[must_use]
+    pub const fn held_by(owner: Owner) -> Self {
+        Self {
+            ifindex: 0,
+            slot: 0,
+            owner: owner as u8,
+            delivery: Delivery::Pass as u8,
+            refusal: 0,
+            reserved: 0,
+        }
+    }
+
+    /// An address of the child with this `ifindex` (in the child's own netns), counted in `slot`.
+    #[must_use]
+    pub const fn child(ifindex: u32, slot: u32, delivery: Delivery) -> Self {
+        Self {
+            ifindex,
+            slot,
+            delivery: delivery as u8,
+            ..Self::held_by(Owner::Child)
+        }
+    }
+
+    /// The same entry, never answered for; the programs count `reason`.
+    #[must_use]
+    pub const fn refused(self, reason: Reason) -> Self {
+        Self {
+            refusal: reason as u8,
+            ..self
+        }
+    }
+
+    /// Who holds the address; `None` for a number this build does not know.
+    #[must_use]
+    #[inline(always)]
+    pub const fn owner(&self) -> Option<Owner> {
+        match self.owner {
+            1 => Some(Owner::Child),
+            2 => Some(Owner::Host),
+            3 => Some(Owner::Gateway),
+            _ => None,
+        }
+    }
+
+    /// How packets for it are delivered. An unknown number means [`Delivery::Pass`].
+    #[must_use]
+    #[inline(always)]
+    pub const fn delivery(&self) -> Delivery {
+        match self.delivery {
+            1 => Delivery::Redirect,
+            _ => Delivery::Pass,
+        }
+    }
+
+    /// Why nobody answers for it; `None` if we do.
+    #[must_use]
+    #[inline(always)]
+    pub const fn refusal(&self) -> Option<Reason> {
+        match self.refusal {
+            0 => None,
+            number => Some(Reason::from_number(number)),
+        }
+    }
+
+    /// Interface index of the child, in the child's netns; 0 if no child holds it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    /// Index of the child's counters.
+    #[must_use]
+    #[inline(always)]
+    pub const fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Whether this is an address of a child that is answered for.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_live_child(&self) -> bool {
+        self.owner == Owner::Child as u8 && self.refusal == 0
+    }
+}
+
+// SAFETY: `#[repr(C)]`, integers only, no padding (asserted above): every bit pattern is valid.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for AddressEntry {}

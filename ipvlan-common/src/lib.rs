@@ -1,0 +1,55 @@
+//! Layouts that the eBPF programs and their loader share.
+//!
+//! Everything here crosses the kernel boundary as bytes: values are `#[repr(C)]`, without padding,
+//! without `bool` and without enums, and their sizes are asserted. Addresses are byte arrays in
+//! network order; other integers are in the byte order of the machine. There is no logic here
+//! beyond turning a stored number into its name and back.
+
+#![no_std]
+
+mod address;
+mod config;
+mod reason;
+mod stats;
+
+pub use address::{AddressEntry, Delivery, Owner};
+pub use config::{Config, ConfigFlags};
+pub use reason::{REASONS, Reason};
+pub use stats::{COUNTERS, ChildCounters, Hook, counter_index};
+
+/// Number of this set of layouts. Goes up whenever the meaning or the size of anything in this
+/// crate changes; the loader refuses to share maps with another number.
+pub const LAYOUT: u32 = 1;
+
+/// Names of the maps in the eBPF object, as the loader asks for them.
+pub mod maps {
+    /// Hash map, IPv4 address (4 bytes, network order) → [`AddressEntry`](crate::AddressEntry).
+    pub const ADDRESSES_V4: &str = "ADDRESSES_V4";
+    /// Array of two copies of [`Config`](crate::Config), written first to last, read last to first.
+    pub const CONFIG: &str = "CONFIG";
+    /// Per-CPU array of `u64`, indexed by [`counter_index`](crate::counter_index).
+    pub const COUNTERS: &str = "COUNTERS";
+    /// Per-CPU array of [`ChildCounters`](crate::ChildCounters), indexed by
+    /// [`AddressEntry::slot`](crate::AddressEntry::slot).
+    pub const CHILD_COUNTERS: &str = "CHILD_COUNTERS";
+}
+
+/// Names of the programs in the eBPF object.
+///
+/// The loader loads only the variants that it attaches, and replaces one by another when what is
+/// asked of the parent changes: a parent pays only for what its children need.
+pub mod programs {
+    /// TC ingress of the parent: answers neighbour requests from the wire.
+    pub const PARENT_INGRESS: &str = "parent_ingress";
+    /// [`PARENT_INGRESS`] that also looks every IPv4 packet up and redirects it to the children
+    /// with [`Delivery::Redirect`](crate::Delivery::Redirect).
+    pub const PARENT_INGRESS_DEMUX: &str = "parent_ingress_demux";
+    /// TC egress of the parent: answers the host's neighbour requests and turns host→child packets
+    /// around. Recognises them by destination MAC == source MAC.
+    pub const PARENT_EGRESS: &str = "parent_egress";
+    /// [`PARENT_EGRESS`] that also looks up packets for other MACs: for children that the host
+    /// routes through a gateway.
+    pub const PARENT_EGRESS_ROUTED: &str = "parent_egress_routed";
+    /// XDP on the parent: the neighbour part of [`PARENT_INGRESS`], before an skb exists.
+    pub const PARENT_XDP: &str = "parent_xdp";
+}

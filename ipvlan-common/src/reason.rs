@@ -1,0 +1,146 @@
+//! Why a program did what it did with a frame.
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $word:literal;)+) => {
+        /// Why a program did what it did with a frame it looked at. Counted per hook.
+        ///
+        /// Numbers are never reused, and words are part of the `--json` output.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name = $number,)+
+        }
+
+        /// Every reason, in order of its number.
+        pub const REASONS: &[Reason] = &[$(Reason::$name),+];
+
+        impl Reason {
+            /// The reason with this number, [`Reason::Unknown`] if there is none.
+            #[must_use]
+            #[inline(always)]
+            pub const fn from_number(number: u8) -> Self {
+                match number {
+                    $($number => Self::$name,)+
+                    _ => Self::Unknown,
+                }
+            }
+
+            /// The word for it in `status`, metrics and docs.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                }
+            }
+
+            /// One sentence about it.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+),)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A number that this build does not know.
+    Unknown = 0, "unknown";
+
+    /// Answered an ARP request.
+    ArpAnswered = 1, "arp_answered";
+    /// Turned a packet around from the parent's egress to its ingress.
+    Hairpinned = 2, "hairpinned";
+    /// Redirected a packet to a child in the parent's netns.
+    Redirected = 3, "redirected";
+    /// Dropped a request for neither host nor child before the driver clones it to every l2 child.
+    ForeignDropped = 4, "foreign_dropped";
+
+    /// Nobody here holds the destination or target address.
+    NotOurs = 16, "not_ours";
+    /// An ARP message other than a request.
+    NotRequest = 17, "not_request";
+    /// Too short, or a header field that the kernel would not accept either.
+    Malformed = 18, "malformed";
+    /// Carries an 802.1Q tag: it belongs to a VLAN device.
+    Tagged = 19, "tagged";
+    /// Addressed to a MAC that is neither broadcast nor the parent's.
+    OtherMac = 20, "other_mac";
+    /// An ARP probe whose answer is not ours to give.
+    Probe = 21, "probe";
+    /// An l2 child asks for or sends to a sibling: the driver's business.
+    Sibling = 22, "sibling";
+    /// For l2 children the kernel answers (`--l2-broadcast flood`).
+    LeftToKernel = 23, "left_to_kernel";
+    /// The maps are not filled yet, or are being changed.
+    NotReady = 24, "not_ready";
+    /// The driver delivers it.
+    LeftToDriver = 25, "left_to_driver";
+
+    /// The target is an address of the host: the host's stack answers.
+    HostAddress = 32, "host_address";
+    /// The target is a default gateway's address, and a child holds it.
+    GatewayAddress = 33, "gateway_address";
+    /// The child that holds the target is down.
+    ChildDown = 34, "child_down";
+    /// The target is a multicast address.
+    TargetMulticast = 35, "target_multicast";
+    /// The target is a broadcast address.
+    TargetBroadcast = 36, "target_broadcast";
+    /// The target is a loopback address.
+    TargetLoopback = 37, "target_loopback";
+    /// The target is an unspecified address (0.0.0.0/8).
+    TargetUnspecified = 38, "target_unspecified";
+    /// The target is a link-local address (`--answer-link-local` is off).
+    TargetLinkLocal = 39, "target_link_local";
+    /// The sender has the parent's own MAC.
+    OwnSender = 40, "own_sender";
+    /// The sender's MAC is zero or multicast.
+    SenderMac = 41, "sender_mac";
+    /// The sender's protocol address is multicast, broadcast, loopback or in 0.0.0.0/8.
+    SenderAddress = 42, "sender_address";
+    /// Sender and target address are the same: an announcement.
+    Gratuitous = 43, "gratuitous";
+    /// The sender claims an address of the host or of a child with a MAC that is not the parent's.
+    SenderConflict = 44, "sender_conflict";
+    /// Two children of different parents hold the target.
+    Duplicate = 45, "duplicate";
+    /// The parent is down.
+    ParentDown = 46, "parent_down";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_ascending_and_survive_a_round_trip() {
+        assert!(
+            REASONS
+                .windows(2)
+                .all(|pair| (pair[0] as u8) < pair[1] as u8)
+        );
+        for &reason in REASONS {
+            assert_eq!(Reason::from_number(reason as u8), reason);
+        }
+        assert_eq!(Reason::from_number(255), Reason::Unknown);
+    }
+
+    #[test]
+    fn words_are_unique_snake_case() {
+        for (index, reason) in REASONS.iter().enumerate() {
+            let word = reason.word();
+            assert!(
+                word.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            );
+            assert!(
+                REASONS[index + 1..]
+                    .iter()
+                    .all(|other| other.word() != word)
+            );
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Counters.
+
+use crate::Reason;
+
+/// Where a program is attached to the parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Hook {
+    /// TC ingress.
+    Ingress = 0,
+    /// TC egress.
+    Egress = 1,
+    /// XDP.
+    Xdp = 2,
+}
+
+impl Hook {
+    /// Every hook, in order of its number.
+    pub const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Xdp];
+
+    /// The word for it in `status`, metrics and docs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+            Self::Xdp => "xdp",
+        }
+    }
+}
+
+/// Counters of one hook: one for every possible number of a reason below it.
+const COUNTERS_PER_HOOK: u32 = 64;
+
+/// Entries of the `COUNTERS` map.
+pub const COUNTERS: u32 = COUNTERS_PER_HOOK * 3;
+
+/// Index into the `COUNTERS` map.
+#[must_use]
+#[inline(always)]
+pub const fn counter_index(hook: Hook, reason: Reason) -> u32 {
+    hook as u32 * COUNTERS_PER_HOOK + reason as u32
+}
+
+/// Value of the `CHILD_COUNTERS` map, per CPU: frames, 32 bytes, no padding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct ChildCounters {
+    /// Neighbour requests answered for the child.
+    pub answered: u64,
+    /// Packets turned around from the host to the child.
+    pub hairpinned: u64,
+    /// Packets redirected to the child.
+    pub redirected: u64,
+    /// Requests and packets for the child that were refused.
+    pub refused: u64,
+}
+
+const _: () = assert!(size_of::<ChildCounters>() == 32 && align_of::<ChildCounters>() == 8);
+
+// SAFETY: `#[repr(C)]`, integers only, no padding (asserted above): every bit pattern is valid.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for ChildCounters {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::REASONS;
+
+    #[test]
+    fn every_hook_and_reason_has_its_own_counter() {
+        for hook in Hook::ALL {
+            for &reason in REASONS {
+                assert!((reason as u32) < COUNTERS_PER_HOOK);
+                assert!(counter_index(hook, reason) < COUNTERS);
+            }
+        }
+    }
+}

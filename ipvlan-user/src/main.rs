@@ -1,0 +1,2 @@
+//! The `ipvlan` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Lab command.
+fn main() {}
