@@ -5,8 +5,12 @@
 //! fills the table with and without an agent; [`numbers`] measures it; [`init`] is the first
 //! process of the virtual machine all that usually runs in.
 
+pub mod agent;
 pub mod command;
+pub mod demo;
+pub mod hooks;
 pub mod init;
 pub mod lab;
 pub mod netns;
 pub mod probe;
+pub mod results;
