@@ -45,20 +45,31 @@ impl Agent {
             command.args(["--iface", parent]);
         }
         command.args(options);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = netns.run(|| {
-            command.spawn().with_context(|| format!("cannot start {}", program.display()))
+            command
+                .spawn()
+                .with_context(|| format!("cannot start {}", program.display()))
         })?;
         let said = Arc::new(Mutex::new(Vec::new()));
         if let Some(stderr) = child.stderr.take() {
             let said = Arc::clone(&said);
             thread::spawn(move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                    said.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                    said.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(line);
                 }
             });
         }
-        let mut agent = Self { program: program.to_owned(), child, said };
+        let mut agent = Self {
+            program: program.to_owned(),
+            child,
+            said,
+        };
         agent.wait_until(READY_WITHIN, "ready", |status| is_ready(status, parents))?;
         Ok(agent)
     }
@@ -79,7 +90,10 @@ impl Agent {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!("the agent ended before it was {what}: {status}\n{}", self.said());
+                bail!(
+                    "the agent ended before it was {what}: {status}\n{}",
+                    self.said()
+                );
             }
             let seen = self.status();
             if seen.as_ref().is_ok_and(&is_so) {
@@ -110,7 +124,10 @@ impl Agent {
     /// Everything the agent wrote to its standard error so far.
     #[must_use]
     pub fn said(&self) -> String {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+        self.said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n")
     }
 
     /// Ends the agent with SIGTERM; it must exit with success in time.
@@ -118,7 +135,11 @@ impl Agent {
         kill(self.as_pid()?, Signal::SIGTERM).context("cannot signal the agent")?;
         let status = command::wait(&mut self.child, STOPS_WITHIN)?
             .ok_or_else(|| anyhow!("the agent ignored SIGTERM for {STOPS_WITHIN:?}"))?;
-        ensure!(status.success(), "the agent ended with {status} after SIGTERM\n{}", self.said());
+        ensure!(
+            status.success(),
+            "the agent ended with {status} after SIGTERM\n{}",
+            self.said()
+        );
         Ok(())
     }
 
@@ -138,8 +159,11 @@ impl Drop for Agent {
 }
 
 fn is_ready(status: &Value, parents: &[&str]) -> bool {
-    let Some(seen) = status["parents"].as_array() else { return false };
+    let Some(seen) = status["parents"].as_array() else {
+        return false;
+    };
     parents.iter().all(|name| {
-        seen.iter().any(|parent| parent["name"] == *name && parent["state"] == "ready")
+        seen.iter()
+            .any(|parent| parent["name"] == *name && parent["state"] == "ready")
     })
 }

@@ -30,14 +30,17 @@ pub fn run(command: &mut Command, input: &str) -> Result<String> {
         // A command that fails early closes its input; its exit status says why.
         let _closed_early = stdin.write_all(input.as_bytes());
     }
-    let status = wait(&mut child, COMMAND_TIMEOUT)
-        .with_context(|| format!("cannot wait for `{shown}`"))?;
+    let status =
+        wait(&mut child, COMMAND_TIMEOUT).with_context(|| format!("cannot wait for `{shown}`"))?;
     let stdout = stdout.map(joined).unwrap_or_default();
     let stderr = stderr.map(joined).unwrap_or_default();
     match status {
         Some(status) if status.success() => Ok(stdout),
         Some(status) => bail!("`{shown}`: {status}: {}{}", stderr.trim(), said(input)),
-        None => bail!("`{shown}` was killed after {COMMAND_TIMEOUT:?}: {}", stderr.trim()),
+        None => bail!(
+            "`{shown}` was killed after {COMMAND_TIMEOUT:?}: {}",
+            stderr.trim()
+        ),
     }
 }
 
@@ -64,12 +67,20 @@ pub fn wait(
 
 fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
+    words.extend(
+        command
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned()),
+    );
     words.join(" ")
 }
 
 fn said(input: &str) -> String {
-    if input.is_empty() { String::new() } else { format!("\ninput was:\n{}", input.trim_end()) }
+    if input.is_empty() {
+        String::new()
+    } else {
+        format!("\ninput was:\n{}", input.trim_end())
+    }
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {

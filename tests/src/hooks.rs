@@ -24,7 +24,9 @@ pub fn attached(netns: &Netns, devices: &[&str]) -> Result<Vec<String>> {
             }
             // Without clsact there is nowhere for a filter to be, which tc calls an error.
             let shown = netns.command(&mut command, "").unwrap_or_default();
-            let ours = shown.lines().filter(|line| kind == "filter" || line.contains("clsact"));
+            let ours = shown
+                .lines()
+                .filter(|line| kind == "filter" || line.contains("clsact"));
             found.extend(ours.map(|line| format!("{device}: {line}")));
         }
         let link = netns.command(Command::new("ip").args(["link", "show", device]), "")?;
@@ -58,7 +60,7 @@ pub fn run_files() -> Result<Vec<String>> {
 struct Query {
     target_ifindex: u32,
     attach_type: u32,
-    query_flags: u32,
+    flags: u32,
     attach_flags: u32,
     prog_ids: u64,
     count: u32,
@@ -76,7 +78,7 @@ fn tcx_programs(device: &str, attach_type: u32) -> Result<u32> {
     let mut query = Query {
         target_ifindex,
         attach_type,
-        query_flags: 0,
+        flags: 0,
         attach_flags: 0,
         prog_ids: 0,
         count: 0,
@@ -89,7 +91,12 @@ fn tcx_programs(device: &str, attach_type: u32) -> Result<u32> {
     // SAFETY: `query` is as long as said, lives through the call, and its zero pointers make
     // the kernel write the count alone.
     let result = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut query, size_of::<Query>())
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_PROG_QUERY,
+            &raw mut query,
+            size_of::<Query>(),
+        )
     };
     match Errno::result(result) {
         Ok(_) => Ok(query.count),

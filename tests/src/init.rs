@@ -91,7 +91,13 @@ fn mounted(source: &CStr, target: &CStr, kind: &CStr) -> Result<()> {
     let directory = target.to_string_lossy();
     // Most of them come with the image or with the kernel; mounting says if one is missing.
     let _exists = fs::create_dir_all(&*directory);
-    match mount(Some(source), target, Some(kind), MsFlags::empty(), None::<&CStr>) {
+    match mount(
+        Some(source),
+        target,
+        Some(kind),
+        MsFlags::empty(),
+        None::<&CStr>,
+    ) {
         Ok(()) | Err(Errno::EBUSY) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot mount {directory}")),
     }
@@ -143,7 +149,9 @@ fn make_raw(port: &Path) -> Result<()> {
         .write(true)
         .open(port)
         .with_context(|| format!("cannot open {}", port.display()))?;
-    let Ok(mut settings) = termios::tcgetattr(&terminal) else { return Ok(()) };
+    let Ok(mut settings) = termios::tcgetattr(&terminal) else {
+        return Ok(());
+    };
     termios::cfmakeraw(&mut settings);
     termios::tcsetattr(&terminal, SetArg::TCSANOW, &settings)
         .with_context(|| format!("cannot make {} raw", port.display()))
@@ -152,7 +160,9 @@ fn make_raw(port: &Path) -> Result<()> {
 fn run_job() -> Result<i32> {
     let job = fs::read_to_string("/etc/job").context("cannot read /etc/job")?;
     let mut words = job.lines().filter(|word| !word.is_empty());
-    let Some(program) = words.next() else { bail!("/etc/job is empty") };
+    let Some(program) = words.next() else {
+        bail!("/etc/job is empty")
+    };
     let child = Command::new(program)
         .args(words)
         .spawn()
@@ -174,5 +184,8 @@ fn run_job() -> Result<i32> {
 /// The number a shell would show for `status`.
 #[must_use]
 pub fn exit_code(status: ExitStatus) -> i32 {
-    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(NOT_STARTED)
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(NOT_STARTED)
 }

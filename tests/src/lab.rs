@@ -29,7 +29,9 @@ impl Lab {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         remove_names(|pid| !Path::new("/proc").join(pid.to_string()).exists())?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { prefix: format!("{PREFIX}-{}-{number}", process::id()) })
+        Ok(Self {
+            prefix: format!("{PREFIX}-{}-{number}", process::id()),
+        })
     }
 
     /// A named netns: loopback up, strict reverse path filter for every device to come.
@@ -38,7 +40,6 @@ impl Lab {
     }
 
     /// The same without a name.
-    #[expect(clippy::unused_self, reason = "every netns of a lab is made through it")]
     pub fn unnamed_netns(&self, label: &str) -> Result<Netns> {
         prepared(Netns::unnamed(label)?)
     }
@@ -68,13 +69,20 @@ fn prepared(netns: Netns) -> Result<Netns> {
 }
 
 fn remove_names(of_pid: impl Fn(u32) -> bool) -> Result<()> {
-    let Ok(names) = fs::read_dir(NAMES) else { return Ok(()) };
+    let Ok(names) = fs::read_dir(NAMES) else {
+        return Ok(());
+    };
     for name in names {
         let name = name.with_context(|| format!("cannot list {NAMES}"))?;
         let file = name.file_name();
         let pid = file
             .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX)?.strip_prefix('-')?.split('-').next())
+            .and_then(|name| {
+                name.strip_prefix(PREFIX)?
+                    .strip_prefix('-')?
+                    .split('-')
+                    .next()
+            })
             .and_then(|pid| pid.parse().ok());
         if pid.is_some_and(&of_pid) {
             // Another run may be removing it at this moment.

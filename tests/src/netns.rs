@@ -16,6 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use nix::{
+    ifaddrs::getifaddrs,
     mount::{MntFlags, umount2},
     sched::{CloneFlags, setns, unshare},
     sys::{
@@ -50,7 +51,11 @@ impl Netns {
         command::run(Command::new("ip").args(["netns", "add", name]), "")?;
         let path = Path::new(NAMES).join(name);
         let fd = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Self { label: label.to_owned(), fd: fd.into(), holder: Holder::Name(path) })
+        Ok(Self {
+            label: label.to_owned(),
+            fd: fd.into(),
+            holder: Holder::Name(path),
+        })
     }
 
     /// Makes a netns without a name: a child process that only waits is all that holds it.
@@ -58,8 +63,15 @@ impl Netns {
         let (pid, fd, lifeline) = thread::scope(|scope| scope.spawn(hold_new_netns).join())
             .map_err(|_| anyhow!("the thread that makes netns {label} panicked"))?
             .with_context(|| format!("cannot make the unnamed netns {label}"))?;
-        let holder = Holder::Process { pid, _lifeline: lifeline };
-        Ok(Self { label: label.to_owned(), fd, holder })
+        let holder = Holder::Process {
+            pid,
+            _lifeline: lifeline,
+        };
+        Ok(Self {
+            label: label.to_owned(),
+            fd,
+            holder,
+        })
     }
 
     /// The name people are shown.
@@ -72,9 +84,11 @@ impl Netns {
     #[must_use]
     pub fn reference(&self) -> String {
         match &self.holder {
-            Holder::Name(path) => {
-                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-            }
+            Holder::Name(path) => path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             Holder::Process { pid, .. } => pid.to_string(),
         }
     }
@@ -85,7 +99,10 @@ impl Netns {
         let previous = File::open("/proc/thread-self/ns/net").context("cannot open own netns")?;
         setns(&self.fd, CloneFlags::CLONE_NEWNET)
             .with_context(|| format!("cannot enter netns {}", self.label))?;
-        Ok(Entered { previous: previous.into(), not_send: PhantomData })
+        Ok(Entered {
+            previous: previous.into(),
+            not_send: PhantomData,
+        })
     }
 
     /// Runs `inside` in this netns.
@@ -96,7 +113,8 @@ impl Netns {
 
     /// Runs the lines of `batch` through `ip -batch` in this netns.
     pub fn ip(&self, batch: &str) -> Result<()> {
-        self.command(Command::new("ip").args(["-batch", "-"]), batch).map(drop)
+        self.command(Command::new("ip").args(["-batch", "-"]), batch)
+            .map(drop)
     }
 
     /// Runs one command in this netns and gives back what it printed.
@@ -114,9 +132,9 @@ impl Netns {
 
     /// The hardware address of `device`.
     pub fn hardware_address(&self, device: &str) -> Result<[u8; 6]> {
-        let shown = self.command(Command::new("ip").args(["-j", "link", "show", device]), "")?;
-        let links: serde_json::Value = serde_json::from_str(&shown)?;
-        parse_hardware_address(links[0]["address"].as_str().unwrap_or_default())
+        self.run(|| getifaddrs().context("cannot list addresses"))?
+            .filter(|interface| interface.interface_name == device)
+            .find_map(|interface| interface.address?.as_link_addr()?.addr())
             .with_context(|| format!("{device} has no Ethernet address"))
     }
 }
@@ -131,7 +149,11 @@ impl Drop for Netns {
                 .map_err(|error| error.to_string()),
         };
         if let Err(error) = removed {
-            eprintln!("netns {} ({}) is left behind: {error}", self.label, self.reference());
+            eprintln!(
+                "netns {} ({}) is left behind: {error}",
+                self.label,
+                self.reference()
+            );
         }
     }
 }
@@ -145,7 +167,10 @@ pub struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let Self { previous, not_send: PhantomData } = self;
+        let Self {
+            previous,
+            not_send: PhantomData,
+        } = self;
         if let Err(error) = setns(previous.as_fd(), CloneFlags::CLONE_NEWNET) {
             eprintln!("cannot leave a netns: {error}");
             // Going on would configure the wrong netns.
@@ -177,14 +202,4 @@ fn hold_new_netns() -> Result<(Pid, OwnedFd, OwnedFd)> {
             unsafe { libc::_exit(0) }
         }
     }
-}
-
-fn parse_hardware_address(text: &str) -> Result<[u8; 6]> {
-    let mut bytes = [0; 6];
-    let mut words = text.split(':');
-    for byte in &mut bytes {
-        *byte = u8::from_str_radix(words.next().unwrap_or_default(), 16)
-            .with_context(|| format!("`{text}`"))?;
-    }
-    Ok(bytes)
 }

@@ -79,6 +79,7 @@ impl Results {
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(text.as_bytes()).context("cannot write a result")
+        file.write_all(text.as_bytes())
+            .context("cannot write a result")
     }
 }

@@ -58,7 +58,11 @@ impl Modes {
 }
 
 fn main() -> ExitCode {
-    let done = if init::is_first_process() { init::boot().map(|()| true) } else { run() };
+    let done = if init::is_first_process() {
+        init::boot().map(|()| true)
+    } else {
+        run()
+    };
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -72,11 +76,17 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     match Cli::parse().verb {
         Verb::Init => init::boot().map(|()| true),
-        Verb::Demo { mode, ipvlan: Some(ipvlan), results: Some(results), before_only: false } => {
-            Demo { ipvlan, modes: mode.list(), results: Results::open(&results)? }.run()
+        Verb::Demo {
+            mode,
+            ipvlan: Some(ipvlan),
+            results: Some(results),
+            before_only: false,
+        } => Demo {
+            ipvlan,
+            modes: mode.list(),
+            results: Results::open(&results)?,
         }
-        Verb::Demo { mode, .. } => {
-            mode.list().into_iter().try_for_each(demo::show_before).map(|()| true)
-        }
+        .run(),
+        Verb::Demo { mode, .. } => demo::show_before(&mode.list()).map(|()| true),
     }
 }

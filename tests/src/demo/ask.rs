@@ -46,28 +46,40 @@ impl Phase {
 
 /// Does what `cell` says work?
 pub fn ask(world: &World, cell: &Cell, phase: Phase) -> Result<bool> {
-    let Cell { from, to, probe, .. } = cell;
+    let Cell {
+        from, to, probe, ..
+    } = cell;
     let patience = phase.patience(cell);
-    let (asker, asked) = (world.at(from.netns)?, world.at(to.netns)?);
+    let (client, server) = (world.at(from.netns)?, world.at(to.netns)?);
     match probe {
-        Probe::Ping => asker.run(|| ping(source(from), to.address, patience)),
+        Probe::Ping => client.run(|| ping(source(from), to.address, patience)),
         Probe::Arping => arping(world, from, to, arp::BROADCAST, from.address, patience),
         Probe::ArpingUnicast => arping(world, from, to, world.ens34(), from.address, patience),
-        Probe::ArpingProbe => {
-            arping(world, from, to, arp::BROADCAST, Ipv4Addr::UNSPECIFIED, patience)
-        }
+        Probe::ArpingProbe => arping(
+            world,
+            from,
+            to,
+            arp::BROADCAST,
+            Ipv4Addr::UNSPECIFIED,
+            patience,
+        ),
         Probe::Tcp => {
             let bytes = MEBIBYTES * 1024 * 1024;
-            let exchange = Exchange { target: to.address, port: 0, bytes, patience };
-            tcp::exchange(asker, asked, &exchange)
+            let exchange = Exchange {
+                target: to.address,
+                port: 0,
+                bytes,
+                patience,
+            };
+            tcp::exchange(client, server, &exchange)
         }
-        Probe::UdpFragments => udp::echo(asker, asked, to.address, patience),
+        Probe::UdpFragments => udp::echo(client, server, to.address, patience),
         Probe::Aging => {
-            aging::hasten(asker, from.device)?;
-            aging::survives(asker, from.device, to.address, CYCLES, patience)
+            aging::hasten(client, from.device)?;
+            aging::survives(client, from.device, to.address, CYCLES, patience)
         }
         Probe::Moved => change::reachable_after_move(world, cell, phase),
-        Probe::Deleted => change::answered_after_delete(world, cell, phase),
+        Probe::Deleted => change::answered_after_delete(world, phase),
         Probe::InputRule => change::passes_input_rule(world, cell, patience),
     }
 }
@@ -83,8 +95,15 @@ pub fn arping(
 ) -> Result<bool> {
     let netns = world.at(from.netns)?;
     let sha = netns.hardware_address(from.device)?;
-    let request = arp::Request { to: ethernet, sha, spa, tpa: to.address };
-    Ok(netns.run(|| arp::ask(from.device, &request, patience))?.is_some())
+    let request = arp::Request {
+        to: ethernet,
+        sha,
+        spa,
+        tpa: to.address,
+    };
+    Ok(netns
+        .run(|| arp::ask(from.device, &request, patience))?
+        .is_some())
 }
 
 /// The kernel chooses the source address but where the second one is what is shown.

@@ -1,11 +1,12 @@
 //! The cells of the table: who asks whom, how, and what is expected with an agent.
 
+use std::fmt;
+
 use super::{
     mode::Mode,
     spot::{
-        GATEWAY, HOST, HOST_PRIVATE, NS01, NS01_SECOND, NS02, NS02_DROPPED, NS03, NS04, NS05,
-        NS07, NS09, NS10, PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_PRIVATE,
-        VM01_VEPA,
+        GATEWAY, HOST, HOST_PRIVATE, NS01, NS01_SECOND, NS02, NS02_DROPPED, NS03, NS04, NS05, NS07,
+        NS09, NS10, PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_PRIVATE, VM01_VEPA,
     },
 };
 
@@ -174,7 +175,13 @@ fn neighbours(mode: Mode) -> Vec<Cell> {
     ];
     if mode == Mode::L2 {
         cells.push(cell(NS01, HOST, Probe::Arping, Some("001"), Round::OutOf));
-        cells.push(cell(NS01, HOST, Probe::ArpingUnicast, Some("001"), Round::OutOf));
+        cells.push(cell(
+            NS01,
+            HOST,
+            Probe::ArpingUnicast,
+            Some("001"),
+            Round::OutOf,
+        ));
         cells.push(cell(UNNAMED, HOST, Probe::Aging, None, Round::Load));
     }
     cells
@@ -209,11 +216,33 @@ fn changes() -> Vec<Cell> {
 }
 
 fn cell(from: Spot, to: Spot, probe: Probe, seed: Option<&'static str>, round: Round) -> Cell {
-    Cell { from, to, probe, seed, expected: true, round }
+    Cell {
+        from,
+        to,
+        probe,
+        seed,
+        expected: true,
+        round,
+    }
 }
 
 impl Cell {
     fn refused(self) -> Self {
-        Self { expected: false, ..self }
+        Self {
+            expected: false,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} -> {}, {}",
+            self.from.label,
+            self.to.label,
+            self.probe.name()
+        )
     }
 }

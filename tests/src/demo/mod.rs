@@ -7,11 +7,7 @@ pub mod mode;
 pub mod spot;
 pub mod world;
 
-use std::{
-    path::PathBuf,
-    thread,
-    time::Instant,
-};
+use std::{path::PathBuf, thread, time::Instant};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -43,19 +39,8 @@ pub struct Demo {
 impl Demo {
     /// Fills the table; `true` if every cell is as expected.
     pub fn run(&self) -> Result<bool> {
-        thread::scope(|scope| {
-            let runs: Vec<_> = self
-                .modes
-                .iter()
-                .map(|mode| (mode, scope.spawn(move || self.run_mode(*mode))))
-                .collect();
-            let mut met = true;
-            for (mode, run) in runs {
-                let run = run.join().map_err(|_| anyhow!("the run of {mode} panicked"))?;
-                met &= run.with_context(|| format!("mode {mode}"))?;
-            }
-            Ok(met)
-        })
+        let met = in_each(&self.modes, |mode| self.run_mode(mode))?;
+        Ok(met.into_iter().all(|(_, met)| met))
     }
 
     fn run_mode(&self, mode: Mode) -> Result<bool> {
@@ -69,7 +54,11 @@ impl Demo {
         let cells = cells(mode);
         say(&format!("before: asking {} cells", cells.len()));
         let before = table(&world, &cells, Phase::Before)?;
-        say(&format!("before: {} of {} work", count(&before), cells.len()));
+        say(&format!(
+            "before: {} of {} work",
+            count(&before),
+            cells.len()
+        ));
         let clean_before = hooks::attached(host, &PARENTS)?.is_empty();
         world.flush_neighbours()?;
         let agent = Agent::start(&self.ipvlan, host, &PARENTS, &[])?;
@@ -104,10 +93,17 @@ impl Demo {
     }
 
     fn tell(&self, mode: Mode, cell: &Cell, before: bool, after: bool) -> Result<bool> {
-        let Cell { from, to, probe, seed, expected, .. } = *cell;
+        let Cell {
+            from,
+            to,
+            probe,
+            seed,
+            expected,
+            ..
+        } = *cell;
         let (from, to, probe) = (from.label, to.label, probe.name());
         if after != expected {
-            eprintln!("[{mode:>3}] {from} -> {to}, {probe}: {after}, expected {expected}");
+            eprintln!("[{mode:>3}] {cell}: {after}, expected {expected}");
         }
         self.results.write(&Line::Cell {
             mode,
@@ -124,19 +120,39 @@ impl Demo {
     }
 }
 
-/// Prints what the kernel alone does in `mode`.
-pub fn show_before(mode: Mode) -> Result<()> {
-    let clock = Instant::now();
-    let world = World::build(&Lab::new()?, mode)?;
-    eprintln!("[{mode}] built after {:.1?}", clock.elapsed());
-    let cells = cells(mode);
-    let before = table(&world, &cells, Phase::Before)?;
-    for (cell, before) in cells.iter().zip(before) {
-        let mark = if before { '✓' } else { '✗' };
-        println!("{mode:>3} {mark} {} -> {}, {}", cell.from.label, cell.to.label, cell.probe.name());
+/// Prints what the kernel alone does in each of `modes`.
+pub fn show_before(modes: &[Mode]) -> Result<()> {
+    for (mode, works) in in_each(modes, |mode| {
+        let world = World::build(&Lab::new()?, mode)?;
+        table(&world, &cells(mode), Phase::Before)
+    })? {
+        for (cell, works) in cells(mode).iter().zip(works) {
+            println!("{mode:>3} {} {}", if works { '✓' } else { '✗' }, cell);
+        }
     }
-    eprintln!("[{mode}] done after {:.1?}", clock.elapsed());
     Ok(())
+}
+
+/// Runs `run` for every mode at the same time; results in their order.
+fn in_each<T: Send>(
+    modes: &[Mode],
+    run: impl Fn(Mode) -> Result<T> + Sync,
+) -> Result<Vec<(Mode, T)>> {
+    let run = &run;
+    thread::scope(|scope| {
+        let runs: Vec<_> = modes
+            .iter()
+            .map(|mode| (*mode, scope.spawn(move || run(*mode))))
+            .collect();
+        runs.into_iter()
+            .map(|(mode, run)| {
+                let run = run
+                    .join()
+                    .map_err(|_| anyhow!("the run of {mode} panicked"))?;
+                Ok((mode, run.with_context(|| format!("mode {mode}"))?))
+            })
+            .collect()
+    })
 }
 
 /// Asks every cell; answers in their order.
@@ -145,17 +161,18 @@ fn table(world: &World, cells: &[Cell], phase: Phase) -> Result<Vec<bool>> {
     for round in Round::ALL {
         let asked = thread::scope(|scope| {
             let mut asked = Vec::new();
-            for (place, cell) in cells.iter().enumerate().filter(|(_, cell)| cell.round == round) {
+            for (place, cell) in cells
+                .iter()
+                .enumerate()
+                .filter(|(_, cell)| cell.round == round)
+            {
                 asked.push((place, cell, scope.spawn(move || ask(world, cell, phase))));
             }
             asked
                 .into_iter()
                 .map(|(place, cell, answer)| {
                     let answer = answer.join().map_err(|_| anyhow!("a probe panicked"))?;
-                    let name = || {
-                        format!("{} -> {}, {}", cell.from.label, cell.to.label, cell.probe.name())
-                    };
-                    Ok((place, answer.with_context(name)?))
+                    Ok((place, answer.with_context(|| cell.to_string())?))
                 })
                 .collect::<Result<Vec<_>>>()
         })?;

@@ -21,7 +21,12 @@ const fn spot(
     device: &'static str,
     [a, b, c, d]: [u8; 4],
 ) -> Spot {
-    Spot { label, netns, device, address: Ipv4Addr::new(a, b, c, d) }
+    Spot {
+        label,
+        netns,
+        device,
+        address: Ipv4Addr::new(a, b, c, d),
+    }
 }
 
 /// The LAN's gateway, also for the subnets of [`NS03`] and [`NS04`].
@@ -52,7 +57,10 @@ pub const NS09: Spot = spot("ns09 moved there", "ns09", "ipvlan8", [172, 16, 91,
 /// A child whose address is deleted.
 pub const NS10: Spot = spot("ns10 deleted", "ns10", "ipvlan9", [172, 16, 91, 110]);
 /// [`NS02`] on a port that the host's INPUT chain drops.
-pub const NS02_DROPPED: Spot = Spot { label: "ns02 nft INPUT drop", ..NS02 };
+pub const NS02_DROPPED: Spot = Spot {
+    label: "ns02 nft INPUT drop",
+    ..NS02
+};
 
 /// The host on the private parent's link.
 pub const HOST_PRIVATE: Spot = spot("host", "host", "ens35", [172, 16, 93, 14]);

@@ -46,7 +46,11 @@ impl World {
     pub fn build(lab: &Lab, mode: Mode) -> Result<Self> {
         let mut netns = make_all(lab)?;
         netns.insert(UNNAMED.netns, lab.unnamed_netns(UNNAMED.netns)?);
-        let mut world = Self { mode, netns, ens34: [0; 6] };
+        let mut world = Self {
+            mode,
+            netns,
+            ens34: [0; 6],
+        };
         world.lay_lan()?;
         world.lay_isolated_links()?;
         world.add_children()?;
@@ -56,7 +60,9 @@ impl World {
 
     /// The netns called `label`.
     pub fn at(&self, label: &str) -> Result<&Netns> {
-        self.netns.get(label).with_context(|| format!("no netns {label} in this topology"))
+        self.netns
+            .get(label)
+            .with_context(|| format!("no netns {label} in this topology"))
     }
 
     /// The Ethernet address of the parent and of all its children.
@@ -74,7 +80,9 @@ impl World {
                 .map(|netns| scope.spawn(|| netns.ip("neigh flush all\n")))
                 .collect();
             for flush in flushes {
-                flush.join().map_err(|_| anyhow!("flushing neighbours panicked"))??;
+                flush
+                    .join()
+                    .map_err(|_| anyhow!("flushing neighbours panicked"))??;
             }
             Ok(())
         })
@@ -95,7 +103,9 @@ impl World {
 
     /// Gives the child of `spot` its address, brings it up and sets its default route.
     pub fn configure(&self, spot: &Spot) -> Result<()> {
-        let Spot { device, address, .. } = spot;
+        let Spot {
+            device, address, ..
+        } = spot;
         let route = match self.mode {
             Mode::L2 => format!("via {} dev {device}", spot.gateway()),
             Mode::L3 | Mode::L3s => format!("dev {device}"),
@@ -126,7 +136,9 @@ impl World {
             NS04.gateway()
         ))?;
         for spot in [&VM01, &HOST] {
-            let Spot { device, address, .. } = spot;
+            let Spot {
+                device, address, ..
+            } = spot;
             self.at(spot.netns)?.ip(&format!(
                 "addr add {address}/24 dev {device}\nroute add default via {}\n",
                 GATEWAY.address
@@ -137,10 +149,18 @@ impl World {
 
     fn lay_isolated_links(&self) -> Result<()> {
         for (host, vm01) in [(&HOST_PRIVATE, &VM01_PRIVATE), (&HOST_VEPA, &VM01_VEPA)] {
-            connect(self.at(host.netns)?, host.device, self.at(vm01.netns)?, vm01.device)?;
+            connect(
+                self.at(host.netns)?,
+                host.device,
+                self.at(vm01.netns)?,
+                vm01.device,
+            )?;
             for spot in [host, vm01] {
-                let Spot { device, address, .. } = spot;
-                self.at(spot.netns)?.ip(&format!("addr add {address}/24 dev {device}\n"))?;
+                let Spot {
+                    device, address, ..
+                } = spot;
+                self.at(spot.netns)?
+                    .ip(&format!("addr add {address}/24 dev {device}\n"))?;
             }
         }
         Ok(())
@@ -150,9 +170,12 @@ impl World {
         for spot in [&NS01, &NS02, &NS03, &NS04, &UNNAMED, &NS07] {
             self.add_child(HOST.device, spot, "")?;
         }
-        self.at(NS01.netns)?
-            .ip(&format!("addr add {}/24 dev {}\n", NS01_SECOND.address, NS01.device))?;
-        self.at(NS07.netns)?.ip(&format!("link set {} down\n", NS07.device))?;
+        self.at(NS01.netns)?.ip(&format!(
+            "addr add {}/24 dev {}\n",
+            NS01_SECOND.address, NS01.device
+        ))?;
+        self.at(NS07.netns)?
+            .ip(&format!("link set {} down\n", NS07.device))?;
         self.add_child_inside(HOST.device, &NS05)?;
         for spot in [&PRIVATE1, &PRIVATE2] {
             self.add_child(HOST_PRIVATE.device, spot, "private")?;
@@ -184,7 +207,9 @@ fn make_all(lab: &Lab) -> Result<BTreeMap<&'static str, Netns>> {
         makers
             .into_iter()
             .map(|(label, maker)| {
-                let netns = maker.join().map_err(|_| anyhow!("making netns {label} panicked"))??;
+                let netns = maker
+                    .join()
+                    .map_err(|_| anyhow!("making netns {label} panicked"))??;
                 Ok((label, netns))
             })
             .collect()

@@ -20,8 +20,11 @@ use crate::netns::Netns;
 
 /// Milliseconds an entry counts as reachable (the kernel takes 0.5 to 1.5 times that), seconds
 /// before a stale one is probed, milliseconds between two probes.
-const TIMERS: [(&str, &str); 3] =
-    [("base_reachable_time_ms", "200"), ("delay_first_probe_time", "0"), ("retrans_time_ms", "300")];
+const TIMERS: [(&str, &str); 3] = [
+    ("base_reachable_time_ms", "200"),
+    ("delay_first_probe_time", "0"),
+    ("retrans_time_ms", "300"),
+];
 const BETWEEN_PINGS: Duration = Duration::from_millis(60);
 const LOST_AFTER: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -53,7 +53,11 @@ impl Request {
             && frame.get(28..32)? == self.tpa.octets()
             && frame.get(32..38)? == self.sha
             && frame.get(38..42)? == self.spa.octets();
-        if expected { frame.get(22..28)?.try_into().ok() } else { None }
+        if expected {
+            frame.get(22..28)?.try_into().ok()
+        } else {
+            None
+        }
     }
 }
 
@@ -80,14 +84,12 @@ pub fn ask(device: &str, request: &Request, patience: Duration) -> Result<Option
     }
 }
 
-fn answer(
-    socket: &PacketSocket,
-    request: &Request,
-    deadline: Instant,
-) -> Result<Option<[u8; 6]>> {
+fn answer(socket: &PacketSocket, request: &Request, deadline: Instant) -> Result<Option<[u8; 6]>> {
     let mut buffer = [0; 256];
     while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-        let Some(length) = socket.receive(&mut buffer, left)? else { continue };
+        let Some(length) = socket.receive(&mut buffer, left)? else {
+            continue;
+        };
         if let Some(hardware) = request.reply(&buffer[..length]) {
             return Ok(Some(hardware));
         }

@@ -46,7 +46,9 @@ pub(crate) fn is_refusal_io(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock | io::ErrorKind::UnexpectedEof
-    ) || error.raw_os_error().is_some_and(|raw| is_refusal(Errno::from_raw(raw)))
+    ) || error
+        .raw_os_error()
+        .is_some_and(|raw| is_refusal(Errno::from_raw(raw)))
 }
 
 /// Lets `socket` wait for at most `left` when it receives.

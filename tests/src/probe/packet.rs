@@ -25,9 +25,13 @@ impl PacketSocket {
     /// Opens a socket on `device` of the current netns for frames of type `ether_type`.
     pub fn open(device: &str, ether_type: u16) -> Result<Self> {
         // Without a protocol it receives nothing until it is bound to its device.
-        let socket =
-            socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)
-                .context("cannot open a packet socket")?;
+        let socket = socket(
+            AddressFamily::Packet,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .context("cannot open a packet socket")?;
         let index =
             if_nametoindex(device).with_context(|| format!("no interface {device} here"))?;
         bind(socket.as_raw_fd(), &link_address(index, ether_type)?)

@@ -59,18 +59,16 @@ fn open(source: Option<Ipv4Addr>) -> Result<OwnedFd> {
     )
     .context("cannot open an ICMP socket")?;
     if let Some(source) = source {
-        bind(socket.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(source, 0)))
-            .with_context(|| format!("cannot ping from {source}"))?;
+        bind(
+            socket.as_raw_fd(),
+            &SockaddrIn::from(SocketAddrV4::new(source, 0)),
+        )
+        .with_context(|| format!("cannot ping from {source}"))?;
     }
     Ok(socket)
 }
 
-fn replied(
-    socket: &OwnedFd,
-    identifier: u16,
-    target: Ipv4Addr,
-    deadline: Instant,
-) -> Result<bool> {
+fn replied(socket: &OwnedFd, identifier: u16, target: Ipv4Addr, deadline: Instant) -> Result<bool> {
     let mut packet = [0; 256];
     while let Some(left) = deadline.checked_duration_since(Instant::now()) {
         receive_within(socket, left)?;
@@ -100,7 +98,9 @@ fn request(identifier: u16, sequence: u16) -> Vec<u8> {
 
 fn is_reply(packet: &[u8], identifier: u16) -> bool {
     let header = usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4;
-    let Some(message) = packet.get(header..) else { return false };
+    let Some(message) = packet.get(header..) else {
+        return false;
+    };
     message.first() == Some(&ECHO_REPLY)
         && message.get(4..6) == Some(&identifier.to_be_bytes())
         && message.get(8..) == Some(PAYLOAD)
@@ -109,7 +109,10 @@ fn is_reply(packet: &[u8], identifier: u16) -> bool {
 fn checksum(message: &[u8]) -> u16 {
     let mut sum = 0u32;
     for pair in message.chunks(2) {
-        sum += u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or_default()]));
+        sum += u32::from(u16::from_be_bytes([
+            pair[0],
+            pair.get(1).copied().unwrap_or_default(),
+        ]));
     }
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

@@ -35,7 +35,10 @@ impl Checksum {
     /// Of nothing.
     #[must_use]
     pub fn new() -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, length: 0 }
+        Self {
+            hash: 0xcbf2_9ce4_8422_2325,
+            length: 0,
+        }
     }
 
     /// Adds `bytes`.

@@ -42,10 +42,12 @@ pub fn exchange(client: &Netns, server: &Netns, what: &Exchange) -> Result<bool>
     let target = listener.local_addr()?;
     thread::scope(|scope| {
         // Sockets stay in the netns they were made in, so this thread needs not enter it.
-        let served = scope.spawn(move || serve(&listener, what));
-        let asked = client.run(|| ask(target, what));
-        let served = served.join().map_err(|_| anyhow!("the TCP server panicked"))??;
-        Ok(match (asked?, served) {
+        let serving = scope.spawn(move || serve(&listener, what));
+        let asked_side = client.run(|| ask(target, what));
+        let served_side = serving
+            .join()
+            .map_err(|_| anyhow!("the TCP server panicked"))??;
+        Ok(match (asked_side?, served_side) {
             (Some(client), Some(server)) => {
                 client.sent == server.received && server.sent == client.received
             }
@@ -61,11 +63,16 @@ struct Side {
 }
 
 fn ask(target: SocketAddr, what: &Exchange) -> Result<Option<Side>> {
-    let Some(mut stream) = connect(target, what.patience)? else { return Ok(None) };
+    let Some(mut stream) = connect(target, what.patience)? else {
+        return Ok(None);
+    };
     refused_is_none((|| {
         let sent = send(&mut stream, 1, what.bytes)?;
         stream.shutdown(Shutdown::Write)?;
-        Ok(Side { sent, received: receive(&mut stream)? })
+        Ok(Side {
+            sent,
+            received: receive(&mut stream)?,
+        })
     })())
 }
 

@@ -16,25 +16,22 @@ use crate::netns::Netns;
 const DATAGRAM: usize = 20_000;
 
 /// Does a large datagram from `client` come back intact from `target` in `server`?
-pub fn echo(
-    client: &Netns,
-    server: &Netns,
-    target: Ipv4Addr,
-    patience: Duration,
-) -> Result<bool> {
+pub fn echo(client: &Netns, server: &Netns, target: Ipv4Addr, patience: Duration) -> Result<bool> {
     let listener = server.run(|| {
-        let listener = UdpSocket::bind((target, 0))
-            .with_context(|| format!("cannot bind UDP to {target}"))?;
+        let listener =
+            UdpSocket::bind((target, 0)).with_context(|| format!("cannot bind UDP to {target}"))?;
         listener.set_read_timeout(Some(Duration::from_millis(20)))?;
         Ok(listener)
     })?;
     let port = listener.local_addr()?.port();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let served = scope.spawn(|| serve(&listener, &done));
+        let serving = scope.spawn(|| serve(&listener, &done));
         let echoed = client.run(|| ask(target, port, patience));
         done.store(true, Ordering::Relaxed);
-        served.join().map_err(|_| anyhow!("the UDP server panicked"))??;
+        serving
+            .join()
+            .map_err(|_| anyhow!("the UDP server panicked"))??;
         echoed
     })
 }
