@@ -13,9 +13,14 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::netns::{NAMES, Netns, remove_name};
+use crate::{
+    netlink::Netlink,
+    netns::{NAMES, Netns, remove_name},
+};
 
 const PREFIX: &str = "ipvlan-lab";
+/// Its index is the same in every netns.
+const LOOPBACK: u32 = 1;
 
 /// Makes network namespaces with names of its own.
 #[derive(Debug)]
@@ -63,7 +68,7 @@ pub fn remove_own_names() -> Result<()> {
 fn prepared(netns: Netns) -> Result<Netns> {
     netns.sysctl("ipv4/conf/all/rp_filter", "1")?;
     netns.sysctl("ipv4/conf/default/rp_filter", "1")?;
-    netns.ip("link set lo up\n")?;
+    netns.run(|| Netlink::open()?.set_up(LOOPBACK))?;
     netns.sysctl("ipv4/conf/lo/rp_filter", "1")?;
     Ok(netns)
 }

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod hooks;
 pub mod init;
 pub mod lab;
+pub mod netlink;
 pub mod netns;
 pub mod probe;
 pub mod results;

@@ -11,13 +11,15 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
     thread,
 };
 
 use anyhow::{Context, Result, anyhow};
 use nix::{
+    errno::Errno,
     ifaddrs::getifaddrs,
-    mount::{MntFlags, umount2},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
     sys::{
         signal::{Signal, kill},
@@ -48,12 +50,13 @@ enum Holder {
 impl Netns {
     /// Makes a netns called `name`; people are shown `label`.
     pub fn named(name: &str, label: &str) -> Result<Self> {
-        command::run(Command::new("ip").args(["netns", "add", name]), "")?;
         let path = Path::new(NAMES).join(name);
-        let fd = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let fd = thread::scope(|scope| scope.spawn(|| name_new_netns(&path)).join())
+            .map_err(|_| anyhow!("the thread that makes netns {label} panicked"))?
+            .with_context(|| format!("cannot make netns {name}"))?;
         Ok(Self {
             label: label.to_owned(),
-            fd: fd.into(),
+            fd,
             holder: Holder::Name(path),
         })
     }
@@ -184,6 +187,43 @@ pub(crate) fn remove_name(path: &Path) -> io::Result<()> {
     // Not mounted happens when making it failed half way.
     let _not_mounted = umount2(path, MntFlags::MNT_DETACH);
     fs::remove_file(path)
+}
+
+fn name_new_netns(path: &Path) -> Result<OwnedFd> {
+    share_names()?;
+    File::create_new(path).with_context(|| format!("cannot create {}", path.display()))?;
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let own = "/proc/thread-self/ns/net";
+    let named = mount(
+        Some(own),
+        path,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    );
+    if let Err(error) = named {
+        fs::remove_file(path)?;
+        return Err(error).with_context(|| format!("cannot bind {}", path.display()));
+    }
+    Ok(File::open(own)?.into())
+}
+
+/// Makes [`NAMES`] a shared mount, like `ip netns` does: a name removed here is then gone
+/// everywhere.
+fn share_names() -> Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    fs::create_dir_all(NAMES)?;
+    let share = || {
+        let flags = MsFlags::MS_SHARED | MsFlags::MS_REC;
+        mount(None::<&str>, NAMES, None::<&str>, flags, None::<&str>)
+    };
+    if share() == Err(Errno::EINVAL) {
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+        mount(Some(NAMES), NAMES, None::<&str>, flags, None::<&str>)?;
+        share()?;
+    }
+    Ok(())
 }
 
 fn hold_new_netns() -> Result<(Pid, OwnedFd, OwnedFd)> {

@@ -36,7 +36,7 @@ pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase) -> Result<
         netns: NS08,
         ..NS09
     };
-    world.add_child(HOST.device, &start, "")?;
+    world.add_child(&start)?;
     let patience = phase.patience(cell);
     let ask = || {
         world
@@ -61,7 +61,7 @@ pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase) -> Result<
 ///
 /// With an agent it must have been answered first, or silence would prove nothing.
 pub fn answered_after_delete(world: &World, phase: Phase) -> Result<bool> {
-    world.add_child(HOST.device, &NS10, "")?;
+    world.add_child(&NS10)?;
     let ask = |patience| arping(world, &VM01, &NS10, arp::BROADCAST, VM01.address, patience);
     if phase == Phase::After {
         let answered = ask(Duration::from_secs(3))?;

@@ -8,9 +8,9 @@
 //!                vm01 eth36 ───── host: ens36 ── vepa1 vepa2
 //! ```
 
-use std::{collections::BTreeMap, thread};
+use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use super::{
     mode::Mode,
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     lab::{Lab, connect},
+    netlink::Netlink,
     netns::Netns,
 };
 
@@ -30,6 +31,65 @@ pub const PARENTS: [&str; 3] = [HOST.device, HOST_PRIVATE.device, HOST_VEPA.devi
 const NAMED: [&str; 17] = [
     "lan", "gateway", "vm01", "host", "ns01", "ns02", "ns03", "ns04", "ns05", "ns07", "ns08",
     "ns09", "ns10", "private1", "private2", "vepa1", "vepa2",
+];
+
+struct Child<'a> {
+    parent: &'static str,
+    flag: &'static str,
+    spot: &'a Spot,
+}
+
+const CHILDREN: [Child<'static>; 10] = [
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &NS01,
+    },
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &NS02,
+    },
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &NS03,
+    },
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &NS04,
+    },
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &UNNAMED,
+    },
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &NS07,
+    },
+    Child {
+        parent: HOST_PRIVATE.device,
+        flag: "private",
+        spot: &PRIVATE1,
+    },
+    Child {
+        parent: HOST_PRIVATE.device,
+        flag: "private",
+        spot: &PRIVATE2,
+    },
+    Child {
+        parent: HOST_VEPA.device,
+        flag: "vepa",
+        spot: &VEPA1,
+    },
+    Child {
+        parent: HOST_VEPA.device,
+        flag: "vepa",
+        spot: &VEPA2,
+    },
 ];
 
 /// One instance of the topology, in one mode.
@@ -73,31 +133,18 @@ impl World {
 
     /// Forgets every neighbour in every netns.
     pub fn flush_neighbours(&self) -> Result<()> {
-        thread::scope(|scope| {
-            let flushes: Vec<_> = self
-                .netns
-                .values()
-                .map(|netns| scope.spawn(|| netns.ip("neigh flush all\n")))
-                .collect();
-            for flush in flushes {
-                flush
-                    .join()
-                    .map_err(|_| anyhow!("flushing neighbours panicked"))??;
-            }
-            Ok(())
-        })
+        self.netns
+            .values()
+            .try_for_each(|netns| netns.run(|| Netlink::open()?.flush_neighbours()))
     }
 
-    /// Creates the child of `spot` on `parent` in the host's netns, moves it and configures it.
-    pub fn add_child(&self, parent: &str, spot: &Spot, flag: &str) -> Result<()> {
-        let netns = self.at(spot.netns)?;
-        let Spot { device, .. } = spot;
-        self.at(HOST.netns)?.ip(&format!(
-            "link add link {parent} name {device} type ipvlan mode {} {flag}\n\
-             link set {device} netns {}\n",
-            self.mode,
-            netns.reference()
-        ))?;
+    /// Creates the child of `spot` in the host's netns, moves it to its own and configures it.
+    pub fn add_child(&self, spot: &Spot) -> Result<()> {
+        self.at(HOST.netns)?.ip(&self.moved_in(&Child {
+            parent: HOST.device,
+            flag: "",
+            spot,
+        })?)?;
         self.configure(spot)
     }
 
@@ -167,51 +214,49 @@ impl World {
     }
 
     fn add_children(&self) -> Result<()> {
-        for spot in [&NS01, &NS02, &NS03, &NS04, &UNNAMED, &NS07] {
-            self.add_child(HOST.device, spot, "")?;
+        let mut batch = String::new();
+        for child in &CHILDREN {
+            batch += &self.moved_in(child)?;
+        }
+        // This one is created directly in its netns and never seen in the host's.
+        batch += &format!(
+            "link add link {} name {} netns {} type ipvlan mode {}\n",
+            HOST.device,
+            NS05.device,
+            self.at(NS05.netns)?.reference(),
+            self.mode
+        );
+        self.at(HOST.netns)?.ip(&batch)?;
+        for spot in CHILDREN.iter().map(|child| child.spot).chain([&NS05]) {
+            self.configure(spot)?;
         }
         self.at(NS01.netns)?.ip(&format!(
             "addr add {}/24 dev {}\n",
             NS01_SECOND.address, NS01.device
         ))?;
         self.at(NS07.netns)?
-            .ip(&format!("link set {} down\n", NS07.device))?;
-        self.add_child_inside(HOST.device, &NS05)?;
-        for spot in [&PRIVATE1, &PRIVATE2] {
-            self.add_child(HOST_PRIVATE.device, spot, "private")?;
-        }
-        for spot in [&VEPA1, &VEPA2] {
-            self.add_child(HOST_VEPA.device, spot, "vepa")?;
-        }
-        Ok(())
+            .ip(&format!("link set {} down\n", NS07.device))
     }
 
-    /// Creates the child of `spot` directly in its netns: it is never seen in the host's.
-    fn add_child_inside(&self, parent: &str, spot: &Spot) -> Result<()> {
-        self.at(HOST.netns)?.ip(&format!(
-            "link add link {parent} name {} netns {} type ipvlan mode {}\n",
-            spot.device,
-            self.at(spot.netns)?.reference(),
-            self.mode
-        ))?;
-        self.configure(spot)
+    /// The lines that create `child` on its parent and move it to its netns.
+    fn moved_in(&self, child: &Child<'_>) -> Result<String> {
+        let Child {
+            parent,
+            flag,
+            spot: Spot { netns, device, .. },
+        } = child;
+        Ok(format!(
+            "link add link {parent} name {device} type ipvlan mode {} {flag}\n\
+             link set {device} netns {}\n",
+            self.mode,
+            self.at(netns)?.reference()
+        ))
     }
 }
 
 fn make_all(lab: &Lab) -> Result<BTreeMap<&'static str, Netns>> {
-    thread::scope(|scope| {
-        let makers: Vec<_> = NAMED
-            .into_iter()
-            .map(|label| (label, scope.spawn(move || lab.netns(label))))
-            .collect();
-        makers
-            .into_iter()
-            .map(|(label, maker)| {
-                let netns = maker
-                    .join()
-                    .map_err(|_| anyhow!("making netns {label} panicked"))??;
-                Ok((label, netns))
-            })
-            .collect()
-    })
+    NAMED
+        .into_iter()
+        .map(|label| Ok((label, lab.netns(label)?)))
+        .collect()
 }

@@ -1,0 +1,119 @@
+//! The few netlink requests that are made too often, or timed too closely, to start `ip` for.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::{Context, Result};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
+};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
+    link::{LinkFlags, LinkMessage},
+    neighbour::{NeighbourMessage, NeighbourState},
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use nix::net::if_::if_nametoindex;
+
+/// A connection to the netns it was opened in, wherever it is used from.
+#[derive(Debug)]
+pub struct Netlink(Socket);
+
+impl Netlink {
+    /// Connects to the current netns.
+    pub fn open() -> Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE).context("cannot open a netlink socket")?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self(socket))
+    }
+
+    /// Brings the device `index` up.
+    pub fn set_up(&self, index: u32) -> Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.header.flags = LinkFlags::Up;
+        link.header.change_mask = LinkFlags::Up;
+        self.request(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)
+            .with_context(|| format!("cannot bring device {index} up"))
+            .map(drop)
+    }
+
+    /// Adds `address`/24 to `device` of the current netns; comes back when the kernel has it.
+    pub fn add_address(&self, device: &str, address: Ipv4Addr) -> Result<()> {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.prefix_len = 24;
+        message.header.index =
+            if_nametoindex(device).with_context(|| format!("no interface {device} here"))?;
+        let address = IpAddr::V4(address);
+        message.attributes = vec![
+            AddressAttribute::Local(address),
+            AddressAttribute::Address(address),
+        ];
+        let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+        self.request(RouteNetlinkMessage::NewAddress(message), flags)
+            .with_context(|| format!("cannot add {address} to {device}"))
+            .map(drop)
+    }
+
+    /// Forgets every IPv4 neighbour the kernel has learnt.
+    pub fn flush_neighbours(&self) -> Result<()> {
+        let mut all = NeighbourMessage::default();
+        all.header.family = AddressFamily::Inet;
+        let known = self
+            .request(RouteNetlinkMessage::GetNeighbour(all), NLM_F_DUMP)
+            .context("cannot list neighbours")?;
+        for neighbour in known {
+            let RouteNetlinkMessage::NewNeighbour(neighbour) = neighbour else {
+                continue;
+            };
+            if matches!(
+                neighbour.header.state,
+                NeighbourState::Permanent | NeighbourState::Noarp
+            ) {
+                continue;
+            }
+            // The kernel may have dropped it by itself meanwhile.
+            let _gone = self.request(RouteNetlinkMessage::DelNeighbour(neighbour), NLM_F_ACK);
+        }
+        Ok(())
+    }
+
+    /// Sends one request and collects what comes back until the kernel says that it is done.
+    fn request(
+        &self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Vec<RouteNetlinkMessage>> {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.0.send(&bytes, 0)?;
+        let mut answers = Vec::new();
+        loop {
+            let (bytes, _) = self.0.recv_from_full()?;
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)?;
+                let length = usize::try_from(answer.header.length)?.next_multiple_of(4);
+                rest = rest.get(length..).unwrap_or_default();
+                match answer.payload {
+                    NetlinkPayload::InnerMessage(message) => answers.push(message),
+                    NetlinkPayload::Error(error) => {
+                        return match error.code {
+                            None => Ok(answers),
+                            Some(_) => Err(error.to_io()).context("netlink"),
+                        };
+                    }
+                    NetlinkPayload::Done(_) => return Ok(answers),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
