@@ -123,9 +123,7 @@ impl Demo {
 /// Prints what the kernel alone does in each of `modes`.
 pub fn show_before(modes: &[Mode]) -> Result<()> {
     for (mode, works) in in_each(modes, |mode| {
-        let clock = Instant::now();
         let world = World::build(&Lab::new()?, mode)?;
-        eprintln!("DBG {mode} built {:?}", clock.elapsed());
         table(&world, &cells(mode), Phase::Before)
     })? {
         for (cell, works) in cells(mode).iter().zip(works) {
@@ -161,7 +159,6 @@ fn in_each<T: Send>(
 fn table(world: &World, cells: &[Cell], phase: Phase) -> Result<Vec<bool>> {
     let mut works = vec![false; cells.len()];
     for round in Round::ALL {
-        let clock = Instant::now();
         let asked = thread::scope(|scope| {
             let mut asked = Vec::new();
             for (place, cell) in cells
@@ -182,13 +179,7 @@ fn table(world: &World, cells: &[Cell], phase: Phase) -> Result<Vec<bool>> {
         for (place, answer) in asked {
             works[place] = answer;
         }
-        let t = clock.elapsed();
         world.flush_neighbours()?;
-        eprintln!(
-            "DBG {} {round:?} {t:?} flush {:?}",
-            world.mode,
-            clock.elapsed() - t
-        );
     }
     Ok(works)
 }

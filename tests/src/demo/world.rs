@@ -19,11 +19,7 @@ use super::{
         PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_PRIVATE, VM01_VEPA,
     },
 };
-use crate::{
-    lab::{Lab, connect},
-    netlink::Netlink,
-    netns::Netns,
-};
+use crate::{lab::Lab, netlink::Netlink, netns::Netns};
 
 /// The parents an agent is to be attached to.
 pub const PARENTS: [&str; 3] = [HOST.device, HOST_PRIVATE.device, HOST_VEPA.device];
@@ -112,8 +108,12 @@ impl World {
             ens34: [0; 6],
         };
         world.lay_lan()?;
-        world.lay_isolated_links()?;
-        world.add_children()?;
+        world.configure_gateway()?;
+        world.configure_host()?;
+        world
+            .at(VM01.netns)?
+            .ip(&up(&[VM01, VM01_PRIVATE, VM01_VEPA]))?;
+        world.configure_children()?;
         world.ens34 = world.at(HOST.netns)?.hardware_address(HOST.device)?;
         Ok(world)
     }
@@ -164,57 +164,45 @@ impl World {
         ))
     }
 
+    /// The bridge and a link from it to everybody on the LAN.
     fn lay_lan(&self) -> Result<()> {
-        let lan = self.at("lan")?;
-        lan.ip("link add br0 type bridge\nlink set br0 up\n")?;
-        for (spot, port) in [(&GATEWAY, "gateway"), (&VM01, "vm01"), (&HOST, "host")] {
-            connect(lan, port, self.at(spot.netns)?, spot.device)?;
-            lan.ip(&format!("link set {port} master br0\n"))?;
+        let mut batch = String::from("link add br0 type bridge\nlink set br0 up\n");
+        for spot in [&GATEWAY, &VM01, &HOST] {
+            let Spot { netns, device, .. } = spot;
+            batch += &format!(
+                "link add {netns} type veth peer name {device} netns {}\n\
+                 link set {netns} master br0 up\n",
+                self.at(netns)?.reference()
+            );
         }
+        self.at("lan")?.ip(&batch)
+    }
+
+    fn configure_gateway(&self) -> Result<()> {
         let gateway = self.at(GATEWAY.netns)?;
         // Everything it forwards goes back out of the device it came in by.
         gateway.sysctl("ipv4/conf/all/send_redirects", "0")?;
         gateway.sysctl("ipv4/conf/eth0/send_redirects", "0")?;
         gateway.sysctl("ipv4/ip_forward", "1")?;
-        gateway.ip(&format!(
-            "addr add {}/24 dev eth0\naddr add {}/24 dev eth0\naddr add {}/24 dev eth0\n",
-            GATEWAY.address,
-            NS03.gateway(),
-            NS04.gateway()
-        ))?;
-        for spot in [&VM01, &HOST] {
-            let Spot {
-                device, address, ..
-            } = spot;
-            self.at(spot.netns)?.ip(&format!(
-                "addr add {address}/24 dev {device}\nroute add default via {}\n",
-                GATEWAY.address
-            ))?;
-        }
-        Ok(())
-    }
-
-    fn lay_isolated_links(&self) -> Result<()> {
-        for (host, vm01) in [(&HOST_PRIVATE, &VM01_PRIVATE), (&HOST_VEPA, &VM01_VEPA)] {
-            connect(
-                self.at(host.netns)?,
-                host.device,
-                self.at(vm01.netns)?,
-                vm01.device,
-            )?;
-            for spot in [host, vm01] {
-                let Spot {
-                    device, address, ..
-                } = spot;
-                self.at(spot.netns)?
-                    .ip(&format!("addr add {address}/24 dev {device}\n"))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn add_children(&self) -> Result<()> {
         let mut batch = String::new();
+        for address in [GATEWAY.address, NS03.gateway(), NS04.gateway()] {
+            batch += &format!("addr add {address}/24 dev {}\n", GATEWAY.device);
+        }
+        gateway.ip(&format!("{batch}link set {} up\n", GATEWAY.device))
+    }
+
+    /// The host's end of the links to vm01, its addresses, and all children where they belong.
+    fn configure_host(&self) -> Result<()> {
+        let mut batch = String::new();
+        for (host, vm01) in [(&HOST_PRIVATE, &VM01_PRIVATE), (&HOST_VEPA, &VM01_VEPA)] {
+            batch += &format!(
+                "link add {} type veth peer name {} netns {}\n",
+                host.device,
+                vm01.device,
+                self.at(vm01.netns)?.reference()
+            );
+        }
+        batch += &up(&[HOST, HOST_PRIVATE, HOST_VEPA]);
         for child in &CHILDREN {
             batch += &self.moved_in(child)?;
         }
@@ -226,7 +214,10 @@ impl World {
             self.at(NS05.netns)?.reference(),
             self.mode
         );
-        self.at(HOST.netns)?.ip(&batch)?;
+        self.at(HOST.netns)?.ip(&batch)
+    }
+
+    fn configure_children(&self) -> Result<()> {
         for spot in CHILDREN.iter().map(|child| child.spot).chain([&NS05]) {
             self.configure(spot)?;
         }
@@ -252,6 +243,19 @@ impl World {
             self.at(netns)?.reference()
         ))
     }
+}
+
+/// The lines that give each of `spots`, all of one netns, its address and bring it up; the first
+/// one gets the default route.
+fn up(spots: &[Spot]) -> String {
+    let mut batch = String::new();
+    for Spot {
+        device, address, ..
+    } in spots
+    {
+        batch += &format!("addr add {address}/24 dev {device}\nlink set {device} up\n");
+    }
+    batch + &format!("route add default via {}\n", GATEWAY.address)
 }
 
 fn make_all(lab: &Lab) -> Result<BTreeMap<&'static str, Netns>> {
