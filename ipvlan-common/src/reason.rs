@@ -18,7 +18,7 @@ macro_rules! reasons {
         impl Reason {
             /// The reason with this number, [`Reason::Unknown`] if there is none.
             #[must_use]
-            #[inline(always)]
+            #[inline]
             pub const fn from_number(number: u8) -> Self {
                 match number {
                     $($number => Self::$name,)+
