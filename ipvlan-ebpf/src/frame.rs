@@ -9,8 +9,8 @@ use core::{marker::PhantomData, ptr};
 /// Length of an Ethernet header without tags.
 pub const ETH_LEN: usize = 14;
 
-/// A MAC address: the six bytes as they are on the wire, then two zero bytes, loaded as one
-/// integer in the byte order of the machine. Compares in one instruction.
+/// A MAC address as one integer, to compare in one instruction: the first four bytes in the low half,
+/// the other two above them, each in the byte order of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mac(u64);
 
@@ -18,30 +18,39 @@ impl Mac {
     /// ff:ff:ff:ff:ff:ff
     pub const BROADCAST: Self = Self::new([0xff; 6]);
     /// 00:00:00:00:00:00
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self::new([0; 6]);
 
     /// From bytes as they are on the wire.
     #[must_use]
     #[inline(always)]
     pub const fn new(mac: [u8; 6]) -> Self {
-        Self(u64::from_ne_bytes([
-            mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0,
-        ]))
+        Self::from_parts(
+            u32::from_ne_bytes([mac[0], mac[1], mac[2], mac[3]]),
+            u16::from_ne_bytes([mac[4], mac[5]]),
+        )
     }
 
     /// Bytes as they are on the wire.
     #[must_use]
     #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
     pub const fn bytes(self) -> [u8; 6] {
-        let mac = self.0.to_ne_bytes();
-        [mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]]
+        let head = (self.0 as u32).to_ne_bytes();
+        let tail = ((self.0 >> 32) as u16).to_ne_bytes();
+        [head[0], head[1], head[2], head[3], tail[0], tail[1]]
     }
 
     /// Multicast or broadcast: the group bit is set (IEEE 802).
     #[must_use]
     #[inline(always)]
     pub const fn is_group(self) -> bool {
-        self.0.to_ne_bytes()[0] & 1 == 1
+        self.bytes()[0] & 1 == 1
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_lossless, reason = "From is not const")]
+    const fn from_parts(head: u32, tail: u16) -> Self {
+        Self(head as u64 | (tail as u64) << 32)
     }
 }
 
@@ -140,10 +149,10 @@ impl<const LEN: usize> Header<'_, LEN> {
     #[inline(always)]
     pub fn mac<const AT: usize>(&self) -> Mac {
         const { assert!(AT + 6 <= LEN, "reads past the header") };
-        let head = self.read::<AT, u32>().to_ne_bytes();
+        let head = self.read::<AT, u32>();
         // SAFETY: `AT + 6 <= LEN`, and `LEN` bytes are readable.
-        let tail = unsafe { load::<u16>(self.start.wrapping_add(AT + 4)) }.to_ne_bytes();
-        Mac::new([head[0], head[1], head[2], head[3], tail[0], tail[1]])
+        let tail = unsafe { load::<u16>(self.start.wrapping_add(AT + 4)) };
+        Mac::from_parts(head, tail)
     }
 
     #[inline(always)]

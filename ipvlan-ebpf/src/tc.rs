@@ -152,7 +152,8 @@ fn ipv4_ingress(ctx: &TcContext) -> Decision {
 
 #[inline(always)]
 fn ipv4_egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
-    let to_own_mac = is_to_own_mac(linear(ctx, IPV4_FRAME_LEN));
+    // The kernel keeps the Ethernet header linear (`eth_type_trans`, `eth_header`).
+    let to_own_mac = is_to_own_mac(frame(ctx));
     if !ROUTED && !to_own_mac {
         return None;
     }
@@ -206,6 +207,12 @@ fn linear(ctx: &TcContext, len: usize) -> Frame<'_> {
             let _: Result<(), _> = ctx.skb.pull_data(len);
         }
     }
+    frame(ctx)
+}
+
+/// The linear part of the frame.
+#[inline(always)]
+fn frame(ctx: &TcContext) -> Frame<'_> {
     // SAFETY: the kernel sets both pointers, and the verifier checks every access against them.
     unsafe { Frame::new(ctx.data(), ctx.data_end()) }
 }
