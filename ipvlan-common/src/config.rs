@@ -36,6 +36,15 @@ impl Config {
         self.mac
     }
 
+    /// The same without `flags`.
+    #[must_use]
+    pub const fn without(self, flags: ConfigFlags) -> Self {
+        Self {
+            flags: self.flags & !flags.0,
+            ..self
+        }
+    }
+
     /// Whether all of `flags` are set.
     #[must_use]
     #[inline]
