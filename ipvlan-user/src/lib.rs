@@ -14,6 +14,7 @@ pub mod commands;
 pub mod discover;
 pub mod model;
 pub mod reconcile;
+pub mod report;
 pub mod runtime;
 pub mod status;
 pub mod sync;

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::AttachError;
 
-/// `TC_H_CLSACT`, its ingress and its egress side (linux/pkt_sched.h).
+/// `TC_H_CLSACT`, its ingress and its egress side (`linux/pkt_sched.h`).
 const CLSACT: TcHandle = TcHandle {
     major: 0xffff,
     minor: 0xfff1,

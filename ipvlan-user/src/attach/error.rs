@@ -2,7 +2,11 @@
 
 use std::io;
 
-use aya::{EbpfError, maps::MapError, programs::ProgramError};
+use aya::{
+    EbpfError,
+    maps::MapError,
+    programs::{ProgramError, tc::TcError, xdp::XdpError},
+};
 use ipvlan_common::Hook;
 
 use crate::sync::maps::MapsError;
@@ -134,13 +138,9 @@ pub(super) fn program_errno(error: &ProgramError) -> Option<i32> {
     match error {
         ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
         ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        ProgramError::NetlinkError(error) => error.raw_os_error(),
-        ProgramError::TcError(aya::programs::tc::TcError::NetlinkError(error)) => {
-            error.raw_os_error()
-        }
-        ProgramError::XdpError(aya::programs::xdp::XdpError::NetlinkError(error)) => {
-            error.raw_os_error()
-        }
+        ProgramError::NetlinkError(error)
+        | ProgramError::TcError(TcError::NetlinkError(error))
+        | ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
         _ => None,
     }
 }

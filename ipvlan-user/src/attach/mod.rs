@@ -142,6 +142,7 @@ impl Datapath {
     }
 
     /// Detaches everything. All of it is tried; every failure is returned.
+    #[must_use]
     pub fn detach(self) -> Vec<AttachError> {
         let Self {
             ingress,

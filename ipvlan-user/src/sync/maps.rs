@@ -30,7 +30,7 @@ pub enum MapsError {
         /// What was tried.
         action: String,
         /// Why it failed.
-        source: MapError,
+        source: Box<MapError>,
     },
     /// The number of CPUs is not known.
     #[error("count the possible CPUs ({path})")]
@@ -46,14 +46,11 @@ impl MapsError {
     /// Whether the map has no room left (`E2BIG` of `htab_map_update_elem`).
     #[must_use]
     pub fn is_full(&self) -> bool {
-        let Self::Kernel {
-            source: MapError::SyscallError(error),
-            ..
-        } = self
-        else {
+        let Self::Kernel { source, .. } = self else {
             return false;
         };
-        error.io_error.raw_os_error() == Some(libc::E2BIG)
+        matches!(&**source, MapError::SyscallError(error)
+            if error.io_error.raw_os_error() == Some(libc::E2BIG))
     }
 }
 
@@ -190,6 +187,6 @@ fn failed(name: &'static str, action: impl Into<String>, source: MapError) -> Ma
     MapsError::Kernel {
         name,
         action: action.into(),
-        source,
+        source: Box::new(source),
     }
 }
