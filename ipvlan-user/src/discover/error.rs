@@ -66,7 +66,7 @@ impl DiscoverError {
             return None;
         };
         match (self, source.raw_os_error()?) {
-            (Self::Socket { step, .. }, libc::EPERM) if *step == "NETLINK_LISTEN_ALL_NSID" => {
+            (Self::Socket { step, .. }, libc::EPERM) if *step == super::watch::ALL_NETNSES => {
                 Some("needs CAP_NET_BROADCAST")
             }
             (Self::Request { .. } | Self::Socket { .. }, libc::EPERM | libc::EACCES) => {
@@ -76,6 +76,14 @@ impl DiscoverError {
                 Some("needs /proc and /run/netns to be readable")
             }
             (_, libc::EMFILE | libc::ENFILE) => Some("raise the limit of open files"),
+            _ => None,
+        }
+    }
+
+    /// The kernel's answer to a request.
+    pub(super) fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Request { source, .. } => source.raw_os_error(),
             _ => None,
         }
     }

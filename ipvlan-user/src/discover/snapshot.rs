@@ -61,7 +61,8 @@ pub struct Host {
     pub gateways: BTreeSet<IpAddr>,
     /// Unicast routes with a device and no gateway, of all tables: what the host is on-link with.
     pub routes_on_link: Vec<OnLinkRoute>,
-    /// Routes of type `local` wider than one address (`AnyIP`), other than 127.0.0.0/8.
+    /// Routes of type `local` that are not just one of `addresses` (`AnyIP`), other than
+    /// 127.0.0.0/8.
     pub local_prefixes: Vec<(IpAddr, u8)>,
     /// Whether there is any proxy neighbour entry (`ip neigh add proxy`).
     pub proxy_neighbours: bool,
