@@ -140,7 +140,9 @@ impl Row {
         let frame = self.becomes.as_ref().unwrap_or(&self.frame);
         if outcome.frame != *frame {
             return Err(format!(
-                "frame\n  {:02x?}, expected\n  {frame:02x?}",
+                "frame of {} bytes, expected {}\n  {:02x?}, expected\n  {frame:02x?}",
+                outcome.frame.len(),
+                frame.len(),
                 outcome.frame
             ));
         }
