@@ -1,0 +1,234 @@
+//! Rows of dumps in, a snapshot out: who is whose child, who holds which address.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::IpAddr,
+    path::PathBuf,
+};
+
+use super::{
+    DiscoverError,
+    address::AddressRow,
+    dump,
+    link::LinkRow,
+    netns::Netnses,
+    route::RouteRow,
+    rtnl::Rtnl,
+    snapshot::{
+        Child, ChildAddress, Host, HostAddress, Link, Lower, Master, NetnsId, OnLinkRoute,
+        ProxyArp, Snapshot,
+    },
+};
+
+/// What a snapshot is taken with.
+pub(super) struct Assembly<'a> {
+    pub(super) rtnl: &'a mut Rtnl,
+    pub(super) netnses: &'a Netnses,
+    pub(super) child_kinds: &'static [&'static str],
+    pub(super) parents: Option<&'a BTreeSet<u32>>,
+}
+
+impl Assembly<'_> {
+    pub(super) fn snapshot(mut self) -> Result<Snapshot, DiscoverError> {
+        let own_links = dump::links(self.rtnl, None)?.unwrap_or_default();
+        let own_addresses = dump::addresses(self.rtnl, None)?.unwrap_or_default();
+        let mut children = self.children_in(NetnsId::Own, &own_links, own_addresses.iter());
+        for netns in self.netnses.known() {
+            if let NetnsId::Nsid(nsid) = netns.id {
+                children.extend(self.children_of(nsid)?);
+            }
+        }
+        let mut links: Vec<_> = own_links.into_iter().map(|row| self.link(row)).collect();
+        links.sort_by_key(|link| link.ifindex);
+        let mut host = host(own_addresses, dump::routes(self.rtnl)?);
+        host.proxy_neighbours = dump::has_proxy_neighbours(self.rtnl)?;
+        host.proxy_arp = self.proxy_arp(&links, &children)?;
+        Ok(Snapshot {
+            host,
+            links,
+            children,
+            netnses: self.netnses.known().cloned().collect(),
+        })
+    }
+
+    /// The children in another netns; none if that is gone.
+    fn children_of(&mut self, nsid: i32) -> Result<Vec<Child>, DiscoverError> {
+        let netns = NetnsId::Nsid(nsid);
+        let Some(links) = dump::links(self.rtnl, Some(nsid))? else {
+            return Ok(Vec::new());
+        };
+        if !links.iter().any(|row| self.parent(netns, row).is_some()) {
+            return Ok(Vec::new());
+        }
+        let Some(addresses) = dump::addresses(self.rtnl, Some(nsid))? else {
+            return Ok(Vec::new());
+        };
+        Ok(self.children_in(netns, &links, addresses.iter()))
+    }
+
+    fn children_in<'a>(
+        &self,
+        netns: NetnsId,
+        links: &[LinkRow],
+        addresses: impl Iterator<Item = &'a AddressRow>,
+    ) -> Vec<Child> {
+        let mut children: BTreeMap<u32, Child> = links
+            .iter()
+            .filter_map(|row| Some((row.ifindex, child(netns, self.parent(netns, row)?, row))))
+            .collect();
+        for row in addresses {
+            if let Some(child) = children.get_mut(&row.ifindex) {
+                child.addresses.push(ChildAddress {
+                    local: row.local,
+                    peer: row.peer,
+                    prefix_len: row.prefix_len,
+                    flags: row.flags,
+                });
+            }
+        }
+        children.into_values().collect()
+    }
+
+    /// The parent of a link of that netns, if it is a child of ours.
+    fn parent(&self, netns: NetnsId, row: &LinkRow) -> Option<u32> {
+        let is_child = self.child_kinds.contains(&row.kind.as_deref()?);
+        let lower = self.lower(netns, row)?;
+        let is_wanted = self
+            .parents
+            .is_none_or(|parents| parents.contains(&lower.ifindex));
+        (is_child && is_wanted && lower.netns == NetnsId::Own).then_some(lower.ifindex)
+    }
+
+    /// Without an nsid of its own, the link below is in the same netns. A negative one is a netns
+    /// that has none: not ours, ours has one.
+    fn lower(&self, netns: NetnsId, row: &LinkRow) -> Option<Lower> {
+        Some(Lower {
+            ifindex: row.lower?,
+            netns: row.lower_nsid.map_or(netns, |nsid| self.netnses.id(nsid)),
+        })
+    }
+
+    fn link(&self, row: LinkRow) -> Link {
+        Link {
+            lower: self.lower(NetnsId::Own, &row),
+            up: row.is_up(),
+            carrier: row.has_carrier(),
+            ifindex: row.ifindex,
+            name: row.name,
+            hardware: row.hardware,
+            mac: row.mac,
+            mtu: row.mtu,
+            kind: row.kind,
+            master: row.master.map(|ifindex| Master {
+                ifindex,
+                kind: row.master_kind,
+            }),
+            xdp: row.xdp,
+        }
+    }
+
+    /// The settings of the parents asked for, or else of the links that have children.
+    fn proxy_arp(
+        &self,
+        links: &[Link],
+        children: &[Child],
+    ) -> Result<BTreeMap<u32, ProxyArp>, DiscoverError> {
+        let parents: BTreeSet<u32> = self.parents.map_or_else(
+            || children.iter().map(|child| child.parent_ifindex).collect(),
+            Clone::clone,
+        );
+        let all = read_proxy_arp("all")?;
+        links
+            .iter()
+            .filter(|link| parents.contains(&link.ifindex))
+            .map(|link| {
+                let own = read_proxy_arp(&link.name)?;
+                let both = ProxyArp {
+                    proxy_arp: own.proxy_arp || all.proxy_arp,
+                    pvlan: own.pvlan || all.pvlan,
+                };
+                Ok((link.ifindex, both))
+            })
+            .collect()
+    }
+}
+
+fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Child {
+    let port = row.port.unwrap_or_default();
+    Child {
+        ifindex: row.ifindex,
+        name: row.name.clone(),
+        netns,
+        parent_ifindex,
+        mode: port.mode,
+        flag: port.flag,
+        up: row.is_up(),
+        mac: row.mac,
+        addresses: Vec::new(),
+        stats: row.stats,
+    }
+}
+
+fn host(addresses: Vec<AddressRow>, routes: Vec<RouteRow>) -> Host {
+    let held: BTreeSet<IpAddr> = addresses.iter().map(|row| row.local).collect();
+    let mut host = Host {
+        addresses: addresses
+            .into_iter()
+            .map(|row| HostAddress {
+                address: row.local,
+                prefix_len: row.prefix_len,
+                ifindex: row.ifindex,
+                flags: row.flags,
+            })
+            .collect(),
+        ..Host::default()
+    };
+    for route in routes {
+        let RouteRow {
+            prefix,
+            prefix_len,
+            table,
+            local,
+            gateways,
+            links,
+        } = route;
+        host.gateways.extend(gateways);
+        if local {
+            let is_address = prefix_len == host_len(prefix) && held.contains(&prefix);
+            if !is_address && !prefix.is_loopback() {
+                host.local_prefixes.push((prefix, prefix_len));
+            }
+            continue;
+        }
+        host.routes_on_link
+            .extend(links.into_iter().map(|oif| OnLinkRoute {
+                prefix,
+                prefix_len,
+                oif,
+                table,
+            }));
+    }
+    host
+}
+
+const fn host_len(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// Both are or-ed with those of `all` by the kernel. A link that vanished has none.
+fn read_proxy_arp(link: &str) -> Result<ProxyArp, DiscoverError> {
+    Ok(ProxyArp {
+        proxy_arp: read_switch(link, "proxy_arp")?,
+        pvlan: read_switch(link, "proxy_arp_pvlan")?,
+    })
+}
+
+fn read_switch(link: &str, name: &str) -> Result<bool, DiscoverError> {
+    let path: PathBuf = ["/proc/sys/net/ipv4/conf", link, name].iter().collect();
+    match fs::read_to_string(&path) {
+        Ok(value) => Ok(value.trim() != "0"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(DiscoverError::File { path, source }),
+    }
+}

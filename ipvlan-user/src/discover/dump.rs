@@ -1,0 +1,103 @@
+//! The dumps a snapshot is made of.
+//!
+//! A netns that vanished since it was listed is left out; every other failure fails the snapshot.
+
+use netlink_packet_core::DefaultNla;
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
+    link::{LinkAttribute, LinkMessage},
+    neighbour::{NeighbourFlags, NeighbourMessage},
+    route::RouteMessage,
+};
+
+use super::{
+    DiscoverError,
+    address::{AddressRow, decode_address},
+    link::{LinkRow, decode_link},
+    nsid,
+    route::{RouteRow, decode_route},
+    rtnl::{Request, Rtnl},
+};
+
+const IFA_TARGET_NETNSID: u16 = 10;
+
+/// The links of our own netns, or of the one with this nsid; none if that is gone.
+pub(super) fn links(
+    rtnl: &mut Rtnl,
+    nsid: Option<i32>,
+) -> Result<Option<Vec<LinkRow>>, DiscoverError> {
+    let mut message = LinkMessage::default();
+    message
+        .attributes
+        .extend(nsid.map(LinkAttribute::IfNetnsId));
+    let name = "dump of links (RTM_GETLINK)";
+    let rows = rtnl.dump(
+        Request { name, nsid },
+        &RouteNetlinkMessage::GetLink(message),
+        |payload| decode_link(payload).map(Some),
+    );
+    unless_gone(rtnl, nsid, rows)
+}
+
+/// The addresses of our own netns, or of the one with this nsid; none if that is gone.
+pub(super) fn addresses(
+    rtnl: &mut Rtnl,
+    nsid: Option<i32>,
+) -> Result<Option<Vec<AddressRow>>, DiscoverError> {
+    let mut message = AddressMessage::default();
+    message.attributes.extend(nsid.map(|nsid| {
+        let value = nsid.to_ne_bytes().to_vec();
+        AddressAttribute::Other(DefaultNla::new(IFA_TARGET_NETNSID, value))
+    }));
+    let name = "dump of addresses (RTM_GETADDR)";
+    let rows = rtnl.dump(
+        Request { name, nsid },
+        &RouteNetlinkMessage::GetAddress(message),
+        decode_address,
+    );
+    unless_gone(rtnl, nsid, rows)
+}
+
+/// The routes of our own netns that tell who is where.
+pub(super) fn routes(rtnl: &mut Rtnl) -> Result<Vec<RouteRow>, DiscoverError> {
+    let mut rows = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family;
+        rows.extend(rtnl.dump(
+            Request::own("dump of routes (RTM_GETROUTE)"),
+            &RouteNetlinkMessage::GetRoute(message),
+            decode_route,
+        )?);
+    }
+    Ok(rows)
+}
+
+/// Whether our own netns has any proxy neighbour entry.
+pub(super) fn has_proxy_neighbours(rtnl: &mut Rtnl) -> Result<bool, DiscoverError> {
+    let mut message = NeighbourMessage::default();
+    message.header.flags = NeighbourFlags::Proxy;
+    let rows = rtnl.dump(
+        Request::own("dump of proxy neighbours (RTM_GETNEIGH)"),
+        &RouteNetlinkMessage::GetNeighbour(message),
+        |_| Ok(Some(())),
+    )?;
+    Ok(!rows.is_empty())
+}
+
+/// The kernel answers `EINVAL` for an nsid that nobody has (any more), and for much else.
+fn unless_gone<T>(
+    rtnl: &mut Rtnl,
+    nsid: Option<i32>,
+    rows: Result<T, DiscoverError>,
+) -> Result<Option<T>, DiscoverError> {
+    const GONE: [i32; 3] = [libc::EINVAL, libc::ENODEV, libc::ENOENT];
+    if let (Err(error), Some(nsid)) = (&rows, nsid)
+        && error.errno().is_some_and(|errno| GONE.contains(&errno))
+        && !nsid::exists(rtnl, nsid)?
+    {
+        return Ok(None);
+    }
+    rows.map(Some)
+}

@@ -1,0 +1,96 @@
+//! How discovery fails, and what to do about it.
+
+use std::{io, path::PathBuf};
+
+/// Why there is no snapshot, or no watch. Nothing may be concluded from a failure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiscoverError {
+    /// A netlink socket could not be had.
+    #[error("open a netlink socket ({step})")]
+    Socket {
+        /// The call that failed.
+        step: &'static str,
+        /// Its error.
+        source: io::Error,
+    },
+    /// A request was refused or not answered.
+    #[error("netlink: {request}")]
+    Request {
+        /// What was asked, and of which netns.
+        request: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The kernel kept changing while it was dumped; worth another try later.
+    #[error("netlink: {request} was interrupted by changes {attempts} times in a row")]
+    Interrupted {
+        /// What was asked.
+        request: String,
+        /// How often.
+        attempts: u32,
+    },
+    /// An answer that does not read as one.
+    #[error("netlink: answer to {request} is malformed: {reason}")]
+    Malformed {
+        /// What was asked.
+        request: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A file of /proc or /run could not be read.
+    #[error("read {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The watch's socket failed.
+    #[error("watch netlink events")]
+    Watch {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl DiscoverError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        let (Self::Socket { source, .. }
+        | Self::Request { source, .. }
+        | Self::File { source, .. }
+        | Self::Watch { source }) = self
+        else {
+            return None;
+        };
+        match (self, source.raw_os_error()?) {
+            (Self::Socket { step, .. }, libc::EPERM) if *step == super::watch::ALL_NETNSES => {
+                Some("needs CAP_NET_BROADCAST")
+            }
+            (Self::Request { .. } | Self::Socket { .. }, libc::EPERM | libc::EACCES) => {
+                Some("needs CAP_NET_ADMIN in this network namespace")
+            }
+            (Self::File { .. }, libc::EPERM | libc::EACCES) => {
+                Some("needs /proc and /run/netns to be readable")
+            }
+            (_, libc::EMFILE | libc::ENFILE) => Some("raise the limit of open files"),
+            _ => None,
+        }
+    }
+
+    /// The kernel's answer to a request.
+    pub(super) fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Request { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may well succeed a moment later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Interrupted { .. })
+    }
+}

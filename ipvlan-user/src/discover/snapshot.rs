@@ -1,0 +1,289 @@
+//! What the kernel was seen to hold: pure data, no behaviour that needs the kernel.
+//!
+//! [`Discover::snapshot`](super::Discover::snapshot) is the only producer; tests build the same
+//! types by hand (everything is public and has a default). A snapshot is complete: if any part of
+//! it could not be read there is no snapshot.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+/// A network namespace, seen from ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NetnsId {
+    /// The netns this process runs in.
+    #[default]
+    Own,
+    /// Another one, by the number that our netns has given it.
+    Nsid(i32),
+}
+
+/// Everything discovery knows at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Addresses, routes and settings of our own netns.
+    pub host: Host,
+    /// All links of our own netns, ordered by ifindex.
+    pub links: Vec<Link>,
+    /// The ipvlan links whose parent is in our own netns, ordered by netns and ifindex.
+    pub children: Vec<Child>,
+    /// Our own netns and every other one that has an nsid, ordered by id.
+    pub netnses: Vec<Netns>,
+}
+
+impl Snapshot {
+    /// The link of our own netns with this ifindex.
+    #[must_use]
+    pub fn link(&self, ifindex: u32) -> Option<&Link> {
+        self.links.iter().find(|link| link.ifindex == ifindex)
+    }
+
+    /// The link of our own netns with this name.
+    #[must_use]
+    pub fn link_named(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
+    }
+
+    /// What is known about a netns.
+    #[must_use]
+    pub fn netns(&self, id: NetnsId) -> Option<&Netns> {
+        self.netnses.iter().find(|netns| netns.id == id)
+    }
+}
+
+/// What the host itself holds, and what it would send elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Addresses of all links of our own netns, both families.
+    pub addresses: Vec<HostAddress>,
+    /// Next hops of the default routes of all tables, both families.
+    pub gateways: BTreeSet<IpAddr>,
+    /// Unicast routes with a device and no gateway, of all tables: what the host is on-link with.
+    pub routes_on_link: Vec<OnLinkRoute>,
+    /// Routes of type `local` that are not just one of `addresses` (`AnyIP`), other than
+    /// 127.0.0.0/8.
+    pub local_prefixes: Vec<(IpAddr, u8)>,
+    /// Whether there is any proxy neighbour entry (`ip neigh add proxy`).
+    pub proxy_neighbours: bool,
+    /// Proxy ARP settings by ifindex of the parent.
+    pub proxy_arp: BTreeMap<u32, ProxyArp>,
+}
+
+/// An address of a link of our own netns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostAddress {
+    /// The address the host answers to (`IFA_LOCAL`; never the peer's).
+    pub address: IpAddr,
+    /// Length of the prefix it is configured with.
+    pub prefix_len: u8,
+    /// The link that holds it.
+    pub ifindex: u32,
+    /// `IFA_F_*`.
+    pub flags: u32,
+}
+
+/// A prefix that the host reaches without a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnLinkRoute {
+    /// First address of the prefix.
+    pub prefix: IpAddr,
+    /// Its length.
+    pub prefix_len: u8,
+    /// The link it leaves by.
+    pub oif: u32,
+    /// The table it is in (254 is main).
+    pub table: u32,
+}
+
+/// `proxy_arp` and `proxy_arp_pvlan` of a link, each or-ed with that of `all` as the kernel does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProxyArp {
+    /// Answers for addresses routed through other links.
+    pub proxy_arp: bool,
+    /// Answers for addresses on this link.
+    pub pvlan: bool,
+}
+
+impl ProxyArp {
+    /// Whether the host may answer ARP requests for addresses it does not hold.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.proxy_arp || self.pvlan
+    }
+}
+
+/// A link of our own netns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its ifindex.
+    pub ifindex: u32,
+    /// Its name.
+    pub name: String,
+    /// Its hardware type, `ARPHRD_*` (1 is Ethernet, 772 loopback).
+    pub hardware: u16,
+    /// Its hardware address, if that has six bytes.
+    pub mac: Option<[u8; 6]>,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Up and with carrier (`IFF_LOWER_UP`).
+    pub carrier: bool,
+    /// Its kind (`veth`, `vlan`, `ipvlan`, …); none for hardware.
+    pub kind: Option<String>,
+    /// The bridge, bond, … it is a port of.
+    pub master: Option<Master>,
+    /// The link below or at the other end of it.
+    pub lower: Option<Lower>,
+    /// The XDP programs attached to it.
+    pub xdp: Vec<Xdp>,
+}
+
+/// The link that another is a port of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Master {
+    /// Its ifindex, in our own netns.
+    pub ifindex: u32,
+    /// The kind the port says it belongs to (`bridge`, `bond`, `vrf`, …).
+    pub kind: Option<String>,
+}
+
+/// `IFLA_LINK`: parent of a VLAN or an ipvlan child, peer of a veth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lower {
+    /// Its ifindex, in its own netns.
+    pub ifindex: u32,
+    /// Its netns.
+    pub netns: NetnsId,
+}
+
+/// An attached XDP program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Xdp {
+    /// Where it runs.
+    pub mode: XdpMode,
+    /// Its program id.
+    pub program: u32,
+}
+
+/// Where an XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the network stack, on an skb.
+    Generic,
+    /// In the driver.
+    Native,
+    /// In the NIC.
+    Offload,
+}
+
+/// An ipvlan link whose parent is in our own netns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Child {
+    /// Its ifindex, in its own netns.
+    pub ifindex: u32,
+    /// Its name, in its own netns.
+    pub name: String,
+    /// The netns it is in.
+    pub netns: NetnsId,
+    /// Its parent's ifindex, in our own netns.
+    pub parent_ifindex: u32,
+    /// Mode of the port it belongs to; the same for all children of a parent.
+    pub mode: Mode,
+    /// Flag of the port it belongs to; the same for all children of a parent.
+    pub flag: PortFlag,
+    /// Administratively up (`IFF_UP`): the driver delivers to it only then.
+    pub up: bool,
+    /// Its hardware address, the parent's.
+    pub mac: Option<[u8; 6]>,
+    /// Its addresses, both families.
+    pub addresses: Vec<ChildAddress>,
+    /// What the kernel counted on it.
+    pub stats: LinkStats,
+}
+
+/// Mode of an ipvlan port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Switches by destination address; children do ARP themselves.
+    L2,
+    /// Routes in the parent's netns; children do no ARP. The kernel's default.
+    #[default]
+    L3,
+    /// As l3, and received packets pass the host's INPUT hook.
+    L3s,
+}
+
+/// Isolation flag of an ipvlan port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PortFlag {
+    /// Children reach each other.
+    #[default]
+    Bridge,
+    /// Children do not reach each other.
+    Private,
+    /// Children reach each other through the switch outside.
+    Vepa,
+}
+
+/// An address of a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildAddress {
+    /// `IFA_LOCAL`: the address the child itself uses.
+    pub local: IpAddr,
+    /// `IFA_ADDRESS` where it differs: the other end of a point-to-point address.
+    pub peer: Option<IpAddr>,
+    /// Length of the prefix it is configured with.
+    pub prefix_len: u8,
+    /// `IFA_F_*`.
+    pub flags: u32,
+}
+
+impl ChildAddress {
+    /// The address the ipvlan driver delivers to this child: for IPv4 it registers `ifa_address`
+    /// (the peer, if there is one), for IPv6 the local address.
+    #[must_use]
+    pub fn registered(&self) -> IpAddr {
+        match (self.local, self.peer) {
+            (IpAddr::V4(_), Some(peer)) => peer,
+            (local, _) => local,
+        }
+    }
+
+    /// Whether the child may not use it yet or at all: duplicate address detection is running on
+    /// it (and it is not optimistic) or has failed.
+    #[must_use]
+    pub const fn is_unusable(&self) -> bool {
+        const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
+        const OPTIMISTIC: u32 = libc::IFA_F_OPTIMISTIC;
+        self.flags & libc::IFA_F_DADFAILED != 0
+            || self.flags & (TENTATIVE | OPTIMISTIC) == TENTATIVE
+    }
+}
+
+/// The kernel's counters of a link (`IFLA_STATS64`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkStats {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+}
+
+/// What is known about a netns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Netns {
+    /// How children name it.
+    pub id: NetnsId,
+    /// Its inode; none if only its nsid is known.
+    pub inode: Option<u64>,
+    /// Its names: files it is bound to under /run/netns, /run/docker/netns and elsewhere.
+    pub names: Vec<String>,
+    /// The lowest id of the processes that live in it.
+    pub pid: Option<i32>,
+}

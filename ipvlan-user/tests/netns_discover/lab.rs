@@ -1,0 +1,210 @@
+//! A fresh netns per test, more of them on demand, and the commands that fill them.
+//!
+//! Kernels without ipvlan take macvlan links on a veth for children: to netlink they differ only in
+//! their name, mode and flag. Nothing here touches a netns that it did not make.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    io::{BufRead as _, BufReader, Write as _},
+    panic,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ipvlan_user::discover::{Discover, Scope, Snapshot, Wake, Watch};
+use nix::{sched::CloneFlags, unistd::Uid};
+
+pub(crate) const CHILD_KIND: &str = "macvlan";
+pub(crate) const PARENT: &str = "parent0";
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Runs a test in a thread of its own whose netns (and mounts) are fresh, with [`PARENT`] up in it.
+pub(crate) fn in_fresh_netns<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {
+    assert!(
+        Uid::effective().is_root(),
+        "this test makes network namespaces: run it as root"
+    );
+    let run = || {
+        nix::sched::unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+            .expect("unshare network and mount namespaces (needs CAP_SYS_ADMIN)");
+        run("mount", &["--make-rprivate", "/"]);
+        ip("link set lo up");
+        ip(&format!("link add {PARENT} type veth peer name wire0"));
+        ip(&format!("link set {PARENT} up"));
+        ip("link set wire0 up");
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("runtime")
+            .block_on(test());
+    };
+    thread::scope(|scope| {
+        if let Err(panic) = scope.spawn(run).join() {
+            panic::resume_unwind(panic);
+        }
+    });
+}
+
+pub(crate) fn discover() -> Discover {
+    Discover::with_child_kinds(&[CHILD_KIND]).expect("discover")
+}
+
+pub(crate) fn everything(discover: &mut Discover) -> Snapshot {
+    discover
+        .snapshot(Scope::Everything, None)
+        .expect("snapshot of everything")
+}
+
+pub(crate) fn known(discover: &mut Discover) -> Snapshot {
+    discover
+        .snapshot(Scope::KnownNetns, None)
+        .expect("snapshot of the known netns")
+}
+
+pub(crate) fn ifindex(snapshot: &Snapshot, name: &str) -> u32 {
+    snapshot
+        .link_named(name)
+        .unwrap_or_else(|| panic!("no link {name} in {:?}", snapshot.links))
+        .ifindex
+}
+
+/// Names of the children, without the order.
+pub(crate) fn child_names(snapshot: &Snapshot) -> BTreeSet<&str> {
+    snapshot
+        .children
+        .iter()
+        .map(|child| child.name.as_str())
+        .collect()
+}
+
+/// Wakes until one says what is waited for.
+pub(crate) async fn wake_until(watch: &mut Watch, what: &str, wanted: impl Fn(Wake) -> bool) {
+    let mut seen = Wake::default();
+    let wait = async {
+        while !wanted(seen) {
+            seen = seen.or(watch.wake().await.expect("wake"));
+        }
+    };
+    if tokio::time::timeout(DEADLINE, wait).await.is_err() {
+        panic!("no wake for {what} within {DEADLINE:?}; seen {seen:?}");
+    }
+}
+
+/// Takes a snapshot of everything per wake until one shows what is waited for.
+pub(crate) async fn snapshot_until(
+    watch: &mut Watch,
+    discover: &mut Discover,
+    what: &str,
+    wanted: impl Fn(&Snapshot) -> bool,
+) -> Snapshot {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let snapshot = everything(discover);
+        if wanted(&snapshot) {
+            return snapshot;
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left, watch.wake()).await {
+            Ok(wake) => drop(wake.expect("wake")),
+            Err(_) => panic!(
+                "{what} not seen within {DEADLINE:?}; children {:?}, netns {:?}",
+                snapshot.children, snapshot.netnses
+            ),
+        }
+    }
+}
+
+/// Reads the events of the test's own preparations.
+pub(crate) async fn settle(watch: &mut Watch) {
+    while tokio::time::timeout(Duration::from_millis(200), watch.wake())
+        .await
+        .is_ok()
+    {}
+}
+
+/// A netns that only a process holds; it has no name. Gone when dropped.
+pub(crate) struct Unnamed(Child);
+
+impl Unnamed {
+    pub(crate) fn new() -> Self {
+        let mut process = Command::new("unshare")
+            .args(["--net", "sh", "-c", "echo ready; exec sleep 600"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("run unshare (util-linux)");
+        let stdout = process.stdout.take().expect("stdout");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("read");
+        assert_eq!(line, "ready\n", "unshare --net failed");
+        Self(process)
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).expect("pid")
+    }
+
+    /// `ip` inside.
+    pub(crate) fn ip(&self, command: &str) {
+        let pid = self.pid().to_string();
+        let mut arguments = vec!["--target", &pid, "--net", "ip"];
+        arguments.extend(command.split_whitespace());
+        run("nsenter", &arguments);
+    }
+
+    /// Creates a child of [`PARENT`] directly inside.
+    pub(crate) fn create_child(&self, name: &str) {
+        let pid = self.pid();
+        ip(&format!(
+            "link add {name} link {PARENT} netns {pid} type {CHILD_KIND} mode bridge"
+        ));
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        self.0.kill().expect("kill");
+        self.0.wait().expect("wait");
+    }
+}
+
+/// `ip` in the netns of this thread.
+pub(crate) fn ip(command: &str) {
+    run("ip", &command.split_whitespace().collect::<Vec<_>>());
+}
+
+/// `ip -batch` in the netns of this thread, or in that of a process.
+pub(crate) fn ip_batch(netns: Option<&Unnamed>, commands: &str) {
+    let mut command = match netns {
+        None => Command::new("ip"),
+        Some(netns) => {
+            let mut command = Command::new("nsenter");
+            command.args(["--target", &netns.pid().to_string(), "--net", "ip"]);
+            command
+        }
+    };
+    let mut process = command
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("run ip (iproute2)");
+    let mut stdin = process.stdin.take().expect("stdin");
+    stdin.write_all(commands.as_bytes()).expect("write");
+    drop(stdin);
+    assert!(process.wait().expect("wait").success(), "ip -batch failed");
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("run {program}: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
