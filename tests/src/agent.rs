@@ -3,8 +3,11 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    process::{self, Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -26,6 +29,7 @@ const POLL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Agent {
     program: PathBuf,
+    runtime_dir: PathBuf,
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
 }
@@ -37,10 +41,11 @@ impl Agent {
         program: &Path,
         netns: &Netns,
         parents: &[&str],
-        options: &[String],
+        options: &[&str],
     ) -> Result<Self> {
         let mut command = Command::new(program);
-        command.arg("run");
+        let runtime_dir = new_runtime_dir();
+        command.arg("run").arg("--runtime-dir").arg(&runtime_dir);
         for parent in parents {
             command.args(["--iface", parent]);
         }
@@ -67,6 +72,7 @@ impl Agent {
         }
         let mut agent = Self {
             program: program.to_owned(),
+            runtime_dir,
             child,
             said,
         };
@@ -112,7 +118,11 @@ impl Agent {
 
     /// What `ipvlan status --json` says about this agent.
     pub fn status(&self) -> Result<Value> {
-        let shown = command::run(Command::new(&self.program).args(["status", "--json"]), "")?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(["status", "--json", "--runtime-dir"])
+            .arg(&self.runtime_dir);
+        let shown = command::run(&mut command, "")?;
         let status: Value = serde_json::from_str(&shown).context("status is not JSON")?;
         status["agents"]
             .as_array()
@@ -130,7 +140,7 @@ impl Agent {
             .join("\n")
     }
 
-    /// Ends the agent with SIGTERM; it must exit with success in time.
+    /// Ends the agent with SIGTERM; it must exit with success in time and leave no file behind.
     pub fn stop(mut self) -> Result<()> {
         kill(self.as_pid()?, Signal::SIGTERM).context("cannot signal the agent")?;
         let status = command::wait(&mut self.child, STOPS_WITHIN)?
@@ -139,6 +149,11 @@ impl Agent {
             status.success(),
             "the agent ended with {status} after SIGTERM\n{}",
             self.said()
+        );
+        ensure!(
+            !self.runtime_dir.exists(),
+            "the agent left {} behind",
+            self.runtime_dir.display()
         );
         Ok(())
     }
@@ -156,6 +171,13 @@ impl Drop for Agent {
             let _reaped = command::wait(&mut self.child, STOPS_WITHIN);
         }
     }
+}
+
+/// A directory of this agent alone, so that agents of two runs never see each other's files.
+fn new_runtime_dir() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    PathBuf::from(format!("/run/ipvlan-lab-{}-{number}", process::id()))
 }
 
 fn is_ready(status: &Value, parents: &[&str]) -> bool {

@@ -1,6 +1,6 @@
 //! What is attached to a device, found without the help of the agent.
 
-use std::{fs, io, path::Path, process::Command};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use nix::{errno::Errno, net::if_::if_nametoindex};
@@ -10,29 +10,25 @@ use crate::netns::Netns;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
-const RUN: &str = "/run/ipvlan";
 
 /// Everything attached to `devices` of `netns`, one line each; empty when nothing is.
 pub fn attached(netns: &Netns, devices: &[&str]) -> Result<Vec<String>> {
     let mut found = Vec::new();
+    let qdiscs = netns.command(Command::new("tc").args(["qdisc", "show"]), "")?;
+    found.extend(lines_with(&qdiscs, "clsact"));
+    if !found.is_empty() {
+        for (device, place) in devices
+            .iter()
+            .flat_map(|device| [(device, "ingress"), (device, "egress")])
+        {
+            let filters = ["filter", "show", "dev", device, place];
+            let shown = netns.command(Command::new("tc").args(filters), "")?;
+            found.extend(lines_with(&shown, "bpf"));
+        }
+    }
+    let links = netns.command(Command::new("ip").args(["-oneline", "link", "show"]), "")?;
+    found.extend(lines_with(&links, "xdp"));
     for device in devices {
-        for [kind, place] in [["qdisc", ""], ["filter", "ingress"], ["filter", "egress"]] {
-            let mut command = Command::new("tc");
-            command.args([kind, "show", "dev", device]);
-            if !place.is_empty() {
-                command.arg(place);
-            }
-            // Without clsact there is nowhere for a filter to be, which tc calls an error.
-            let shown = netns.command(&mut command, "").unwrap_or_default();
-            let ours = shown
-                .lines()
-                .filter(|line| kind == "filter" || line.contains("clsact"));
-            found.extend(ours.map(|line| format!("{device}: {line}")));
-        }
-        let link = netns.command(Command::new("ip").args(["link", "show", device]), "")?;
-        if link.contains("xdp") {
-            found.push(format!("{device}: {}", link.trim()));
-        }
         for (name, hook) in [("ingress", BPF_TCX_INGRESS), ("egress", BPF_TCX_EGRESS)] {
             let programs = netns.run(|| tcx_programs(device, hook))?;
             if programs > 0 {
@@ -43,16 +39,12 @@ pub fn attached(netns: &Netns, devices: &[&str]) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The files below the agents' run directory that belong to `pid` or to nobody alive.
-pub fn run_files() -> Result<Vec<String>> {
-    if !Path::new(RUN).exists() {
-        return Ok(Vec::new());
-    }
-    fs::read_dir(RUN)
-        .with_context(|| format!("cannot list {RUN}"))?
-        .map(|file| Ok(file?.path().display().to_string()))
-        .collect::<io::Result<_>>()
-        .with_context(|| format!("cannot list {RUN}"))
+fn lines_with(shown: &str, word: &str) -> Vec<String> {
+    shown
+        .lines()
+        .filter(|line| line.contains(word))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The part of `union bpf_attr` that `BPF_PROG_QUERY` reads and writes.

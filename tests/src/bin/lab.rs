@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use ipvlan_tests::{
-    demo::{self, Demo, mode::Mode},
+    demo::{self, Demo, mode::Mode, variant::Variant},
     init,
     results::Results,
 };
@@ -32,10 +32,41 @@ enum Verb {
         /// Where to write the results, one JSON object per line
         #[arg(long, required_unless_present = "before_only")]
         results: Option<PathBuf>,
+        /// What to vary; anything but the default gets a shorter table
+        #[arg(long, default_value = "default")]
+        variant: Variants,
         /// Show what the kernel alone does and start no agent
         #[arg(long)]
         before_only: bool,
     },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Variants {
+    Default,
+    /// --l2-broadcast flood
+    Flood,
+    /// --attach clsact
+    Clsact,
+    /// --xdp generic
+    Xdp,
+    /// --deliver redirect
+    Redirect,
+    /// Every one but the default, one after the other
+    Others,
+}
+
+impl Variants {
+    fn list(self) -> Vec<Variant> {
+        match self {
+            Self::Default => vec![Variant::Default],
+            Self::Flood => vec![Variant::Flood],
+            Self::Clsact => vec![Variant::Clsact],
+            Self::Xdp => vec![Variant::Xdp],
+            Self::Redirect => vec![Variant::Redirect],
+            Self::Others => Variant::OTHERS.to_vec(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -80,10 +111,12 @@ fn run() -> Result<bool> {
             mode,
             ipvlan: Some(ipvlan),
             results: Some(results),
+            variant,
             before_only: false,
         } => Demo {
             ipvlan,
             modes: mode.list(),
+            variants: variant.list(),
             results: Results::open(&results)?,
         }
         .run(),

@@ -5,8 +5,9 @@ use std::fmt;
 use super::{
     mode::Mode,
     spot::{
-        GATEWAY, HOST, HOST_PRIVATE, NS01, NS01_SECOND, NS02, NS02_DROPPED, NS03, NS04, NS05, NS07,
-        NS09, NS10, PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_PRIVATE, VM01_VEPA,
+        GATEWAY, HOST, HOST_PRIVATE, LOCAL, NS01, NS01_SECOND, NS02, NS02_DROPPED, NS03, NS04,
+        NS05, NS07, NS09, NS10, PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01,
+        VM01_PRIVATE, VM01_VEPA,
     },
 };
 
@@ -102,6 +103,23 @@ pub fn cells(mode: Mode) -> Vec<Cell> {
         cells.push(cell(VM01, NS02_DROPPED, Probe::InputRule, None, Round::Change).refused());
     }
     cells
+}
+
+/// The cells for anything but the default options of the agent, with a child in the host's own
+/// netns on top.
+#[must_use]
+pub fn few_cells(mode: Mode) -> Vec<Cell> {
+    let mut few = cells(mode);
+    few.retain(|cell| {
+        let shown = [cell.from.netns, cell.to.netns]
+            .iter()
+            .all(|netns| !["ns02", "ns04", "ns05", "ns09", "gateway"].contains(netns));
+        shown && !matches!(cell.probe, Probe::Aging)
+    });
+    few.push(cell(VM01, LOCAL, Probe::Ping, Some("001"), Round::Into));
+    few.push(cell(VM01, LOCAL, Probe::Arping, None, Round::Into));
+    few.push(cell(VM01, LOCAL, Probe::Tcp, None, Round::Load));
+    few
 }
 
 fn into_children() -> Vec<Cell> {

@@ -5,6 +5,8 @@ pub mod cell;
 pub mod change;
 pub mod mode;
 pub mod spot;
+pub mod table;
+pub mod variant;
 pub mod world;
 
 use std::{path::PathBuf, thread, time::Instant};
@@ -12,10 +14,12 @@ use std::{path::PathBuf, thread, time::Instant};
 use anyhow::{Context, Result, anyhow};
 
 use self::{
-    ask::{Phase, ask},
-    cell::{Cell, Round, cells},
+    ask::Phase,
+    cell::{Cell, cells, few_cells},
     mode::Mode,
     spot::HOST,
+    table::{Answer, fill},
+    variant::Variant,
     world::{PARENTS, World},
 };
 use crate::{
@@ -32,82 +36,170 @@ pub struct Demo {
     pub ipvlan: PathBuf,
     /// The modes, each in a topology of its own.
     pub modes: Vec<Mode>,
+    /// The options of the agent; anything but the default gets a shorter table.
+    pub variants: Vec<Variant>,
     /// Where the cells go.
     pub results: Results,
 }
 
 impl Demo {
-    /// Fills the table; `true` if every cell is as expected.
+    /// Fills the tables; `true` if every cell is as expected.
     pub fn run(&self) -> Result<bool> {
         let met = in_each(&self.modes, |mode| self.run_mode(mode))?;
         Ok(met.into_iter().all(|(_, met)| met))
     }
 
     fn run_mode(&self, mode: Mode) -> Result<bool> {
-        let clock = Instant::now();
-        let say = |text: &str| {
-            eprintln!("[{mode:>3} {:5.1}s] {text}", clock.elapsed().as_secs_f32());
-        };
-        say("building gateway, vm01, host and children");
+        let say = Progress::new(mode);
+        say.line("building gateway, vm01, host and children");
         let world = World::build(&Lab::new()?, mode)?;
-        let host = world.at(HOST.netns)?;
-        let cells = cells(mode);
-        say(&format!("before: asking {} cells", cells.len()));
-        let before = table(&world, &cells, Phase::Before)?;
-        say(&format!(
+        let mut cells = cells(mode);
+        if self.variants != [Variant::Default] {
+            world.add_local_child()?;
+            cells = few_cells(mode);
+        }
+        say.line(&format!("before: asking {} cells", cells.len()));
+        let before = fill(&world, &cells, Phase::Before)?;
+        say.line(&format!(
             "before: {} of {} work",
-            count(&before),
+            count(&cells, &before),
             cells.len()
         ));
-        let clean_before = hooks::attached(host, &PARENTS)?.is_empty();
-        world.flush_neighbours()?;
-        let agent = Agent::start(&self.ipvlan, host, &PARENTS, &[])?;
-        say("after: the agent is ready, asking again");
-        let after = table(&world, &cells, Phase::After)?;
         let mut met = true;
-        for ((cell, before), after) in cells.iter().zip(before).zip(after) {
-            met &= self.tell(mode, cell, before, after)?;
+        for variant in self
+            .variants
+            .iter()
+            .filter(|variant| variant.concerns(mode))
+        {
+            met &= self
+                .run_variant(&world, *variant, &cells, &before, &say)
+                .with_context(|| format!("with {variant}"))?;
         }
-        let stopped = agent.stop();
-        let left = hooks::attached(host, &PARENTS)?;
-        let clean = stopped.is_ok() && left.is_empty();
-        if let Err(error) = stopped {
-            say(&format!("{error:#}"));
-        }
-        for left in left {
-            say(&format!("left behind: {left}"));
-        }
-        self.results.write(&Line::Cell {
-            mode,
-            variant: None,
-            from: HOST.label,
-            to: HOST.label,
-            probe: "clean stop",
-            seed: None,
-            before: clean_before,
-            after: clean,
-            expected: true,
-        })?;
-        say("done");
-        Ok(met && clean)
+        Ok(met)
     }
 
-    fn tell(&self, mode: Mode, cell: &Cell, before: bool, after: bool) -> Result<bool> {
+    fn run_variant(
+        &self,
+        world: &World,
+        variant: Variant,
+        cells: &[Cell],
+        before: &[Answer],
+        say: &Progress,
+    ) -> Result<bool> {
+        let host = world.at(HOST.netns)?;
+        let clean_before = hooks::attached(host, &PARENTS)?.is_empty();
+        world.flush_neighbours()?;
+        say.line(&format!("after: starting the agent with {variant}"));
+        let agent = Agent::start(&self.ipvlan, host, &PARENTS, variant.options())?;
+        say.line("after: the agent is ready, asking again");
+        let after = fill(world, cells, Phase::After)?;
+        say.line(&format!(
+            "after: {} of {} work",
+            count(cells, &after),
+            cells.len()
+        ));
+        let clean_after = stops_clean(agent, world, say)?;
+        let report = Report {
+            results: &self.results,
+            mode: world.mode,
+            variant,
+        };
+        let mut met = report.clean_stop(clean_before, clean_after)?;
+        for ((cell, before), after) in cells.iter().zip(before).zip(&after) {
+            met &= report.cell(cell, before, after)?;
+        }
+        Ok(met)
+    }
+}
+
+/// Prints what the kernel alone does in each of `modes`.
+pub fn show_before(modes: &[Mode]) -> Result<()> {
+    for (mode, answers) in in_each(modes, |mode| {
+        let world = World::build(&Lab::new()?, mode)?;
+        fill(&world, &cells(mode), Phase::Before)
+    })? {
+        for (cell, answer) in cells(mode).iter().zip(answers) {
+            let mark = if answer.works(cell.expected) {
+                '✓'
+            } else {
+                '✗'
+            };
+            println!("{mode:>3} {mark} {cell}");
+        }
+    }
+    Ok(())
+}
+
+/// Stops the agent; is nothing of it left?
+fn stops_clean(agent: Agent, world: &World, say: &Progress) -> Result<bool> {
+    let stopped = agent.stop();
+    let left = hooks::attached(world.at(HOST.netns)?, &PARENTS)?;
+    let clean = stopped.is_ok() && left.is_empty();
+    if let Err(error) = stopped {
+        say.line(&format!("{error:#}"));
+    }
+    for left in left {
+        say.line(&format!("left behind: {left}"));
+    }
+    Ok(clean)
+}
+
+/// Turns answers into results, and says what is not as expected.
+struct Report<'a> {
+    results: &'a Results,
+    mode: Mode,
+    variant: Variant,
+}
+
+impl Report<'_> {
+    fn cell(&self, cell: &Cell, before: &Answer, after: &Answer) -> Result<bool> {
         let Cell {
             from,
             to,
             probe,
             seed,
             expected,
-            ..
+            round: _,
         } = *cell;
-        let (from, to, probe) = (from.label, to.label, probe.name());
+        if let Answer::Unasked(why) = after {
+            let text = format!("{}, {}: {cell}: {why}", self.mode, self.variant);
+            eprintln!("{text}");
+            self.results.write(&Line::Note { text: &text })?;
+        }
+        self.write(
+            from.label,
+            to.label,
+            probe.name(),
+            seed,
+            [before.works(expected), after.works(expected), expected],
+        )
+    }
+
+    fn clean_stop(&self, before: bool, after: bool) -> Result<bool> {
+        self.write(
+            HOST.label,
+            HOST.label,
+            "clean stop",
+            None,
+            [before, after, true],
+        )
+    }
+
+    fn write(
+        &self,
+        from: &str,
+        to: &str,
+        probe: &str,
+        seed: Option<&str>,
+        [before, after, expected]: [bool; 3],
+    ) -> Result<bool> {
+        let (mode, variant) = (self.mode, self.variant.name());
         if after != expected {
-            eprintln!("[{mode:>3}] {cell}: {after}, expected {expected}");
+            eprintln!("[{mode:>3}] {from} -> {to}, {probe}: {after}, expected {expected}");
         }
         self.results.write(&Line::Cell {
             mode,
-            variant: None,
+            variant,
             from,
             to,
             probe,
@@ -120,17 +212,23 @@ impl Demo {
     }
 }
 
-/// Prints what the kernel alone does in each of `modes`.
-pub fn show_before(modes: &[Mode]) -> Result<()> {
-    for (mode, works) in in_each(modes, |mode| {
-        let world = World::build(&Lab::new()?, mode)?;
-        table(&world, &cells(mode), Phase::Before)
-    })? {
-        for (cell, works) in cells(mode).iter().zip(works) {
-            println!("{mode:>3} {} {}", if works { '✓' } else { '✗' }, cell);
+struct Progress {
+    mode: Mode,
+    start: Instant,
+}
+
+impl Progress {
+    fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            start: Instant::now(),
         }
     }
-    Ok(())
+
+    fn line(&self, text: &str) {
+        let Self { mode, start } = self;
+        eprintln!("[{mode:>3} {:5.1}s] {text}", start.elapsed().as_secs_f32());
+    }
 }
 
 /// Runs `run` for every mode at the same time; results in their order.
@@ -155,35 +253,9 @@ fn in_each<T: Send>(
     })
 }
 
-/// Asks every cell; answers in their order.
-fn table(world: &World, cells: &[Cell], phase: Phase) -> Result<Vec<bool>> {
-    let mut works = vec![false; cells.len()];
-    for round in Round::ALL {
-        let asked = thread::scope(|scope| {
-            let mut asked = Vec::new();
-            for (place, cell) in cells
-                .iter()
-                .enumerate()
-                .filter(|(_, cell)| cell.round == round)
-            {
-                asked.push((place, cell, scope.spawn(move || ask(world, cell, phase))));
-            }
-            asked
-                .into_iter()
-                .map(|(place, cell, answer)| {
-                    let answer = answer.join().map_err(|_| anyhow!("a probe panicked"))?;
-                    Ok((place, answer.with_context(|| cell.to_string())?))
-                })
-                .collect::<Result<Vec<_>>>()
-        })?;
-        for (place, answer) in asked {
-            works[place] = answer;
-        }
-        world.flush_neighbours()?;
-    }
-    Ok(works)
-}
-
-fn count(works: &[bool]) -> usize {
-    works.iter().filter(|works| **works).count()
+fn count(cells: &[Cell], answers: &[Answer]) -> usize {
+    let works = cells.iter().zip(answers);
+    works
+        .filter(|(cell, answer)| answer.works(cell.expected))
+        .count()
 }

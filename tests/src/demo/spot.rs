@@ -56,6 +56,8 @@ pub const NS07: Spot = spot("ns07 down", "ns07", "ipvlan7", [172, 16, 91, 107]);
 pub const NS09: Spot = spot("ns09 moved there", "ns09", "ipvlan8", [172, 16, 91, 108]);
 /// A child whose address is deleted.
 pub const NS10: Spot = spot("ns10 deleted", "ns10", "ipvlan9", [172, 16, 91, 110]);
+/// A child in the host's own netns.
+pub const LOCAL: Spot = spot("host's ipvlan0", "host", "ipvlan0", [172, 16, 91, 100]);
 /// [`NS02`] on a port that the host's INPUT chain drops.
 pub const NS02_DROPPED: Spot = Spot {
     label: "ns02 nft INPUT drop",

@@ -15,8 +15,8 @@ use anyhow::{Context, Result};
 use super::{
     mode::Mode,
     spot::{
-        GATEWAY, HOST, HOST_PRIVATE, HOST_VEPA, NS01, NS01_SECOND, NS02, NS03, NS04, NS05, NS07,
-        PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_PRIVATE, VM01_VEPA,
+        GATEWAY, HOST, HOST_PRIVATE, HOST_VEPA, LOCAL, NS01, NS01_SECOND, NS02, NS03, NS04, NS05,
+        NS07, PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_PRIVATE, VM01_VEPA,
     },
 };
 use crate::{lab::Lab, netlink::Netlink, netns::Netns};
@@ -148,6 +148,25 @@ impl World {
         self.configure(spot)
     }
 
+    /// Adds a child that stays in the host's netns, like the field notes' `ipvlan0`.
+    ///
+    /// Packets from the LAN come in by it and would leave by the parent, so strict reverse path
+    /// filter has to be off for it.
+    pub fn add_local_child(&self) -> Result<()> {
+        let host = self.at(HOST.netns)?;
+        host.sysctl("ipv4/conf/all/rp_filter", "0")?;
+        let Spot {
+            device, address, ..
+        } = LOCAL;
+        host.ip(&format!(
+            "link add link {} name {device} type ipvlan mode {}\n\
+             addr add {address}/32 dev {device}\n",
+            HOST.device, self.mode
+        ))?;
+        host.sysctl(&format!("ipv4/conf/{device}/rp_filter"), "2")?;
+        host.ip(&format!("link set {device} up\n"))
+    }
+
     /// Gives the child of `spot` its address, brings it up and sets its default route.
     pub fn configure(&self, spot: &Spot) -> Result<()> {
         let Spot {
@@ -166,16 +185,16 @@ impl World {
 
     /// The bridge and a link from it to everybody on the LAN.
     fn lay_lan(&self) -> Result<()> {
-        let mut batch = String::from("link add br0 type bridge\nlink set br0 up\n");
+        let mut batch = vec!["link add br0 type bridge\nlink set br0 up\n".to_owned()];
         for spot in [&GATEWAY, &VM01, &HOST] {
             let Spot { netns, device, .. } = spot;
-            batch += &format!(
+            batch.push(format!(
                 "link add {netns} type veth peer name {device} netns {}\n\
                  link set {netns} master br0 up\n",
                 self.at(netns)?.reference()
-            );
+            ));
         }
-        self.at("lan")?.ip(&batch)
+        self.at("lan")?.ip(&batch.concat())
     }
 
     fn configure_gateway(&self) -> Result<()> {
@@ -184,37 +203,38 @@ impl World {
         gateway.sysctl("ipv4/conf/all/send_redirects", "0")?;
         gateway.sysctl("ipv4/conf/eth0/send_redirects", "0")?;
         gateway.sysctl("ipv4/ip_forward", "1")?;
-        let mut batch = String::new();
+        let mut batch = Vec::new();
         for address in [GATEWAY.address, NS03.gateway(), NS04.gateway()] {
-            batch += &format!("addr add {address}/24 dev {}\n", GATEWAY.device);
+            batch.push(format!("addr add {address}/24 dev {}\n", GATEWAY.device));
         }
-        gateway.ip(&format!("{batch}link set {} up\n", GATEWAY.device))
+        batch.push(format!("link set {} up\n", GATEWAY.device));
+        gateway.ip(&batch.concat())
     }
 
     /// The host's end of the links to vm01, its addresses, and all children where they belong.
     fn configure_host(&self) -> Result<()> {
-        let mut batch = String::new();
+        let mut batch = Vec::new();
         for (host, vm01) in [(&HOST_PRIVATE, &VM01_PRIVATE), (&HOST_VEPA, &VM01_VEPA)] {
-            batch += &format!(
+            batch.push(format!(
                 "link add {} type veth peer name {} netns {}\n",
                 host.device,
                 vm01.device,
                 self.at(vm01.netns)?.reference()
-            );
+            ));
         }
-        batch += &up(&[HOST, HOST_PRIVATE, HOST_VEPA]);
+        batch.push(up(&[HOST, HOST_PRIVATE, HOST_VEPA]));
         for child in &CHILDREN {
-            batch += &self.moved_in(child)?;
+            batch.push(self.moved_in(child)?);
         }
         // This one is created directly in its netns and never seen in the host's.
-        batch += &format!(
+        batch.push(format!(
             "link add link {} name {} netns {} type ipvlan mode {}\n",
             HOST.device,
             NS05.device,
             self.at(NS05.netns)?.reference(),
             self.mode
-        );
-        self.at(HOST.netns)?.ip(&batch)
+        ));
+        self.at(HOST.netns)?.ip(&batch.concat())
     }
 
     fn configure_children(&self) -> Result<()> {
@@ -248,14 +268,17 @@ impl World {
 /// The lines that give each of `spots`, all of one netns, its address and bring it up; the first
 /// one gets the default route.
 fn up(spots: &[Spot]) -> String {
-    let mut batch = String::new();
+    let mut batch = Vec::new();
     for Spot {
         device, address, ..
     } in spots
     {
-        batch += &format!("addr add {address}/24 dev {device}\nlink set {device} up\n");
+        batch.push(format!(
+            "addr add {address}/24 dev {device}\nlink set {device} up\n"
+        ));
     }
-    batch + &format!("route add default via {}\n", GATEWAY.address)
+    batch.push(format!("route add default via {}\n", GATEWAY.address));
+    batch.concat()
 }
 
 fn make_all(lab: &Lab) -> Result<BTreeMap<&'static str, Netns>> {
