@@ -205,3 +205,148 @@ pub fn reply_arp(request: &Arp, own: Mac) -> [u8; ARP_FRAME_LEN] {
         s3,
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use ipvlan_common::Delivery;
+
+    use super::*;
+    use crate::lookup::tests::Table;
+
+    const PARENT: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const LAN: [u8; 6] = [2, 0, 0, 0, 0, 2];
+    const CHILD: [u8; 4] = [10, 0, 0, 1];
+    const HOST: [u8; 4] = [10, 0, 0, 2];
+    const GATEWAY: [u8; 4] = [10, 0, 0, 3];
+    const DOWN: [u8; 4] = [10, 0, 0, 4];
+    const FOREIGN: [u8; 4] = [10, 0, 0, 9];
+    const ODD: [u8; 4] = [224, 0, 0, 1];
+
+    const fn child(slot: u32) -> AddressEntry {
+        AddressEntry::child(7, slot, Delivery::Pass)
+    }
+
+    const TABLE: Table<'static> = Table(&[
+        (CHILD, child(1)),
+        (HOST, AddressEntry::held_by(Owner::Host)),
+        (GATEWAY, AddressEntry::held_by(Owner::Gateway)),
+        (DOWN, child(2).refused(Reason::ChildDown)),
+        (ODD, child(3)),
+    ]);
+
+    /// Every message over a few MACs and addresses, with every combination of flags.
+    fn for_all(mut check: impl FnMut(&Arp, Config)) {
+        let macs = [PARENT, LAN, [0xff; 6], [1, 0, 0x5e, 0, 0, 1], [0; 6]].map(Mac::new);
+        let addresses = [CHILD, HOST, GATEWAY, DOWN, FOREIGN, ODD, UNSPECIFIED];
+        let switches = [
+            ConfigFlags::L2,
+            ConfigFlags::L2_FLOOD,
+            ConfigFlags::L2_DROP_FOREIGN,
+        ];
+        for bits in 0..1 << switches.len() {
+            let flags = (0..switches.len())
+                .filter(|index| bits & (1 << index) != 0)
+                .fold(ConfigFlags::READY, |flags, index| flags | switches[index]);
+            let config = Config::new(PARENT, flags);
+            for eth_dst in macs {
+                for eth_src in macs {
+                    for sha in macs {
+                        for spa in addresses {
+                            for tpa in addresses {
+                                for oper in [ARPOP_REQUEST, ARPOP_REPLY, 3] {
+                                    let arp = Arp {
+                                        eth_dst,
+                                        eth_src,
+                                        oper,
+                                        sha,
+                                        spa,
+                                        tpa,
+                                    };
+                                    check(&arp, config);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn from_the_wire_only_a_live_child_is_answered_for_and_only_to_a_real_stranger() {
+        let mut answers = 0;
+        for_all(|arp, config| {
+            let decision = decide_ingress(arp, config, &TABLE);
+            if decision.reason != Reason::ArpAnswered {
+                return;
+            }
+            answers += 1;
+            assert_eq!((arp.tpa, decision.slot), (CHILD, 1));
+            assert_eq!(arp.oper, ARPOP_REQUEST);
+            assert_eq!((arp.eth_src, arp.sha), (Mac::new(LAN), Mac::new(LAN)));
+            assert!([FOREIGN, GATEWAY, UNSPECIFIED].contains(&arp.spa));
+            assert!([Mac::BROADCAST, Mac::new(PARENT)].contains(&arp.eth_dst));
+        });
+        // 2 destinations, 3 senders, 8 combinations of flags, less the 2 with both l2 and flood.
+        assert_eq!(answers, 2 * 3 * 6);
+    }
+
+    #[test]
+    fn only_a_broadcast_request_for_nobody_from_a_real_stranger_is_dropped() {
+        for_all(|arp, config| {
+            if decide_ingress(arp, config, &TABLE).reason != Reason::ForeignDropped {
+                return;
+            }
+            assert!(config.has(ConfigFlags::L2_DROP_FOREIGN));
+            assert_eq!((arp.oper, arp.eth_dst), (ARPOP_REQUEST, Mac::BROADCAST));
+            assert!([FOREIGN, GATEWAY].contains(&arp.tpa));
+            assert!(arp.spa != arp.tpa && arp.spa != UNSPECIFIED);
+            assert_eq!((arp.eth_src, arp.sha), (Mac::new(LAN), Mac::new(LAN)));
+        });
+    }
+
+    #[test]
+    fn on_egress_nothing_is_dropped_and_only_our_own_are_answered() {
+        for_all(|arp, config| {
+            let decision = decide_egress(arp, config, &TABLE);
+            assert_ne!(decision.reason, Reason::ForeignDropped);
+            match decision.reason {
+                Reason::ArpAnswered => {
+                    let from_child = [CHILD, DOWN, ODD].contains(&arp.spa);
+                    let for_child = arp.tpa == CHILD && !from_child;
+                    let for_host = arp.tpa == HOST && from_child && config.has(ConfigFlags::L2);
+                    assert!(for_child || for_host);
+                    assert_eq!(arp.oper, ARPOP_REQUEST);
+                    assert_ne!(arp.spa, UNSPECIFIED);
+                }
+                Reason::Hairpinned => {
+                    assert_eq!((arp.oper, arp.eth_dst), (ARPOP_REPLY, Mac::new(PARENT)));
+                    assert!(config.has(ConfigFlags::L2));
+                    // `ODD` cannot be sent to by ARP of the host, but is no harm either.
+                    assert!([CHILD, ODD].contains(&arp.tpa));
+                }
+                _ => return,
+            }
+            assert_eq!((arp.eth_src, arp.sha), (Mac::new(PARENT), Mac::new(PARENT)));
+        });
+    }
+
+    #[test]
+    fn reply_goes_to_the_asker_from_the_parent_with_addresses_swapped() {
+        let request = Arp {
+            eth_dst: Mac::BROADCAST,
+            eth_src: Mac::new([2, 0, 0, 0, 0, 9]),
+            oper: ARPOP_REQUEST,
+            sha: Mac::new(LAN),
+            spa: FOREIGN,
+            tpa: CHILD,
+        };
+        let reply = [
+            2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 6, // to the asker, from the parent, ARP
+            0, 1, 8, 0, 6, 4, 0, 2, // Ethernet, IPv4, reply
+            2, 0, 0, 0, 0, 1, 10, 0, 0, 1, // the child is at the parent's
+            2, 0, 0, 0, 0, 2, 10, 0, 0, 9, // the asker
+        ];
+        assert_eq!(reply_arp(&request, Mac::new(PARENT)), reply);
+    }
+}
