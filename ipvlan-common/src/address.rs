@@ -75,7 +75,7 @@ impl AddressEntry {
 
     /// Who holds the address; `None` for a number this build does not know.
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn owner(&self) -> Option<Owner> {
         match self.owner {
             1 => Some(Owner::Child),
@@ -87,7 +87,7 @@ impl AddressEntry {
 
     /// How packets for it are delivered. An unknown number means [`Delivery::Pass`].
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn delivery(&self) -> Delivery {
         match self.delivery {
             1 => Delivery::Redirect,
@@ -97,7 +97,7 @@ impl AddressEntry {
 
     /// Why nobody answers for it; `None` if we do.
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn refusal(&self) -> Option<Reason> {
         match self.refusal {
             0 => None,
@@ -107,21 +107,21 @@ impl AddressEntry {
 
     /// Interface index of the child, in the child's netns; 0 if no child holds it.
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn ifindex(&self) -> u32 {
         self.ifindex
     }
 
     /// Index of the child's counters.
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn slot(&self) -> u32 {
         self.slot
     }
 
     /// Whether this is an address of a child that is answered for.
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn is_live_child(&self) -> bool {
         self.owner == Owner::Child as u8 && self.refusal == 0
     }

@@ -31,14 +31,23 @@ impl Config {
 
     /// MAC of the parent and so of all its children.
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn mac(&self) -> [u8; 6] {
         self.mac
     }
 
+    /// The same without `flags`.
+    #[must_use]
+    pub const fn without(self, flags: ConfigFlags) -> Self {
+        Self {
+            flags: self.flags & !flags.0,
+            ..self
+        }
+    }
+
     /// Whether all of `flags` are set.
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn has(&self, flags: ConfigFlags) -> bool {
         self.flags & flags.0 == flags.0
     }

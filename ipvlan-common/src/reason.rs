@@ -18,7 +18,7 @@ macro_rules! reasons {
         impl Reason {
             /// The reason with this number, [`Reason::Unknown`] if there is none.
             #[must_use]
-            #[inline(always)]
+            #[inline]
             pub const fn from_number(number: u8) -> Self {
                 match number {
                     $($number => Self::$name,)+
@@ -105,10 +105,12 @@ reasons! {
     Gratuitous = 43, "gratuitous";
     /// The sender claims an address of the host or of a child with a MAC that is not the parent's.
     SenderConflict = 44, "sender_conflict";
-    /// Two children of different parents hold the target.
-    Duplicate = 45, "duplicate";
+    /// A point-to-point address: the driver delivers the peer's address, not this one.
+    PeerAddress = 45, "peer_address";
     /// The parent is down.
     ParentDown = 46, "parent_down";
+    /// IPv6 is not answered yet.
+    Unsupported = 47, "unsupported";
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub const COUNTERS: u32 = COUNTERS_PER_HOOK * 3;
 
 /// Index into the `COUNTERS` map.
 #[must_use]
-#[inline(always)]
+#[inline]
 pub const fn counter_index(hook: Hook, reason: Reason) -> u32 {
     hook as u32 * COUNTERS_PER_HOOK + reason as u32
 }

@@ -1,2 +1,63 @@
-//! Packet path.
+//! The packet path of an ipvlan parent.
+//!
+//! ```text
+//! frame ─► parse ─► lookup ─► guard ─► reply │ deliver │ hairpin │ pass
+//! ```
+//!
+//! A hook ([`tc`], [`xdp`]) hands a [`frame::Frame`] to [`parse`], what was parsed and the maps
+//! ([`lookup`]) to [`arp`], [`deliver`] or [`hairpin`], and gets a [`Decision`]: a reason, and the
+//! address it is about. Those modules read only; the hook does what the reason says, [`stats`]
+//! counts it, and one `match` in `main.rs` turns it into a verdict.
+//!
+//! Everything that decides also builds on the host, where plain tests, property tests and the
+//! reference model run it.
+
 #![cfg_attr(target_arch = "bpf", no_std)]
+#![allow(
+    clippy::inline_always,
+    reason = "a call would cost more than most of these bodies, and the verifier follows bounds better within one function"
+)]
+
+pub mod arp;
+pub mod deliver;
+pub mod frame;
+pub mod guard;
+pub mod hairpin;
+pub mod lookup;
+pub mod parse;
+pub mod stats;
+pub mod tc;
+pub mod xdp;
+
+use ipvlan_common::{AddressEntry, Reason};
+
+/// What is done with a frame and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Decides the verdict; counted.
+    pub reason: Reason,
+    /// The address it was decided for, if it is one of ours.
+    pub entry: Option<AddressEntry>,
+}
+
+impl Decision {
+    /// A decision about no address of ours.
+    #[must_use]
+    #[inline(always)]
+    pub const fn stranger(reason: Reason) -> Self {
+        Self {
+            reason,
+            entry: None,
+        }
+    }
+
+    /// A decision about this address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn about(entry: AddressEntry, reason: Reason) -> Self {
+        Self {
+            reason,
+            entry: Some(entry),
+        }
+    }
+}

@@ -1,11 +1,98 @@
-//! Entry points.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+//! Entry points of the eBPF object, and the one place where a reason becomes a verdict.
+//!
+//! A pass is `TC_ACT_UNSPEC`, which in TCX (as `TCX_NEXT`) and in clsact means: go on with the next
+//! program or filter. Programs of others on the same parent keep running.
 
-#[cfg(not(target_arch = "bpf"))]
-fn main() {}
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::needless_pass_by_value,
+    reason = "the shape that aya's entry point macros expect"
+)]
+
+use aya_ebpf::{
+    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use ipvlan_common::{Hook, Reason};
+use ipvlan_ebpf::{
+    Decision, stats,
+    tc::{self, Towards},
+    xdp as xdp_hook,
+};
+
+/// TC ingress of the parent.
+#[classifier]
+pub fn parent_ingress(ctx: TcContext) -> i32 {
+    tc_verdict(&ctx, Hook::Ingress, tc::ingress::<false>(&ctx))
+}
+
+/// TC ingress of a parent with children to redirect to.
+#[classifier]
+pub fn parent_ingress_demux(ctx: TcContext) -> i32 {
+    tc_verdict(&ctx, Hook::Ingress, tc::ingress::<true>(&ctx))
+}
+
+/// TC egress of the parent.
+#[classifier]
+pub fn parent_egress(ctx: TcContext) -> i32 {
+    tc_verdict(&ctx, Hook::Egress, tc::egress::<false>(&ctx))
+}
+
+/// TC egress of a parent with children that the host routes through a gateway.
+#[classifier]
+pub fn parent_egress_routed(ctx: TcContext) -> i32 {
+    tc_verdict(&ctx, Hook::Egress, tc::egress::<true>(&ctx))
+}
+
+/// XDP on the parent.
+#[xdp(frags)]
+pub fn parent_xdp(ctx: XdpContext) -> u32 {
+    let Some(decision) = xdp_hook::ingress(&ctx) else {
+        return xdp_action::XDP_PASS;
+    };
+    stats::count(Hook::Xdp, &decision);
+    match decision.reason {
+        Reason::ArpAnswered => xdp_action::XDP_TX,
+        Reason::ForeignDropped => xdp_action::XDP_DROP,
+        _ => xdp_action::XDP_PASS,
+    }
+}
+
+#[inline]
+fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
+    let Some(decision) = decision else {
+        return TC_ACT_UNSPEC;
+    };
+    stats::count(hook, &decision);
+    match (decision.reason, decision.entry) {
+        (Reason::ArpAnswered, _) => tc::redirect(
+            tc::parent(ctx),
+            match hook {
+                Hook::Egress => Towards::Stack,
+                Hook::Ingress | Hook::Xdp => Towards::Wire,
+            },
+        ),
+        (Reason::Hairpinned, _) => tc::redirect(tc::parent(ctx), Towards::Stack),
+        (Reason::Redirected, Some(child)) => tc::redirect(child.ifindex(), Towards::Stack),
+        (Reason::ForeignDropped, _) => TC_ACT_SHOT,
+        _ => TC_ACT_UNSPEC,
+    }
+}
+
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // Every panic is a bounds check that cannot fail, or the verifier refuses the program.
     loop {}
 }
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

@@ -1,3 +1,22 @@
-//! The agent.
+//! The agent of the eBPF datapath for ipvlan parents.
+//!
+//! ```text
+//! netlink ─► watch ─► wake ─► (coalesce) ─► dump ─► Snapshot ─► desired() ─► diff(Installed) ─► apply
+//! ```
+//!
+//! Data flows one way. An event carries no state: events are wakes, dumps are truth. [`discover`]
+//! reads the kernel and never writes; [`model`] and [`sync::diff`] are pure; [`attach`] never reads
+//! netlink; only [`reconcile`] knows them all.
 
+pub mod attach;
+pub mod cli;
+pub mod commands;
 pub mod discover;
+pub mod model;
+pub mod reconcile;
+pub mod report;
+pub mod runtime;
+pub mod status;
+pub mod sync;
+
+pub use attach::OBJECT;

@@ -1,0 +1,222 @@
+//! The one bounds-checked way to the bytes of a frame.
+//!
+//! [`Frame::header`] checks once that a frame has at least `LEN` bytes; every access to the
+//! [`Header`] it returns is then checked against `LEN` by the compiler. That is also the shape of
+//! check that the kernel's verifier can follow.
+
+use core::{marker::PhantomData, ptr};
+
+/// Length of an Ethernet header without tags.
+pub const ETH_LEN: usize = 14;
+
+/// A MAC address as one integer, to compare in one instruction: the first four bytes in the low half,
+/// the other two above them, each in the byte order of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mac(u64);
+
+impl Mac {
+    /// ff:ff:ff:ff:ff:ff
+    pub const BROADCAST: Self = Self::new([0xff; 6]);
+    /// 00:00:00:00:00:00
+    pub const ZERO: Self = Self::new([0; 6]);
+
+    /// From bytes as they are on the wire.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(mac: [u8; 6]) -> Self {
+        Self::from_parts(
+            u32::from_ne_bytes([mac[0], mac[1], mac[2], mac[3]]),
+            u16::from_ne_bytes([mac[4], mac[5]]),
+        )
+    }
+
+    /// Bytes as they are on the wire.
+    #[must_use]
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
+    pub const fn bytes(self) -> [u8; 6] {
+        let head = (self.0 as u32).to_ne_bytes();
+        let tail = ((self.0 >> 32) as u16).to_ne_bytes();
+        [head[0], head[1], head[2], head[3], tail[0], tail[1]]
+    }
+
+    /// Multicast or broadcast: the group bit is set (IEEE 802).
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_group(self) -> bool {
+        self.bytes()[0] & 1 == 1
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_lossless, reason = "From is not const")]
+    const fn from_parts(head: u32, tail: u16) -> Self {
+        Self(head as u64 | (tail as u64) << 32)
+    }
+}
+
+/// The linear part of a frame, starting with its Ethernet header.
+#[derive(Clone, Copy)]
+pub struct Frame<'a> {
+    start: usize,
+    end: usize,
+    lifetime: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame between two addresses.
+    ///
+    /// # Safety
+    ///
+    /// Between `start` and `end` there must be readable memory for the lifetime `'a`, or `end` must
+    /// not be greater than `start`.
+    #[must_use]
+    #[inline(always)]
+    pub const unsafe fn new(start: usize, end: usize) -> Self {
+        Self {
+            start,
+            end,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// The first `LEN` bytes, if there are that many.
+    #[must_use]
+    #[inline(always)]
+    pub const fn header<const LEN: usize>(self) -> Option<Header<'a, LEN>> {
+        if self.start + LEN > self.end {
+            return None;
+        }
+        Some(Header {
+            start: self.start as *const u8,
+            lifetime: PhantomData,
+        })
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    #[inline(always)]
+    pub const fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
+}
+
+impl<'a> From<&'a [u8]> for Frame<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        let range = bytes.as_ptr_range();
+        // SAFETY: these are the bounds of a slice that is borrowed for 'a.
+        unsafe { Self::new(range.start as usize, range.end as usize) }
+    }
+}
+
+/// `LEN` readable bytes.
+#[derive(Clone, Copy)]
+pub struct Header<'a, const LEN: usize> {
+    start: *const u8,
+    lifetime: PhantomData<&'a [u8]>,
+}
+
+impl<const LEN: usize> Header<'_, LEN> {
+    /// The byte at offset `AT`.
+    #[must_use]
+    #[inline(always)]
+    pub fn u8<const AT: usize>(&self) -> u8 {
+        self.read::<AT, u8>()
+    }
+
+    /// Two bytes at offset `AT`, network byte order.
+    #[must_use]
+    #[inline(always)]
+    pub fn u16<const AT: usize>(&self) -> u16 {
+        u16::from_be(self.read::<AT, u16>())
+    }
+
+    /// An IPv4 address at offset `AT`.
+    #[must_use]
+    #[inline(always)]
+    pub fn ipv4<const AT: usize>(&self) -> [u8; 4] {
+        self.read::<AT, u32>().to_ne_bytes()
+    }
+
+    /// A MAC address at offset `AT`.
+    #[must_use]
+    #[inline(always)]
+    pub fn mac<const AT: usize>(&self) -> Mac {
+        const { assert!(AT + 6 <= LEN, "reads past the header") };
+        let head = self.read::<AT, u32>();
+        // SAFETY: `AT + 6 <= LEN`, and `LEN` bytes are readable.
+        let tail = unsafe { load::<u16>(self.start.wrapping_add(AT + 4)) };
+        Mac::from_parts(head, tail)
+    }
+
+    #[inline(always)]
+    fn read<const AT: usize, T: Copy>(&self) -> T {
+        const { assert!(AT + size_of::<T>() <= LEN, "reads past the header") };
+        // SAFETY: `AT + size_of::<T>() <= LEN`, and `LEN` bytes are readable.
+        unsafe { load(self.start.wrapping_add(AT)) }
+    }
+}
+
+/// Loads an integer from a frame, which aligns nothing beyond its bytes.
+///
+/// # Safety
+///
+/// `size_of::<T>()` bytes must be readable at `from`, and `T` must be an integer.
+#[inline(always)]
+unsafe fn load<T: Copy>(from: *const u8) -> T {
+    let from = from.cast::<T>();
+    if cfg!(target_arch = "bpf") {
+        // SAFETY: readable by the contract. BPF has no alignment of its own: the verifier accepts
+        // the access where the machine does it efficiently (x86-64, arm64), and the compiler would
+        // make single-byte loads of an unaligned read.
+        unsafe { ptr::read(from) }
+    } else {
+        // SAFETY: readable by the contract.
+        unsafe { ptr::read_unaligned(from) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_is_there_only_if_the_frame_is_long_enough() {
+        let bytes = [0_u8; 14];
+        assert!(Frame::from(&bytes[..]).header::<14>().is_some());
+        assert!(Frame::from(&bytes[..13]).header::<14>().is_none());
+        assert!(Frame::from(&bytes[..0]).header::<1>().is_none());
+    }
+
+    #[test]
+    fn fields_are_read_in_network_order_at_any_alignment() {
+        let bytes: Vec<u8> = (0..16).collect();
+        for shift in 0..2 {
+            let header = Frame::from(&bytes[shift..]).header::<14>().unwrap();
+            let first = u8::try_from(shift).unwrap();
+            assert_eq!(header.u8::<3>(), first + 3);
+            assert_eq!(
+                header.u16::<2>(),
+                u16::from_be_bytes([first + 2, first + 3])
+            );
+            assert_eq!(header.ipv4::<5>(), [5, 6, 7, 8].map(|byte| byte + first));
+            assert_eq!(
+                header.mac::<8>().bytes(),
+                [8, 9, 10, 11, 12, 13].map(|byte| byte + first)
+            );
+        }
+    }
+
+    #[test]
+    fn group_bit_is_the_lowest_of_the_first_byte() {
+        assert!(Mac::BROADCAST.is_group());
+        assert!(Mac::new([0x01, 0, 0x5e, 0, 0, 1]).is_group());
+        assert!(!Mac::new([0x02, 0xff, 0xff, 0xff, 0xff, 0xff]).is_group());
+    }
+}

@@ -1,0 +1,69 @@
+//! Who is never answered, and what is never answered for.
+//!
+//! A child may take any address, the kernel lets it: without these checks a responder would turn
+//! that into spoofing of the host, of the gateway or of half the LAN.
+
+use ipvlan_common::Reason;
+
+use crate::{frame::Mac, parse::Arp};
+
+/// 0.0.0.0: the sender of an ARP probe (RFC 5227 §1.1).
+pub const UNSPECIFIED: [u8; 4] = [0; 4];
+
+/// Checks the sender of a request from the wire; `own` is the parent's MAC.
+///
+/// # Errors
+///
+/// Why it is not answered.
+#[inline(always)]
+pub fn guard_sender(arp: &Arp, own: Mac) -> Result<(), Reason> {
+    if arp.eth_src == own || arp.sha == own {
+        return Err(Reason::OwnSender);
+    }
+    if arp.sha.is_group()
+        || arp.sha == Mac::ZERO
+        || arp.eth_src.is_group()
+        || arp.eth_src == Mac::ZERO
+    {
+        return Err(Reason::SenderMac);
+    }
+    guard_sender_address(arp.spa)
+}
+
+/// Source addresses that `ip_route_input_slow` of the kernel calls martian: multicast, limited
+/// broadcast, loopback, 0.0.0.0/8. The exception is 0.0.0.0, which makes the request a probe.
+#[inline(always)]
+fn guard_sender_address(spa: [u8; 4]) -> Result<(), Reason> {
+    match classify(spa) {
+        Some(Reason::TargetUnspecified) if spa == UNSPECIFIED => Ok(()),
+        Some(_) => Err(Reason::SenderAddress),
+        None => Ok(()),
+    }
+}
+
+/// Checks the target of a request.
+///
+/// # Errors
+///
+/// Why nobody answers for it, whoever holds it.
+#[inline(always)]
+pub fn guard_target(tpa: [u8; 4]) -> Result<(), Reason> {
+    match classify(tpa) {
+        Some(reason) => Err(reason),
+        None => Ok(()),
+    }
+}
+
+/// Addresses that are no host's: 0.0.0.0/8, 127.0.0.0/8 (RFC 1122 §3.2.1.3), 224.0.0.0/4,
+/// 255.255.255.255.
+#[must_use]
+#[inline(always)]
+pub const fn classify(address: [u8; 4]) -> Option<Reason> {
+    match address {
+        [0, ..] => Some(Reason::TargetUnspecified),
+        [127, ..] => Some(Reason::TargetLoopback),
+        [224..=239, ..] => Some(Reason::TargetMulticast),
+        [255, 255, 255, 255] => Some(Reason::TargetBroadcast),
+        _ => None,
+    }
+}

@@ -1,0 +1,139 @@
+//! Bytes → what they say. Looks nothing up, writes nothing.
+
+use core::mem::offset_of;
+
+use ipvlan_common::Reason;
+use network_types::{arp::ArpHdr, ip::Ipv4Hdr};
+
+use crate::frame::{ETH_LEN, Frame, Mac};
+
+/// Length of an ARP message for IPv4 over Ethernet with its Ethernet header (RFC 826).
+pub const ARP_FRAME_LEN: usize = ETH_LEN + ArpHdr::LEN;
+/// Length of an IPv4 header without options, with its Ethernet header.
+pub const IPV4_FRAME_LEN: usize = ETH_LEN + Ipv4Hdr::LEN;
+
+/// Ethertype of ARP.
+pub const ETH_P_ARP: u16 = 0x0806;
+/// Ethertype of IPv4.
+pub const ETH_P_IP: u16 = 0x0800;
+
+const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_IEEE802: u16 = 6;
+
+/// `ar$op` of a request.
+pub const ARPOP_REQUEST: u16 = 1;
+/// `ar$op` of a reply.
+pub const ARPOP_REPLY: u16 = 2;
+
+/// An ARP message for IPv4 over Ethernet, and the MACs it travels between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arp {
+    /// Destination of the frame.
+    pub eth_dst: Mac,
+    /// Source of the frame.
+    pub eth_src: Mac,
+    /// `ar$op`.
+    pub oper: u16,
+    /// Sender hardware address.
+    pub sha: Mac,
+    /// Sender protocol address.
+    pub spa: [u8; 4],
+    /// Target protocol address.
+    pub tpa: [u8; 4],
+}
+
+/// Parses a frame whose ethertype is ARP.
+///
+/// Accepts what `arp_rcv` and `arp_process` of the kernel accept on Ethernet: hardware type 1 or 6,
+/// protocol type IPv4, lengths 6 and 4.
+///
+/// # Errors
+///
+/// [`Reason::Malformed`] for everything else.
+#[inline(always)]
+pub fn parse_arp(frame: Frame<'_>) -> Result<Arp, Reason> {
+    const HTYPE: usize = ETH_LEN + offset_of!(ArpHdr, htype);
+    const PTYPE: usize = ETH_LEN + offset_of!(ArpHdr, ptype);
+    const HLEN: usize = ETH_LEN + offset_of!(ArpHdr, hlen);
+    const OPER: usize = ETH_LEN + offset_of!(ArpHdr, oper);
+    const SHA: usize = ETH_LEN + offset_of!(ArpHdr, sha);
+    const SPA: usize = ETH_LEN + offset_of!(ArpHdr, spa);
+    const TPA: usize = ETH_LEN + offset_of!(ArpHdr, tpa);
+    const HLEN_PLEN: u16 = 0x0604;
+
+    let Some(header) = frame.header::<ARP_FRAME_LEN>() else {
+        return Err(Reason::Malformed);
+    };
+    let htype = header.u16::<HTYPE>();
+    if (htype != ARPHRD_ETHER && htype != ARPHRD_IEEE802)
+        || header.u16::<PTYPE>() != ETH_P_IP
+        || header.u16::<HLEN>() != HLEN_PLEN
+    {
+        return Err(Reason::Malformed);
+    }
+    Ok(Arp {
+        eth_dst: header.mac::<0>(),
+        eth_src: header.mac::<6>(),
+        oper: header.u16::<OPER>(),
+        sha: header.mac::<SHA>(),
+        spa: header.ipv4::<SPA>(),
+        tpa: header.ipv4::<TPA>(),
+    })
+}
+
+/// An IPv4 packet, and where its frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv4 {
+    /// Destination of the frame.
+    pub eth_dst: Mac,
+    /// Source address.
+    pub src: [u8; 4],
+    /// Destination address.
+    pub dst: [u8; 4],
+}
+
+/// Parses a frame whose ethertype is IPv4 and whose length, with the part that is not linear, is
+/// `frame_len`.
+///
+/// Accepts what `ipvlan_get_L3_hdr` of the driver accepts, so that we never deliver what it would
+/// not. Fragments and options make no difference: delivery is by destination alone.
+///
+/// # Errors
+///
+/// [`Reason::Malformed`] for everything else.
+#[inline(always)]
+pub fn parse_ipv4(frame: Frame<'_>, frame_len: usize) -> Result<Ipv4, Reason> {
+    const VIHL: usize = ETH_LEN + offset_of!(Ipv4Hdr, vihl);
+    const TOT_LEN: usize = ETH_LEN + offset_of!(Ipv4Hdr, tot_len);
+    const SRC: usize = ETH_LEN + offset_of!(Ipv4Hdr, src_addr);
+    const DST: usize = ETH_LEN + offset_of!(Ipv4Hdr, dst_addr);
+
+    let Some(header) = frame.header::<IPV4_FRAME_LEN>() else {
+        return Err(Reason::Malformed);
+    };
+    let vihl = header.u8::<VIHL>();
+    let header_len = usize::from(vihl & 0x0f) * 4;
+    let total_len = usize::from(header.u16::<TOT_LEN>());
+    if vihl >> 4 != 4
+        || header_len < Ipv4Hdr::LEN
+        || total_len < header_len
+        || frame_len < ETH_LEN + total_len
+    {
+        return Err(Reason::Malformed);
+    }
+    Ok(Ipv4 {
+        eth_dst: header.mac::<0>(),
+        src: header.ipv4::<SRC>(),
+        dst: header.ipv4::<DST>(),
+    })
+}
+
+/// Whether a frame goes to the MAC it comes from: what the host sends to a child, since its
+/// neighbour entry for a child is the parent's own MAC. Nothing else on the parent's egress does.
+#[must_use]
+#[inline(always)]
+pub fn is_to_own_mac(frame: Frame<'_>) -> bool {
+    frame
+        .header::<ETH_LEN>()
+        .is_some_and(|header| header.mac::<0>() == header.mac::<6>())
+}

@@ -1,0 +1,146 @@
+//! How attaching fails, and what to do about it.
+
+use std::io;
+
+use aya::{
+    EbpfError,
+    maps::MapError,
+    programs::{ProgramError, tc::TcError, xdp::XdpError},
+};
+use ipvlan_common::Hook;
+
+use crate::sync::maps::MapsError;
+
+/// The programs could not be loaded, attached, replaced or detached.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// This binary was built with `AYA_BUILD_SKIP`.
+    #[error("this build carries no eBPF object")]
+    NoObject,
+    /// The object could not be loaded: its maps could not be created.
+    #[error("load the eBPF object")]
+    Load(#[source] Box<EbpfError>),
+    /// The maps are not what this loader expects.
+    #[error(transparent)]
+    Maps(#[from] MapsError),
+    /// The object has no such program.
+    #[error("the eBPF object has no program `{program}`")]
+    MissingProgram {
+        /// Its name.
+        program: &'static str,
+    },
+    /// The kernel refused a program.
+    #[error("{action} program `{program}`")]
+    Program {
+        /// What was tried.
+        action: &'static str,
+        /// Its name.
+        program: &'static str,
+        /// Why it failed.
+        source: Box<ProgramError>,
+    },
+    /// TCX was asked for, and the kernel has none.
+    #[error("this kernel has no TCX")]
+    NoTcx,
+    /// The clsact qdisc could not be added, read or removed.
+    #[error("{action} the clsact qdisc of `{parent}`")]
+    Clsact {
+        /// What was tried.
+        action: &'static str,
+        /// Name of the parent.
+        parent: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Another XDP program is there.
+    #[error("another XDP program is attached to `{parent}`")]
+    ForeignXdp {
+        /// Name of the parent.
+        parent: String,
+    },
+    /// The driver does not run XDP as asked for.
+    #[error("`{parent}` does not run the XDP program in mode {mode}")]
+    XdpMode {
+        /// Name of the parent.
+        parent: String,
+        /// The mode asked for.
+        mode: &'static str,
+        /// Why it failed.
+        source: Box<ProgramError>,
+    },
+    /// A link is gone that should be there.
+    #[error("the {} link is gone", hook.word())]
+    LinkGone {
+        /// Its hook.
+        hook: Hook,
+    },
+}
+
+impl AttachError {
+    pub(super) fn load(error: EbpfError) -> Self {
+        Self::Load(Box::new(error))
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoObject => Some("build without AYA_BUILD_SKIP: `cargo xtask build`"),
+            Self::NoTcx => Some("use `--attach clsact`, or a kernel from 6.6 on"),
+            Self::ForeignXdp { .. } => Some("run without --xdp: the TC programs do all it does"),
+            Self::XdpMode { .. } => {
+                Some("use `--xdp generic`, or none: the TC programs do all it does")
+            }
+            Self::Clsact { .. } => Some(
+                "the kernel needs sch_ingress and cls_bpf (CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF)",
+            ),
+            _ => match self.os_error()? {
+                libc::EPERM | libc::EACCES => {
+                    Some("run as root, or with CAP_BPF and CAP_NET_ADMIN")
+                }
+                libc::ENOSYS => Some("the kernel needs CONFIG_BPF_SYSCALL"),
+                libc::ENOMEM => Some("lower --max-addresses or --max-children"),
+                _ => None,
+            },
+        }
+    }
+
+    /// The error number behind it.
+    #[must_use]
+    pub fn os_error(&self) -> Option<i32> {
+        match self {
+            Self::Load(error) => ebpf_errno(error),
+            Self::Program { source, .. } | Self::XdpMode { source, .. } => program_errno(source),
+            Self::Maps(MapsError::Kernel { source, .. }) => map_errno(source),
+            Self::Clsact { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}
+
+fn ebpf_errno(error: &EbpfError) -> Option<i32> {
+    match error {
+        EbpfError::MapError(error) => map_errno(error),
+        EbpfError::ProgramError(error) => program_errno(error),
+        _ => None,
+    }
+}
+
+fn map_errno(error: &MapError) -> Option<i32> {
+    match error {
+        MapError::CreateError { io_error, .. } => io_error.raw_os_error(),
+        MapError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    }
+}
+
+pub(super) fn program_errno(error: &ProgramError) -> Option<i32> {
+    match error {
+        ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        ProgramError::NetlinkError(error)
+        | ProgramError::TcError(TcError::NetlinkError(error))
+        | ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
+        _ => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+
+use crate::{
+    attach::{TcAttach, XdpMode},
+    model::{Deliver, L2Broadcast},
+    runtime::RUNTIME_DIR,
+};
+
+/// Longest interface name (`IFNAMSIZ` less its NUL).
+const MAX_NAME: usize = 15;
+
+/// Makes every ipvlan child behind a NIC reachable: from the LAN, from the host, in every mode.
+#[derive(Debug, Parser)]
+#[command(name = "ipvlan", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attach to parents and serve their children until SIGINT or SIGTERM.
+    Run(RunArgs),
+    /// Show the running agents: parents, hooks, children, addresses, counters.
+    Status(StatusArgs),
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Interface that is the parent of ipvlan children. Can be given several times.
+    #[arg(long = "iface", value_name = "NAME", required = true, value_parser = interface_name)]
+    pub interfaces: Vec<String>,
+
+    /// What to do with broadcast ARP requests from the wire when the children are in mode l2.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub l2_broadcast: L2Broadcast,
+
+    /// How packets reach children in the parent's own network namespace. For all others, and for
+    /// mode l3s, it is always the driver.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub deliver: Deliver,
+
+    /// How to attach the TC programs.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub attach: TcAttach,
+
+    /// Also answer in XDP: faster answers, but every packet pays for it.
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    pub xdp: XdpChoice,
+
+    /// Leave packets between host and children to the kernel, which loses them.
+    #[arg(long)]
+    pub no_host_access: bool,
+
+    /// Answer for children's addresses in 169.254.0.0/16.
+    #[arg(long)]
+    pub answer_link_local: bool,
+
+    /// Room for addresses, per parent.
+    #[arg(long, default_value_t = 16_384, value_name = "N", value_parser = value_parser!(u32).range(1..=1_048_576))]
+    pub max_addresses: u32,
+
+    /// Room for counters of children, per parent. Further children are served, but not counted.
+    #[arg(long, default_value_t = 4_096, value_name = "N", value_parser = value_parser!(u32).range(1..=1_048_576))]
+    pub max_children: u32,
+
+    /// Seconds between two audits, which compare the maps with the kernel even if nothing changed.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
+    pub audit: u64,
+
+    /// Directory of lock files and status sockets.
+    #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
+    pub runtime_dir: PathBuf,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Directory of lock files and status sockets.
+    #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
+    pub runtime_dir: PathBuf,
+}
+
+/// Whether and where the XDP program runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum XdpChoice {
+    /// No XDP program.
+    #[default]
+    Off,
+    /// In the driver.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+impl From<XdpChoice> for Option<XdpMode> {
+    fn from(choice: XdpChoice) -> Self {
+        match choice {
+            XdpChoice::Off => None,
+            XdpChoice::Native => Some(XdpMode::Native),
+            XdpChoice::Generic => Some(XdpMode::Generic),
+        }
+    }
+}
+
+/// What the kernel accepts (`dev_valid_name`).
+fn interface_name(name: &str) -> Result<String, String> {
+    if name.is_empty() || name == "." || name == ".." {
+        return Err("not an interface name".to_owned());
+    }
+    if name.len() > MAX_NAME {
+        return Err(format!("longer than {MAX_NAME} bytes"));
+    }
+    if let Some(character) = name
+        .chars()
+        .find(|character| matches!(character, '/' | ':' | '\0') || character.is_ascii_whitespace())
+    {
+        return Err(format!("{character:?} cannot be in an interface name"));
+    }
+    Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn names_that_the_kernel_refuses_are_refused() {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a:1",
+            "a b",
+            "a\0",
+            "sixteen-letters!",
+        ] {
+            assert!(interface_name(name).is_err(), "{name:?}");
+        }
+        for name in ["ens34", "eth0.100", "fifteen-letters", "ü"] {
+            assert_eq!(interface_name(name).as_deref(), Ok(name));
+        }
+    }
+}

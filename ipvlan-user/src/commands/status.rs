@@ -1,0 +1,182 @@
+//! `ipvlan status`
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+};
+
+use anyhow::Context as _;
+use comfy_table::{Table, presets::NOTHING};
+
+use crate::{
+    cli::StatusArgs,
+    runtime::query_all,
+    status::{Agent, Child, Netns, Parent, SCHEMA, Status},
+};
+
+/// Shows all running agents.
+pub fn status(args: &StatusArgs) -> anyhow::Result<()> {
+    let agents = query_all(&args.runtime_dir)
+        .with_context(|| format!("ask the agents in {}", args.runtime_dir.display()))?;
+    let text = if args.json {
+        let status = Status {
+            schema: SCHEMA,
+            agents,
+        };
+        serde_json::to_string_pretty(&status).context("write JSON")? + "\n"
+    } else {
+        render(&agents).context("write the table")?
+    };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // The reader has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("write to standard output"),
+    }
+}
+
+fn render(agents: &[Agent]) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    if agents.is_empty() {
+        writeln!(text, "no agent is running")?;
+    }
+    for (index, agent) in agents.iter().enumerate() {
+        if index > 0 {
+            writeln!(text)?;
+        }
+        let sync = &agent.sync;
+        writeln!(
+            text,
+            "agent {} (version {}): {} syncs, {} wakes, {} overruns, {} failed, {} entries mended",
+            agent.pid,
+            agent.version,
+            sync.syncs,
+            sync.wakes,
+            sync.overruns,
+            sync.failed,
+            sync.mended
+        )?;
+        if let Some(error) = &sync.error {
+            writeln!(text, "  last sync failed: {error}")?;
+        }
+        for parent in &agent.parents {
+            writeln!(text)?;
+            render_parent(&mut text, parent)?;
+        }
+    }
+    Ok(text)
+}
+
+fn render_parent(text: &mut String, parent: &Parent) -> std::fmt::Result {
+    write!(text, "{}: {}", parent.name, parent.state)?;
+    if let Some(reason) = &parent.reason {
+        write!(text, " ({reason})")?;
+    }
+    if let (Some(mode), Some(flag)) = (&parent.mode, &parent.flag) {
+        write!(text, ", mode {mode} {flag}")?;
+    }
+    if let Some(mac) = &parent.mac {
+        write!(text, ", {mac}")?;
+    }
+    writeln!(text)?;
+    for hook in &parent.hooks {
+        writeln!(
+            text,
+            "  {}: {} by {} (program {})",
+            hook.hook, hook.program, hook.attach, hook.program_id
+        )?;
+    }
+    for note in &parent.notes {
+        writeln!(text, "  note: {note}")?;
+    }
+    if parent.children.is_empty() {
+        writeln!(text, "  no children")?;
+    } else {
+        let mut table = table([
+            "CHILD",
+            "NETNS",
+            "ADDRESS",
+            "STATE",
+            "ANSWERED",
+            "HAIRPINNED",
+            "REFUSED",
+            "RX",
+            "TX",
+        ]);
+        for child in &parent.children {
+            for row in child_rows(child) {
+                table.add_row(row);
+            }
+        }
+        indent(text, &table)?;
+    }
+    let mut reasons = table(["HOOK", "REASON", "FRAMES"]);
+    for (hook, counters) in &parent.counters {
+        for (reason, frames) in counters {
+            reasons.add_row([hook.clone(), reason.clone(), frames.to_string()]);
+        }
+    }
+    if !reasons.is_empty() {
+        indent(text, &reasons)?;
+    }
+    Ok(())
+}
+
+/// A row per address; what is said of the child stands in the first.
+fn child_rows(child: &Child) -> Vec<[String; 9]> {
+    let count = |word: &str| {
+        child
+            .counters
+            .get(word)
+            .map_or_else(String::new, ToString::to_string)
+    };
+    let mut rows: Vec<[String; 9]> = child
+        .addresses
+        .iter()
+        .map(|address| {
+            let state = match &address.reason {
+                Some(reason) => format!("{}: {reason}", address.state),
+                None => address.state.clone(),
+            };
+            let mut row = <[String; 9]>::default();
+            row[2].clone_from(&address.address);
+            row[3] = state;
+            row
+        })
+        .collect();
+    if rows.is_empty() {
+        let mut row = <[String; 9]>::default();
+        "-".clone_into(&mut row[2]);
+        row[3].clone_from(&child.state);
+        rows.push(row);
+    }
+    rows[0][0].clone_from(&child.name);
+    rows[0][1] = netns(&child.netns);
+    rows[0][4] = count("answered");
+    rows[0][5] = count("hairpinned");
+    rows[0][6] = count("refused");
+    rows[0][7] = child.link.rx_packets.to_string();
+    rows[0][8] = child.link.tx_packets.to_string();
+    rows
+}
+
+fn netns(netns: &Netns) -> String {
+    match (netns.names.first(), netns.pid, netns.nsid) {
+        (_, _, None) => "(own)".to_owned(),
+        (Some(name), ..) => name.rsplit('/').next().unwrap_or(name).to_owned(),
+        (None, Some(pid), _) => format!("pid {pid}"),
+        (None, None, Some(nsid)) => format!("nsid {nsid}"),
+    }
+}
+
+fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header);
+    table
+}
+
+fn indent(text: &mut String, table: &Table) -> std::fmt::Result {
+    for line in table.lines() {
+        writeln!(text, "  {}", line.trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Which links can be a parent.
+
+use crate::discover::snapshot::{Link, NetnsId};
+
+/// Hardware type of Ethernet (`ARPHRD_ETHER`).
+const ETHERNET: u16 = 1;
+
+/// Why a link cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParentError {
+    /// There is none of this name.
+    #[error("there is no interface `{name}` in this network namespace")]
+    Missing {
+        /// The name asked for.
+        name: String,
+        /// Names of the links there are.
+        known: Vec<String>,
+    },
+    /// It is an ipvlan child itself.
+    #[error("`{name}` is itself an ipvlan child{}", of(parent.as_ref()))]
+    IsChild {
+        /// Its name.
+        name: String,
+        /// Its parent, if that is in this netns.
+        parent: Option<String>,
+    },
+    /// A bridge (or another master) owns its receive path.
+    #[error("`{name}` is a port of {kind}{}", named(master.as_ref()))]
+    IsPort {
+        /// Its name.
+        name: String,
+        /// Kind of the master: `bridge`, `bond`, ….
+        kind: String,
+        /// The master's name.
+        master: Option<String>,
+    },
+    /// It has no Ethernet header.
+    #[error("`{name}` is not an Ethernet interface (hardware type {hardware})")]
+    NotEthernet {
+        /// Its name.
+        name: String,
+        /// Its `ARPHRD_*` type.
+        hardware: u16,
+    },
+}
+
+fn of(parent: Option<&String>) -> String {
+    parent.map_or_else(String::new, |parent| format!(" of `{parent}`"))
+}
+
+fn named(master: Option<&String>) -> String {
+    master.map_or_else(String::new, |master| format!(" `{master}`"))
+}
+
+impl ParentError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Missing { known, .. } if known.is_empty() => {
+                "there is no other Ethernet interface here either".to_owned()
+            }
+            Self::Missing { known, .. } => format!("interfaces here: {}", known.join(", ")),
+            Self::IsChild {
+                parent: Some(parent),
+                ..
+            } => format!("run on the parent: --iface {parent}"),
+            Self::IsChild { parent: None, .. } => {
+                "run on its parent, in the parent's network namespace".to_owned()
+            }
+            Self::IsPort { .. } => {
+                "ipvlan cannot have it as its parent: take it out of the master, or run on the \
+                 master if children are there"
+                    .to_owned()
+            }
+            Self::NotEthernet { .. } => "children of it need no neighbours answered".to_owned(),
+        }
+    }
+}
+
+/// Checks that a link can be a parent that we serve. `links` are those of its netns.
+pub fn check_parent<'a>(links: &'a [Link], name: &str) -> Result<&'a Link, ParentError> {
+    let link_name = |ifindex: u32| {
+        links
+            .iter()
+            .find(|link| link.ifindex == ifindex)
+            .map(|link| link.name.clone())
+    };
+    let Some(link) = links.iter().find(|link| link.name == name) else {
+        let known = links
+            .iter()
+            .filter(|link| link.hardware == ETHERNET)
+            .map(|link| link.name.clone())
+            .collect();
+        return Err(ParentError::Missing {
+            name: name.to_owned(),
+            known,
+        });
+    };
+    let name = name.to_owned();
+    if link.kind.as_deref() == Some("ipvlan") {
+        let parent = link
+            .lower
+            .filter(|lower| lower.netns == NetnsId::Own)
+            .and_then(|lower| link_name(lower.ifindex));
+        return Err(ParentError::IsChild { name, parent });
+    }
+    // A VRF only changes which table routes are looked up in.
+    if let Some(master) = &link.master
+        && master.kind.as_deref() != Some("vrf")
+    {
+        return Err(ParentError::IsPort {
+            name,
+            kind: master.kind.clone().unwrap_or_else(|| "a master".to_owned()),
+            master: link_name(master.ifindex),
+        });
+    }
+    if link.hardware != ETHERNET || link.mac.is_none() {
+        return Err(ParentError::NotEthernet {
+            name,
+            hardware: link.hardware,
+        });
+    }
+    Ok(link)
+}

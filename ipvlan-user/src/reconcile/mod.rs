@@ -1,0 +1,342 @@
+//! The agent: keeps the datapath of its parents in step with the kernel.
+//!
+//! The only place that knows discovery, model, maps and hooks. Every sync is the whole truth: a
+//! snapshot, what it asks for, what is different, done. A snapshot that fails changes nothing.
+
+mod parent;
+mod report;
+
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval_at, sleep_until},
+};
+use tracing::{debug, error, info, warn};
+
+use self::parent::Parent;
+use crate::{
+    attach::{AttachError, AttachOptions},
+    discover::{Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
+    model::{ParentError, Policy},
+    runtime::{self, ClaimError, StatusSocket},
+    status,
+};
+
+/// Shortest time from the end of a sync to the next: what changes meanwhile is one wake.
+const MIN_GAP: Duration = Duration::from_millis(1);
+/// Longest such time, also while a long sync runs again and again.
+const MAX_GAP: Duration = Duration::from_millis(100);
+/// Longest time to the next try after a failed sync.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// What the agent is to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names of the parents.
+    pub parents: Vec<String>,
+    /// What is answered, and how packets are delivered.
+    pub policy: Policy,
+    /// How programs are attached.
+    pub attach: AttachOptions,
+    /// Time between two audits.
+    pub audit: Duration,
+    /// Directory of lock files and sockets.
+    pub runtime_dir: PathBuf,
+}
+
+/// The agent cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The kernel's state could not be read.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// An interface cannot be served.
+    #[error(transparent)]
+    Parent(#[from] ParentError),
+    /// Another agent serves it.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// Its programs could not be attached.
+    #[error("attach to `{parent}`")]
+    Attach {
+        /// Name of the parent.
+        parent: String,
+        /// Why.
+        source: Box<AttachError>,
+    },
+    /// Something of the process itself.
+    #[error("{action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Not everything was left as it was found. Each has been logged.
+    #[error("{count} programs could not be detached")]
+    Detach {
+        /// How many.
+        count: usize,
+    },
+}
+
+/// A running agent.
+pub struct Agent {
+    settings: Settings,
+    netns: u64,
+    discover: Discover,
+    watch: Watch,
+    socket: StatusSocket,
+    parents: Vec<Parent>,
+    snapshot: Snapshot,
+    stats: status::Sync,
+}
+
+impl Agent {
+    /// Attaches to all parents and completes the first sync. If one fails, all are detached.
+    pub fn start(settings: Settings) -> Result<Self, AgentError> {
+        let netns = runtime::own_netns().map_err(system("read the network namespace"))?;
+        // Before the first snapshot: what changes from here on wakes us.
+        let watch = Watch::new()?;
+        let mut discover = Discover::new()?;
+        let snapshot = discover.snapshot(Scope::Everything, None)?;
+        let mut parents = Vec::new();
+        for name in &settings.parents {
+            let mut parent = Parent::new(name.clone(), netns);
+            parent.start(&snapshot, &settings)?;
+            parents.push(parent);
+        }
+        let socket = StatusSocket::bind(&settings.runtime_dir)
+            .map_err(system("create the status socket"))?;
+        let mut agent = Self {
+            settings,
+            netns,
+            discover,
+            watch,
+            socket,
+            parents,
+            snapshot,
+            stats: status::Sync::default(),
+        };
+        agent.stats.syncs = 1;
+        for parent in &agent.parents {
+            info!("ready: {}", parent.summary());
+        }
+        Ok(agent)
+    }
+
+    /// Runs until SIGINT or SIGTERM, then detaches.
+    pub async fn run(mut self) -> Result<(), AgentError> {
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(system("catch SIGINT"))?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(system("catch SIGTERM"))?;
+        let mut audit = interval_at(
+            tokio::time::Instant::now() + self.settings.audit,
+            self.settings.audit,
+        );
+        audit.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What a wake asks for is done at `due`; until then more wakes join it.
+        let mut pending: Option<Scope> = None;
+        let mut due = Instant::now();
+        let mut failures = 0_u32;
+        loop {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                () = sleep_until(due.into()), if pending.is_some() => {
+                    let scope = pending.take().unwrap_or(Scope::Everything);
+                    let started = Instant::now();
+                    if self.sync(scope) {
+                        failures = 0;
+                        due = Instant::now() + started.elapsed().clamp(MIN_GAP, MAX_GAP);
+                    } else {
+                        failures += 1;
+                        pending = Some(Scope::Everything);
+                        due = Instant::now() + backoff(failures);
+                    }
+                }
+                wake = self.watch.wake() => {
+                    let wake = wake?;
+                    self.note(wake);
+                    pending = Some(widest(pending, scope_of(wake)));
+                }
+                _ = audit.tick() => {
+                    self.audit();
+                    pending = Some(Scope::Everything);
+                }
+                client = self.socket.accept() => self.serve(client),
+            }
+        }
+        info!("stopping");
+        self.stop()
+    }
+
+    fn note(&mut self, wake: Wake) {
+        self.stats.wakes += 1;
+        if wake.overrun {
+            self.stats.overruns += 1;
+            warn!("netlink events were lost: syncing everything");
+        }
+    }
+
+    /// Takes a snapshot and makes every parent follow it. Returns whether all of it succeeded.
+    fn sync(&mut self, scope: Scope) -> bool {
+        self.stats.syncs += 1;
+        match self.discover.snapshot(scope, None) {
+            Ok(snapshot) => self.snapshot = snapshot,
+            Err(failure) => {
+                self.fail(&failure);
+                return false;
+            }
+        }
+        let mut failure = None;
+        for parent in &mut self.parents {
+            if let Err(error) = parent.follow(&self.snapshot, &self.settings) {
+                failure = Some(error);
+            }
+        }
+        if let Some(failure) = failure {
+            self.fail(&failure);
+            return false;
+        }
+        self.stats.error = None;
+        debug!(?scope, "synced");
+        true
+    }
+
+    fn fail(&mut self, failure: &dyn std::error::Error) {
+        self.stats.failed += 1;
+        let failure = chain(failure);
+        error!("sync failed, what is installed stays: {failure}");
+        self.stats.error = Some(failure);
+    }
+
+    /// Reads the maps back. What others changed in them is mended by the sync that follows.
+    fn audit(&mut self) {
+        let mut failure = None;
+        for parent in &mut self.parents {
+            match parent.audit() {
+                Ok(0) => {}
+                Ok(differing) => {
+                    self.stats.mended += differing as u64;
+                    warn!(
+                        parent = parent.name(),
+                        differing, "somebody else changed the address map: mending it"
+                    );
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(failure) = failure {
+            self.fail(&failure);
+        }
+    }
+
+    fn serve(&mut self, client: io::Result<tokio::net::UnixStream>) {
+        let stream = match client {
+            Ok(stream) => stream,
+            Err(failure) => {
+                warn!("status socket: {failure}");
+                return;
+            }
+        };
+        // So that link counters are of now.
+        self.sync(Scope::KnownNetns);
+        let agent = self.status();
+        // On its own: a client that does not read holds nothing up.
+        tokio::spawn(async move {
+            if let Err(failure) = runtime::answer(stream, &agent).await {
+                debug!("status client: {failure}");
+            }
+        });
+    }
+
+    fn status(&self) -> status::Agent {
+        status::Agent {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            netns: self.netns,
+            sync: self.stats.clone(),
+            parents: self
+                .parents
+                .iter()
+                .map(|parent| report::parent(parent, &self.snapshot))
+                .collect(),
+        }
+    }
+
+    fn stop(self) -> Result<(), AgentError> {
+        let count = self
+            .parents
+            .into_iter()
+            .flat_map(Parent::stop)
+            .inspect(|failure| error!("{}", chain(failure)))
+            .count();
+        if count == 0 {
+            Ok(())
+        } else {
+            Err(AgentError::Detach { count })
+        }
+    }
+}
+
+fn scope_of(wake: Wake) -> Scope {
+    if wake.may_change_netnses() {
+        Scope::Everything
+    } else {
+        Scope::KnownNetns
+    }
+}
+
+fn widest(pending: Option<Scope>, scope: Scope) -> Scope {
+    match (pending, scope) {
+        (Some(Scope::Everything), _) | (_, Scope::Everything) => Scope::Everything,
+        (Some(Scope::KnownNetns) | None, Scope::KnownNetns) => Scope::KnownNetns,
+    }
+}
+
+/// 100 ms, 200 ms, 400 ms, … up to [`MAX_BACKOFF`].
+fn backoff(failures: u32) -> Duration {
+    (MAX_GAP * 2_u32.saturating_pow(failures.saturating_sub(1))).min(MAX_BACKOFF)
+}
+
+fn system(action: &'static str) -> impl FnOnce(io::Error) -> AgentError {
+    move |source| AgentError::System { action, source }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_its_limit() {
+        assert_eq!(backoff(1), Duration::from_millis(100));
+        assert_eq!(backoff(3), Duration::from_millis(400));
+        assert_eq!(backoff(u32::MAX), MAX_BACKOFF);
+    }
+
+    #[test]
+    fn pending_sync_only_widens() {
+        use Scope::{Everything, KnownNetns};
+        assert_eq!(widest(None, KnownNetns), KnownNetns);
+        assert_eq!(widest(Some(Everything), KnownNetns), Everything);
+        assert_eq!(widest(Some(KnownNetns), Everything), Everything);
+    }
+}

@@ -1,0 +1,247 @@
+//! One parent: from its name to an attached, filled datapath, and back.
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use tracing::{error, info, warn};
+
+use super::{AgentError, Settings};
+use crate::{
+    attach::{AttachError, Datapath},
+    discover::{Snapshot, snapshot::Link},
+    model::{Desired, check_parent, desired},
+    runtime::Claim,
+    sync::{apply::Installed, maps::MapsError},
+};
+
+/// A parent that was asked for.
+pub(super) struct Parent {
+    /// The name it was asked for by.
+    name: String,
+    netns: u64,
+    state: State,
+}
+
+pub(super) enum State {
+    /// There is nothing to attach to.
+    Waiting(String),
+    /// Attached.
+    Serving(Box<Serving>),
+}
+
+pub(super) struct Serving {
+    pub(super) link: Link,
+    pub(super) datapath: Datapath,
+    pub(super) installed: Installed,
+    pub(super) desired: Desired,
+    /// Addresses for which the map has no room.
+    pub(super) no_room: BTreeSet<Ipv4Addr>,
+    /// Why the last sync was not complete.
+    pub(super) failure: Option<String>,
+    // Last: given up when nothing is attached any more.
+    _claim: Claim,
+}
+
+impl Parent {
+    pub(super) const fn new(name: String, netns: u64) -> Self {
+        Self {
+            name,
+            netns,
+            state: State::Waiting(String::new()),
+        }
+    }
+
+    /// The name it has now; the one it was asked for by while there is no such interface.
+    pub(super) fn name(&self) -> &str {
+        match &self.state {
+            State::Serving(serving) => &serving.link.name,
+            State::Waiting(_) => &self.name,
+        }
+    }
+
+    pub(super) const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Attaches and fills. An error is fatal: it is the user's first try.
+    pub(super) fn start(
+        &mut self,
+        snapshot: &Snapshot,
+        settings: &Settings,
+    ) -> Result<(), AgentError> {
+        let link = check_parent(&snapshot.links, &self.name)?.clone();
+        let mut serving = self.attach(link, snapshot, settings)?;
+        let result = serving.update(snapshot, settings);
+        self.state = State::Serving(Box::new(serving));
+        result.map_err(|source| AgentError::Attach {
+            parent: self.name.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Follows a snapshot: attaches if the parent came, detaches if it went, fills the maps.
+    pub(super) fn follow(
+        &mut self,
+        snapshot: &Snapshot,
+        settings: &Settings,
+    ) -> Result<(), AgentError> {
+        if let State::Serving(serving) = &mut self.state {
+            // By ifindex: a rename changes nothing.
+            let now = snapshot
+                .link(serving.link.ifindex)
+                .map(|link| check_parent(&snapshot.links, &link.name));
+            match now {
+                Some(Ok(link)) => {
+                    if link.name != serving.link.name {
+                        info!(from = serving.link.name, to = link.name, "parent renamed");
+                    }
+                    serving.link = link.clone();
+                    let parent = link.name.clone();
+                    return serving.update(snapshot, settings).map_err(|source| {
+                        AgentError::Attach {
+                            parent,
+                            source: Box::new(source),
+                        }
+                    });
+                }
+                Some(Err(reason)) => self.abandon(&reason.to_string()),
+                None => self.abandon("the interface is gone"),
+            }
+        }
+        match check_parent(&snapshot.links, &self.name) {
+            Ok(link) => {
+                self.start(snapshot, settings)?;
+                info!(
+                    parent = self.name,
+                    ifindex = link.ifindex,
+                    "the interface is there: {}",
+                    self.summary()
+                );
+                Ok(())
+            }
+            Err(reason) => {
+                self.state = State::Waiting(reason.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    /// Compares the maps with what was written to them.
+    pub(super) fn audit(&mut self) -> Result<usize, MapsError> {
+        match &mut self.state {
+            State::Serving(serving) => serving.installed.audit(),
+            State::Waiting(_) => Ok(0),
+        }
+    }
+
+    /// Detaches. Returns what failed.
+    pub(super) fn stop(self) -> Vec<AttachError> {
+        match self.state {
+            State::Serving(serving) => serving.datapath.detach(),
+            State::Waiting(_) => Vec::new(),
+        }
+    }
+
+    /// One line about it.
+    pub(super) fn summary(&self) -> String {
+        let serving = match &self.state {
+            State::Serving(serving) => serving,
+            State::Waiting(reason) => return format!("{} waits: {reason}", self.name),
+        };
+        let hooks: Vec<String> = serving
+            .datapath
+            .hooks()
+            .iter()
+            .map(|hook| format!("{} by {}", hook.hook.word(), hook.mechanism))
+            .collect();
+        format!(
+            "{} (ifindex {}), {}; {} children, {} addresses answered",
+            serving.link.name,
+            serving.link.ifindex,
+            hooks.join(", "),
+            serving.desired.children.len(),
+            serving.answered(),
+        )
+    }
+
+    fn abandon(&mut self, reason: &str) {
+        warn!(parent = self.name(), "detaching: {reason}");
+        let state = std::mem::replace(&mut self.state, State::Waiting(reason.to_owned()));
+        if let State::Serving(serving) = state {
+            for failure in serving.datapath.detach() {
+                // With the interface its hooks are gone as well.
+                tracing::debug!("{}", super::chain(&failure));
+            }
+        }
+    }
+
+    fn attach(
+        &self,
+        link: Link,
+        snapshot: &Snapshot,
+        settings: &Settings,
+    ) -> Result<Serving, AgentError> {
+        let claim = Claim::new(&settings.runtime_dir, self.netns, &link.name, link.ifindex)?;
+        let (datapath, maps) = Datapath::attach(&link.name, link.ifindex, settings.attach)
+            .map_err(|source| AgentError::Attach {
+                parent: link.name.clone(),
+                source: Box::new(source),
+            })?;
+        Ok(Serving {
+            desired: desired(snapshot, &link, settings.policy),
+            link,
+            datapath,
+            installed: Installed::new(maps, settings.attach.max_children),
+            no_room: BTreeSet::new(),
+            failure: None,
+            _claim: claim,
+        })
+    }
+}
+
+impl Serving {
+    /// Makes maps and programs what the snapshot asks for.
+    fn update(&mut self, snapshot: &Snapshot, settings: &Settings) -> Result<(), AttachError> {
+        let before = self.answered();
+        self.desired = desired(snapshot, &self.link, settings.policy);
+        let programs = self
+            .datapath
+            .set_programs(self.desired.ingress, self.desired.egress);
+        let outcome = self.installed.update(&self.desired);
+        if outcome.put + outcome.removed > 0 {
+            info!(
+                parent = self.link.name,
+                put = outcome.put,
+                removed = outcome.removed,
+                answered = self.answered(),
+                before,
+                "addresses changed"
+            );
+        }
+        if !outcome.no_room.is_empty() && outcome.no_room != self.no_room {
+            error!(
+                parent = self.link.name,
+                refused = outcome.no_room.len(),
+                "the address map is full: raise --max-addresses"
+            );
+        }
+        self.no_room = outcome.no_room;
+        let mut errors = outcome.errors.into_iter();
+        let first = errors.next().map(AttachError::from);
+        for error in errors {
+            error!(parent = self.link.name, "{}", super::chain(&error));
+        }
+        let result = programs.and(first.map_or(Ok(()), Err));
+        self.failure = result.as_ref().err().map(|error| super::chain(error));
+        result
+    }
+
+    /// How many addresses are answered for.
+    fn answered(&self) -> usize {
+        self.desired
+            .children
+            .iter()
+            .flat_map(|child| &child.addresses)
+            .filter(|address| address.refusal.is_none())
+            .count()
+    }
+}

@@ -1,0 +1,226 @@
+//! What the agent knows, in the words of `status`.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipvlan_common::{Delivery, Hook};
+
+use super::parent::{Parent, Serving, State};
+use crate::{
+    discover::snapshot::{Mode, NetnsId, PortFlag, Snapshot},
+    model::{AddressView, ChildView},
+    status,
+};
+
+/// Why an address is not in the map.
+const NO_ROOM: &str = "map_full";
+
+pub(super) fn parent(parent: &Parent, snapshot: &Snapshot) -> status::Parent {
+    match parent.state() {
+        State::Serving(serving) => serve(serving, snapshot),
+        State::Waiting(reason) => status::Parent {
+            name: parent.name().to_owned(),
+            ifindex: None,
+            mac: None,
+            up: false,
+            mode: None,
+            flag: None,
+            state: "waiting".to_owned(),
+            reason: Some(reason.clone()),
+            hooks: Vec::new(),
+            counters: BTreeMap::new(),
+            notes: Vec::new(),
+            children: Vec::new(),
+        },
+    }
+}
+
+fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
+    let mut failure = serving.failure.clone();
+    let mut counters = BTreeMap::new();
+    let hooks = serving.datapath.hooks();
+    for hook in hooks.iter().map(|info| info.hook) {
+        match serving.installed.maps().counters(hook) {
+            Ok(of_hook) => {
+                let of_hook = of_hook
+                    .into_iter()
+                    .map(|(reason, frames)| (reason.word().to_owned(), frames))
+                    .collect();
+                counters.insert(hook.word().to_owned(), of_hook);
+            }
+            Err(error) => failure = Some(super::chain(&error)),
+        }
+    }
+    let port = serving.desired.port;
+    if failure.is_none() && !serving.no_room.is_empty() {
+        failure = Some(format!(
+            "the address map is full: {} addresses are not answered",
+            serving.no_room.len()
+        ));
+    }
+    status::Parent {
+        name: serving.link.name.clone(),
+        ifindex: Some(serving.link.ifindex),
+        mac: serving.link.mac.map(mac),
+        up: serving.link.up,
+        mode: port.map(|(of, _)| mode(of).to_owned()),
+        flag: port.map(|(_, of)| flag(of).to_owned()),
+        state: if failure.is_none() {
+            "ready"
+        } else {
+            "degraded"
+        }
+        .to_owned(),
+        reason: failure,
+        hooks: hooks
+            .iter()
+            .map(|info| status::Hook {
+                hook: info.hook.word().to_owned(),
+                program: info.program.to_owned(),
+                program_id: info.program_id,
+                attach: info.mechanism.to_owned(),
+            })
+            .collect(),
+        counters,
+        notes: notes(
+            serving,
+            &hooks.iter().map(|info| info.hook).collect::<Vec<_>>(),
+        ),
+        children: serving
+            .desired
+            .children
+            .iter()
+            .map(|view| child(view, serving, snapshot))
+            .collect(),
+    }
+}
+
+fn notes(serving: &Serving, hooks: &[Hook]) -> Vec<String> {
+    let mut notes: Vec<String> = serving
+        .desired
+        .notes
+        .iter()
+        .map(|&note| note.to_owned())
+        .collect();
+    if !hooks.contains(&Hook::Egress) {
+        notes.push("--no-host-access: host and children do not reach each other".to_owned());
+    }
+    if !serving.link.up {
+        notes.push("the parent is down: nothing is answered".to_owned());
+    }
+    notes
+}
+
+fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Child {
+    let addresses: Vec<status::Address> = view
+        .addresses
+        .iter()
+        .map(|of| address(of, serving))
+        .collect();
+    let first_reason = addresses.iter().find_map(|of| of.reason.clone());
+    let state = if addresses.is_empty() {
+        "no-address"
+    } else if addresses.iter().any(|of| of.reason.is_none()) {
+        "answering"
+    } else {
+        "refused"
+    };
+    let slot = serving.installed.slots().of(view.key);
+    // Counters are for information: one that cannot be read shows as zero, and `counters` of the
+    // parent says why.
+    let counters = serving
+        .installed
+        .maps()
+        .child_counters(slot)
+        .unwrap_or_default();
+    status::Child {
+        name: view.name.clone(),
+        ifindex: view.key.ifindex,
+        netns: netns(view.key.netns, snapshot),
+        mode: serving
+            .desired
+            .port
+            .map_or(String::new(), |(of, _)| mode(of).to_owned()),
+        up: view.up,
+        delivery: match view.delivery {
+            Delivery::Pass => "pass",
+            Delivery::Redirect => "redirect",
+        }
+        .to_owned(),
+        state: state.to_owned(),
+        reason: first_reason.filter(|_| state == "refused"),
+        addresses,
+        counters: [
+            ("answered", counters.answered),
+            ("hairpinned", counters.hairpinned),
+            ("redirected", counters.redirected),
+            ("refused", counters.refused),
+        ]
+        .into_iter()
+        .map(|(word, frames)| (word.to_owned(), frames))
+        .collect(),
+        link: status::LinkStats {
+            rx_packets: view.stats.rx_packets,
+            rx_bytes: view.stats.rx_bytes,
+            tx_packets: view.stats.tx_packets,
+            tx_bytes: view.stats.tx_bytes,
+        },
+    }
+}
+
+fn address(view: &AddressView, serving: &Serving) -> status::Address {
+    let full = matches!(view.address, IpAddr::V4(v4) if serving.no_room.contains(&v4));
+    let reason = match view.refusal {
+        Some(reason) => Some(reason.word()),
+        None if full => Some(NO_ROOM),
+        None => None,
+    };
+    status::Address {
+        address: format!("{}/{}", view.address, view.prefix_len),
+        state: if reason.is_none() {
+            "answered"
+        } else {
+            "refused"
+        }
+        .to_owned(),
+        reason: reason.map(str::to_owned),
+    }
+}
+
+fn netns(id: NetnsId, snapshot: &Snapshot) -> status::Netns {
+    let nsid = match id {
+        NetnsId::Own => None,
+        NetnsId::Nsid(nsid) => Some(nsid),
+    };
+    snapshot.netns(id).map_or_else(
+        || status::Netns {
+            nsid,
+            ..status::Netns::default()
+        },
+        |netns| status::Netns {
+            nsid,
+            inode: netns.inode,
+            names: netns.names.clone(),
+            pid: netns.pid,
+        },
+    )
+}
+
+fn mac(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::L2 => "l2",
+        Mode::L3 => "l3",
+        Mode::L3s => "l3s",
+    }
+}
+
+const fn flag(flag: PortFlag) -> &'static str {
+    match flag {
+        PortFlag::Bridge => "bridge",
+        PortFlag::Private => "private",
+        PortFlag::Vepa => "vepa",
+    }
+}

@@ -1,0 +1,115 @@
+//! Asking an agent for its status: one JSON document per connection, then the end.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream as BlockingStream},
+    path::{Path, PathBuf},
+    process,
+    time::Duration,
+};
+
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
+
+use crate::status::Agent;
+
+/// How long either side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest answer that is read.
+const MAX_ANSWER: u64 = 256 << 20;
+
+/// The socket of a running agent, removed when it is dropped.
+#[derive(Debug)]
+pub struct StatusSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl StatusSocket {
+    /// Creates the socket of this process, for its user and group.
+    pub fn bind(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let path = dir.join(format!("{}.sock", process::id()));
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Waits for somebody who asks.
+    pub async fn accept(&self) -> io::Result<UnixStream> {
+        self.listener.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Drop for StatusSocket {
+    fn drop(&mut self) {
+        // What cannot be removed is only a stale socket, which `query_all` removes.
+        let _: io::Result<()> = fs::remove_file(&self.path);
+        if let Some(dir) = self.path.parent() {
+            super::remove_dir_if_empty(dir);
+        }
+    }
+}
+
+/// Sends the answer; a client that does not read is left alone after a while.
+pub async fn answer(mut stream: UnixStream, agent: &Agent) -> io::Result<()> {
+    let json = serde_json::to_vec(agent)?;
+    timeout(PATIENCE, async {
+        stream.write_all(&json).await?;
+        stream.shutdown().await
+    })
+    .await?
+}
+
+/// Asks every agent that has its socket in `dir`. A socket nobody listens on is removed.
+pub fn query_all(dir: &Path) -> io::Result<Vec<Agent>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "sock")
+    });
+    paths.sort();
+    let mut agents = Vec::new();
+    for path in paths {
+        match query(&path) {
+            Ok(agent) => agents.push(agent),
+            // Its agent was killed.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(&path)?;
+            }
+            // It stopped between the listing and the question.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(io::Error::new(
+                    error.kind(),
+                    format!("{}: {error}", path.display()),
+                ));
+            }
+        }
+    }
+    Ok(agents)
+}
+
+fn query(path: &Path) -> io::Result<Agent> {
+    let stream = BlockingStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    Ok(serde_json::from_slice(&answer)?)
+}

@@ -1,0 +1,157 @@
+//! What `status` shows: the agent serves it as JSON, the command renders it.
+//!
+//! Words and field names are stable within a `schema`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of these structures.
+pub const SCHEMA: u32 = 1;
+
+/// Output of `ipvlan status --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The running agents.
+    pub agents: Vec<Agent>,
+}
+
+/// A running agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Inode of the netns it serves.
+    pub netns: u64,
+    /// What its syncs did.
+    pub sync: Sync,
+    /// The parents it serves.
+    pub parents: Vec<Parent>,
+}
+
+/// What the syncs of an agent did since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sync {
+    /// Times something changed somewhere and a sync followed.
+    pub wakes: u64,
+    /// Syncs, those of the audit included.
+    pub syncs: u64,
+    /// Netlink events lost to a full receive buffer; each is followed by a full sync.
+    pub overruns: u64,
+    /// Syncs that failed and changed nothing.
+    pub failed: u64,
+    /// Why the last one failed; none if it did not.
+    pub error: Option<String>,
+    /// Map entries that an audit found changed by others, and mended.
+    pub mended: u64,
+}
+
+/// A parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its name.
+    pub name: String,
+    /// Its ifindex; none while there is no such interface.
+    pub ifindex: Option<u32>,
+    /// Its MAC.
+    pub mac: Option<String>,
+    /// Administratively up.
+    pub up: bool,
+    /// Mode of its children: `l2`, `l3`, `l3s`; none without children.
+    pub mode: Option<String>,
+    /// Isolation flag of its children: `bridge`, `private`, `vepa`.
+    pub flag: Option<String>,
+    /// `ready`, `degraded` or `waiting`.
+    pub state: String,
+    /// Why it is not `ready`.
+    pub reason: Option<String>,
+    /// What is attached where.
+    pub hooks: Vec<Hook>,
+    /// Hook → reason → frames.
+    pub counters: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+    /// Its children.
+    pub children: Vec<Child>,
+}
+
+/// An attached program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// `ingress`, `egress` or `xdp`.
+    pub hook: String,
+    /// Name of the program.
+    pub program: String,
+    /// Its id in the kernel.
+    pub program_id: u32,
+    /// `tcx`, `clsact`, `xdp-native` or `xdp-generic`.
+    pub attach: String,
+}
+
+/// A child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Child {
+    /// Its name, in its netns.
+    pub name: String,
+    /// Its ifindex, in its netns.
+    pub ifindex: u32,
+    /// Where it is.
+    pub netns: Netns,
+    /// Mode of its port.
+    pub mode: String,
+    /// Administratively up.
+    pub up: bool,
+    /// `pass` or `redirect`.
+    pub delivery: String,
+    /// `answering`, `refused` or `no-address`.
+    pub state: String,
+    /// Why, if refused.
+    pub reason: Option<String>,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+    /// Frames: `answered`, `hairpinned`, `redirected`, `refused`.
+    pub counters: BTreeMap<String, u64>,
+    /// The kernel's own counters of the link.
+    pub link: LinkStats,
+}
+
+/// A network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Netns {
+    /// Its number, seen from the agent's netns; none if it is the agent's own.
+    pub nsid: Option<i32>,
+    /// Its inode.
+    pub inode: Option<u64>,
+    /// Its names.
+    pub names: Vec<String>,
+    /// A process that lives in it.
+    pub pid: Option<i32>,
+}
+
+/// An address of a child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// In CIDR notation.
+    pub address: String,
+    /// `answered` or `refused`.
+    pub state: String,
+    /// Why, if refused.
+    pub reason: Option<String>,
+}
+
+/// The kernel's counters of a link (`IFLA_STATS64`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStats {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+}

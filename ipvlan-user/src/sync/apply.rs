@@ -1,0 +1,126 @@
+//! Writing a plan to the maps.
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use ipvlan_common::{Config, ConfigFlags};
+
+use super::{
+    diff::{Addresses, diff},
+    maps::{Maps, MapsError},
+    slots::Slots,
+};
+use crate::model::Desired;
+
+/// What the maps of a parent hold, as far as we wrote it.
+pub struct Installed {
+    maps: Maps,
+    addresses: Addresses,
+    config: Config,
+    slots: Slots,
+}
+
+/// How an update went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Addresses added or changed.
+    pub put: usize,
+    /// Addresses deleted.
+    pub removed: usize,
+    /// Addresses for which the map had no room. What was there before keeps working.
+    pub no_room: BTreeSet<Ipv4Addr>,
+    /// Everything else that failed. The rest of the plan was carried out all the same.
+    pub errors: Vec<MapsError>,
+}
+
+impl Installed {
+    /// Freshly created, empty maps with room for `children` child counters.
+    #[must_use]
+    pub fn new(maps: Maps, children: u32) -> Self {
+        Self {
+            maps,
+            addresses: Addresses::new(),
+            config: Config::default(),
+            slots: Slots::new(children),
+        }
+    }
+
+    /// The maps, for reading counters.
+    #[must_use]
+    pub const fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// Which child counts where.
+    #[must_use]
+    pub const fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// Makes the maps hold what is desired. Idempotent; errors leave `self` saying what the maps do
+    /// hold, so that the next update tries again.
+    pub fn update(&mut self, desired: &Desired) -> Outcome {
+        let mut outcome = Outcome::default();
+        for slot in self
+            .slots
+            .update(desired.children.iter().map(|child| child.key))
+        {
+            if let Err(error) = self.maps.reset_child_counters(slot) {
+                outcome.errors.push(error);
+            }
+        }
+        let wanted = desired
+            .addresses
+            .iter()
+            .map(|(&address, wanted)| (address, wanted.entry(|child| self.slots.of(child))))
+            .collect();
+        let plan = diff(&self.addresses, &wanted);
+        // What goes makes room for what comes.
+        for address in plan.remove {
+            match self.maps.remove(address) {
+                Ok(()) => {
+                    self.addresses.remove(&address);
+                    outcome.removed += 1;
+                }
+                Err(error) => outcome.errors.push(error),
+            }
+        }
+        for (address, entry) in plan.put {
+            match self.maps.put(address, entry) {
+                Ok(()) => {
+                    self.addresses.insert(address, entry);
+                    outcome.put += 1;
+                }
+                Err(error) if error.is_full() => {
+                    outcome.no_room.insert(address);
+                }
+                Err(error) => outcome.errors.push(error),
+            }
+        }
+        // Last: on the first update this is what makes the programs answer. With addresses missing,
+        // "nobody here holds it" is not certain.
+        let complete = outcome.errors.is_empty() && outcome.no_room.is_empty();
+        let config = if complete {
+            desired.config
+        } else {
+            desired.config.without(ConfigFlags::L2_DROP_FOREIGN)
+        };
+        if config != self.config {
+            match self.maps.set_config(config) {
+                Ok(()) => self.config = config,
+                Err(error) => outcome.errors.push(error),
+            }
+        }
+        outcome
+    }
+
+    /// Compares what the maps hold with what we wrote, and from now on starts from what they hold.
+    /// Returns how many addresses differed.
+    pub fn audit(&mut self) -> Result<usize, MapsError> {
+        let held = self.maps.addresses()?;
+        let plan = diff(&held, &self.addresses);
+        let differing = plan.remove.len() + plan.put.len();
+        self.addresses = held;
+        self.config = self.maps.config()?;
+        Ok(differing)
+    }
+}

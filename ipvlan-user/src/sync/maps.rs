@@ -1,0 +1,192 @@
+//! The maps of one loaded object, typed.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
+use ipvlan_common::{
+    AddressEntry, ChildCounters, Config, Hook, REASONS, Reason, counter_index, maps,
+};
+
+use super::diff::Addresses;
+
+/// A map could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum MapsError {
+    /// The object has no such map.
+    #[error("the eBPF object has no map `{name}`")]
+    Missing {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The kernel refused.
+    #[error("map `{name}`: {action}")]
+    Kernel {
+        /// Its name.
+        name: &'static str,
+        /// What was tried.
+        action: String,
+        /// Why it failed.
+        source: Box<MapError>,
+    },
+    /// The number of CPUs is not known.
+    #[error("count the possible CPUs ({path})")]
+    Cpus {
+        /// File that says it.
+        path: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl MapsError {
+    /// Whether the map has no room left (`E2BIG` of `htab_map_update_elem`).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let Self::Kernel { source, .. } = self else {
+            return false;
+        };
+        matches!(&**source, MapError::SyscallError(error)
+            if error.io_error.raw_os_error() == Some(libc::E2BIG))
+    }
+}
+
+/// The maps of one loaded object.
+pub struct Maps {
+    addresses: HashMap<MapData, [u8; 4], AddressEntry>,
+    config: Array<MapData, Config>,
+    counters: PerCpuArray<MapData, u64>,
+    children: PerCpuArray<MapData, ChildCounters>,
+}
+
+impl Maps {
+    /// Takes the maps out of a loaded object.
+    pub fn take(object: &mut Ebpf) -> Result<Self, MapsError> {
+        fn open<M: TryFrom<aya::maps::Map, Error = MapError>>(
+            object: &mut Ebpf,
+            name: &'static str,
+        ) -> Result<M, MapsError> {
+            let map = object.take_map(name).ok_or(MapsError::Missing { name })?;
+            M::try_from(map).map_err(|source| failed(name, "open", source))
+        }
+        Ok(Self {
+            addresses: open(object, maps::ADDRESSES_V4)?,
+            config: open(object, maps::CONFIG)?,
+            counters: open(object, maps::COUNTERS)?,
+            children: open(object, maps::CHILD_COUNTERS)?,
+        })
+    }
+
+    /// Adds or replaces an address.
+    pub fn put(&mut self, address: Ipv4Addr, entry: AddressEntry) -> Result<(), MapsError> {
+        self.addresses
+            .insert(address.octets(), entry, 0)
+            .map_err(|source| failed(maps::ADDRESSES_V4, format!("put {address}"), source))
+    }
+
+    /// Deletes an address. One that is not there is a success.
+    pub fn remove(&mut self, address: Ipv4Addr) -> Result<(), MapsError> {
+        match self.addresses.remove(&address.octets()) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+            {
+                Ok(())
+            }
+            Err(source) => Err(failed(
+                maps::ADDRESSES_V4,
+                format!("remove {address}"),
+                source,
+            )),
+        }
+    }
+
+    /// Everything in the address map.
+    pub fn addresses(&self) -> Result<Addresses, MapsError> {
+        self.addresses
+            .iter()
+            .map(|item| {
+                item.map(|(address, entry)| (Ipv4Addr::from(address), entry))
+                    .map_err(|source| failed(maps::ADDRESSES_V4, "read", source))
+            })
+            .collect()
+    }
+
+    /// Writes both copies, first to last: see [`Config`].
+    pub fn set_config(&mut self, config: Config) -> Result<(), MapsError> {
+        for copy in 0..Config::COPIES {
+            self.config
+                .set(copy, config, 0)
+                .map_err(|source| failed(maps::CONFIG, format!("set copy {copy}"), source))?;
+        }
+        Ok(())
+    }
+
+    /// The first copy.
+    pub fn config(&self) -> Result<Config, MapsError> {
+        self.config
+            .get(&0, 0)
+            .map_err(|source| failed(maps::CONFIG, "read", source))
+    }
+
+    /// The counters of a hook that are not zero, summed over all CPUs.
+    pub fn counters(&self, hook: Hook) -> Result<BTreeMap<Reason, u64>, MapsError> {
+        let mut counters = BTreeMap::new();
+        for &reason in REASONS {
+            let values = self
+                .counters
+                .get(&counter_index(hook, reason), 0)
+                .map_err(|source| failed(maps::COUNTERS, "read", source))?;
+            let sum = values.iter().sum();
+            if sum > 0 {
+                counters.insert(reason, sum);
+            }
+        }
+        Ok(counters)
+    }
+
+    /// The counters of a child, summed over all CPUs; zero for a slot past the map's end.
+    pub fn child_counters(&self, slot: u32) -> Result<ChildCounters, MapsError> {
+        if slot >= self.children.len() {
+            return Ok(ChildCounters::default());
+        }
+        let values = self
+            .children
+            .get(&slot, 0)
+            .map_err(|source| failed(maps::CHILD_COUNTERS, "read", source))?;
+        Ok(values
+            .iter()
+            .fold(ChildCounters::default(), |sum, value| ChildCounters {
+                answered: sum.answered + value.answered,
+                hairpinned: sum.hairpinned + value.hairpinned,
+                redirected: sum.redirected + value.redirected,
+                refused: sum.refused + value.refused,
+            }))
+    }
+
+    /// Sets the counters of a child to zero.
+    pub fn reset_child_counters(&mut self, slot: u32) -> Result<(), MapsError> {
+        let cpus = nr_cpus().map_err(|(path, source)| MapsError::Cpus { path, source })?;
+        let values =
+            PerCpuValues::try_from(vec![ChildCounters::default(); cpus]).map_err(|source| {
+                MapsError::Cpus {
+                    path: "one value per CPU",
+                    source,
+                }
+            })?;
+        self.children
+            .set(slot, values, 0)
+            .map_err(|source| failed(maps::CHILD_COUNTERS, format!("reset {slot}"), source))
+    }
+}
+
+fn failed(name: &'static str, action: impl Into<String>, source: MapError) -> MapsError {
+    MapsError::Kernel {
+        name,
+        action: action.into(),
+        source: Box::new(source),
+    }
+}

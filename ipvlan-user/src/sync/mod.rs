@@ -1,0 +1,6 @@
+//! From what the maps should hold to what they hold.
+
+pub mod apply;
+pub mod diff;
+pub mod maps;
+pub mod slots;

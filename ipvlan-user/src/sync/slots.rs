@@ -1,0 +1,94 @@
+//! Which child counts where.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::ChildKey;
+
+/// Assigns each child an index into the child counters and takes it back when the child has gone.
+#[derive(Debug)]
+pub struct Slots {
+    assigned: BTreeMap<ChildKey, u32>,
+    free: BTreeSet<u32>,
+    next: u32,
+    capacity: u32,
+}
+
+impl Slots {
+    /// Slots `0..capacity`.
+    #[must_use]
+    pub const fn new(capacity: u32) -> Self {
+        Self {
+            assigned: BTreeMap::new(),
+            free: BTreeSet::new(),
+            next: 0,
+            capacity,
+        }
+    }
+
+    /// Keeps the slots of `children`, frees all others, and assigns one to each child that has none.
+    /// Returns the slots that changed hands: their counters belong to somebody else.
+    pub fn update(&mut self, children: impl IntoIterator<Item = ChildKey>) -> Vec<u32> {
+        let children: BTreeSet<ChildKey> = children.into_iter().collect();
+        let free = &mut self.free;
+        self.assigned.retain(|child, slot| {
+            let stays = children.contains(child);
+            if !stays {
+                free.insert(*slot);
+            }
+            stays
+        });
+        let mut reused = Vec::new();
+        for child in children {
+            if self.assigned.contains_key(&child) {
+                continue;
+            }
+            if let Some(slot) = self.free.pop_first() {
+                reused.push(slot);
+                self.assigned.insert(child, slot);
+            } else if self.next < self.capacity {
+                self.assigned.insert(child, self.next);
+                self.next += 1;
+            }
+        }
+        reused
+    }
+
+    /// The slot of a child. One without a slot gets an index past the map's end: it is served, and
+    /// not counted.
+    #[must_use]
+    pub fn of(&self, child: ChildKey) -> u32 {
+        self.assigned.get(&child).copied().unwrap_or(self.capacity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discover::snapshot::NetnsId;
+
+    fn child(ifindex: u32) -> ChildKey {
+        ChildKey {
+            netns: NetnsId::Nsid(1),
+            ifindex,
+        }
+    }
+
+    #[test]
+    fn children_keep_their_slot_and_freed_ones_are_reused_and_reported() {
+        let mut slots = Slots::new(3);
+        assert_eq!(slots.update([child(1), child(2)]), []);
+        assert_eq!((slots.of(child(1)), slots.of(child(2))), (0, 1));
+        assert_eq!(slots.update([child(2), child(3)]), [0]);
+        assert_eq!((slots.of(child(2)), slots.of(child(3))), (1, 0));
+    }
+
+    #[test]
+    fn child_without_a_slot_counts_past_the_end() {
+        let mut slots = Slots::new(1);
+        slots.update([child(1), child(2)]);
+        assert_eq!(slots.of(child(1)), 0);
+        assert_eq!(slots.of(child(2)), 1);
+        slots.update([child(2)]);
+        assert_eq!(slots.of(child(2)), 0);
+    }
+}
