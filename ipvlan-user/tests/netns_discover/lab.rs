@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     future::Future,
     io::{BufRead as _, BufReader, Write as _},
+    net::IpAddr,
     panic,
     process::{Child, Command, Stdio},
     thread,
@@ -70,6 +71,10 @@ pub(crate) fn ifindex(snapshot: &Snapshot, name: &str) -> u32 {
         .ifindex
 }
 
+pub(crate) fn address(text: &str) -> IpAddr {
+    text.parse().expect("address")
+}
+
 /// Names of the children, without the order.
 pub(crate) fn child_names(snapshot: &Snapshot) -> BTreeSet<&str> {
     snapshot
@@ -87,9 +92,11 @@ pub(crate) async fn wake_until(watch: &mut Watch, what: &str, wanted: impl Fn(Wa
             seen = seen.or(watch.wake().await.expect("wake"));
         }
     };
-    if tokio::time::timeout(DEADLINE, wait).await.is_err() {
-        panic!("no wake for {what} within {DEADLINE:?}; seen {seen:?}");
-    }
+    let in_time = tokio::time::timeout(DEADLINE, wait).await.is_ok();
+    assert!(
+        in_time,
+        "no wake for {what} within {DEADLINE:?}; seen {seen:?}"
+    );
 }
 
 /// Takes a snapshot of everything per wake until one shows what is waited for.
@@ -106,13 +113,13 @@ pub(crate) async fn snapshot_until(
             return snapshot;
         }
         let left = end.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left, watch.wake()).await {
-            Ok(wake) => drop(wake.expect("wake")),
-            Err(_) => panic!(
+        let Ok(wake) = tokio::time::timeout(left, watch.wake()).await else {
+            panic!(
                 "{what} not seen within {DEADLINE:?}; children {:?}, netns {:?}",
                 snapshot.children, snapshot.netnses
-            ),
-        }
+            );
+        };
+        wake.expect("wake");
     }
 }
 
@@ -176,7 +183,7 @@ pub(crate) fn ip(command: &str) {
 }
 
 /// `ip -batch` in the netns of this thread, or in that of a process.
-pub(crate) fn ip_batch(netns: Option<&Unnamed>, commands: &str) {
+pub(crate) fn ip_batch(netns: Option<&Unnamed>, commands: impl IntoIterator<Item = String>) {
     let mut command = match netns {
         None => Command::new("ip"),
         Some(netns) => {
@@ -191,7 +198,9 @@ pub(crate) fn ip_batch(netns: Option<&Unnamed>, commands: &str) {
         .spawn()
         .expect("run ip (iproute2)");
     let mut stdin = process.stdin.take().expect("stdin");
-    stdin.write_all(commands.as_bytes()).expect("write");
+    for command in commands {
+        writeln!(stdin, "{command}").expect("write");
+    }
     drop(stdin);
     assert!(process.wait().expect("wait").success(), "ip -batch failed");
 }
