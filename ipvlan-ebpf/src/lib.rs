@@ -31,33 +31,40 @@ pub mod xdp;
 
 use ipvlan_common::{AddressEntry, Reason};
 
-/// What is done with a frame and why.
+/// What is done with a frame, why, and which child it is about.
+///
+/// Every field is always initialised: of an `Option` without a value the compiler would spill
+/// whatever is there, and the verifier does not let a program read what it has not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Decides the verdict; counted.
     pub reason: Reason,
-    /// The address it was decided for, if it is one of ours.
-    pub entry: Option<AddressEntry>,
+    /// Interface index of the child, in its netns; 0 if it is about no child.
+    pub child: u32,
+    /// Index of the child's counters.
+    pub slot: u32,
 }
 
 impl Decision {
-    /// A decision about no address of ours.
+    /// A decision about no child of ours.
     #[must_use]
     #[inline(always)]
     pub const fn stranger(reason: Reason) -> Self {
         Self {
             reason,
-            entry: None,
+            child: 0,
+            slot: 0,
         }
     }
 
-    /// A decision about this address.
+    /// A decision about whoever holds this address.
     #[must_use]
     #[inline(always)]
     pub const fn about(entry: AddressEntry, reason: Reason) -> Self {
         Self {
             reason,
-            entry: Some(entry),
+            child: entry.ifindex(),
+            slot: entry.slot(),
         }
     }
 }

@@ -67,17 +67,17 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
         return TC_ACT_UNSPEC;
     };
     stats::count(hook, &decision);
-    match (decision.reason, decision.entry) {
-        (Reason::ArpAnswered, _) => tc::redirect(
-            tc::parent(ctx),
-            match hook {
+    match decision.reason {
+        Reason::ArpAnswered => {
+            let towards = match hook {
                 Hook::Egress => Towards::Stack,
                 Hook::Ingress | Hook::Xdp => Towards::Wire,
-            },
-        ),
-        (Reason::Hairpinned, _) => tc::redirect(tc::parent(ctx), Towards::Stack),
-        (Reason::Redirected, Some(child)) => tc::redirect(child.ifindex(), Towards::Stack),
-        (Reason::ForeignDropped, _) => TC_ACT_SHOT,
+            };
+            tc::redirect(tc::parent(ctx), towards)
+        }
+        Reason::Hairpinned => tc::redirect(tc::parent(ctx), Towards::Stack),
+        Reason::Redirected => tc::redirect(decision.child, Towards::Stack),
+        Reason::ForeignDropped => TC_ACT_SHOT,
         _ => TC_ACT_UNSPEC,
     }
 }

@@ -22,13 +22,10 @@ pub fn count(hook: Hook, decision: &Decision) {
         // SAFETY: the pointer is to this CPU's copy, and a hook does not interrupt itself.
         unsafe { *counter += 1 };
     }
-    let Some(entry) = decision.entry else {
-        return;
-    };
-    if entry.ifindex() == 0 {
+    if decision.child == 0 {
         return;
     }
-    let Some(counters) = CHILD_COUNTERS.get_ptr_mut(entry.slot()) else {
+    let Some(counters) = CHILD_COUNTERS.get_ptr_mut(decision.slot) else {
         return;
     };
     // SAFETY: as above.

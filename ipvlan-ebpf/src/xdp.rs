@@ -1,6 +1,9 @@
 //! The XDP hook of the parent: neighbour requests from the wire, before an skb exists.
 
-use aya_ebpf::{helpers::bpf_xdp_adjust_tail, programs::XdpContext};
+use aya_ebpf::{
+    helpers::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    programs::XdpContext,
+};
 use ipvlan_common::Reason;
 
 use crate::{
@@ -37,17 +40,21 @@ pub fn ingress(ctx: &XdpContext) -> Option<Decision> {
 }
 
 /// Replaces the frame. What the request had behind its 42 bytes is cut off.
+///
+/// The length comes from the helper: a difference of packet pointers is a number only for programs
+/// loaded with `CAP_PERFMON`.
 #[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a frame is shorter than 2 GiB"
+)]
 fn write(ctx: &XdpContext, reply: &[u8; ARP_FRAME_LEN]) -> bool {
-    let excess = ctx.data_end().wrapping_sub(ctx.data() + ARP_FRAME_LEN);
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_possible_wrap,
-        reason = "a frame is shorter than 64 KiB"
-    )]
-    let delta = -(excess as i32);
     // SAFETY: the context of an XDP program is a valid `xdp_md`.
-    if excess != 0 && unsafe { bpf_xdp_adjust_tail(ctx.ctx, delta) } != 0 {
+    let len = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as i32;
+    let delta = ARP_FRAME_LEN as i32 - len;
+    // SAFETY: as above.
+    if delta != 0 && unsafe { bpf_xdp_adjust_tail(ctx.ctx, delta) } != 0 {
         return false;
     }
     let start = ctx.data();

@@ -68,6 +68,14 @@ pub enum AttachError {
         /// Why it failed.
         source: Box<ProgramError>,
     },
+    /// The verifier refused a program.
+    #[error("the verifier of this kernel refuses program `{program}`: {log}")]
+    Verifier {
+        /// Its name.
+        program: &'static str,
+        /// The end of what the verifier said.
+        log: String,
+    },
     /// A link is gone that should be there.
     #[error("the {} link is gone", hook.word())]
     LinkGone {
@@ -81,11 +89,41 @@ impl AttachError {
         Self::Load(Box::new(error))
     }
 
+    /// A refused load: for want of a privilege, or by the verifier. Of its log, thousands of lines,
+    /// the last ones say why.
+    pub(super) fn load_program(program: &'static str, error: ProgramError) -> Self {
+        const LINES: usize = 6;
+        if let ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } = &error
+            && io_error.raw_os_error() != Some(libc::EPERM)
+        {
+            let log = verifier_log.to_string();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(LINES)..];
+            if !tail.is_empty() {
+                return Self::Verifier {
+                    program,
+                    log: tail.join("; "),
+                };
+            }
+        }
+        Self::Program {
+            action: "load",
+            program,
+            source: Box::new(error),
+        }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoObject => Some("build without AYA_BUILD_SKIP: `cargo xtask build`"),
+            Self::Verifier { .. } => {
+                Some("this is a bug of ours: please report it with the kernel version")
+            }
             Self::NoTcx => Some("use `--attach clsact`, or a kernel from 6.6 on"),
             Self::ForeignXdp { .. } => Some("run without --xdp: the TC programs do all it does"),
             Self::XdpMode { .. } => {

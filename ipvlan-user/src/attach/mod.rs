@@ -94,18 +94,17 @@ impl Datapath {
             .host_access
             .then(|| attacher.attach(&mut object, Hook::Egress, programs::PARENT_EGRESS))
             .transpose()?;
-        let clsact = attacher.finish();
-        let xdp = options
-            .xdp
-            .map(|mode| XdpHook::attach(&mut object, name, ifindex, mode))
-            .transpose()?;
-        let datapath = Self {
+        let mut datapath = Self {
             ingress,
             egress,
-            xdp,
-            clsact,
+            xdp: None,
+            clsact: attacher.finish(),
             object,
         };
+        if let Some(mode) = options.xdp {
+            let hook = XdpHook::attach(&mut datapath.object, name, ifindex, mode)?;
+            datapath.xdp = Some(hook);
+        }
         Ok((datapath, maps))
     }
 

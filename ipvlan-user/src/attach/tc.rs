@@ -209,7 +209,7 @@ fn load<'a>(
         .map_err(|error| failed("use", program, error))?;
     match classifier.load() {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(classifier),
-        Err(error) => Err(failed("load", program, error)),
+        Err(error) => Err(AttachError::load_program(program, error)),
     }
 }
 

@@ -61,7 +61,8 @@ impl XdpHook {
             .ok_or(AttachError::MissingProgram { program })?
             .try_into()
             .map_err(failed("use"))?;
-        xdp.load().map_err(failed("load"))?;
+        xdp.load()
+            .map_err(|error| AttachError::load_program(program, error))?;
         let program_id = xdp.info().map_or(0, |info| info.id());
         let flags = match mode {
             XdpMode::Native => AttachMode::Driver,

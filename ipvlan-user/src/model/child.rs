@@ -59,7 +59,7 @@ impl ChildView {
 }
 
 /// The facts about host and parent against which children are judged.
-pub struct Considered<'a> {
+pub(super) struct Considered<'a> {
     host: &'a Host,
     parent: &'a Link,
     policy: Policy,
