@@ -1,6 +1,6 @@
 //! Children and the netns they are in: found, followed, forgotten.
 
-use std::{collections::BTreeSet, error::Error as _, fs};
+use std::{collections::BTreeSet, error::Error as _, fs, io};
 
 use ipvlan_user::discover::{Scope, Snapshot, Watch, snapshot::NetnsId};
 
@@ -188,7 +188,7 @@ fn without_net_admin_there_is_an_error_and_no_empty_snapshot() {
         netns.create_child("child0");
         assert_eq!(everything(&mut discover).children.len(), 1);
 
-        drop_net_admin();
+        restrict_capabilities(|all| all & !(1 << CAP_NET_ADMIN));
         for scope in [Scope::Everything, Scope::KnownNetns] {
             let error = discover
                 .snapshot(scope, None)
@@ -204,22 +204,47 @@ fn without_net_admin_there_is_an_error_and_no_empty_snapshot() {
             assert!(error.to_string().contains(request), "{error}");
             assert!(error.source().is_some());
         }
-        // The lab needs it again only in other processes, which get it from being root.
     });
 }
 
-/// Takes `CAP_NET_ADMIN` from the effective set of this thread.
-fn drop_net_admin() {
+#[test]
+fn finds_children_without_being_allowed_to_look_into_processes() {
+    in_fresh_netns(async || {
+        // Enough to be refused any /proc/PID/ns/net of a process with more.
+        restrict_capabilities(|_| 1 << CAP_NET_ADMIN | 1 << CAP_NET_BROADCAST);
+        let mut watch = Watch::new().expect("watch");
+        let mut discover = discover();
+        let netns = Unnamed::new();
+        netns.create_child("child0");
+        let is_forbidden = fs::metadata(format!("/proc/{}/ns/net", netns.pid()))
+            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        assert!(is_forbidden, "the test restricted nothing");
+        let snapshot = snapshot_until(&mut watch, &mut discover, "the child", |snapshot| {
+            child_names(snapshot).contains("child0")
+        })
+        .await;
+        let found = snapshot.netns(snapshot.children[0].netns).expect("netns");
+        assert_eq!((found.pid, found.inode), (Some(netns.pid()), None));
+        // That of this very thread is not taken for another.
+        let own = snapshot.netns(NetnsId::Own).expect("own netns");
+        assert!(own.pid.is_none_or(|pid| pid != netns.pid()));
+    });
+}
+
+const CAP_NET_BROADCAST: u32 = 11;
+const CAP_NET_ADMIN: u32 = 12;
+
+/// Changes the low 32 effective capabilities of this thread; programs it runs have all again.
+fn restrict_capabilities(restrict: impl FnOnce(u32) -> u32) {
     const VERSION_3: u32 = 0x2008_0522;
-    const CAP_NET_ADMIN: u32 = 12;
     let mut header = [VERSION_3, 0];
     // Effective, permitted and inheritable; the low 32 capabilities, then the high.
     let mut sets = [[0_u32; 3]; 2];
     // SAFETY: the header says that there is room for two sets, and there is.
     let got = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
-    assert_eq!(got, 0, "capget: {}", std::io::Error::last_os_error());
-    sets[0][0] &= !(1 << CAP_NET_ADMIN);
+    assert_eq!(got, 0, "capget: {}", io::Error::last_os_error());
+    sets[0][0] = restrict(sets[0][0]);
     // SAFETY: as above; capset only reads.
     let set = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
-    assert_eq!(set, 0, "capset: {}", std::io::Error::last_os_error());
+    assert_eq!(set, 0, "capset: {}", io::Error::last_os_error());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ipvlan_user::discover::{Scope, Watch};
+use ipvlan_user::discover::Watch;
 
 use super::lab::{
     PARENT, Unnamed, address, discover, everything, in_fresh_netns, ip, ip_batch, known, settle,
