@@ -8,8 +8,8 @@ use ipvlan_user::discover::{
 };
 
 use super::lab::{
-    PARENT, address, child_names, discover, everything, ifindex, in_fresh_netns, ip, known, settle,
-    wake_until,
+    PARENT, address, child_kind, child_names, discover, everything, ifindex, in_fresh_netns, ip,
+    known, settle, wake_until,
 };
 
 #[test]
@@ -89,7 +89,10 @@ fn sees_proxy_arp_and_proxy_neighbours() {
     in_fresh_netns(async || {
         let mut watch = Watch::new().expect("watch");
         let mut discover = discover();
-        ip("link add child0 link parent0 type macvlan mode bridge");
+        ip(&format!(
+            "link add child0 link parent0 type {}",
+            child_kind()
+        ));
         let snapshot = everything(&mut discover);
         let parent = ifindex(&snapshot, PARENT);
         assert!(!snapshot.host.proxy_neighbours);
@@ -117,7 +120,7 @@ fn tells_what_a_link_is_part_of() {
         let mut discover = discover();
         ip("link add bridge0 type bridge");
         ip("link set parent0 master bridge0 mtu 1400");
-        ip("link add upper0 link wire0 type macvlan");
+        ip(&format!("link add upper0 link wire0 type {}", child_kind()));
         let snapshot = everything(&mut discover);
         let parent = snapshot.link_named(PARENT).expect(PARENT);
         let master = parent.master.as_ref().expect("master");
@@ -146,8 +149,11 @@ fn tells_what_a_link_is_part_of() {
 fn takes_only_the_children_of_the_parents_asked_for() {
     in_fresh_netns(async || {
         let mut discover = discover();
-        ip("link add child0 link parent0 type macvlan mode bridge");
-        ip("link add child1 link wire0 type macvlan mode bridge");
+        ip(&format!(
+            "link add child0 link parent0 type {}",
+            child_kind()
+        ));
+        ip(&format!("link add child1 link wire0 type {}", child_kind()));
         let snapshot = everything(&mut discover);
         assert_eq!(child_names(&snapshot), BTreeSet::from(["child0", "child1"]));
         let wire = BTreeSet::from([ifindex(&snapshot, "wire0")]);

@@ -1,7 +1,7 @@
 //! A fresh netns per test, more of them on demand, and the commands that fill them.
 //!
-//! Kernels without ipvlan take macvlan links on a veth for children: to netlink they differ only in
-//! their name, mode and flag. Nothing here touches a netns that it did not make.
+//! On kernels without ipvlan macvlan links are the children: to netlink they differ only in their
+//! kind, mode and flag. Nothing here touches a netns that it did not make.
 
 use std::{
     collections::BTreeSet,
@@ -10,14 +10,14 @@ use std::{
     net::IpAddr,
     panic,
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
 
-use ipvlan_user::discover::{Discover, Scope, Snapshot, Wake, Watch};
+use ipvlan_user::discover::{Discover, Scope, Snapshot, Wake, Watch, snapshot::Mode};
 use nix::{sched::CloneFlags, unistd::Uid};
 
-pub(crate) const CHILD_KIND: &str = "macvlan";
 pub(crate) const PARENT: &str = "parent0";
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -49,7 +49,7 @@ pub(crate) fn in_fresh_netns<F: Future<Output = ()>>(test: impl FnOnce() -> F + 
 }
 
 pub(crate) fn discover() -> Discover {
-    Discover::with_child_kinds(&[CHILD_KIND]).expect("discover")
+    Discover::with_child_kinds(&["ipvlan", "macvlan"]).expect("discover")
 }
 
 pub(crate) fn everything(discover: &mut Discover) -> Snapshot {
@@ -73,6 +73,30 @@ pub(crate) fn ifindex(snapshot: &Snapshot, name: &str) -> u32 {
 
 pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().expect("address")
+}
+
+/// The mode children are seen in: that of ipvlan, or the default for links that have none.
+pub(crate) fn child_mode() -> Mode {
+    if child_kind().starts_with("ipvlan") {
+        Mode::L2
+    } else {
+        Mode::default()
+    }
+}
+
+/// What children are made as: ipvlan, if this kernel has it.
+pub(crate) fn child_kind() -> &'static str {
+    static KIND: OnceLock<&str> = OnceLock::new();
+    KIND.get_or_init(|| {
+        let kind = "ipvlan mode l2";
+        let add = format!("link add probe0 link {PARENT} type {kind}");
+        let added = Command::new("ip").args(add.split_whitespace()).output();
+        if added.expect("run ip (iproute2)").status.success() {
+            ip("link del probe0");
+            return kind;
+        }
+        "macvlan mode bridge"
+    })
 }
 
 /// Names of the children, without the order.
@@ -164,8 +188,9 @@ impl Unnamed {
     /// Creates a child of [`PARENT`] directly inside.
     pub(crate) fn create_child(&self, name: &str) {
         let pid = self.pid();
+        let kind = child_kind();
         ip(&format!(
-            "link add {name} link {PARENT} netns {pid} type {CHILD_KIND} mode bridge"
+            "link add {name} link {PARENT} netns {pid} type {kind}"
         ));
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, error::Error as _, fs, io};
 use ipvlan_user::discover::{Scope, Snapshot, Watch, snapshot::NetnsId};
 
 use super::lab::{
-    PARENT, Unnamed, child_names, discover, everything, ifindex, in_fresh_netns, ip, known,
-    snapshot_until, wake_until,
+    PARENT, Unnamed, child_kind, child_mode, child_names, discover, everything, ifindex,
+    in_fresh_netns, ip, known, snapshot_until, wake_until,
 };
 
 #[test]
@@ -26,6 +26,7 @@ fn finds_a_child_created_in_an_unnamed_netns_and_forgets_it_with_the_netns() {
         let child = &snapshot.children[0];
         assert_eq!(child.parent_ifindex, ifindex(&snapshot, PARENT));
         assert!(!child.up);
+        assert_eq!(child.mode, child_mode());
         assert!(matches!(child.netns, NetnsId::Nsid(_)), "{child:?}");
         let found = snapshot.netns(child.netns).expect("its netns");
         assert_eq!(found.pid, Some(netns.pid()));
@@ -49,7 +50,8 @@ fn follows_a_child_through_three_netns() {
         let mut discover = discover();
         let (first, second) = (Unnamed::new(), Unnamed::new());
         ip(&format!(
-            "link add child0 link {PARENT} type macvlan mode bridge"
+            "link add child0 link {PARENT} type {}",
+            child_kind()
         ));
         let snapshot = everything(&mut discover);
         assert_eq!(snapshot.children[0].netns, NetnsId::Own);
@@ -95,10 +97,14 @@ fn does_not_take_the_child_of_another_netns_for_one_of_ours() {
         middle.ip(&format!(
             "link add foreign0 index {ours} type veth peer name foreign1"
         ));
-        middle.ip("link add child0 link foreign0 type macvlan mode bridge");
         middle.ip(&format!(
-            "link add child1 link foreign0 netns {} type macvlan mode bridge",
-            inner.pid()
+            "link add child0 link foreign0 type {}",
+            child_kind()
+        ));
+        middle.ip(&format!(
+            "link add child1 link foreign0 netns {} type {}",
+            inner.pid(),
+            child_kind()
         ));
         inner.create_child("child2");
         for _ in 0..2 {
@@ -141,7 +147,8 @@ fn names_a_netns_by_its_bind_mount() {
         .expect("mount tmpfs on /run/netns");
         ip("netns add blue");
         ip(&format!(
-            "link add child0 link {PARENT} netns blue type macvlan mode bridge"
+            "link add child0 link {PARENT} netns blue type {}",
+            child_kind()
         ));
         let snapshot = everything(&mut discover);
         let child = &snapshot.children[0];

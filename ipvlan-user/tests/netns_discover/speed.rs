@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ipvlan_user::discover::Scope;
 
-use super::lab::{PARENT, Unnamed, discover, everything, in_fresh_netns, ip_batch};
+use super::lab::{PARENT, Unnamed, child_kind, discover, everything, in_fresh_netns, ip_batch};
 
 #[test]
 fn snapshots_of_many_children_are_fast() {
@@ -15,7 +15,10 @@ fn snapshots_of_many_children_are_fast() {
             for (number, netns) in lab.iter().enumerate() {
                 let add = |child| {
                     let pid = netns.pid();
-                    format!("link add c{child} link {PARENT} netns {pid} type macvlan mode bridge")
+                    format!(
+                        "link add c{child} link {PARENT} netns {pid} type {}",
+                        child_kind()
+                    )
                 };
                 ip_batch(None, (0..children).map(add));
                 let add = |child| format!("addr add 10.{number}.{child}.1/24 dev c{child}");

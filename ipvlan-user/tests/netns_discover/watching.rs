@@ -5,8 +5,8 @@ use std::time::Duration;
 use ipvlan_user::discover::Watch;
 
 use super::lab::{
-    PARENT, Unnamed, address, discover, everything, in_fresh_netns, ip, ip_batch, known, settle,
-    wake_until,
+    PARENT, Unnamed, address, child_kind, discover, everything, in_fresh_netns, ip, ip_batch,
+    known, settle, wake_until,
 };
 
 #[test]
@@ -79,7 +79,8 @@ fn does_not_wake_while_nothing_happens() {
         let netns = Unnamed::new();
         // The move gives this netns, and no other of the machine, an nsid.
         ip(&format!(
-            "link add child0 link {PARENT} type macvlan mode bridge"
+            "link add child0 link {PARENT} type {}",
+            child_kind()
         ));
         ip(&format!("link set child0 netns {}", netns.pid()));
         // Duplicate address detection of the links just made takes up to two seconds.
