@@ -1,2 +1,92 @@
-//! Lab command.
-fn main() {}
+//! The lab's command: first process of the virtual machine, demo and measurements.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+use ipvlan_tests::{
+    demo::{self, Demo, mode::Mode},
+    init,
+    results::Results,
+};
+
+/// Builds topologies of network namespaces and asks who reaches whom.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Be the first process of a virtual machine: run /etc/job, report, power off
+    Init,
+    /// Show the connectivity table before and after `ipvlan run`
+    Demo {
+        /// The mode of the parents
+        #[arg(long, default_value = "all")]
+        mode: Modes,
+        /// The agent
+        #[arg(long, required_unless_present = "before_only")]
+        ipvlan: Option<PathBuf>,
+        /// Where to write the results, one JSON object per line
+        #[arg(long, required_unless_present = "before_only")]
+        results: Option<PathBuf>,
+        /// Show what the kernel alone does and start no agent
+        #[arg(long)]
+        before_only: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Modes {
+    L2,
+    L3,
+    L3s,
+    All,
+}
+
+impl Modes {
+    fn list(self) -> Vec<Mode> {
+        match self {
+            Self::L2 => vec![Mode::L2],
+            Self::L3 => vec![Mode::L3],
+            Self::L3s => vec![Mode::L3s],
+            Self::All => Mode::ALL.to_vec(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = if init::is_first_process() {
+        init::boot().map(|()| true)
+    } else {
+        run()
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    match Cli::parse().verb {
+        Verb::Init => init::boot().map(|()| true),
+        Verb::Demo {
+            mode,
+            ipvlan: Some(ipvlan),
+            results: Some(results),
+            before_only: false,
+        } => Demo {
+            ipvlan,
+            modes: mode.list(),
+            results: Results::open(&results)?,
+        }
+        .run(),
+        Verb::Demo { mode, .. } => demo::show_before(&mode.list()).map(|()| true),
+    }
+}

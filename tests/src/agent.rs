@@ -1,0 +1,169 @@
+//! The agent under test: started in a netns, waited for, stopped.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::{command, netns::Netns};
+
+const READY_WITHIN: Duration = Duration::from_secs(15);
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A running `ipvlan run`; killed when dropped.
+#[derive(Debug)]
+pub struct Agent {
+    program: PathBuf,
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Agent {
+    /// Starts `program run --iface PARENT… OPTION…` in `netns` and waits until it is ready on
+    /// every parent.
+    pub fn start(
+        program: &Path,
+        netns: &Netns,
+        parents: &[&str],
+        options: &[String],
+    ) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.arg("run");
+        for parent in parents {
+            command.args(["--iface", parent]);
+        }
+        command.args(options);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = netns.run(|| {
+            command
+                .spawn()
+                .with_context(|| format!("cannot start {}", program.display()))
+        })?;
+        let said = Arc::new(Mutex::new(Vec::new()));
+        if let Some(stderr) = child.stderr.take() {
+            let said = Arc::clone(&said);
+            thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    said.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(line);
+                }
+            });
+        }
+        let mut agent = Self {
+            program: program.to_owned(),
+            child,
+            said,
+        };
+        agent.wait_until(READY_WITHIN, "ready", |status| is_ready(status, parents))?;
+        Ok(agent)
+    }
+
+    /// The process of the agent.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `is_so` of this agent's status; otherwise shows what the agent said.
+    pub fn wait_until(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "the agent ended before it was {what}: {status}\n{}",
+                    self.said()
+                );
+            }
+            let seen = self.status();
+            if seen.as_ref().is_ok_and(&is_so) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let seen = seen.map_or_else(|error| format!("{error:#}"), |seen| seen.to_string());
+                bail!(
+                    "the agent is not {what} after {patience:?}; its status: {seen}\n{}",
+                    self.said()
+                );
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// What `ipvlan status --json` says about this agent.
+    pub fn status(&self) -> Result<Value> {
+        let shown = command::run(Command::new(&self.program).args(["status", "--json"]), "")?;
+        let status: Value = serde_json::from_str(&shown).context("status is not JSON")?;
+        status["agents"]
+            .as_array()
+            .and_then(|agents| agents.iter().find(|agent| agent["pid"] == self.pid()))
+            .cloned()
+            .with_context(|| format!("no agent with pid {} in {shown}", self.pid()))
+    }
+
+    /// Everything the agent wrote to its standard error so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n")
+    }
+
+    /// Ends the agent with SIGTERM; it must exit with success in time.
+    pub fn stop(mut self) -> Result<()> {
+        kill(self.as_pid()?, Signal::SIGTERM).context("cannot signal the agent")?;
+        let status = command::wait(&mut self.child, STOPS_WITHIN)?
+            .ok_or_else(|| anyhow!("the agent ignored SIGTERM for {STOPS_WITHIN:?}"))?;
+        ensure!(
+            status.success(),
+            "the agent ended with {status} after SIGTERM\n{}",
+            self.said()
+        );
+        Ok(())
+    }
+
+    fn as_pid(&self) -> Result<Pid> {
+        Ok(Pid::from_raw(i32::try_from(self.pid())?))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            // A chance to detach; the netns it is attached in goes away in any case.
+            let _gone = self.as_pid().map(|pid| kill(pid, Signal::SIGTERM));
+            let _reaped = command::wait(&mut self.child, STOPS_WITHIN);
+        }
+    }
+}
+
+fn is_ready(status: &Value, parents: &[&str]) -> bool {
+    let Some(seen) = status["parents"].as_array() else {
+        return false;
+    };
+    parents.iter().all(|name| {
+        seen.iter()
+            .any(|parent| parent["name"] == *name && parent["state"] == "ready")
+    })
+}

@@ -1,0 +1,134 @@
+//! Cells whose topology changes while an agent runs. Each leaves it as it found it.
+
+use std::{
+    net::Ipv4Addr,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+
+use super::{
+    ask::{Phase, arping},
+    cell::Cell,
+    spot::{HOST, NS09, NS10, Spot, VM01},
+    world::World,
+};
+use crate::{
+    netns::Netns,
+    probe::{
+        arp,
+        ping::ping,
+        tcp::{self, Exchange},
+    },
+};
+
+/// Where the child of [`NS09`] starts.
+const NS08: &str = "ns08";
+/// Within this time a deleted address must have gone silent.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
+const DROPPED_PORT: u16 = 7777;
+
+/// Moves a child from one netns to another, from inside the first, and pings it there.
+pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase) -> Result<bool> {
+    let start = Spot {
+        netns: NS08,
+        ..NS09
+    };
+    world.add_child(HOST.device, &start, "")?;
+    let patience = phase.patience(cell);
+    let ask = || {
+        world
+            .at(VM01.netns)?
+            .run(|| ping(None, NS09.address, patience))
+    };
+    let there_before = phase == Phase::Before || ask()?;
+    world.at(NS08)?.ip(&format!(
+        "link set {} netns {}\n",
+        NS09.device,
+        world.at(NS09.netns)?.reference()
+    ))?;
+    world.configure(&NS09)?;
+    let reachable = ask()?;
+    world
+        .at(NS09.netns)?
+        .ip(&format!("link del {}\n", NS09.device))?;
+    Ok(reachable && there_before)
+}
+
+/// Deletes the only address of a child and asks for it once it must have gone silent.
+///
+/// With an agent it must have been answered first, or silence would prove nothing.
+pub fn answered_after_delete(world: &World, phase: Phase) -> Result<bool> {
+    world.add_child(HOST.device, &NS10, "")?;
+    let ask = |patience| arping(world, &VM01, &NS10, arp::BROADCAST, VM01.address, patience);
+    if phase == Phase::After {
+        let answered = ask(Duration::from_secs(3))?;
+        ensure!(
+            answered,
+            "{} was not answered before it was deleted",
+            NS10.address
+        );
+    }
+    let netns = world.at(NS10.netns)?;
+    netns.ip(&format!(
+        "addr del {}/24 dev {}\n",
+        NS10.address, NS10.device
+    ))?;
+    let deleted = Instant::now();
+    thread::sleep(SILENT_AFTER.saturating_sub(deleted.elapsed()));
+    let still_answered = ask(Duration::from_millis(600))?;
+    netns.ip(&format!("link del {}\n", NS10.device))?;
+    Ok(still_answered)
+}
+
+/// Connects to a port of an l3s child that a rule of the host's INPUT chain drops.
+///
+/// Without the rule the same connection must work, or the drop would prove nothing; so that it
+/// can before there is an agent, vm01 is told the child's Ethernet address.
+pub fn passes_input_rule(world: &World, cell: &Cell, patience: Duration) -> Result<bool> {
+    let (vm01, child, host) = (
+        world.at(VM01.netns)?,
+        world.at(cell.to.netns)?,
+        world.at(HOST.netns)?,
+    );
+    let target = cell.to.address;
+    let connect = || {
+        let exchange = Exchange {
+            target,
+            port: DROPPED_PORT,
+            bytes: 64 * 1024,
+            patience,
+        };
+        tcp::exchange(vm01, child, &exchange)
+    };
+    let ens34 = world.ens34().map(|byte| format!("{byte:02x}")).join(":");
+    let device = VM01.device;
+    vm01.ip(&format!(
+        "neigh replace {target} lladdr {ens34} dev {device} nud permanent\n"
+    ))?;
+    let open = connect()?;
+    set_rule(host, target)?;
+    let passes = connect();
+    host.command(
+        Command::new("nft").args(["delete", "table", "ip", "lab"]),
+        "",
+    )?;
+    vm01.ip(&format!("neigh del {target} dev {device}\n"))?;
+    ensure!(open, "TCP to {target} fails even without the INPUT rule");
+    passes
+}
+
+fn set_rule(host: &Netns, target: Ipv4Addr) -> Result<()> {
+    let rules = format!(
+        "table ip lab {{\n\
+         chain input {{\n\
+         type filter hook input priority 0\n\
+         ip daddr {target} tcp dport {DROPPED_PORT} drop\n\
+         }}\n\
+         }}\n"
+    );
+    host.command(Command::new("nft").args(["-f", "-"]), &rules)
+        .map(drop)
+}

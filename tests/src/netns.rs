@@ -1,0 +1,205 @@
+//! Network namespaces that disappear with their owner.
+//!
+//! A [`Netns`] is named (bound to `/run/netns/NAME`, like `ip netns add` does) or unnamed (held
+//! by a process and nothing else). Code and commands run inside one by entering it on the
+//! current thread; no mount is touched, so `/sys/fs/bpf` stays what it was.
+
+use std::{
+    fs::{self, File},
+    io,
+    marker::PhantomData,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
+
+use anyhow::{Context, Result, anyhow};
+use nix::{
+    ifaddrs::getifaddrs,
+    mount::{MntFlags, umount2},
+    sched::{CloneFlags, setns, unshare},
+    sys::{
+        signal::{Signal, kill},
+        wait::waitpid,
+    },
+    unistd::{ForkResult, Pid, fork},
+};
+
+use crate::command;
+
+/// Where `ip netns` keeps its names.
+pub(crate) const NAMES: &str = "/run/netns";
+
+/// A network namespace made by the lab and removed when dropped.
+#[derive(Debug)]
+pub struct Netns {
+    label: String,
+    fd: OwnedFd,
+    holder: Holder,
+}
+
+#[derive(Debug)]
+enum Holder {
+    Name(PathBuf),
+    Process { pid: Pid, _lifeline: OwnedFd },
+}
+
+impl Netns {
+    /// Makes a netns called `name`; people are shown `label`.
+    pub fn named(name: &str, label: &str) -> Result<Self> {
+        command::run(Command::new("ip").args(["netns", "add", name]), "")?;
+        let path = Path::new(NAMES).join(name);
+        let fd = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self {
+            label: label.to_owned(),
+            fd: fd.into(),
+            holder: Holder::Name(path),
+        })
+    }
+
+    /// Makes a netns without a name: a child process that only waits is all that holds it.
+    pub fn unnamed(label: &str) -> Result<Self> {
+        let (pid, fd, lifeline) = thread::scope(|scope| scope.spawn(hold_new_netns).join())
+            .map_err(|_| anyhow!("the thread that makes netns {label} panicked"))?
+            .with_context(|| format!("cannot make the unnamed netns {label}"))?;
+        let holder = Holder::Process {
+            pid,
+            _lifeline: lifeline,
+        };
+        Ok(Self {
+            label: label.to_owned(),
+            fd,
+            holder,
+        })
+    }
+
+    /// The name people are shown.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// What `ip link … netns` takes: the name, or the pid of the process that holds it.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        match &self.holder {
+            Holder::Name(path) => path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            Holder::Process { pid, .. } => pid.to_string(),
+        }
+    }
+
+    /// Moves the current thread, and what it starts from now on, into this netns until the
+    /// guard is dropped.
+    pub fn enter(&self) -> Result<Entered> {
+        let previous = File::open("/proc/thread-self/ns/net").context("cannot open own netns")?;
+        setns(&self.fd, CloneFlags::CLONE_NEWNET)
+            .with_context(|| format!("cannot enter netns {}", self.label))?;
+        Ok(Entered {
+            previous: previous.into(),
+            not_send: PhantomData,
+        })
+    }
+
+    /// Runs `inside` in this netns.
+    pub fn run<T>(&self, inside: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _entered = self.enter()?;
+        inside()
+    }
+
+    /// Runs the lines of `batch` through `ip -batch` in this netns.
+    pub fn ip(&self, batch: &str) -> Result<()> {
+        self.command(Command::new("ip").args(["-batch", "-"]), batch)
+            .map(drop)
+    }
+
+    /// Runs one command in this netns and gives back what it printed.
+    pub fn command(&self, command: &mut Command, input: &str) -> Result<String> {
+        self.run(|| command::run(command, input))
+            .with_context(|| format!("in netns {}", self.label))
+    }
+
+    /// Writes `value` to the sysctl `key`, a path below `/proc/sys/net`.
+    pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
+        let path = Path::new("/proc/sys/net").join(key);
+        self.run(|| fs::write(&path, value).with_context(|| format!("cannot set {key}={value}")))
+            .with_context(|| format!("in netns {}", self.label))
+    }
+
+    /// The hardware address of `device`.
+    pub fn hardware_address(&self, device: &str) -> Result<[u8; 6]> {
+        self.run(|| getifaddrs().context("cannot list addresses"))?
+            .filter(|interface| interface.interface_name == device)
+            .find_map(|interface| interface.address?.as_link_addr()?.addr())
+            .with_context(|| format!("{device} has no Ethernet address"))
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        let removed = match &self.holder {
+            Holder::Name(path) => remove_name(path).map_err(|error| error.to_string()),
+            Holder::Process { pid, .. } => kill(*pid, Signal::SIGKILL)
+                .and_then(|()| waitpid(*pid, None))
+                .map(drop)
+                .map_err(|error| error.to_string()),
+        };
+        if let Err(error) = removed {
+            eprintln!(
+                "netns {} ({}) is left behind: {error}",
+                self.label,
+                self.reference()
+            );
+        }
+    }
+}
+
+/// Proof that the current thread is inside a netns; back to the previous one when dropped.
+#[derive(Debug)]
+pub struct Entered {
+    previous: OwnedFd,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let Self {
+            previous,
+            not_send: PhantomData,
+        } = self;
+        if let Err(error) = setns(previous.as_fd(), CloneFlags::CLONE_NEWNET) {
+            eprintln!("cannot leave a netns: {error}");
+            // Going on would configure the wrong netns.
+            std::process::abort();
+        }
+    }
+}
+
+/// Removes a name below [`NAMES`].
+pub(crate) fn remove_name(path: &Path) -> io::Result<()> {
+    // Not mounted happens when making it failed half way.
+    let _not_mounted = umount2(path, MntFlags::MNT_DETACH);
+    fs::remove_file(path)
+}
+
+fn hold_new_netns() -> Result<(Pid, OwnedFd, OwnedFd)> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let fd = File::open("/proc/thread-self/ns/net")?;
+    let (end, lifeline) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    // SAFETY: between fork and _exit the child only calls close, read and _exit, all
+    // async-signal-safe; it touches no lock and no allocator.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok((child, fd.into(), lifeline)),
+        ForkResult::Child => {
+            drop(lifeline);
+            // Returns when the lab is gone; while it lives nothing is ever written.
+            let _end_of_lab = nix::unistd::read(&end, &mut [0]);
+            // SAFETY: ends this process at once, without running anything of the parent's.
+            unsafe { libc::_exit(0) }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Does a neighbour stay reachable while its entry ages out again and again?
+//!
+//! The asker's neighbour timers are shortened, so that every few hundred milliseconds of traffic
+//! the kernel sends unicast ARP requests for the entry (NUD). `ip monitor neigh` shows each
+//! round: PROBE, then REACHABLE when it was answered, FAILED when it was not.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::Ipv4Addr,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+
+use super::ping::ping;
+use crate::netns::Netns;
+
+/// Milliseconds an entry counts as reachable (the kernel takes 0.5 to 1.5 times that), seconds
+/// before a stale one is probed, milliseconds between two probes.
+const TIMERS: [(&str, &str); 3] = [
+    ("base_reachable_time_ms", "200"),
+    ("delay_first_probe_time", "0"),
+    ("retrans_time_ms", "300"),
+];
+const BETWEEN_PINGS: Duration = Duration::from_millis(60);
+const LOST_AFTER: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Makes the entries of `device` age fast from now on.
+pub fn hasten(netns: &Netns, device: &str) -> Result<()> {
+    for (timer, value) in TIMERS {
+        netns.sysctl(&format!("ipv4/neigh/{device}/{timer}"), value)?;
+    }
+    Ok(())
+}
+
+/// Can `target` be pinged from `asker` without a gap while its entry on `device` (already
+/// [hastened](hasten)) ages out `cycles` times and is confirmed each time?
+pub fn survives(
+    asker: &Netns,
+    device: &str,
+    target: Ipv4Addr,
+    cycles: usize,
+    patience: Duration,
+) -> Result<bool> {
+    if !asker.run(|| ping(None, target, patience))? {
+        return Ok(false);
+    }
+    let monitor = Monitor::start(asker, device)?;
+    let mut rounds = Rounds::default();
+    let deadline = Instant::now() + DEADLINE;
+    while Instant::now() < deadline {
+        if !asker.run(|| ping(None, target, LOST_AFTER))? {
+            return Ok(false);
+        }
+        for line in monitor.lines.try_iter() {
+            rounds.see(&line, target);
+        }
+        if rounds.failed {
+            return Ok(false);
+        }
+        if rounds.confirmed >= cycles {
+            return Ok(true);
+        }
+        thread::sleep(BETWEEN_PINGS);
+    }
+    Ok(false)
+}
+
+#[derive(Debug, Default)]
+struct Rounds {
+    probing: bool,
+    failed: bool,
+    confirmed: usize,
+}
+
+impl Rounds {
+    fn see(&mut self, line: &str, target: Ipv4Addr) {
+        let mut words = line.split_whitespace();
+        if words.next().and_then(|word| word.parse().ok()) != Some(target) {
+            return;
+        }
+        match words.last() {
+            Some("PROBE") => self.probing = true,
+            Some("FAILED") => self.failed = true,
+            Some("REACHABLE") if self.probing => {
+                self.probing = false;
+                self.confirmed += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+struct Monitor {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Monitor {
+    fn start(netns: &Netns, device: &str) -> Result<Self> {
+        let mut child = netns.run(|| {
+            Command::new("ip")
+                .args(["monitor", "neigh", "dev", device])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .spawn()
+                .context("cannot start `ip monitor neigh`")
+        })?;
+        let (sender, lines) = mpsc::channel();
+        if let Some(stdout) = child.stdout.take() {
+            thread::spawn(move || {
+                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(Self { child, lines })
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        // Already gone is just as well.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: Ipv4Addr = Ipv4Addr::new(172, 16, 91, 102);
+
+    fn rounds(lines: &[&str]) -> Rounds {
+        let mut rounds = Rounds::default();
+        for line in lines {
+            rounds.see(line, TARGET);
+        }
+        rounds
+    }
+
+    #[test]
+    fn counts_answered_probes_only() {
+        let rounds = rounds(&[
+            "172.16.91.102 dev eth0 lladdr 02:00:00:00:00:01 REACHABLE",
+            "172.16.91.102 dev eth0 lladdr 02:00:00:00:00:01 STALE",
+            "172.16.91.102 dev eth0 lladdr 02:00:00:00:00:01 PROBE",
+            "172.16.91.101 dev eth0 lladdr 02:00:00:00:00:01 REACHABLE",
+            "172.16.91.102 dev eth0 lladdr 02:00:00:00:00:01 REACHABLE",
+            "172.16.91.102 dev eth0 lladdr 02:00:00:00:00:01 PROBE",
+        ]);
+        assert_eq!(rounds.confirmed, 1);
+        assert!(!rounds.failed);
+    }
+
+    #[test]
+    fn sees_a_probe_nobody_answered() {
+        assert!(rounds(&["172.16.91.102 dev eth0  FAILED"]).failed);
+        assert!(!rounds(&["172.16.91.103 dev eth0  FAILED"]).failed);
+    }
+}

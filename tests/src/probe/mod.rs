@@ -1,0 +1,59 @@
+//! Questions asked from inside a netns: is that address there, and is what it says intact?
+//!
+//! Each probe runs on the current thread in the netns the thread has entered, asks again until
+//! its patience is over and answers `true` or `false`; an error means that it could not ask.
+
+pub mod aging;
+pub mod arp;
+pub mod packet;
+pub mod ping;
+pub mod stream;
+pub mod tcp;
+pub mod udp;
+
+use std::{io, os::fd::AsFd, time::Duration};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        socket::{setsockopt, sockopt::ReceiveTimeout},
+        time::{TimeVal, TimeValLike},
+    },
+};
+
+/// Pause between two questions.
+pub(crate) const PAUSE: Duration = Duration::from_millis(300);
+
+/// Is this the network saying no, in contrast to a probe that could not ask?
+pub(crate) fn is_refusal(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ENETUNREACH
+            | Errno::EHOSTUNREACH
+            | Errno::ENETDOWN
+            | Errno::EHOSTDOWN
+            | Errno::ECONNREFUSED
+            | Errno::ECONNRESET
+            | Errno::ETIMEDOUT
+            | Errno::EAGAIN
+            | Errno::EINTR
+            | Errno::EPIPE
+    )
+}
+
+/// [`is_refusal`] for an error of the standard library.
+pub(crate) fn is_refusal_io(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock | io::ErrorKind::UnexpectedEof
+    ) || error
+        .raw_os_error()
+        .is_some_and(|raw| is_refusal(Errno::from_raw(raw)))
+}
+
+/// Lets `socket` wait for at most `left` when it receives.
+pub(crate) fn receive_within(socket: &impl AsFd, left: Duration) -> nix::Result<()> {
+    // Zero would mean to wait for ever.
+    let left = i64::try_from(left.as_micros()).unwrap_or(i64::MAX).max(100);
+    setsockopt(socket, ReceiveTimeout, &TimeVal::microseconds(left))
+}

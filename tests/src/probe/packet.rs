@@ -1,0 +1,73 @@
+//! A socket for whole Ethernet frames of one device.
+
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    errno::Errno,
+    net::if_::if_nametoindex,
+    sys::socket::{
+        AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, recv, send,
+        socket,
+    },
+};
+
+use super::receive_within;
+
+/// Sends and receives frames of one `EtherType` on one device.
+#[derive(Debug)]
+pub struct PacketSocket(OwnedFd);
+
+impl PacketSocket {
+    /// Opens a socket on `device` of the current netns for frames of type `ether_type`.
+    pub fn open(device: &str, ether_type: u16) -> Result<Self> {
+        // Without a protocol it receives nothing until it is bound to its device.
+        let socket = socket(
+            AddressFamily::Packet,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )
+        .context("cannot open a packet socket")?;
+        let index =
+            if_nametoindex(device).with_context(|| format!("no interface {device} here"))?;
+        bind(socket.as_raw_fd(), &link_address(index, ether_type)?)
+            .with_context(|| format!("cannot bind a packet socket to {device}"))?;
+        Ok(Self(socket))
+    }
+
+    /// Sends one frame.
+    pub fn send(&self, frame: &[u8]) -> nix::Result<usize> {
+        send(self.0.as_raw_fd(), frame, MsgFlags::empty())
+    }
+
+    /// Receives one frame, or nothing within `patience`.
+    pub fn receive(&self, buffer: &mut [u8], patience: Duration) -> Result<Option<usize>> {
+        receive_within(&self.0, patience)?;
+        match recv(self.0.as_raw_fd(), buffer, MsgFlags::empty()) {
+            Ok(length) => Ok(Some(length)),
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN) => Ok(None),
+            Err(errno) => Err(errno).context("cannot receive a frame"),
+        }
+    }
+}
+
+fn link_address(index: u32, ether_type: u16) -> Result<LinkAddr> {
+    let address = libc::sockaddr_ll {
+        sll_family: u16::try_from(libc::AF_PACKET)?,
+        sll_protocol: ether_type.to_be(),
+        sll_ifindex: i32::try_from(index)?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = u32::try_from(size_of_val(&address))?;
+    // SAFETY: `address` is a whole sockaddr_ll of family AF_PACKET and outlives the call, which
+    // copies it.
+    unsafe { LinkAddr::from_raw((&raw const address).cast(), Some(length)) }
+        .context("cannot make a link-layer address")
+}

@@ -1,0 +1,85 @@
+//! Results for programs: one JSON object per line.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::demo::mode::Mode;
+
+/// One line of the results.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Line<'a> {
+    /// A cell of the connectivity table, both halves.
+    Cell {
+        /// The mode of the parent.
+        mode: Mode,
+        /// What was varied from the defaults of the agent, if anything.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        variant: Option<&'a str>,
+        /// Who asked.
+        from: &'a str,
+        /// Who was asked.
+        to: &'a str,
+        /// How.
+        probe: &'a str,
+        /// The field note this answers.
+        seed: Option<&'a str>,
+        /// Did it work without an agent?
+        before: bool,
+        /// Does it work with one?
+        after: bool,
+        /// Must it?
+        expected: bool,
+    },
+    /// A measurement.
+    Number {
+        /// What was measured.
+        name: &'a str,
+        /// How much.
+        value: f64,
+        /// Of what.
+        unit: &'a str,
+        /// How much it may be.
+        limit: f64,
+        /// Is it within the limit?
+        met: bool,
+    },
+    /// Something to know about the run.
+    Note {
+        /// For people.
+        text: &'a str,
+    },
+}
+
+/// Where results go: a file, or a port of a virtual machine.
+#[derive(Debug)]
+pub struct Results(Mutex<File>);
+
+impl Results {
+    /// Opens `path`; a file is started anew.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self(Mutex::new(file)))
+    }
+
+    /// Writes one line at once.
+    pub fn write(&self, line: &Line<'_>) -> Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(text.as_bytes())
+            .context("cannot write a result")
+    }
+}

@@ -1,0 +1,314 @@
+//! The eBPF object in the kernel of this machine.
+
+use std::collections::HashMap as Installed;
+
+use aya::{
+    Ebpf, TestRun as _, TestRunOptions,
+    maps::{Array, HashMap, Map, MapData, PerCpuArray},
+    programs::{Program as Loaded, ProgramError, ProgramInfo, SchedClassifier, Xdp},
+};
+use ipvlan_common::{
+    AddressEntry, COUNTERS, ChildCounters, Config, Hook, Reason, counter_index, maps, programs,
+};
+
+use super::world::{Entries, Ip, SLOTS};
+
+/// `size_of::<__sk_buff>()` is 192 on Linux 6.18; the kernel may make it longer.
+const SK_BUFF_LEN: usize = 512;
+/// Offset of `mark` in `__sk_buff`.
+const SK_BUFF_MARK: usize = 8;
+
+/// A program of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Ingress,
+    IngressDemux,
+    Egress,
+    EgressRouted,
+    Xdp,
+}
+
+/// Programs that see frames from the wire, and treat ARP alike.
+pub const WIRE: &[Program] = &[Program::Ingress, Program::IngressDemux, Program::Xdp];
+/// Programs that see frames of the host and of l2 children, and treat ARP alike.
+pub const EGRESS: &[Program] = &[Program::Egress, Program::EgressRouted];
+/// Programs on a TC hook.
+pub const TC: &[Program] = &[
+    Program::Ingress,
+    Program::IngressDemux,
+    Program::Egress,
+    Program::EgressRouted,
+];
+
+impl Program {
+    pub const ALL: &[Self] = &[
+        Self::Ingress,
+        Self::IngressDemux,
+        Self::Egress,
+        Self::EgressRouted,
+        Self::Xdp,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => programs::PARENT_INGRESS,
+            Self::IngressDemux => programs::PARENT_INGRESS_DEMUX,
+            Self::Egress => programs::PARENT_EGRESS,
+            Self::EgressRouted => programs::PARENT_EGRESS_ROUTED,
+            Self::Xdp => programs::PARENT_XDP,
+        }
+    }
+
+    pub const fn hook(self) -> Hook {
+        match self {
+            Self::Ingress | Self::IngressDemux => Hook::Ingress,
+            Self::Egress | Self::EgressRouted => Hook::Egress,
+            Self::Xdp => Hook::Xdp,
+        }
+    }
+}
+
+/// What a verdict does with the frame, whatever the hook calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// `TC_ACT_UNSPEC`, `XDP_PASS`.
+    Pass,
+    /// `TC_ACT_SHOT`, `XDP_DROP`.
+    Drop,
+    /// `TC_ACT_REDIRECT`, `XDP_TX`. Where to, a test run does not tell.
+    Send,
+}
+
+impl Act {
+    pub const fn code(self, program: Program) -> i32 {
+        match (program.hook(), self) {
+            (Hook::Xdp, Self::Pass) => 2,
+            (Hook::Xdp, Self::Drop) => 1,
+            (Hook::Xdp, Self::Send) => 3,
+            (_, Self::Pass) => -1,
+            (_, Self::Drop) => 2,
+            (_, Self::Send) => 7,
+        }
+    }
+}
+
+/// What came out of a test run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub code: i32,
+    pub frame: Vec<u8>,
+    /// `skb->mark`; 0 for XDP.
+    pub mark: u32,
+    /// Per run.
+    pub nanoseconds: u64,
+}
+
+/// All counters at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    pub reasons: Vec<u64>,
+    pub children: Vec<ChildCounters>,
+}
+
+/// A fresh load of all programs, with maps of their own.
+pub struct Datapath {
+    programs: Ebpf,
+    config: Array<MapData, Config>,
+    addresses: HashMap<MapData, Ip, AddressEntry>,
+    counters: PerCpuArray<MapData, u64>,
+    children: PerCpuArray<MapData, ChildCounters>,
+    installed: (Option<[Config; 2]>, Installed<Ip, AddressEntry>),
+    buffer: Vec<u8>,
+}
+
+impl Datapath {
+    /// Loads every program of the object.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses one, or this process may not load programs.
+    pub fn load() -> Self {
+        let mut ebpf = Ebpf::load(ipvlan_user::OBJECT).unwrap_or_else(|error| {
+            panic!(
+                "cannot create the maps ({error}): packet tests need root (CAP_BPF, CAP_NET_ADMIN), \
+                 a kernel with BPF, and an object built without AYA_BUILD_SKIP"
+            )
+        });
+        for program in Program::ALL {
+            let name = program.name();
+            let loaded = ebpf
+                .program_mut(name)
+                .unwrap_or_else(|| panic!("no program {name} in the object"));
+            let result = match loaded {
+                Loaded::SchedClassifier(classifier) => classifier.load(),
+                Loaded::Xdp(xdp) => xdp.load(),
+                _ => panic!("{name} is neither a classifier nor an XDP program"),
+            };
+            result.unwrap_or_else(|error| panic!("the kernel refuses {name}: {error:?}"));
+        }
+        let mut map = |name: &str| -> Map {
+            ebpf.take_map(name)
+                .unwrap_or_else(|| panic!("no map {name} in the object"))
+        };
+        Self {
+            config: map(maps::CONFIG).try_into().expect("array of Config"),
+            addresses: map(maps::ADDRESSES_V4)
+                .try_into()
+                .expect("hash of addresses"),
+            counters: map(maps::COUNTERS).try_into().expect("per-CPU array"),
+            children: map(maps::CHILD_COUNTERS).try_into().expect("per-CPU array"),
+            programs: ebpf,
+            installed: (None, Installed::new()),
+            buffer: vec![0; 1 << 17],
+        }
+    }
+
+    /// What the kernel says about a program.
+    pub fn info(&self, program: Program) -> ProgramInfo {
+        match self.program(program) {
+            Loaded::SchedClassifier(classifier) => classifier.info(),
+            Loaded::Xdp(xdp) => xdp.info(),
+            _ => unreachable!("checked when it was loaded"),
+        }
+        .expect("information about a loaded program")
+    }
+
+    /// Fills the maps: `CONFIG` first copy, then second, as the loader does.
+    pub fn install(&mut self, config: [Config; 2], entries: &Entries) {
+        let (old_config, old_entries) = &mut self.installed;
+        if *old_config != Some(config) {
+            for (index, copy) in (0..).zip(config) {
+                self.config.set(index, copy, 0).expect("write CONFIG");
+            }
+            *old_config = Some(config);
+        }
+        old_entries.retain(|address, _| {
+            let stays = entries.contains_key(address);
+            if !stays {
+                self.addresses.remove(address).expect("delete an address");
+            }
+            stays
+        });
+        for (address, entry) in entries {
+            if old_entries.insert(*address, *entry) != Some(*entry) {
+                self.addresses
+                    .insert(address, entry, 0)
+                    .expect("write an address");
+            }
+        }
+    }
+
+    /// Asserts that the maps which only the loader writes hold what was installed.
+    pub fn assert_maps_untouched(&self) {
+        let (config, entries) = &self.installed;
+        let now: Vec<Config> = self.config.iter().map(|copy| copy.unwrap()).collect();
+        assert_eq!(Some(&now[..]), config.as_ref().map(|copies| &copies[..]));
+        let now: Installed<_, _> = self.addresses.iter().map(|pair| pair.unwrap()).collect();
+        assert_eq!(now, *entries, "a program wrote to the address map");
+    }
+
+    /// Runs the program once over the frame.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says if it does not even try.
+    pub fn run(
+        &mut self,
+        program: Program,
+        frame: &[u8],
+        mark: u32,
+    ) -> Result<Outcome, ProgramError> {
+        self.repeat(program, frame, mark, 1)
+    }
+
+    /// Runs the program `repeat` times, each time over what the time before left.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says if it does not even try.
+    pub fn repeat(
+        &mut self,
+        program: Program,
+        frame: &[u8],
+        mark: u32,
+        repeat: u32,
+    ) -> Result<Outcome, ProgramError> {
+        let mut ctx_in = [0; SK_BUFF_MARK + 4];
+        ctx_in[SK_BUFF_MARK..].copy_from_slice(&mark.to_ne_bytes());
+        let mut ctx_out = [0; SK_BUFF_LEN];
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut buffer),
+            repeat,
+            ..TestRunOptions::new()
+        };
+        let result = match self.program(program) {
+            Loaded::SchedClassifier(classifier) => {
+                options.ctx_in = Some(&ctx_in);
+                options.ctx_out = Some(&mut ctx_out);
+                SchedClassifier::test_run(classifier, options)
+            }
+            Loaded::Xdp(xdp) => Xdp::test_run(xdp, options),
+            _ => unreachable!("checked when it was loaded"),
+        };
+        self.buffer = buffer;
+        let result = result?;
+        let mark = ctx_out[SK_BUFF_MARK..SK_BUFF_MARK + 4]
+            .try_into()
+            .expect("four bytes");
+        Ok(Outcome {
+            code: result.return_value.cast_signed(),
+            frame: self.buffer[..result.data_size_out as usize].to_vec(),
+            mark: u32::from_ne_bytes(mark),
+            nanoseconds: u64::try_from(result.duration.as_nanos()).expect("a short run"),
+        })
+    }
+
+    /// One counter, over all CPUs.
+    pub fn count(&self, hook: Hook, reason: Reason) -> u64 {
+        self.counters
+            .get(&counter_index(hook, reason), 0)
+            .expect("read a counter")
+            .iter()
+            .sum()
+    }
+
+    /// All counters, over all CPUs.
+    pub fn counts(&self) -> Counts {
+        let reasons = (0..COUNTERS)
+            .map(|index| {
+                let values = self.counters.get(&index, 0).expect("read a counter");
+                values.iter().sum()
+            })
+            .collect();
+        let children = (0..SLOTS)
+            .map(|slot| {
+                let values = self.children.get(&slot, 0).expect("read child counters");
+                values.iter().copied().reduce(add).unwrap_or_default()
+            })
+            .collect();
+        Counts { reasons, children }
+    }
+
+    fn program(&self, program: Program) -> &Loaded {
+        self.programs
+            .program(program.name())
+            .expect("checked when it was loaded")
+    }
+}
+
+fn add(left: ChildCounters, right: ChildCounters) -> ChildCounters {
+    let ChildCounters {
+        answered,
+        hairpinned,
+        redirected,
+        refused,
+    } = right;
+    ChildCounters {
+        answered: left.answered + answered,
+        hairpinned: left.hairpinned + hairpinned,
+        redirected: left.redirected + redirected,
+        refused: left.refused + refused,
+    }
+}

@@ -1,0 +1,247 @@
+//! Rows of a table: description, program, maps, frame in → verdict, reason, frame out.
+
+use ipvlan_common::{ChildCounters, ConfigFlags, Reason, counter_index};
+
+use super::{
+    datapath::{Act, Datapath, Program},
+    world::{self, Entries},
+};
+
+/// Mark that every frame comes with.
+pub const MARK: u32 = 0xfeed;
+
+/// A row, and what is expected of it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    name: String,
+    programs: &'static [Program],
+    config: [ipvlan_common::Config; 2],
+    entries: Entries,
+    frame: Vec<u8>,
+    act: Act,
+    reason: Option<Reason>,
+    becomes: Option<Vec<u8>>,
+    slot: Option<u32>,
+    keeps_mark: bool,
+}
+
+/// A frame that each of these programs is expected to pass without looking at it, until another
+/// expectation is given.
+pub fn row(name: impl Into<String>, programs: &'static [Program], frame: Vec<u8>) -> Row {
+    Row {
+        name: name.into(),
+        programs,
+        config: world::config(world::L3),
+        entries: world::entries(),
+        frame,
+        act: Act::Pass,
+        reason: None,
+        becomes: None,
+        slot: None,
+        keeps_mark: true,
+    }
+}
+
+impl Row {
+    pub fn flags(self, flags: ConfigFlags) -> Self {
+        self.config(world::config(flags))
+    }
+
+    pub fn config(self, config: [ipvlan_common::Config; 2]) -> Self {
+        Self { config, ..self }
+    }
+
+    /// Adds an entry to those of [`world::entries`].
+    pub fn entry(mut self, address: world::Ip, entry: ipvlan_common::AddressEntry) -> Self {
+        self.entries.insert(address, entry);
+        self
+    }
+
+    /// Passed unchanged; counted for no child.
+    pub fn passes(self, reason: Reason) -> Self {
+        Self {
+            reason: Some(reason),
+            ..self
+        }
+    }
+
+    /// Passed unchanged; counted as refused for the child in `slot`.
+    pub fn refused(self, reason: Reason, slot: u32) -> Self {
+        Self {
+            slot: Some(slot),
+            ..self.passes(reason)
+        }
+    }
+
+    /// Dropped.
+    pub fn dropped(self, reason: Reason) -> Self {
+        Self {
+            act: Act::Drop,
+            ..self.passes(reason)
+        }
+    }
+
+    /// Turned into the reply and sent back; counted for the child in `slot`, if it is a child's.
+    pub fn answered(self, reply: Vec<u8>, slot: Option<u32>) -> Self {
+        Self {
+            act: Act::Send,
+            becomes: Some(reply),
+            slot,
+            ..self.passes(Reason::ArpAnswered)
+        }
+    }
+
+    /// Redirected as it is.
+    pub fn sent(self, reason: Reason, slot: Option<u32>) -> Self {
+        Self {
+            act: Act::Send,
+            slot,
+            ..self.passes(reason)
+        }
+    }
+
+    /// Turned around to the child in `slot` without the host's mark.
+    pub fn hairpinned(self, slot: Option<u32>) -> Self {
+        Self {
+            keeps_mark: false,
+            ..self.sent(Reason::Hairpinned, slot)
+        }
+    }
+
+    /// The frame that goes on, where it is not the one that came.
+    pub fn becomes(self, frame: Vec<u8>) -> Self {
+        Self {
+            becomes: Some(frame),
+            ..self
+        }
+    }
+
+    fn expected_children(&self) -> Vec<ChildCounters> {
+        let mut children = vec![ChildCounters::default(); world::SLOTS as usize];
+        if let (Some(slot), Some(reason)) = (self.slot, self.reason) {
+            *child_counter(&mut children[slot as usize], reason) += 1;
+        }
+        children
+    }
+
+    fn check(&self, datapath: &mut Datapath, program: Program) -> Result<(), String> {
+        datapath.install(self.config, &self.entries);
+        let before = datapath.counts();
+        let outcome = datapath
+            .run(program, &self.frame, MARK)
+            .map_err(|error| format!("not run: {error:?}"))?;
+        let after = datapath.counts();
+        datapath.assert_maps_untouched();
+
+        let code = self.act.code(program);
+        if outcome.code != code {
+            return Err(format!("verdict {}, expected {code}", outcome.code));
+        }
+        let frame = self.becomes.as_ref().unwrap_or(&self.frame);
+        if outcome.frame != *frame {
+            return Err(format!(
+                "frame of {} bytes, expected {}\n  {:02x?}, expected\n  {frame:02x?}",
+                outcome.frame.len(),
+                frame.len(),
+                outcome.frame
+            ));
+        }
+        let mark = if self.keeps_mark { MARK } else { 0 };
+        if program != Program::Xdp && outcome.mark != mark {
+            return Err(format!("mark {:#x}, expected {mark:#x}", outcome.mark));
+        }
+        let mut reasons = before.reasons;
+        if let Some(reason) = self.reason {
+            reasons[counter_index(program.hook(), reason) as usize] += 1;
+        }
+        if after.reasons != reasons {
+            return Err(format!(
+                "counted {}, expected {:?} on {}",
+                counted(&reasons, &after.reasons),
+                self.reason,
+                program.hook().word()
+            ));
+        }
+        let moved: Vec<_> = before
+            .children
+            .iter()
+            .zip(&after.children)
+            .map(|(before, after)| minus(*after, *before))
+            .collect();
+        if moved != self.expected_children() {
+            return Err(format!("child counters moved by {moved:?}"));
+        }
+        Ok(())
+    }
+}
+
+/// The child's counter that a reason belongs to, for those that have one.
+pub const fn child_counter(counters: &mut ChildCounters, reason: Reason) -> &mut u64 {
+    match reason {
+        Reason::ArpAnswered => &mut counters.answered,
+        Reason::Hairpinned => &mut counters.hairpinned,
+        Reason::Redirected => &mut counters.redirected,
+        _ => &mut counters.refused,
+    }
+}
+
+/// Runs every row through each of its programs, and reports all that fail.
+///
+/// # Panics
+///
+/// If one fails.
+pub fn check(rows: impl IntoIterator<Item = Row>) {
+    let mut datapath = Datapath::load();
+    let mut runs = 0;
+    let mut failures = Vec::new();
+    for row in rows {
+        for &program in row.programs {
+            runs += 1;
+            if let Err(failure) = row.check(&mut datapath, program) {
+                failures.push(format!("{}: {}: {failure}", program.name(), row.name));
+            }
+        }
+    }
+    assert!(runs > 0, "a table without rows");
+    assert!(
+        failures.is_empty(),
+        "{} of {runs} failed:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+/// Counters that do not hold what was expected, as `hook 64·h + reason: difference`.
+fn counted(expected: &[u64], actual: &[u64]) -> String {
+    let differences: Vec<_> = expected
+        .iter()
+        .zip(actual)
+        .enumerate()
+        .filter(|(_, (expected, actual))| expected != actual)
+        .map(|(index, (expected, actual))| {
+            let number = u8::try_from(index % 64).expect("below 64");
+            let difference = i128::from(*actual) - i128::from(*expected);
+            format!(
+                "{difference:+} {:?} on hook {}",
+                Reason::from_number(number),
+                index / 64
+            )
+        })
+        .collect();
+    differences.join(", ")
+}
+
+fn minus(left: ChildCounters, right: ChildCounters) -> ChildCounters {
+    let ChildCounters {
+        answered,
+        hairpinned,
+        redirected,
+        refused,
+    } = right;
+    ChildCounters {
+        answered: left.answered - answered,
+        hairpinned: left.hairpinned - hairpinned,
+        redirected: left.redirected - redirected,
+        refused: left.refused - refused,
+    }
+}
