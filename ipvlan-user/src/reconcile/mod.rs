@@ -169,6 +169,8 @@ impl Agent {
                     let wake = wake?;
                     self.note(wake);
                     pending = Some(widest(pending, scope_of(wake)));
+                    // News does not wait for the end of a long pause after failures.
+                    due = due.min(Instant::now() + MAX_GAP);
                 }
                 _ = audit.tick() => {
                     self.audit();
