@@ -102,6 +102,14 @@ pub fn query_all(dir: &Path) -> io::Result<Vec<Agent>> {
             }
             // It stopped between the listing and the question.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // The kernel's word for a read that timed out.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let pid = path.file_stem().unwrap_or_default().display();
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("the agent with pid {pid} does not answer"),
+                ));
+            }
             Err(error) => {
                 return Err(io::Error::new(
                     error.kind(),
