@@ -186,6 +186,11 @@ impl Agent {
         kill(self.as_pid()?, signal).context("cannot signal the agent")
     }
 
+    /// Whether it runs no more.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Waits until the agent has ended.
     pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
         command::wait(&mut self.child, patience)?
