@@ -73,7 +73,7 @@ fn json_is_of_the_known_schema_and_has_only_known_words() {
             assert!(*frames > 0, "{hook} {word}");
         }
     }
-    assert!(shown.counters["ingress"]["host_address"] > 0);
+    assert!(shown.counters["xdp"]["host_address"] > 0);
 
     // What it says again says the same: nothing is lost on the way.
     let again = serde_json::to_string_pretty(&status).unwrap();
@@ -102,7 +102,7 @@ fn table_for_people_says_what_is_attached_and_what_was_counted() {
         "  ingress: parent_ingress by tcx (program ".to_owned(),
         "  note: --no-host-access: host and children do not reach each other".to_owned(),
         "  no children".to_owned(),
-        "  HOOK".to_owned(),
+        "   HOOK     REASON        FRAMES".to_owned(),
     ];
     for (line, start) in lines.iter().zip(&starts) {
         assert!(line.starts_with(start), "{line:?} is not {start:?}…");
