@@ -17,8 +17,12 @@ pub const ETH_P_ARP: u16 = 0x0806;
 /// Ethertype of IPv4.
 pub const ETH_P_IP: u16 = 0x0800;
 
-const ARPHRD_ETHER: u16 = 1;
+/// `ar$hrd` of Ethernet.
+pub const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_IEEE802: u16 = 6;
+
+/// `ar$hln` and `ar$pln`: 6 and 4.
+pub const ARP_LENGTHS: u16 = 0x0604;
 
 /// `ar$op` of a request.
 pub const ARPOP_REQUEST: u16 = 1;
@@ -59,7 +63,6 @@ pub fn parse_arp(frame: Frame<'_>) -> Result<Arp, Reason> {
     const SHA: usize = ETH_LEN + offset_of!(ArpHdr, sha);
     const SPA: usize = ETH_LEN + offset_of!(ArpHdr, spa);
     const TPA: usize = ETH_LEN + offset_of!(ArpHdr, tpa);
-    const HLEN_PLEN: u16 = 0x0604;
 
     let Some(header) = frame.header::<ARP_FRAME_LEN>() else {
         return Err(Reason::Malformed);
@@ -67,7 +70,7 @@ pub fn parse_arp(frame: Frame<'_>) -> Result<Arp, Reason> {
     let htype = header.u16::<HTYPE>();
     if (htype != ARPHRD_ETHER && htype != ARPHRD_IEEE802)
         || header.u16::<PTYPE>() != ETH_P_IP
-        || header.u16::<HLEN>() != HLEN_PLEN
+        || header.u16::<HLEN>() != ARP_LENGTHS
     {
         return Err(Reason::Malformed);
     }
