@@ -8,6 +8,11 @@
     unreachable_pub,
     reason = "every test file compiles this module and uses its part of it"
 )]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
 
 pub mod datapath;
 pub mod frames;
