@@ -17,5 +17,6 @@
 pub mod datapath;
 pub mod frames;
 pub mod model;
+pub mod raw;
 pub mod rows;
 pub mod world;
