@@ -78,7 +78,11 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
             };
             tc::redirect(tc::parent(ctx), towards)
         }
-        Reason::Hairpinned => tc::redirect(tc::parent(ctx), Towards::Stack),
+        Reason::Hairpinned => {
+            // The host's mark is the host's policy; it must not reach into the child.
+            ctx.set_mark(0);
+            tc::redirect(tc::parent(ctx), Towards::Stack)
+        }
         Reason::Redirected => tc::redirect(decision.child, Towards::Stack),
         Reason::ForeignDropped => TC_ACT_SHOT,
         _ => TC_ACT_UNSPEC,

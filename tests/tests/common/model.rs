@@ -315,7 +315,7 @@ impl Question<'_> {
             reason,
             slot,
             frame,
-            unmarked: is_ip && reason == Some(Reason::Hairpinned),
+            unmarked: reason == Some(Reason::Hairpinned),
         }
     }
 
