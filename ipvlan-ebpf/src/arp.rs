@@ -4,14 +4,16 @@
 //! child.
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
-use network_types::arp::ArpHdr;
 
 use crate::{
     Decision,
-    frame::{ETH_LEN, Mac},
+    frame::Mac,
     guard::{self, UNSPECIFIED},
     lookup::Addresses,
-    parse::{ARP_FRAME_LEN, ARPOP_REPLY, ARPOP_REQUEST, Arp, ETH_P_ARP, ETH_P_IP},
+    parse::{
+        ARP_FRAME_LEN, ARP_LENGTHS, ARPHRD_ETHER, ARPOP_REPLY, ARPOP_REQUEST, Arp, ETH_P_ARP,
+        ETH_P_IP,
+    },
 };
 
 /// Decides on an ARP message that came in from the wire.
@@ -144,64 +146,221 @@ fn decide_egress_reply(
     }
 }
 
+/// An ARP message and its Ethernet header: two bytes at a time, in the order of the wire. Half as
+/// many stores as bytes one by one; more than two at a time are not aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct ArpFrame([u16; ARP_FRAME_LEN / 2]);
+
+const _: () = assert!(size_of::<ArpFrame>() == ARP_FRAME_LEN);
+
+impl ArpFrame {
+    /// The bytes, in the order of the wire.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; ARP_FRAME_LEN] {
+        let mut bytes = [0; ARP_FRAME_LEN];
+        for (pair, word) in bytes.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes
+    }
+}
+
 /// The answer to `request`: its target address is at `own`.
 ///
 /// The bytes of `arp_create` in the kernel: to the sender hardware address (which need not be the
 /// source of the frame), hardware type 1, no padding.
 #[must_use]
 #[inline(always)]
-pub fn reply_arp(request: &Arp, own: Mac) -> [u8; ARP_FRAME_LEN] {
-    const ARP: usize = ETH_LEN;
-    const { assert!(ARP + ArpHdr::LEN == ARP_FRAME_LEN) };
-    let to = request.sha.bytes();
-    let own = own.bytes();
-    let ethertype = ETH_P_ARP.to_be_bytes();
-    let ptype = ETH_P_IP.to_be_bytes();
-    let oper = ARPOP_REPLY.to_be_bytes();
-    let [s0, s1, s2, s3] = request.spa;
-    let [t0, t1, t2, t3] = request.tpa;
+pub fn reply_arp(request: &Arp, own: Mac) -> ArpFrame {
+    let to = mac_words(request.sha);
+    let own = mac_words(own);
+    let spa = address_words(request.spa);
+    let tpa = address_words(request.tpa);
+    ArpFrame([
+        to[0],
+        to[1],
+        to[2],
+        own[0],
+        own[1],
+        own[2],
+        ETH_P_ARP.to_be(),
+        ARPHRD_ETHER.to_be(),
+        ETH_P_IP.to_be(),
+        ARP_LENGTHS.to_be(),
+        ARPOP_REPLY.to_be(),
+        own[0],
+        own[1],
+        own[2],
+        tpa[0],
+        tpa[1],
+        to[0],
+        to[1],
+        to[2],
+        spa[0],
+        spa[1],
+    ])
+}
+
+#[inline(always)]
+const fn mac_words(mac: Mac) -> [u16; 3] {
+    let mac = mac.bytes();
     [
-        to[0],
-        to[1],
-        to[2],
-        to[3],
-        to[4],
-        to[5],
-        own[0],
-        own[1],
-        own[2],
-        own[3],
-        own[4],
-        own[5],
-        ethertype[0],
-        ethertype[1],
-        0,
-        1,
-        ptype[0],
-        ptype[1],
-        6,
-        4,
-        oper[0],
-        oper[1],
-        own[0],
-        own[1],
-        own[2],
-        own[3],
-        own[4],
-        own[5],
-        t0,
-        t1,
-        t2,
-        t3,
-        to[0],
-        to[1],
-        to[2],
-        to[3],
-        to[4],
-        to[5],
-        s0,
-        s1,
-        s2,
-        s3,
+        u16::from_ne_bytes([mac[0], mac[1]]),
+        u16::from_ne_bytes([mac[2], mac[3]]),
+        u16::from_ne_bytes([mac[4], mac[5]]),
     ]
+}
+
+#[inline(always)]
+const fn address_words(address: [u8; 4]) -> [u16; 2] {
+    [
+        u16::from_ne_bytes([address[0], address[1]]),
+        u16::from_ne_bytes([address[2], address[3]]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use ipvlan_common::Delivery;
+
+    use super::*;
+    use crate::lookup::tests::Table;
+
+    const PARENT: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const LAN: [u8; 6] = [2, 0, 0, 0, 0, 2];
+    const CHILD: [u8; 4] = [10, 0, 0, 1];
+    const HOST: [u8; 4] = [10, 0, 0, 2];
+    const GATEWAY: [u8; 4] = [10, 0, 0, 3];
+    const DOWN: [u8; 4] = [10, 0, 0, 4];
+    const FOREIGN: [u8; 4] = [10, 0, 0, 9];
+    const ODD: [u8; 4] = [224, 0, 0, 1];
+
+    const fn child(slot: u32) -> AddressEntry {
+        AddressEntry::child(7, slot, Delivery::Pass)
+    }
+
+    const TABLE: Table<'static> = Table(&[
+        (CHILD, child(1)),
+        (HOST, AddressEntry::held_by(Owner::Host)),
+        (GATEWAY, AddressEntry::held_by(Owner::Gateway)),
+        (DOWN, child(2).refused(Reason::ChildDown)),
+        (ODD, child(3)),
+    ]);
+
+    /// Every message over a few MACs and addresses, with every combination of flags.
+    fn for_all(mut check: impl FnMut(&Arp, Config)) {
+        let macs = [PARENT, LAN, [0xff; 6], [1, 0, 0x5e, 0, 0, 1], [0; 6]].map(Mac::new);
+        let addresses = [CHILD, HOST, GATEWAY, DOWN, FOREIGN, ODD, UNSPECIFIED];
+        let switches = [
+            ConfigFlags::L2,
+            ConfigFlags::L2_FLOOD,
+            ConfigFlags::L2_DROP_FOREIGN,
+        ];
+        for bits in 0..1 << switches.len() {
+            let flags = (0..switches.len())
+                .filter(|index| bits & (1 << index) != 0)
+                .fold(ConfigFlags::READY, |flags, index| flags | switches[index]);
+            let config = Config::new(PARENT, flags);
+            for eth_dst in macs {
+                for eth_src in macs {
+                    for sha in macs {
+                        for spa in addresses {
+                            for tpa in addresses {
+                                for oper in [ARPOP_REQUEST, ARPOP_REPLY, 3] {
+                                    let arp = Arp {
+                                        eth_dst,
+                                        eth_src,
+                                        oper,
+                                        sha,
+                                        spa,
+                                        tpa,
+                                    };
+                                    check(&arp, config);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn from_the_wire_only_a_live_child_is_answered_for_and_only_to_a_real_stranger() {
+        let mut answers = 0;
+        for_all(|arp, config| {
+            let decision = decide_ingress(arp, config, &TABLE);
+            if decision.reason != Reason::ArpAnswered {
+                return;
+            }
+            answers += 1;
+            assert_eq!((arp.tpa, decision.slot), (CHILD, 1));
+            assert_eq!(arp.oper, ARPOP_REQUEST);
+            assert_eq!((arp.eth_src, arp.sha), (Mac::new(LAN), Mac::new(LAN)));
+            assert!([FOREIGN, GATEWAY, UNSPECIFIED].contains(&arp.spa));
+            assert!([Mac::BROADCAST, Mac::new(PARENT)].contains(&arp.eth_dst));
+        });
+        // 2 destinations, 3 senders, 8 combinations of flags, less the 2 with both l2 and flood.
+        assert_eq!(answers, 2 * 3 * 6);
+    }
+
+    #[test]
+    fn only_a_broadcast_request_for_nobody_from_a_real_stranger_is_dropped() {
+        for_all(|arp, config| {
+            if decide_ingress(arp, config, &TABLE).reason != Reason::ForeignDropped {
+                return;
+            }
+            assert!(config.has(ConfigFlags::L2_DROP_FOREIGN));
+            assert_eq!((arp.oper, arp.eth_dst), (ARPOP_REQUEST, Mac::BROADCAST));
+            assert!([FOREIGN, GATEWAY].contains(&arp.tpa));
+            assert!(arp.spa != arp.tpa && arp.spa != UNSPECIFIED);
+            assert_eq!((arp.eth_src, arp.sha), (Mac::new(LAN), Mac::new(LAN)));
+        });
+    }
+
+    #[test]
+    fn on_egress_nothing_is_dropped_and_only_our_own_are_answered() {
+        for_all(|arp, config| {
+            let decision = decide_egress(arp, config, &TABLE);
+            assert_ne!(decision.reason, Reason::ForeignDropped);
+            match decision.reason {
+                Reason::ArpAnswered => {
+                    let from_child = [CHILD, DOWN, ODD].contains(&arp.spa);
+                    let for_child = arp.tpa == CHILD && !from_child;
+                    let for_host = arp.tpa == HOST && from_child && config.has(ConfigFlags::L2);
+                    assert!(for_child || for_host);
+                    assert_eq!(arp.oper, ARPOP_REQUEST);
+                    assert_ne!(arp.spa, UNSPECIFIED);
+                }
+                Reason::Hairpinned => {
+                    assert_eq!((arp.oper, arp.eth_dst), (ARPOP_REPLY, Mac::new(PARENT)));
+                    assert!(config.has(ConfigFlags::L2));
+                    // `ODD` cannot be sent to by ARP of the host, but is no harm either.
+                    assert!([CHILD, ODD].contains(&arp.tpa));
+                }
+                _ => return,
+            }
+            assert_eq!((arp.eth_src, arp.sha), (Mac::new(PARENT), Mac::new(PARENT)));
+        });
+    }
+
+    #[test]
+    fn reply_goes_to_the_asker_from_the_parent_with_addresses_swapped() {
+        let request = Arp {
+            eth_dst: Mac::BROADCAST,
+            eth_src: Mac::new([2, 0, 0, 0, 0, 9]),
+            oper: ARPOP_REQUEST,
+            sha: Mac::new(LAN),
+            spa: FOREIGN,
+            tpa: CHILD,
+        };
+        let reply = [
+            2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 6, // to the asker, from the parent, ARP
+            0, 1, 8, 0, 6, 4, 0, 2, // Ethernet, IPv4, reply
+            2, 0, 0, 0, 0, 1, 10, 0, 0, 1, // the child is at the parent's
+            2, 0, 0, 0, 0, 2, 10, 0, 0, 9, // the asker
+        ];
+        assert_eq!(reply_arp(&request, Mac::new(PARENT)).bytes(), reply);
+    }
 }

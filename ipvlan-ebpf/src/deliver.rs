@@ -27,3 +27,54 @@ pub fn decide_ipv4(packet: &Ipv4, config: Config, addresses: &impl Addresses) ->
     };
     Decision::about(entry, reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use ipvlan_common::{AddressEntry, ConfigFlags};
+
+    use super::*;
+    use crate::lookup::tests::Table;
+
+    const PARENT: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    #[test]
+    fn redirects_only_what_the_loader_said_and_what_is_for_the_parent() {
+        let child = |delivery| AddressEntry::child(7, 3, delivery);
+        let table = Table(&[
+            ([10, 0, 0, 1], child(Delivery::Redirect)),
+            ([10, 0, 0, 2], child(Delivery::Pass)),
+            (
+                [10, 0, 0, 3],
+                child(Delivery::Redirect).refused(Reason::ChildDown),
+            ),
+            ([10, 0, 0, 4], AddressEntry::held_by(Owner::Host)),
+            ([10, 0, 0, 5], AddressEntry::held_by(Owner::Gateway)),
+        ]);
+        let reasons = [
+            (1, Reason::Redirected),
+            (2, Reason::LeftToDriver),
+            (3, Reason::ChildDown),
+            (4, Reason::HostAddress),
+            (5, Reason::NotOurs),
+            (6, Reason::NotOurs),
+        ];
+        let config = Config::new(PARENT, ConfigFlags::READY);
+        for (host, reason) in reasons {
+            let mut packet = Ipv4 {
+                eth_dst: Mac::new(PARENT),
+                src: [10, 0, 0, 9],
+                dst: [10, 0, 0, host],
+            };
+            assert_eq!(
+                decide_ipv4(&packet, config, &table).reason,
+                reason,
+                "{host}"
+            );
+            packet.eth_dst = Mac::BROADCAST;
+            assert_eq!(
+                decide_ipv4(&packet, config, &table),
+                Decision::stranger(Reason::OtherMac)
+            );
+        }
+    }
+}

@@ -67,3 +67,43 @@ pub const fn classify(address: [u8; 4]) -> Option<Reason> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn only_unicast_addresses_of_hosts_pass() {
+        for head in 0..=u16::MAX {
+            let [a, b] = head.to_be_bytes();
+            for tail in [[0, 0], [0, 1], [255, 254], [255, 255]] {
+                let address = Ipv4Addr::new(a, b, tail[0], tail[1]);
+                let expected = if address.is_multicast() {
+                    Some(Reason::TargetMulticast)
+                } else if address.is_loopback() {
+                    Some(Reason::TargetLoopback)
+                } else if address.is_broadcast() {
+                    Some(Reason::TargetBroadcast)
+                } else if a == 0 {
+                    Some(Reason::TargetUnspecified)
+                } else {
+                    None
+                };
+                assert_eq!(classify(address.octets()), expected, "{address}");
+                assert_eq!(guard_target(address.octets()).err(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn unspecified_may_ask_but_not_be_asked_for() {
+        assert_eq!(guard_sender_address(UNSPECIFIED), Ok(()));
+        assert_eq!(guard_target(UNSPECIFIED), Err(Reason::TargetUnspecified));
+        assert_eq!(
+            guard_sender_address([0, 0, 0, 1]),
+            Err(Reason::SenderAddress)
+        );
+    }
+}

@@ -35,3 +35,47 @@ pub fn decide_ipv4(packet: &Ipv4, config: Config, addresses: &impl Addresses) ->
     };
     Decision::about(entry, reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use ipvlan_common::{AddressEntry, Delivery};
+
+    use super::*;
+    use crate::{frame::Mac, lookup::tests::Table};
+
+    #[test]
+    fn hairpins_from_host_to_child_and_in_vepa_from_child_to_host_only() {
+        const HOST: [u8; 4] = [10, 0, 0, 1];
+        const CHILD: [u8; 4] = [10, 0, 0, 2];
+        const SIBLING: [u8; 4] = [10, 0, 0, 3];
+        const LAN: [u8; 4] = [10, 0, 0, 9];
+        let table = Table(&[
+            (HOST, AddressEntry::held_by(Owner::Host)),
+            (CHILD, AddressEntry::child(7, 3, Delivery::Pass)),
+            (SIBLING, AddressEntry::child(8, 4, Delivery::Pass)),
+        ]);
+        let plain = ConfigFlags::READY;
+        let check = plain | ConfigFlags::CHECK_SOURCE;
+        let vepa = check | ConfigFlags::VEPA;
+        let rows = [
+            (plain, HOST, CHILD, Reason::Hairpinned),
+            (check, HOST, CHILD, Reason::Hairpinned),
+            (vepa, HOST, CHILD, Reason::Hairpinned),
+            (check, CHILD, SIBLING, Reason::Sibling),
+            (vepa, CHILD, SIBLING, Reason::Sibling),
+            (check, CHILD, HOST, Reason::HostAddress),
+            (vepa, CHILD, HOST, Reason::Hairpinned),
+            (vepa, LAN, HOST, Reason::HostAddress),
+            (vepa, CHILD, LAN, Reason::NotOurs),
+        ];
+        for (flags, src, dst, reason) in rows {
+            let packet = Ipv4 {
+                eth_dst: Mac::ZERO,
+                src,
+                dst,
+            };
+            let decision = decide_ipv4(&packet, Config::new([2; 6], flags), &table);
+            assert_eq!(decision.reason, reason, "{src:?} to {dst:?} with {flags:?}");
+        }
+    }
+}

@@ -44,3 +44,18 @@ pub fn config() -> Option<Config> {
     let first = *CONFIG.get(0)?;
     (first == second && first.has(ConfigFlags::READY)).then_some(first)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Addresses of a test, in place of the map.
+    pub(crate) struct Table<'a>(pub(crate) &'a [([u8; 4], AddressEntry)]);
+
+    impl Addresses for Table<'_> {
+        fn get(&self, address: [u8; 4]) -> Option<AddressEntry> {
+            let found = self.0.iter().find(|(key, _)| *key == address);
+            found.map(|(_, entry)| *entry)
+        }
+    }
+}

@@ -17,8 +17,12 @@ pub const ETH_P_ARP: u16 = 0x0806;
 /// Ethertype of IPv4.
 pub const ETH_P_IP: u16 = 0x0800;
 
-const ARPHRD_ETHER: u16 = 1;
+/// `ar$hrd` of Ethernet.
+pub const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_IEEE802: u16 = 6;
+
+/// `ar$hln` and `ar$pln`: 6 and 4.
+pub const ARP_LENGTHS: u16 = 0x0604;
 
 /// `ar$op` of a request.
 pub const ARPOP_REQUEST: u16 = 1;
@@ -59,7 +63,6 @@ pub fn parse_arp(frame: Frame<'_>) -> Result<Arp, Reason> {
     const SHA: usize = ETH_LEN + offset_of!(ArpHdr, sha);
     const SPA: usize = ETH_LEN + offset_of!(ArpHdr, spa);
     const TPA: usize = ETH_LEN + offset_of!(ArpHdr, tpa);
-    const HLEN_PLEN: u16 = 0x0604;
 
     let Some(header) = frame.header::<ARP_FRAME_LEN>() else {
         return Err(Reason::Malformed);
@@ -67,7 +70,7 @@ pub fn parse_arp(frame: Frame<'_>) -> Result<Arp, Reason> {
     let htype = header.u16::<HTYPE>();
     if (htype != ARPHRD_ETHER && htype != ARPHRD_IEEE802)
         || header.u16::<PTYPE>() != ETH_P_IP
-        || header.u16::<HLEN>() != HLEN_PLEN
+        || header.u16::<HLEN>() != ARP_LENGTHS
     {
         return Err(Reason::Malformed);
     }
@@ -136,4 +139,97 @@ pub fn is_to_own_mac(frame: Frame<'_>) -> bool {
     frame
         .header::<ETH_LEN>()
         .is_some_and(|header| header.mac::<0>() == header.mac::<6>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: [u8; ARP_FRAME_LEN] = [
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6, // Ethernet
+        0, 1, 8, 0, 6, 4, 0, 1, // Ethernet, IPv4, request
+        2, 0, 0, 0, 0, 2, 10, 0, 0, 1, // sender
+        0, 0, 0, 0, 0, 0, 10, 0, 0, 2, // target
+    ];
+
+    #[test]
+    fn arp_fields_come_from_where_rfc_826_puts_them() {
+        let arp = parse_arp(Frame::from(&REQUEST[..])).unwrap();
+        assert_eq!(arp.eth_dst, Mac::BROADCAST);
+        assert_eq!(arp.eth_src, Mac::new([2, 0, 0, 0, 0, 1]));
+        assert_eq!(arp.oper, ARPOP_REQUEST);
+        assert_eq!(arp.sha, Mac::new([2, 0, 0, 0, 0, 2]));
+        assert_eq!((arp.spa, arp.tpa), ([10, 0, 0, 1], [10, 0, 0, 2]));
+    }
+
+    #[test]
+    fn no_prefix_of_an_arp_frame_is_one() {
+        for len in 0..ARP_FRAME_LEN {
+            let frame = Frame::from(&REQUEST[..len]);
+            assert_eq!(parse_arp(frame), Err(Reason::Malformed), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn arp_is_for_ipv4_over_ethernet_whatever_else_the_header_says() {
+        for (at, good) in [
+            (14, &[0][..]),
+            (15, &[1, 6]),
+            (16, &[8]),
+            (17, &[0]),
+            (18, &[6]),
+            (19, &[4]),
+        ] {
+            for value in 0..=255 {
+                let mut bytes = REQUEST;
+                bytes[at] = value;
+                let parsed = parse_arp(Frame::from(&bytes[..]));
+                assert_eq!(parsed.is_ok(), good.contains(&value), "{value} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn ipv4_is_what_the_driver_accepts() {
+        let payload = 60;
+        for vihl in 0..=255_u8 {
+            for total in 0..=payload + 2 {
+                let mut bytes = vec![0; ETH_LEN + payload];
+                bytes[14] = vihl;
+                let total_len = u16::try_from(total).unwrap();
+                bytes[16..18].copy_from_slice(&total_len.to_be_bytes());
+                let header = usize::from(vihl & 15) * 4;
+                // `ipvlan_get_L3_hdr`: version 4, ihl >= 5, ihl * 4 <= total length <= packet.
+                let valid = vihl >> 4 == 4 && header >= 20 && header <= total && total <= payload;
+                let parsed = parse_ipv4(Frame::from(&bytes[..]), bytes.len());
+                assert_eq!(
+                    parsed.is_ok(),
+                    valid,
+                    "vihl {vihl:#x}, total length {total}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ipv4_counts_what_is_not_linear() {
+        let mut bytes = [0; IPV4_FRAME_LEN];
+        bytes[14] = 0x45;
+        bytes[16..18].copy_from_slice(&1500_u16.to_be_bytes());
+        let frame = Frame::from(&bytes[..]);
+        assert!(parse_ipv4(frame, ETH_LEN + 1500).is_ok());
+        assert_eq!(parse_ipv4(frame, ETH_LEN + 1499), Err(Reason::Malformed));
+    }
+
+    #[test]
+    fn to_own_mac_needs_both_macs_alike_in_full() {
+        let mut bytes = [7_u8; ETH_LEN];
+        assert!(is_to_own_mac(Frame::from(&bytes[..])));
+        for at in 0..12 {
+            bytes[at] ^= 1;
+            assert!(!is_to_own_mac(Frame::from(&bytes[..])), "byte {at}");
+            bytes[at] ^= 1;
+        }
+        assert!(!is_to_own_mac(Frame::from(&bytes[..13])));
+    }
 }

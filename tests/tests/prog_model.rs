@@ -27,7 +27,7 @@ use proptest::{
     test_runner::{TestError, TestRunner},
 };
 
-const FRAMES: u32 = 60_000;
+const FRAMES: u32 = 250_000;
 /// Frames after which all counters are read.
 const AUDIT: u32 = 2_000;
 /// Longest frame: more than any Ethernet frame, less than a page.

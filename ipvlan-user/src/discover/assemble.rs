@@ -33,11 +33,16 @@ impl Assembly<'_> {
     pub(super) fn snapshot(mut self) -> Result<Snapshot, DiscoverError> {
         let own_links = dump::links(self.rtnl, None)?.unwrap_or_default();
         let own_addresses = dump::addresses(self.rtnl, None)?.unwrap_or_default();
-        let mut children = self.children_in(NetnsId::Own, &own_links, own_addresses.iter());
+        let mut children = self.children_in(NetnsId::Own, &own_links, &own_addresses);
+        let mut netnses = Vec::new();
         for netns in self.netnses.known() {
             if let NetnsId::Nsid(nsid) = netns.id {
-                children.extend(self.children_of(nsid)?);
+                let Some(inside) = self.children_of(nsid)? else {
+                    continue;
+                };
+                children.extend(inside);
             }
+            netnses.push(netns.clone());
         }
         let mut links: Vec<_> = own_links.into_iter().map(|row| self.link(row)).collect();
         links.sort_by_key(|link| link.ifindex);
@@ -48,30 +53,28 @@ impl Assembly<'_> {
             host,
             links,
             children,
-            netnses: self.netnses.known().cloned().collect(),
+            netnses,
         })
     }
 
     /// The children in another netns; none if that is gone.
-    fn children_of(&mut self, nsid: i32) -> Result<Vec<Child>, DiscoverError> {
+    fn children_of(&mut self, nsid: i32) -> Result<Option<Vec<Child>>, DiscoverError> {
         let netns = NetnsId::Nsid(nsid);
         let Some(links) = dump::links(self.rtnl, Some(nsid))? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         if !links.iter().any(|row| self.parent(netns, row).is_some()) {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
-        let Some(addresses) = dump::addresses(self.rtnl, Some(nsid))? else {
-            return Ok(Vec::new());
-        };
-        Ok(self.children_in(netns, &links, addresses.iter()))
+        let addresses = dump::addresses(self.rtnl, Some(nsid))?;
+        Ok(addresses.map(|rows| self.children_in(netns, &links, &rows)))
     }
 
-    fn children_in<'a>(
+    fn children_in(
         &self,
         netns: NetnsId,
         links: &[LinkRow],
-        addresses: impl Iterator<Item = &'a AddressRow>,
+        addresses: &[AddressRow],
     ) -> Vec<Child> {
         let mut children: BTreeMap<u32, Child> = links
             .iter()

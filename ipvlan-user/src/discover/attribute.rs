@@ -87,3 +87,50 @@ pub(super) fn ip_value(value: &[u8]) -> Result<IpAddr, Malformed> {
         Err(Malformed("address of neither 4 nor 16 bytes"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn reads_kind_and_value_of_each_attribute() {
+        let bytes = [6, 0, 1, 0, 9, 8, 0, 0, 4, 0, 2, 0x80];
+        let all: Result<Vec<_>, _> = attributes(&bytes).collect();
+        assert_eq!(all, Ok(vec![(1, &[9, 8][..]), (2, &[][..])]));
+    }
+
+    #[test]
+    fn a_cut_attribute_is_malformed() {
+        for bytes in [&[6, 0, 1][..], &[3, 0, 1, 0], &[6, 0, 1, 0, 9]] {
+            let last = attributes(bytes).last();
+            assert_eq!(last, Some(Err(Malformed("truncated attribute"))));
+        }
+    }
+
+    #[test]
+    fn the_length_tells_the_family() {
+        assert_eq!(ip_value(&[192, 0, 2, 1]), Ok([192, 0, 2, 1].into()));
+        assert_eq!(ip_value(&[0; 16]), Ok([0; 16].into()));
+        assert!(ip_value(&[0; 5]).is_err());
+    }
+
+    #[test]
+    fn text_ends_at_the_first_nul() {
+        assert_eq!(str_value(b"eth0\0\0"), Ok("eth0"));
+        assert_eq!(str_value(b"eth0"), Ok("eth0"));
+        assert!(str_value(&[0xff, 0]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_attributes_or_malformed(bytes: Vec<u8>) {
+            let mut length = 0;
+            for attribute in attributes(&bytes).flatten() {
+                length += HEADER + attribute.1.len();
+            }
+            prop_assert!(length <= bytes.len());
+        }
+    }
+}

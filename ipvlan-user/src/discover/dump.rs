@@ -2,7 +2,6 @@
 //!
 //! A netns that vanished since it was listed is left out; every other failure fails the snapshot.
 
-use netlink_packet_core::DefaultNla;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
@@ -19,8 +18,6 @@ use super::{
     route::{RouteRow, decode_route},
     rtnl::{Request, Rtnl},
 };
-
-const IFA_TARGET_NETNSID: u16 = 10;
 
 /// The links of our own netns, or of the one with this nsid; none if that is gone.
 pub(super) fn links(
@@ -46,10 +43,9 @@ pub(super) fn addresses(
     nsid: Option<i32>,
 ) -> Result<Option<Vec<AddressRow>>, DiscoverError> {
     let mut message = AddressMessage::default();
-    message.attributes.extend(nsid.map(|nsid| {
-        let value = nsid.to_ne_bytes().to_vec();
-        AddressAttribute::Other(DefaultNla::new(IFA_TARGET_NETNSID, value))
-    }));
+    message
+        .attributes
+        .extend(nsid.map(AddressAttribute::TargetNetNsId));
     let name = "dump of addresses (RTM_GETADDR)";
     let rows = rtnl.dump(
         Request { name, nsid },

@@ -94,3 +94,38 @@ impl DiscoverError {
         matches!(self, Self::Interrupted { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_capability_is_named() {
+        let denied = || io::Error::from_raw_os_error(libc::EPERM);
+        let subscribe = DiscoverError::Socket {
+            step: super::super::watch::ALL_NETNSES,
+            source: denied(),
+        };
+        assert_eq!(subscribe.hint(), Some("needs CAP_NET_BROADCAST"));
+        let request = DiscoverError::Request {
+            request: "RTM_NEWNSID".into(),
+            source: denied(),
+        };
+        assert!(
+            request
+                .hint()
+                .is_some_and(|hint| hint.contains("CAP_NET_ADMIN"))
+        );
+    }
+
+    #[test]
+    fn only_an_interrupted_dump_is_transient() {
+        let interrupted = DiscoverError::Interrupted {
+            request: "RTM_GETLINK".into(),
+            attempts: 3,
+        };
+        assert!(interrupted.is_transient() && interrupted.hint().is_none());
+        let source = io::Error::from_raw_os_error(libc::ENOBUFS);
+        assert!(!DiscoverError::Watch { source }.is_transient());
+    }
+}

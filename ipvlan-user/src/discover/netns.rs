@@ -170,3 +170,18 @@ fn identity(file: &File) -> io::Result<Identity> {
         inode: metadata.ino(),
     })
 }
+#[cfg(test)]
+mod tests {
+    use super::holds_more_than_lo;
+
+    const HEADER: &str = "Inter-| Receive | Transmit\n face |bytes |bytes\n";
+
+    #[test]
+    fn only_lo_is_nothing() {
+        assert!(!holds_more_than_lo(HEADER));
+        assert!(!holds_more_than_lo(&format!("{HEADER}    lo: 0 0\n")));
+        assert!(holds_more_than_lo(&format!(
+            "{HEADER}    lo: 0 0\n  eth0: 0 0\n"
+        )));
+    }
+}

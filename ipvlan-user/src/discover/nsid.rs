@@ -90,3 +90,39 @@ pub(super) fn decode_nsid(payload: &[u8]) -> Result<Option<i32>, Malformed> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::Emitable as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn payload(nsid: i32) -> Vec<u8> {
+        let message = message([NsidAttribute::Id(nsid)]);
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn minus_one_is_no_nsid() {
+        assert_eq!(decode_nsid(&payload(0)), Ok(Some(0)));
+        assert_eq!(decode_nsid(&payload(-1)), Ok(None));
+    }
+
+    #[test]
+    fn a_cut_row_is_malformed() {
+        let bytes = payload(7);
+        for length in (0..bytes.len()).filter(|&length| length != HEADER) {
+            assert!(decode_nsid(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_are_malformed(bytes: Vec<u8>) {
+            let _ = decode_nsid(&bytes);
+        }
+    }
+}

@@ -103,3 +103,144 @@ fn gateway(kind: u16, value: &[u8]) -> Result<IpAddr, Malformed> {
         value
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::Emitable as _;
+    use netlink_packet_route::{
+        AddressFamily,
+        route::{
+            RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteType,
+            RouteVia,
+        },
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn payload(kind: RouteType, prefix_len: u8, attributes: Vec<RouteAttribute>) -> Vec<u8> {
+        let mut message = RouteMessage::default();
+        message.header = RouteHeader {
+            address_family: AddressFamily::Inet,
+            destination_prefix_length: prefix_len,
+            table: 254,
+            kind,
+            ..RouteHeader::default()
+        };
+        message.attributes = attributes;
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        bytes
+    }
+
+    fn decode(
+        kind: RouteType,
+        prefix_len: u8,
+        attributes: Vec<RouteAttribute>,
+    ) -> Option<RouteRow> {
+        decode_route(&payload(kind, prefix_len, attributes)).unwrap()
+    }
+
+    fn inet(text: &str) -> RouteAddress {
+        RouteAddress::Inet(text.parse().unwrap())
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_default_route_tells_its_gateway_and_no_link() {
+        let hops = vec![
+            RouteAttribute::Gateway(inet("192.0.2.254")),
+            RouteAttribute::Oif(3),
+            RouteAttribute::Table(1000),
+        ];
+        let route = decode(RouteType::Unicast, 0, hops).unwrap();
+        let expected = RouteRow {
+            prefix: ip("0.0.0.0"),
+            prefix_len: 0,
+            table: 1000,
+            local: false,
+            gateways: vec![ip("192.0.2.254")],
+            links: vec![],
+        };
+        assert_eq!(route, expected);
+    }
+
+    #[test]
+    fn every_next_hop_counts_and_ipv6_ones_of_ipv4_routes_too() {
+        let mut via_gateway = RouteNextHop::default();
+        via_gateway.attributes = vec![RouteAttribute::Gateway(inet("192.0.2.254"))];
+        let mut via_other_family = RouteNextHop::default();
+        let via = RouteVia::Inet6("2001:db8::fe".parse().unwrap());
+        via_other_family.attributes = vec![RouteAttribute::Via(via)];
+        let mut direct = RouteNextHop::default();
+        direct.interface_index = 4;
+        let hops = RouteAttribute::MultiPath(vec![via_gateway, via_other_family, direct]);
+        let route = decode(RouteType::Unicast, 0, vec![hops]).unwrap();
+        assert_eq!(route.gateways, [ip("192.0.2.254"), ip("2001:db8::fe")]);
+        assert_eq!(route.links, [4]);
+    }
+
+    #[test]
+    fn a_route_without_gateway_is_on_link() {
+        let attributes = vec![
+            RouteAttribute::Destination(inet("192.0.2.0")),
+            RouteAttribute::Oif(3),
+        ];
+        let route = decode(RouteType::Unicast, 24, attributes).unwrap();
+        assert_eq!((route.prefix, route.prefix_len), (ip("192.0.2.0"), 24));
+        assert_eq!(
+            (route.links, route.table, route.local),
+            (vec![3], 254, false)
+        );
+    }
+
+    #[test]
+    fn a_local_prefix_is_the_host_itself() {
+        let attributes = vec![
+            RouteAttribute::Destination(inet("192.0.2.0")),
+            RouteAttribute::Oif(1),
+        ];
+        let route = decode(RouteType::Local, 24, attributes).unwrap();
+        assert!(route.local && route.links.is_empty());
+    }
+
+    #[test]
+    fn the_rest_tells_nothing() {
+        let gateway = || RouteAttribute::Gateway(inet("192.0.2.254"));
+        assert_eq!(decode(RouteType::Unicast, 24, vec![gateway()]), None);
+        assert_eq!(decode(RouteType::Broadcast, 32, vec![]), None);
+        assert_eq!(decode(RouteType::Unreachable, 0, vec![]), None);
+        let multicast = RouteAttribute::Destination(inet("224.0.0.0"));
+        let attributes = vec![multicast, RouteAttribute::Oif(3)];
+        assert_eq!(decode(RouteType::Unicast, 4, attributes), None);
+    }
+
+    #[test]
+    fn a_cut_row_is_malformed() {
+        let attributes = vec![RouteAttribute::MultiPath(vec![RouteNextHop::default()])];
+        let bytes = payload(RouteType::Unicast, 0, attributes);
+        for length in (0..bytes.len()).filter(|&length| length != HEADER) {
+            assert!(decode_route(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_are_malformed(bytes: Vec<u8>) {
+            let _ = decode_route(&bytes);
+        }
+
+        #[test]
+        fn any_next_hops_decode_or_are_malformed(value: Vec<u8>) {
+            let mut bytes = vec![2, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0];
+            let length = u16::try_from(value.len() + 4).unwrap();
+            bytes.extend(length.to_ne_bytes());
+            bytes.extend(libc::RTA_MULTIPATH.to_ne_bytes());
+            bytes.extend(value);
+            let _ = decode_route(&bytes);
+        }
+    }
+}

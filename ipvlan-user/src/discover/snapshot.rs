@@ -287,3 +287,37 @@ pub struct Netns {
     /// The lowest id of the processes that live in it.
     pub pid: Option<i32>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_peer(local: &str, peer: &str) -> ChildAddress {
+        ChildAddress {
+            local: local.parse().unwrap(),
+            peer: Some(peer.parse().unwrap()),
+            prefix_len: 32,
+            flags: 0,
+        }
+    }
+
+    #[test]
+    fn the_driver_registers_the_peer_for_ipv4_only() {
+        let v4 = with_peer("192.0.2.1", "192.0.2.2");
+        assert_eq!(Some(v4.registered()), v4.peer);
+        let v6 = with_peer("2001:db8::1", "2001:db8::2");
+        assert_eq!(v6.registered(), v6.local);
+    }
+
+    #[test]
+    fn an_address_is_unusable_while_tentative_unless_optimistic_and_after_dad_failed() {
+        let with = |flags| ChildAddress {
+            flags,
+            ..with_peer("2001:db8::1", "2001:db8::2")
+        };
+        assert!(!with(libc::IFA_F_PERMANENT).is_unusable());
+        assert!(with(libc::IFA_F_TENTATIVE).is_unusable());
+        assert!(!with(libc::IFA_F_TENTATIVE | libc::IFA_F_OPTIMISTIC).is_unusable());
+        assert!(with(libc::IFA_F_DADFAILED | libc::IFA_F_OPTIMISTIC).is_unusable());
+    }
+}

@@ -169,3 +169,31 @@ fn failed(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> DiscoverError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bind_mounted_netns_is_found_in_mountinfo() {
+        let line = r"712 29 0:4 net:[4026532281] /run/my\040netns/blue rw shared:5 - nsfs nsfs rw";
+        let identity = Identity {
+            device: libc::makedev(0, 4),
+            inode: 4_026_532_281,
+        };
+        let expected = (identity, PathBuf::from("/run/my netns/blue"));
+        assert_eq!(netns_mount(line), Some(expected));
+    }
+
+    #[test]
+    fn other_mounts_are_not_netns() {
+        for line in [
+            "",
+            "29 1 8:1 / / rw - ext4 /dev/sda1 rw",
+            "712 29 0:4 mnt:[4026532281] /run/x rw - nsfs nsfs rw",
+            "712 29 0:4 net:[] /run/x rw - nsfs nsfs rw",
+        ] {
+            assert_eq!(netns_mount(line), None, "{line}");
+        }
+    }
+}

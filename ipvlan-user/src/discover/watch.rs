@@ -217,3 +217,108 @@ fn subscribe(receive_buffer: usize) -> Result<Socket, DiscoverError> {
 
 /// The step that needs `CAP_NET_BROADCAST`.
 pub(super) const ALL_NETNSES: &str = "NETLINK_LISTEN_ALL_NSID";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn event(kind: u16, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(MESSAGE_HEADER + payload.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.resize(MESSAGE_HEADER, 0);
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn wake(datagram: &[u8]) -> (Wake, bool) {
+        let mut wake = Wake::default();
+        let complete = add_events(datagram, &mut wake);
+        (wake, complete)
+    }
+
+    #[test]
+    fn each_type_wakes_for_its_sort() {
+        let none = Wake::default();
+        let links = Wake {
+            links: true,
+            ..none
+        };
+        let addresses = Wake {
+            addresses: true,
+            ..none
+        };
+        let routes = Wake {
+            routes: true,
+            ..none
+        };
+        let netns = Wake {
+            netns: true,
+            ..none
+        };
+        for (kind, expected) in [
+            (libc::RTM_NEWLINK, links),
+            (libc::RTM_DELLINK, links),
+            (libc::RTM_NEWADDR, addresses),
+            (libc::RTM_DELADDR, addresses),
+            (RTM_NEWNETCONF, routes),
+            (RTM_DELNETCONF, routes),
+            (libc::RTM_NEWNSID, netns),
+            (libc::RTM_DELNSID, netns),
+            (libc::RTM_NEWNEIGH, none),
+        ] {
+            assert_eq!(wake(&event(kind, &[0; 16])), (expected, true), "{kind}");
+        }
+    }
+
+    #[test]
+    fn routes_wake_only_if_they_tell_who_is_where() {
+        const BROADCAST: u8 = 3;
+        const LOCAL: u8 = 2;
+        let route = |kind| {
+            event(
+                libc::RTM_NEWROUTE,
+                &[2, 32, 0, 0, 255, 0, 0, kind, 0, 0, 0, 0],
+            )
+        };
+        assert!(!wake(&route(BROADCAST)).0.any());
+        assert!(wake(&route(LOCAL)).0.routes);
+        // One that cannot be read may be one that matters.
+        assert!(wake(&event(libc::RTM_DELROUTE, &[2])).0.routes);
+    }
+
+    #[test]
+    fn all_events_of_a_datagram_count() {
+        let mut datagram = event(libc::RTM_NEWLINK, &[0; 17]);
+        datagram.resize(aligned(datagram.len()), 0);
+        datagram.extend(event(libc::RTM_NEWADDR, &[0; 8]));
+        let (wake, complete) = wake(&datagram);
+        assert!(wake.links && wake.addresses && complete);
+    }
+
+    #[test]
+    fn of_a_cut_event_the_type_still_wakes_and_the_cut_is_told() {
+        let datagram = event(libc::RTM_NEWLINK, &[0; 32]);
+        for length in 1..datagram.len() {
+            let (wake, complete) = wake(&datagram[..length]);
+            assert!(!complete, "{length}");
+            assert_eq!(wake.links, length >= 6, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_length_below_the_header_ends_the_datagram() {
+        let mut datagram = event(libc::RTM_NEWLINK, &[]);
+        datagram[0] = 0;
+        assert!(!wake(&datagram).1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagram_is_read_or_counted(bytes: Vec<u8>) {
+            let _ = wake(&bytes);
+        }
+    }
+}

@@ -1,22 +1,23 @@
 //! A fresh netns per test, more of them on demand, and the commands that fill them.
 //!
-//! Kernels without ipvlan take macvlan links on a veth for children: to netlink they differ only in
-//! their name, mode and flag. Nothing here touches a netns that it did not make.
+//! On kernels without ipvlan macvlan links are the children: to netlink they differ only in their
+//! kind, mode and flag. Nothing here touches a netns that it did not make.
 
 use std::{
     collections::BTreeSet,
     future::Future,
     io::{BufRead as _, BufReader, Write as _},
+    net::IpAddr,
     panic,
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
 
-use ipvlan_user::discover::{Discover, Scope, Snapshot, Wake, Watch};
+use ipvlan_user::discover::{Discover, Scope, Snapshot, Wake, Watch, snapshot::Mode};
 use nix::{sched::CloneFlags, unistd::Uid};
 
-pub(crate) const CHILD_KIND: &str = "macvlan";
 pub(crate) const PARENT: &str = "parent0";
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -48,7 +49,7 @@ pub(crate) fn in_fresh_netns<F: Future<Output = ()>>(test: impl FnOnce() -> F + 
 }
 
 pub(crate) fn discover() -> Discover {
-    Discover::with_child_kinds(&[CHILD_KIND]).expect("discover")
+    Discover::with_child_kinds(&["ipvlan", "macvlan"]).expect("discover")
 }
 
 pub(crate) fn everything(discover: &mut Discover) -> Snapshot {
@@ -70,6 +71,34 @@ pub(crate) fn ifindex(snapshot: &Snapshot, name: &str) -> u32 {
         .ifindex
 }
 
+pub(crate) fn address(text: &str) -> IpAddr {
+    text.parse().expect("address")
+}
+
+/// The mode children are seen in: that of ipvlan, or the default for links that have none.
+pub(crate) fn child_mode() -> Mode {
+    if child_kind().starts_with("ipvlan") {
+        Mode::L2
+    } else {
+        Mode::default()
+    }
+}
+
+/// What children are made as: ipvlan, if this kernel has it.
+pub(crate) fn child_kind() -> &'static str {
+    static KIND: OnceLock<&str> = OnceLock::new();
+    KIND.get_or_init(|| {
+        let kind = "ipvlan mode l2";
+        let add = format!("link add probe0 link {PARENT} type {kind}");
+        let added = Command::new("ip").args(add.split_whitespace()).output();
+        if added.expect("run ip (iproute2)").status.success() {
+            ip("link del probe0");
+            return kind;
+        }
+        "macvlan mode bridge"
+    })
+}
+
 /// Names of the children, without the order.
 pub(crate) fn child_names(snapshot: &Snapshot) -> BTreeSet<&str> {
     snapshot
@@ -87,9 +116,11 @@ pub(crate) async fn wake_until(watch: &mut Watch, what: &str, wanted: impl Fn(Wa
             seen = seen.or(watch.wake().await.expect("wake"));
         }
     };
-    if tokio::time::timeout(DEADLINE, wait).await.is_err() {
-        panic!("no wake for {what} within {DEADLINE:?}; seen {seen:?}");
-    }
+    let in_time = tokio::time::timeout(DEADLINE, wait).await.is_ok();
+    assert!(
+        in_time,
+        "no wake for {what} within {DEADLINE:?}; seen {seen:?}"
+    );
 }
 
 /// Takes a snapshot of everything per wake until one shows what is waited for.
@@ -106,13 +137,13 @@ pub(crate) async fn snapshot_until(
             return snapshot;
         }
         let left = end.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left, watch.wake()).await {
-            Ok(wake) => drop(wake.expect("wake")),
-            Err(_) => panic!(
+        let Ok(wake) = tokio::time::timeout(left, watch.wake()).await else {
+            panic!(
                 "{what} not seen within {DEADLINE:?}; children {:?}, netns {:?}",
                 snapshot.children, snapshot.netnses
-            ),
-        }
+            );
+        };
+        wake.expect("wake");
     }
 }
 
@@ -157,8 +188,9 @@ impl Unnamed {
     /// Creates a child of [`PARENT`] directly inside.
     pub(crate) fn create_child(&self, name: &str) {
         let pid = self.pid();
+        let kind = child_kind();
         ip(&format!(
-            "link add {name} link {PARENT} netns {pid} type {CHILD_KIND} mode bridge"
+            "link add {name} link {PARENT} netns {pid} type {kind}"
         ));
     }
 }
@@ -176,7 +208,7 @@ pub(crate) fn ip(command: &str) {
 }
 
 /// `ip -batch` in the netns of this thread, or in that of a process.
-pub(crate) fn ip_batch(netns: Option<&Unnamed>, commands: &str) {
+pub(crate) fn ip_batch(netns: Option<&Unnamed>, commands: impl IntoIterator<Item = String>) {
     let mut command = match netns {
         None => Command::new("ip"),
         Some(netns) => {
@@ -191,7 +223,9 @@ pub(crate) fn ip_batch(netns: Option<&Unnamed>, commands: &str) {
         .spawn()
         .expect("run ip (iproute2)");
     let mut stdin = process.stdin.take().expect("stdin");
-    stdin.write_all(commands.as_bytes()).expect("write");
+    for command in commands {
+        writeln!(stdin, "{command}").expect("write");
+    }
     drop(stdin);
     assert!(process.wait().expect("wait").success(), "ip -batch failed");
 }

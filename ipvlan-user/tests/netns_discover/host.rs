@@ -1,0 +1,174 @@
+//! Our own netns: links, addresses, routes, proxies.
+
+use std::{collections::BTreeSet, fs};
+
+use ipvlan_user::discover::{
+    Scope, Watch,
+    snapshot::{NetnsId, OnLinkRoute, ProxyArp},
+};
+
+use super::lab::{
+    PARENT, address, child_kind, child_names, discover, everything, ifindex, in_fresh_netns, ip,
+    known, settle, wake_until,
+};
+
+#[test]
+fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
+    in_fresh_netns(async || {
+        let mut discover = discover();
+        for command in [
+            "addr add 198.51.100.1/24 dev parent0",
+            "addr add 2001:db8:1::1/64 dev parent0 nodad",
+            "route add default via 198.51.100.254",
+            "route add default via 198.51.100.253 table 100",
+            "route add default table 101 nexthop via 198.51.100.252 nexthop via 198.51.100.251",
+            "route add 203.0.113.0/25 via 198.51.100.250",
+            "route add 203.0.113.128/25 dev parent0",
+            "route add local 192.0.2.0/24 dev lo",
+            "route add local 192.0.3.1/32 dev lo",
+            "route add default via inet6 2001:db8:1::fd dev parent0 table 102",
+            "-6 route add default via 2001:db8:1::fe",
+        ] {
+            ip(command);
+        }
+        let snapshot = everything(&mut discover);
+        let host = &snapshot.host;
+        let parent = ifindex(&snapshot, PARENT);
+        let held: BTreeSet<_> = host
+            .addresses
+            .iter()
+            .map(|it| (it.address, it.ifindex))
+            .collect();
+        assert!(
+            held.contains(&(address("198.51.100.1"), parent)),
+            "{held:?}"
+        );
+        assert!(
+            held.contains(&(address("2001:db8:1::1"), parent)),
+            "{held:?}"
+        );
+        let gateways = [
+            "198.51.100.254",
+            "198.51.100.253",
+            "198.51.100.252",
+            "198.51.100.251",
+            "2001:db8:1::fe",
+            "2001:db8:1::fd",
+        ];
+        assert_eq!(host.gateways, gateways.map(address).into());
+        let on_link = |prefix, prefix_len| OnLinkRoute {
+            prefix: address(prefix),
+            prefix_len,
+            oif: parent,
+            table: 254,
+        };
+        for route in [
+            on_link("198.51.100.0", 24),
+            on_link("203.0.113.128", 25),
+            on_link("2001:db8:1::", 64),
+        ] {
+            assert!(
+                host.routes_on_link.contains(&route),
+                "{route:?} not in {host:?}"
+            );
+        }
+        let via = address("203.0.113.0");
+        assert!(
+            !host
+                .routes_on_link
+                .iter()
+                .any(|it| it.prefix == via && it.prefix_len == 25)
+        );
+        let local = [(address("192.0.2.0"), 24), (address("192.0.3.1"), 32)];
+        assert_eq!(host.local_prefixes, local);
+    });
+}
+
+#[test]
+fn sees_proxy_arp_and_proxy_neighbours() {
+    in_fresh_netns(async || {
+        let mut watch = Watch::new().expect("watch");
+        let mut discover = discover();
+        ip(&format!(
+            "link add child0 link parent0 type {}",
+            child_kind()
+        ));
+        let snapshot = everything(&mut discover);
+        let parent = ifindex(&snapshot, PARENT);
+        assert!(!snapshot.host.proxy_neighbours);
+        assert_eq!(snapshot.host.proxy_arp[&parent], ProxyArp::default());
+        settle(&mut watch).await;
+
+        let conf = "/proc/sys/net/ipv4/conf/parent0";
+        fs::write(format!("{conf}/proxy_arp"), "1").expect("proxy_arp");
+        wake_until(&mut watch, "proxy_arp", |wake| wake.routes).await;
+        fs::write(format!("{conf}/proxy_arp_pvlan"), "1").expect("proxy_arp_pvlan");
+        ip("neigh add proxy 192.0.2.9 dev parent0");
+        let snapshot = known(&mut discover);
+        assert!(snapshot.host.proxy_neighbours);
+        let both = ProxyArp {
+            proxy_arp: true,
+            pvlan: true,
+        };
+        assert_eq!(snapshot.host.proxy_arp[&parent], both);
+    });
+}
+
+#[test]
+fn tells_what_a_link_is_part_of() {
+    in_fresh_netns(async || {
+        let mut discover = discover();
+        ip("link add bridge0 type bridge");
+        ip("link set parent0 master bridge0 mtu 1400");
+        ip(&format!("link add upper0 link wire0 type {}", child_kind()));
+        let snapshot = everything(&mut discover);
+        let parent = snapshot.link_named(PARENT).expect(PARENT);
+        let master = parent.master.as_ref().expect("master");
+        assert_eq!(master.ifindex, ifindex(&snapshot, "bridge0"));
+        assert_eq!(master.kind.as_deref(), Some("bridge"));
+        assert_eq!((parent.mtu, parent.kind.as_deref()), (1400, Some("veth")));
+        assert!(
+            parent.up && parent.carrier && parent.mac.is_some(),
+            "{parent:?}"
+        );
+        let upper = snapshot.link_named("upper0").expect("upper0");
+        let lower = upper.lower.expect("lower");
+        assert_eq!(
+            (lower.ifindex, lower.netns),
+            (ifindex(&snapshot, "wire0"), NetnsId::Own)
+        );
+        assert!(!upper.up);
+        assert_eq!(
+            snapshot.link_named("lo").expect("lo").hardware,
+            libc::ARPHRD_LOOPBACK
+        );
+    });
+}
+
+#[test]
+fn takes_only_the_children_of_the_parents_asked_for() {
+    in_fresh_netns(async || {
+        let mut discover = discover();
+        ip(&format!(
+            "link add child0 link parent0 type {}",
+            child_kind()
+        ));
+        ip(&format!("link add child1 link wire0 type {}", child_kind()));
+        let snapshot = everything(&mut discover);
+        assert_eq!(child_names(&snapshot), BTreeSet::from(["child0", "child1"]));
+        let wire = BTreeSet::from([ifindex(&snapshot, "wire0")]);
+        let snapshot = discover
+            .snapshot(Scope::KnownNetns, Some(&wire))
+            .expect("snapshot");
+        assert_eq!(child_names(&snapshot), BTreeSet::from(["child1"]));
+        assert_eq!(
+            snapshot
+                .host
+                .proxy_arp
+                .keys()
+                .copied()
+                .collect::<BTreeSet<_>>(),
+            wire
+        );
+    });
+}
