@@ -15,7 +15,7 @@ use crate::{agent::Agent, lab::Lab};
 
 const CHILDREN: usize = 1000;
 const PER_NETNS: usize = CHILDREN / NETNS;
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+const SETTLED_WITHIN: Duration = Duration::from_mins(1);
 const SETTLE: Duration = Duration::from_secs(3);
 const IDLE: Duration = Duration::from_secs(10);
 
