@@ -52,7 +52,7 @@ fn run(part: Part) -> Result<()> {
 
 fn unit() -> Result<()> {
     let mut command = Command::new("cargo");
-    command.args(["test", "--workspace", "--lib", "--bins"]);
+    command.args(["test", "--workspace", "--lib", "--bins", "--test", "host*"]);
     exec::run(build::without_object(&mut command))
 }
 
