@@ -12,6 +12,7 @@
 )]
 
 use aya_ebpf::{
+    EbpfContext,
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
@@ -54,6 +55,7 @@ pub fn parent_xdp(ctx: XdpContext) -> u32 {
         return xdp_action::XDP_PASS;
     };
     stats::count(Hook::Xdp, &decision);
+    trace(&ctx, Hook::Xdp, &decision);
     match decision.reason {
         Reason::ArpAnswered => xdp_action::XDP_TX,
         Reason::ForeignDropped => xdp_action::XDP_DROP,
@@ -67,6 +69,7 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
         return TC_ACT_UNSPEC;
     };
     stats::count(hook, &decision);
+    trace(ctx, hook, &decision);
     match decision.reason {
         Reason::ArpAnswered => {
             let towards = match hook {
@@ -75,11 +78,32 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
             };
             tc::redirect(tc::parent(ctx), towards)
         }
-        Reason::Hairpinned => tc::redirect(tc::parent(ctx), Towards::Stack),
+        Reason::Hairpinned => {
+            // The host's mark is the host's policy; it must not reach into the child.
+            ctx.set_mark(0);
+            tc::redirect(tc::parent(ctx), Towards::Stack)
+        }
         Reason::Redirected => tc::redirect(decision.child, Towards::Stack),
         Reason::ForeignDropped => TC_ACT_SHOT,
         _ => TC_ACT_UNSPEC,
     }
+}
+
+/// One line per decision in a build with the feature `trace`; nothing in any other.
+#[inline]
+#[cfg_attr(
+    not(feature = "trace"),
+    allow(unused_variables, reason = "there is nothing to say")
+)]
+fn trace(ctx: &impl EbpfContext, hook: Hook, decision: &Decision) {
+    #[cfg(feature = "trace")]
+    aya_log_ebpf::trace!(
+        ctx,
+        "hook {} reason {} child {}",
+        hook as u8,
+        decision.reason as u8,
+        decision.child
+    );
 }
 
 #[cfg(target_arch = "bpf")]

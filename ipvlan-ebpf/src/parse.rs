@@ -17,8 +17,12 @@ pub const ETH_P_ARP: u16 = 0x0806;
 /// Ethertype of IPv4.
 pub const ETH_P_IP: u16 = 0x0800;
 
-const ARPHRD_ETHER: u16 = 1;
+/// `ar$hrd` of Ethernet.
+pub const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_IEEE802: u16 = 6;
+
+/// `ar$hln` and `ar$pln`: 6 and 4.
+pub const ARP_LENGTHS: u16 = 0x0604;
 
 /// `ar$op` of a request.
 pub const ARPOP_REQUEST: u16 = 1;
@@ -59,7 +63,6 @@ pub fn parse_arp(frame: Frame<'_>) -> Result<Arp, Reason> {
     const SHA: usize = ETH_LEN + offset_of!(ArpHdr, sha);
     const SPA: usize = ETH_LEN + offset_of!(ArpHdr, spa);
     const TPA: usize = ETH_LEN + offset_of!(ArpHdr, tpa);
-    const HLEN_PLEN: u16 = 0x0604;
 
     let Some(header) = frame.header::<ARP_FRAME_LEN>() else {
         return Err(Reason::Malformed);
@@ -67,7 +70,7 @@ pub fn parse_arp(frame: Frame<'_>) -> Result<Arp, Reason> {
     let htype = header.u16::<HTYPE>();
     if (htype != ARPHRD_ETHER && htype != ARPHRD_IEEE802)
         || header.u16::<PTYPE>() != ETH_P_IP
-        || header.u16::<HLEN>() != HLEN_PLEN
+        || header.u16::<HLEN>() != ARP_LENGTHS
     {
         return Err(Reason::Malformed);
     }
@@ -113,7 +116,11 @@ pub fn parse_ipv4(frame: Frame<'_>, frame_len: usize) -> Result<Ipv4, Reason> {
     };
     let vihl = header.u8::<VIHL>();
     let header_len = usize::from(vihl & 0x0f) * 4;
-    let total_len = usize::from(header.u16::<TOT_LEN>());
+    let mut total_len = usize::from(header.u16::<TOT_LEN>());
+    // A segment to be cut up (GSO) that is longer than the field can say (`iph_totlen`, BIG TCP).
+    if total_len == 0 && frame_len > ETH_LEN + usize::from(u16::MAX) {
+        total_len = frame_len - ETH_LEN;
+    }
     if vihl >> 4 != 4
         || header_len < Ipv4Hdr::LEN
         || total_len < header_len
@@ -216,6 +223,17 @@ mod tests {
         let frame = Frame::from(&bytes[..]);
         assert!(parse_ipv4(frame, ETH_LEN + 1500).is_ok());
         assert_eq!(parse_ipv4(frame, ETH_LEN + 1499), Err(Reason::Malformed));
+    }
+
+    #[test]
+    fn total_length_of_zero_is_that_of_a_segment_too_long_for_the_field() {
+        let mut bytes = [0; IPV4_FRAME_LEN];
+        bytes[ETH_LEN] = 0x45;
+        let parse = |frame_len| parse_ipv4(Frame::from(&bytes[..]), frame_len).is_ok();
+        assert!(parse(ETH_LEN + 65_536));
+        assert!(parse(ETH_LEN + 180_000));
+        assert!(!parse(ETH_LEN + 65_535));
+        assert!(!parse(IPV4_FRAME_LEN));
     }
 
     #[test]

@@ -171,12 +171,12 @@ fn ipv4_egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
         return None;
     }
     let decision = hairpin::decide_ipv4(&packet, config, &AddressMap);
-    if decision.reason == Reason::Hairpinned {
-        if ROUTED && !to_own_mac && ctx.store(0, &config.mac(), 0).is_err() {
-            return Some(Decision::stranger(Reason::NotReady));
-        }
-        // The host's mark is the host's policy; it must not reach into the child.
-        ctx.set_mark(0);
+    if ROUTED
+        && !to_own_mac
+        && decision.reason == Reason::Hairpinned
+        && ctx.store(0, &config.mac(), 0).is_err()
+    {
+        return Some(Decision::stranger(Reason::NotReady));
     }
     Some(decision)
 }

@@ -7,7 +7,8 @@ use aya_ebpf::{
 use ipvlan_common::Reason;
 
 use crate::{
-    Decision, arp,
+    Decision,
+    arp::{self, ArpFrame},
     frame::{ETH_LEN, Frame, Mac},
     lookup::{self, AddressMap},
     parse::{ARP_FRAME_LEN, ETH_P_ARP, parse_arp},
@@ -32,7 +33,7 @@ pub fn ingress(ctx: &XdpContext) -> Option<Decision> {
         return Some(decision);
     }
     let reply = arp::reply_arp(&arp, Mac::new(config.mac()));
-    Some(if write(ctx, &reply) {
+    Some(if write(ctx, reply) {
         decision
     } else {
         Decision::stranger(Reason::NotReady)
@@ -49,7 +50,7 @@ pub fn ingress(ctx: &XdpContext) -> Option<Decision> {
     clippy::cast_possible_wrap,
     reason = "a frame is shorter than 2 GiB"
 )]
-fn write(ctx: &XdpContext, reply: &[u8; ARP_FRAME_LEN]) -> bool {
+fn write(ctx: &XdpContext, reply: ArpFrame) -> bool {
     // SAFETY: the context of an XDP program is a valid `xdp_md`.
     let len = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as i32;
     let delta = ARP_FRAME_LEN as i32 - len;
@@ -62,7 +63,7 @@ fn write(ctx: &XdpContext, reply: &[u8; ARP_FRAME_LEN]) -> bool {
         return false;
     }
     // SAFETY: the check above leaves room for the reply; XDP owns its frame.
-    unsafe { (start as *mut [u8; ARP_FRAME_LEN]).write(*reply) };
+    unsafe { (start as *mut ArpFrame).write(reply) };
     true
 }
 

@@ -21,7 +21,8 @@ use serde_json::Value;
 
 use crate::{command, netns::Netns};
 
-const READY_WITHIN: Duration = Duration::from_secs(15);
+/// Verifying its programs takes long where the machine is emulated and shared.
+const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 const RUNTIME_DIR: &str = "--runtime-dir";

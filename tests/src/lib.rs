@@ -13,5 +13,6 @@ pub mod init;
 pub mod lab;
 pub mod netlink;
 pub mod netns;
+pub mod numbers;
 pub mod probe;
 pub mod results;

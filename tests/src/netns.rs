@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     io,
     marker::PhantomData,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError},
@@ -230,16 +230,31 @@ fn hold_new_netns() -> Result<(Pid, OwnedFd, OwnedFd)> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     let fd = File::open("/proc/thread-self/ns/net")?;
     let (end, lifeline) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    // SAFETY: between fork and _exit the child only calls close, read and _exit, all
+    // SAFETY: between fork and _exit the child only calls dup2, close_range, read and _exit, all
     // async-signal-safe; it touches no lock and no allocator.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok((child, fd.into(), lifeline)),
-        ForkResult::Child => {
-            drop(lifeline);
-            // Returns when the lab is gone; while it lives nothing is ever written.
-            let _end_of_lab = nix::unistd::read(&end, &mut [0]);
-            // SAFETY: ends this process at once, without running anything of the parent's.
-            unsafe { libc::_exit(0) }
-        }
+        // SAFETY: this is the child, right after the fork.
+        ForkResult::Child => unsafe { wait_for_end(end.as_raw_fd()) },
+    }
+}
+
+/// What the child that holds a netns does: nothing, until the other end of the pipe is closed.
+///
+/// Every other descriptor is closed: a copy of a pipe some other thread is about to close would
+/// keep its reader waiting.
+///
+/// # Safety
+///
+/// Only to be called in a process that was just forked and owns nothing.
+unsafe fn wait_for_end(end: RawFd) -> ! {
+    let mut byte = 0u8;
+    // SAFETY: plain system calls; `byte` is one byte, and nobody uses the closed descriptors.
+    unsafe {
+        libc::dup2(end, 0);
+        libc::close_range(1, libc::c_uint::MAX, 0);
+        // Comes back when the lab is gone; while it lives nothing is ever written.
+        libc::read(0, (&raw mut byte).cast(), 1);
+        libc::_exit(0)
     }
 }

@@ -132,10 +132,10 @@ fn turns_the_hosts_unicast_reply_around_to_an_l2_child() {
     let reply = |name: &str, message: Arp| row(name, EGRESS, message.frame()).flags(l2_filter());
     let to_child = |tpa| Arp { tpa, ..HOST_REPLY };
     check([
-        reply("to a child", HOST_REPLY).sent(Reason::Hairpinned, Some(CHILD_SLOT)),
+        reply("to a child", HOST_REPLY).hairpinned(Some(CHILD_SLOT)),
         reply("l2 flood", HOST_REPLY)
             .flags(l2_flood())
-            .sent(Reason::Hairpinned, Some(CHILD_SLOT)),
+            .hairpinned(Some(CHILD_SLOT)),
         reply("in l3", HOST_REPLY)
             .flags(L3)
             .passes(Reason::NotRequest),

@@ -1,6 +1,12 @@
 //! Frames that are cut short, padded, mutilated or tagged: never answered for what they are not,
 //! never read past their end, nothing of theirs travels back.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
+
 mod common;
 
 use common::{

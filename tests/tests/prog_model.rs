@@ -1,6 +1,12 @@
 //! Every program agrees with the reference model on frames that nobody thought of: valid ones with
 //! fields, lengths and switches changed at random.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
+
 mod common;
 
 use std::{

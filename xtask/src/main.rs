@@ -1,2 +1,60 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: `cargo xtask VERB`.
+
+mod build;
+mod demo;
+mod exec;
+mod lab;
+mod lint;
+mod paths;
+mod results;
+mod run;
+mod setup;
+mod table;
+mod test;
+mod tools;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", about = "Project tasks")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Find or install everything the other verbs need, and say what it is
+    Setup,
+    /// Build the eBPF object, the agent and the lab; print the size of the programs
+    Build,
+    /// Formatting, clippy, documentation, dependencies
+    Lint,
+    /// Everything that must pass before a commit
+    Test(test::Args),
+    /// Show who reaches whom before and after `ipvlan run`
+    Demo(demo::Args),
+    /// Build, then run the agent as root with the arguments after `--`
+    Run(run::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Setup => setup::setup(),
+        Verb::Build => build::build(),
+        Verb::Lint => lint::lint(),
+        Verb::Test(args) => test::test(&args),
+        Verb::Demo(args) => demo::demo(&args),
+        Verb::Run(args) => run::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            exec::say(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

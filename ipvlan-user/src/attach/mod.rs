@@ -3,6 +3,8 @@
 mod clsact;
 mod error;
 mod tc;
+#[cfg(feature = "trace")]
+mod trace;
 mod xdp;
 
 use aya::{Ebpf, EbpfLoader};
@@ -87,6 +89,8 @@ impl Datapath {
             .load(OBJECT)
             .map_err(AttachError::load)?;
         let maps = Maps::take(&mut object)?;
+        #[cfg(feature = "trace")]
+        trace::follow(&mut object);
 
         let mut attacher = tc::Attacher::new(name, ifindex, options.tc)?;
         let ingress = attacher.attach(&mut object, Hook::Ingress, programs::PARENT_INGRESS)?;

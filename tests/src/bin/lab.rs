@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use ipvlan_tests::{
     demo::{self, Demo, mode::Mode, variant::Variant},
     init,
+    numbers::Numbers,
     results::Results,
 };
 
@@ -38,6 +39,15 @@ enum Verb {
         /// Show what the kernel alone does and start no agent
         #[arg(long)]
         before_only: bool,
+    },
+    /// Measure the time to the first answer and the cost of an idle agent
+    Numbers {
+        /// The agent
+        #[arg(long)]
+        ipvlan: PathBuf,
+        /// Where to write the results, one JSON object per line
+        #[arg(long)]
+        results: PathBuf,
     },
 }
 
@@ -117,6 +127,11 @@ fn run() -> Result<bool> {
             ipvlan,
             modes: mode.list(),
             variants: variant.list(),
+            results: Results::open(&results)?,
+        }
+        .run(),
+        Verb::Numbers { ipvlan, results } => Numbers {
+            ipvlan,
             results: Results::open(&results)?,
         }
         .run(),

@@ -9,7 +9,7 @@ pub mod table;
 pub mod variant;
 pub mod world;
 
-use std::{path::PathBuf, thread, time::Instant};
+use std::{path::PathBuf, sync::PoisonError, thread, time::Instant};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -18,7 +18,7 @@ use self::{
     cell::{Cell, cells, few_cells},
     mode::Mode,
     spot::HOST,
-    table::{Answer, fill},
+    table::{Answer, MACHINE, fill},
     variant::Variant,
     world::{PARENTS, World},
 };
@@ -52,7 +52,7 @@ impl Demo {
     fn run_mode(&self, mode: Mode) -> Result<bool> {
         let say = Progress::new(mode);
         say.line("building gateway, vm01, host and children");
-        let world = World::build(&Lab::new()?, mode)?;
+        let world = shared(|| World::build(&Lab::new()?, mode))?;
         let mut cells = cells(mode);
         if self.variants != [Variant::Default] {
             world.add_local_child()?;
@@ -90,7 +90,7 @@ impl Demo {
         let clean_before = hooks::attached(host, &PARENTS)?.is_empty();
         world.flush_neighbours()?;
         say.line(&format!("after: starting the agent with {variant}"));
-        let agent = Agent::start(&self.ipvlan, host, &PARENTS, variant.options())?;
+        let agent = shared(|| Agent::start(&self.ipvlan, host, &PARENTS, variant.options()))?;
         say.line("after: the agent is ready, asking again");
         let after = fill(world, cells, Phase::After)?;
         say.line(&format!(
@@ -128,6 +128,12 @@ pub fn show_before(modes: &[Mode]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Does `work` while nothing is measured against the clock.
+fn shared<T>(work: impl FnOnce() -> T) -> T {
+    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    work()
 }
 
 /// Stops the agent; is nothing of it left?

@@ -1,6 +1,9 @@
 //! Fills one half of the table.
 
-use std::thread;
+use std::{
+    sync::{PoisonError, RwLock},
+    thread,
+};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -19,6 +22,10 @@ pub enum Answer {
     Unasked(String),
 }
 
+/// Held shared by whatever makes work for the machine, and alone by what has to happen within a
+/// time: topologies run side by side, and one second is not long in an emulated machine.
+pub static MACHINE: RwLock<()> = RwLock::new(());
+
 /// Asks every cell; answers in their order.
 ///
 /// Without an agent a cell that cannot be asked is a mistake of the lab, with one it is a result.
@@ -26,7 +33,14 @@ pub fn fill(world: &World, cells: &[Cell], phase: Phase) -> Result<Vec<Answer>> 
     let mut answers: Vec<Option<Answer>> = cells.iter().map(|_| None).collect();
     for round in Round::ALL {
         let places = (0..cells.len()).filter(|place| cells[*place].round == round);
-        for (place, answer) in ask_at_once(world, cells, places, phase)? {
+        let answered = if (round, phase) == (Round::Change, Phase::After) {
+            let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+            ask_at_once(world, cells, places, phase)
+        } else {
+            let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+            ask_at_once(world, cells, places, phase)
+        };
+        for (place, answer) in answered? {
             answers[place] = Some(answer);
         }
         world.flush_neighbours()?;

@@ -106,7 +106,10 @@ fn connect(target: SocketAddr, patience: Duration) -> Result<Option<TcpStream>> 
                 prepare(&stream)?;
                 return Ok(Some(stream));
             }
-            Err(error) if is_refusal_io(&error) => thread::sleep(PAUSE.min(left)),
+            // An error without a number is std's own, for a socket that hung up before it was asked why.
+            Err(error) if is_refusal_io(&error) || error.raw_os_error().is_none() => {
+                thread::sleep(PAUSE.min(left));
+            }
             Err(error) => return Err(error).with_context(|| format!("cannot connect to {target}")),
         }
     }

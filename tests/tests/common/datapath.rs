@@ -1,6 +1,9 @@
 //! The eBPF object in the kernel of this machine.
 
-use std::collections::HashMap as Installed;
+use std::{
+    collections::HashMap as Installed,
+    os::fd::{AsFd as _, BorrowedFd},
+};
 
 use aya::{
     Ebpf, TestRun as _, TestRunOptions,
@@ -171,6 +174,17 @@ impl Datapath {
             _ => unreachable!("checked when it was loaded"),
         }
         .expect("information about a loaded program")
+    }
+
+    /// The program in the kernel.
+    pub fn fd(&self, program: Program) -> BorrowedFd<'_> {
+        match self.program(program) {
+            Loaded::SchedClassifier(classifier) => classifier.fd(),
+            Loaded::Xdp(xdp) => xdp.fd(),
+            _ => unreachable!("checked when it was loaded"),
+        }
+        .expect("a loaded program")
+        .as_fd()
     }
 
     /// Fills the maps: `CONFIG` first copy, then second, as the loader does.

@@ -8,9 +8,15 @@
     unreachable_pub,
     reason = "every test file compiles this module and uses its part of it"
 )]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
 
 pub mod datapath;
 pub mod frames;
 pub mod model;
+pub mod raw;
 pub mod rows;
 pub mod world;

@@ -43,8 +43,7 @@ pub fn model(program: Program, config: [Config; 2], entries: &Entries, frame: &[
     };
     let ready = config[0] == config[1] && config[0].has(ConfigFlags::READY);
     let looked_at = match (&frame[12..ETH_LEN], program) {
-        ([8, 6], _) => true,
-        ([8, 0], Program::IngressDemux | Program::EgressRouted) => true,
+        ([8, 6], _) | ([8, 0], Program::IngressDemux | Program::EgressRouted) => true,
         ([8, 0], Program::Egress) => question.to_own_mac(),
         _ => false,
     };
@@ -316,7 +315,7 @@ impl Question<'_> {
             reason,
             slot,
             frame,
-            unmarked: is_ip && reason == Some(Reason::Hairpinned),
+            unmarked: reason == Some(Reason::Hairpinned),
         }
     }
 

@@ -1,0 +1,138 @@
+//! The promised numbers, measured on real ipvlan devices.
+
+mod answer;
+mod idle;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::{
+    lab::{Lab, connect},
+    netns::Netns,
+    results::{Line, Results},
+};
+
+const PARENT: &str = "ens34";
+/// How many netns the children are spread over.
+const NETNS: usize = 20;
+
+/// What to run.
+#[derive(Debug)]
+pub struct Numbers {
+    /// The agent.
+    pub ipvlan: PathBuf,
+    /// Where the numbers go.
+    pub results: Results,
+}
+
+impl Numbers {
+    /// Measures everything; `true` if every number is within its limit.
+    pub fn run(&self) -> Result<bool> {
+        let times = answer::measure(&self.ipvlan)?;
+        let mut met = self.tell(&Number {
+            name: "address added to first ARP reply, p50",
+            value: milliseconds(percentile(&times, 50)),
+            unit: "ms",
+            limit: 20.0,
+        })?;
+        met &= self.tell(&Number {
+            name: "address added to first ARP reply, p99",
+            value: milliseconds(percentile(&times, 99)),
+            unit: "ms",
+            limit: 100.0,
+        })?;
+        let idle = idle::measure(&self.ipvlan)?;
+        met &= self.tell(&Number {
+            name: "resident memory of the agent with 1000 children",
+            value: idle.resident_megabytes,
+            unit: "MB",
+            limit: 20.0,
+        })?;
+        met &= self.tell(&Number {
+            name: "wake-ups of the idle agent in 10 s",
+            value: idle.wakes,
+            unit: "",
+            limit: 2.0,
+        })?;
+        Ok(met)
+    }
+
+    fn tell(&self, number: &Number) -> Result<bool> {
+        let Number {
+            name,
+            value,
+            unit,
+            limit,
+        } = *number;
+        let met = value <= limit;
+        let verdict = if met { "met" } else { "MISSED" };
+        println!("{name}: {value:.2} {unit} (at most {limit} {unit}: {verdict})");
+        self.results.write(&Line::Number {
+            name,
+            value,
+            unit,
+            limit,
+            met,
+        })?;
+        Ok(met)
+    }
+}
+
+struct Number {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    limit: f64,
+}
+
+/// A host, another machine on its link, and many netns for children.
+struct Site {
+    host: Netns,
+    vm01: Netns,
+    children: Vec<Netns>,
+}
+
+impl Site {
+    fn build(lab: &Lab) -> Result<Self> {
+        let (host, vm01) = (lab.netns("host")?, lab.netns("vm01")?);
+        connect(&host, PARENT, &vm01, "eth0")?;
+        host.ip(&format!("addr add 172.16.91.14/24 dev {PARENT}\n"))?;
+        vm01.ip("addr add 172.16.91.10/24 dev eth0\n")?;
+        let children = (1..=NETNS)
+            .map(|number| lab.netns(&format!("ns{number:02}")))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            host,
+            vm01,
+            children,
+        })
+    }
+}
+
+fn percentile(times: &[std::time::Duration], percent: usize) -> std::time::Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let place = (times.len() * percent).div_ceil(100).max(1) - 1;
+    times.get(place).copied().unwrap_or_default()
+}
+
+fn milliseconds(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn percentile_is_the_smallest_that_covers_enough() {
+        let times: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&times, 50), Duration::from_millis(50));
+        assert_eq!(percentile(&times, 99), Duration::from_millis(99));
+        assert_eq!(percentile(&times[..1], 99), Duration::from_millis(100));
+        assert_eq!(percentile(&[], 99), Duration::ZERO);
+    }
+}

@@ -1,0 +1,178 @@
+//! `cargo xtask demo`: the connectivity table of the field notes, before and after `ipvlan run`.
+
+use std::{io::Write as _, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::{
+    build, exec,
+    lab::{self, Findings},
+    results::{self, Kernel},
+    table,
+    vm::kernels,
+};
+
+const LIMIT: Duration = Duration::from_mins(5);
+
+/// Where and what to demonstrate.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The kernel to boot; without it this host's own if it has ipvlan and this is root, else 6.12
+    #[arg(long, value_enum)]
+    kernel: Option<Kernels>,
+    /// The mode of the parents
+    #[arg(long, value_enum, default_value = "all")]
+    mode: Mode,
+    /// Print the cells as JSON and nothing else on standard output
+    #[arg(long)]
+    json: bool,
+    /// Take this host's kernel, inside network namespaces of its own; needs root
+    #[arg(long, conflicts_with = "kernel")]
+    native: bool,
+}
+
+/// Kernels to choose from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kernels {
+    /// Debian 12
+    #[value(name = "6.1")]
+    V6_1,
+    /// Debian 12 backports
+    #[value(name = "6.12")]
+    V6_12,
+    /// The newest in the archive
+    Latest,
+    /// All three
+    All,
+}
+
+impl Kernels {
+    fn list(self) -> &'static [kernels::Kernel] {
+        match self {
+            Self::V6_1 => &[kernels::Kernel::V6_1],
+            Self::V6_12 => &[kernels::Kernel::V6_12],
+            Self::Latest => &[kernels::Kernel::Latest],
+            Self::All => &kernels::Kernel::ALL,
+        }
+    }
+}
+
+/// Modes to choose from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    L2,
+    L3,
+    L3s,
+    All,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::L3 => "l3",
+            Self::L3s => "l3s",
+            Self::All => "all",
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    schema: u32,
+    kernels: Vec<Kernel>,
+}
+
+/// Prints the tables; fails if a cell is not as expected.
+pub(crate) fn demo(args: &Args) -> Result<()> {
+    build::release()?;
+    let native = args.native || (args.kernel.is_none() && lab::host_has_ipvlan());
+    let kernels = if native {
+        &[]
+    } else {
+        args.kernel.unwrap_or(Kernels::V6_12).list()
+    };
+    let mut check = Check::new(!args.json);
+    let arguments = ["demo", "--mode", args.mode.name()];
+    if native {
+        check.add(lab::natively(&arguments)?)?;
+    }
+    for kernel in kernels {
+        check.add(lab::in_machine(*kernel, &arguments, LIMIT)?)?;
+    }
+    check.finish(args.json)
+}
+
+/// Every cell in every mode on every kernel.
+pub(crate) fn everywhere() -> Result<()> {
+    let mut check = Check::new(true);
+    for kernel in kernels::Kernel::ALL {
+        check.add(lab::in_machine(kernel, &["demo", "--mode", "all"], LIMIT)?)?;
+    }
+    check.finish(false)
+}
+
+/// Collects what was found, and what of it is not as it must be.
+struct Check {
+    tables: bool,
+    kernels: Vec<Kernel>,
+    failures: Vec<String>,
+}
+
+impl Check {
+    fn new(tables: bool) -> Self {
+        Self {
+            tables,
+            kernels: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, findings: Findings) -> Result<()> {
+        let Findings {
+            kernel,
+            cells,
+            numbers: _,
+            failure,
+        } = findings;
+        let kernel = Kernel {
+            kernel,
+            modes: results::by_mode(cells),
+        };
+        if self.tables {
+            print(&table::render(&kernel))?;
+        }
+        if kernel.modes.is_empty() {
+            self.failures
+                .push(format!("Linux {}: no cell was asked", kernel.kernel));
+        }
+        self.failures.extend(table::unmet(&kernel));
+        self.failures.extend(failure);
+        self.kernels.push(kernel);
+        Ok(())
+    }
+
+    fn finish(self, json: bool) -> Result<()> {
+        if json {
+            let report = Report {
+                schema: 1,
+                kernels: self.kernels,
+            };
+            print(&(serde_json::to_string(&report)? + "\n"))?;
+        }
+        if self.failures.is_empty() {
+            exec::say("every cell is as expected");
+            return Ok(());
+        }
+        bail!("not as expected:\n{}", self.failures.join("\n"))
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot print the result")
+}

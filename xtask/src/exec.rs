@@ -1,0 +1,136 @@
+//! Running other programs: every failure names the command that failed.
+
+use std::{
+    ffi::OsStr,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Runs `command` with the terminal of this process.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{shown}`"))?;
+    if !status.success() {
+        bail!("`{shown}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// Runs `command` as progress: what it prints goes to standard error, results keep standard output.
+pub(crate) fn progress(command: &mut Command) -> Result<()> {
+    run(command.stdin(Stdio::null()).stdout(std::io::stderr()))
+}
+
+/// Runs `command` silently and gives its standard output; what it said is part of the error.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let shown = shown(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start `{shown}`"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let said = if stderr.trim().is_empty() {
+            stdout.trim()
+        } else {
+            stderr.trim()
+        };
+        bail!("`{shown}` failed: {}\n{said}", output.status);
+    }
+    Ok(stdout)
+}
+
+/// Does `command` end well? What it prints is thrown away.
+#[must_use]
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The command as a person would type it.
+#[must_use]
+pub(crate) fn shown(command: &Command) -> String {
+    let environment = command.get_envs().filter_map(|(name, value)| {
+        // A long search path tells nobody anything.
+        let value = value.filter(|_| name != OsStr::new("PATH"))?;
+        Some(format!("{}={}", name.display(), value.display()))
+    });
+    let words = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.display().to_string());
+    environment.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Is this process root?
+#[must_use]
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// A command that runs `program` as root, through sudo where this process is not root.
+pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Result<Command> {
+    if is_root() {
+        return Ok(Command::new(program));
+    }
+    let Some(sudo) = which("sudo") else {
+        bail!(
+            "{} needs root and there is no sudo: run this as root",
+            program.as_ref().display()
+        );
+    };
+    let mut command = Command::new(sudo);
+    command.arg("--preserve-env").arg(program);
+    Ok(command)
+}
+
+/// Where `program` is: the search path, then the directories that only root has on it.
+#[must_use]
+pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(Into::into))
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
+}
+
+/// Tells what is going on, on standard error.
+pub(crate) fn say(text: impl AsRef<str>) {
+    // With no standard error there is nobody to tell.
+    let _unheard = writeln!(std::io::stderr(), "{}", text.as_ref());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_command_and_what_it_said() {
+        let error = output(Command::new("sh").args(["-c", "echo broken >&2; exit 3"]))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("sh -c echo broken"), "{error}");
+        assert!(error.contains("exit status: 3\nbroken"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = run(&mut Command::new("/nonexistent/tool")).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/tool"));
+    }
+
+    #[test]
+    fn the_shown_command_has_its_environment_but_no_search_path() {
+        let mut command = Command::new("cargo");
+        command.arg("build").env("A", "1").env("PATH", "/long");
+        assert_eq!(shown(&command), "A=1 cargo build");
+    }
+}

@@ -1,0 +1,121 @@
+//! Jobs of the `lab` binary: on this host, or in a virtual machine; and what they found.
+
+use std::{fs, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    exec, paths,
+    results::{self, Found, Line, Number},
+    tools::clients,
+    vm::{
+        console::Outcome,
+        kernels::{self, Kernel},
+        qemu::{self, Job},
+    },
+};
+
+/// What a job found, and how it ended.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// The release of the kernel that it ran on.
+    pub kernel: String,
+    /// Cells of the connectivity table.
+    pub cells: Vec<Found>,
+    /// Measurements.
+    pub numbers: Vec<Number>,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+impl Findings {
+    fn add(&mut self, text: &str) -> Result<()> {
+        for line in results::parse(text)? {
+            match line {
+                Line::Cell(cell) => self.cells.push(cell),
+                Line::Number(number) => self.numbers.push(number),
+                Line::Note { text } => exec::say(format!("{}: {text}", self.kernel)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs `lab VERB ARGUMENTS` on `kernel` in a virtual machine.
+pub(crate) fn in_machine(kernel: Kernel, arguments: &[&str], limit: Duration) -> Result<Findings> {
+    clients::install_lab()?;
+    clients::install_vm()?;
+    let installed = kernels::install(kernel)?;
+    let report = qemu::run(&Job {
+        name: kernel.to_string(),
+        kernel: &installed,
+        command: command("/usr/bin", "/dev/ttyS1", arguments),
+        limit,
+    })?;
+    let failure = match &report.outcome {
+        Outcome::Pass => None,
+        outcome @ Outcome::Fail(_) => Some(format!(
+            "Linux {}: {outcome}; all it said is in {}",
+            installed.release,
+            report.log.display()
+        )),
+        outcome => Some(format!(
+            "Linux {}: {outcome}; the last it said, more in {}:\n{}",
+            installed.release,
+            report.log.display(),
+            report.tail.join("\n")
+        )),
+    };
+    let mut findings = Findings {
+        kernel: installed.release,
+        failure,
+        ..Findings::default()
+    };
+    // A machine that was stopped may have been in the middle of a line.
+    let complete = report
+        .results
+        .rsplit_once('\n')
+        .map_or("", |(lines, _)| lines);
+    findings.add(complete)?;
+    Ok(findings)
+}
+
+/// Runs `lab VERB ARGUMENTS` on this host, as root.
+pub(crate) fn natively(arguments: &[&str]) -> Result<Findings> {
+    clients::install_lab()?;
+    let results = tempfile::NamedTempFile::new().context("cannot make a file for the results")?;
+    let path = results
+        .path()
+        .to_str()
+        .context("a path that is not UTF-8")?;
+    let release = paths::target().join("release");
+    let release = release.to_str().context("a path that is not UTF-8")?;
+    let words = command(release, path, arguments);
+    let mut lab = exec::as_root(&words[0])?;
+    let ended = exec::progress(lab.args(&words[1..]));
+    let kernel = exec::output(Command::new("uname").arg("-r"))?;
+    let mut findings = Findings {
+        kernel: kernel.trim().to_owned(),
+        failure: ended.err().map(|error| format!("{error:#}")),
+        ..Findings::default()
+    };
+    findings.add(&fs::read_to_string(results.path()).context("cannot read the results")?)?;
+    Ok(findings)
+}
+
+/// Has this host's kernel ipvlan? Tried in a network namespace of its own, as root.
+#[must_use]
+pub(crate) fn host_has_ipvlan() -> bool {
+    let script = "ip link add lab0 type dummy && ip link add lab1 link lab0 type ipvlan mode l3";
+    exec::is_root() && exec::succeeds(Command::new("unshare").args(["--net", "sh", "-c", script]))
+}
+
+fn command(directory: &str, results: &str, arguments: &[&str]) -> Vec<String> {
+    let ipvlan = format!("{directory}/ipvlan");
+    let lab = format!("{directory}/lab");
+    std::iter::once(lab.as_str())
+        .chain(arguments.iter().copied())
+        .chain(["--ipvlan", &ipvlan, "--results", results])
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,48 @@
+//! Where things are: the workspace, and the places under its target directory that the verbs fill.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+/// The root of the workspace.
+#[must_use]
+pub(crate) fn workspace() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// Cargo's target directory; everything that is built or downloaded goes below it.
+#[must_use]
+pub(crate) fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(directory) => workspace().join(directory),
+        None => workspace().join("target"),
+    }
+}
+
+/// Tools that were built for this workspace: bpf-linker, cargo-deny.
+#[must_use]
+pub(crate) fn tools() -> PathBuf {
+    target().join("tools")
+}
+
+/// What the virtual machines need and leave behind.
+#[must_use]
+pub(crate) fn vm() -> PathBuf {
+    target().join("vm")
+}
+
+/// A binary of the release build.
+#[must_use]
+pub(crate) fn release(name: &str) -> PathBuf {
+    target().join("release").join(name)
+}
+
+/// Makes `path` a directory and gives it back.
+pub(crate) fn directory(path: PathBuf) -> Result<PathBuf> {
+    fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    Ok(path)
+}

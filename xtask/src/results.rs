@@ -1,0 +1,162 @@
+//! What the lab wrote: one JSON object per line.
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+/// One line.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(crate) enum Line {
+    /// A cell of the connectivity table.
+    Cell(Found),
+    /// A measurement.
+    Number(Number),
+    /// Something for people to know.
+    Note {
+        /// What.
+        text: String,
+    },
+}
+
+/// A cell, and where it belongs.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Found {
+    /// The mode of the parent.
+    pub mode: String,
+    /// What differs from the agent's defaults, if anything.
+    pub variant: Option<String>,
+    /// The cell itself.
+    #[serde(flatten)]
+    pub cell: Cell,
+}
+
+/// Who asked whom, how, and what came of it.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Cell {
+    /// Who asked.
+    pub from: String,
+    /// Who was asked.
+    pub to: String,
+    /// How.
+    pub probe: String,
+    /// The field note this answers.
+    pub seed: Option<String>,
+    /// Did it work without the agent? Unknown where that was not asked.
+    pub before: Option<bool>,
+    /// Does it work with the agent?
+    pub after: Option<bool>,
+    /// Must it?
+    pub expected: bool,
+}
+
+impl Cell {
+    /// Is it as it must be?
+    #[must_use]
+    pub(crate) fn met(&self) -> bool {
+        self.after == Some(self.expected)
+    }
+}
+
+/// A measurement and its limit.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Number {
+    /// What was measured.
+    pub name: String,
+    /// How much.
+    pub value: f64,
+    /// Of what.
+    pub unit: String,
+    /// How much it may be.
+    pub limit: f64,
+    /// Is it within the limit?
+    pub met: bool,
+}
+
+/// The cells of one mode.
+#[derive(Debug, Serialize)]
+pub(crate) struct Mode {
+    /// Its name.
+    pub mode: String,
+    /// The cells, in the order they were written.
+    pub cells: Vec<Cell>,
+}
+
+/// Everything that was found on one kernel.
+#[derive(Debug, Serialize)]
+pub(crate) struct Kernel {
+    /// Its release.
+    pub kernel: String,
+    /// The modes, in the order they were first written.
+    pub modes: Vec<Mode>,
+}
+
+/// Reads every line of `text`.
+pub(crate) fn parse(text: &str) -> Result<Vec<Line>> {
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            serde_json::from_str(line).with_context(|| format!("the lab wrote no result: {line}"))
+        })
+        .collect()
+}
+
+/// Sorts cells into the modes they belong to, l2 first.
+#[must_use]
+pub(crate) fn by_mode(cells: Vec<Found>) -> Vec<Mode> {
+    let mut modes: Vec<Mode> = Vec::new();
+    for Found {
+        mode,
+        variant,
+        mut cell,
+    } in cells
+    {
+        if let Some(variant) = variant {
+            cell.probe = format!("{} ({variant})", cell.probe);
+        }
+        match modes.iter_mut().find(|known| known.mode == mode) {
+            Some(known) => known.cells.push(cell),
+            None => modes.push(Mode {
+                mode,
+                cells: vec![cell],
+            }),
+        }
+    }
+    modes.sort_by(|a, b| a.mode.cmp(&b.mode));
+    modes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{"type":"cell","mode":"l3","from":"vm01","to":"ns01","probe":"ping","seed":"003","before":false,"after":true,"expected":true}
+{"type":"note","text":"rss 7 MiB"}
+
+{"type":"cell","mode":"l2","from":"host","to":"ns01","probe":"ping","variant":"xdp","seed":null,"before":false,"after":false,"expected":true}
+{"type":"number","name":"first answer p50","value":3.5,"unit":"ms","limit":20.0,"met":true}
+"#;
+
+    #[test]
+    fn cells_are_sorted_by_mode() {
+        let cells = parse(TEXT)
+            .unwrap()
+            .into_iter()
+            .filter_map(|line| match line {
+                Line::Cell(found) => Some(found),
+                Line::Number(_) | Line::Note { .. } => None,
+            })
+            .collect();
+        let modes = by_mode(cells);
+        assert_eq!(modes[0].mode, "l2");
+        assert_eq!(modes[0].cells[0].probe, "ping (xdp)");
+        assert!(!modes[0].cells[0].met());
+        assert_eq!(modes[1].mode, "l3");
+        assert!(modes[1].cells[0].met());
+    }
+
+    #[test]
+    fn a_broken_line_is_shown() {
+        let error = parse("{\"type\":\"cell\"").unwrap_err().to_string();
+        assert!(error.contains("{\"type\":\"cell\""), "{error}");
+    }
+}

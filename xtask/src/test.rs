@@ -1,0 +1,138 @@
+//! `cargo xtask test`: everything that must pass before a commit, or a part of it.
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
+
+use crate::{build, demo, exec, lab, lint, vm::kernels::Kernel};
+
+const LIMIT: Duration = Duration::from_mins(5);
+
+/// What to test.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The part; without it all of them, after `cargo xtask lint`
+    part: Option<Part>,
+}
+
+/// Parts of the tests.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Part {
+    /// What runs anywhere: parsers, checksums, guards, model, diff
+    Unit,
+    /// Packets through the programs on this host's kernel; needs root
+    Prog,
+    /// Network namespaces on this host's kernel; needs root
+    Netns,
+    /// The connectivity table and the measurements, in virtual machines
+    Vm,
+}
+
+/// Runs the part, or everything.
+pub(crate) fn test(args: &Args) -> Result<()> {
+    if let Some(part) = args.part {
+        return run(part);
+    }
+    lint::lint()?;
+    for part in Part::value_variants() {
+        run(*part)?;
+    }
+    Ok(())
+}
+
+fn run(part: Part) -> Result<()> {
+    match part {
+        Part::Unit => unit(),
+        Part::Prog => as_root("prog"),
+        Part::Netns => as_root("netns"),
+        Part::Vm => machines(),
+    }
+}
+
+fn unit() -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--workspace", "--lib", "--bins", "--test", "host*"]);
+    exec::run(build::without_object(&mut command))
+}
+
+/// Builds as the user, then runs the test binaries whose names begin with `prefix` as root.
+fn as_root(prefix: &str) -> Result<()> {
+    for test in binaries(prefix)? {
+        let mut command = exec::as_root(&test.binary)?;
+        command.current_dir(&test.package).arg("--nocapture");
+        exec::run(&mut command)?;
+    }
+    Ok(())
+}
+
+struct Test {
+    name: String,
+    binary: PathBuf,
+    package: PathBuf,
+}
+
+fn binaries(prefix: &str) -> Result<Vec<Test>> {
+    let mut command = Command::new("cargo");
+    command
+        .args([
+            "test",
+            "--release",
+            "--no-run",
+            "-p",
+            "ipvlan-tests",
+            "-p",
+            "ipvlan-user",
+        ])
+        .args(["--test", "prog*", "--test", "netns*"]);
+    let mut tests = Vec::new();
+    for message in build::messages(&mut command)? {
+        let (Some(binary), Some(target)) = (message.executable, message.target) else {
+            continue;
+        };
+        if !target.name.starts_with(prefix) {
+            continue;
+        }
+        // PACKAGE/tests/NAME.rs
+        let package = target.src_path.ancestors().nth(2);
+        tests.push(Test {
+            package: package.context("a test that is in no package")?.to_owned(),
+            name: target.name,
+            binary,
+        });
+    }
+    if tests.is_empty() {
+        bail!("no test begins with {prefix}");
+    }
+    tests.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(tests)
+}
+
+fn machines() -> Result<()> {
+    build::release()?;
+    demo::everywhere()?;
+    let mut failures = Vec::new();
+    for kernel in Kernel::ALL {
+        let findings = lab::in_machine(kernel, &["numbers"], LIMIT)?;
+        for number in &findings.numbers {
+            println!(
+                "Linux {}: {} {:.1} {} (at most {} {}){}",
+                findings.kernel,
+                number.name,
+                number.value,
+                number.unit,
+                number.limit,
+                number.unit,
+                if number.met { "" } else { "  TOO MUCH" },
+            );
+        }
+        failures.extend(findings.failure);
+        if findings.numbers.is_empty() {
+            failures.push(format!("Linux {}: nothing was measured", findings.kernel));
+        }
+    }
+    if failures.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", failures.join("\n"))
+}

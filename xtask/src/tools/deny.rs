@@ -1,0 +1,32 @@
+//! cargo-deny: licences, sources, duplicate and banned crates, known vulnerabilities.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::Result;
+
+use crate::{exec, paths};
+
+const VERSION: &str = "0.20.2";
+
+/// Installs cargo-deny; gives its version.
+pub(crate) fn install() -> Result<String> {
+    let wanted = format!("cargo-deny {VERSION}");
+    let found = exec::output(Command::new(binary()).arg("--version"));
+    if found.is_ok_and(|found| found.trim() == wanted) {
+        return Ok(wanted);
+    }
+    exec::say(format!("building {wanted} (some minutes, once)"));
+    let mut command = Command::new("cargo");
+    command
+        .args(["install", "cargo-deny", "--version", VERSION])
+        .args(["--locked", "--no-default-features", "--root"])
+        .arg(paths::tools());
+    exec::progress(&mut command)?;
+    Ok(wanted)
+}
+
+/// Where cargo-deny is.
+#[must_use]
+pub(crate) fn binary() -> PathBuf {
+    paths::tools().join("bin/cargo-deny")
+}

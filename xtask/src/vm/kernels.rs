@@ -1,0 +1,209 @@
+//! Debian kernels for the virtual machines: fetched, unpacked and kept, never installed.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
+
+use super::archive::Suite;
+use crate::{exec, paths, tools::clients};
+
+const META_PACKAGE: &str = "linux-image-cloud-amd64";
+const PACKAGES: [&str; 3] = ["linux-image-", "linux-binary-", "linux-modules-"];
+/// How long the newest kernel counts as the newest without asking again.
+const FRESH: Duration = Duration::from_hours(24);
+
+/// The kernels that the promises are checked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kernel {
+    /// Debian 12
+    #[value(name = "6.1")]
+    V6_1,
+    /// Debian 12 backports
+    #[value(name = "6.12")]
+    V6_12,
+    /// The newest in the archive
+    Latest,
+}
+
+impl Kernel {
+    /// All of them, oldest first.
+    pub(crate) const ALL: [Self; 3] = [Self::V6_1, Self::V6_12, Self::Latest];
+
+    /// Where to look for it, best first.
+    fn suites(self) -> &'static [&'static str] {
+        match self {
+            Self::V6_1 => &["bookworm"],
+            Self::V6_12 => &["bookworm-backports", "trixie"],
+            Self::Latest => &["sid", "trixie-backports"],
+        }
+    }
+
+    /// What its version begins with.
+    fn series(self) -> &'static str {
+        match self {
+            Self::V6_1 => "6.1.",
+            Self::V6_12 => "6.12.",
+            Self::Latest => "",
+        }
+    }
+
+    fn directory(self) -> PathBuf {
+        paths::vm().join("kernels").join(self.to_string())
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Self::V6_1 => "6.1",
+            Self::V6_12 => "6.12",
+            Self::Latest => "latest",
+        })
+    }
+}
+
+/// A kernel on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Installed {
+    /// Its release, as `uname -r` would tell it.
+    pub release: String,
+    /// The image to boot.
+    pub image: PathBuf,
+    /// Its modules and their index.
+    pub modules: PathBuf,
+}
+
+/// Finds `kernel` in the cache or fetches it.
+pub(crate) fn install(kernel: Kernel) -> Result<Installed> {
+    let cached = newest_cached(&kernel.directory());
+    if let Some(cached) = &cached
+        && (kernel != Kernel::Latest || is_fresh(kernel))
+    {
+        return Ok(cached.clone());
+    }
+    // Making the index takes kmod.
+    clients::install_vm()?;
+    let mut errors = Vec::new();
+    for suite in kernel.suites() {
+        match fetch(kernel, suite) {
+            Ok(installed) => return Ok(installed),
+            Err(error) => errors.push(format!("{suite}: {error:#}")),
+        }
+    }
+    let errors = errors.join("\n");
+    let Some(cached) = cached else {
+        bail!("cannot get kernel {kernel} from any suite of the archive:\n{errors}")
+    };
+    exec::say(format!(
+        "kernel {kernel}: cannot ask for a newer one, taking {}:\n{errors}",
+        cached.release
+    ));
+    Ok(cached)
+}
+
+fn is_fresh(kernel: Kernel) -> bool {
+    fs::metadata(stamp(kernel))
+        .and_then(|stamp| stamp.modified())
+        .ok()
+        .and_then(|asked| SystemTime::now().duration_since(asked).ok())
+        .is_some_and(|age| age < FRESH)
+}
+
+/// Touched when the archive was last asked what is the newest.
+fn stamp(kernel: Kernel) -> PathBuf {
+    kernel.directory().join("asked")
+}
+
+fn fetch(kernel: Kernel, suite: &str) -> Result<Installed> {
+    exec::say(format!("kernel {kernel}: asking {suite}"));
+    let archive = Suite::open(suite)?;
+    let packages = archive.closure(META_PACKAGE, &PACKAGES)?;
+    let prefix = format!("linux-image-{}", kernel.series());
+    let Some(package) = packages
+        .iter()
+        .find(|name| *name != META_PACKAGE && name.starts_with(&prefix))
+    else {
+        bail!(
+            "{META_PACKAGE} there is not of the series {}",
+            kernel.series()
+        );
+    };
+    let directory = paths::directory(kernel.directory())?;
+    let root = directory.join(package);
+    if !root.exists() {
+        exec::say(format!("kernel {kernel}: fetching {package}"));
+        let unpacked = tempfile::tempdir_in(&directory).context("cannot make a directory")?;
+        let packages: Vec<_> = packages
+            .iter()
+            .filter(|name| *name != META_PACKAGE)
+            .cloned()
+            .collect();
+        let unpacked_root = unpacked.path().join("root");
+        archive.unpack(&packages, &unpacked_root)?;
+        index(&unpacked_root)?;
+        fs::rename(&unpacked_root, &root)
+            .with_context(|| format!("cannot keep {}", root.display()))?;
+    }
+    let installed = look(&root)?;
+    fs::write(stamp(kernel), "").context("cannot note when the archive was asked")?;
+    Ok(installed)
+}
+
+/// Makes the index of the modules below `root`, which a package manager would do when installing.
+fn index(root: &Path) -> Result<()> {
+    if !root.join("lib").exists() {
+        std::os::unix::fs::symlink("usr/lib", root.join("lib"))
+            .context("cannot make lib a link to usr/lib")?;
+    }
+    let release = release(root)?;
+    let depmod = exec::which("depmod").context("no depmod (Debian package kmod)")?;
+    exec::output(Command::new(depmod).arg("-b").arg(root).arg(release)).map(drop)
+}
+
+fn release(root: &Path) -> Result<String> {
+    let modules = root.join("lib/modules");
+    let first = fs::read_dir(&modules)
+        .with_context(|| format!("no modules in {}", modules.display()))?
+        .next()
+        .with_context(|| format!("nothing in {}", modules.display()))??;
+    Ok(first.file_name().to_string_lossy().into_owned())
+}
+
+fn look(root: &Path) -> Result<Installed> {
+    let release = release(root)?;
+    let modules = root.join("lib/modules").join(&release);
+    let image = [
+        root.join(format!("boot/vmlinuz-{release}")),
+        modules.join("vmlinuz"),
+    ]
+    .into_iter()
+    .find(|image| image.is_file())
+    .with_context(|| format!("no kernel image below {}", root.display()))?;
+    if !modules.join("modules.dep").is_file() {
+        bail!("no modules.dep in {}", modules.display());
+    }
+    Ok(Installed {
+        release,
+        image,
+        modules,
+    })
+}
+
+fn newest_cached(directory: &Path) -> Option<Installed> {
+    fs::read_dir(directory)
+        .ok()?
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let name = path.file_name()?.to_str()?;
+            let unpacked = path.metadata().ok()?.modified().ok()?;
+            name.starts_with("linux-image-").then_some((unpacked, path))
+        })
+        .max()
+        .and_then(|(_, root)| look(&root).ok())
+}

@@ -1,0 +1,268 @@
+//! Running a job in a virtual machine: boot, watch the console, end in exactly one outcome.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{
+    console::{Console, Outcome},
+    initramfs, kernels,
+};
+use crate::{exec, paths};
+
+const PROGRAM: &str = "qemu-system-x86_64";
+const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 rdinit=/init";
+/// A machine that has not said anything by now never will.
+const SILENT: Duration = Duration::from_secs(40);
+/// How long it may say nothing once it has begun to.
+const QUIET: Duration = Duration::from_mins(1);
+/// How long the machine may take to power off after it told its outcome.
+const POWER_OFF: Duration = Duration::from_secs(10);
+/// A probe boot under KVM takes a fraction of a second where KVM works.
+const PROBE: Duration = Duration::from_secs(5);
+const TAIL: usize = 30;
+
+/// A job to run in a machine of its own.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    /// For people, and in the name of the log.
+    pub name: String,
+    /// The kernel to boot.
+    pub kernel: &'a kernels::Installed,
+    /// The command, word by word; paths are those in the image.
+    pub command: Vec<String>,
+    /// What the whole run may take.
+    pub limit: Duration,
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the job wrote to the second serial port.
+    pub results: String,
+    /// Where everything it said is kept.
+    pub log: PathBuf,
+    /// The last lines of it.
+    pub tail: Vec<String>,
+}
+
+/// Boots a machine for `job` and waits for its outcome. A boot that says nothing at all is tried
+/// once more.
+pub(crate) fn run(job: &Job<'_>) -> Result<Report> {
+    let directory = tempfile::Builder::new()
+        .prefix("run-")
+        .tempdir_in(paths::directory(paths::vm())?)
+        .context("cannot make a directory for the run")?;
+    let image = directory.path().join("image.cpio");
+    initramfs::build(job.kernel, &job.command, &image)?;
+    let accelerator = accelerator(job.kernel);
+    exec::say(format!(
+        "{}: booting Linux {} ({accelerator})",
+        job.name, job.kernel.release
+    ));
+    let report = boot(job, accelerator, directory.path())?;
+    if !matches!(report.outcome, Outcome::Silent(_)) {
+        return Ok(report);
+    }
+    exec::say(format!(
+        "{}: {}; booting once more",
+        job.name, report.outcome
+    ));
+    boot(job, accelerator, directory.path())
+}
+
+/// KVM if a machine really boots with it, else emulation. Tried once.
+fn accelerator(kernel: &kernels::Installed) -> &'static str {
+    static TRIED: OnceLock<bool> = OnceLock::new();
+    let usable = *TRIED.get_or_init(|| Path::new("/dev/kvm").exists() && boots_with_kvm(kernel));
+    if usable { "kvm" } else { "tcg" }
+}
+
+/// Without an image the kernel panics and the machine goes off: that is a boot.
+fn boots_with_kvm(kernel: &kernels::Installed) -> bool {
+    let mut command = machine("kvm", kernel);
+    command
+        .args(["-serial", "null"])
+        .args(["-append", "panic=-1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let Ok(child) = command.spawn() else {
+        return false;
+    };
+    let mut machine = Machine(child);
+    let deadline = Instant::now() + PROBE;
+    while Instant::now() < deadline {
+        match machine.0.try_wait() {
+            Ok(None) => thread::sleep(Duration::from_millis(20)),
+            Ok(Some(status)) => return status.success(),
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+fn machine(accelerator: &str, kernel: &kernels::Installed) -> Command {
+    let (processor, accelerator) = match accelerator {
+        "kvm" => ("host", "kvm"),
+        // QEMU 7.2 emulates cmpxchg16b with wrong flags now and then, and the kernel's allocator
+        // uses it where there is one: a double fault in kmem_cache_alloc.
+        _ => ("max,-cx16", "tcg,thread=multi"),
+    };
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["-accel", accelerator, "-cpu", processor])
+        .args(["-smp", "2", "-m", "1024", "-nic", "none", "-no-reboot"])
+        .args(["-nodefaults", "-display", "none", "-monitor", "none"])
+        .arg("-kernel")
+        .arg(&kernel.image);
+    command
+}
+
+/// The emulator's process; it never outlives this.
+struct Machine(Child);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Fails only if it is gone already.
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
+    let results = directory.join("results");
+    let errors = directory.join("errors");
+    let (log, mut log_file) = create_log(&job.name)?;
+    let mut command = machine(accelerator, job.kernel);
+    command
+        .arg("-initrd")
+        .arg(directory.join("image.cpio"))
+        .args(["-append", COMMAND_LINE, "-serial", "stdio", "-serial"])
+        .arg(format!("file:{}", results.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&errors).context("cannot make a file for QEMU's messages")?);
+    let shown = exec::shown(&command);
+    let child = command
+        .spawn()
+        .with_context(|| format!("cannot start `{shown}` (Debian package qemu-system-x86)"))?;
+    let mut machine = Machine(child);
+    let Some(output) = machine.0.stdout.take() else {
+        bail!("QEMU has no console")
+    };
+    let mut watch = Watch {
+        job,
+        console: Console::default(),
+        tail: Vec::new(),
+    };
+    let ended = watch.until_the_end(&listen(output), &mut log_file)?;
+    let outcome = match ended {
+        Some(outcome) => outcome,
+        None => watch.console.outcome().map_or_else(
+            || {
+                let status = machine.0.wait().context("cannot wait for QEMU")?;
+                let said = fs::read_to_string(&errors).unwrap_or_default();
+                Ok::<_, anyhow::Error>(Outcome::Gone(format!("{status} {}", said.trim())))
+            },
+            Ok,
+        )?,
+    };
+    drop(machine);
+    Ok(Report {
+        outcome,
+        results: fs::read_to_string(&results).unwrap_or_default(),
+        log,
+        tail: watch.tail,
+    })
+}
+
+fn create_log(name: &str) -> Result<(PathBuf, File)> {
+    let directory = paths::directory(paths::vm().join("logs"))?;
+    let (file, path) = tempfile::Builder::new()
+        .prefix(&format!("{}-", name.replace(' ', "-")))
+        .suffix(".log")
+        .tempfile_in(&directory)
+        .with_context(|| format!("cannot make a log in {}", directory.display()))?
+        .keep()?;
+    Ok((path, file))
+}
+
+/// Pieces of what `output` says, as they come; the channel closes with it.
+fn listen(mut output: impl std::io::Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(length @ 1..) = output.read(&mut piece) {
+            if sender.send(piece[..length].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+struct Watch<'a> {
+    job: &'a Job<'a>,
+    console: Console,
+    tail: Vec<String>,
+}
+
+impl Watch<'_> {
+    /// Listens until the machine is gone (`None`) or has to be stopped.
+    fn until_the_end(
+        &mut self,
+        pieces: &Receiver<Vec<u8>>,
+        log: &mut File,
+    ) -> Result<Option<Outcome>> {
+        let end = Instant::now() + self.job.limit;
+        let mut spoke = false;
+        loop {
+            let patience = match self.console.outcome() {
+                Some(_) => POWER_OFF,
+                None if spoke => QUIET,
+                None => SILENT,
+            };
+            let left = end.saturating_duration_since(Instant::now());
+            match pieces.recv_timeout(patience.min(left)) {
+                Ok(piece) => {
+                    spoke = true;
+                    log.write_all(&piece).context("cannot write the log")?;
+                    for line in self.console.take(&piece) {
+                        self.show(line);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Ok(Some(match self.console.outcome() {
+                        Some(outcome) => outcome,
+                        None if left < patience => Outcome::TooLong(self.job.limit),
+                        None if spoke => Outcome::Hang(QUIET),
+                        None => Outcome::Silent(SILENT),
+                    }));
+                }
+            }
+        }
+    }
+
+    fn show(&mut self, line: String) {
+        exec::say(format!("{}: {line}", self.job.name));
+        if self.tail.len() == TAIL {
+            self.tail.remove(0);
+        }
+        self.tail.push(line);
+    }
+}
