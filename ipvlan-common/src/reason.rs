@@ -4,9 +4,11 @@ macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $word:literal;)+) => {
         /// Why a program did what it did with a frame it looked at. Counted per hook.
         ///
-        /// Numbers are never reused, and words are part of the `--json` output.
+        /// Numbers are never reused, fit into a byte, and words are part of the `--json` output. The
+        /// type itself is a word wide, so that structures with one have no padding: the compiler may
+        /// copy padding, and the verifier does not let a program read what it has not written.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[repr(u8)]
+        #[repr(u32)]
         #[non_exhaustive]
         pub enum Reason {
             $($(#[doc = $doc])+ $name = $number,)+
@@ -122,9 +124,10 @@ mod tests {
         assert!(
             REASONS
                 .windows(2)
-                .all(|pair| (pair[0] as u8) < pair[1] as u8)
+                .all(|pair| (pair[0] as u32) < pair[1] as u32)
         );
         for &reason in REASONS {
+            assert!(reason as u32 <= u32::from(u8::MAX));
             assert_eq!(Reason::from_number(reason as u8), reason);
         }
         assert_eq!(Reason::from_number(255), Reason::Unknown);

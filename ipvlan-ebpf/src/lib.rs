@@ -33,8 +33,8 @@ use ipvlan_common::{AddressEntry, Reason};
 
 /// What is done with a frame, why, and which child it is about.
 ///
-/// Every field is always initialised: of an `Option` without a value the compiler would spill
-/// whatever is there, and the verifier does not let a program read what it has not written.
+/// Every byte is always initialised: of an `Option` without a value, or of padding, the compiler would
+/// copy whatever is there, and the verifier does not let a program read what it has not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Decides the verdict; counted.
@@ -44,6 +44,8 @@ pub struct Decision {
     /// Index of the child's counters.
     pub slot: u32,
 }
+
+const _: () = assert!(size_of::<Decision>() == 12, "no padding");
 
 impl Decision {
     /// A decision about no child of ours.

@@ -7,6 +7,7 @@
 #![allow(
     missing_docs,
     unreachable_pub,
+    clippy::inline_always,
     clippy::needless_pass_by_value,
     reason = "the shape that aya's entry point macros expect"
 )]
@@ -63,7 +64,7 @@ pub fn parent_xdp(ctx: XdpContext) -> u32 {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
     let Some(decision) = decision else {
         return TC_ACT_UNSPEC;
@@ -90,7 +91,7 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
 }
 
 /// One line per decision in a build with the feature `trace`; nothing in any other.
-#[inline]
+#[inline(always)]
 #[cfg_attr(
     not(feature = "trace"),
     allow(unused_variables, reason = "there is nothing to say")

@@ -42,7 +42,7 @@ pub enum Towards {
 pub fn ingress<const DEMUX: bool>(ctx: &TcContext) -> Option<Decision> {
     let ethertype = ethertype(ctx);
     if ethertype == ETH_P_ARP {
-        return Some(neighbour(ctx, arp::decide_ingress));
+        return Some(neighbour::<true>(ctx));
     }
     if DEMUX && ethertype == ETH_P_IP {
         return Some(ipv4_ingress(ctx));
@@ -61,7 +61,7 @@ pub fn egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
         return ipv4_egress::<ROUTED>(ctx);
     }
     if ethertype == ETH_P_ARP {
-        return Some(neighbour(ctx, arp::decide_egress));
+        return Some(neighbour::<false>(ctx));
     }
     None
 }
@@ -90,22 +90,26 @@ pub fn parent(ctx: &TcContext) -> u32 {
     unsafe { (*ctx.skb.skb).ifindex }
 }
 
-/// The same for both directions but for who decides.
+/// An ARP message from the wire, or to it. The direction is a constant, not a function to call: the
+/// compiler would really call it.
 #[inline(always)]
-fn neighbour(
-    ctx: &TcContext,
-    decide: impl FnOnce(&Arp, Config, &AddressMap) -> Decision,
-) -> Decision {
+fn neighbour<const FROM_WIRE: bool>(ctx: &TcContext) -> Decision {
     if vlan_id(ctx).is_some_and(|id| id != 0) {
         return Decision::stranger(Reason::Tagged);
     }
     let Some(config) = lookup::config() else {
         return Decision::stranger(Reason::NotReady);
     };
-    match parse_arp(linear(ctx, ARP_FRAME_LEN)) {
-        Ok(arp) => answer(ctx, &arp, config, decide(&arp, config, &AddressMap)),
-        Err(reason) => Decision::stranger(reason),
-    }
+    let arp = match parse_arp(linear(ctx, ARP_FRAME_LEN)) {
+        Ok(arp) => arp,
+        Err(reason) => return Decision::stranger(reason),
+    };
+    let decision = if FROM_WIRE {
+        arp::decide_ingress(&arp, config, &AddressMap)
+    } else {
+        arp::decide_egress(&arp, config, &AddressMap)
+    };
+    answer(ctx, &arp, config, decision)
 }
 
 /// Turns the request into its answer, if that is the decision.
