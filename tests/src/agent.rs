@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{self, Child, Command, Stdio},
+    process::{self, Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -25,6 +25,7 @@ use crate::{command, netns::Netns};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
+const RUNTIME_DIR: &str = "--runtime-dir";
 
 /// A running `ipvlan run`; killed when dropped.
 #[derive(Debug)]
@@ -44,13 +45,22 @@ impl Agent {
         parents: &[&str],
         options: &[&str],
     ) -> Result<Self> {
-        let mut command = Command::new(program);
         let runtime_dir = new_runtime_dir();
-        command.arg("run").arg("--runtime-dir").arg(&runtime_dir);
-        for parent in parents {
-            command.args(["--iface", parent]);
-        }
+        let mut command = run(program, &runtime_dir, parents);
         command.args(options);
+        let mut agent = Self::spawn(command, program, runtime_dir, netns)?;
+        agent.wait_ready(parents)?;
+        Ok(agent)
+    }
+
+    /// Starts `command` in `netns` and does not wait for anything. It becomes `program run` with
+    /// this runtime directory, at once or by replacing itself.
+    pub fn spawn(
+        mut command: Command,
+        program: &Path,
+        runtime_dir: PathBuf,
+        netns: &Netns,
+    ) -> Result<Self> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -71,14 +81,17 @@ impl Agent {
                 }
             });
         }
-        let mut agent = Self {
+        Ok(Self {
             program: program.to_owned(),
             runtime_dir,
             child,
             said,
-        };
-        agent.wait_until(READY_WITHIN, "ready", |status| is_ready(status, parents))?;
-        Ok(agent)
+        })
+    }
+
+    /// Waits until it is ready on every one of `parents`.
+    pub fn wait_ready(&mut self, parents: &[&str]) -> Result<()> {
+        self.wait_until(READY_WITHIN, "ready", |status| is_ready(status, parents))
     }
 
     /// The process of the agent.
@@ -121,7 +134,7 @@ impl Agent {
     pub fn status(&self) -> Result<Value> {
         let mut command = Command::new(&self.program);
         command
-            .args(["status", "--json", "--runtime-dir"])
+            .args(["status", "--json", RUNTIME_DIR])
             .arg(&self.runtime_dir);
         let shown = command::run(&mut command, "")?;
         let status: Value = serde_json::from_str(&shown).context("status is not JSON")?;
@@ -142,13 +155,17 @@ impl Agent {
     }
 
     /// Ends the agent with SIGTERM; it must exit with success in time and leave no file behind.
-    pub fn stop(mut self) -> Result<()> {
-        kill(self.as_pid()?, Signal::SIGTERM).context("cannot signal the agent")?;
-        let status = command::wait(&mut self.child, STOPS_WITHIN)?
-            .ok_or_else(|| anyhow!("the agent ignored SIGTERM for {STOPS_WITHIN:?}"))?;
+    pub fn stop(self) -> Result<()> {
+        self.stop_by(Signal::SIGTERM)
+    }
+
+    /// The same with another signal that asks it to stop.
+    pub fn stop_by(mut self, signal: Signal) -> Result<()> {
+        self.signal(signal)?;
+        let status = self.wait(STOPS_WITHIN)?;
         ensure!(
             status.success(),
-            "the agent ended with {status} after SIGTERM\n{}",
+            "the agent ended with {status} after {signal}\n{}",
             self.said()
         );
         ensure!(
@@ -157,6 +174,28 @@ impl Agent {
             self.runtime_dir.display()
         );
         Ok(())
+    }
+
+    /// Ends the agent with SIGKILL: whatever it leaves behind stays.
+    pub fn kill(mut self) -> Result<()> {
+        self.signal(Signal::SIGKILL)?;
+        self.wait(STOPS_WITHIN).map(drop)
+    }
+
+    /// Sends a signal and does not wait for anything.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.as_pid()?, signal).context("cannot signal the agent")
+    }
+
+    /// Whether it runs no more.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
+    /// Waits until the agent has ended.
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
+        command::wait(&mut self.child, patience)?
+            .with_context(|| format!("the agent still ran after {patience:?}\n{}", self.said()))
     }
 
     fn as_pid(&self) -> Result<Pid> {
@@ -174,8 +213,20 @@ impl Drop for Agent {
     }
 }
 
+/// `program run --runtime-dir DIR --iface PARENT…`; options can be added.
+#[must_use]
+pub fn run(program: &Path, runtime_dir: &Path, parents: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.arg("run").arg(RUNTIME_DIR).arg(runtime_dir);
+    for parent in parents {
+        command.args(["--iface", parent]);
+    }
+    command
+}
+
 /// A directory of this agent alone, so that agents of two runs never see each other's files.
-fn new_runtime_dir() -> PathBuf {
+#[must_use]
+pub fn new_runtime_dir() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     PathBuf::from(format!("/run/ipvlan-lab-{}-{number}", process::id()))

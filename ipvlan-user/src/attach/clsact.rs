@@ -34,7 +34,7 @@ const SIDES: [TcHandle; 2] = [
 pub(super) struct Qdisc {
     parent: String,
     ifindex: u32,
-    /// Whether it was added for us.
+    /// Whether it was added for us, by this agent or by one that was killed.
     added: bool,
 }
 
@@ -54,6 +54,15 @@ impl Qdisc {
                 None => Err(qdisc(false).failed("add", io::Error::other(error))),
             },
             Err(error) => Err(qdisc(false).failed("add", io::Error::other(error))),
+        }
+    }
+
+    /// Takes over the one that is there, as if it had been added for us.
+    pub(super) fn adopt(parent: &str, ifindex: u32) -> Self {
+        Self {
+            parent: parent.to_owned(),
+            ifindex,
+            added: true,
         }
     }
 

@@ -52,7 +52,10 @@ impl<'a> Attacher<'a> {
             forced: tc != TcAttach::Auto,
             qdisc: None,
         };
-        remove_leftovers(name);
+        if remove_leftovers(name) {
+            // Its agent had no time to remove the qdisc, which it had most likely added.
+            attacher.qdisc = Some(Qdisc::adopt(name, ifindex));
+        }
         match tc {
             TcAttach::Auto => {}
             TcAttach::Tcx => attacher.mechanism = Some(TcMechanism::Tcx),
@@ -119,14 +122,17 @@ impl<'a> Attacher<'a> {
 
     fn use_clsact(&mut self) -> Result<(), AttachError> {
         self.mechanism = Some(TcMechanism::Clsact);
-        self.qdisc = Some(Qdisc::ensure(self.name, self.ifindex)?);
+        if self.qdisc.is_none() {
+            self.qdisc = Some(Qdisc::ensure(self.name, self.ifindex)?);
+        }
         Ok(())
     }
 }
 
 /// Removes the filters of an agent that was killed: unlike links they outlive their process. The
-/// caller owns the parent, so filters of our names have no living owner.
-fn remove_leftovers(name: &str) {
+/// caller owns the parent, so filters of our names have no living owner. Whether there were any.
+fn remove_leftovers(name: &str) -> bool {
+    let mut found = false;
     for (attach_type, program) in [
         (TcAttachType::Ingress, programs::PARENT_INGRESS),
         (TcAttachType::Ingress, programs::PARENT_INGRESS_DEMUX),
@@ -135,12 +141,14 @@ fn remove_leftovers(name: &str) {
     ] {
         // Fails where there is no clsact qdisc or no such filter, which is the usual case.
         if qdisc_detach_program(name, attach_type, program).is_ok() {
+            found = true;
             warn!(
                 parent = name,
                 program, "removed the filter of an agent that did not stop cleanly"
             );
         }
     }
+    found
 }
 
 /// One TC hook of a parent.

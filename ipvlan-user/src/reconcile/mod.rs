@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval_at, sleep_until},
 };
 use tracing::{debug, error, info, warn};
@@ -95,11 +95,16 @@ pub struct Agent {
     parents: Vec<Parent>,
     snapshot: Snapshot,
     stats: status::Sync,
+    interrupt: Signal,
+    terminate: Signal,
 }
 
 impl Agent {
     /// Attaches to all parents and completes the first sync. If one fails, all are detached.
     pub fn start(settings: Settings) -> Result<Self, AgentError> {
+        // Before anything is attached: a signal from here on stops the agent cleanly.
+        let interrupt = signal(SignalKind::interrupt()).map_err(system("catch SIGINT"))?;
+        let terminate = signal(SignalKind::terminate()).map_err(system("catch SIGTERM"))?;
         let netns = runtime::own_netns().map_err(system("read the network namespace"))?;
         // Before the first snapshot: what changes from here on wakes us.
         let watch = Watch::new()?;
@@ -122,6 +127,8 @@ impl Agent {
             parents,
             snapshot,
             stats: status::Sync::default(),
+            interrupt,
+            terminate,
         };
         agent.stats.syncs = 1;
         for parent in &agent.parents {
@@ -132,8 +139,6 @@ impl Agent {
 
     /// Runs until SIGINT or SIGTERM, then detaches.
     pub async fn run(mut self) -> Result<(), AgentError> {
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(system("catch SIGINT"))?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(system("catch SIGTERM"))?;
         let mut audit = interval_at(
             tokio::time::Instant::now() + self.settings.audit,
             self.settings.audit,
@@ -146,8 +151,8 @@ impl Agent {
         loop {
             tokio::select! {
                 biased;
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.terminate.recv() => break,
                 () = sleep_until(due.into()), if pending.is_some() => {
                     let scope = pending.take().unwrap_or(Scope::Everything);
                     let started = Instant::now();
@@ -164,6 +169,8 @@ impl Agent {
                     let wake = wake?;
                     self.note(wake);
                     pending = Some(widest(pending, scope_of(wake)));
+                    // News does not wait for the end of a long pause after failures.
+                    due = due.min(Instant::now() + MAX_GAP);
                 }
                 _ = audit.tick() => {
                     self.audit();

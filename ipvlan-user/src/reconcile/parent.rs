@@ -109,7 +109,12 @@ impl Parent {
         }
         match check_parent(&snapshot.links, &self.name) {
             Ok(link) => {
-                self.start(snapshot, settings)?;
+                if let Err(failure) = self.start(snapshot, settings) {
+                    if let State::Waiting(reason) = &mut self.state {
+                        *reason = super::chain(&failure);
+                    }
+                    return Err(failure);
+                }
                 info!(
                     parent = self.name,
                     ifindex = link.ifindex,

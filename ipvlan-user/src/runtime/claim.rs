@@ -5,7 +5,8 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::Duration,
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -85,7 +86,7 @@ impl Claim {
                 Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
                     return Err(ClaimError::Taken {
                         parent: parent.to_owned(),
-                        owner: read_pid(&mut file),
+                        owner: wait_for_pid(&mut file),
                     });
                 }
                 Err((_, errno)) => return Err(failed(errno.into())),
@@ -117,8 +118,21 @@ impl Drop for Claim {
     }
 }
 
+/// An owner that has only just come writes its process id at any moment.
+fn wait_for_pid(file: &mut File) -> Option<u32> {
+    const TRIES: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(5);
+    (0..TRIES).find_map(|_| {
+        read_pid(file).or_else(|| {
+            thread::sleep(PAUSE);
+            None
+        })
+    })
+}
+
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
+    file.rewind().ok()?;
     file.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }

@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     io::AsyncWriteExt as _,
     net::{UnixListener, UnixStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::status::Agent;
@@ -44,9 +44,16 @@ impl StatusSocket {
         Ok(Self { listener, path })
     }
 
-    /// Waits for somebody who asks.
+    /// Waits for somebody who asks. An error comes late: its cause, such as no file descriptor
+    /// left, would come at once again.
     pub async fn accept(&self) -> io::Result<UnixStream> {
-        self.listener.accept().await.map(|(stream, _)| stream)
+        match self.listener.accept().await {
+            Ok((stream, _)) => Ok(stream),
+            Err(error) => {
+                sleep(PATIENCE).await;
+                Err(error)
+            }
+        }
     }
 }
 
@@ -95,6 +102,14 @@ pub fn query_all(dir: &Path) -> io::Result<Vec<Agent>> {
             }
             // It stopped between the listing and the question.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // The kernel's word for a read that timed out.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let pid = path.file_stem().unwrap_or_default().display();
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("the agent with pid {pid} does not answer"),
+                ));
+            }
             Err(error) => {
                 return Err(io::Error::new(
                     error.kind(),

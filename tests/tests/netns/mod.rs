@@ -1,0 +1,128 @@
+//! What the tests of the running agent share: a host with a parent, a LAN behind it, the agent.
+//!
+//! Every test has netns and runtime directories of its own, removed however it ends.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test file compiles this module and uses its part of it"
+)]
+
+pub mod foreign;
+pub mod world;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ipvlan_tests::{agent, command};
+
+pub use self::world::{Dir, World};
+
+/// How soon the agent follows a change.
+pub const SOON: Duration = Duration::from_secs(1);
+/// For what is not promised to be fast.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The agent that was built beside these tests.
+pub fn ipvlan() -> PathBuf {
+    let path = std::env::var_os("IPVLAN_BIN").map_or_else(beside_the_tests, PathBuf::from);
+    assert!(
+        path.is_file(),
+        "there is no agent at {}: build it (`cargo build --release -p ipvlan-user`) or name it \
+         in IPVLAN_BIN",
+        path.display()
+    );
+    path
+}
+
+/// Tests are in `target/PROFILE/deps`, programs in `target/PROFILE`.
+fn beside_the_tests() -> PathBuf {
+    let test = std::env::current_exe().expect("this test has no path");
+    test.ancestors()
+        .nth(2)
+        .unwrap_or(Path::new("/"))
+        .join("ipvlan")
+}
+
+/// Waits until `is_so`; `seen` says what there was instead.
+#[track_caller]
+pub fn wait_until<T: std::fmt::Debug>(
+    patience: Duration,
+    what: &str,
+    mut seen: impl FnMut() -> T,
+    is_so: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        let now = seen();
+        if is_so(&now) {
+            return now;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "not so within {patience:?}: {what}; seen: {now:?}"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// How a command that ends by itself ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Runs `command` in `world`'s host; it must end within [`PATIENCE`].
+    pub fn of(mut command: Command, world: &World) -> Self {
+        let shown = format!("{command:?}");
+        let mut child = world
+            .host
+            .run(|| {
+                Ok(command
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()?)
+            })
+            .unwrap_or_else(|error| panic!("cannot start {shown}: {error:#}"));
+        // Neither says more than fits into a pipe.
+        let in_time = command::wait(&mut child, PATIENCE).unwrap().is_some();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = child.wait_with_output().unwrap();
+        let ended = Self {
+            code: status.code(),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        };
+        assert!(
+            in_time,
+            "{shown} did not end within {PATIENCE:?}: {ended:?}"
+        );
+        ended
+    }
+
+    /// `ipvlan run` that is expected to fail.
+    pub fn run(world: &World, dir: &Dir, parents: &[&str], options: &[&str]) -> Self {
+        let mut command = agent::run(&ipvlan(), dir.path(), parents);
+        command.args(options);
+        Self::of(command, world)
+    }
+
+    /// `ipvlan status`.
+    pub fn status(world: &World, dir: &Path, options: &[&str]) -> Self {
+        let mut command = Command::new(ipvlan());
+        command.arg("status").arg("--runtime-dir").arg(dir);
+        command.args(options);
+        Self::of(command, world)
+    }
+}

@@ -1,0 +1,187 @@
+//! A host with the parent `ens34`, and the LAN at the other end of its cable.
+
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipvlan_tests::{
+    agent::{self, Agent},
+    hooks,
+    lab::{self, Lab},
+    netns::Netns,
+    probe::{arp, ping},
+};
+use nix::unistd::Uid;
+use serde_json::Value;
+
+use super::ipvlan;
+
+/// The host's only parent, if no test adds more.
+pub const PARENT: &str = "ens34";
+/// The other end of its cable.
+pub const LAN: &str = "lan0";
+/// The host's address.
+pub const HOST_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// Somebody on the LAN.
+pub const LAN_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+
+/// Two netns and a cable.
+#[derive(Debug)]
+pub struct World {
+    pub host: Netns,
+    pub lan: Netns,
+    pub lab: Lab,
+}
+
+impl World {
+    /// Makes it; addresses on both ends.
+    pub fn new() -> Self {
+        assert!(
+            Uid::effective().is_root(),
+            "these tests make network namespaces and load programs: run them as root"
+        );
+        let lab = Lab::new().unwrap();
+        let world = Self {
+            host: lab.netns("host").unwrap(),
+            lan: lab.netns("lan").unwrap(),
+            lab,
+        };
+        world.cable(PARENT, LAN);
+        world.on_host(&format!("address add {HOST_IP}/24 dev {PARENT}"));
+        world.on_lan(&format!("address add {LAN_IP}/24 dev {LAN}"));
+        world
+    }
+
+    /// Another cable between the two.
+    pub fn cable(&self, host: &str, lan: &str) {
+        lab::connect(&self.host, host, &self.lan, lan).unwrap();
+    }
+
+    /// `ip WORDS` on the host.
+    #[track_caller]
+    pub fn on_host(&self, words: &str) {
+        self.host.ip(&format!("{words}\n")).unwrap();
+    }
+
+    /// `ip WORDS` on the LAN.
+    #[track_caller]
+    pub fn on_lan(&self, words: &str) {
+        self.lan.ip(&format!("{words}\n")).unwrap();
+    }
+
+    /// What is attached to `devices` of the host, and nothing else is.
+    #[track_caller]
+    pub fn attached(&self, devices: &[&str]) -> Vec<String> {
+        hooks::attached(&self.host, devices).unwrap()
+    }
+
+    /// Nothing is attached to any of `devices`, and no clsact qdisc is anywhere.
+    #[track_caller]
+    pub fn assert_nothing_attached(&self, devices: &[&str]) {
+        assert_eq!(self.attached(devices), [""; 0]);
+    }
+
+    /// Starts an agent and waits until it is ready.
+    #[track_caller]
+    pub fn start(&self, parents: &[&str], options: &[&str]) -> Agent {
+        Agent::start(&ipvlan(), &self.host, parents, options).unwrap()
+    }
+
+    /// The same with a runtime directory that others use as well.
+    #[track_caller]
+    pub fn start_in(&self, dir: &Dir, parents: &[&str], options: &[&str]) -> Agent {
+        let mut command = agent::run(&ipvlan(), dir.path(), parents);
+        command.args(options);
+        let path = dir.path().to_owned();
+        let mut agent = Agent::spawn(command, &ipvlan(), path, &self.host).unwrap();
+        agent.wait_ready(parents).unwrap();
+        agent
+    }
+
+    /// Who on the host's side answers the LAN's broadcast request for `tpa`?
+    pub fn arp(&self, tpa: Ipv4Addr, patience: Duration) -> Option<[u8; 6]> {
+        let sha = self.lan.hardware_address(LAN).unwrap();
+        self.arp_from(sha, tpa, patience)
+    }
+
+    /// The same, claiming to be `sha`.
+    pub fn arp_from(&self, sha: [u8; 6], tpa: Ipv4Addr, patience: Duration) -> Option<[u8; 6]> {
+        let request = arp::Request {
+            to: arp::BROADCAST,
+            sha,
+            spa: LAN_IP,
+            tpa,
+        };
+        self.lan.run(|| arp::ask(LAN, &request, patience)).unwrap()
+    }
+
+    /// Does the host answer the LAN's ping?
+    pub fn pings(&self, target: Ipv4Addr, patience: Duration) -> bool {
+        self.lan.run(|| ping::ping(None, target, patience)).unwrap()
+    }
+}
+
+/// A runtime directory, removed when dropped.
+#[derive(Debug)]
+pub struct Dir(PathBuf);
+
+impl Dir {
+    /// A path where nothing is yet.
+    pub fn new() -> Self {
+        Self(agent::new_runtime_dir())
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Names of the files in it; none if it is not there.
+    pub fn files(&self) -> Vec<String> {
+        fs::read_dir(&self.0).map_or_else(
+            |_| Vec::new(),
+            |entries| {
+                entries
+                    .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+                    .collect()
+            },
+        )
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // Not there is what is expected.
+        let _absent = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What `status` says about the parent at `index`.
+#[track_caller]
+pub fn parent(agent: &Agent, index: usize) -> Value {
+    agent.status().unwrap()["parents"][index].clone()
+}
+
+/// `hook by mechanism` of every hook of a parent.
+pub fn hooks_of(parent: &Value) -> Vec<String> {
+    parent["hooks"].as_array().map_or_else(Vec::new, |hooks| {
+        hooks
+            .iter()
+            .map(|hook| {
+                format!(
+                    "{} by {}",
+                    hook["hook"].as_str().unwrap(),
+                    hook["attach"].as_str().unwrap()
+                )
+            })
+            .collect()
+    })
+}
+
+/// How often `hook` of a parent counted `reason`.
+pub fn counted(parent: &Value, hook: &str, reason: &str) -> u64 {
+    parent["counters"][hook][reason].as_u64().unwrap_or(0)
+}

@@ -1,0 +1,367 @@
+//! How a start that cannot succeed fails: exit code, what it says, what to do, and nothing left.
+
+mod netns;
+
+use std::{
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::PathBuf,
+    process::Command,
+};
+
+use ipvlan_tests::{agent, agent::Agent};
+
+use self::netns::{
+    Dir, Ended, PATIENCE, World, foreign, ipvlan,
+    world::{HOST_IP, PARENT, counted, hooks_of, parent},
+};
+
+const NOBODY: u32 = 65534;
+/// What the agent needs, and nothing else.
+const NEEDED: &[&str] = &["bpf", "net_admin", "net_broadcast"];
+
+/// A start that fails.
+struct Row {
+    parents: &'static [&'static str],
+    options: &'static [&'static str],
+    code: i32,
+    says: &'static str,
+    /// Empty: there is no hint.
+    hint: &'static str,
+}
+
+#[test]
+fn start_that_cannot_succeed_says_why_and_what_to_do() {
+    let world = World::new();
+    world.cable("ens35", "lan1");
+    world.cable("port0", "lan2");
+    world.on_host("link add br0 type bridge");
+    world.on_host("link set port0 master br0");
+    let rows = [
+        Row {
+            parents: &["ens99"],
+            options: &[],
+            code: 1,
+            says: "error: there is no interface `ens99` in this network namespace\n",
+            hint: "hint: interfaces here: ",
+        },
+        Row {
+            parents: &["port0"],
+            options: &[],
+            code: 1,
+            says: "error: `port0` is a port of bridge `br0`\n",
+            hint: "hint: ipvlan cannot have it as its parent: take it out of the master",
+        },
+        Row {
+            parents: &["lo"],
+            options: &[],
+            code: 1,
+            says: "error: `lo` is not an Ethernet interface (hardware type 772)\n",
+            hint: "hint: children of it need no neighbours answered\n",
+        },
+        Row {
+            parents: &["sixteen-letters!"],
+            options: &[],
+            code: 2,
+            says: "longer than 15 bytes",
+            hint: "",
+        },
+        Row {
+            parents: &["a/b"],
+            options: &[],
+            code: 2,
+            says: "'/' cannot be in an interface name",
+            hint: "",
+        },
+        Row {
+            parents: &[""],
+            options: &[],
+            code: 2,
+            says: "invalid value '' for '--iface <NAME>': not an interface name",
+            hint: "",
+        },
+        Row {
+            parents: &[],
+            options: &[],
+            code: 2,
+            says: "required arguments were not provided:\n  --iface <NAME>",
+            hint: "",
+        },
+        Row {
+            parents: &[PARENT],
+            options: &["--max-addresses", "0"],
+            code: 2,
+            says: "0 is not in 1..=1048576",
+            hint: "",
+        },
+        Row {
+            parents: &[PARENT],
+            options: &["--attach", "xdp"],
+            code: 2,
+            says: "[possible values: auto, tcx, clsact]",
+            hint: "",
+        },
+        // The good one comes first and is let go again.
+        Row {
+            parents: &[PARENT, "ens99"],
+            options: &[],
+            code: 1,
+            says: "there is no interface `ens99`",
+            hint: "hint: interfaces here: ",
+        },
+        Row {
+            parents: &[PARENT, "ens35", "port0"],
+            options: &["--attach", "clsact", "--xdp", "generic"],
+            code: 1,
+            says: "`port0` is a port of bridge `br0`",
+            hint: "hint: ",
+        },
+    ];
+    for row in rows {
+        let shown = format!("{:?} {:?}", row.parents, row.options);
+        let dir = Dir::new();
+        let ended = Ended::run(&world, &dir, row.parents, row.options);
+        assert_eq!(ended.code, Some(row.code), "{shown}: {ended:?}");
+        assert!(ended.stderr.contains(row.says), "{shown}: {ended:?}");
+        assert!(ended.stderr.contains(row.hint), "{shown}: {ended:?}");
+        assert!(!ended.stderr.contains("panicked"), "{shown}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{shown}");
+        assert!(!dir.path().exists(), "{shown}: {:?}", dir.files());
+        world.assert_nothing_attached(&[PARENT, "ens35", "port0"]);
+    }
+}
+
+#[test]
+fn second_agent_on_a_parent_ends_with_75_and_names_the_first() {
+    let world = World::new();
+    world.cable("ens35", "lan1");
+    let dir = Dir::new();
+    let first = world.start_in(&dir, &[PARENT], &[]);
+    let before = world.attached(&[PARENT, "ens35"]);
+    for parents in [&[PARENT][..], &["ens35", PARENT]] {
+        let ended = Ended::run(&world, &dir, parents, &[]);
+        assert_eq!(ended.code, Some(75), "{ended:?}");
+        let says = format!(
+            "error: `{PARENT}` is already served by another agent (pid {})\n",
+            first.pid()
+        );
+        assert!(ended.stderr.contains(&says), "{ended:?}");
+        assert!(
+            ended.stderr.contains("hint: see `ipvlan status`"),
+            "{ended:?}"
+        );
+        assert_eq!(world.attached(&[PARENT, "ens35"]), before);
+    }
+    assert_eq!(parent(&first, 0)["state"], "ready");
+    first.stop().unwrap();
+}
+
+#[test]
+fn of_two_agents_started_at_the_same_moment_exactly_one_serves() {
+    let world = World::new();
+    for round in 0..10 {
+        let dir = Dir::new();
+        let options: &[&str] = if round % 2 == 0 {
+            &[]
+        } else {
+            &["--attach", "clsact"]
+        };
+        let start = || {
+            let mut command = agent::run(&ipvlan(), dir.path(), &[PARENT]);
+            command.args(options);
+            Agent::spawn(command, &ipvlan(), dir.path().to_owned(), &world.host).unwrap()
+        };
+        let mut agents = [start(), start()];
+        let loser = netns::wait_until(
+            PATIENCE,
+            "one of them has ended",
+            || agents.iter_mut().position(Agent::has_ended),
+            Option::is_some,
+        )
+        .unwrap();
+        let [first, second] = agents;
+        let (mut lost, mut won) = if loser == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        let code = lost.wait(PATIENCE).unwrap().code();
+        assert_eq!(code, Some(75), "round {round}: {}", lost.said());
+        won.wait_ready(&[PARENT]).unwrap();
+        let says = format!("(pid {})", won.pid());
+        netns::wait_until(
+            PATIENCE,
+            "the winner is named",
+            || lost.said(),
+            |said| said.contains(&says),
+        );
+        won.stop().unwrap();
+        world.assert_nothing_attached(&[PARENT]);
+    }
+}
+
+#[test]
+fn foreign_xdp_program_is_never_replaced() {
+    let world = World::new();
+    world.cable("ens35", "lan1");
+    let _foreign = foreign::Xdp::attach(&world.host, PARENT);
+    let before = world.attached(&[PARENT, "ens35"]);
+    assert_eq!(before.len(), 1);
+    for mode in ["generic", "native"] {
+        for attach in ["tcx", "clsact"] {
+            let options = ["--xdp", mode, "--attach", attach];
+            let ended = Ended::run(&world, &Dir::new(), &["ens35", PARENT], &options);
+            assert_eq!(ended.code, Some(1), "{options:?}: {ended:?}");
+            for says in [
+                format!("error: attach to `{PARENT}`\n"),
+                format!("caused by: another XDP program is attached to `{PARENT}`\n"),
+                "hint: run without --xdp".to_owned(),
+            ] {
+                assert!(ended.stderr.contains(&says), "{options:?}: {ended:?}");
+            }
+            assert_eq!(world.attached(&[PARENT, "ens35"]), before, "{options:?}");
+        }
+    }
+}
+
+#[test]
+fn unusable_runtime_directory_is_named_and_nothing_stays_attached() {
+    let world = World::new();
+    let dir = Dir::new();
+    std::fs::write(dir.path(), "a file").unwrap();
+    let ended = Ended::run(&world, &dir, &[PARENT], &[]);
+    std::fs::remove_file(dir.path()).unwrap();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains(&dir.path().display().to_string()),
+        "{ended:?}"
+    );
+    world.assert_nothing_attached(&[PARENT]);
+}
+
+/// The agent where anybody can start it, and a runtime directory that nobody may write to.
+struct Unprivileged {
+    // Removed with all that is in it.
+    _files: Dir,
+    program: PathBuf,
+    runtime: PathBuf,
+}
+
+impl Unprivileged {
+    fn new() -> Self {
+        let files = Dir::new();
+        std::fs::create_dir(files.path()).unwrap();
+        let program = files.path().join("ipvlan");
+        // By another process: no child that a test forks meanwhile can hold it open for writing.
+        let copied = Command::new("cp").arg(ipvlan()).arg(&program).status();
+        assert!(copied.unwrap().success());
+        let runtime = files.path().join("run");
+        std::fs::create_dir(&runtime).unwrap();
+        for (path, mode) in [(files.path(), 0o755), (&program, 0o755), (&runtime, 0o755)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        chown(&runtime, Some(NOBODY), Some(NOBODY)).unwrap();
+        Self {
+            _files: files,
+            program,
+            runtime,
+        }
+    }
+
+    /// `ipvlan run` as nobody with exactly these capabilities.
+    fn run(&self, capabilities: &[&str]) -> Command {
+        let mut set = "-all".to_owned();
+        for capability in capabilities {
+            set += ",+";
+            set += capability;
+        }
+        let run = agent::run(&self.program, &self.runtime, &[PARENT]);
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(format!("--bounding-set={set}"))
+            .arg(format!("--inh-caps={set}"))
+            .arg(format!("--ambient-caps={set}"))
+            .arg(run.get_program())
+            .args(run.get_args());
+        command
+    }
+}
+
+#[test]
+fn missing_capability_is_named() {
+    let world = World::new();
+    let unprivileged = Unprivileged::new();
+    let rows: [(&[&str], &str); 5] = [
+        (&[], "CAP_NET_BROADCAST"),
+        (&["bpf", "net_admin"], "CAP_NET_BROADCAST"),
+        (&["bpf", "net_broadcast"], "CAP_NET_ADMIN"),
+        (&["net_admin", "net_broadcast"], "CAP_BPF"),
+        (&["net_admin", "net_broadcast", "net_raw"], "CAP_BPF"),
+    ];
+    for (capabilities, missing) in rows {
+        let ended = Ended::of(unprivileged.run(capabilities), &world);
+        assert_eq!(ended.code, Some(77), "{capabilities:?}: {ended:?}");
+        let hint = ended.stderr.lines().last().unwrap_or_default();
+        assert!(
+            hint.starts_with("hint: ") && hint.contains(missing),
+            "{capabilities:?}: {ended:?}"
+        );
+        for had in capabilities {
+            let had = format!("CAP_{}", had.to_uppercase());
+            assert!(!hint.contains(&had), "{capabilities:?}: {ended:?}");
+        }
+        world.assert_nothing_attached(&[PARENT]);
+        assert_eq!(std::fs::read_dir(&unprivileged.runtime).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn default_runtime_directory_without_permission_is_named() {
+    let world = World::new();
+    let unprivileged = Unprivileged::new();
+    chown(&unprivileged.runtime, Some(0), Some(0)).unwrap();
+    let ended = Ended::of(unprivileged.run(NEEDED), &world);
+    assert_eq!(ended.code, Some(77), "{ended:?}");
+    assert!(ended.stderr.contains("lock file"), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("hint: run as root, or give a directory"),
+        "{ended:?}"
+    );
+    world.assert_nothing_attached(&[PARENT]);
+}
+
+#[test]
+fn three_capabilities_suffice_without_root() {
+    for options in [&[][..], &["--attach", "clsact"], &["--xdp", "generic"]] {
+        let world = World::new();
+        let unprivileged = Unprivileged::new();
+        let mut command = unprivileged.run(NEEDED);
+        command.args(options);
+        let runtime = unprivileged.runtime.clone();
+        let mut agent = Agent::spawn(command, &unprivileged.program, runtime, &world.host).unwrap();
+        agent.wait_ready(&[PARENT]).unwrap();
+        assert!(world.arp(HOST_IP, PATIENCE).is_some());
+        let shown = parent(&agent, 0);
+        assert_eq!(
+            hooks_of(&shown).len(),
+            2 + usize::from(options.contains(&"--xdp"))
+        );
+        let first = if options.contains(&"--xdp") {
+            "xdp"
+        } else {
+            "ingress"
+        };
+        assert!(counted(&shown, first, "host_address") > 0, "{shown}");
+        agent.signal(nix::sys::signal::Signal::SIGTERM).unwrap();
+        let status = agent.wait(PATIENCE).unwrap();
+        assert!(status.success(), "{options:?}: {status}\n{}", agent.said());
+        world.assert_nothing_attached(&[PARENT]);
+        // It may not remove a directory of root's, but it leaves nothing in its own.
+        assert_eq!(
+            std::fs::read_dir(&unprivileged.runtime).map_or(0, Iterator::count),
+            0
+        );
+    }
+}
