@@ -1,7 +1,8 @@
 //! Debian kernels for the virtual machines: fetched, unpacked and kept, never installed.
 
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, SystemTime},
@@ -14,7 +15,13 @@ use super::archive::Suite;
 use crate::{exec, paths, tools::clients};
 
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
-const PACKAGES: [&str; 3] = ["linux-image-", "linux-binary-", "linux-modules-"];
+/// A kernel is one of these packages, or split over all of them.
+const PACKAGES: [&str; 4] = [
+    "linux-image-",
+    "linux-binary-",
+    "linux-modules-",
+    "linux-base-",
+];
 /// How long the newest kernel counts as the newest without asking again.
 const FRESH: Duration = Duration::from_hours(24);
 
@@ -81,7 +88,11 @@ pub(crate) struct Installed {
 
 /// Finds `kernel` in the cache or fetches it.
 pub(crate) fn install(kernel: Kernel) -> Result<Installed> {
-    let cached = newest_cached(&kernel.directory());
+    let directory = paths::directory(kernel.directory())?;
+    // Two runs at once fetch it once.
+    let lock = File::create(directory.join("lock")).context("cannot make a lock")?;
+    lock.lock().context("cannot wait for the lock")?;
+    let cached = newest_cached(&directory);
     if let Some(cached) = &cached
         && (kernel != Kernel::Latest || is_fresh(kernel))
     {
@@ -134,9 +145,9 @@ fn fetch(kernel: Kernel, suite: &str) -> Result<Installed> {
             kernel.series()
         );
     };
-    let directory = paths::directory(kernel.directory())?;
+    let directory = kernel.directory();
     let root = directory.join(package);
-    if !root.exists() {
+    if look(&root).is_err() {
         exec::say(format!("kernel {kernel}: fetching {package}"));
         let unpacked = tempfile::tempdir_in(&directory).context("cannot make a directory")?;
         let packages: Vec<_> = packages
@@ -147,6 +158,11 @@ fn fetch(kernel: Kernel, suite: &str) -> Result<Installed> {
         let unpacked_root = unpacked.path().join("root");
         archive.unpack(&packages, &unpacked_root)?;
         index(&unpacked_root)?;
+        if root.exists() {
+            // Whatever is there is not a whole kernel.
+            fs::remove_dir_all(&root)
+                .with_context(|| format!("cannot remove {}", root.display()))?;
+        }
         fs::rename(&unpacked_root, &root)
             .with_context(|| format!("cannot keep {}", root.display()))?;
     }
@@ -185,8 +201,10 @@ fn look(root: &Path) -> Result<Installed> {
     .into_iter()
     .find(|image| image.is_file())
     .with_context(|| format!("no kernel image below {}", root.display()))?;
-    if !modules.join("modules.dep").is_file() {
-        bail!("no modules.dep in {}", modules.display());
+    for index in ["modules.dep", "modules.builtin"] {
+        if !modules.join(index).is_file() {
+            bail!("no {index} in {}", modules.display());
+        }
     }
     Ok(Installed {
         release,
@@ -202,8 +220,9 @@ fn newest_cached(directory: &Path) -> Option<Installed> {
             let path = entry.ok()?.path();
             let name = path.file_name()?.to_str()?;
             let unpacked = path.metadata().ok()?.modified().ok()?;
-            name.starts_with("linux-image-").then_some((unpacked, path))
+            let kernel = name.starts_with("linux-image-").then(|| look(&path))?;
+            Some((unpacked, kernel.ok()?))
         })
-        .max()
-        .and_then(|(_, root)| look(&root).ok())
+        .max_by_key(|(unpacked, _)| *unpacked)
+        .map(|(_, kernel)| kernel)
 }

@@ -8,3 +8,4 @@ pub(crate) mod initramfs;
 pub(crate) mod kernels;
 pub(crate) mod modules;
 pub(crate) mod qemu;
+pub(crate) mod watch;

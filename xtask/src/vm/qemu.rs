@@ -2,13 +2,9 @@
 
 use std::{
     fs::{self, File},
-    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        mpsc::{Receiver, RecvTimeoutError, channel},
-    },
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -16,22 +12,16 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    console::{Console, Outcome},
+    console::Outcome,
     initramfs, kernels,
+    watch::{self, Patience, Watch},
 };
 use crate::{exec, paths};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 rdinit=/init";
-/// A machine that has not said anything by now never will.
-const SILENT: Duration = Duration::from_secs(40);
-/// How long it may say nothing once it has begun to.
-const QUIET: Duration = Duration::from_mins(1);
-/// How long the machine may take to power off after it told its outcome.
-const POWER_OFF: Duration = Duration::from_secs(10);
 /// A probe boot under KVM takes a fraction of a second where KVM works.
 const PROBE: Duration = Duration::from_secs(5);
-const TAIL: usize = 30;
 
 /// A job to run in a machine of its own.
 #[derive(Debug)]
@@ -164,15 +154,11 @@ fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
     let Some(output) = machine.0.stdout.take() else {
         bail!("QEMU has no console")
     };
-    let mut watch = Watch {
-        job,
-        console: Console::default(),
-        tail: Vec::new(),
-    };
-    let ended = watch.until_the_end(&listen(output), &mut log_file)?;
+    let mut watch = Watch::new(&job.name, Patience::within(job.limit));
+    let ended = watch.until_the_end(&watch::listen(output), &mut log_file)?;
     let outcome = match ended {
         Some(outcome) => outcome,
-        None => watch.console.outcome().map_or_else(
+        None => watch.outcome().map_or_else(
             || {
                 let status = machine.0.wait().context("cannot wait for QEMU")?;
                 let said = fs::read_to_string(&errors).unwrap_or_default();
@@ -186,7 +172,7 @@ fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
         outcome,
         results: fs::read_to_string(&results).unwrap_or_default(),
         log,
-        tail: watch.tail,
+        tail: watch.into_tail(),
     })
 }
 
@@ -199,70 +185,4 @@ fn create_log(name: &str) -> Result<(PathBuf, File)> {
         .with_context(|| format!("cannot make a log in {}", directory.display()))?
         .keep()?;
     Ok((path, file))
-}
-
-/// Pieces of what `output` says, as they come; the channel closes with it.
-fn listen(mut output: impl std::io::Read + Send + 'static) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        let mut piece = [0; 4096];
-        while let Ok(length @ 1..) = output.read(&mut piece) {
-            if sender.send(piece[..length].to_vec()).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
-}
-
-struct Watch<'a> {
-    job: &'a Job<'a>,
-    console: Console,
-    tail: Vec<String>,
-}
-
-impl Watch<'_> {
-    /// Listens until the machine is gone (`None`) or has to be stopped.
-    fn until_the_end(
-        &mut self,
-        pieces: &Receiver<Vec<u8>>,
-        log: &mut File,
-    ) -> Result<Option<Outcome>> {
-        let end = Instant::now() + self.job.limit;
-        let mut spoke = false;
-        loop {
-            let patience = match self.console.outcome() {
-                Some(_) => POWER_OFF,
-                None if spoke => QUIET,
-                None => SILENT,
-            };
-            let left = end.saturating_duration_since(Instant::now());
-            match pieces.recv_timeout(patience.min(left)) {
-                Ok(piece) => {
-                    spoke = true;
-                    log.write_all(&piece).context("cannot write the log")?;
-                    for line in self.console.take(&piece) {
-                        self.show(line);
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) => {
-                    return Ok(Some(match self.console.outcome() {
-                        Some(outcome) => outcome,
-                        None if left < patience => Outcome::TooLong(self.job.limit),
-                        None if spoke => Outcome::Hang(QUIET),
-                        None => Outcome::Silent(SILENT),
-                    }));
-                }
-            }
-        }
-    }
-
-    fn show(&mut self, line: String) {
-        exec::say(format!("{}: {line}", self.job.name));
-        if self.tail.len() == TAIL {
-            self.tail.remove(0);
-        }
-        self.tail.push(line);
-    }
 }
