@@ -230,6 +230,30 @@ fn foreign_xdp_program_beside_tc_hooks_is_left_alone() {
 }
 
 #[test]
+fn foreign_tcx_program_works_before_beside_and_after_ours() {
+    let patience = std::time::Duration::from_millis(200);
+    let world = World::new();
+    for attach in ["tcx", "clsact"] {
+        let foreign = foreign::Tcx::attach(&world.host, PARENT);
+        assert!(!world.pings(HOST_IP, patience), "it drops everything");
+        let agent = world.start(&[PARENT], &["--attach", attach]);
+        assert!(!world.pings(HOST_IP, patience), "{attach}");
+        drop(foreign);
+        assert!(world.pings(HOST_IP, PATIENCE), "{attach}");
+        let foreign = foreign::Tcx::attach(&world.host, PARENT);
+        agent.stop().unwrap();
+        assert_eq!(
+            world.attached(&[PARENT]),
+            ["ens34: 1 TCX programs on ingress"],
+            "{attach}"
+        );
+        assert!(!world.pings(HOST_IP, patience), "{attach}");
+        drop(foreign);
+        assert!(world.pings(HOST_IP, PATIENCE), "{attach}");
+    }
+}
+
+#[test]
 fn several_agents_share_a_runtime_directory() {
     let world = World::new();
     world.cable("ens35", "lan1");
