@@ -34,8 +34,11 @@ pub struct AddressEntry {
     owner: u8,
     delivery: u8,
     refusal: u8,
-    reserved: u8,
+    flags: u8,
 }
+
+/// Bit of `AddressEntry::flags`: the kernel answers requests from the wire.
+const ARP_BY_KERNEL: u8 = 1;
 
 const _: () = assert!(size_of::<AddressEntry>() == 12 && align_of::<AddressEntry>() == 4);
 
@@ -49,7 +52,7 @@ impl AddressEntry {
             owner: owner as u8,
             delivery: Delivery::Pass as u8,
             refusal: 0,
-            reserved: 0,
+            flags: 0,
         }
     }
 
@@ -71,6 +74,26 @@ impl AddressEntry {
             refusal: reason as u8,
             ..self
         }
+    }
+
+    /// The same entry, with neighbour requests from the wire left to the kernel.
+    ///
+    /// For an l2 child in the host's own netns: host and child both answer a broadcast request, and
+    /// the host learns from it who asked. It has no other way, since a reply to a request of its own
+    /// with the child's address as sender is delivered to the child.
+    #[must_use]
+    pub const fn with_arp_by_kernel(self) -> Self {
+        Self {
+            flags: self.flags | ARP_BY_KERNEL,
+            ..self
+        }
+    }
+
+    /// Whether neighbour requests from the wire are left to the kernel.
+    #[must_use]
+    #[inline]
+    pub const fn arp_by_kernel(&self) -> bool {
+        self.flags & ARP_BY_KERNEL != 0
     }
 
     /// Who holds the address; `None` for a number this build does not know.

@@ -72,7 +72,7 @@ reasons! {
     Probe = 21, "probe";
     /// An l2 child asks for or sends to a sibling: the driver's business.
     Sibling = 22, "sibling";
-    /// For l2 children the kernel answers (`--l2-broadcast flood`).
+    /// The kernel answers: `--l2-broadcast flood`, or an l2 child in the host's own netns.
     LeftToKernel = 23, "left_to_kernel";
     /// The maps are not filled yet, or are being changed.
     NotReady = 24, "not_ready";

@@ -53,6 +53,9 @@ pub fn decide_ingress(arp: &Arp, config: Config, addresses: &impl Addresses) -> 
             return Decision::stranger(foreign(arp, broadcast, config));
         }
     }
+    if target.arp_by_kernel() {
+        return Decision::about(target, Reason::LeftToKernel);
+    }
     if arp.spa != UNSPECIFIED
         && let Some(sender) = addresses.get(arp.spa)
         && is_ours(sender)

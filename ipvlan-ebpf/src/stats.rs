@@ -34,7 +34,7 @@ pub fn count(hook: Hook, decision: &Decision) {
         Reason::ArpAnswered => counters.answered += 1,
         Reason::Hairpinned => counters.hairpinned += 1,
         Reason::Redirected => counters.redirected += 1,
-        Reason::LeftToDriver | Reason::Sibling => {}
+        Reason::LeftToDriver | Reason::LeftToKernel | Reason::Sibling => {}
         _ => counters.refused += 1,
     }
 }

@@ -7,9 +7,9 @@ use common::{
     frames::{Arp, arp, patched},
     rows::{Row, check, row},
     world::{
-        CHILD_IP, CHILD_SLOT, DOWN_IP, FOREIGN_IP, GATEWAY_IP, HOST_IP, L3, LAN, LOCAL_IP,
-        LOCAL_SLOT, MULTICAST, Mac, OTHER, PARENT, SIBLING_IP, SIBLING_SLOT, UNSPECIFIED, ZERO,
-        config, l2_filter, l2_flood,
+        BY_KERNEL_IP, CHILD_IP, CHILD_SLOT, DOWN_IP, FOREIGN_IP, GATEWAY_IP, HOST_IP, L3, LAN,
+        LOCAL_IP, LOCAL_SLOT, MULTICAST, Mac, OTHER, PARENT, SIBLING_IP, SIBLING_SLOT, UNSPECIFIED,
+        ZERO, config, l2_filter, l2_flood,
     },
 };
 use ipvlan_common::{Config, ConfigFlags, Reason};
@@ -204,6 +204,23 @@ fn l2_broadcast_flood_leaves_requests_to_the_kernel() {
     check([
         answers("the switch is for l2 only", REQUEST, CHILD_SLOT).flags(L3 | ConfigFlags::L2_FLOOD)
     ]);
+}
+
+#[test]
+fn requests_for_an_l2_child_in_the_hosts_netns_are_left_to_the_kernel() {
+    check(
+        [
+            ("broadcast", Arp::request(BY_KERNEL_IP)),
+            (
+                "unicast",
+                Arp {
+                    eth_dst: PARENT,
+                    ..Arp::request(BY_KERNEL_IP)
+                },
+            ),
+        ]
+        .map(|(name, request)| passes(name, request, Reason::LeftToKernel).flags(l2_filter())),
+    );
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub struct ChildView {
     pub up: bool,
     /// How it gets its packets.
     pub delivery: Delivery,
+    /// The kernel answers requests from the wire for it: an l2 child in the host's own netns.
+    pub arp_by_kernel: bool,
     /// What the kernel counted on it.
     pub stats: LinkStats,
     /// Its addresses.
@@ -51,6 +53,7 @@ impl ChildView {
                     child: self.key,
                     delivery: self.delivery,
                     refusal: view.refusal,
+                    arp_by_kernel: self.arp_by_kernel,
                 },
             )),
             _ => None,
@@ -141,6 +144,7 @@ impl<'a> Considered<'a> {
             name: child.name.clone(),
             up: child.up,
             delivery,
+            arp_by_kernel: child.netns == NetnsId::Own && child.mode == Mode::L2,
             stats: child.stats,
             addresses: child
                 .addresses

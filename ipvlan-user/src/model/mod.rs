@@ -81,6 +81,8 @@ pub enum Wanted {
         delivery: Delivery,
         /// Why it is not answered for; `None` if it is.
         refusal: Option<Reason>,
+        /// The kernel answers requests from the wire.
+        arp_by_kernel: bool,
     },
 }
 
@@ -107,8 +109,12 @@ impl Wanted {
                 child,
                 delivery,
                 refusal,
+                arp_by_kernel,
             } => {
-                let entry = AddressEntry::child(child.ifindex, slot(child), delivery);
+                let mut entry = AddressEntry::child(child.ifindex, slot(child), delivery);
+                if arp_by_kernel {
+                    entry = entry.with_arp_by_kernel();
+                }
                 refusal.map_or(entry, |reason| entry.refused(reason))
             }
         }

@@ -263,6 +263,24 @@ fn only_children_in_the_hosts_netns_outside_l3s_are_redirected() {
 }
 
 #[test]
+fn requests_for_l2_children_in_the_hosts_netns_are_left_to_the_kernel() {
+    let rows = [
+        (NetnsId::Own, Mode::L2, true),
+        (NetnsId::Own, Mode::L3, false),
+        (NetnsId::Nsid(1), Mode::L2, false),
+    ];
+    for (netns, mode, by_kernel) in rows {
+        let mut child = child(7, &["172.16.91.101/24"]);
+        child.netns = netns;
+        child.mode = mode;
+        let desired = decide(&snapshot(vec![child]), Policy::default());
+        let entry = desired.addresses[&v4("172.16.91.101")].entry(|_| 0);
+        assert_eq!(entry.arp_by_kernel(), by_kernel, "{netns:?} {mode:?}");
+        assert_eq!(entry.refusal(), None);
+    }
+}
+
+#[test]
 fn flags_follow_mode_flag_and_policy() {
     let ready = ConfigFlags::READY;
     let vepa = ConfigFlags::VEPA | ConfigFlags::CHECK_SOURCE;

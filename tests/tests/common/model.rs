@@ -165,6 +165,10 @@ impl Question<'_> {
             (for_nobody && probe, (Reason::Probe, None)),
             (for_nobody, (Reason::ForeignDropped, None)),
             (
+                target.is_some_and(|entry| entry.arp_by_kernel()),
+                (Reason::LeftToKernel, target),
+            ),
+            (
                 !probe && self.held_by(spa, &[Owner::Child, Owner::Host]),
                 (Reason::SenderConflict, target),
             ),
@@ -302,7 +306,9 @@ impl Question<'_> {
             _ => {}
         }
         let slot = answer
-            .filter(|(reason, _)| ![Reason::LeftToDriver, Reason::Sibling].contains(reason))
+            .filter(|(reason, _)| {
+                ![Reason::LeftToDriver, Reason::LeftToKernel, Reason::Sibling].contains(reason)
+            })
             .and_then(|(_, entry)| entry)
             .filter(|entry| entry.ifindex() != 0)
             .map(|entry| entry.slot());

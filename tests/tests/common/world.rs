@@ -28,6 +28,8 @@ pub const CHILD_IP: Ip = [192, 168, 7, 10];
 pub const SIBLING_IP: Ip = [10, 0, 2, 10];
 /// A child in the parent's netns.
 pub const LOCAL_IP: Ip = [192, 168, 7, 12];
+/// An l2 child in the parent's netns: the kernel answers for it.
+pub const BY_KERNEL_IP: Ip = [192, 168, 7, 13];
 pub const DOWN_IP: Ip = [192, 168, 7, 20];
 /// The second gateway's address, held by a child.
 pub const CLAIMED_GATEWAY_IP: Ip = [192, 168, 7, 254];
@@ -39,6 +41,7 @@ pub const DOWN_SLOT: u32 = 4;
 pub const CLAIMED_GATEWAY_SLOT: u32 = 5;
 /// A child that holds an address no child may hold.
 pub const ODD_SLOT: u32 = 6;
+pub const BY_KERNEL_SLOT: u32 = 7;
 /// Slots that any test uses lie below this.
 pub const SLOTS: u32 = 8;
 
@@ -75,6 +78,7 @@ pub fn entries() -> Entries {
             LOCAL_IP,
             AddressEntry::child(13, LOCAL_SLOT, Delivery::Redirect),
         ),
+        (BY_KERNEL_IP, child(BY_KERNEL_SLOT).with_arp_by_kernel()),
         (DOWN_IP, child(DOWN_SLOT).refused(Reason::ChildDown)),
         (
             CLAIMED_GATEWAY_IP,
