@@ -1,5 +1,11 @@
 //! How a start that cannot succeed fails: exit code, what it says, what to do, and nothing left.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
+
 mod netns;
 
 use std::{

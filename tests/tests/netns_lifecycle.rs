@@ -1,5 +1,11 @@
 //! What a running agent attaches, and that nothing of it is left when it has ended.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
+
 mod netns;
 
 use std::{process::Command, time::Instant};
@@ -176,7 +182,7 @@ fn status_after_a_kill_says_that_no_agent_is_running_and_removes_the_socket() {
     world.start_in(&dir, &[PARENT], &[]).kill().unwrap();
     let sockets = || {
         let mut files = dir.files();
-        files.retain(|name| name.ends_with(".sock"));
+        files.retain(|name| name.strip_suffix(".sock").is_some());
         files
     };
     assert_eq!(sockets().len(), 1);
@@ -221,6 +227,30 @@ fn foreign_xdp_program_beside_tc_hooks_is_left_alone() {
     agent.stop().unwrap();
     assert_eq!(world.attached(&[PARENT]), before);
     assert_eq!(before.len(), 1);
+}
+
+#[test]
+fn foreign_tcx_program_works_before_beside_and_after_ours() {
+    let patience = std::time::Duration::from_millis(200);
+    let world = World::new();
+    for attach in ["tcx", "clsact"] {
+        let foreign = foreign::Tcx::attach(&world.host, PARENT);
+        assert!(!world.pings(HOST_IP, patience), "it drops everything");
+        let agent = world.start(&[PARENT], &["--attach", attach]);
+        assert!(!world.pings(HOST_IP, patience), "{attach}");
+        drop(foreign);
+        assert!(world.pings(HOST_IP, PATIENCE), "{attach}");
+        let foreign = foreign::Tcx::attach(&world.host, PARENT);
+        agent.stop().unwrap();
+        assert_eq!(
+            world.attached(&[PARENT]),
+            ["ens34: 1 TCX programs on ingress"],
+            "{attach}"
+        );
+        assert!(!world.pings(HOST_IP, patience), "{attach}");
+        drop(foreign);
+        assert!(world.pings(HOST_IP, PATIENCE), "{attach}");
+    }
 }
 
 #[test]

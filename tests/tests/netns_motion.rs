@@ -3,6 +3,12 @@
 //! `ipvlan status` takes a snapshot of its own: what is to happen without being asked for is looked
 //! for in the kernel, in the counters or in the agent's log, and only then in the status.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
+
 mod netns;
 
 use std::{
@@ -300,7 +306,7 @@ fn parent_moved_to_another_netns_is_let_go() {
         ));
         wait_said(&agent, "detaching: the interface is gone");
         assert_eq!(parent(&agent, 0)["state"], "waiting");
-        // A filter belongs to its device; what it may answer is taken from it before.
+        // A link is ours; a filter belongs to its device, out of reach in that netns.
         if options.is_empty() {
             let left = ipvlan_tests::hooks::attached(&elsewhere, &[PARENT]).unwrap();
             assert_eq!(left, [""; 0]);

@@ -1,5 +1,11 @@
 //! `ipvlan status`: what it says, to machines and to people, and that asking harms nobody.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
+
 mod netns;
 
 use std::{

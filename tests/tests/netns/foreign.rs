@@ -7,8 +7,11 @@ use nix::{errno::Errno, net::if_::if_nametoindex};
 
 const PROG_LOAD: libc::c_long = 5;
 const LINK_CREATE: libc::c_long = 28;
+const PROG_TYPE_SCHED_CLS: u32 = 3;
 const PROG_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
+const ATTACH_TCX_INGRESS: u32 = 46;
+const TC_ACT_SHOT: i32 = 2;
 const XDP_PASS: i32 = 2;
 /// `XDP_FLAGS_SKB_MODE`
 const GENERIC: u32 = 1 << 1;
@@ -22,29 +25,49 @@ pub struct Xdp {
 impl Xdp {
     /// Attaches it to `device`.
     pub fn attach(netns: &Netns, device: &str) -> Self {
-        let program = load(XDP_PASS);
-        let ifindex = netns.run(|| Ok(if_nametoindex(device)?)).unwrap();
-        // program, ifindex, attach type, flags
-        let mut words = [0_u32; 16];
-        words[0] = program.as_raw_fd().try_into().unwrap();
-        words[1] = ifindex;
-        words[2] = ATTACH_XDP;
-        words[3] = GENERIC;
-        // The ifindex means something in that netns only.
-        let link = netns.run(|| Ok(bpf(LINK_CREATE, &mut words))).unwrap();
-        Self { _link: link }
+        let program = load(PROG_TYPE_XDP, XDP_PASS);
+        Self {
+            _link: link(netns, device, &program, ATTACH_XDP, GENERIC),
+        }
     }
 }
 
-fn load(verdict: i32) -> OwnedFd {
+/// A TCX ingress program of somebody else that drops everything; detached when dropped.
+#[derive(Debug)]
+pub struct Tcx {
+    _link: OwnedFd,
+}
+
+impl Tcx {
+    /// Attaches it to `device`.
+    pub fn attach(netns: &Netns, device: &str) -> Self {
+        let program = load(PROG_TYPE_SCHED_CLS, TC_ACT_SHOT);
+        Self {
+            _link: link(netns, device, &program, ATTACH_TCX_INGRESS, 0),
+        }
+    }
+}
+
+fn load(program_type: u32, verdict: i32) -> OwnedFd {
     // r0 = verdict; exit
     let instructions: [u64; 2] = [0xb7 | (u64::from(verdict.cast_unsigned()) << 32), 0x95];
     let license = c"GPL";
     let mut attributes = [0_u64; 9];
-    attributes[0] = u64::from(PROG_TYPE_XDP) | ((instructions.len() as u64) << 32);
+    attributes[0] = u64::from(program_type) | ((instructions.len() as u64) << 32);
     attributes[1] = instructions.as_ptr().expose_provenance() as u64;
     attributes[2] = license.as_ptr().expose_provenance() as u64;
     bpf(PROG_LOAD, &mut attributes)
+}
+
+fn link(netns: &Netns, device: &str, program: &OwnedFd, attach_type: u32, flags: u32) -> OwnedFd {
+    let ifindex = netns.run(|| Ok(if_nametoindex(device)?)).unwrap();
+    let mut words = [0_u32; 16];
+    words[0] = program.as_raw_fd().try_into().unwrap();
+    words[1] = ifindex;
+    words[2] = attach_type;
+    words[3] = flags;
+    // The ifindex means something in that netns only.
+    netns.run(|| Ok(bpf(LINK_CREATE, &mut words))).unwrap()
 }
 
 fn bpf<T>(command: libc::c_long, attributes: &mut [T]) -> OwnedFd {
