@@ -219,10 +219,10 @@ fn newest_cached(directory: &Path) -> Option<Installed> {
         .filter_map(|entry| {
             let path = entry.ok()?.path();
             let name = path.file_name()?.to_str()?;
-            let unpacked = path.metadata().ok()?.modified().ok()?;
+            let modified = path.metadata().ok()?.modified().ok()?;
             let kernel = name.starts_with("linux-image-").then(|| look(&path))?;
-            Some((unpacked, kernel.ok()?))
+            Some((modified, kernel.ok()?))
         })
-        .max_by_key(|(unpacked, _)| *unpacked)
+        .max_by_key(|(modified, _)| *modified)
         .map(|(_, kernel)| kernel)
 }
