@@ -28,6 +28,10 @@ fn main() -> anyhow::Result<()> {
         // for the BPF target only when unstable options are allowed; aya-build looks for this.
         unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
     }
+    // Link-time optimisation inlines across crates what the verifier should see as one function. For
+    // the object only: the same setting in Cargo.toml would slow the build of the agent for nothing.
+    // SAFETY: as above; aya-build's cargo inherits it.
+    unsafe { env::set_var("CARGO_PROFILE_RELEASE_LTO", "thin") };
     let root_dir = env::current_dir()
         .context("current directory")?
         .join("../ipvlan-ebpf");

@@ -127,8 +127,8 @@ mod tests {
                 .all(|pair| (pair[0] as u32) < pair[1] as u32)
         );
         for &reason in REASONS {
-            assert!(reason as u32 <= u32::from(u8::MAX));
-            assert_eq!(Reason::from_number(reason as u8), reason);
+            let number = u8::try_from(reason as u32).unwrap();
+            assert_eq!(Reason::from_number(number), reason);
         }
         assert_eq!(Reason::from_number(255), Reason::Unknown);
     }

@@ -64,7 +64,8 @@ pub fn parent_xdp(ctx: XdpContext) -> u32 {
     }
 }
 
-#[inline(always)]
+/// Not inlined: the verifier would follow it once for every reason there is.
+#[inline(never)]
 fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
     let Some(decision) = decision else {
         return TC_ACT_UNSPEC;

@@ -82,6 +82,8 @@ fn options_choose_the_hooks_and_every_stop_leaves_nothing() {
                 );
             }
             assert!(world.pings(HOST_IP, PATIENCE), "{options:?}");
+            let said = agent.said();
+            assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
             agent.stop_by(signal).unwrap();
             world.assert_nothing_attached(&[PARENT]);
         }
