@@ -1,7 +1,5 @@
 //! Counters.
 
-use crate::Reason;
-
 /// Where a program is attached to the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -35,11 +33,11 @@ const COUNTERS_PER_HOOK: u32 = 64;
 /// Entries of the `COUNTERS` map.
 pub const COUNTERS: u32 = COUNTERS_PER_HOOK * 3;
 
-/// Index into the `COUNTERS` map.
+/// Index into the `COUNTERS` map, for the number of a [`Reason`](crate::Reason).
 #[must_use]
 #[inline]
-pub const fn counter_index(hook: Hook, reason: Reason) -> u32 {
-    hook as u32 * COUNTERS_PER_HOOK + reason as u32
+pub const fn counter_index(hook: Hook, number: u8) -> u32 {
+    hook as u32 * COUNTERS_PER_HOOK + number as u32
 }
 
 /// Value of the `CHILD_COUNTERS` map, per CPU: frames, 32 bytes, no padding.
@@ -72,7 +70,7 @@ mod tests {
         for hook in Hook::ALL {
             for &reason in REASONS {
                 assert!((reason as u32) < COUNTERS_PER_HOOK);
-                assert!(counter_index(hook, reason) < COUNTERS);
+                assert!(counter_index(hook, reason as u8) < COUNTERS);
             }
         }
     }

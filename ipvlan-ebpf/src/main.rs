@@ -12,6 +12,8 @@
     reason = "the shape that aya's entry point macros expect"
 )]
 
+use core::hint::black_box;
+
 use aya_ebpf::{
     EbpfContext,
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
@@ -52,42 +54,77 @@ pub fn parent_egress_routed(ctx: TcContext) -> i32 {
 /// XDP on the parent.
 #[xdp(frags)]
 pub fn parent_xdp(ctx: XdpContext) -> u32 {
-    let Some(decision) = xdp_hook::ingress(&ctx) else {
-        return xdp_action::XDP_PASS;
-    };
-    stats::count(Hook::Xdp, &decision);
-    trace(&ctx, Hook::Xdp, &decision);
-    match decision.reason {
-        Reason::ArpAnswered => xdp_action::XDP_TX,
-        Reason::ForeignDropped => xdp_action::XDP_DROP,
-        _ => xdp_action::XDP_PASS,
+    match xdp_hook::ingress(&ctx) {
+        Some(Decision {
+            reason,
+            child,
+            slot,
+        }) => xdp_conclude(&ctx, forget(reason), child, slot),
+        None => xdp_action::XDP_PASS,
     }
 }
 
-/// Not inlined: the verifier would follow it once for every reason there is.
-#[inline(never)]
+#[inline(always)]
 fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
-    let Some(decision) = decision else {
-        return TC_ACT_UNSPEC;
-    };
-    stats::count(hook, &decision);
-    trace(ctx, hook, &decision);
-    match decision.reason {
-        Reason::ArpAnswered => {
+    match decision {
+        Some(Decision {
+            reason,
+            child,
+            slot,
+        }) => tc_conclude(ctx, hook, forget(reason), child, slot),
+        None => TC_ACT_UNSPEC,
+    }
+}
+
+/// The number of the reason, which the verifier then does not know: it would follow everything behind
+/// once for every reason there is. It keeps track of words on the stack, not of single bytes.
+#[inline(always)]
+fn forget(reason: Reason) -> u8 {
+    black_box(reason as u8)
+}
+
+/// Counts, and turns the reason into a verdict. Its arguments are in registers: of a structure on the
+/// stack the verifier would lose track.
+#[inline(never)]
+fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -> i32 {
+    const ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const HAIRPINNED: u8 = Reason::Hairpinned as u8;
+    const REDIRECTED: u8 = Reason::Redirected as u8;
+    const FOREIGN_DROPPED: u8 = Reason::ForeignDropped as u8;
+
+    stats::count(hook, number, child, slot);
+    trace(ctx, hook, number, child);
+    match number {
+        ANSWERED => {
             let towards = match hook {
                 Hook::Egress => Towards::Stack,
                 Hook::Ingress | Hook::Xdp => Towards::Wire,
             };
             tc::redirect(tc::parent(ctx), towards)
         }
-        Reason::Hairpinned => {
+        HAIRPINNED => {
             // The host's mark is the host's policy; it must not reach into the child.
             ctx.set_mark(0);
             tc::redirect(tc::parent(ctx), Towards::Stack)
         }
-        Reason::Redirected => tc::redirect(decision.child, Towards::Stack),
-        Reason::ForeignDropped => TC_ACT_SHOT,
+        REDIRECTED => tc::redirect(child, Towards::Stack),
+        FOREIGN_DROPPED => TC_ACT_SHOT,
         _ => TC_ACT_UNSPEC,
+    }
+}
+
+/// As [`tc_conclude`].
+#[inline(never)]
+fn xdp_conclude(ctx: &XdpContext, number: u8, child: u32, slot: u32) -> u32 {
+    const ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const FOREIGN_DROPPED: u8 = Reason::ForeignDropped as u8;
+
+    stats::count(Hook::Xdp, number, child, slot);
+    trace(ctx, Hook::Xdp, number, child);
+    match number {
+        ANSWERED => xdp_action::XDP_TX,
+        FOREIGN_DROPPED => xdp_action::XDP_DROP,
+        _ => xdp_action::XDP_PASS,
     }
 }
 
@@ -97,15 +134,9 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
     not(feature = "trace"),
     allow(unused_variables, reason = "there is nothing to say")
 )]
-fn trace(ctx: &impl EbpfContext, hook: Hook, decision: &Decision) {
+fn trace(ctx: &impl EbpfContext, hook: Hook, number: u8, child: u32) {
     #[cfg(feature = "trace")]
-    aya_log_ebpf::trace!(
-        ctx,
-        "hook {} reason {} child {}",
-        hook as u8,
-        decision.reason as u8,
-        decision.child
-    );
+    aya_log_ebpf::trace!(ctx, "hook {} reason {} child {}", hook as u8, number, child);
 }
 
 #[cfg(target_arch = "bpf")]

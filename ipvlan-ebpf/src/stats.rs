@@ -3,8 +3,6 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use ipvlan_common::{COUNTERS as ENTRIES, ChildCounters, Hook, Reason, counter_index};
 
-use crate::Decision;
-
 /// Children unless the loader asks for another number.
 const DEFAULT_CHILDREN: u32 = 4_096;
 
@@ -15,26 +13,33 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(ENTRIES, 0);
 static CHILD_COUNTERS: PerCpuArray<ChildCounters> =
     PerCpuArray::with_max_entries(DEFAULT_CHILDREN, 0);
 
-/// Counts a decision under its reason, and for the child it is about.
+/// Counts a frame under the number of its reason, and for the child it is about (0: none).
 #[inline(always)]
-pub fn count(hook: Hook, decision: &Decision) {
-    if let Some(counter) = COUNTERS.get_ptr_mut(counter_index(hook, decision.reason)) {
+pub fn count(hook: Hook, number: u8, child: u32, slot: u32) {
+    const ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const HAIRPINNED: u8 = Reason::Hairpinned as u8;
+    const REDIRECTED: u8 = Reason::Redirected as u8;
+    const LEFT_TO_DRIVER: u8 = Reason::LeftToDriver as u8;
+    const LEFT_TO_KERNEL: u8 = Reason::LeftToKernel as u8;
+    const SIBLING: u8 = Reason::Sibling as u8;
+
+    if let Some(counter) = COUNTERS.get_ptr_mut(counter_index(hook, number)) {
         // SAFETY: the pointer is to this CPU's copy, and a hook does not interrupt itself.
         unsafe { *counter += 1 };
     }
-    if decision.child == 0 {
+    if child == 0 {
         return;
     }
-    let Some(counters) = CHILD_COUNTERS.get_ptr_mut(decision.slot) else {
+    let Some(counters) = CHILD_COUNTERS.get_ptr_mut(slot) else {
         return;
     };
     // SAFETY: as above.
     let counters = unsafe { &mut *counters };
-    match decision.reason {
-        Reason::ArpAnswered => counters.answered += 1,
-        Reason::Hairpinned => counters.hairpinned += 1,
-        Reason::Redirected => counters.redirected += 1,
-        Reason::LeftToDriver | Reason::LeftToKernel | Reason::Sibling => {}
+    match number {
+        ANSWERED => counters.answered += 1,
+        HAIRPINNED => counters.hairpinned += 1,
+        REDIRECTED => counters.redirected += 1,
+        LEFT_TO_DRIVER | LEFT_TO_KERNEL | SIBLING => {}
         _ => counters.refused += 1,
     }
 }

@@ -157,8 +157,7 @@ fn ipv4_ingress(ctx: &TcContext) -> Decision {
 #[inline(always)]
 fn ipv4_egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
     // The kernel keeps the Ethernet header linear (`eth_type_trans`, `eth_header`).
-    let to_own_mac = is_to_own_mac(frame(ctx));
-    if !ROUTED && !to_own_mac {
+    if !ROUTED && !is_to_own_mac(frame(ctx)) {
         return None;
     }
     if vlan_id(ctx).is_some() {
@@ -171,13 +170,13 @@ fn ipv4_egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
         Ok(packet) => packet,
         Err(reason) => return Some(Decision::stranger(reason)),
     };
-    if ROUTED && !to_own_mac && packet.eth_dst.is_group() {
+    if ROUTED && packet.eth_dst.is_group() {
         return None;
     }
     let decision = hairpin::decide_ipv4(&packet, config, &AddressMap);
     if ROUTED
-        && !to_own_mac
         && decision.reason == Reason::Hairpinned
+        && packet.eth_dst != Mac::new(config.mac())
         && ctx.store(0, &config.mac(), 0).is_err()
     {
         return Some(Decision::stranger(Reason::NotReady));

@@ -138,7 +138,7 @@ impl Maps {
         for &reason in REASONS {
             let values = self
                 .counters
-                .get(&counter_index(hook, reason), 0)
+                .get(&counter_index(hook, reason as u8), 0)
                 .map_err(|source| failed(maps::COUNTERS, "read", source))?;
             let sum = values.iter().sum();
             if sum > 0 {

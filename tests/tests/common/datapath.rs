@@ -282,7 +282,7 @@ impl Datapath {
     /// One counter, over all CPUs.
     pub fn count(&self, hook: Hook, reason: Reason) -> u64 {
         self.counters
-            .get(&counter_index(hook, reason), 0)
+            .get(&counter_index(hook, reason as u8), 0)
             .expect("read a counter")
             .iter()
             .sum()
