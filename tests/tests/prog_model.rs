@@ -211,7 +211,8 @@ impl Comparison {
             let Some(reason) = expected.reason else {
                 continue;
             };
-            let count = &mut self.expected.reasons[counter_index(program.hook(), reason) as usize];
+            let count =
+                &mut self.expected.reasons[counter_index(program.hook(), reason as u8) as usize];
             *count += 1;
             prop_assert_eq!(
                 self.datapath.count(program.hook(), reason),

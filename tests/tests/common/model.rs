@@ -29,6 +29,8 @@ struct Question<'a> {
     frame: &'a [u8],
     config: Config,
     entries: &'a Entries,
+    /// Asked of the egress program that looks at frames for every MAC.
+    routed: bool,
 }
 
 /// A reason, and the entry it is about.
@@ -40,6 +42,7 @@ pub fn model(program: Program, config: [Config; 2], entries: &Entries, frame: &[
         frame,
         config: config[0],
         entries,
+        routed: program == Program::EgressRouted,
     };
     let ready = config[0] == config[1] && config[0].has(ConfigFlags::READY);
     let looked_at = match (&frame[12..ETH_LEN], program) {
@@ -57,7 +60,8 @@ pub fn model(program: Program, config: [Config; 2], entries: &Entries, frame: &[
         ([8, 6], Program::Egress | Program::EgressRouted) => Some(question.arp_from_here()),
         ([8, 6], _) => Some(question.arp_from_wire()),
         (_, Program::IngressDemux) => Some(question.ipv4_from_wire()),
-        _ => question.ipv4_from_here(),
+        (_, Program::EgressRouted) if question.mac(0)[0] & 1 != 0 && question.is_ipv4() => None,
+        _ => Some(question.ipv4_from_here()),
     };
     question.outcome(answer)
 }
@@ -260,12 +264,9 @@ impl Question<'_> {
         .unwrap_or((Reason::LeftToDriver, target))
     }
 
-    fn ipv4_from_here(&self) -> Option<Answer> {
+    fn ipv4_from_here(&self) -> Answer {
         if !self.is_ipv4() {
-            return Some((Reason::Malformed, None));
-        }
-        if !self.to_own_mac() && self.mac(0)[0] & 1 != 0 {
-            return None;
+            return (Reason::Malformed, None);
         }
         let dst = self.ip(ipv4::DST);
         let target = self.entry(dst);
@@ -291,7 +292,7 @@ impl Question<'_> {
                 (Reason::Sibling, target),
             ),
         ]);
-        Some(answer.unwrap_or((Reason::Hairpinned, target)))
+        answer.unwrap_or((Reason::Hairpinned, target))
     }
 
     fn outcome(&self, answer: Option<Answer>) -> Expected {
@@ -300,7 +301,8 @@ impl Question<'_> {
         let mut frame = self.frame.to_vec();
         match reason {
             Some(Reason::ArpAnswered) => frame = self.reply(),
-            Some(Reason::Hairpinned) if is_ip && !self.to_own_mac() => {
+            // The other egress program sees only frames whose two MACs are the same: as it is.
+            Some(Reason::Hairpinned) if is_ip && self.routed => {
                 frame[..6].copy_from_slice(&self.config.mac());
             }
             _ => {}

@@ -152,7 +152,7 @@ impl Row {
         }
         let mut reasons = before.reasons;
         if let Some(reason) = self.reason {
-            reasons[counter_index(program.hook(), reason) as usize] += 1;
+            reasons[counter_index(program.hook(), reason as u8) as usize] += 1;
         }
         if after.reasons != reasons {
             return Err(format!(
