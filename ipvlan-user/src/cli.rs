@@ -25,7 +25,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Attach to parents and serve their children until SIGINT or SIGTERM.
+    /// Attach to parents and serve their children until SIGINT, SIGTERM or SIGHUP.
     Run(RunArgs),
     /// Show the running agents: parents, hooks, children, addresses, counters.
     Status(StatusArgs),

@@ -46,15 +46,50 @@ impl Assembly<'_> {
         }
         let mut links: Vec<_> = own_links.into_iter().map(|row| self.link(row)).collect();
         links.sort_by_key(|link| link.ifindex);
-        let mut host = host(own_addresses, dump::routes(self.rtnl)?);
-        host.proxy_neighbours = dump::has_proxy_neighbours(self.rtnl)?;
-        host.proxy_arp = self.proxy_arp(&links, &children)?;
         Ok(Snapshot {
-            host,
+            host: self.host(own_addresses, &links, &children)?,
             links,
             children,
             netnses,
         })
+    }
+
+    /// The links and netns of `last`, everything else as it is now.
+    pub(super) fn readdress(mut self, last: &Snapshot) -> Result<Snapshot, DiscoverError> {
+        let own_addresses = dump::addresses(self.rtnl, None)?.unwrap_or_default();
+        let mut children = Vec::with_capacity(last.children.len());
+        // Ordered by netns, so that each is asked once.
+        for inside in last.children.chunk_by(|a, b| a.netns == b.netns) {
+            let mut addresses = match inside[0].netns {
+                NetnsId::Own => by_link(&own_addresses),
+                NetnsId::Nsid(nsid) => match dump::addresses(self.rtnl, Some(nsid))? {
+                    Some(rows) => by_link(&rows),
+                    None => continue,
+                },
+            };
+            children.extend(inside.iter().map(|child| Child {
+                addresses: addresses.remove(&child.ifindex).unwrap_or_default(),
+                ..child.clone()
+            }));
+        }
+        Ok(Snapshot {
+            host: self.host(own_addresses, &last.links, &children)?,
+            links: last.links.clone(),
+            children,
+            netnses: last.netnses.clone(),
+        })
+    }
+
+    fn host(
+        &mut self,
+        addresses: Vec<AddressRow>,
+        links: &[Link],
+        children: &[Child],
+    ) -> Result<Host, DiscoverError> {
+        let mut host = host(addresses, dump::routes(self.rtnl)?);
+        host.proxy_neighbours = dump::has_proxy_neighbours(self.rtnl)?;
+        host.proxy_arp = self.proxy_arp(links, children)?;
+        Ok(host)
     }
 
     /// The children in another netns; none if that is gone.
@@ -76,20 +111,15 @@ impl Assembly<'_> {
         links: &[LinkRow],
         addresses: &[AddressRow],
     ) -> Vec<Child> {
-        let mut children: BTreeMap<u32, Child> = links
+        let mut addresses = by_link(addresses);
+        let children: BTreeMap<u32, Child> = links
             .iter()
-            .filter_map(|row| Some((row.ifindex, child(netns, self.parent(netns, row)?, row))))
+            .filter_map(|row| {
+                let mut child = child(netns, self.parent(netns, row)?, row);
+                child.addresses = addresses.remove(&row.ifindex).unwrap_or_default();
+                Some((row.ifindex, child))
+            })
             .collect();
-        for row in addresses {
-            if let Some(child) = children.get_mut(&row.ifindex) {
-                child.addresses.push(ChildAddress {
-                    local: row.local,
-                    peer: row.peer,
-                    prefix_len: row.prefix_len,
-                    flags: row.flags,
-                });
-            }
-        }
         children.into_values().collect()
     }
 
@@ -171,6 +201,23 @@ fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Child {
         addresses: Vec::new(),
         stats: row.stats,
     }
+}
+
+/// The addresses of each link, by ifindex.
+fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
+    let mut addresses: BTreeMap<u32, Vec<ChildAddress>> = BTreeMap::new();
+    for row in rows {
+        addresses
+            .entry(row.ifindex)
+            .or_default()
+            .push(ChildAddress {
+                local: row.local,
+                peer: row.peer,
+                prefix_len: row.prefix_len,
+                flags: row.flags,
+            });
+    }
+    addresses
 }
 
 fn host(addresses: Vec<AddressRow>, routes: Vec<RouteRow>) -> Host {

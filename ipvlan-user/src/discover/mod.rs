@@ -77,12 +77,26 @@ impl Discover {
             Scope::Everything => self.netnses.refresh(&mut self.rtnl)?,
             Scope::KnownNetns => self.netnses.recheck(&mut self.rtnl)?,
         }
+        self.assembly(parents).snapshot()
+    }
+
+    /// `last` with the addresses, routes and settings of now: enough when nothing else woke, and a
+    /// fraction of the work, since links are what is dear to dump. Children in a netns that is gone
+    /// are left out.
+    pub fn readdress(
+        &mut self,
+        last: &Snapshot,
+        parents: Option<&BTreeSet<u32>>,
+    ) -> Result<Snapshot, DiscoverError> {
+        self.assembly(parents).readdress(last)
+    }
+
+    fn assembly<'a>(&'a mut self, parents: Option<&'a BTreeSet<u32>>) -> assemble::Assembly<'a> {
         assemble::Assembly {
             rtnl: &mut self.rtnl,
             netnses: &self.netnses,
             child_kinds: self.child_kinds,
             parents,
         }
-        .snapshot()
     }
 }

@@ -123,3 +123,66 @@ pub fn check_parent<'a>(links: &'a [Link], name: &str) -> Result<&'a Link, Paren
     }
     Ok(link)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discover::snapshot::{Lower, Master};
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    #[test]
+    fn parents_that_cannot_be_are_named_with_what_to_do() {
+        let ethernet = |ifindex, name: &str| Link {
+            ifindex,
+            name: name.to_owned(),
+            hardware: 1,
+            mac: Some(MAC),
+            ..Link::default()
+        };
+        let mut port = ethernet(3, "port");
+        port.master = Some(Master {
+            ifindex: 4,
+            kind: Some("bridge".to_owned()),
+        });
+        let mut vrf_port = ethernet(5, "in-vrf");
+        vrf_port.master = Some(Master {
+            ifindex: 6,
+            kind: Some("vrf".to_owned()),
+        });
+        let mut own_child = ethernet(7, "ipvlan7");
+        own_child.kind = Some("ipvlan".to_owned());
+        own_child.lower = Some(Lower {
+            ifindex: 2,
+            netns: NetnsId::Own,
+        });
+        let mut loopback = ethernet(1, "lo");
+        loopback.hardware = 772;
+        let links = [
+            loopback,
+            ethernet(2, "ens34"),
+            port,
+            ethernet(4, "br0"),
+            vrf_port,
+            own_child,
+        ];
+        for name in ["ens34", "br0", "in-vrf"] {
+            assert_eq!(check_parent(&links, name).unwrap().name, name);
+        }
+        let rows = [
+            ("nope", "no interface `nope`", "ens34"),
+            ("port", "port of bridge `br0`", "take it out"),
+            (
+                "ipvlan7",
+                "itself an ipvlan child of `ens34`",
+                "--iface ens34",
+            ),
+            ("lo", "not an Ethernet interface", "no neighbours"),
+        ];
+        for (name, message, hint) in rows {
+            let error = check_parent(&links, name).unwrap_err();
+            assert!(error.to_string().contains(message), "{error}");
+            assert!(error.hint().contains(hint), "{}", error.hint());
+        }
+    }
+}

@@ -95,16 +95,14 @@ pub struct Agent {
     parents: Vec<Parent>,
     snapshot: Snapshot,
     stats: status::Sync,
-    interrupt: Signal,
-    terminate: Signal,
+    stop: StopSignals,
 }
 
 impl Agent {
     /// Attaches to all parents and completes the first sync. If one fails, all are detached.
     pub fn start(settings: Settings) -> Result<Self, AgentError> {
         // Before anything is attached: a signal from here on stops the agent cleanly.
-        let interrupt = signal(SignalKind::interrupt()).map_err(system("catch SIGINT"))?;
-        let terminate = signal(SignalKind::terminate()).map_err(system("catch SIGTERM"))?;
+        let stop = StopSignals::new().map_err(system("catch signals"))?;
         let netns = runtime::own_netns().map_err(system("read the network namespace"))?;
         // Before the first snapshot: what changes from here on wakes us.
         let watch = Watch::new()?;
@@ -127,8 +125,7 @@ impl Agent {
             parents,
             snapshot,
             stats: status::Sync::default(),
-            interrupt,
-            terminate,
+            stop,
         };
         agent.stats.syncs = 1;
         for parent in &agent.parents {
@@ -137,7 +134,7 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Runs until SIGINT or SIGTERM, then detaches.
+    /// Runs until SIGINT, SIGTERM or SIGHUP, then detaches.
     pub async fn run(mut self) -> Result<(), AgentError> {
         let mut audit = interval_at(
             tokio::time::Instant::now() + self.settings.audit,
@@ -145,36 +142,35 @@ impl Agent {
         );
         audit.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What a wake asks for is done at `due`; until then more wakes join it.
-        let mut pending: Option<Scope> = None;
+        let mut pending: Option<Refresh> = None;
         let mut due = Instant::now();
         let mut failures = 0_u32;
         loop {
             tokio::select! {
                 biased;
-                _ = self.interrupt.recv() => break,
-                _ = self.terminate.recv() => break,
+                () = self.stop.received() => break,
                 () = sleep_until(due.into()), if pending.is_some() => {
-                    let scope = pending.take().unwrap_or(Scope::Everything);
+                    let refresh = pending.take().unwrap_or(Refresh::Everything);
                     let started = Instant::now();
-                    if self.sync(scope) {
+                    if self.sync(refresh) {
                         failures = 0;
                         due = Instant::now() + started.elapsed().clamp(MIN_GAP, MAX_GAP);
                     } else {
                         failures += 1;
-                        pending = Some(Scope::Everything);
+                        pending = Some(Refresh::Everything);
                         due = Instant::now() + backoff(failures);
                     }
                 }
                 wake = self.watch.wake() => {
                     let wake = wake?;
                     self.note(wake);
-                    pending = Some(widest(pending, scope_of(wake)));
+                    pending = pending.max(Some(Refresh::after(wake)));
                     // News does not wait for the end of a long pause after failures.
                     due = due.min(Instant::now() + MAX_GAP);
                 }
                 _ = audit.tick() => {
                     self.audit();
-                    pending = Some(Scope::Everything);
+                    pending = Some(Refresh::Everything);
                 }
                 client = self.socket.accept() => self.serve(client),
             }
@@ -192,9 +188,14 @@ impl Agent {
     }
 
     /// Takes a snapshot and makes every parent follow it. Returns whether all of it succeeded.
-    fn sync(&mut self, scope: Scope) -> bool {
+    fn sync(&mut self, refresh: Refresh) -> bool {
         self.stats.syncs += 1;
-        match self.discover.snapshot(scope, None) {
+        let snapshot = match refresh {
+            Refresh::Addresses => self.discover.readdress(&self.snapshot, None),
+            Refresh::KnownNetns => self.discover.snapshot(Scope::KnownNetns, None),
+            Refresh::Everything => self.discover.snapshot(Scope::Everything, None),
+        };
+        match snapshot {
             Ok(snapshot) => self.snapshot = snapshot,
             Err(failure) => {
                 self.fail(&failure);
@@ -212,7 +213,7 @@ impl Agent {
             return false;
         }
         self.stats.error = None;
-        debug!(?scope, "synced");
+        debug!(?refresh, "synced");
         true
     }
 
@@ -253,7 +254,7 @@ impl Agent {
             }
         };
         // So that link counters are of now.
-        self.sync(Scope::KnownNetns);
+        self.sync(Refresh::KnownNetns);
         let agent = self.status();
         // On its own: a client that does not read holds nothing up.
         tokio::spawn(async move {
@@ -292,18 +293,50 @@ impl Agent {
     }
 }
 
-fn scope_of(wake: Wake) -> Scope {
-    if wake.may_change_netnses() {
-        Scope::Everything
-    } else {
-        Scope::KnownNetns
+/// The signals that stop the agent: Ctrl-C, a service manager, a terminal that was closed.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for any of them. Cancelling loses nothing.
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
     }
 }
 
-fn widest(pending: Option<Scope>, scope: Scope) -> Scope {
-    match (pending, scope) {
-        (Some(Scope::Everything), _) | (_, Scope::Everything) => Scope::Everything,
-        (Some(Scope::KnownNetns) | None, Scope::KnownNetns) => Scope::KnownNetns,
+/// How much of the snapshot is taken anew. The later ones include the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Refresh {
+    /// Addresses, routes and settings, of the links there were.
+    Addresses,
+    /// Links too, in the netns there were.
+    KnownNetns,
+    /// Netns too.
+    Everything,
+}
+
+impl Refresh {
+    fn after(wake: Wake) -> Self {
+        if wake.may_change_netnses() {
+            Self::Everything
+        } else {
+            Self::Addresses
+        }
     }
 }
 
@@ -341,9 +374,21 @@ mod tests {
 
     #[test]
     fn pending_sync_only_widens() {
-        use Scope::{Everything, KnownNetns};
-        assert_eq!(widest(None, KnownNetns), KnownNetns);
-        assert_eq!(widest(Some(Everything), KnownNetns), Everything);
-        assert_eq!(widest(Some(KnownNetns), Everything), Everything);
+        let addresses = Wake {
+            addresses: true,
+            ..Wake::default()
+        };
+        let links = Wake {
+            links: true,
+            ..Wake::default()
+        };
+        assert_eq!(Refresh::after(addresses), Refresh::Addresses);
+        assert_eq!(Refresh::after(links), Refresh::Everything);
+        for wakes in [[addresses, links], [links, addresses]] {
+            let pending = wakes.into_iter().fold(None, |pending, wake| {
+                pending.max(Some(Refresh::after(wake)))
+            });
+            assert_eq!(pending, Some(Refresh::Everything));
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What wakes, and what does not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ipvlan_user::discover::Watch;
+use ipvlan_user::discover::{Watch, snapshot::LinkStats};
 
 use super::lab::{
     PARENT, Unnamed, address, child_kind, discover, everything, in_fresh_netns, ip, ip_batch,
@@ -45,6 +45,55 @@ fn wakes_for_an_address_in_a_netns_with_an_nsid_and_reads_it() {
         let snapshot = known(&mut discover);
         let mut left = snapshot.children[0].addresses.iter();
         assert!(left.all(|it| it.local != address("192.0.2.7")));
+    });
+}
+
+#[test]
+fn addresses_taken_anew_are_those_of_a_whole_snapshot() {
+    in_fresh_netns(async || {
+        let mut discover = discover();
+        let (first, second) = (Unnamed::new(), Unnamed::new());
+        for netns in [&first, &second] {
+            netns.create_child("child0");
+            netns.ip("link set child0 up");
+        }
+        ip(&format!(
+            "link add child0 link {PARENT} type {}",
+            child_kind()
+        ));
+        let before = everything(&mut discover);
+        assert_eq!(before.children.len(), 3);
+
+        first.ip("addr add 192.0.2.7/24 dev child0");
+        second.ip("addr add 198.51.100.7/24 dev child0");
+        second.ip("addr add 198.51.100.8/24 dev child0");
+        ip("addr add 203.0.113.7/24 dev child0");
+        ip(&format!("addr add 192.0.2.1/24 dev {PARENT}"));
+        ip("route add default via 192.0.2.254");
+        let mut readdressed = discover.readdress(&before, None).expect("readdress");
+        let mut whole = known(&mut discover);
+        for snapshot in [&mut readdressed, &mut whole] {
+            for child in &mut snapshot.children {
+                child.stats = LinkStats::default();
+            }
+        }
+        assert_eq!(readdressed, whole);
+        assert_ne!(readdressed.children, before.children);
+        assert_eq!(readdressed.host.gateways, [address("192.0.2.254")].into());
+
+        // The kernel takes its time to take a netns down.
+        drop(second);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while discover
+            .readdress(&before, None)
+            .expect("readdress")
+            .children
+            .len()
+            > 2
+        {
+            assert!(Instant::now() < deadline, "child of a netns that is gone");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
 }
 

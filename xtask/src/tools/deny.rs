@@ -19,7 +19,8 @@ pub(crate) fn install() -> Result<String> {
     let mut command = Command::new("cargo");
     command
         .args(["install", "cargo-deny", "--version", VERSION])
-        .args(["--locked", "--no-default-features", "--root"])
+        // It runs for a second; optimising it would take minutes.
+        .args(["--locked", "--no-default-features", "--debug", "--root"])
         .arg(paths::tools());
     exec::progress(&mut command)?;
     Ok(wanted)
