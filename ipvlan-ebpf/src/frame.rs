@@ -91,20 +91,6 @@ impl<'a> Frame<'a> {
             lifetime: PhantomData,
         })
     }
-
-    /// Length in bytes.
-    #[must_use]
-    #[inline(always)]
-    pub const fn len(self) -> usize {
-        self.end - self.start
-    }
-
-    /// Whether there is nothing in it.
-    #[must_use]
-    #[inline(always)]
-    pub const fn is_empty(self) -> bool {
-        self.start >= self.end
-    }
 }
 
 impl<'a> From<&'a [u8]> for Frame<'a> {

@@ -10,7 +10,7 @@ mod xdp;
 use aya::{Ebpf, EbpfLoader};
 use ipvlan_common::{Hook, maps, programs};
 
-pub use self::{error::AttachError, tc::TcMechanism, xdp::XdpMode};
+pub use self::{error::AttachError, xdp::XdpMode};
 use self::{tc::TcHook, xdp::XdpHook};
 use crate::{
     model::{EgressProgram, IngressProgram},

@@ -15,7 +15,7 @@ use super::{AttachError, HookInfo, TcAttach, clsact::Qdisc, error::program_errno
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TcMechanism {
+enum TcMechanism {
     /// A TCX link (`BPF_LINK_TYPE_TCX`, Linux 6.6, commit e420bed02507).
     Tcx,
     /// A direct-action filter of the clsact qdisc.
@@ -24,8 +24,7 @@ pub enum TcMechanism {
 
 impl TcMechanism {
     /// The word for it in `status`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
+    const fn word(self) -> &'static str {
         match self {
             Self::Tcx => "tcx",
             Self::Clsact => "clsact",
