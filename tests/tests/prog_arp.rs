@@ -5,7 +5,8 @@ mod common;
 use common::{
     datapath::{Program, WIRE},
     frames::{Arp, arp, patched},
-    rows::{Row, check, row},
+    requests::{REQUEST, answers, passes},
+    rows::{check, row},
     world::{
         BY_KERNEL_IP, CHILD_IP, CHILD_SLOT, DOWN_IP, FOREIGN_IP, GATEWAY_IP, HOST_IP, L3, LAN,
         LOCAL_IP, LOCAL_SLOT, MULTICAST, Mac, OTHER, PARENT, SIBLING_IP, SIBLING_SLOT, UNSPECIFIED,
@@ -13,18 +14,6 @@ use common::{
     },
 };
 use ipvlan_common::{Config, ConfigFlags, Reason};
-
-const REQUEST: Arp = Arp::request(CHILD_IP);
-
-/// The request is answered by the parent for the child in `slot`.
-fn answers(name: &str, request: Arp, slot: u32) -> Row {
-    row(name, WIRE, request.frame()).answered(request.answered_by(PARENT).frame(), Some(slot))
-}
-
-/// The request is passed, as nothing of ours.
-fn passes(name: impl Into<String>, request: Arp, reason: Reason) -> Row {
-    row(name, WIRE, request.frame()).passes(reason)
-}
 
 #[test]
 fn answers_requests_and_probes_for_children() {

@@ -6,7 +6,8 @@ mod common;
 use common::{
     datapath::WIRE,
     frames::Arp,
-    rows::{Row, check, row},
+    requests::{REQUEST, answers, passes},
+    rows::{check, row},
     world::{
         BROADCAST, CHILD_IP, CHILD_SLOT, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_SLOT, DOWN_IP,
         DOWN_SLOT, FOREIGN_IP, GATEWAY_IP, HOST_IP, Ip, L3, LAN_IP, MULTICAST, Mac, ODD_SLOT,
@@ -14,18 +15,6 @@ use common::{
     },
 };
 use ipvlan_common::{AddressEntry, Delivery, Owner, Reason};
-
-const REQUEST: Arp = Arp::request(CHILD_IP);
-
-/// The request is answered by the parent for the child in `slot`.
-fn answers(name: &str, request: Arp, slot: u32) -> Row {
-    row(name, WIRE, request.frame()).answered(request.answered_by(PARENT).frame(), Some(slot))
-}
-
-/// The request is passed, as nothing of ours.
-fn passes(name: impl Into<String>, request: Arp, reason: Reason) -> Row {
-    row(name, WIRE, request.frame()).passes(reason)
-}
 
 #[test]
 fn never_answers_a_sender_that_cannot_be() {

@@ -18,5 +18,6 @@ pub mod datapath;
 pub mod frames;
 pub mod model;
 pub mod raw;
+pub mod requests;
 pub mod rows;
 pub mod world;
