@@ -38,7 +38,11 @@ pub struct AddressEntry {
 }
 
 /// Bit of `AddressEntry::flags`: the kernel answers requests from the wire.
-const ARP_BY_KERNEL: u8 = 1;
+const BY_KERNEL: u8 = 1 << 0;
+/// Bit of `AddressEntry::flags`: the child forwards IPv6.
+const ROUTER: u8 = 1 << 1;
+/// Bit of `AddressEntry::flags`: an optimistic IPv6 address.
+const OPTIMISTIC: u8 = 1 << 2;
 
 const _: () = assert!(size_of::<AddressEntry>() == 12 && align_of::<AddressEntry>() == 4);
 
@@ -82,9 +86,27 @@ impl AddressEntry {
     /// the host learns from it who asked. It has no other way, since a reply to a request of its own
     /// with the child's address as sender is delivered to the child.
     #[must_use]
-    pub const fn with_arp_by_kernel(self) -> Self {
+    pub const fn with_by_kernel(self) -> Self {
         Self {
-            flags: self.flags | ARP_BY_KERNEL,
+            flags: self.flags | BY_KERNEL,
+            ..self
+        }
+    }
+
+    /// The same entry, with the R flag in advertisements (RFC 4861 §4.4): the child forwards IPv6.
+    #[must_use]
+    pub const fn with_router(self) -> Self {
+        Self {
+            flags: self.flags | ROUTER,
+            ..self
+        }
+    }
+
+    /// The same entry, without the O flag in advertisements (RFC 4429 §3.3).
+    #[must_use]
+    pub const fn with_optimistic(self) -> Self {
+        Self {
+            flags: self.flags | OPTIMISTIC,
             ..self
         }
     }
@@ -92,8 +114,22 @@ impl AddressEntry {
     /// Whether neighbour requests from the wire are left to the kernel.
     #[must_use]
     #[inline]
-    pub const fn arp_by_kernel(&self) -> bool {
-        self.flags & ARP_BY_KERNEL != 0
+    pub const fn by_kernel(&self) -> bool {
+        self.flags & BY_KERNEL != 0
+    }
+
+    /// Whether advertisements carry the R flag.
+    #[must_use]
+    #[inline]
+    pub const fn router(&self) -> bool {
+        self.flags & ROUTER != 0
+    }
+
+    /// Whether the address is optimistic (RFC 4429).
+    #[must_use]
+    #[inline]
+    pub const fn optimistic(&self) -> bool {
+        self.flags & OPTIMISTIC != 0
     }
 
     /// Who holds the address; `None` for a number this build does not know.

@@ -64,13 +64,15 @@ impl ConfigFlags {
     pub const L2: Self = Self(1 << 1);
     /// For l2 children, leave neighbour requests from the wire to the kernel.
     pub const L2_FLOOD: Self = Self(1 << 2);
-    /// For l2 children, drop broadcast requests from the wire that are for nobody here.
+    /// For l2 children, drop broadcast ARP requests from the wire that are for nobody here.
     pub const L2_DROP_FOREIGN: Self = Self(1 << 3);
     /// Packets of children can reach the parent's egress with a sibling as destination (`vepa`, or
     /// l2 children in subnets of their own): look the source up before turning one around.
     pub const CHECK_SOURCE: Self = Self(1 << 4);
     /// The port is in `vepa` mode: children's packets for the host leave through the parent too.
     pub const VEPA: Self = Self(1 << 5);
+    /// As [`Self::L2_DROP_FOREIGN`], for multicast neighbour solicitations.
+    pub const L2_DROP_FOREIGN_ND: Self = Self(1 << 6);
 }
 
 impl BitOr for ConfigFlags {

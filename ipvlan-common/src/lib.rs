@@ -9,22 +9,26 @@
 
 mod address;
 mod config;
+mod event;
 mod reason;
 mod stats;
 
 pub use address::{AddressEntry, Delivery, Owner};
 pub use config::{Config, ConfigFlags};
+pub use event::{Event, EventKind};
 pub use reason::{REASONS, Reason};
 pub use stats::{COUNTERS, ChildCounters, Hook, counter_index};
 
 /// Number of this set of layouts. Goes up whenever the meaning or the size of anything in this
 /// crate changes; the loader refuses to share maps with another number.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Names of the maps in the eBPF object, as the loader asks for them.
 pub mod maps {
     /// Hash map, IPv4 address (4 bytes, network order) → [`AddressEntry`](crate::AddressEntry).
     pub const ADDRESSES_V4: &str = "ADDRESSES_V4";
+    /// Hash map, IPv6 address (16 bytes, network order) → [`AddressEntry`](crate::AddressEntry).
+    pub const ADDRESSES_V6: &str = "ADDRESSES_V6";
     /// Array of two copies of [`Config`](crate::Config), written first to last, read last to first.
     pub const CONFIG: &str = "CONFIG";
     /// Per-CPU array of `u64`, indexed by [`counter_index`](crate::counter_index).
@@ -32,6 +36,8 @@ pub mod maps {
     /// Per-CPU array of [`ChildCounters`](crate::ChildCounters), indexed by
     /// [`AddressEntry::slot`](crate::AddressEntry::slot).
     pub const CHILD_COUNTERS: &str = "CHILD_COUNTERS";
+    /// Ring buffer of [`Event`](crate::Event)s.
+    pub const EVENTS: &str = "EVENTS";
 }
 
 /// Names of the programs in the eBPF object.
@@ -41,7 +47,7 @@ pub mod maps {
 pub mod programs {
     /// TC ingress of the parent: answers neighbour requests from the wire.
     pub const PARENT_INGRESS: &str = "parent_ingress";
-    /// [`PARENT_INGRESS`] that also looks every IPv4 packet up and redirects it to the children
+    /// [`PARENT_INGRESS`] that also looks every IP packet up and redirects it to the children
     /// with [`Delivery::Redirect`](crate::Delivery::Redirect).
     pub const PARENT_INGRESS_DEMUX: &str = "parent_ingress_demux";
     /// TC egress of the parent: answers the host's neighbour requests and turns host→child packets

@@ -59,18 +59,20 @@ reasons! {
     Redirected = 3, "redirected";
     /// Dropped a request for neither host nor child before the driver clones it to every l2 child.
     ForeignDropped = 4, "foreign_dropped";
+    /// Answered a neighbour solicitation.
+    NdAnswered = 5, "nd_answered";
 
     /// Nobody here holds the destination or target address.
     NotOurs = 16, "not_ours";
     /// An ARP message other than a request.
     NotRequest = 17, "not_request";
-    /// Too short, or a header field that the kernel would not accept either.
+    /// Too short, or an IP header that the kernel would not accept either.
     Malformed = 18, "malformed";
     /// Carries an 802.1Q tag: it belongs to a VLAN device.
     Tagged = 19, "tagged";
     /// Addressed to a MAC that is neither broadcast nor the parent's.
     OtherMac = 20, "other_mac";
-    /// An ARP probe whose answer is not ours to give.
+    /// A probe (ARP from 0.0.0.0, solicitation from ::) whose answer is not ours to give.
     Probe = 21, "probe";
     /// An l2 child asks for or sends to a sibling: the driver's business.
     Sibling = 22, "sibling";
@@ -80,6 +82,16 @@ reasons! {
     NotReady = 24, "not_ready";
     /// The driver delivers it.
     LeftToDriver = 25, "left_to_driver";
+    /// A neighbour advertisement.
+    Advertisement = 26, "advertisement";
+    /// A solicitation behind an extension header or in a fragment (RFC 6980).
+    ExtensionHeader = 27, "extension_header";
+    /// A solicitation sent neither to its target nor to the target's solicited-node group.
+    OtherDestination = 28, "other_destination";
+    /// A solicitation with more options than the programs read.
+    TooLong = 29, "too_long";
+    /// Not the reason of a frame: an event about one that was not told, since there were too many.
+    EventSuppressed = 30, "event_suppressed";
 
     /// The target is an address of the host: the host's stack answers.
     HostAddress = 32, "host_address";
@@ -93,15 +105,15 @@ reasons! {
     TargetBroadcast = 36, "target_broadcast";
     /// The target is a loopback address.
     TargetLoopback = 37, "target_loopback";
-    /// The target is an unspecified address (0.0.0.0/8).
+    /// The target is an unspecified address (0.0.0.0/8, ::).
     TargetUnspecified = 38, "target_unspecified";
-    /// The target is a link-local address (`--answer-link-local` is off).
+    /// The target is a link-local IPv4 address (`--answer-link-local` is off).
     TargetLinkLocal = 39, "target_link_local";
     /// The sender has the parent's own MAC.
     OwnSender = 40, "own_sender";
-    /// The sender's MAC is zero or multicast.
+    /// The MAC of the sender is zero or multicast.
     SenderMac = 41, "sender_mac";
-    /// The sender's protocol address is multicast, broadcast, loopback or in 0.0.0.0/8.
+    /// The sender's address is multicast, broadcast, loopback, IPv4-mapped or in 0.0.0.0/8.
     SenderAddress = 42, "sender_address";
     /// Sender and target address are the same: an announcement.
     Gratuitous = 43, "gratuitous";
@@ -111,8 +123,34 @@ reasons! {
     PeerAddress = 45, "peer_address";
     /// The parent is down.
     ParentDown = 46, "parent_down";
-    /// IPv6 is not answered yet.
-    Unsupported = 47, "unsupported";
+    /// The target is outside `--allow`.
+    NotAllowed = 48, "not_allowed";
+    /// The target is in `--deny`.
+    Denied = 49, "denied";
+    /// The child may not use the target yet: its duplicate address detection is running.
+    Tentative = 50, "tentative";
+    /// The child's duplicate address detection found the target in use.
+    DadFailed = 51, "dad_failed";
+    /// The target is being probed for on the LAN (`--dad enforce`).
+    Probing = 52, "probing";
+    /// A station on the LAN has the target (`--dad enforce`).
+    Duplicate = 53, "duplicate";
+    /// An ARP message of another hardware or protocol type, or with other lengths of addresses.
+    ArpHeader = 54, "arp_header";
+    /// The hop limit of a solicitation is not 255: it was forwarded.
+    HopLimit = 55, "hop_limit";
+    /// The code of a solicitation is not 0.
+    Code = 56, "code";
+    /// The checksum of a solicitation is wrong.
+    Checksum = 57, "checksum";
+    /// An option of a solicitation has length 0, does not fit, or is no Ethernet address.
+    BadOption = 58, "bad_option";
+    /// A solicitation from :: with a source link-layer address (RFC 4861 §7.1.1).
+    DadLinkLayer = 59, "dad_link_layer";
+    /// A solicitation from :: not sent to a solicited-node group (RFC 4861 §7.1.1).
+    DadDestination = 60, "dad_destination";
+    /// The target is an IPv4-mapped address.
+    TargetV4Mapped = 61, "target_v4_mapped";
 }
 
 #[cfg(test)]
@@ -139,7 +177,7 @@ mod tests {
             let word = reason.word();
             assert!(
                 word.bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
             );
             assert!(
                 REASONS[index + 1..]

@@ -28,7 +28,7 @@ impl Hook {
 }
 
 /// Counters of one hook: one for every possible number of a reason below it.
-const COUNTERS_PER_HOOK: u32 = 64;
+const COUNTERS_PER_HOOK: u32 = 128;
 
 /// Entries of the `COUNTERS` map.
 pub const COUNTERS: u32 = COUNTERS_PER_HOOK * 3;

@@ -53,7 +53,7 @@ pub fn decide_ingress(arp: &Arp, config: Config, addresses: &impl Addresses) -> 
             return Decision::stranger(foreign(arp, broadcast, config));
         }
     }
-    if target.arp_by_kernel() {
+    if target.by_kernel() {
         return Decision::about(target, Reason::LeftToKernel);
     }
     if arp.spa != UNSPECIFIED

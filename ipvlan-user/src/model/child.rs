@@ -162,7 +162,7 @@ impl<'a> Considered<'a> {
     /// what is wrong with the child for now.
     fn refusal(&self, child: &Child, address: &ChildAddress) -> Option<Reason> {
         let IpAddr::V4(v4) = address.local else {
-            return Some(Reason::Unsupported);
+            return Some(Reason::NotReady);
         };
         if address.registered() != address.local {
             return Some(Reason::PeerAddress);

@@ -113,7 +113,7 @@ impl Wanted {
             } => {
                 let mut entry = AddressEntry::child(child.ifindex, slot(child), delivery);
                 if arp_by_kernel {
-                    entry = entry.with_arp_by_kernel();
+                    entry = entry.with_by_kernel();
                 }
                 refusal.map_or(entry, |reason| entry.refused(reason))
             }

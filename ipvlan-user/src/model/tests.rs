@@ -112,7 +112,7 @@ fn addresses_are_refused_for_what_is_wrong_with_them() {
         ("0.0.0.0/32", Some(Reason::TargetUnspecified)),
         ("0.1.2.3/32", Some(Reason::TargetUnspecified)),
         ("169.254.3.4/16", Some(Reason::TargetLinkLocal)),
-        ("2001:db8::10/64", Some(Reason::Unsupported)),
+        ("2001:db8::10/64", Some(Reason::NotReady)),
     ];
     for (text, refusal) in rows {
         let desired = decide(&snapshot(vec![child(7, &[text])]), Policy::default());
@@ -275,7 +275,7 @@ fn requests_for_l2_children_in_the_hosts_netns_are_left_to_the_kernel() {
         child.mode = mode;
         let desired = decide(&snapshot(vec![child]), Policy::default());
         let entry = desired.addresses[&v4("172.16.91.101")].entry(|_| 0);
-        assert_eq!(entry.arp_by_kernel(), by_kernel, "{netns:?} {mode:?}");
+        assert_eq!(entry.by_kernel(), by_kernel, "{netns:?} {mode:?}");
         assert_eq!(entry.refusal(), None);
     }
 }

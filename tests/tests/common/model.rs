@@ -169,7 +169,7 @@ impl Question<'_> {
             (for_nobody && probe, (Reason::Probe, None)),
             (for_nobody, (Reason::ForeignDropped, None)),
             (
-                target.is_some_and(|entry| entry.arp_by_kernel()),
+                target.is_some_and(|entry| entry.by_kernel()),
                 (Reason::LeftToKernel, target),
             ),
             (

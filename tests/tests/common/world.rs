@@ -78,7 +78,7 @@ pub fn entries() -> Entries {
             LOCAL_IP,
             AddressEntry::child(13, LOCAL_SLOT, Delivery::Redirect),
         ),
-        (BY_KERNEL_IP, child(BY_KERNEL_SLOT).with_arp_by_kernel()),
+        (BY_KERNEL_IP, child(BY_KERNEL_SLOT).with_by_kernel()),
         (DOWN_IP, child(DOWN_SLOT).refused(Reason::ChildDown)),
         (
             CLAIMED_GATEWAY_IP,

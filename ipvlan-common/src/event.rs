@@ -1,0 +1,204 @@
+//! What the programs tell the agent about: stations on the LAN that are at odds with a child.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::Hook;
+
+/// What a station on the LAN did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum EventKind {
+    /// It claims an address of the host or of a child: ARP with it as sender (RFC 5227 §2.4), an
+    /// advertisement with it as target, or a solicitation from it.
+    Claim = 1,
+    /// It probes for an address of a child (RFC 5227 §2.1.1, RFC 4862 §5.4): it wants to take it.
+    Probe = 2,
+}
+
+/// Record of the `EVENTS` ring buffer: 32 bytes, no padding.
+///
+/// The programs tell a station's events at a bounded rate, and count those they do not tell
+/// ([`Reason::EventSuppressed`](crate::Reason::EventSuppressed)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Event {
+    address: [u8; 16],
+    child: u32,
+    mac: [u8; 6],
+    kind: u8,
+    family: u8,
+    hook: u8,
+    reserved: [u8; 3],
+}
+
+const _: () = assert!(size_of::<Event>() == 32 && align_of::<Event>() == 4);
+
+/// `Event::family` of an IPv4 address, in the first four bytes of `address`.
+const IPV4: u8 = 4;
+/// `Event::family` of an IPv6 address.
+const IPV6: u8 = 6;
+
+impl Event {
+    /// The station with this MAC did this with an IPv4 address of the child with this ifindex (in
+    /// its own netns; 0 for an address of the host).
+    #[must_use]
+    #[inline]
+    pub const fn ipv4(
+        kind: EventKind,
+        hook: Hook,
+        mac: [u8; 6],
+        address: [u8; 4],
+        child: u32,
+    ) -> Self {
+        let [a, b, c, d] = address;
+        Self {
+            address: [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            child,
+            mac,
+            kind: kind as u8,
+            family: IPV4,
+            hook: hook as u8,
+            reserved: [0; 3],
+        }
+    }
+
+    /// As [`Self::ipv4`], for an IPv6 address.
+    #[must_use]
+    #[inline]
+    pub const fn ipv6(
+        kind: EventKind,
+        hook: Hook,
+        mac: [u8; 6],
+        address: [u8; 16],
+        child: u32,
+    ) -> Self {
+        Self {
+            address,
+            child,
+            mac,
+            kind: kind as u8,
+            family: IPV6,
+            hook: hook as u8,
+            reserved: [0; 3],
+        }
+    }
+
+    /// What happened; `None` for a number this build does not know.
+    #[must_use]
+    pub const fn kind(&self) -> Option<EventKind> {
+        match self.kind {
+            1 => Some(EventKind::Claim),
+            2 => Some(EventKind::Probe),
+            _ => None,
+        }
+    }
+
+    /// The address it is about; `None` for a family this build does not know.
+    #[must_use]
+    pub const fn address(&self) -> Option<IpAddr> {
+        let [a, b, c, d, ..] = self.address;
+        match self.family {
+            IPV4 => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d))),
+            IPV6 => Some(IpAddr::V6(Ipv6Addr::from_octets(self.address))),
+            _ => None,
+        }
+    }
+
+    /// MAC of the station: the one it claims or asks with.
+    #[must_use]
+    pub const fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// Interface index of the child, in its own netns; 0 for an address of the host.
+    #[must_use]
+    pub const fn child(&self) -> u32 {
+        self.child
+    }
+
+    /// Where it was seen; `None` for a number this build does not know.
+    #[must_use]
+    pub const fn hook(&self) -> Option<Hook> {
+        match self.hook {
+            0 => Some(Hook::Ingress),
+            1 => Some(Hook::Egress),
+            2 => Some(Hook::Xdp),
+            _ => None,
+        }
+    }
+
+    /// The event in a record of the ring buffer; `None` if the record has another size.
+    #[must_use]
+    pub fn from_record(record: &[u8]) -> Option<Self> {
+        let record: &[u8; size_of::<Self>()] = record.try_into().ok()?;
+        let field = |from: usize| -> [u8; 4] {
+            [
+                record[from],
+                record[from + 1],
+                record[from + 2],
+                record[from + 3],
+            ]
+        };
+        let mut address = [0; 16];
+        address.copy_from_slice(&record[..16]);
+        let mut mac = [0; 6];
+        mac.copy_from_slice(&record[20..26]);
+        Some(Self {
+            address,
+            child: u32::from_ne_bytes(field(16)),
+            mac,
+            kind: record[26],
+            family: record[27],
+            hook: record[28],
+            reserved: [0; 3],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_tell_what_they_were_made_of_and_survive_as_bytes() {
+        let mac = [2, 0, 0, 0, 0, 9];
+        let v6: [u8; 16] = core::array::from_fn(|index| u8::try_from(index).unwrap());
+        let events = [
+            (
+                Event::ipv4(EventKind::Claim, Hook::Ingress, mac, [10, 0, 0, 1], 7),
+                IpAddr::from([10, 0, 0, 1]),
+                EventKind::Claim,
+                Hook::Ingress,
+            ),
+            (
+                Event::ipv6(EventKind::Probe, Hook::Xdp, mac, v6, 7),
+                IpAddr::from(v6),
+                EventKind::Probe,
+                Hook::Xdp,
+            ),
+        ];
+        for (event, address, kind, hook) in events {
+            assert_eq!(event.address(), Some(address));
+            assert_eq!((event.kind(), event.hook()), (Some(kind), Some(hook)));
+            assert_eq!((event.mac(), event.child()), (mac, 7));
+            // SAFETY: integers only, no padding (asserted above).
+            let record: [u8; 32] = unsafe { core::mem::transmute(event) };
+            assert_eq!(Event::from_record(&record), Some(event));
+            assert_eq!(Event::from_record(&record[1..]), None);
+        }
+    }
+
+    #[test]
+    fn a_number_from_elsewhere_has_no_name() {
+        let event = Event {
+            kind: 9,
+            family: 9,
+            hook: 9,
+            ..Event::default()
+        };
+        assert_eq!(
+            (event.kind(), event.address(), event.hook()),
+            (None, None, None)
+        );
+    }
+}
