@@ -1,6 +1,6 @@
 //! What the agent knows, in the words of `status`.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use ipvlan_common::{Delivery, Hook};
 
@@ -168,7 +168,7 @@ fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Ch
 }
 
 fn address(view: &AddressView, serving: &Serving) -> status::Address {
-    let full = matches!(view.address, IpAddr::V4(v4) if serving.no_room.contains(&v4));
+    let full = serving.no_room.contains(&view.address);
     let reason = match view.refusal {
         Some(reason) => Some(reason.word()),
         None if full => Some(NO_ROOM),

@@ -8,8 +8,8 @@ use ipvlan_user::discover::{
 };
 
 use super::lab::{
-    PARENT, address, child_kind, child_names, discover, everything, ifindex, in_fresh_netns, ip,
-    known, settle, wake_until,
+    PARENT, address, child_kind, child_names, discover, everything, gateway, ifindex,
+    in_fresh_netns, ip, known, settle, wake_until,
 };
 
 #[test]
@@ -55,7 +55,10 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
             "2001:db8:1::fe",
             "2001:db8:1::fd",
         ];
-        assert_eq!(host.gateways, gateways.map(address).into());
+        assert_eq!(
+            host.gateways,
+            gateways.map(|text| gateway(text, parent)).into()
+        );
         let on_link = |prefix, prefix_len| OnLinkRoute {
             prefix: address(prefix),
             prefix_len,

@@ -15,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipvlan_user::discover::{Discover, Scope, Snapshot, Wake, Watch, snapshot::Mode};
+use ipvlan_user::discover::{
+    Discover, Scope, Snapshot, Wake, Watch,
+    snapshot::{Gateway, Mode},
+};
 use nix::{sched::CloneFlags, unistd::Uid};
 
 pub(crate) const PARENT: &str = "parent0";
@@ -73,6 +76,14 @@ pub(crate) fn ifindex(snapshot: &Snapshot, name: &str) -> u32 {
 
 pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().expect("address")
+}
+
+/// The gateway of a default route through a link.
+pub(crate) fn gateway(text: &str, oif: u32) -> Gateway {
+    Gateway {
+        address: address(text),
+        oif: Some(oif),
+    }
 }
 
 /// The mode children are seen in: that of ipvlan, or the default for links that have none.

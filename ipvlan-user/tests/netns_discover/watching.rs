@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use ipvlan_user::discover::{Watch, snapshot::LinkStats};
+use ipvlan_user::discover::{
+    Watch,
+    snapshot::{Dad, LinkStats},
+};
 
 use super::lab::{
-    PARENT, Unnamed, address, child_kind, discover, everything, in_fresh_netns, ip, ip_batch,
-    known, settle, wake_until,
+    PARENT, Unnamed, address, child_kind, discover, everything, gateway, ifindex, in_fresh_netns,
+    ip, ip_batch, known, settle, wake_until,
 };
 
 #[test]
@@ -38,7 +41,7 @@ fn wakes_for_an_address_in_a_netns_with_an_nsid_and_reads_it() {
         assert_eq!(v4.prefix_len, 31);
         let v6 = by_local("2001:db8::7");
         assert_eq!((v6.peer, v6.prefix_len), (None, 64));
-        assert!(!v6.is_unusable(), "{v6:?}");
+        assert_eq!(v6.dad(), Dad::Done, "{v6:?}");
 
         netns.ip("addr del 192.0.2.7 peer 192.0.2.8/31 dev child0");
         wake_until(&mut watch, "a deleted address", |wake| wake.addresses).await;
@@ -79,7 +82,8 @@ fn addresses_taken_anew_are_those_of_a_whole_snapshot() {
         }
         assert_eq!(readdressed, whole);
         assert_ne!(readdressed.children, before.children);
-        assert_eq!(readdressed.host.gateways, [address("192.0.2.254")].into());
+        let gateways = [gateway("192.0.2.254", ifindex(&before, PARENT))];
+        assert_eq!(readdressed.host.gateways, gateways.into());
 
         // The kernel takes its time to take a netns down.
         drop(second);
