@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use ipvlan_user::discover::{
     Scope, Watch,
-    snapshot::{NetnsId, OnLinkRoute, ProxyArp},
+    snapshot::{AnycastAddress, NetnsId, OnLinkRoute, ProxyArp},
 };
 
 use super::lab::{
@@ -84,6 +84,24 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
         );
         let local = [(address("192.0.2.0"), 24), (address("192.0.3.1"), 32)];
         assert_eq!(host.local_prefixes, local);
+    });
+}
+
+#[test]
+fn sees_the_anycast_addresses_of_a_router() {
+    in_fresh_netns(async || {
+        let mut discover = discover();
+        ip("addr add 2001:db8:1::7/120 dev parent0 nodad");
+        assert_eq!(everything(&mut discover).host.anycast, []);
+        fs::write("/proc/sys/net/ipv6/conf/parent0/forwarding", "1").expect("forwarding");
+        let snapshot = everything(&mut discover);
+        let expected = AnycastAddress {
+            address: address("2001:db8:1::"),
+            ifindex: ifindex(&snapshot, PARENT),
+        };
+        let anycast = &snapshot.host.anycast;
+        assert!(anycast.contains(&expected), "{anycast:?}");
+        assert_eq!(snapshot.host.local_prefixes, [], "{anycast:?}");
     });
 }
 

@@ -188,6 +188,16 @@ impl Unnamed {
         i32::try_from(self.0.id()).expect("pid")
     }
 
+    /// Sets a sysctl inside.
+    pub(crate) fn set(&self, name: &str, value: u32) {
+        let pid = self.pid().to_string();
+        let command = format!("echo {value} > /proc/sys/{name}");
+        run(
+            "nsenter",
+            &["--target", &pid, "--net", "sh", "-ec", &command],
+        );
+    }
+
     /// `ip` inside.
     pub(crate) fn ip(&self, command: &str) {
         let pid = self.pid().to_string();

@@ -1,6 +1,9 @@
 //! What wakes, and what does not.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use ipvlan_user::discover::{
     Watch,
@@ -48,6 +51,37 @@ fn wakes_for_an_address_in_a_netns_with_an_nsid_and_reads_it() {
         let snapshot = known(&mut discover);
         let mut left = snapshot.children[0].addresses.iter();
         assert!(left.all(|it| it.local != address("192.0.2.7")));
+    });
+}
+
+#[test]
+fn wakes_for_ipv6_forwarding_of_parent_and_child_and_reads_it() {
+    in_fresh_netns(async || {
+        let mut watch = Watch::new().expect("watch");
+        let mut discover = discover();
+        let netns = Unnamed::new();
+        netns.create_child("child0");
+        netns.create_child("child1");
+        let snapshot = everything(&mut discover);
+        assert!(!snapshot.link_named(PARENT).expect(PARENT).forwarding);
+        assert!(snapshot.children.iter().all(|child| !child.forwarding));
+        settle(&mut watch).await;
+
+        netns.set("net/ipv6/conf/child1/forwarding", 1);
+        wake_until(&mut watch, "forwarding of a child", |wake| wake.settings).await;
+        let forwarding: Vec<bool> = known(&mut discover)
+            .children
+            .iter()
+            .map(|child| child.forwarding)
+            .collect();
+        assert_eq!(forwarding, [false, true]);
+
+        // That of all links is each link's.
+        fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").expect("forwarding");
+        wake_until(&mut watch, "forwarding of all", |wake| wake.settings).await;
+        let snapshot = known(&mut discover);
+        assert!(snapshot.link_named(PARENT).expect(PARENT).forwarding);
+        assert!(!snapshot.children[0].forwarding, "another netns");
     });
 }
 
