@@ -101,6 +101,27 @@ fn start_that_cannot_succeed_says_why_and_what_to_do() {
         },
         Row {
             parents: &[PARENT],
+            options: &["--allow", "192.0.2.0/24", "--deny", "192.0.2.7/28"],
+            code: 2,
+            says: "`192.0.2.7/28` has bits set behind the prefix: 192.0.2.0/28 is meant",
+            hint: "",
+        },
+        Row {
+            parents: &[PARENT],
+            options: &["--allow", "2001:db8::/129"],
+            code: 2,
+            says: "`129` is not a length from 0 to 128",
+            hint: "",
+        },
+        Row {
+            parents: &[PARENT],
+            options: &["--dad", "maybe"],
+            code: 2,
+            says: "[possible values: off, warn, enforce]",
+            hint: "",
+        },
+        Row {
+            parents: &[PARENT],
             options: &["--attach", "xdp"],
             code: 2,
             says: "[possible values: auto, tcx, clsact]",
