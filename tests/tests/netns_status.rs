@@ -337,8 +337,7 @@ fn solicitations_for_the_host_are_recognised_as_its_own() {
         |&frames| frames > 0,
     );
     let before = counted("not_ours");
-    let [a, b, c, d, e, f, g, _] = HOST_IP6.segments();
-    knock(Ipv6Addr::new(a, b, c, d, e, f, g, 0x99));
+    knock(Ipv6Addr::from_bits(HOST_IP6.to_bits() + 0x98));
     wait_until(
         PATIENCE,
         "that for nobody here is not the host's",

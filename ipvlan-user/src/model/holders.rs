@@ -65,19 +65,6 @@ impl Holders {
             };
             holders.hold(it.address, it.ifindex, wanted, parent);
         }
-        // An anycast address is a link's: other links' stations are told nothing.
-        let anycast = host
-            .anycast
-            .iter()
-            .filter(|it| it.ifindex == parent.ifindex);
-        for it in anycast {
-            let wanted = Wanted::Host {
-                router: parent.forwarding,
-                optimistic: true,
-                refusal: None,
-            };
-            holders.hold(it.address, it.ifindex, wanted, parent);
-        }
         holders.gateways = host
             .gateways
             .iter()
