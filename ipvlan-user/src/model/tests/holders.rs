@@ -108,6 +108,38 @@ fn link_local_addresses_are_of_the_links_on_this_lan_only() {
 }
 
 #[test]
+fn host_that_is_its_own_gateway_answers() {
+    let mut snapshot = snapshot(Vec::new());
+    for text in [HOST, HOST_V6] {
+        snapshot.host.gateways.insert(gateway(text, PARENT));
+    }
+    let desired = usual(&snapshot);
+    for text in [HOST, HOST_V6] {
+        assert_eq!(desired.addresses[&address(text)], host());
+    }
+}
+
+#[test]
+fn of_an_address_on_two_links_the_one_on_the_parent_says_what_is_advertised() {
+    let on = |ifindex, flags| HostAddress {
+        flags,
+        ..host_address("2001:db8:91::77/64", ifindex)
+    };
+    let tentative = libc::IFA_F_TENTATIVE;
+    let rows = [
+        ([on(PARENT, 0), on(9, tentative)], None),
+        ([on(9, tentative), on(PARENT, 0)], None),
+        ([on(9, 0), on(PARENT, tentative)], Some(Reason::Tentative)),
+    ];
+    for (held, refusal) in rows {
+        let mut snapshot = snapshot(Vec::new());
+        snapshot.host.addresses.extend(held);
+        let wanted = usual(&snapshot).addresses[&address("2001:db8:91::77")];
+        assert_eq!(wanted.entry(|_| 0).refusal(), refusal);
+    }
+}
+
+#[test]
 fn global_addresses_are_the_hosts_on_whatever_link() {
     for text in ["2001:db8:7::1/64", "10.7.0.1/24"] {
         let mut snapshot = snapshot(vec![child(7, &[text])]);
