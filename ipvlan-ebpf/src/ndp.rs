@@ -5,12 +5,10 @@
 //! child. The rules for proxies (RFC 4861 §7.2.8: no override, a random delay) are not ours: the
 //! target really is at the parent's MAC.
 
-use core::hint::black_box;
-
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 
 use crate::{
-    Decision, checksum,
+    Decision, checksum, forget,
     frame::{Ip6, Mac},
     guard,
     lookup::Addresses,
@@ -18,9 +16,9 @@ use crate::{
 };
 
 /// Flags of an advertisement, in the first byte of its second word (RFC 4861 §4.4).
-const ROUTER: u8 = 1 << 7;
-const SOLICITED: u8 = 1 << 6;
-const OVERRIDE: u8 = 1 << 5;
+const ROUTER: u32 = 1 << 7;
+const SOLICITED: u32 = 1 << 6;
+const OVERRIDE: u32 = 1 << 5;
 
 /// What is done with a solicitation, and the flags of the advertisement if it is answered: R, S and O
 /// in the three highest bits of a byte. Without padding, as [`Decision`].
@@ -52,8 +50,9 @@ impl NdDecision {
     /// The flags that `ndisc_recv_ns` of the kernel answers with: S unless `::` asks, O to what was
     /// multicast unless the address is optimistic (RFC 4429 §3.3), R if its holder forwards.
     #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "any part of it will do")]
     fn answered(nd: &Nd, entry: AddressEntry) -> Self {
-        let mut flags = 0_u8;
+        let mut flags = 0;
         if entry.router() {
             flags |= ROUTER;
         }
@@ -65,9 +64,7 @@ impl NdDecision {
         }
         Self {
             decision: Decision::about(entry, Reason::NdAnswered),
-            // As a byte of which the verifier forgets the value: it would follow the making of the
-            // answer once for every combination.
-            flags: u32::from(black_box(flags)),
+            flags: forget(flags, nd.mac().low_bits() as u32),
         }
     }
 }

@@ -4,14 +4,14 @@
 //! fixed places, and [`parse_nd`] the checksum and the options, for which the hook copies the whole
 //! message out of the frame.
 
-use core::{hint::black_box, mem::offset_of};
+use core::mem::offset_of;
 
 use ipvlan_common::Reason;
 use network_types::ip::Ipv6Hdr;
 
 use super::IPV6_FRAME_LEN;
 use crate::{
-    checksum,
+    checksum, forget,
     frame::{ETH_LEN, Frame, Ip6, Mac},
 };
 
@@ -242,6 +242,7 @@ const BAD: u64 = 1 << 49;
 /// that ends it: every branch would double the ways that the verifier follows, and this way it keeps
 /// one state for all of them.
 #[inline(never)]
+#[allow(clippy::cast_possible_truncation, reason = "places in a message")]
 fn link_layer(message: &Message, units: usize, wanted: u8) -> u64 {
     const FIRST: usize = ND_LEN / 8;
 
@@ -253,7 +254,10 @@ fn link_layer(message: &Message, units: usize, wanted: u8) -> u64 {
         if at >= units {
             break;
         }
-        let [kind, len, address @ ..] = message.0[unknown(at)].to_ne_bytes();
+        // Never a constant to the verifier: without `CAP_PERFMON` it wants the same kind of access in
+        // every round.
+        let place = forget(at as u32, units as u32) as usize % (ND_MAX / 8);
+        let [kind, len, address @ ..] = message.0[place].to_ne_bytes();
         let starts = is_zero(next ^ at as u64);
         let is_wanted = starts & is_zero(u64::from(kind ^ wanted)) & is_zero(found >> 48);
         found |= (FOUND | Mac::new(address).low_bits()) & is_wanted.wrapping_neg();
@@ -263,14 +267,6 @@ fn link_layer(message: &Message, units: usize, wanted: u8) -> u64 {
     }
     bad |= is_zero(next ^ units as u64) ^ 1;
     found | bad << 49
-}
-
-/// `at`, of which the verifier no longer knows that it is a constant: without `CAP_PERFMON` it wants the
-/// same kind of access in every round.
-#[inline(always)]
-#[allow(clippy::cast_possible_truncation, reason = "an index below 256")]
-fn unknown(at: usize) -> usize {
-    usize::from(black_box(at as u8)) % (ND_MAX / 8)
 }
 
 /// 1 if `value`, below 2⁶³, is 0, and else 0.
