@@ -1,9 +1,9 @@
 //! When neighbours are told who has an address.
 //!
-//! In: the addresses that are answered for, and the parent's MAC. Out: announcements that are due.
-//! Pure: time is an argument. An address is announced [`TRAIN`] times when it becomes answered for,
-//! when it moves to another child or what is said of it changes, and when the MAC changes; then
-//! nothing is due until something changes again.
+//! In: the addresses that are answered for, the parent's MAC, claims of others. Out: announcements
+//! that are due. Pure: time is an argument. An address is announced [`TRAIN`] times when it becomes
+//! answered for, when it moves to another child or what is said of it changes, and when the MAC
+//! changes; then nothing is due until something changes again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,42 +72,59 @@ struct Train {
 }
 
 impl Announce {
-    /// Follows what is answered for. A train that is under way goes on unless there is a reason for
-    /// a new one, which replaces it. What is gone is not announced any more.
+    /// Follows what is announced. A train that is under way goes on unless there is a reason for a
+    /// new one, which replaces it. What is gone is not announced any more.
     pub fn follow(&mut self, now: Instant, live: &BTreeMap<IpAddr, Live>, mac: Mac) {
         let mac_changed = self.mac.is_some_and(|before| before != mac);
         self.mac = Some(mac);
-        let Self {
-            trains,
-            queue,
-            defences,
-            ..
-        } = self;
-        trains.retain(|address, train| {
-            let stays = live.contains_key(address);
-            if !stays {
-                defences.remove(address);
-                if let Some(item) = train.item(*address) {
-                    queue.remove(&item);
-                }
-            }
-            stays
-        });
+        let gone: Vec<IpAddr> = self
+            .trains
+            .keys()
+            .filter(|address| !live.contains_key(address))
+            .copied()
+            .collect();
+        for address in gone {
+            self.remove(address);
+        }
         for (&address, &live) in live {
-            let train = trains.entry(address).or_insert_with(|| Train::new(live));
-            let moved = train.live.child != live.child;
-            let told_otherwise = address.is_ipv6() && train.live != live;
-            train.live = live;
-            let fresh = train.due.is_none() && train.left == TRAIN;
-            if fresh || moved || told_otherwise || mac_changed {
-                if let Some(item) = train.item(address) {
-                    queue.remove(&item);
-                }
-                train.new = fresh || moved || (train.new && train.left > 0);
-                train.left = TRAIN;
-                train.due = Some(now);
-                queue.insert((now, address));
+            self.put(now, address, live, mac_changed);
+        }
+    }
+
+    /// Announces one more address.
+    pub fn add(&mut self, now: Instant, address: IpAddr, live: Live) {
+        self.put(now, address, live, false);
+    }
+
+    /// Announces this address no more.
+    pub fn remove(&mut self, address: IpAddr) {
+        self.defences.remove(&address);
+        let item = self
+            .trains
+            .remove(&address)
+            .and_then(|train| train.item(address));
+        if let Some(item) = item {
+            self.queue.remove(&item);
+        }
+    }
+
+    fn put(&mut self, now: Instant, address: IpAddr, live: Live, mac_changed: bool) {
+        let mut fresh = false;
+        let train = self.trains.entry(address).or_insert_with(|| {
+            fresh = true;
+            Train::new(live)
+        });
+        let moved = train.live.child != live.child;
+        let told_otherwise = address.is_ipv6() && train.live != live;
+        train.live = live;
+        if fresh || moved || told_otherwise || mac_changed {
+            if let Some(item) = train.item(address) {
+                self.queue.remove(&item);
             }
+            train.new = fresh || moved || (train.new && train.left > 0);
+            train.left = TRAIN;
+            train.due = Some(now);
+            self.queue.insert((now, address));
         }
     }
 
@@ -147,9 +164,11 @@ impl Announce {
                 return due;
             }
             self.defences.pop_first();
-            if let Some(train) = self.trains.get(&address) {
-                due.push(train.announcement(address, false));
-            }
+            due.extend(
+                self.trains
+                    .get(&address)
+                    .map(|train| train.announcement(address, false)),
+            );
         }
         while let Some(&(at, address)) = self.queue.first() {
             if at > now || !pace.take(now) {
@@ -159,7 +178,12 @@ impl Announce {
             let Some(train) = self.trains.get_mut(&address) else {
                 continue;
             };
-            due.push(train.announcement(address, train.new));
+            let announcement = train.announcement(address, train.new);
+            if announcement.to_routers {
+                // A frame of its own.
+                pace.spend(now);
+            }
+            due.push(announcement);
             train.left -= 1;
             train.due = (train.left > 0).then(|| now + random.between(INTERVAL, INTERVAL + JITTER));
             self.queue.extend(train.item(address));

@@ -73,8 +73,9 @@ pub enum Verdict {
 pub struct Due {
     /// Probes to send.
     pub probes: Vec<IpAddr>,
-    /// Something is held back or not announced no longer.
-    pub changed: bool,
+    /// Addresses that are free to be announced from now on ([`Dad::is_free`]), and in
+    /// [`Mode::Enforce`] to be answered for.
+    pub freed: Vec<IpAddr>,
 }
 
 /// The checks of one parent.
@@ -98,6 +99,17 @@ struct Check {
     with: Option<Mac>,
     /// Nobody answered the first probe yet.
     quiet: bool,
+}
+
+impl Check {
+    /// Why the address is held back where that is done.
+    fn refusal(&self) -> Option<Reason> {
+        match (self.phase, self.with) {
+            (Phase::Free, _) => None,
+            (_, Some(_)) => Some(Reason::Duplicate),
+            (_, None) => Some(Reason::Probing),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,13 +291,14 @@ impl Dad {
                     }
                 }
                 Phase::Grace { next_probe } => {
-                    due.changed |= check.quiet;
+                    due.freed.push(address);
                     check.quiet = false;
                     (Phase::Probing { sent: 1 }, Some(next_probe))
                 }
                 Phase::Waiting => {
-                    due.changed |=
-                        check.quiet || check.with.is_some() || self.mode == Mode::Enforce;
+                    if check.quiet || check.with.is_some() || self.mode == Mode::Enforce {
+                        due.freed.push(address);
+                    }
                     check.quiet = false;
                     check.with = None;
                     check.conflicts = 0;
@@ -302,20 +315,26 @@ impl Dad {
     /// [`Mode::Enforce`].
     #[must_use]
     pub fn held_back(&self) -> BTreeMap<IpAddr, Reason> {
-        if self.mode != Mode::Enforce {
+        if !self.enforces() {
             return BTreeMap::new();
         }
         self.checks
             .iter()
-            .filter(|(_, check)| check.phase != Phase::Free)
-            .map(|(&address, check)| {
-                let reason = match check.with {
-                    Some(_) => Reason::Duplicate,
-                    None => Reason::Probing,
-                };
-                (address, reason)
-            })
+            .filter_map(|(&address, check)| Some((address, check.refusal()?)))
             .collect()
+    }
+
+    /// Why this address is held back, if it is.
+    #[must_use]
+    pub fn refusal(&self, address: IpAddr) -> Option<Reason> {
+        let check = self.checks.get(&address).filter(|_| self.enforces())?;
+        check.refusal()
+    }
+
+    /// Whether addresses are held back at all.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        self.mode == Mode::Enforce
     }
 
     /// Whether the address is free to be announced: nobody is known to have it, and who might have

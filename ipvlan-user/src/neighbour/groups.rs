@@ -122,6 +122,18 @@ impl Groups {
         self.len() == 0
     }
 
+    /// Whether some groups could not be joined at all.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Whether some are not what they should be: worth a try at every occasion.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.has_failed() || !self.filtered.is_empty()
+    }
+
     /// What the user should know.
     #[must_use]
     pub fn note(&self) -> Option<String> {

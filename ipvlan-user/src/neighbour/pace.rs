@@ -32,8 +32,13 @@ impl Pace {
         if self.full.saturating_duration_since(now) > empty_for {
             return false;
         }
-        self.full = self.full.max(now) + self.interval;
+        self.spend(now);
         true
+    }
+
+    /// Takes a token that may not be there yet: the next ones wait for it.
+    pub fn spend(&mut self, now: Instant) {
+        self.full = self.full.max(now) + self.interval;
     }
 
     /// When a `share` of the burst (one part in so many) will be there: waking for every single
@@ -75,6 +80,17 @@ mod tests {
             .map(|step| taken(&mut pace, start + SECOND * step / 100))
             .sum();
         assert!((1015..=1021).contains(&all), "{all}");
+    }
+
+    #[test]
+    fn what_is_spent_in_advance_is_missing_later() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start, 100, 20);
+        taken(&mut pace, start);
+        for _ in 0..5 {
+            pace.spend(start);
+        }
+        assert_eq!(taken(&mut pace, start + SECOND / 10), 5);
     }
 
     #[test]

@@ -16,7 +16,7 @@ struct World {
 #[derive(Debug, Default)]
 struct Seen {
     probes: Vec<f64>,
-    changes: Vec<f64>,
+    freed: Vec<f64>,
 }
 
 impl World {
@@ -62,7 +62,7 @@ impl World {
             let due = self.dad.due(now, &mut self.pace, &mut self.random);
             let at = (now - self.start).as_secs_f64();
             seen.probes.extend(due.probes.iter().map(|_| at));
-            seen.changes.extend(due.changed.then_some(at));
+            seen.freed.extend(due.freed.iter().map(|_| at));
         }
         seen
     }
@@ -94,7 +94,7 @@ fn enforce_holds_a_new_address_back_until_nobody_answered_three_probes() {
         assert_eq!(world.held(address), Some(Reason::Probing));
         let seen = world.run(0.0, 60.0);
         assert_probes(&seen.probes, 0.0, 1.0);
-        let [clean] = seen.changes[..] else {
+        let [clean] = seen.freed[..] else {
             panic!("{seen:?}");
         };
         assert!((clean - seen.probes[2] - 2.0).abs() < 0.001, "{seen:?}");
@@ -115,8 +115,8 @@ fn warn_holds_nothing_back_and_announces_after_a_grace() {
     assert_eq!((world.held(V4), world.is_free(V4)), (None, false));
     let seen = world.run(0.0, 60.0);
     assert_probes(&seen.probes, 0.0, 0.001);
-    assert!((seen.changes[0] - 0.5).abs() < 0.001, "{seen:?}");
-    assert_eq!(seen.changes.len(), 1);
+    assert!((seen.freed[0] - 0.5).abs() < 0.001, "{seen:?}");
+    assert_eq!(seen.freed.len(), 1);
     assert!(world.is_free(V4));
     assert_eq!(world.dad.next_due(), None);
 }
@@ -189,7 +189,7 @@ fn an_address_heals_when_the_other_station_is_gone() {
             assert_eq!(world.held(V4), Some(Reason::Duplicate));
         }
         let seen = world.run(14.0, 60.0);
-        assert_eq!(seen.changes.len(), 1, "{seen:?}");
+        assert_eq!(seen.freed.len(), 1, "{seen:?}");
         assert_eq!(world.held(V4), None);
         assert!(world.is_free(V4));
         assert_eq!(world.dad.taken().count(), 0);
