@@ -87,7 +87,8 @@ fn forget(reason: Reason) -> u8 {
 /// stack the verifier would lose track.
 #[inline(never)]
 fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -> i32 {
-    const ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ARP_ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ND_ANSWERED: u8 = Reason::NdAnswered as u8;
     const HAIRPINNED: u8 = Reason::Hairpinned as u8;
     const REDIRECTED: u8 = Reason::Redirected as u8;
     const FOREIGN_DROPPED: u8 = Reason::ForeignDropped as u8;
@@ -95,7 +96,7 @@ fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -
     stats::count(hook, number, child, slot);
     trace(ctx, hook, number, child);
     match number {
-        ANSWERED => {
+        ARP_ANSWERED | ND_ANSWERED => {
             let towards = match hook {
                 Hook::Egress => Towards::Stack,
                 Hook::Ingress | Hook::Xdp => Towards::Wire,
@@ -116,13 +117,14 @@ fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -
 /// As [`tc_conclude`].
 #[inline(never)]
 fn xdp_conclude(ctx: &XdpContext, number: u8, child: u32, slot: u32) -> u32 {
-    const ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ARP_ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ND_ANSWERED: u8 = Reason::NdAnswered as u8;
     const FOREIGN_DROPPED: u8 = Reason::ForeignDropped as u8;
 
     stats::count(Hook::Xdp, number, child, slot);
     trace(ctx, Hook::Xdp, number, child);
     match number {
-        ANSWERED => xdp_action::XDP_TX,
+        ARP_ANSWERED | ND_ANSWERED => xdp_action::XDP_TX,
         FOREIGN_DROPPED => xdp_action::XDP_DROP,
         _ => xdp_action::XDP_PASS,
     }
