@@ -28,7 +28,7 @@ use crate::{
 pub(super) struct Lan {
     neighbours: Neighbours,
     radar: Radar,
-    /// None once it could not be read.
+    /// None before [`Self::hear`], and once it could not be read.
     events: Option<Events>,
     /// Names of the children, for events.
     names: BTreeMap<ChildKey, String>,
@@ -36,19 +36,21 @@ pub(super) struct Lan {
 }
 
 impl Lan {
-    /// Needs `CAP_NET_RAW`. Must be called within a tokio runtime.
-    pub(super) fn open(
-        ifindex: u32,
-        manners: Manners,
-        ring: Option<maps::Events>,
-    ) -> io::Result<Self> {
+    /// Needs `CAP_NET_RAW`.
+    pub(super) fn open(ifindex: u32, manners: Manners) -> io::Result<Self> {
         Ok(Self {
             neighbours: Neighbours::open(Instant::now(), ifindex, manners)?,
             radar: Radar::default(),
-            events: ring.map(Events::new).transpose()?,
+            events: None,
             names: BTreeMap::new(),
             children: BTreeMap::new(),
         })
+    }
+
+    /// Reads what the programs tell from `ring`. Must be called within a tokio runtime.
+    pub(super) fn hear(&mut self, ring: Option<maps::Events>) -> io::Result<()> {
+        self.events = ring.map(Events::new).transpose()?;
+        Ok(())
     }
 
     /// Follows what is desired, and tells what is new in it. Addresses that found no room in the map

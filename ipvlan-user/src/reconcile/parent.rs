@@ -225,13 +225,16 @@ impl Parent {
         settings: &Settings,
     ) -> Result<Serving, AgentError> {
         let claim = Claim::new(&settings.runtime_dir, self.netns, &link.name, link.ifindex)?;
+        // Before anything is attached: it takes a capability of its own.
+        let mut lan = Lan::open(link.ifindex, settings.manners)
+            .map_err(super::system("open a packet socket on the parent"))?;
         let (datapath, mut maps) = Datapath::attach(&link.name, link.ifindex, settings.attach)
             .map_err(|source| AgentError::Attach {
                 parent: link.name.clone(),
                 source: Box::new(source),
             })?;
-        let lan = Lan::open(link.ifindex, settings.manners, maps.take_events())
-            .map_err(super::system("open a packet socket on the parent"))?;
+        lan.hear(maps.take_events())
+            .map_err(super::system("read the events of the programs"))?;
         Ok(Serving {
             desired: desired(snapshot, &link, &settings.policy, &lan.held_back()),
             lan,
