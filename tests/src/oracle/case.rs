@@ -40,8 +40,6 @@ pub(crate) enum Framing {
 pub(crate) struct Case {
     /// What people are shown.
     pub name: String,
-    /// Who sends it.
-    pub asker: Asker,
     /// What it carries.
     pub message: Message,
     /// What was done to it.
@@ -60,7 +58,7 @@ impl Cases {
         let asker = self.next_asker();
         let message = make(&asker);
         let frame = message.bytes();
-        self.push(name.into(), asker, message, Framing::Plain, frame);
+        self.push(name.into(), message, Framing::Plain, frame);
     }
 
     /// The same with something done to it: `reshape` gets the frame and gives what is sent.
@@ -74,7 +72,7 @@ impl Cases {
         let asker = self.next_asker();
         let message = make(&asker);
         let frame = reshape(message.bytes());
-        self.push(name.into(), asker, message, framing, frame);
+        self.push(name.into(), message, framing, frame);
     }
 
     /// The cases, in the order to send them in.
@@ -87,17 +85,9 @@ impl Cases {
         Asker::new(u16::try_from(self.0.len()).unwrap_or(u16::MAX))
     }
 
-    fn push(
-        &mut self,
-        name: String,
-        asker: Asker,
-        message: Message,
-        framing: Framing,
-        frame: Vec<u8>,
-    ) {
+    fn push(&mut self, name: String, message: Message, framing: Framing, frame: Vec<u8>) {
         self.0.push(Case {
             name,
-            asker,
             message,
             framing,
             frame,

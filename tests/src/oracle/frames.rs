@@ -174,11 +174,11 @@ pub(crate) struct Nd {
     pub dst: Ipv6Addr,
     /// Extension headers: the next header of the IPv6 header, and bytes up to the message.
     pub extension: Option<(u8, Vec<u8>)>,
-    /// ICMPv6 type: 135 or 136.
+    /// `ICMPv6` type: 135 or 136.
     pub kind: u8,
-    /// ICMPv6 code.
+    /// `ICMPv6` code.
     pub code: u8,
-    /// ICMPv6 checksum.
+    /// `ICMPv6` checksum.
     pub checksum: Checksum,
     /// The four bytes behind the checksum: reserved, or flags of an advertisement.
     pub flags: [u8; 4],
@@ -188,16 +188,14 @@ pub(crate) struct Nd {
     pub options: Vec<u8>,
 }
 
-/// ICMPv6 type of a solicitation.
+/// `ICMPv6` type of a solicitation.
 pub(crate) const SOLICITATION: u8 = 135;
-/// ICMPv6 type of an advertisement.
+/// `ICMPv6` type of an advertisement.
 pub(crate) const ADVERTISEMENT: u8 = 136;
 /// Option: source link-layer address.
 pub(crate) const SOURCE_MAC: u8 = 1;
 /// Option: target link-layer address.
 pub(crate) const TARGET_MAC: u8 = 2;
-/// Flag of an advertisement: from a router.
-pub(crate) const ROUTER: u8 = 0x80;
 /// Flag of an advertisement: answer to a solicitation.
 pub(crate) const SOLICITED: u8 = 0x40;
 /// Flag of an advertisement: replaces what is known.
@@ -288,7 +286,7 @@ impl Nd {
         [&header.to_bytes()[..], &packet, before, &message].concat()
     }
 
-    /// The ICMPv6 message.
+    /// The `ICMPv6` message.
     fn message(&self) -> Vec<u8> {
         let head = [self.kind, self.code, 0, 0];
         let mut message = [&head[..], &self.flags, &self.target.octets(), &self.options].concat();

@@ -114,8 +114,11 @@ fn addresses(cases: &mut Cases) {
     }
 }
 
-/// The ways to ask that are answered when nothing is wrong.
-const WAYS: [(&str, fn(&Asker) -> Nd); 4] = [
+/// A way to ask, and its name.
+type Way = (&'static str, fn(&Asker) -> Nd);
+
+/// The ways that are answered when nothing is wrong.
+const WAYS: [Way; 4] = [
     ("solicitation", |asker| Nd::multicast(asker, CHILD.v6)),
     ("unicast solicitation", |asker| Nd::unicast(asker, CHILD.v6)),
     ("unicast solicitation without option", |asker| Nd {
@@ -321,7 +324,7 @@ const NOTHING: u8 = 59;
 /// An option that pads a header of options to 8 bytes.
 const PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
 
-/// Headers between IPv6 and ICMPv6: the first one's number and the bytes of all.
+/// Headers between the IPv6 header and the message: the first one's number and the bytes of all.
 fn extension_headers() -> Vec<(&'static str, u8, Vec<u8>)> {
     let options = |next: u8| [&[next, 0][..], &PADDING].concat();
     let fragment = |field: u16| {

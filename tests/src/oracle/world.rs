@@ -17,6 +17,7 @@ use super::{
     wire::{SENTINEL, SENTINEL_MAC, Wire},
 };
 use crate::{
+    bpf::{Attached, Program},
     demo::mode::Mode,
     lab::{Lab, connect},
     netns::Netns,
@@ -88,6 +89,7 @@ pub(crate) struct Side {
     pub host: Netns,
     /// The LAN's end of the link.
     pub wire: Wire,
+    _let_in: Attached,
     _others: [Netns; 4],
 }
 
@@ -127,10 +129,13 @@ impl Side {
                 shown(SENTINEL_MAC)
             ))?;
         }
+        // What a native XDP program answers is not delivered to a veth device without one.
+        let let_in = lan.run(|| Program::xdp_pass()?.attach_xdp(LAN))?;
         let wire = lan.run(|| Wire::open(LAN, mode))?;
         Ok(Self {
             host,
             wire,
+            _let_in: let_in,
             _others: [lan, child, sibling, down],
         })
     }
@@ -176,15 +181,13 @@ fn configure_child(child: &Netns, traits: Traits) -> Result<()> {
 
 /// The lines that give `device` each of `pairs`.
 fn addresses(device: &str, pairs: &[Pair], flag: &str) -> String {
-    pairs
-        .iter()
-        .map(|Pair { v4, v6, .. }| {
-            format!(
-                "addr add {v4}/16 dev {device}\n\
-                 addr add {v6}/64 dev {device} {flag}\n"
-            )
-        })
-        .collect()
+    let lines = pairs.iter().map(|Pair { v4, v6, .. }| {
+        format!(
+            "addr add {v4}/16 dev {device}\n\
+             addr add {v6}/64 dev {device} {flag}\n"
+        )
+    });
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// Nothing in `netns` says anything unasked or has addresses of its own making.
