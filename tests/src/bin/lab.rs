@@ -8,6 +8,7 @@ use ipvlan_tests::{
     demo::{self, Demo, mode::Mode, variant::Variant},
     init,
     numbers::Numbers,
+    oracle::Oracle,
     results::Results,
 };
 
@@ -42,6 +43,15 @@ enum Verb {
     },
     /// Measure the time to the first answer and the cost of an idle agent
     Numbers {
+        /// The agent
+        #[arg(long)]
+        ipvlan: PathBuf,
+        /// Where to write the results, one JSON object per line
+        #[arg(long)]
+        results: PathBuf,
+    },
+    /// Compare the agent's answers with the kernel's, byte for byte
+    Oracle {
         /// The agent
         #[arg(long)]
         ipvlan: PathBuf,
@@ -131,6 +141,11 @@ fn run() -> Result<bool> {
         }
         .run(),
         Verb::Numbers { ipvlan, results } => Numbers {
+            ipvlan,
+            results: Results::open(&results)?,
+        }
+        .run(),
+        Verb::Oracle { ipvlan, results } => Oracle {
             ipvlan,
             results: Results::open(&results)?,
         }
