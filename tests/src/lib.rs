@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod command;
 pub mod demo;
+pub mod family;
 pub mod hooks;
 pub mod init;
 pub mod lab;

@@ -1,27 +1,29 @@
 //! The cells of the table: who asks whom, how, and what is expected with an agent.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use super::{
     mode::Mode,
     spot::{
-        GATEWAY, HOST, HOST_PRIVATE, LOCAL, NS01, NS01_SECOND, NS02, NS02_DROPPED, NS03, NS04,
-        NS05, NS07, NS09, NS10, PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01,
+        GATEWAY, HOST, HOST_LINK_LOCAL, HOST_PRIVATE, LOCAL, NS01, NS01_LINK_LOCAL, NS01_SECOND,
+        NS02, NS02_DROPPED, NS02_LINK_LOCAL, NS03, NS04, NS05, NS07, NS09, NS09_OTHER, NS10,
+        NS10_OTHER, PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_LINK_LOCAL,
         VM01_PRIVATE, VM01_VEPA,
     },
 };
+use crate::family::Family;
 
 /// How is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// ICMP echo.
     Ping,
-    /// Broadcast ARP request, `arping -b`.
-    Arping,
-    /// Unicast ARP request to the parent's Ethernet address, as the kernel asks again.
-    ArpingUnicast,
-    /// Broadcast ARP request from 0.0.0.0, `arping -D`.
-    ArpingProbe,
+    /// Broadcast ARP request, multicast solicitation: `arping -b`, `ndisc6 -m`.
+    Solicit,
+    /// The same to the parent's Ethernet address, as the kernel asks again.
+    SolicitUnicast,
+    /// The same from 0.0.0.0 or `::`, as whoever wants the address for itself asks.
+    SolicitProbe,
     /// 8 MiB each way over one connection, checksums compared.
     Tcp,
     /// A 20 kB datagram there and back.
@@ -30,7 +32,7 @@ pub enum Probe {
     Aging,
     /// Ping after the child moved to another netns.
     Moved,
-    /// ARP, one second after the address was deleted.
+    /// Broadcast or multicast, one second after the address was deleted.
     Deleted,
     /// A TCP connection to a port that the host's INPUT chain drops.
     InputRule,
@@ -42,9 +44,9 @@ impl Probe {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ping | Self::Moved => "ping",
-            Self::Arping | Self::Deleted => "arping",
-            Self::ArpingUnicast => "arping unicast",
-            Self::ArpingProbe => "arping from 0.0.0.0",
+            Self::Solicit | Self::Deleted => "arping / ndisc6",
+            Self::SolicitUnicast => "arping / ndisc6 unicast",
+            Self::SolicitProbe => "arping / ndisc6 as a probe",
             Self::Tcp => "tcp 8 MiB both ways",
             Self::UdpFragments => "udp fragments",
             Self::Aging => "ping, entry aged out 3 times",
@@ -80,6 +82,8 @@ pub struct Cell {
     pub to: Spot,
     /// How.
     pub probe: Probe,
+    /// By which of their addresses.
+    pub family: Family,
     /// The field note this answers.
     pub seed: Option<&'static str>,
     /// Must it work with an agent?
@@ -102,6 +106,8 @@ pub fn cells(mode: Mode) -> Vec<Cell> {
     if mode == Mode::L3s {
         cells.push(cell(VM01, NS02_DROPPED, Probe::InputRule, None, Round::Change).refused());
     }
+    let mut cells = in_both_families(cells);
+    cells.extend(link_local());
     cells
 }
 
@@ -116,10 +122,20 @@ pub fn few_cells(mode: Mode) -> Vec<Cell> {
             .all(|netns| !["ns02", "ns04", "ns05", "ns09", "gateway"].contains(netns));
         shown && !matches!(cell.probe, Probe::Aging)
     });
-    few.push(cell(VM01, LOCAL, Probe::Ping, Some("001"), Round::Into));
-    few.push(cell(VM01, LOCAL, Probe::Arping, None, Round::Into));
-    few.push(cell(VM01, LOCAL, Probe::Tcp, None, Round::Load));
+    few.extend(in_both_families([
+        cell(VM01, LOCAL, Probe::Ping, Some("001"), Round::Into),
+        cell(VM01, LOCAL, Probe::Solicit, None, Round::Into),
+        cell(VM01, LOCAL, Probe::Tcp, None, Round::Load),
+    ]));
     few
+}
+
+/// Each of `cells`, then its twin of the other family.
+fn in_both_families(cells: impl IntoIterator<Item = Cell>) -> Vec<Cell> {
+    cells
+        .into_iter()
+        .flat_map(|cell| [cell, cell.twin()])
+        .collect()
 }
 
 fn into_children() -> Vec<Cell> {
@@ -182,21 +198,21 @@ fn between_children() -> Vec<Cell> {
 
 fn neighbours(mode: Mode) -> Vec<Cell> {
     let mut cells = vec![
-        cell(VM01, NS01, Probe::Arping, Some("003"), Round::Into),
-        cell(VM01, NS01, Probe::ArpingUnicast, Some("003"), Round::Into),
-        cell(VM01, NS01, Probe::ArpingProbe, None, Round::Into),
-        cell(GATEWAY, NS03, Probe::Arping, Some("004"), Round::Into),
-        cell(VM01, NS07, Probe::Arping, None, Round::Into).refused(),
+        cell(VM01, NS01, Probe::Solicit, Some("003"), Round::Into),
+        cell(VM01, NS01, Probe::SolicitUnicast, Some("003"), Round::Into),
+        cell(VM01, NS01, Probe::SolicitProbe, None, Round::Into),
+        cell(GATEWAY, NS03, Probe::Solicit, Some("004"), Round::Into),
+        cell(VM01, NS07, Probe::Solicit, None, Round::Into).refused(),
         cell(VM01, NS02, Probe::Aging, Some("003"), Round::Load),
         cell(GATEWAY, NS02, Probe::Aging, Some("003"), Round::Load),
         cell(HOST, NS02, Probe::Aging, None, Round::Load),
     ];
     if mode == Mode::L2 {
-        cells.push(cell(NS01, HOST, Probe::Arping, Some("001"), Round::OutOf));
+        cells.push(cell(NS01, HOST, Probe::Solicit, Some("001"), Round::OutOf));
         cells.push(cell(
             NS01,
             HOST,
-            Probe::ArpingUnicast,
+            Probe::SolicitUnicast,
             Some("001"),
             Round::OutOf,
         ));
@@ -233,11 +249,33 @@ fn changes() -> Vec<Cell> {
     ]
 }
 
+/// What IPv4 has no like of.
+fn link_local() -> Vec<Cell> {
+    let v6 = |from, to, probe, round| Cell {
+        family: Family::V6,
+        ..cell(from, to, probe, None, round)
+    };
+    vec![
+        v6(VM01_LINK_LOCAL, NS01_LINK_LOCAL, Probe::Ping, Round::Into),
+        v6(HOST_LINK_LOCAL, NS01_LINK_LOCAL, Probe::Ping, Round::Into),
+        v6(
+            VM01_LINK_LOCAL,
+            NS01_LINK_LOCAL,
+            Probe::Solicit,
+            Round::Into,
+        ),
+        v6(NS01_LINK_LOCAL, VM01_LINK_LOCAL, Probe::Ping, Round::OutOf),
+        v6(NS01_LINK_LOCAL, HOST_LINK_LOCAL, Probe::Ping, Round::OutOf),
+        v6(NS01_LINK_LOCAL, NS02_LINK_LOCAL, Probe::Ping, Round::OutOf),
+    ]
+}
+
 fn cell(from: Spot, to: Spot, probe: Probe, seed: Option<&'static str>, round: Round) -> Cell {
     Cell {
         from,
         to,
         probe,
+        family: Family::V4,
         seed,
         expected: true,
         round,
@@ -245,6 +283,32 @@ fn cell(from: Spot, to: Spot, probe: Probe, seed: Option<&'static str>, round: R
 }
 
 impl Cell {
+    /// The same in IPv6. Both are asked at once, so a child that is changed is another one.
+    fn twin(self) -> Self {
+        let to = match self.to {
+            NS09 => NS09_OTHER,
+            NS10 => NS10_OTHER,
+            to => to,
+        };
+        Self {
+            to,
+            family: Family::V6,
+            ..self
+        }
+    }
+
+    /// The address that asks.
+    #[must_use]
+    pub fn asker(&self) -> IpAddr {
+        self.from.address(self.family)
+    }
+
+    /// The address that is asked.
+    #[must_use]
+    pub fn target(&self) -> IpAddr {
+        self.to.address(self.family)
+    }
+
     fn refused(self) -> Self {
         Self {
             expected: false,
@@ -257,10 +321,11 @@ impl fmt::Display for Cell {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{} -> {}, {}",
+            "{} -> {}, {} ({})",
             self.from.label,
             self.to.label,
-            self.probe.name()
+            self.probe.name(),
+            self.family
         )
     }
 }

@@ -24,6 +24,7 @@ use self::{
 };
 use crate::{
     agent::Agent,
+    family::Family,
     hooks,
     lab::Lab,
     results::{Line, Results},
@@ -163,6 +164,7 @@ impl Report<'_> {
             from,
             to,
             probe,
+            family,
             seed,
             expected,
             round: _,
@@ -176,6 +178,7 @@ impl Report<'_> {
             from.label,
             to.label,
             probe.name(),
+            Some(family),
             seed,
             [before.works(expected), after.works(expected), expected],
         )
@@ -187,6 +190,7 @@ impl Report<'_> {
             HOST.label,
             "clean stop",
             None,
+            None,
             [before, after, true],
         )
     }
@@ -196,12 +200,16 @@ impl Report<'_> {
         from: &str,
         to: &str,
         probe: &str,
+        family: Option<Family>,
         seed: Option<&str>,
         [before, after, expected]: [bool; 3],
     ) -> Result<bool> {
         let (mode, variant) = (self.mode, self.variant.name());
         if after != expected {
-            eprintln!("[{mode:>3}] {from} -> {to}, {probe}: {after}, expected {expected}");
+            let family = family
+                .map(|family| format!(" {family}"))
+                .unwrap_or_default();
+            eprintln!("[{mode:>3}{family}] {from} -> {to}, {probe}: {after}, expected {expected}");
         }
         self.results.write(&Line::Cell {
             mode,
@@ -209,6 +217,7 @@ impl Report<'_> {
             from,
             to,
             probe,
+            family,
             seed,
             before,
             after,

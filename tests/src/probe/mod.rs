@@ -5,9 +5,13 @@
 
 pub mod aging;
 pub mod arp;
+pub mod checksum;
+pub mod nd;
+pub mod neighbour;
 pub mod packet;
 pub mod ping;
 pub mod stream;
+pub mod target;
 pub mod tcp;
 pub mod udp;
 
