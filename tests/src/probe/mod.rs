@@ -42,6 +42,8 @@ pub(crate) fn is_refusal(errno: Errno) -> bool {
             | Errno::EAGAIN
             | Errno::EINTR
             | Errno::EPIPE
+            // The queue behind a device dropped it; raw IPv6 sockets are told.
+            | Errno::ENOBUFS
     )
 }
 
