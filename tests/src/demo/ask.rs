@@ -6,15 +6,18 @@ use anyhow::{Context, Result, bail};
 use nix::net::if_::if_nametoindex;
 
 use super::{
+    announced,
     cell::{Cell, Probe},
-    change,
+    change, client, conflict, group,
     spot::{NS01_SECOND, Spot},
     world::World,
 };
 use crate::{
+    agent::Agent,
     netns::Netns,
     probe::{
-        aging, arp, nd, neighbour,
+        aging, arp, nd,
+        neighbour::{self, Until},
         ping::ping,
         target::Target,
         tcp::{self, Exchange},
@@ -30,27 +33,36 @@ const CYCLES: usize = 3;
 const MEBIBYTES: usize = 8;
 
 /// Is there an agent?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+#[derive(Clone, Copy, Debug)]
+pub enum Phase<'a> {
     /// The kernel alone.
     Before,
-    /// With an agent.
-    After,
+    /// With this one.
+    After(&'a Agent),
 }
 
-impl Phase {
+impl<'a> Phase<'a> {
+    /// The agent, if there is one.
+    #[must_use]
+    pub fn agent(self) -> Option<&'a Agent> {
+        match self {
+            Self::Before => None,
+            Self::After(agent) => Some(agent),
+        }
+    }
+
     /// How long to ask for `cell` in this phase.
     #[must_use]
     pub fn patience(self, cell: &Cell) -> Duration {
         match self {
-            Self::After if cell.expected => LONG,
-            Self::Before | Self::After => SHORT,
+            Self::After(_) if cell.expected => LONG,
+            Self::Before | Self::After(_) => SHORT,
         }
     }
 }
 
 /// Does what `cell` says work?
-pub fn ask(world: &World, cell: &Cell, phase: Phase) -> Result<bool> {
+pub fn ask(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
     let Cell {
         from,
         to,
@@ -87,6 +99,14 @@ pub fn ask(world: &World, cell: &Cell, phase: Phase) -> Result<bool> {
         Probe::Moved => change::reachable_after_move(world, cell, phase),
         Probe::Deleted => change::answered_after_delete(world, cell, phase),
         Probe::InputRule => change::passes_input_rule(world, cell, patience),
+        Probe::DuplicateSeen => client::sees_duplicate(world, cell),
+        Probe::Ndisc6 => client::ndisc6(world, cell),
+        Probe::Rdisc6 => client::rdisc6(world, cell),
+        Probe::Announced(trigger) => announced::learns(world, cell, trigger, phase),
+        Probe::Claimed => conflict::told_and_defended(world, cell, phase),
+        Probe::ImpostorTold => conflict::impostor_told(world, cell, phase),
+        Probe::ImpostorSilent => conflict::impostor_silent(world, cell, phase),
+        Probe::Group => group::follows_child(world, cell, phase),
     }
 }
 
@@ -101,9 +121,21 @@ pub enum Kind {
     Probe,
 }
 
-/// Asks for the target of `cell` from its asker's device, by ARP or neighbour discovery; the answer
-/// must name the parent's Ethernet address, or the asked machine's own.
+/// Asks for the target of `cell` from its asker's device, by ARP or neighbour discovery, until
+/// somebody answers; the answer must name the parent's Ethernet address.
 pub fn solicit(world: &World, cell: &Cell, kind: Kind, patience: Duration) -> Result<bool> {
+    let answers = answers(world, cell, kind, patience, Until::First)?;
+    Ok(answers == [world.ens34()])
+}
+
+/// The Ethernet addresses that answers name.
+pub fn answers(
+    world: &World,
+    cell: &Cell,
+    kind: Kind,
+    patience: Duration,
+    until: Until,
+) -> Result<Vec<[u8; 6]>> {
     let Cell { from, family, .. } = cell;
     let netns = world.at(from.netns)?;
     let mac = netns.hardware_address(from.device)?;
@@ -111,7 +143,7 @@ pub fn solicit(world: &World, cell: &Cell, kind: Kind, patience: Duration) -> Re
         Kind::Everybody | Kind::Again => cell.asker(),
         Kind::Probe => family.unspecified(),
     };
-    let answer = match (asker, cell.target()) {
+    match (asker, cell.target()) {
         (IpAddr::V4(spa), IpAddr::V4(tpa)) => {
             let to = match kind {
                 Kind::Everybody | Kind::Probe => arp::BROADCAST,
@@ -119,18 +151,17 @@ pub fn solicit(world: &World, cell: &Cell, kind: Kind, patience: Duration) -> Re
             };
             let sha = mac;
             let request = arp::Request { to, sha, spa, tpa };
-            netns.run(|| neighbour::ask(from.device, &request, patience))?
+            netns.run(|| neighbour::answers(from.device, &request, patience, until))
         }
         (IpAddr::V6(source), IpAddr::V6(target)) => {
             let solicitation = match kind {
                 Kind::Everybody | Kind::Probe => nd::Solicitation::multicast(mac, source, target),
                 Kind::Again => nd::Solicitation::unicast(world.ens34(), mac, source, target),
             };
-            netns.run(|| neighbour::ask(from.device, &solicitation, patience))?
+            netns.run(|| neighbour::answers(from.device, &solicitation, patience, until))
         }
         _ => bail!("{cell}: two families"),
-    };
-    Ok(answer == Some(world.ens34()))
+    }
 }
 
 /// `target` as `asker` in `netns` has to name it: a link-local address says nothing without its device.

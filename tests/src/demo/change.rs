@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     family::Family,
-    netns::Netns,
+    netns::{Netns, colons},
     probe::{
         ping::ping,
         tcp::{self, Exchange},
@@ -31,7 +31,7 @@ const SILENT_AFTER: Duration = Duration::from_secs(1);
 const DROPPED_PORT: u16 = 7777;
 
 /// Moves a child from one netns to another, from inside the first, and pings it there.
-pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase) -> Result<bool> {
+pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
     let there = cell.to;
     let start = Spot {
         netns: NS08,
@@ -42,7 +42,7 @@ pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase) -> Result<
     let patience = phase.patience(cell);
     let target = cell.target();
     let ask = || world.at(VM01.netns)?.run(|| ping(None, target, patience));
-    let there_before = phase == Phase::Before || ask()?;
+    let there_before = phase.agent().is_none() || ask()?;
     world.at(NS08)?.ip(&format!(
         "link set {} netns {}\n",
         there.device,
@@ -60,12 +60,12 @@ pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase) -> Result<
 /// Deletes the only address of a child and asks for it once it must have gone silent.
 ///
 /// With an agent it must have been answered first, or silence would prove nothing.
-pub fn answered_after_delete(world: &World, cell: &Cell, phase: Phase) -> Result<bool> {
+pub fn answered_after_delete(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
     let Cell { to, family, .. } = cell;
     world.add_child(to, &[*family])?;
     let ask = |patience| solicit(world, cell, Kind::Everybody, patience);
     let target = cell.target();
-    if phase == Phase::After {
+    if phase.agent().is_some() {
         let answered = ask(Duration::from_secs(3))?;
         ensure!(answered, "{target} was not answered before it was deleted");
     }
@@ -102,7 +102,7 @@ pub fn passes_input_rule(world: &World, cell: &Cell, patience: Duration) -> Resu
         };
         tcp::exchange(vm01, child, &exchange)
     };
-    let ens34 = world.ens34().map(|byte| format!("{byte:02x}")).join(":");
+    let ens34 = colons(world.ens34());
     let device = VM01.device;
     vm01.ip(&format!(
         "neigh replace {target} lladdr {ens34} dev {device} nud permanent\n"

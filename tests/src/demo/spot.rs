@@ -78,6 +78,26 @@ pub const NS10_OTHER: Spot = Spot {
     device: "ipvlan19",
     ..NS10
 };
+/// A child whose address vm01 wants for itself.
+pub const NS11: Spot = spot("ns11", "ns11", "ipvlan11", [172, 16, 91, 112]);
+/// A child whose address vm01 claims.
+pub const NS12: Spot = spot("ns12", "ns12", "ipvlan12", [172, 16, 91, 113]);
+/// A child that appears.
+pub const NS13: Spot = spot("ns13", "ns13", "ipvlan13", [172, 16, 91, 115]);
+/// The same while the other family is asked for the first one.
+pub const NS13_OTHER: Spot = Spot {
+    device: "ipvlan23",
+    ..NS13
+};
+/// A child that comes and goes.
+pub const NS14: Spot = spot("ns14", "ns14", "ipvlan14", [172, 16, 91, 116]);
+/// A child that takes the addresses of [`VM01`].
+pub const IMPOSTOR: Spot = Spot {
+    label: "ns15 as vm01",
+    netns: "ns15",
+    device: "ipvlan15",
+    ..VM01
+};
 /// A child in the host's own netns.
 pub const LOCAL: Spot = spot("host's ipvlan0", "host", "ipvlan0", [172, 16, 91, 100]);
 /// [`NS02`] on a port that the host's INPUT chain drops.

@@ -10,18 +10,20 @@
 
 use std::{
     collections::BTreeMap,
-    fs, thread,
+    fs,
+    net::Ipv6Addr,
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     mode::Mode,
     spot::{
         GATEWAY, HOST, HOST_LINK_LOCAL, HOST_PRIVATE, HOST_VEPA, LOCAL, NS01, NS01_LINK_LOCAL,
-        NS01_SECOND, NS02, NS02_LINK_LOCAL, NS03, NS04, NS05, NS07, PRIVATE1, PRIVATE2, Spot,
-        UNNAMED, VEPA1, VEPA2, VM01, VM01_LINK_LOCAL, VM01_PRIVATE, VM01_VEPA,
+        NS01_SECOND, NS02, NS02_LINK_LOCAL, NS03, NS04, NS05, NS07, NS11, NS12, PRIVATE1, PRIVATE2,
+        Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_LINK_LOCAL, VM01_PRIVATE, VM01_VEPA,
     },
 };
 use crate::{family::Family, lab::Lab, netlink::Netlink, netns::Netns};
@@ -29,9 +31,10 @@ use crate::{family::Family, lab::Lab, netlink::Netlink, netns::Netns};
 /// The parents an agent is to be attached to.
 pub const PARENTS: [&str; 3] = [HOST.device, HOST_PRIVATE.device, HOST_VEPA.device];
 
-const NAMED: [&str; 17] = [
+const NAMED: [&str; 22] = [
     "lan", "gateway", "vm01", "host", "ns01", "ns02", "ns03", "ns04", "ns05", "ns07", "ns08",
-    "ns09", "ns10", "private1", "private2", "vepa1", "vepa2",
+    "ns09", "ns10", "ns11", "ns12", "ns13", "ns14", "ns15", "private1", "private2", "vepa1",
+    "vepa2",
 ];
 
 /// Detection takes a second, after a wait of up to another.
@@ -44,7 +47,7 @@ struct Child<'a> {
     spot: &'a Spot,
 }
 
-const CHILDREN: [Child<'static>; 10] = [
+const CHILDREN: [Child<'static>; 12] = [
     Child {
         parent: HOST.device,
         flag: "",
@@ -74,6 +77,16 @@ const CHILDREN: [Child<'static>; 10] = [
         parent: HOST.device,
         flag: "",
         spot: &NS07,
+    },
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &NS11,
+    },
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &NS12,
     },
     Child {
         parent: HOST_PRIVATE.device,
@@ -211,14 +224,13 @@ impl World {
         let netns = self.at(label)?;
         let deadline = Instant::now() + SETTLED_WITHIN;
         loop {
-            let tentative = netns.run(tentative)?;
-            if tentative.is_empty() {
+            let mut all = netns.run(detections)?.into_iter();
+            let Some((address, _)) = all.find(|(_, found)| *found == Detection::Tentative) else {
                 return Ok(());
-            }
+            };
             ensure!(
                 Instant::now() < deadline,
-                "still tentative in {label} after {SETTLED_WITHIN:?}: {}",
-                tentative.join(", ")
+                "{address} in {label} is still tentative after {SETTLED_WITHIN:?}"
             );
             thread::sleep(POLL);
         }
@@ -352,22 +364,48 @@ fn up(spots: &[Spot]) -> String {
     batch.concat()
 }
 
-/// Addresses of the current netns that duplicate address detection has not yet let go, with
-/// their devices.
-fn tentative() -> Result<Vec<String>> {
+/// What the kernel has found out about an IPv6 address of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detection {
+    /// Nothing yet.
+    Tentative,
+    /// Somebody else has it.
+    Failed,
+    /// It may be used.
+    Passed,
+}
+
+/// What the kernel has found out about `address` of the current netns, if it is there.
+pub fn detection(address: Ipv6Addr) -> Result<Option<Detection>> {
+    let all = detections()?;
+    let found = all.into_iter().find(|(known, _)| *known == address);
+    Ok(found.map(|(_, detection)| detection))
+}
+
+/// The same of every IPv6 address of the current netns.
+fn detections() -> Result<Vec<(Ipv6Addr, Detection)>> {
     let path = "/proc/thread-self/net/if_inet6";
     let shown = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    // Address, index, prefix length, scope, flags, device; numbers in hexadecimal.
-    let lines = shown.lines().map(|line| line.split_whitespace().collect());
-    Ok(lines
-        .filter_map(|words: Vec<&str>| match words[..] {
-            [address, _, _, _, flags, device] => {
-                let flags = u32::from_str_radix(flags, 16).unwrap_or_default();
-                (flags & libc::IFA_F_TENTATIVE != 0).then(|| format!("{address} on {device}"))
-            }
-            _ => None,
+    shown
+        .lines()
+        .map(|line| {
+            // Address, index, prefix length, scope, flags, device; numbers in hexadecimal.
+            let words: Vec<_> = line.split_whitespace().collect();
+            let [address, _, _, _, flags, _] = words[..] else {
+                bail!("unknown line in {path}: {line}")
+            };
+            let address = u128::from_str_radix(address, 16)?.into();
+            let flags = u32::from_str_radix(flags, 16)?;
+            let detection = if flags & libc::IFA_F_DADFAILED != 0 {
+                Detection::Failed
+            } else if flags & libc::IFA_F_TENTATIVE != 0 {
+                Detection::Tentative
+            } else {
+                Detection::Passed
+            };
+            Ok((address, detection))
         })
-        .collect())
+        .collect()
 }
 
 fn make_all(lab: &Lab) -> Result<BTreeMap<&'static str, Netns>> {

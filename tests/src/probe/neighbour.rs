@@ -18,16 +18,38 @@ pub trait Question {
     fn answer(&self, frame: &[u8]) -> Option<[u8; 6]>;
 }
 
+/// When to stop asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// At the first answer.
+    First,
+    /// When the patience is over: whoever answers is heard.
+    End,
+}
+
 /// Asks `question` on `device` until it is answered; gives the Ethernet address, or nothing
 /// when nobody answered within `patience`.
 pub fn ask<Q: Question>(device: &str, question: &Q, patience: Duration) -> Result<Option<[u8; 6]>> {
+    let answers = answers(device, question, patience, Until::First)?;
+    Ok(answers.first().copied())
+}
+
+/// Asks `question` on `device` again and again; gives the Ethernet addresses that were named
+/// within `patience`, each once, in the order they were first heard.
+pub fn answers<Q: Question>(
+    device: &str,
+    question: &Q,
+    patience: Duration,
+    until: Until,
+) -> Result<Vec<[u8; 6]>> {
     let socket = PacketSocket::open(device, Q::ETHER_TYPE)?;
     let frame = question.frame();
     let deadline = Instant::now() + patience;
+    let mut answers = Vec::new();
     loop {
         let now = Instant::now();
-        if now >= deadline {
-            return Ok(None);
+        if now >= deadline || (until == Until::First && !answers.is_empty()) {
+            return Ok(answers);
         }
         match socket.send(&frame) {
             Err(errno) if !is_refusal(errno) => {
@@ -35,25 +57,37 @@ pub fn ask<Q: Question>(device: &str, question: &Q, patience: Duration) -> Resul
             }
             _ => {}
         }
-        if let Some(hardware) = answer(&socket, question, deadline.min(now + PAUSE))? {
-            return Ok(Some(hardware));
-        }
+        listen(
+            &socket,
+            question,
+            deadline.min(now + PAUSE),
+            until,
+            &mut answers,
+        )?;
     }
 }
 
-fn answer<Q: Question>(
+fn listen<Q: Question>(
     socket: &PacketSocket,
     question: &Q,
     deadline: Instant,
-) -> Result<Option<[u8; 6]>> {
+    until: Until,
+    answers: &mut Vec<[u8; 6]>,
+) -> Result<()> {
     let mut buffer = [0; 2048];
     while let Some(left) = deadline.checked_duration_since(Instant::now()) {
         let Some(length) = socket.receive(&mut buffer, left)? else {
             continue;
         };
-        if let Some(hardware) = question.answer(&buffer[..length]) {
-            return Ok(Some(hardware));
+        let Some(answer) = question.answer(&buffer[..length]) else {
+            continue;
+        };
+        if !answers.contains(&answer) {
+            answers.push(answer);
+        }
+        if until == Until::First {
+            return Ok(());
         }
     }
-    Ok(None)
+    Ok(())
 }
