@@ -2,8 +2,8 @@
 
 use super::{
     attribute::{
-        Malformed, after, attributes, i32_value, str_value, u16_at, u16_value, u32_at, u32_value,
-        u64_at,
+        Malformed, after, attributes, i32_at, i32_value, str_value, u16_at, u16_value, u32_at,
+        u32_value, u64_at,
     },
     snapshot::{LinkStats, Mode, PortFlag, Xdp, XdpMode},
 };
@@ -19,6 +19,11 @@ const IFLA_XDP_DRV_PROG_ID: u16 = 5;
 const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
 
+const IFLA_INET6_CONF: u16 = 2;
+const AF_INET6: u16 = 10;
+/// Index of `forwarding` in `IFLA_INET6_CONF`, in numbers of 32 bits (`DEVCONF_FORWARDING`).
+const DEVCONF_FORWARDING: usize = 0;
+
 const IPVLAN_F_PRIVATE: u16 = 1;
 const IPVLAN_F_VEPA: u16 = 2;
 
@@ -31,6 +36,8 @@ pub(super) struct LinkRow {
     pub(super) name: String,
     pub(super) mac: Option<[u8; 6]>,
     pub(super) mtu: u32,
+    /// Of IPv6; false without IPv6.
+    pub(super) forwarding: bool,
     pub(super) kind: Option<String>,
     pub(super) port: Option<Port>,
     pub(super) master: Option<u32>,
@@ -79,6 +86,7 @@ pub(super) fn decode_link(payload: &[u8]) -> Result<LinkRow, Malformed> {
             libc::IFLA_STATS64 => link.stats = decode_stats(value)?,
             libc::IFLA_LINKINFO => decode_info(value, &mut link)?,
             libc::IFLA_XDP => link.xdp = decode_xdp(value)?,
+            libc::IFLA_AF_SPEC => link.forwarding = decode_forwarding(value)?,
             _ => {}
         }
     }
@@ -131,6 +139,23 @@ fn decode_port(data: &[u8]) -> Result<Port, Malformed> {
     Ok(Port { mode, flag })
 }
 
+/// `forwarding` of `net.ipv6.conf`, in the attributes of each family. A link without IPv6 has none.
+fn decode_forwarding(value: &[u8]) -> Result<bool, Malformed> {
+    for family in attributes(value) {
+        let (AF_INET6, value) = family? else {
+            continue;
+        };
+        for attribute in attributes(value) {
+            let (IFLA_INET6_CONF, value) = attribute? else {
+                continue;
+            };
+            let forwarding = i32_at(value, DEVCONF_FORWARDING * size_of::<i32>());
+            return Ok(forwarding.ok_or(Malformed("truncated IPv6 settings"))? != 0);
+        }
+    }
+    Ok(false)
+}
+
 /// `struct rtnl_link_stats64` starts with packets and bytes, each received then sent.
 fn decode_stats(value: &[u8]) -> Result<LinkStats, Malformed> {
     let counter = |index: usize| {
@@ -166,8 +191,8 @@ fn decode_xdp(value: &[u8]) -> Result<Vec<Xdp>, Malformed> {
 mod tests {
     use netlink_packet_core::Emitable as _;
     use netlink_packet_route::link::{
-        InfoData, InfoIpVlan, InfoKind, IpVlanFlags, IpVlanMode, LinkAttribute, LinkFlags,
-        LinkInfo, LinkMessage, LinkXdp, Stats64,
+        AfSpecInet6, AfSpecUnspec, Inet6DevConf, InfoData, InfoIpVlan, InfoKind, IpVlanFlags,
+        IpVlanMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, Stats64,
     };
     use proptest::prelude::*;
 
@@ -216,6 +241,7 @@ mod tests {
             name: "ipvl0".into(),
             mac: Some([2, 0, 0, 0, 0, 1]),
             mtu: 1500,
+            forwarding: false,
             kind: Some("ipvlan".into()),
             port: Some(Port {
                 mode: Mode::L3s,
@@ -274,6 +300,40 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_settings_tell_whether_it_forwards() {
+        let inet6 = |forwarding| {
+            let mut settings = Inet6DevConf::default();
+            settings.forwarding = forwarding;
+            AfSpecUnspec::Inet6(vec![
+                AfSpecInet6::Token(std::net::Ipv6Addr::UNSPECIFIED),
+                AfSpecInet6::DevConf(settings),
+            ])
+        };
+        let inet = || AfSpecUnspec::Inet(vec![]);
+        for (families, forwarding) in [
+            (vec![], false),
+            (vec![inet()], false),
+            (vec![inet(), inet6(0)], false),
+            (vec![inet(), inet6(1)], true),
+            // "As a router, but accept router advertisements" (`forwarding` = 2 of old kernels).
+            (vec![inet6(2), inet()], true),
+        ] {
+            let row = payload(vec![LinkAttribute::AfSpecUnspec(families)]);
+            assert_eq!(decode_link(&row).unwrap().forwarding, forwarding);
+        }
+    }
+
+    #[test]
+    fn cut_ipv6_settings_are_malformed() {
+        let conf = [6, 0, 2, 0, 1, 0, 0, 0];
+        let inet6 = [&[12, 0, 10, 0][..], &conf].concat();
+        assert_eq!(
+            decode_forwarding(&inet6),
+            Err(Malformed("truncated IPv6 settings"))
+        );
+    }
+
+    #[test]
     fn a_tunnel_over_no_link_has_no_lower() {
         let link = decode_link(&payload(vec![LinkAttribute::Link(0)])).unwrap();
         assert_eq!(link.lower, None);
@@ -299,6 +359,9 @@ mod tests {
                 LinkAttribute::IfName("ipvl0".into()),
                 LinkAttribute::Stats64(Stats64::default()),
                 LinkAttribute::Xdp(vec![LinkXdp::SkbProgId(11)]),
+                LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
+                    AfSpecInet6::DevConf(Inet6DevConf::default()),
+                ])]),
                 ipvlan(IpVlanMode::L2, IpVlanFlags::empty()),
             ]);
             let at = at.index(bytes.len());

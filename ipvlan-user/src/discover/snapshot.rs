@@ -58,12 +58,14 @@ pub struct Host {
     /// Addresses of all links of our own netns, both families.
     pub addresses: Vec<HostAddress>,
     /// Next hops of the default routes of all tables, both families.
-    pub gateways: BTreeSet<IpAddr>,
+    pub gateways: BTreeSet<Gateway>,
     /// Unicast routes with a device and no gateway, of all tables: what the host is on-link with.
     pub routes_on_link: Vec<OnLinkRoute>,
     /// Routes of type `local` that are not just one of `addresses` (`AnyIP`), other than
     /// 127.0.0.0/8.
     pub local_prefixes: Vec<(IpAddr, u8)>,
+    /// Anycast addresses of all links of our own netns.
+    pub anycast: Vec<AnycastAddress>,
     /// Whether there is any proxy neighbour entry (`ip neigh add proxy`).
     pub proxy_neighbours: bool,
     /// Proxy ARP settings by ifindex of the parent.
@@ -81,6 +83,33 @@ pub struct HostAddress {
     pub ifindex: u32,
     /// `IFA_F_*`.
     pub flags: u32,
+}
+
+impl HostAddress {
+    /// How far duplicate address detection is.
+    #[must_use]
+    pub const fn dad(&self) -> Dad {
+        Dad::of(self.flags)
+    }
+}
+
+/// An anycast address that the host answers for: of the routers of a prefix (RFC 4291 §2.6.1) where
+/// it forwards, or joined by a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnycastAddress {
+    /// The address; always IPv6.
+    pub address: IpAddr,
+    /// The link it answers on.
+    pub ifindex: u32,
+}
+
+/// Next hop of a default route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gateway {
+    /// Its address.
+    pub address: IpAddr,
+    /// The link it is behind, which a link-local address is of; none if the route does not say.
+    pub oif: Option<u32>,
 }
 
 /// A prefix that the host reaches without a gateway.
@@ -130,6 +159,8 @@ pub struct Link {
     pub up: bool,
     /// Up and with carrier (`IFF_LOWER_UP`).
     pub carrier: bool,
+    /// Forwards IPv6 (`forwarding` of `net.ipv6.conf`): its advertisements are a router's.
+    pub forwarding: bool,
     /// Its kind (`veth`, `vlan`, `ipvlan`, …); none for hardware.
     pub kind: Option<String>,
     /// The bridge, bond, … it is a port of.
@@ -195,6 +226,8 @@ pub struct Child {
     pub flag: PortFlag,
     /// Administratively up (`IFF_UP`): the driver delivers to it only then.
     pub up: bool,
+    /// Forwards IPv6 (`forwarding` of `net.ipv6.conf`): its advertisements are a router's.
+    pub forwarding: bool,
     /// Its hardware address, the parent's.
     pub mac: Option<[u8; 6]>,
     /// Its addresses, both families.
@@ -251,14 +284,37 @@ impl ChildAddress {
         }
     }
 
-    /// Whether the child may not use it yet or at all: duplicate address detection is running on
-    /// it (and it is not optimistic) or has failed.
+    /// How far duplicate address detection is.
     #[must_use]
-    pub const fn is_unusable(&self) -> bool {
-        const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
-        const OPTIMISTIC: u32 = libc::IFA_F_OPTIMISTIC;
-        self.flags & libc::IFA_F_DADFAILED != 0
-            || self.flags & (TENTATIVE | OPTIMISTIC) == TENTATIVE
+    pub const fn dad(&self) -> Dad {
+        Dad::of(self.flags)
+    }
+}
+
+/// How far the kernel's duplicate address detection of an address is; always done for IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dad {
+    /// Nobody else has it, or nobody asked.
+    Done,
+    /// Running, and the address may not be used before the end (RFC 4862 §5.4).
+    Tentative,
+    /// Running, and the address may be used already (RFC 4429).
+    Optimistic,
+    /// Somebody else has it.
+    Failed,
+}
+
+impl Dad {
+    const fn of(flags: u32) -> Self {
+        if flags & libc::IFA_F_DADFAILED != 0 {
+            Self::Failed
+        } else if flags & libc::IFA_F_OPTIMISTIC != 0 {
+            Self::Optimistic
+        } else if flags & libc::IFA_F_TENTATIVE != 0 {
+            Self::Tentative
+        } else {
+            Self::Done
+        }
     }
 }
 
@@ -310,14 +366,19 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_unusable_while_tentative_unless_optimistic_and_after_dad_failed() {
-        let with = |flags| ChildAddress {
-            flags,
-            ..with_peer("2001:db8::1", "2001:db8::2")
-        };
-        assert!(!with(libc::IFA_F_PERMANENT).is_unusable());
-        assert!(with(libc::IFA_F_TENTATIVE).is_unusable());
-        assert!(!with(libc::IFA_F_TENTATIVE | libc::IFA_F_OPTIMISTIC).is_unusable());
-        assert!(with(libc::IFA_F_DADFAILED | libc::IFA_F_OPTIMISTIC).is_unusable());
+    fn flags_tell_how_far_duplicate_address_detection_is() {
+        const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
+        const OPTIMISTIC: u32 = libc::IFA_F_OPTIMISTIC;
+        const FAILED: u32 = libc::IFA_F_DADFAILED;
+        for (flags, dad) in [
+            (libc::IFA_F_PERMANENT, Dad::Done),
+            (TENTATIVE, Dad::Tentative),
+            (TENTATIVE | OPTIMISTIC, Dad::Optimistic),
+            (OPTIMISTIC, Dad::Optimistic),
+            (TENTATIVE | FAILED, Dad::Failed),
+            (FAILED | OPTIMISTIC, Dad::Failed),
+        ] {
+            assert_eq!(Dad::of(flags), dad, "{flags:#x}");
+        }
     }
 }
