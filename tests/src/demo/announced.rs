@@ -25,6 +25,7 @@ const WRONG: [u8; 6] = [2, 0, 0, 0, 0x77, 0x77];
 const NEW: [u8; 6] = [2, 0, 0, 0, 0x78, 0x78];
 /// Machines of the LAN must know a new Ethernet address within this time.
 const FAILOVER: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Does the asker of `cell` learn where its target is, on account of `trigger`?
 pub fn learns(world: &World, cell: &Cell, trigger: Trigger, phase: Phase<'_>) -> Result<bool> {
@@ -113,7 +114,7 @@ impl<'a> Entry<'a> {
 
     /// Does it become `mac` within `patience`?
     pub fn becomes(self, mac: [u8; 6], patience: Duration) -> Result<bool> {
-        until(patience, || self.is(mac))
+        until(patience, POLL, || self.is(mac))
     }
 
     fn is(self, mac: [u8; 6]) -> Result<bool> {

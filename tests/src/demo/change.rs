@@ -26,6 +26,8 @@ use crate::{
 
 /// Where a child that is moved starts.
 const NS08: &str = "ns08";
+/// Generous: what counts is what comes after.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 /// Within this time a deleted address must have gone silent.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 const DROPPED_PORT: u16 = 7777;
@@ -66,7 +68,7 @@ pub fn answered_after_delete(world: &World, cell: &Cell, phase: Phase<'_>) -> Re
     let ask = |patience| solicit(world, cell, Kind::Everybody, patience);
     let target = cell.target();
     if phase.agent().is_some() {
-        let answered = ask(Duration::from_secs(3))?;
+        let answered = ask(ANSWERED_WITHIN)?;
         ensure!(answered, "{target} was not answered before it was deleted");
     }
     let netns = world.at(to.netns)?;

@@ -23,6 +23,8 @@ use crate::{
     },
 };
 
+/// Asking for the status costs a process and a moment of the agent.
+const POLL: Duration = Duration::from_millis(200);
 /// Long enough for whoever is going to answer.
 const WINDOW: Duration = Duration::from_millis(700);
 
@@ -110,7 +112,7 @@ pub fn impostor_silent(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<b
         if let Some(agent) = phase.agent() {
             // Silence proves something once the agent knows of the address, and has made up its mind.
             let target = cell.target();
-            until(patience, || Ok(refused(&agent.status()?, target)))?;
+            until(patience, POLL, || Ok(refused(&agent.status()?, target)))?;
         }
         let answers = answers(world, cell, Kind::Everybody, WINDOW, Until::End)?;
         Ok(answers == [vm01(world)?])
@@ -131,7 +133,7 @@ fn vm01(world: &World) -> Result<[u8; 6]> {
 
 /// Does the agent tell of an event on ens34 that `is_it` within `patience`?
 fn told(agent: &Agent, patience: Duration, is_it: impl Fn(&Value) -> bool) -> Result<bool> {
-    until(patience, || {
+    until(patience, POLL, || {
         let status = agent.status()?;
         Ok(parents(&status)
             .flat_map(|parent| list(&parent["events"]))

@@ -9,6 +9,7 @@ use crate::probe::{nd::solicited_node, until};
 
 /// Within this time after the address is gone the parent must have left.
 const LEFT_WITHIN: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(20);
 
 /// The child of `cell` comes and goes: does its group on the asker's device?
 pub fn follows_child(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
@@ -21,10 +22,10 @@ pub fn follows_child(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<boo
     };
     let absent = !is_member()?;
     world.add_child(&cell.to, &[cell.family])?;
-    let joined = until(phase.patience(cell), is_member)?;
+    let joined = until(phase.patience(cell), POLL, is_member)?;
     world
         .at(cell.to.netns)?
         .ip(&format!("link del {}\n", cell.to.device))?;
-    let left = until(LEFT_WITHIN, || Ok(!is_member()?))?;
+    let left = until(LEFT_WITHIN, POLL, || Ok(!is_member()?))?;
     Ok(absent && joined && left)
 }

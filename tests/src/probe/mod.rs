@@ -32,13 +32,16 @@ use nix::{
     },
 };
 
-/// Pause between two looks at something that changes by itself.
-const POLL: Duration = Duration::from_millis(20);
 /// Pause between two questions.
 pub(crate) const PAUSE: Duration = Duration::from_millis(300);
 
-/// Does `is_so` become true within `patience`? Asked again and again; what comes late does not count.
-pub fn until(patience: Duration, is_so: impl Fn() -> Result<bool>) -> Result<bool> {
+/// Does `is_so` become true within `patience`? Asked with a `pause` in between; what comes late does
+/// not count.
+pub fn until(
+    patience: Duration,
+    pause: Duration,
+    is_so: impl Fn() -> Result<bool>,
+) -> Result<bool> {
     let deadline = Instant::now() + patience;
     loop {
         // Read before the question, which takes its time too.
@@ -46,7 +49,7 @@ pub fn until(patience: Duration, is_so: impl Fn() -> Result<bool>) -> Result<boo
         match is_so()? {
             true => return Ok(!late),
             false if late => return Ok(false),
-            false => thread::sleep(POLL),
+            false => thread::sleep(pause),
         }
     }
 }
