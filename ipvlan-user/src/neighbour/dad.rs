@@ -5,7 +5,7 @@
 //!
 //! Every new address is asked for on the LAN, with the constants of RFC 5227 §1.1, which RFC 4862
 //! §5.1 leaves room for: [`PROBES`] probes, [`PROBE_MIN`] to [`PROBE_MAX`] apart, and
-//! [`ANNOUNCE_WAIT`] after the last. How [`Mode::Warn`] differs:
+//! [`ANNOUNCE_WAIT`] after the last. How [`DadMode::Warn`] differs:
 //! - The address is answered for at once, so a station that probes for it at the same time is
 //!   answered and gives way: only a claim is a conflict.
 //! - The first probe does not wait (`PROBE_WAIT`): the sooner it is out, the sooner is known who was
@@ -46,14 +46,14 @@ pub const RATE_LIMIT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Whether and how new addresses are probed for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Mode {
-    /// They are not.
+pub enum DadMode {
+    /// No.
     Off,
-    /// They are answered for at once; a station that has one already is an event.
+    /// Yes; they are answered for meanwhile, and a duplicate is told and not announced.
     #[default]
     Warn,
-    /// They are answered for when nobody has answered the probes, after 4 to 7 seconds; also at
-    /// start, and when the parent comes up.
+    /// Yes; they are answered for only once nobody was heard to have them, 4 to 7 seconds later. So
+    /// it is at start, too, and when the parent comes up.
     Enforce,
 }
 
@@ -74,14 +74,14 @@ pub struct Due {
     /// Probes to send.
     pub probes: Vec<IpAddr>,
     /// Addresses that are free to be announced from now on ([`Dad::is_free`]), and in
-    /// [`Mode::Enforce`] to be answered for.
+    /// [`DadMode::Enforce`] to be answered for.
     pub freed: Vec<IpAddr>,
 }
 
 /// The checks of one parent.
 #[derive(Debug)]
 pub struct Dad {
-    mode: Mode,
+    mode: DadMode,
     checks: BTreeMap<IpAddr, Check>,
     /// The checks that go on, by when.
     queue: BTreeSet<(Instant, IpAddr)>,
@@ -129,7 +129,7 @@ enum Phase {
 impl Dad {
     /// One that knows no address yet.
     #[must_use]
-    pub const fn new(mode: Mode) -> Self {
+    pub const fn new(mode: DadMode) -> Self {
         Self {
             mode,
             checks: BTreeMap::new(),
@@ -149,7 +149,7 @@ impl Dad {
         addresses: &BTreeMap<IpAddr, bool>,
         random: &mut Random,
     ) -> bool {
-        if self.mode == Mode::Off {
+        if self.mode == DadMode::Off {
             return false;
         }
         let queue = &mut self.queue;
@@ -211,7 +211,7 @@ impl Dad {
         kind: EventKind,
         random: &mut Random,
     ) -> Verdict {
-        let enforced = self.mode == Mode::Enforce;
+        let enforced = self.mode == DadMode::Enforce;
         let Some(check) = self.checks.get_mut(&address) else {
             return Verdict::Undisputed;
         };
@@ -284,7 +284,7 @@ impl Dad {
                     let next = now + random.between(PROBE_MIN, PROBE_MAX);
                     if sent == PROBES {
                         (Phase::Waiting, Some(now + ANNOUNCE_WAIT))
-                    } else if sent == 1 && self.mode == Mode::Warn && check.with.is_none() {
+                    } else if sent == 1 && self.mode == DadMode::Warn && check.with.is_none() {
                         (Phase::Grace { next_probe: next }, Some(now + GRACE))
                     } else {
                         (Phase::Probing { sent }, Some(next))
@@ -296,7 +296,7 @@ impl Dad {
                     (Phase::Probing { sent: 1 }, Some(next_probe))
                 }
                 Phase::Waiting => {
-                    if check.quiet || check.with.is_some() || self.mode == Mode::Enforce {
+                    if check.quiet || check.with.is_some() || self.mode == DadMode::Enforce {
                         due.freed.push(address);
                     }
                     check.quiet = false;
@@ -312,7 +312,7 @@ impl Dad {
     }
 
     /// The addresses that are not answered for, and why. None unless the mode is
-    /// [`Mode::Enforce`].
+    /// [`DadMode::Enforce`].
     #[must_use]
     pub fn held_back(&self) -> BTreeMap<IpAddr, Reason> {
         if !self.enforces() {
@@ -334,7 +334,7 @@ impl Dad {
     /// Whether addresses are held back at all.
     #[must_use]
     pub fn enforces(&self) -> bool {
-        self.mode == Mode::Enforce
+        self.mode == DadMode::Enforce
     }
 
     /// Whether the address is free to be announced: nobody is known to have it, and who might have
@@ -344,9 +344,9 @@ impl Dad {
         self.checks
             .get(&address)
             .is_none_or(|check| match self.mode {
-                Mode::Off => true,
-                Mode::Warn => !check.quiet && check.with.is_none(),
-                Mode::Enforce => check.phase == Phase::Free,
+                DadMode::Off => true,
+                DadMode::Warn => !check.quiet && check.with.is_none(),
+                DadMode::Enforce => check.phase == Phase::Free,
             })
     }
 
@@ -359,7 +359,7 @@ impl Dad {
 
     /// How long the first probe waits.
     fn wait(&self, random: &mut Random) -> Duration {
-        if self.mode == Mode::Enforce {
+        if self.mode == DadMode::Enforce {
             random.between(Duration::ZERO, PROBE_WAIT)
         } else {
             Duration::ZERO

@@ -122,6 +122,12 @@ impl Groups {
         self.len() == 0
     }
 
+    /// How many sockets hold them.
+    #[must_use]
+    pub const fn sockets(&self) -> usize {
+        self.sockets.len()
+    }
+
     /// Whether some groups could not be joined at all.
     #[must_use]
     pub const fn has_failed(&self) -> bool {

@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use super::{
     Announcing,
     announce::{Announce, Announcement, Live},
-    dad::{self, Dad, Verdict},
+    dad::{Dad, DadMode, Verdict},
     frame::{self, Mac, solicited_node},
     groups::Groups,
     log::{Action, Incident, Kind, Log},
@@ -36,7 +36,7 @@ pub struct Manners {
     /// Whether addresses are announced.
     pub announce: Announcing,
     /// Whether and how new addresses are probed for.
-    pub dad: dad::Mode,
+    pub dad: DadMode,
 }
 
 /// An address of a child that is answered for, or would be if no other station had it.

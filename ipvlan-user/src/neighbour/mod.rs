@@ -13,23 +13,27 @@
 
 pub mod announce;
 pub mod dad;
+pub mod events;
 pub mod frame;
 pub mod groups;
 mod lan;
 pub mod log;
 pub mod pace;
+pub mod radar;
 pub mod random;
 pub mod socket;
 
-pub use self::lan::{Candidate, Manners, Neighbours};
+pub use self::{
+    dad::DadMode,
+    lan::{Candidate, Manners, Neighbours},
+};
 
 /// Whether children's addresses are announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Announcing {
-    /// Never: nothing is sent unasked, not even to defend an address (RFC 5227 §2.4(a)). Probes are
-    /// another matter.
+    /// No: nothing is sent unasked but the probes of `--dad`, and no address is defended.
     Off,
-    /// When they appear, move, come up, or the MAC changes; and to defend them.
+    /// Yes; each time three times, about a second apart.
     #[default]
     On,
 }

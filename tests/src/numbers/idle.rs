@@ -16,7 +16,8 @@ use crate::{agent::Agent, lab::Lab};
 const CHILDREN: usize = 1000;
 const PER_NETNS: usize = CHILDREN / NETNS;
 const SETTLED_WITHIN: Duration = Duration::from_mins(1);
-const SETTLE: Duration = Duration::from_secs(3);
+/// Until the last of a thousand addresses was probed for and announced three times.
+const SETTLE: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(10);
 
 pub(super) struct Idle {

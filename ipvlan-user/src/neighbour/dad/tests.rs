@@ -20,7 +20,7 @@ struct Seen {
 }
 
 impl World {
-    fn new(mode: Mode) -> Self {
+    fn new(mode: DadMode) -> Self {
         let start = Instant::now();
         Self {
             start,
@@ -89,7 +89,7 @@ fn assert_probes(probes: &[f64], from: f64, wait: f64) {
 #[test]
 fn enforce_holds_a_new_address_back_until_nobody_answered_three_probes() {
     for address in [V4, V6] {
-        let mut world = World::new(Mode::Enforce);
+        let mut world = World::new(DadMode::Enforce);
         assert!(world.follow(0.0, &[address]));
         assert_eq!(world.held(address), Some(Reason::Probing));
         let seen = world.run(0.0, 60.0);
@@ -110,7 +110,7 @@ fn enforce_holds_a_new_address_back_until_nobody_answered_three_probes() {
 
 #[test]
 fn warn_holds_nothing_back_and_announces_after_a_grace() {
-    let mut world = World::new(Mode::Warn);
+    let mut world = World::new(DadMode::Warn);
     assert!(world.follow(0.0, &[V4]));
     assert_eq!((world.held(V4), world.is_free(V4)), (None, false));
     let seen = world.run(0.0, 60.0);
@@ -123,7 +123,7 @@ fn warn_holds_nothing_back_and_announces_after_a_grace() {
 
 #[test]
 fn off_probes_for_nothing_and_disputes_nothing() {
-    let mut world = World::new(Mode::Off);
+    let mut world = World::new(DadMode::Off);
     assert!(!world.follow(0.0, &[V4, V6]));
     assert_eq!(world.dad.next_due(), None);
     assert!(world.is_free(V4));
@@ -132,7 +132,7 @@ fn off_probes_for_nothing_and_disputes_nothing() {
 
 #[test]
 fn the_childs_own_kernel_does_it_for_some() {
-    let mut world = World::new(Mode::Enforce);
+    let mut world = World::new(DadMode::Enforce);
     let addresses = BTreeMap::from([(V6.parse().unwrap(), false)]);
     let start = world.start;
     assert!(!world.dad.follow(start, &addresses, &mut world.random));
@@ -145,17 +145,35 @@ fn the_childs_own_kernel_does_it_for_some() {
 fn what_others_do_means_what_the_mode_makes_of_it() {
     use EventKind::{Claim, Probe};
     use Verdict::{HeldBack, Noted, Undisputed};
-    // Mode, when, by what: verdict, held back.
+    // DadMode, when, by what: verdict, held back.
     let rows = [
-        (Mode::Enforce, 0.0, Claim, HeldBack, Some(Reason::Duplicate)),
-        (Mode::Enforce, 2.0, Claim, HeldBack, Some(Reason::Duplicate)),
-        (Mode::Enforce, 2.0, Probe, HeldBack, Some(Reason::Duplicate)),
-        (Mode::Enforce, 30.0, Claim, Undisputed, None),
-        (Mode::Enforce, 30.0, Probe, Undisputed, None),
-        (Mode::Warn, 0.1, Claim, Noted, None),
-        (Mode::Warn, 2.0, Claim, Noted, None),
-        (Mode::Warn, 2.0, Probe, Undisputed, None),
-        (Mode::Warn, 30.0, Claim, Undisputed, None),
+        (
+            DadMode::Enforce,
+            0.0,
+            Claim,
+            HeldBack,
+            Some(Reason::Duplicate),
+        ),
+        (
+            DadMode::Enforce,
+            2.0,
+            Claim,
+            HeldBack,
+            Some(Reason::Duplicate),
+        ),
+        (
+            DadMode::Enforce,
+            2.0,
+            Probe,
+            HeldBack,
+            Some(Reason::Duplicate),
+        ),
+        (DadMode::Enforce, 30.0, Claim, Undisputed, None),
+        (DadMode::Enforce, 30.0, Probe, Undisputed, None),
+        (DadMode::Warn, 0.1, Claim, Noted, None),
+        (DadMode::Warn, 2.0, Claim, Noted, None),
+        (DadMode::Warn, 2.0, Probe, Undisputed, None),
+        (DadMode::Warn, 30.0, Claim, Undisputed, None),
     ];
     for (mode, at, kind, verdict, held) in rows {
         let row = (mode, at, kind);
@@ -176,7 +194,7 @@ fn what_others_do_means_what_the_mode_makes_of_it() {
 
 #[test]
 fn an_address_heals_when_the_other_station_is_gone() {
-    for mode in [Mode::Enforce, Mode::Warn] {
+    for mode in [DadMode::Enforce, DadMode::Warn] {
         let mut world = World::new(mode);
         world.follow(0.0, &[V4]);
         world.run(0.0, 2.0);
@@ -185,7 +203,7 @@ fn an_address_heals_when_the_other_station_is_gone() {
         let seen = world.run(2.0, 14.0);
         assert!((12.0..=13.0).contains(&seen.probes[0]), "{seen:?}");
         assert!(!world.is_free(V4));
-        if mode == Mode::Enforce {
+        if mode == DadMode::Enforce {
             assert_eq!(world.held(V4), Some(Reason::Duplicate));
         }
         let seen = world.run(14.0, 60.0);
@@ -199,7 +217,7 @@ fn an_address_heals_when_the_other_station_is_gone() {
 
 #[test]
 fn many_conflicts_make_probes_rare() {
-    let mut world = World::new(Mode::Enforce);
+    let mut world = World::new(DadMode::Enforce);
     world.follow(0.0, &[V4]);
     let (mut at, mut gaps) = (1.5, Vec::new());
     world.run(0.0, at);
@@ -226,7 +244,7 @@ fn many_conflicts_make_probes_rare() {
 
 #[test]
 fn a_station_that_goes_on_claiming_is_one_conflict() {
-    let mut world = World::new(Mode::Enforce);
+    let mut world = World::new(DadMode::Enforce);
     world.follow(0.0, &[V4]);
     world.run(0.0, 1.0);
     for second in 1..100 {
@@ -240,7 +258,7 @@ fn a_station_that_goes_on_claiming_is_one_conflict() {
 
 #[test]
 fn what_is_gone_is_forgotten_and_new_when_it_comes_back() {
-    let mut world = World::new(Mode::Enforce);
+    let mut world = World::new(DadMode::Enforce);
     world.follow(0.0, &[V4]);
     world.run(0.0, 1.0);
     world.other(1.0, V4, EventKind::Claim);
@@ -254,7 +272,7 @@ fn what_is_gone_is_forgotten_and_new_when_it_comes_back() {
 
 #[test]
 fn without_a_carrier_nothing_is_probed_for_and_nothing_becomes_clean() {
-    let mut world = World::new(Mode::Enforce);
+    let mut world = World::new(DadMode::Enforce);
     world.follow(0.0, &[V4]);
     world.run(0.0, 2.5);
     let (down, up) = (world.at(2.5), world.at(100.0));
@@ -272,7 +290,7 @@ fn without_a_carrier_nothing_is_probed_for_and_nothing_becomes_clean() {
 
 #[test]
 fn a_probe_that_could_not_be_sent_does_not_count() {
-    let mut world = World::new(Mode::Enforce);
+    let mut world = World::new(DadMode::Enforce);
     world.follow(0.0, &[V4]);
     let (mut sent, mut now) = (0, world.start);
     // Every other one is lost.
