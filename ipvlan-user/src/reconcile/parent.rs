@@ -275,7 +275,7 @@ impl Serving {
             error!(
                 parent = self.link.name,
                 refused = outcome.no_room.len(),
-                "the address map is full: raise --max-addresses"
+                "an address map is full: raise --max-addresses"
             );
         }
         if outcome.no_room != self.no_room {
