@@ -10,6 +10,7 @@ pub mod agent;
 pub mod bpf;
 pub mod command;
 pub mod demo;
+pub mod family;
 pub mod hooks;
 pub mod init;
 pub mod lab;
