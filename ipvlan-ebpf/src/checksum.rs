@@ -71,8 +71,12 @@ fn message_sum(message: &Message, len: usize) -> Option<u32> {
 /// As in the kernel.
 #[cfg(not(target_arch = "bpf"))]
 fn message_sum(message: &Message, len: usize) -> Option<u32> {
-    let sum = message.0.get(..len.div_ceil(8))?;
-    let sum: u64 = sum.iter().map(|&unit| halves(unit)).sum();
+    let units = message.0.get(..len / 8)?;
+    let mut sum: u64 = units.iter().map(|&unit| halves(unit)).sum();
+    if len % 8 != 0 {
+        let [a, b, c, d, ..] = message.0.get(len / 8)?.to_ne_bytes();
+        sum += u64::from(u32::from_ne_bytes([a, b, c, d]));
+    }
     Some(u32::from(fold(sum)))
 }
 
