@@ -8,6 +8,7 @@ use crate::{
     attach::AttachOptions,
     cli::RunArgs,
     model::Policy,
+    neighbour::Manners,
     reconcile::{Agent, Settings},
 };
 
@@ -21,6 +22,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         xdp,
         no_host_access,
         answer_link_local,
+        allow,
+        deny,
+        dad,
+        announce,
         max_addresses,
         max_children,
         audit,
@@ -36,7 +41,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
             l2_broadcast,
             deliver,
             answer_link_local,
+            allow,
+            deny,
         },
+        manners: Manners { announce, dad },
         attach: AttachOptions {
             tc: attach,
             xdp: xdp.into(),

@@ -1,13 +1,14 @@
 //! What the agent knows, in the words of `status`.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, time::SystemTime};
 
-use ipvlan_common::{Delivery, Hook};
+use ipvlan_common::{Delivery, Hook, Reason};
 
 use super::parent::{Parent, Serving, State};
 use crate::{
-    discover::snapshot::{Mode, NetnsId, PortFlag, Snapshot},
-    model::{AddressView, ChildView},
+    discover::snapshot::{NetnsId, Snapshot},
+    model::{AddressView, ChildKey, ChildView, Conflict, Rival},
+    neighbour::log::Entry,
     status,
 };
 
@@ -29,6 +30,9 @@ pub(super) fn parent(parent: &Parent, snapshot: &Snapshot) -> status::Parent {
             hooks: Vec::new(),
             counters: BTreeMap::new(),
             notes: Vec::new(),
+            conflicts: Vec::new(),
+            events: Vec::new(),
+            groups: 0,
             children: Vec::new(),
         },
     }
@@ -53,7 +57,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
     let port = serving.desired.port;
     if failure.is_none() && !serving.no_room.is_empty() {
         failure = Some(format!(
-            "the address map is full: {} addresses are not answered",
+            "an address map is full: {} addresses are not answered",
             serving.no_room.len()
         ));
     }
@@ -62,8 +66,8 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
         ifindex: Some(serving.link.ifindex),
         mac: serving.link.mac.map(mac),
         up: serving.link.up,
-        mode: port.map(|(of, _)| mode(of).to_owned()),
-        flag: port.map(|(_, of)| flag(of).to_owned()),
+        mode: port.map(|(mode, _)| mode.word().to_owned()),
+        flag: port.map(|(_, flag)| flag.word().to_owned()),
         state: if failure.is_none() {
             "ready"
         } else {
@@ -85,6 +89,20 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
             serving,
             &hooks.iter().map(|info| info.hook).collect::<Vec<_>>(),
         ),
+        conflicts: serving
+            .desired
+            .conflicts
+            .iter()
+            .map(|it| conflict(it, snapshot))
+            .chain(stations(serving, snapshot))
+            .collect(),
+        events: serving
+            .lan
+            .log()
+            .entries()
+            .map(|entry| event(entry, &serving.link.name, snapshot))
+            .collect(),
+        groups: serving.lan.groups() as u64,
         children: serving
             .desired
             .children
@@ -104,6 +122,7 @@ fn notes(serving: &Serving, hooks: &[Hook]) -> Vec<String> {
     if !hooks.contains(&Hook::Egress) {
         notes.push("--no-host-access: host and children do not reach each other".to_owned());
     }
+    notes.extend(serving.lan.notes());
     if !serving.link.up {
         notes.push("the parent is down: nothing is answered".to_owned());
     }
@@ -139,8 +158,9 @@ fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Ch
         mode: serving
             .desired
             .port
-            .map_or(String::new(), |(of, _)| mode(of).to_owned()),
+            .map_or(String::new(), |(mode, _)| mode.word().to_owned()),
         up: view.up,
+        forwarding: view.forwarding,
         delivery: match view.delivery {
             Delivery::Pass => "pass",
             Delivery::Redirect => "redirect",
@@ -168,7 +188,7 @@ fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Ch
 }
 
 fn address(view: &AddressView, serving: &Serving) -> status::Address {
-    let full = matches!(view.address, IpAddr::V4(v4) if serving.no_room.contains(&v4));
+    let full = serving.no_room.contains(&view.address);
     let reason = match view.refusal {
         Some(reason) => Some(reason.word()),
         None if full => Some(NO_ROOM),
@@ -176,14 +196,94 @@ fn address(view: &AddressView, serving: &Serving) -> status::Address {
     };
     status::Address {
         address: format!("{}/{}", view.address, view.prefix_len),
-        state: if reason.is_none() {
-            "answered"
-        } else {
-            "refused"
+        peer: view.peer.map(|peer| peer.to_string()),
+        state: match view.refusal {
+            None if !full => "answered",
+            Some(Reason::Probing) => "probing",
+            _ => "refused",
         }
         .to_owned(),
         reason: reason.map(str::to_owned),
     }
+}
+
+fn conflict(of: &Conflict, snapshot: &Snapshot) -> status::Conflict {
+    let link = |ifindex| snapshot.link(ifindex).map(|link| link.name.clone());
+    let child = |key: ChildKey| status::Rival {
+        interface: Some(child_name(key, snapshot)),
+        netns: Some(netns(key.netns, snapshot)),
+        ..status::Rival::default()
+    };
+    status::Conflict {
+        kind: of.word().to_owned(),
+        address: of.address.to_string(),
+        child: child_name(of.child, snapshot),
+        netns: netns(of.child.netns, snapshot),
+        rival: match of.rival {
+            Rival::Host { ifindex } => status::Rival {
+                interface: link(ifindex),
+                ..status::Rival::default()
+            },
+            Rival::Gateway => status::Rival::default(),
+            Rival::Sibling(key) => child(key),
+            Rival::OtherParent { child: key, parent } => status::Rival {
+                parent: link(parent),
+                ..child(key)
+            },
+            Rival::Peer(peer) => status::Rival {
+                peer: Some(peer.to_string()),
+                ..status::Rival::default()
+            },
+        },
+    }
+}
+
+/// The addresses of children that a station on the LAN has.
+fn stations(serving: &Serving, snapshot: &Snapshot) -> impl Iterator<Item = status::Conflict> {
+    serving
+        .lan
+        .taken()
+        .map(|(address, child, station)| status::Conflict {
+            kind: "lan_station".to_owned(),
+            address: address.to_string(),
+            child: child_name(child, snapshot),
+            netns: netns(child.netns, snapshot),
+            rival: status::Rival {
+                mac: Some(mac(station)),
+                ..status::Rival::default()
+            },
+        })
+}
+
+fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> status::Event {
+    let incident = &of.incident;
+    let child = incident.child.as_ref();
+    status::Event {
+        time_ms: of
+            .last
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| {
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }),
+        kind: incident.kind.word().to_owned(),
+        address: incident.address.map(|address| address.to_string()),
+        mac: incident.mac.map(mac),
+        parent: parent.to_owned(),
+        child: child.map(|(_, name)| name.clone()),
+        netns: child.map(|(key, _)| netns(key.netns, snapshot)),
+        action: incident.action.word().to_owned(),
+        detail: incident.detail.clone(),
+        count: of.times,
+    }
+}
+
+/// The name of a child; empty for one that is not in the snapshot.
+fn child_name(key: ChildKey, snapshot: &Snapshot) -> String {
+    snapshot
+        .children
+        .iter()
+        .find(|&child| ChildKey::from(child) == key)
+        .map_or_else(String::new, |child| child.name.clone())
 }
 
 fn netns(id: NetnsId, snapshot: &Snapshot) -> status::Netns {
@@ -207,20 +307,4 @@ fn netns(id: NetnsId, snapshot: &Snapshot) -> status::Netns {
 
 fn mac(bytes: [u8; 6]) -> String {
     bytes.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-const fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::L2 => "l2",
-        Mode::L3 => "l3",
-        Mode::L3s => "l3s",
-    }
-}
-
-const fn flag(flag: PortFlag) -> &'static str {
-    match flag {
-        PortFlag::Bridge => "bridge",
-        PortFlag::Private => "private",
-        PortFlag::Vepa => "vepa",
-    }
 }
