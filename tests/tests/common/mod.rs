@@ -17,6 +17,7 @@
 
 pub mod datapath;
 pub mod frames;
+pub mod host;
 pub mod model;
 pub mod mutate;
 pub mod program;

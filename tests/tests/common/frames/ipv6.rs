@@ -95,6 +95,6 @@ pub fn extended(frame: &[u8], number: u8) -> Vec<u8> {
     out.put_slice(&[frame[NEXT_HEADER], 0]);
     out.put_slice(&tail);
     out.put_slice(&frame[LEN..]);
-    let out = patched(out, PAYLOAD_LEN, &(payload_len + 8).to_be_bytes());
+    let out = patched(out, PAYLOAD_LEN, &payload_len.wrapping_add(8).to_be_bytes());
     patched(out, NEXT_HEADER, &[number])
 }
