@@ -73,7 +73,7 @@ fn message_sum(message: &Message, len: usize) -> Option<u32> {
 fn message_sum(message: &Message, len: usize) -> Option<u32> {
     let units = message.0.get(..len / 8)?;
     let mut sum: u64 = units.iter().map(|&unit| halves(unit)).sum();
-    if len % 8 != 0 {
+    if !len.is_multiple_of(8) {
         let [a, b, c, d, ..] = message.0.get(len / 8)?.to_ne_bytes();
         sum += u64::from(u32::from_ne_bytes([a, b, c, d]));
     }
