@@ -6,6 +6,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "every test file compiles this module and uses its part of it"
 )]
 #![allow(
@@ -16,8 +17,12 @@
 
 pub mod datapath;
 pub mod frames;
+pub mod host;
 pub mod model;
+pub mod mutate;
+pub mod program;
 pub mod raw;
 pub mod requests;
 pub mod rows;
+pub mod solicitations;
 pub mod world;

@@ -1,0 +1,119 @@
+//! Bytes of a fuzzer → frames, and what must hold for each: the functions that the programs are made of
+//! do what the reference model says, byte for byte, and read nothing that is not theirs.
+
+#![allow(
+    dead_code,
+    missing_docs,
+    unused_imports,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "shared with the packet tests, which document and use it as test modules"
+)]
+
+#[path = "../../tests/common/frames/mod.rs"]
+pub mod frames;
+#[path = "../../tests/common/host.rs"]
+pub mod host;
+#[path = "../../tests/common/model/mod.rs"]
+pub mod model;
+pub mod netlink;
+#[path = "../../tests/common/program.rs"]
+pub mod program;
+#[path = "../../tests/common/world.rs"]
+pub mod world;
+
+use std::sync::LazyLock;
+
+use ipvlan_common::{Config, ConfigFlags};
+
+use self::{
+    frames::{ETH_LEN, ipv6, ndp},
+    model::{Expected, model},
+    program::Program,
+    world::{Entries, PARENT, entries},
+};
+
+/// Longest frame.
+const LONGEST: usize = 1_600;
+
+static ENTRIES: LazyLock<Entries> = LazyLock::new(entries);
+
+const SWITCHES: [ConfigFlags; 6] = [
+    ConfigFlags::L2,
+    ConfigFlags::L2_FLOOD,
+    ConfigFlags::L2_DROP_FOREIGN,
+    ConfigFlags::L2_DROP_FOREIGN_ND,
+    ConfigFlags::CHECK_SOURCE,
+    ConfigFlags::VEPA,
+];
+
+/// Runs what the fuzzer thought of, and compares.
+///
+/// The first byte has the switches of the parent, one bit each, and two more: whether the rest is a
+/// frame or changes to a valid one, and whether the checksum is made right, which no fuzzer guesses.
+/// The second chooses the valid frame.
+///
+/// # Panics
+///
+/// If the programs and the model disagree.
+pub fn check(input: &[u8], ethertypes: &[[u8; 2]], corpus: &[Vec<u8>]) {
+    let [bits, choice, rest @ ..] = input else {
+        return;
+    };
+    let mut frame = if bits & 0x80 == 0 {
+        changed(&corpus[usize::from(*choice) % corpus.len()], rest)
+    } else {
+        raw(ethertypes[usize::from(*choice) % ethertypes.len()], rest)
+    };
+    let is_icmpv6 = frame.get(12..ETH_LEN) == Some(&[0x86, 0xdd])
+        && frame.get(ipv6::NEXT_HEADER) == Some(&ipv6::next_header::ICMPV6);
+    if bits & 0x40 == 0 && is_icmpv6 {
+        frame = ndp::checksummed(frame);
+    }
+    if frame.len() < ETH_LEN {
+        return;
+    }
+    let flags = (0..)
+        .zip(SWITCHES)
+        .filter(|(bit, _)| bits & 1 << bit != 0)
+        .fold(ConfigFlags::READY, |flags, (_, switch)| flags | switch);
+    let config = [Config::new(PARENT, flags); 2];
+    for &program in Program::ALL {
+        let expected = Expected {
+            event: None,
+            ..model(program, config, &ENTRIES, &frame)
+        };
+        let actual = host::run(program, config, &ENTRIES, &frame);
+        assert_eq!(actual, expected, "{}: {frame:02x?}", program.name());
+    }
+}
+
+/// A frame with this ethertype.
+fn raw(ethertype: [u8; 2], rest: &[u8]) -> Vec<u8> {
+    let mut frame = rest[..rest.len().min(LONGEST)].to_vec();
+    if let Some(place) = frame.get_mut(12..ETH_LEN) {
+        place.copy_from_slice(&ethertype);
+    }
+    frame
+}
+
+/// A valid frame after changes of three bytes each: what, where and to what.
+fn changed(valid: &[u8], changes: &[u8]) -> Vec<u8> {
+    const CUT: u8 = 0;
+    const APPEND: u8 = 1;
+
+    let mut frame = valid.to_vec();
+    for change in changes.as_chunks::<3>().0 {
+        let [what, at, value] = *change;
+        match what {
+            CUT => frame.truncate(ETH_LEN.max(usize::from(at))),
+            APPEND => frame.resize((frame.len() + usize::from(at)).min(LONGEST), value),
+            _ => {
+                if let Some(byte) = frame.get_mut(usize::from(at)) {
+                    *byte = value;
+                }
+            }
+        }
+    }
+    frame
+}

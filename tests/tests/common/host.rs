@@ -1,0 +1,214 @@
+//! The decisions of the programs, run on this machine as plain functions: what the hooks put together
+//! from the same parts. For property tests and fuzzers, which want to see every read, where the kernel
+//! shows only what came out.
+
+use std::net::IpAddr;
+
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Reason};
+use ipvlan_ebpf::{
+    Decision, arp, deliver,
+    frame::{Frame, Ip6, Mac},
+    hairpin,
+    lookup::Addresses,
+    ndp::{self, NdDecision},
+    parse::{
+        Ip, Message, ND_MAX, ND_START, Nd, NdKind, Recognised, is_to_own_mac, parse_arp,
+        parse_ipv4, parse_ipv6, parse_nd, parse_nd_header, recognise_nd,
+    },
+};
+
+use super::{
+    model::Expected,
+    program::{Act, Program},
+    world::Entries,
+};
+
+/// What was in the memory for messages before: an earlier one, longer than this.
+const STALE: u8 = 0xa5;
+
+struct Table<'a>(&'a Entries);
+
+impl Addresses<[u8; 4]> for Table<'_> {
+    fn get(&self, address: [u8; 4]) -> Option<AddressEntry> {
+        self.0.get(&IpAddr::from(address)).copied()
+    }
+}
+
+impl Addresses<Ip6> for Table<'_> {
+    fn get(&self, address: Ip6) -> Option<AddressEntry> {
+        self.0.get(&IpAddr::from(address.bytes())).copied()
+    }
+}
+
+/// A decision, and the frame if it is another.
+type Outcome = (Decision, Option<Vec<u8>>);
+
+struct Run<'a> {
+    program: Program,
+    /// In an allocation of its own: a read past its end is one that a sanitizer sees.
+    frame: Box<[u8]>,
+    config: Config,
+    table: Table<'a>,
+}
+
+/// What `program` makes of `frame`, of at least 14 bytes. Events, which need the kernel, are left out.
+pub fn run(program: Program, config: [Config; 2], entries: &Entries, frame: &[u8]) -> Expected {
+    let run = Run {
+        program,
+        frame: frame.into(),
+        config: config[0],
+        table: Table(entries),
+    };
+    let ready = config[0] == config[1] && config[0].has(ConfigFlags::READY);
+    let outcome = run.outcome(ready);
+    let (decision, changed) = match outcome {
+        Some((decision, changed)) => (Some(decision), changed),
+        None => (None, None),
+    };
+    let reason = decision.map(|decision| decision.reason);
+    Expected {
+        act: match reason {
+            Some(
+                Reason::ArpAnswered | Reason::NdAnswered | Reason::Hairpinned | Reason::Redirected,
+            ) => Act::Send,
+            Some(Reason::ForeignDropped) => Act::Drop,
+            _ => Act::Pass,
+        },
+        reason,
+        slot: decision
+            .filter(|decision| decision.child != 0)
+            .filter(|decision| {
+                ![Reason::LeftToDriver, Reason::LeftToKernel, Reason::Sibling]
+                    .contains(&decision.reason)
+            })
+            .map(|decision| decision.slot),
+        frame: changed.unwrap_or_else(|| frame.to_vec()),
+        unmarked: reason == Some(Reason::Hairpinned),
+        event: None,
+    }
+}
+
+const fn unchanged(decision: Decision) -> Outcome {
+    (decision, None)
+}
+
+impl Run<'_> {
+    fn frame(&self) -> Frame<'_> {
+        Frame::from(&self.frame[..])
+    }
+
+    const fn own(&self) -> Mac {
+        Mac::new(self.config.mac())
+    }
+
+    fn is_egress(&self) -> bool {
+        matches!(self.program, Program::Egress | Program::EgressRouted)
+    }
+
+    fn outcome(&self, ready: bool) -> Option<Outcome> {
+        let not_ready = || Some(unchanged(Decision::stranger(Reason::NotReady)));
+        match self.frame[12..14] {
+            [0x08, 0x06] if !ready => not_ready(),
+            [0x08, 0x06] => Some(self.arp()),
+            [0x08, 0x00] => self.packet(ready, |run| parse_ipv4(run.frame(), run.frame.len())),
+            [0x86, 0xdd] => match recognise_nd(self.frame()) {
+                Recognised::BehindExtension => {
+                    Some(unchanged(Decision::stranger(Reason::ExtensionHeader)))
+                }
+                Recognised::Nd(kind) if !(self.is_egress() && kind == NdKind::Advertisement) => {
+                    if ready {
+                        Some(self.nd(kind))
+                    } else {
+                        not_ready()
+                    }
+                }
+                _ => self.packet(ready, |run| parse_ipv6(run.frame(), run.frame.len())),
+            },
+            _ => None,
+        }
+    }
+
+    fn arp(&self) -> Outcome {
+        let message = match parse_arp(self.frame()) {
+            Ok(message) => message,
+            Err(reason) => return unchanged(Decision::stranger(reason)),
+        };
+        let decision = if self.is_egress() {
+            arp::decide_egress(&message, self.config, &self.table)
+        } else {
+            arp::decide_ingress(&message, self.config, &self.table)
+        };
+        let reply = || arp::reply_arp(&message, self.own()).bytes().to_vec();
+        (
+            decision,
+            (decision.reason == Reason::ArpAnswered).then(reply),
+        )
+    }
+
+    fn nd(&self, kind: NdKind) -> Outcome {
+        let header = parse_nd_header(self.frame(), self.frame.len());
+        let parsed = header.and_then(|header| {
+            let mut message = Message([[STALE; 8]; ND_MAX / 8]);
+            message.0.as_flattened_mut()[..header.len]
+                .copy_from_slice(&self.frame[ND_START..ND_START + header.len]);
+            parse_nd(header, kind, &message)
+        });
+        match parsed {
+            Ok(nd) => self.decide_nd(&nd, kind),
+            Err(reason) => unchanged(Decision::stranger(reason)),
+        }
+    }
+
+    fn decide_nd(&self, nd: &Nd, kind: NdKind) -> Outcome {
+        if kind == NdKind::Advertisement {
+            return unchanged(ndp::decide_advertisement(nd, self.config, &self.table));
+        }
+        let NdDecision { decision, flags } = if self.is_egress() {
+            ndp::decide_egress(nd, self.config, &self.table)
+        } else {
+            ndp::decide_ingress(nd, self.config, &self.table)
+        };
+        let reply = || {
+            let bytes = ndp::advertisement(nd, flags, self.own()).bytes();
+            bytes[..ndp::advertisement_len(nd)].to_vec()
+        };
+        (
+            decision,
+            (decision.reason == Reason::NdAnswered).then(reply),
+        )
+    }
+
+    fn packet<A: Copy>(
+        &self,
+        ready: bool,
+        parse: impl Fn(&Self) -> Result<Ip<A>, Reason>,
+    ) -> Option<Outcome>
+    where
+        for<'a> Table<'a>: Addresses<A>,
+    {
+        match self.program {
+            Program::Ingress | Program::Xdp => return None,
+            Program::Egress if !is_to_own_mac(self.frame()) => return None,
+            _ if !ready => return Some(unchanged(Decision::stranger(Reason::NotReady))),
+            _ => {}
+        }
+        let packet = match parse(self) {
+            Ok(packet) => packet,
+            Err(reason) => return Some(unchanged(Decision::stranger(reason))),
+        };
+        if self.program == Program::IngressDemux {
+            return Some(unchanged(deliver::decide(
+                &packet,
+                self.config,
+                &self.table,
+            )));
+        }
+        if self.program == Program::EgressRouted && packet.eth_dst.is_group() {
+            return None;
+        }
+        let decision = hairpin::decide(&packet, self.config, &self.table);
+        let aimed = decision.reason == Reason::Hairpinned && self.program == Program::EgressRouted;
+        let at_parent = || [&self.config.mac()[..], &self.frame[6..]].concat();
+        Some((decision, aimed.then(at_parent)))
+    }
+}
