@@ -95,8 +95,14 @@ fn load<'a>(ctx: &XdpContext, header: NdHeader) -> Result<&'a Message, Reason> {
     };
     // SAFETY: the context of an XDP program is a valid `xdp_md`; `len` is at most the size of the
     // message, which the verifier checks again.
-    let result =
-        unsafe { bpf_xdp_load_bytes(ctx.ctx, ND_START as u32, message.cast(), header.len as u32) };
+    let result = unsafe {
+        bpf_xdp_load_bytes(
+            ctx.ctx,
+            ND_START as u32,
+            message.cast(),
+            scratch::copied(header.len),
+        )
+    };
     if result == 0 {
         // SAFETY: this CPU's scratch memory: nobody else writes it while the program runs.
         Ok(unsafe { &*message })

@@ -107,7 +107,7 @@ fn load<'a>(ctx: &TcContext, header: NdHeader) -> Result<&'a Message, Reason> {
             ctx.as_ptr(),
             ND_START as u32,
             message.cast(),
-            header.len as u32,
+            scratch::copied(header.len),
         )
     };
     if result == 0 {
