@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::{
     attach::{TcAttach, XdpMode},
-    model::{Deliver, L2Broadcast},
+    model::{Deliver, L2Broadcast, Prefix},
     runtime::RUNTIME_DIR,
 };
 
@@ -38,7 +38,8 @@ pub struct RunArgs {
     #[arg(long = "iface", value_name = "NAME", required = true, value_parser = interface_name)]
     pub interfaces: Vec<String>,
 
-    /// What to do with broadcast ARP requests from the wire when the children are in mode l2.
+    /// What to do with ARP requests and neighbour solicitations that the wire sends to everybody, when
+    /// the children are in mode l2.
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub l2_broadcast: L2Broadcast,
 
@@ -59,11 +60,30 @@ pub struct RunArgs {
     #[arg(long)]
     pub no_host_access: bool,
 
-    /// Answer for children's addresses in 169.254.0.0/16.
+    /// Answer for children's addresses in 169.254.0.0/16. Link-local IPv6 addresses are always answered for.
     #[arg(long)]
     pub answer_link_local: bool,
 
-    /// Room for addresses, per parent.
+    /// Answer only for children's addresses in this prefix. Can be given several times. Restricts the
+    /// family it is of, link-local addresses included; the other family is not restricted.
+    #[arg(long, value_name = "CIDR")]
+    pub allow: Vec<Prefix>,
+
+    /// Never answer for children's addresses in this prefix, allowed or not. Can be given several
+    /// times.
+    #[arg(long, value_name = "CIDR")]
+    pub deny: Vec<Prefix>,
+
+    /// Whether to probe the LAN for a child's new address, as its own kernel would if it could.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub dad: DadMode,
+
+    /// Whether to announce children's addresses to the LAN: when they appear, move, come up, and when
+    /// the parent's MAC changes.
+    #[arg(long, value_enum, default_value_t, value_name = "WHETHER")]
+    pub announce: Announce,
+
+    /// Room for addresses of each family, per parent.
     #[arg(long, default_value_t = 16_384, value_name = "N", value_parser = value_parser!(u32).range(1..=1_048_576))]
     pub max_addresses: u32,
 
@@ -90,6 +110,28 @@ pub struct StatusArgs {
     /// Directory of lock files and status sockets.
     #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
     pub runtime_dir: PathBuf,
+}
+
+/// Whether the LAN is probed for children's new addresses (RFC 5227 §2.1, RFC 4862 §5.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DadMode {
+    /// No.
+    Off,
+    /// Yes; an address is answered for meanwhile, and a duplicate is told.
+    #[default]
+    Warn,
+    /// Yes; an address is answered for only once nobody was heard to have it.
+    Enforce,
+}
+
+/// Whether children's addresses are announced (RFC 5227 §3, RFC 4861 §7.2.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Announce {
+    /// No.
+    Off,
+    /// Yes.
+    #[default]
+    On,
 }
 
 /// Whether and where the XDP program runs.
@@ -140,6 +182,37 @@ mod tests {
     #[test]
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn prefixes_and_manners_are_taken_and_have_defaults() {
+        let run = |options: &[&str]| {
+            let line = ["ipvlan", "run", "--iface", "lan0"].iter().chain(options);
+            match Cli::try_parse_from(line) {
+                Ok(Cli {
+                    command: Command::Run(args),
+                }) => Ok(args),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let args = run(&[]).unwrap();
+        assert!(args.allow.is_empty() && args.deny.is_empty());
+        assert_eq!((args.dad, args.announce), (DadMode::Warn, Announce::On));
+
+        let args = run(&[
+            "--allow=10.0.0.0/8",
+            "--allow=2001:db8::/32",
+            "--deny=10.0.0.1",
+            "--dad=enforce",
+            "--announce=off",
+        ])
+        .unwrap();
+        assert_eq!((args.allow.len(), args.deny.len()), (2, 1));
+        assert_eq!((args.dad, args.announce), (DadMode::Enforce, Announce::Off));
+
+        let error = run(&["--deny=10.0.0.1/8"]).unwrap_err();
+        assert!(error.contains("10.0.0.0/8 is meant"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What `status` shows: the agent serves it as JSON, the command renders it.
 //!
-//! Words and field names are stable within a `schema`.
+//! Words and field names are stable within a `schema`. Fields are added to it; one that an older
+//! agent does not tell has its default.
 
 use std::collections::BTreeMap;
 
@@ -75,6 +76,15 @@ pub struct Parent {
     pub counters: BTreeMap<String, BTreeMap<String, u64>>,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// Addresses of its children that somebody else has a claim on as well.
+    #[serde(default)]
+    pub conflicts: Vec<Conflict>,
+    /// What happened to its children's addresses, the oldest first. Only the last ones are kept.
+    #[serde(default)]
+    pub events: Vec<Event>,
+    /// How many solicited-node groups it has joined for its children (RFC 4291 §2.7.1).
+    #[serde(default)]
+    pub groups: u64,
     /// Its children.
     pub children: Vec<Child>,
 }
@@ -105,6 +115,9 @@ pub struct Child {
     pub mode: String,
     /// Administratively up.
     pub up: bool,
+    /// Forwards IPv6: its advertisements are a router's.
+    #[serde(default)]
+    pub forwarding: bool,
     /// `pass` or `redirect`.
     pub delivery: String,
     /// `answering`, `refused` or `no-address`.
@@ -137,10 +150,64 @@ pub struct Netns {
 pub struct Address {
     /// In CIDR notation.
     pub address: String,
-    /// `answered` or `refused`.
+    /// The other end of a point-to-point address.
+    #[serde(default)]
+    pub peer: Option<String>,
+    /// `answered`, `probing` or `refused`.
     pub state: String,
-    /// Why, if refused.
+    /// Why, if not answered.
     pub reason: Option<String>,
+}
+
+/// An address of a child that somebody else has a claim on as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// `host_address`, `gateway_address`, `sibling_address`, `other_parent` or `peer_address`.
+    pub kind: String,
+    /// The address.
+    pub address: String,
+    /// Name of the child, in its netns.
+    pub child: String,
+    /// Where the child is.
+    pub netns: Netns,
+    /// Who else.
+    pub rival: Rival,
+}
+
+/// Who else has a claim on an address; what does not apply is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rival {
+    /// The link of the host, or the other child.
+    pub interface: Option<String>,
+    /// Where the other child is.
+    pub netns: Option<Netns>,
+    /// The other child's parent.
+    pub parent: Option<String>,
+    /// The address that the driver delivers instead.
+    pub peer: Option<String>,
+}
+
+/// Something that happened to an address of a child, or to a child.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in milliseconds since 1970-01-01 00:00 UTC. Of one that repeats, the last time.
+    pub time_ms: u64,
+    /// What: `claim` or `probe` of a station on the LAN, or a word of the agent's own.
+    pub kind: String,
+    /// The address it is about.
+    pub address: Option<String>,
+    /// MAC of the station.
+    pub mac: Option<String>,
+    /// Name of the parent.
+    pub parent: String,
+    /// Name of the child, in its netns; none for an address of the host.
+    pub child: Option<String>,
+    /// Where the child is.
+    pub netns: Option<Netns>,
+    /// What was done about it.
+    pub action: String,
+    /// How often it happened.
+    pub count: u64,
 }
 
 /// The kernel's counters of a link (`IFLA_STATS64`).
@@ -154,4 +221,29 @@ pub struct LinkStats {
     pub tx_packets: u64,
     /// Bytes sent.
     pub tx_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_of_an_older_agent_is_read() {
+        let older = r#"{
+            "name": "ens34", "ifindex": 2, "mac": null, "up": true, "mode": "l3", "flag": "bridge",
+            "state": "ready", "reason": null, "hooks": [], "counters": {}, "notes": [],
+            "children": [{
+                "name": "ipvl0", "ifindex": 7, "mode": "l3", "up": true, "delivery": "pass",
+                "netns": {"nsid": 1, "inode": null, "names": [], "pid": null},
+                "state": "answering", "reason": null, "counters": {},
+                "addresses": [{"address": "10.0.0.1/24", "state": "answered", "reason": null}],
+                "link": {"rx_packets": 0, "rx_bytes": 0, "tx_packets": 0, "tx_bytes": 0}
+            }]
+        }"#;
+        let parent: Parent = serde_json::from_str(older).unwrap();
+        assert!(parent.conflicts.is_empty() && parent.events.is_empty());
+        assert_eq!(parent.groups, 0);
+        assert!(!parent.children[0].forwarding);
+        assert_eq!(parent.children[0].addresses[0].peer, None);
+    }
 }

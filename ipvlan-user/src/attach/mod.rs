@@ -29,7 +29,7 @@ pub struct AttachOptions {
     pub xdp: Option<XdpMode>,
     /// Attach to egress: host and children reach each other.
     pub host_access: bool,
-    /// Room in the address map.
+    /// Room in the address map of each family.
     pub max_addresses: u32,
     /// Room for child counters.
     pub max_children: u32,
@@ -85,6 +85,7 @@ impl Datapath {
         }
         let mut object = EbpfLoader::new()
             .map_max_entries(maps::ADDRESSES_V4, options.max_addresses)
+            .map_max_entries(maps::ADDRESSES_V6, options.max_addresses)
             .map_max_entries(maps::CHILD_COUNTERS, options.max_children)
             .load(OBJECT)
             .map_err(AttachError::load)?;

@@ -1,8 +1,11 @@
 //! `ipvlan status`
 
+mod radar;
+
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
+    time::SystemTime,
 };
 
 use anyhow::Context as _;
@@ -25,7 +28,7 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<()> {
         };
         serde_json::to_string_pretty(&status).context("write JSON")? + "\n"
     } else {
-        render(&agents).context("write the table")?
+        render(&agents, now_ms()).context("write the table")?
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // The reader has seen enough.
@@ -34,7 +37,14 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<()> {
     }
 }
 
-fn render(agents: &[Agent]) -> Result<String, std::fmt::Error> {
+/// Milliseconds since 1970; 0 if the clock is before that.
+fn now_ms() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+fn render(agents: &[Agent], now_ms: u64) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     if agents.is_empty() {
         writeln!(text, "no agent is running")?;
@@ -60,13 +70,13 @@ fn render(agents: &[Agent]) -> Result<String, std::fmt::Error> {
         }
         for parent in &agent.parents {
             writeln!(text)?;
-            render_parent(&mut text, parent)?;
+            render_parent(&mut text, parent, now_ms)?;
         }
     }
     Ok(text)
 }
 
-fn render_parent(text: &mut String, parent: &Parent) -> std::fmt::Result {
+fn render_parent(text: &mut String, parent: &Parent, now_ms: u64) -> std::fmt::Result {
     write!(text, "{}: {}", parent.name, parent.state)?;
     if let Some(reason) = &parent.reason {
         write!(text, " ({reason})")?;
@@ -85,8 +95,14 @@ fn render_parent(text: &mut String, parent: &Parent) -> std::fmt::Result {
             hook.hook, hook.program, hook.attach, hook.program_id
         )?;
     }
+    if parent.groups > 0 {
+        writeln!(text, "  solicited-node groups joined: {}", parent.groups)?;
+    }
     for note in &parent.notes {
         writeln!(text, "  note: {note}")?;
+    }
+    for conflict in &parent.conflicts {
+        writeln!(text, "  conflict: {}", radar::conflict(conflict))?;
     }
     if parent.children.is_empty() {
         writeln!(text, "  no children")?;
@@ -108,6 +124,10 @@ fn render_parent(text: &mut String, parent: &Parent) -> std::fmt::Result {
             }
         }
         indent(text, &table)?;
+    }
+    let events = radar::events(&parent.events, now_ms);
+    if !events.is_empty() {
+        indent(text, &events)?;
     }
     let mut reasons = table(["HOOK", "REASON", "FRAMES"]);
     for (hook, counters) in &parent.counters {
@@ -134,8 +154,8 @@ fn child_rows(child: &Child) -> Vec<[String; 9]> {
         .iter()
         .map(|address| {
             let state = match &address.reason {
-                Some(reason) => format!("{}: {reason}", address.state),
-                None => address.state.clone(),
+                Some(reason) if *reason != address.state => format!("{}: {reason}", address.state),
+                _ => address.state.clone(),
             };
             let mut row = <[String; 9]>::default();
             row[2].clone_from(&address.address);

@@ -13,11 +13,11 @@ use super::{
     dump,
     link::LinkRow,
     netns::Netnses,
-    route::RouteRow,
+    route::{RouteKind, RouteRow},
     rtnl::Rtnl,
     snapshot::{
-        Child, ChildAddress, Host, HostAddress, Link, Lower, Master, NetnsId, OnLinkRoute,
-        ProxyArp, Snapshot,
+        AnycastAddress, Child, ChildAddress, Host, HostAddress, Link, Lower, Master, NetnsId,
+        OnLinkRoute, ProxyArp, Snapshot,
     },
 };
 
@@ -152,6 +152,7 @@ impl Assembly<'_> {
             hardware: row.hardware,
             mac: row.mac,
             mtu: row.mtu,
+            forwarding: row.forwarding,
             kind: row.kind,
             master: row.master.map(|ifindex| Master {
                 ifindex,
@@ -197,6 +198,7 @@ fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Child {
         mode: port.mode,
         flag: port.flag,
         up: row.is_up(),
+        forwarding: row.forwarding,
         mac: row.mac,
         addresses: Vec::new(),
         stats: row.stats,
@@ -239,25 +241,35 @@ fn host(addresses: Vec<AddressRow>, routes: Vec<RouteRow>) -> Host {
             prefix,
             prefix_len,
             table,
-            local,
+            kind,
             gateways,
             links,
         } = route;
         host.gateways.extend(gateways);
-        if local {
-            let is_address = prefix_len == host_len(prefix) && held.contains(&prefix);
-            if !is_address && !prefix.is_loopback() {
-                host.local_prefixes.push((prefix, prefix_len));
+        match kind {
+            RouteKind::Local => {
+                let is_address = prefix_len == host_len(prefix) && held.contains(&prefix);
+                if !is_address && !prefix.is_loopback() {
+                    host.local_prefixes.push((prefix, prefix_len));
+                }
             }
-            continue;
+            RouteKind::Anycast => {
+                host.anycast
+                    .extend(links.into_iter().map(|ifindex| AnycastAddress {
+                        address: prefix,
+                        ifindex,
+                    }));
+            }
+            RouteKind::Unicast => {
+                host.routes_on_link
+                    .extend(links.into_iter().map(|oif| OnLinkRoute {
+                        prefix,
+                        prefix_len,
+                        oif,
+                        table,
+                    }));
+            }
         }
-        host.routes_on_link
-            .extend(links.into_iter().map(|oif| OnLinkRoute {
-                prefix,
-                prefix_len,
-                oif,
-                table,
-            }));
     }
     host
 }

@@ -2,8 +2,8 @@
 
 use super::{
     attribute::{
-        Malformed, after, attributes, i32_value, str_value, u16_at, u16_value, u32_at, u32_value,
-        u64_at,
+        Malformed, after, attributes, i32_at, i32_value, str_value, u16_at, u16_value, u32_at,
+        u32_value, u64_at,
     },
     snapshot::{LinkStats, Mode, PortFlag, Xdp, XdpMode},
 };
@@ -19,6 +19,11 @@ const IFLA_XDP_DRV_PROG_ID: u16 = 5;
 const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
 
+const IFLA_INET6_CONF: u16 = 2;
+const AF_INET6: u16 = 10;
+/// Index of `forwarding` in `IFLA_INET6_CONF`, in numbers of 32 bits (`DEVCONF_FORWARDING`).
+const DEVCONF_FORWARDING: usize = 0;
+
 const IPVLAN_F_PRIVATE: u16 = 1;
 const IPVLAN_F_VEPA: u16 = 2;
 
@@ -31,6 +36,8 @@ pub(super) struct LinkRow {
     pub(super) name: String,
     pub(super) mac: Option<[u8; 6]>,
     pub(super) mtu: u32,
+    /// Of IPv6; false without IPv6.
+    pub(super) forwarding: bool,
     pub(super) kind: Option<String>,
     pub(super) port: Option<Port>,
     pub(super) master: Option<u32>,
@@ -79,6 +86,7 @@ pub(super) fn decode_link(payload: &[u8]) -> Result<LinkRow, Malformed> {
             libc::IFLA_STATS64 => link.stats = decode_stats(value)?,
             libc::IFLA_LINKINFO => decode_info(value, &mut link)?,
             libc::IFLA_XDP => link.xdp = decode_xdp(value)?,
+            libc::IFLA_AF_SPEC => link.forwarding = decode_forwarding(value)?,
             _ => {}
         }
     }
@@ -131,6 +139,23 @@ fn decode_port(data: &[u8]) -> Result<Port, Malformed> {
     Ok(Port { mode, flag })
 }
 
+/// `forwarding` of `net.ipv6.conf`, in the attributes of each family. A link without IPv6 has none.
+fn decode_forwarding(value: &[u8]) -> Result<bool, Malformed> {
+    for family in attributes(value) {
+        let (AF_INET6, value) = family? else {
+            continue;
+        };
+        for attribute in attributes(value) {
+            let (IFLA_INET6_CONF, value) = attribute? else {
+                continue;
+            };
+            let forwarding = i32_at(value, DEVCONF_FORWARDING * size_of::<i32>());
+            return Ok(forwarding.ok_or(Malformed("truncated IPv6 settings"))? != 0);
+        }
+    }
+    Ok(false)
+}
+
 /// `struct rtnl_link_stats64` starts with packets and bytes, each received then sent.
 fn decode_stats(value: &[u8]) -> Result<LinkStats, Malformed> {
     let counter = |index: usize| {
@@ -163,147 +188,4 @@ fn decode_xdp(value: &[u8]) -> Result<Vec<Xdp>, Malformed> {
 }
 
 #[cfg(test)]
-mod tests {
-    use netlink_packet_core::Emitable as _;
-    use netlink_packet_route::link::{
-        InfoData, InfoIpVlan, InfoKind, IpVlanFlags, IpVlanMode, LinkAttribute, LinkFlags,
-        LinkInfo, LinkMessage, LinkXdp, Stats64,
-    };
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn payload(attributes: Vec<LinkAttribute>) -> Vec<u8> {
-        let mut message = LinkMessage::default();
-        message.header.index = 9;
-        message.header.flags = LinkFlags::Up | LinkFlags::LowerUp;
-        message.attributes = attributes;
-        let mut bytes = vec![0; message.buffer_len()];
-        message.emit(&mut bytes);
-        bytes
-    }
-
-    fn ipvlan(mode: IpVlanMode, flags: IpVlanFlags) -> LinkAttribute {
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::IpVlan),
-            LinkInfo::Data(InfoData::IpVlan(vec![
-                InfoIpVlan::Mode(mode),
-                InfoIpVlan::Flags(flags),
-            ])),
-        ])
-    }
-
-    #[test]
-    fn an_ipvlan_child_tells_mode_flag_parent_and_counters() {
-        let mut stats = Stats64::default();
-        (stats.rx_packets, stats.tx_packets) = (1, 2);
-        (stats.rx_bytes, stats.tx_bytes) = (3, 4);
-        let bytes = payload(vec![
-            LinkAttribute::IfName("ipvl0".into()),
-            LinkAttribute::Mtu(1500),
-            LinkAttribute::Link(3),
-            LinkAttribute::LinkNetNsId(5),
-            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
-            LinkAttribute::Stats64(stats),
-            ipvlan(IpVlanMode::L3S, IpVlanFlags::Private),
-        ]);
-        let link = decode_link(&bytes).unwrap();
-        assert!(link.is_up() && link.has_carrier());
-        let expected = LinkRow {
-            ifindex: 9,
-            hardware: link.hardware,
-            flags: link.flags,
-            name: "ipvl0".into(),
-            mac: Some([2, 0, 0, 0, 0, 1]),
-            mtu: 1500,
-            kind: Some("ipvlan".into()),
-            port: Some(Port {
-                mode: Mode::L3s,
-                flag: PortFlag::Private,
-            }),
-            master: None,
-            master_kind: None,
-            lower: Some(3),
-            lower_nsid: Some(5),
-            xdp: Vec::new(),
-            stats: LinkStats {
-                rx_packets: 1,
-                rx_bytes: 3,
-                tx_packets: 2,
-                tx_bytes: 4,
-            },
-        };
-        assert_eq!(link, expected);
-    }
-
-    #[test]
-    fn every_mode_and_flag_is_known() {
-        for (wire, mode) in [
-            (IpVlanMode::L2, Mode::L2),
-            (IpVlanMode::L3, Mode::L3),
-            (IpVlanMode::L3S, Mode::L3s),
-        ] {
-            for (bits, flag) in [
-                (IpVlanFlags::empty(), PortFlag::Bridge),
-                (IpVlanFlags::Private, PortFlag::Private),
-                (IpVlanFlags::Vepa, PortFlag::Vepa),
-            ] {
-                let link = decode_link(&payload(vec![ipvlan(wire, bits)])).unwrap();
-                assert_eq!(link.port, Some(Port { mode, flag }));
-            }
-        }
-    }
-
-    #[test]
-    fn a_mode_from_the_future_is_an_error_and_not_a_guess() {
-        let bytes = payload(vec![ipvlan(IpVlanMode::Other(3), IpVlanFlags::empty())]);
-        assert_eq!(decode_link(&bytes), Err(Malformed("unknown ipvlan mode")));
-    }
-
-    #[test]
-    fn xdp_programs_are_listed_with_their_mode() {
-        let bytes = payload(vec![LinkAttribute::Xdp(vec![
-            LinkXdp::ProgId(11),
-            LinkXdp::SkbProgId(11),
-            LinkXdp::DrvProgId(12),
-        ])]);
-        let programs = decode_link(&bytes).unwrap().xdp;
-        let expected = [(XdpMode::Generic, 11), (XdpMode::Native, 12)]
-            .map(|(mode, program)| Xdp { mode, program });
-        assert_eq!(programs, expected);
-    }
-
-    #[test]
-    fn a_tunnel_over_no_link_has_no_lower() {
-        let link = decode_link(&payload(vec![LinkAttribute::Link(0)])).unwrap();
-        assert_eq!(link.lower, None);
-    }
-
-    #[test]
-    fn a_cut_row_is_malformed() {
-        let bytes = payload(vec![ipvlan(IpVlanMode::L2, IpVlanFlags::empty())]);
-        for length in (0..bytes.len()).filter(|&length| length != HEADER) {
-            assert!(decode_link(&bytes[..length]).is_err(), "{length}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_decode_or_are_malformed(bytes: Vec<u8>) {
-            let _ = decode_link(&bytes);
-        }
-
-        #[test]
-        fn any_change_of_a_real_row_decodes_or_is_malformed(at: prop::sample::Index, byte: u8) {
-            let mut bytes = payload(vec![
-                LinkAttribute::IfName("ipvl0".into()),
-                LinkAttribute::Stats64(Stats64::default()),
-                LinkAttribute::Xdp(vec![LinkXdp::SkbProgId(11)]),
-                ipvlan(IpVlanMode::L2, IpVlanFlags::empty()),
-            ]);
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-            let _ = decode_link(&bytes);
-        }
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::attribute::{
     Malformed, after, aligned, attributes, ip_value, u16_at, u32_at, u32_value,
 };
+use super::snapshot::Gateway;
 
 const HEADER: usize = 12;
 const NEXT_HOP_HEADER: usize = 8;
@@ -15,12 +16,22 @@ pub(super) struct RouteRow {
     pub(super) prefix: IpAddr,
     pub(super) prefix_len: u8,
     pub(super) table: u32,
-    /// The host itself holds the prefix.
-    pub(super) local: bool,
+    pub(super) kind: RouteKind,
     /// Next hops; of default routes only.
-    pub(super) gateways: Vec<IpAddr>,
-    /// Links by which the prefix is reached without a gateway.
+    pub(super) gateways: Vec<Gateway>,
+    /// Links by which the prefix is reached without a gateway, or that have the anycast address.
     pub(super) links: Vec<u32>,
+}
+
+/// Who is reached by a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RouteKind {
+    /// Somebody else.
+    Unicast,
+    /// The host itself.
+    Local,
+    /// The host itself, and maybe others: an anycast address of one of its links. IPv6 only.
+    Anycast,
 }
 
 /// Decodes the payload of an `RTM_NEWROUTE` or `RTM_DELROUTE`.
@@ -37,18 +48,21 @@ pub(super) fn decode_route(payload: &[u8]) -> Result<Option<RouteRow>, Malformed
         libc::AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
         _ => return Ok(None),
     };
-    if ![libc::RTN_UNICAST, libc::RTN_LOCAL].contains(&kind) {
-        return Ok(None);
-    }
+    let kind = match kind {
+        libc::RTN_UNICAST => RouteKind::Unicast,
+        libc::RTN_LOCAL => RouteKind::Local,
+        libc::RTN_ANYCAST if unspecified.is_ipv6() => RouteKind::Anycast,
+        _ => return Ok(None),
+    };
     let mut route = RouteRow {
         prefix: unspecified,
         prefix_len,
         table: u32::from(table),
-        local: kind == libc::RTN_LOCAL,
+        kind,
         gateways: Vec::new(),
         links: Vec::new(),
     };
-    let mut link = None;
+    let (mut link, mut via) = (None, None);
     for attribute in attributes(attribute_bytes) {
         let (kind, value) = attribute?;
         match kind {
@@ -56,20 +70,24 @@ pub(super) fn decode_route(payload: &[u8]) -> Result<Option<RouteRow>, Malformed
             libc::RTA_TABLE => route.table = u32_value(value)?,
             libc::RTA_OIF => link = Some(u32_value(value)?),
             libc::RTA_GATEWAY | libc::RTA_VIA if prefix_len == 0 => {
-                route.gateways.push(gateway(kind, value)?);
+                via = Some(gateway(kind, value)?);
             }
             libc::RTA_GATEWAY | libc::RTA_VIA => return Ok(None),
             libc::RTA_MULTIPATH => decode_multipath(value, &mut route)?,
             _ => {}
         }
     }
-    if route.gateways.is_empty() && !route.local {
+    route
+        .gateways
+        .extend(via.map(|address| Gateway { address, oif: link }));
+    if route.gateways.is_empty() && route.kind != RouteKind::Local {
         route.links.extend(link);
     }
     if prefix_len != 0 {
         route.gateways.clear();
     }
-    let tells = route.local || !route.links.is_empty() || !route.gateways.is_empty();
+    let tells =
+        route.kind == RouteKind::Local || !route.links.is_empty() || !route.gateways.is_empty();
     Ok((tells && !route.prefix.is_multicast()).then_some(route))
 }
 
@@ -84,7 +102,10 @@ fn decode_multipath(mut value: &[u8], route: &mut RouteRow) -> Result<(), Malfor
         for attribute in attributes(attribute_bytes) {
             let (kind, value) = attribute?;
             if matches!(kind, libc::RTA_GATEWAY | libc::RTA_VIA) {
-                route.gateways.push(gateway(kind, value)?);
+                route.gateways.push(Gateway {
+                    address: gateway(kind, value)?,
+                    oif: Some(link),
+                });
             }
         }
         if route.gateways.len() == before {
@@ -161,8 +182,11 @@ mod tests {
             prefix: ip("0.0.0.0"),
             prefix_len: 0,
             table: 1000,
-            local: false,
-            gateways: vec![ip("192.0.2.254")],
+            kind: RouteKind::Unicast,
+            gateways: vec![Gateway {
+                address: ip("192.0.2.254"),
+                oif: Some(3),
+            }],
             links: vec![],
         };
         assert_eq!(route, expected);
@@ -172,6 +196,7 @@ mod tests {
     fn every_next_hop_counts_and_ipv6_ones_of_ipv4_routes_too() {
         let mut via_gateway = RouteNextHop::default();
         via_gateway.attributes = vec![RouteAttribute::Gateway(inet("192.0.2.254"))];
+        via_gateway.interface_index = 3;
         let mut via_other_family = RouteNextHop::default();
         let via = RouteVia::Inet6("2001:db8::fe".parse().unwrap());
         via_other_family.attributes = vec![RouteAttribute::Via(via)];
@@ -179,7 +204,12 @@ mod tests {
         direct.interface_index = 4;
         let hops = RouteAttribute::MultiPath(vec![via_gateway, via_other_family, direct]);
         let route = decode(RouteType::Unicast, 0, vec![hops]).unwrap();
-        assert_eq!(route.gateways, [ip("192.0.2.254"), ip("2001:db8::fe")]);
+        let hop = |address, oif| Gateway {
+            address: ip(address),
+            oif: Some(oif),
+        };
+        let hops = [hop("192.0.2.254", 3), hop("2001:db8::fe", 0)];
+        assert_eq!(route.gateways, hops);
         assert_eq!(route.links, [4]);
     }
 
@@ -192,8 +222,8 @@ mod tests {
         let route = decode(RouteType::Unicast, 24, attributes).unwrap();
         assert_eq!((route.prefix, route.prefix_len), (ip("192.0.2.0"), 24));
         assert_eq!(
-            (route.links, route.table, route.local),
-            (vec![3], 254, false)
+            (route.links, route.table, route.kind),
+            (vec![3], 254, RouteKind::Unicast)
         );
     }
 
@@ -204,7 +234,30 @@ mod tests {
             RouteAttribute::Oif(1),
         ];
         let route = decode(RouteType::Local, 24, attributes).unwrap();
-        assert!(route.local && route.links.is_empty());
+        assert_eq!(route.kind, RouteKind::Local);
+        assert!(route.links.is_empty());
+    }
+
+    #[test]
+    fn an_anycast_address_is_of_a_link_and_of_ipv6() {
+        let mut message = RouteMessage::default();
+        message.header = RouteHeader {
+            address_family: AddressFamily::Inet6,
+            destination_prefix_length: 128,
+            kind: RouteType::Anycast,
+            ..RouteHeader::default()
+        };
+        let address = RouteAddress::Inet6("2001:db8::".parse().unwrap());
+        message.attributes = vec![RouteAttribute::Destination(address), RouteAttribute::Oif(3)];
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        let route = decode_route(&bytes).unwrap().unwrap();
+        assert_eq!(
+            (route.kind, route.prefix, route.links),
+            (RouteKind::Anycast, ip("2001:db8::"), vec![3])
+        );
+        let attributes = vec![RouteAttribute::Oif(3)];
+        assert_eq!(decode(RouteType::Anycast, 32, attributes), None);
     }
 
     #[test]

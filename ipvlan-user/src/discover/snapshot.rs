@@ -4,10 +4,11 @@
 //! types by hand (everything is public and has a default). A snapshot is complete: if any part of
 //! it could not be read there is no snapshot.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+mod host;
+
+use std::net::IpAddr;
+
+pub use self::host::{AnycastAddress, Gateway, Host, HostAddress, OnLinkRoute, ProxyArp};
 
 /// A network namespace, seen from ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,67 +53,6 @@ impl Snapshot {
     }
 }
 
-/// What the host itself holds, and what it would send elsewhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Host {
-    /// Addresses of all links of our own netns, both families.
-    pub addresses: Vec<HostAddress>,
-    /// Next hops of the default routes of all tables, both families.
-    pub gateways: BTreeSet<IpAddr>,
-    /// Unicast routes with a device and no gateway, of all tables: what the host is on-link with.
-    pub routes_on_link: Vec<OnLinkRoute>,
-    /// Routes of type `local` that are not just one of `addresses` (`AnyIP`), other than
-    /// 127.0.0.0/8.
-    pub local_prefixes: Vec<(IpAddr, u8)>,
-    /// Whether there is any proxy neighbour entry (`ip neigh add proxy`).
-    pub proxy_neighbours: bool,
-    /// Proxy ARP settings by ifindex of the parent.
-    pub proxy_arp: BTreeMap<u32, ProxyArp>,
-}
-
-/// An address of a link of our own netns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostAddress {
-    /// The address the host answers to (`IFA_LOCAL`; never the peer's).
-    pub address: IpAddr,
-    /// Length of the prefix it is configured with.
-    pub prefix_len: u8,
-    /// The link that holds it.
-    pub ifindex: u32,
-    /// `IFA_F_*`.
-    pub flags: u32,
-}
-
-/// A prefix that the host reaches without a gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OnLinkRoute {
-    /// First address of the prefix.
-    pub prefix: IpAddr,
-    /// Its length.
-    pub prefix_len: u8,
-    /// The link it leaves by.
-    pub oif: u32,
-    /// The table it is in (254 is main).
-    pub table: u32,
-}
-
-/// `proxy_arp` and `proxy_arp_pvlan` of a link, each or-ed with that of `all` as the kernel does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProxyArp {
-    /// Answers for addresses routed through other links.
-    pub proxy_arp: bool,
-    /// Answers for addresses on this link.
-    pub pvlan: bool,
-}
-
-impl ProxyArp {
-    /// Whether the host may answer ARP requests for addresses it does not hold.
-    #[must_use]
-    pub const fn any(self) -> bool {
-        self.proxy_arp || self.pvlan
-    }
-}
-
 /// A link of our own netns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
@@ -130,6 +70,8 @@ pub struct Link {
     pub up: bool,
     /// Up and with carrier (`IFF_LOWER_UP`).
     pub carrier: bool,
+    /// Forwards IPv6 (`forwarding` of `net.ipv6.conf`): its advertisements are a router's.
+    pub forwarding: bool,
     /// Its kind (`veth`, `vlan`, `ipvlan`, …); none for hardware.
     pub kind: Option<String>,
     /// The bridge, bond, … it is a port of.
@@ -195,6 +137,8 @@ pub struct Child {
     pub flag: PortFlag,
     /// Administratively up (`IFF_UP`): the driver delivers to it only then.
     pub up: bool,
+    /// Forwards IPv6 (`forwarding` of `net.ipv6.conf`): its advertisements are a router's.
+    pub forwarding: bool,
     /// Its hardware address, the parent's.
     pub mac: Option<[u8; 6]>,
     /// Its addresses, both families.
@@ -251,14 +195,37 @@ impl ChildAddress {
         }
     }
 
-    /// Whether the child may not use it yet or at all: duplicate address detection is running on
-    /// it (and it is not optimistic) or has failed.
+    /// How far duplicate address detection is.
     #[must_use]
-    pub const fn is_unusable(&self) -> bool {
-        const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
-        const OPTIMISTIC: u32 = libc::IFA_F_OPTIMISTIC;
-        self.flags & libc::IFA_F_DADFAILED != 0
-            || self.flags & (TENTATIVE | OPTIMISTIC) == TENTATIVE
+    pub const fn dad(&self) -> Dad {
+        Dad::of(self.flags)
+    }
+}
+
+/// How far the kernel's duplicate address detection of an address is; always done for IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dad {
+    /// Nobody else has it, or nobody asked.
+    Done,
+    /// Running, and the address may not be used before the end (RFC 4862 §5.4).
+    Tentative,
+    /// Running, and the address may be used already (RFC 4429).
+    Optimistic,
+    /// Somebody else has it.
+    Failed,
+}
+
+impl Dad {
+    const fn of(flags: u32) -> Self {
+        if flags & libc::IFA_F_DADFAILED != 0 {
+            Self::Failed
+        } else if flags & libc::IFA_F_OPTIMISTIC != 0 {
+            Self::Optimistic
+        } else if flags & libc::IFA_F_TENTATIVE != 0 {
+            Self::Tentative
+        } else {
+            Self::Done
+        }
     }
 }
 
@@ -310,14 +277,19 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_unusable_while_tentative_unless_optimistic_and_after_dad_failed() {
-        let with = |flags| ChildAddress {
-            flags,
-            ..with_peer("2001:db8::1", "2001:db8::2")
-        };
-        assert!(!with(libc::IFA_F_PERMANENT).is_unusable());
-        assert!(with(libc::IFA_F_TENTATIVE).is_unusable());
-        assert!(!with(libc::IFA_F_TENTATIVE | libc::IFA_F_OPTIMISTIC).is_unusable());
-        assert!(with(libc::IFA_F_DADFAILED | libc::IFA_F_OPTIMISTIC).is_unusable());
+    fn flags_tell_how_far_duplicate_address_detection_is() {
+        const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
+        const OPTIMISTIC: u32 = libc::IFA_F_OPTIMISTIC;
+        const FAILED: u32 = libc::IFA_F_DADFAILED;
+        for (flags, dad) in [
+            (libc::IFA_F_PERMANENT, Dad::Done),
+            (TENTATIVE, Dad::Tentative),
+            (TENTATIVE | OPTIMISTIC, Dad::Optimistic),
+            (OPTIMISTIC, Dad::Optimistic),
+            (TENTATIVE | FAILED, Dad::Failed),
+            (FAILED | OPTIMISTIC, Dad::Failed),
+        ] {
+            assert_eq!(Dad::of(flags), dad, "{flags:#x}");
+        }
     }
 }

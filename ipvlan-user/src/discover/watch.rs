@@ -26,13 +26,14 @@ const EVENT: usize = 16 * 1024;
 const BATCH: u32 = 8192;
 const MESSAGE_HEADER: usize = 16;
 
-const GROUPS: [u32; 7] = [
+const GROUPS: [u32; 8] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_IPV4_IFADDR,
     libc::RTNLGRP_IPV6_IFADDR,
     libc::RTNLGRP_IPV4_ROUTE,
     libc::RTNLGRP_IPV6_ROUTE,
     libc::RTNLGRP_IPV4_NETCONF,
+    libc::RTNLGRP_IPV6_NETCONF,
     libc::RTNLGRP_NSID,
 ];
 
@@ -47,8 +48,10 @@ pub struct Wake {
     pub links: bool,
     /// Addresses, anywhere.
     pub addresses: bool,
-    /// Default, on-link or local routes, or per-interface settings, of any netns with an nsid.
+    /// Default, on-link or local routes, or IPv4 settings of links, of any netns with an nsid.
     pub routes: bool,
+    /// IPv6 settings of links, of any netns with an nsid.
+    pub settings: bool,
     /// An nsid was given or taken.
     pub netns: bool,
     /// Events were lost: everything may have changed.
@@ -62,10 +65,16 @@ impl Wake {
         self.links || self.netns || self.overrun
     }
 
+    /// Whether links have to be dumped again, be it for their settings only.
+    #[must_use]
+    pub const fn changes_links(self) -> bool {
+        self.settings || self.may_change_netnses()
+    }
+
     /// Whether there is any reason to wake.
     #[must_use]
     pub const fn any(self) -> bool {
-        self.links || self.addresses || self.routes || self.netns || self.overrun
+        self.addresses || self.routes || self.changes_links()
     }
 
     /// Adds what another wake says.
@@ -75,6 +84,7 @@ impl Wake {
             links: self.links || other.links,
             addresses: self.addresses || other.addresses,
             routes: self.routes || other.routes,
+            settings: self.settings || other.settings,
             netns: self.netns || other.netns,
             overrun: self.overrun || other.overrun,
         }
@@ -175,7 +185,11 @@ fn add_events(mut datagram: &[u8], wake: &mut Wake) -> bool {
                 // In doubt it matters.
                 wake.routes |= !matches!(payload.map(decode_route), Some(Ok(None)));
             }
-            RTM_NEWNETCONF | RTM_DELNETCONF => wake.routes = true,
+            // `struct netconfmsg` is the family alone.
+            RTM_NEWNETCONF | RTM_DELNETCONF => match payload.and_then(<[u8]>::first) {
+                Some(&AF_INET6) => wake.settings = true,
+                _ => wake.routes = true,
+            },
             libc::RTM_NEWNSID | libc::RTM_DELNSID => wake.netns = true,
             _ => {}
         }
@@ -189,6 +203,7 @@ fn add_events(mut datagram: &[u8], wake: &mut Wake) -> bool {
 
 const RTM_NEWNETCONF: u16 = 80;
 const RTM_DELNETCONF: u16 = 81;
+const AF_INET6: u8 = 10;
 
 fn subscribe(receive_buffer: usize) -> Result<Socket, DiscoverError> {
     let failed = |step| move |source| DiscoverError::Socket { step, source };
@@ -270,6 +285,16 @@ mod tests {
             (libc::RTM_NEWNEIGH, none),
         ] {
             assert_eq!(wake(&event(kind, &[0; 16])), (expected, true), "{kind}");
+        }
+    }
+
+    #[test]
+    fn settings_wake_for_links_if_they_are_of_ipv6() {
+        for (family, settings) in [(2, false), (10, true)] {
+            let (wake, _) = wake(&event(RTM_NEWNETCONF, &[family, 0, 0, 0]));
+            assert_eq!((wake.settings, wake.routes), (settings, !settings));
+            assert_eq!(wake.changes_links(), settings);
+            assert!(!wake.may_change_netnses());
         }
     }
 

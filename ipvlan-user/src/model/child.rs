@@ -1,16 +1,17 @@
 //! What is decided about each child and each of its addresses.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use ipvlan_common::{Delivery, Owner, Reason};
+use ipvlan_common::{Delivery, Reason};
 
-use super::{ChildKey, Deliver, EgressProgram, Policy, Wanted};
-use crate::discover::snapshot::{
-    Child, ChildAddress, Host, Link, LinkStats, Mode, NetnsId, Snapshot,
+use super::{
+    ChildKey, Deliver, EgressProgram, Policy, Wanted,
+    holders::{Holders, broadcast, is_link_local_v6, refusal_while},
 };
+use crate::discover::snapshot::{Child, ChildAddress, Dad, Link, LinkStats, Mode, NetnsId};
 
 /// A child and what was decided about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,9 +22,14 @@ pub struct ChildView {
     pub name: String,
     /// Administratively up.
     pub up: bool,
+    /// Forwards IPv6.
+    pub forwarding: bool,
     /// How it gets its packets.
     pub delivery: Delivery,
-    /// The kernel answers requests from the wire for it: an l2 child in the host's own netns.
+    /// The kernel answers ARP requests from the wire for it: an l2 child in the host's own netns.
+    ///
+    /// The host must see those requests to learn who asked. It need not see solicitations: those of
+    /// its own are from an address of the link they leave by, and the answer comes back to it.
     pub arp_by_kernel: bool,
     /// What the kernel counted on it.
     pub stats: LinkStats,
@@ -36,99 +42,58 @@ pub struct ChildView {
 pub struct AddressView {
     /// The address.
     pub address: IpAddr,
+    /// The other end of a point-to-point address.
+    pub peer: Option<IpAddr>,
     /// Length of its prefix.
     pub prefix_len: u8,
+    /// In use before duplicate address detection has ended (RFC 4429).
+    pub optimistic: bool,
     /// Why it is not answered for; `None` if it is.
     pub refusal: Option<Reason>,
+}
+
+impl AddressView {
+    /// Whether it is answered for, or is not only for what the LAN says.
+    #[must_use]
+    pub const fn is_candidate(&self) -> bool {
+        matches!(
+            self.refusal,
+            None | Some(Reason::Probing | Reason::Duplicate)
+        )
+    }
 }
 
 impl ChildView {
     /// Keys and values for the address map. What the driver does not deliver to this child does not
     /// belong there.
-    pub(super) fn wanted(&self) -> impl Iterator<Item = (Ipv4Addr, Wanted)> {
-        self.addresses.iter().filter_map(|view| match view.address {
-            IpAddr::V4(address) if view.refusal != Some(Reason::PeerAddress) => Some((
-                address,
-                Wanted::Child {
+    pub(super) fn wanted(&self) -> impl Iterator<Item = (IpAddr, Wanted)> {
+        self.addresses
+            .iter()
+            .filter(|view| view.refusal != Some(Reason::PeerAddress))
+            .map(|view| {
+                let is_v6 = view.address.is_ipv6();
+                let wanted = Wanted::Child {
                     child: self.key,
                     delivery: self.delivery,
                     refusal: view.refusal,
-                    arp_by_kernel: self.arp_by_kernel,
-                },
-            )),
-            _ => None,
-        })
-    }
-}
-
-/// The facts about host and parent against which children are judged.
-pub(super) struct Considered<'a> {
-    host: &'a Host,
-    parent: &'a Link,
-    policy: Policy,
-    host_addresses: BTreeSet<Ipv4Addr>,
-    gateways: BTreeSet<Ipv4Addr>,
-    broadcasts: BTreeSet<Ipv4Addr>,
-}
-
-impl<'a> Considered<'a> {
-    pub(super) fn new(
-        snapshot: &'a Snapshot,
-        parent: &'a Link,
-        policy: Policy,
-        children: &[&Child],
-    ) -> Self {
-        // A child in the host's own netns holds its addresses as a child: the driver delivers them.
-        let own_children: BTreeSet<u32> = children
-            .iter()
-            .filter(|child| child.netns == NetnsId::Own)
-            .map(|child| child.ifindex)
-            .collect();
-        let host = &snapshot.host;
-        let mut host_addresses = BTreeSet::new();
-        let mut broadcasts = BTreeSet::new();
-        for address in &host.addresses {
-            let IpAddr::V4(v4) = address.address else {
-                continue;
-            };
-            if own_children.contains(&address.ifindex) {
-                continue;
-            }
-            broadcasts.extend(broadcast(v4, address.prefix_len));
-            if !v4.is_loopback() {
-                host_addresses.insert(v4);
-            }
-        }
-        let gateways = host
-            .gateways
-            .iter()
-            .filter_map(|gateway| match gateway {
-                IpAddr::V4(v4) => Some(*v4),
-                IpAddr::V6(_) => None,
+                    arp_by_kernel: self.arp_by_kernel && !is_v6,
+                    router: self.forwarding && is_v6,
+                    optimistic: view.optimistic,
+                };
+                (view.address, wanted)
             })
-            .collect();
-        Self {
-            host,
-            parent,
-            policy,
-            host_addresses,
-            gateways,
-            broadcasts,
-        }
     }
+}
 
-    /// The addresses that host and gateways hold. The host's come first: it is its own gateway on
-    /// some machines, and then its stack answers.
-    pub(super) fn held(&self) -> BTreeMap<Ipv4Addr, Wanted> {
-        let held = |owner| move |&address: &Ipv4Addr| (address, Wanted::Held(owner));
-        let hosts = self.host_addresses.iter().map(held(Owner::Host));
-        let gateways = self
-            .gateways
-            .difference(&self.host_addresses)
-            .map(held(Owner::Gateway));
-        hosts.chain(gateways).collect()
-    }
+/// The facts against which children are judged.
+pub(super) struct Considered<'a> {
+    pub(super) holders: &'a Holders,
+    pub(super) parent: &'a Link,
+    pub(super) policy: &'a Policy,
+    pub(super) held_back: &'a BTreeMap<IpAddr, Reason>,
+}
 
+impl Considered<'_> {
     pub(super) fn child(&self, child: &Child) -> ChildView {
         let delivery = if self.policy.deliver == Deliver::Redirect
             && child.netns == NetnsId::Own
@@ -143,6 +108,7 @@ impl<'a> Considered<'a> {
             key: ChildKey::from(child),
             name: child.name.clone(),
             up: child.up,
+            forwarding: child.forwarding,
             delivery,
             arp_by_kernel: child.netns == NetnsId::Own && child.mode == Mode::L2,
             stats: child.stats,
@@ -151,57 +117,68 @@ impl<'a> Considered<'a> {
                 .iter()
                 .map(|address| AddressView {
                     address: address.local,
+                    peer: address.peer,
                     prefix_len: address.prefix_len,
+                    optimistic: address.dad() == Dad::Optimistic,
                     refusal: self.refusal(child, address),
                 })
                 .collect(),
         }
     }
 
-    /// Why an address of a child is not answered for. What is wrong with the address comes before
-    /// what is wrong with the child for now.
+    /// Why an address of a child is not answered for: what is wrong with the address, then who else
+    /// has a claim on it, what the user said, what is wrong with the child for now, and last what
+    /// the LAN says.
     fn refusal(&self, child: &Child, address: &ChildAddress) -> Option<Reason> {
-        let IpAddr::V4(v4) = address.local else {
-            return Some(Reason::NotReady);
-        };
-        if address.registered() != address.local {
+        let local = address.local;
+        if address.registered() != local {
             return Some(Reason::PeerAddress);
         }
-        let of_address = if v4.octets()[0] == 0 {
+        let kind = match local {
+            IpAddr::V4(v4) => self.kind_of_v4(v4, address.prefix_len),
+            IpAddr::V6(v6) => kind_of_v6(v6),
+        };
+        kind.or_else(|| self.holders.refusal(local))
+            .or_else(|| self.link_local(local))
+            .or_else(|| self.policy.refusal(local))
+            .or_else(|| match address.dad() {
+                Dad::Failed => Some(Reason::DadFailed),
+                // Of a child that is down this is what keeps the address from being lost.
+                _ if !child.up => Some(Reason::ChildDown),
+                _ if !self.parent.up => Some(Reason::ParentDown),
+                dad => refusal_while(dad),
+            })
+            .or_else(|| self.held_back.get(&local).copied())
+    }
+
+    fn kind_of_v4(&self, v4: Ipv4Addr, prefix_len: u8) -> Option<Reason> {
+        if v4.octets()[0] == 0 {
             Some(Reason::TargetUnspecified)
         } else if v4.is_loopback() {
             Some(Reason::TargetLoopback)
         } else if v4.is_multicast() {
             Some(Reason::TargetMulticast)
         } else if v4.is_broadcast()
-            || self.broadcasts.contains(&v4)
-            || broadcast(v4, address.prefix_len) == Some(v4)
+            || broadcast(v4, prefix_len) == Some(v4)
+            || self.holders.is_broadcast(v4)
         {
             Some(Reason::TargetBroadcast)
-        } else if self.host_addresses.contains(&v4) {
-            Some(Reason::HostAddress)
-        } else if self.gateways.contains(&v4) {
-            Some(Reason::GatewayAddress)
-        } else if v4.is_link_local() && !self.policy.answer_link_local {
-            Some(Reason::TargetLinkLocal)
         } else {
             None
-        };
-        let of_link = || {
-            if !child.up {
-                Some(Reason::ChildDown)
-            } else if !self.parent.up {
-                Some(Reason::ParentDown)
-            } else {
-                None
-            }
-        };
-        of_address.or_else(of_link)
+        }
+    }
+
+    /// 169.254.0.0/16 is for links without any other addresses; `fe80::/10` is what every IPv6 link
+    /// runs on.
+    fn link_local(&self, address: IpAddr) -> Option<Reason> {
+        let is_refused = matches!(address, IpAddr::V4(v4) if v4.is_link_local())
+            && !self.policy.answer_link_local;
+        is_refused.then_some(Reason::TargetLinkLocal)
     }
 
     /// A child that the host is not on-link with gets the host's packets with a gateway's MAC on
-    /// them, so the MAC does not tell.
-    pub(super) fn egress_program(&self, addresses: &BTreeMap<Ipv4Addr, Wanted>) -> EgressProgram {
+    /// them, so the MAC does not tell. Link-local packets never have a gateway.
+    pub(super) fn egress_program(&self, addresses: &BTreeMap<IpAddr, Wanted>) -> EgressProgram {
         let routed = addresses.iter().any(|(&address, wanted)| {
             matches!(
                 wanted,
@@ -213,7 +190,8 @@ impl<'a> Considered<'a> {
                     refusal: None,
                     ..
                 }
-            ) && !self.is_on_link(address)
+            ) && !is_link_local_v6(address)
+                && !self.holders.is_on_link(address)
         });
         if routed {
             EgressProgram::Routed
@@ -221,28 +199,19 @@ impl<'a> Considered<'a> {
             EgressProgram::OwnMac
         }
     }
+}
 
-    fn is_on_link(&self, address: Ipv4Addr) -> bool {
-        self.host.routes_on_link.iter().any(|route| {
-            matches!(route.prefix, IpAddr::V4(prefix)
-                if contains(prefix, route.prefix_len, address))
-        })
+/// The kernel lets a child take IPv4-mapped ones; the others it refuses by itself (`ipv6_add_addr`).
+const fn kind_of_v6(v6: Ipv6Addr) -> Option<Reason> {
+    if v6.is_unspecified() {
+        Some(Reason::TargetUnspecified)
+    } else if v6.is_loopback() {
+        Some(Reason::TargetLoopback)
+    } else if v6.is_multicast() {
+        Some(Reason::TargetMulticast)
+    } else if v6.to_ipv4_mapped().is_some() {
+        Some(Reason::TargetV4Mapped)
+    } else {
+        None
     }
-}
-
-/// The directed broadcast address of the prefix an address is configured with (RFC 919); a /31
-/// (RFC 3021) or /32 has none.
-fn broadcast(address: Ipv4Addr, prefix_len: u8) -> Option<Ipv4Addr> {
-    (prefix_len <= 30).then(|| Ipv4Addr::from_bits(address.to_bits() | !netmask(prefix_len)))
-}
-
-fn contains(prefix: Ipv4Addr, prefix_len: u8, address: Ipv4Addr) -> bool {
-    (prefix.to_bits() ^ address.to_bits()) & netmask(prefix_len) == 0
-}
-
-/// Netmask of a prefix length of up to 32.
-fn netmask(prefix_len: u8) -> u32 {
-    u32::MAX
-        .checked_shl(32_u32.saturating_sub(u32::from(prefix_len)))
-        .unwrap_or(0)
 }

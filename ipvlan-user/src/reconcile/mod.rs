@@ -21,6 +21,7 @@ use tracing::{debug, error, info, warn};
 use self::parent::Parent;
 use crate::{
     attach::{AttachError, AttachOptions},
+    cli::{Announce, DadMode},
     discover::{Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
     model::{ParentError, Policy},
     runtime::{self, ClaimError, StatusSocket},
@@ -41,6 +42,10 @@ pub struct Settings {
     pub parents: Vec<String>,
     /// What is answered, and how packets are delivered.
     pub policy: Policy,
+    /// Whether the LAN is probed for new addresses.
+    pub dad: DadMode,
+    /// Whether addresses are announced.
+    pub announce: Announce,
     /// How programs are attached.
     pub attach: AttachOptions,
     /// Time between two audits.
@@ -334,6 +339,8 @@ impl Refresh {
     fn after(wake: Wake) -> Self {
         if wake.may_change_netnses() {
             Self::Everything
+        } else if wake.changes_links() {
+            Self::KnownNetns
         } else {
             Self::Addresses
         }

@@ -1,7 +1,11 @@
 //! One parent: from its name to an attached, filled datapath, and back.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
+use ipvlan_common::Reason;
 use tracing::{error, info, warn};
 
 use super::{AgentError, Settings};
@@ -33,8 +37,10 @@ pub(super) struct Serving {
     pub(super) datapath: Datapath,
     pub(super) installed: Installed,
     pub(super) desired: Desired,
+    /// Addresses that are not answered for because of what the LAN was heard to say.
+    held_back: BTreeMap<IpAddr, Reason>,
     /// Addresses for which the map has no room.
-    pub(super) no_room: BTreeSet<Ipv4Addr>,
+    pub(super) no_room: BTreeSet<IpAddr>,
     /// Why the last sync was not complete.
     pub(super) failure: Option<String>,
     // Last: given up when nothing is attached any more.
@@ -191,8 +197,10 @@ impl Parent {
                 parent: link.name.clone(),
                 source: Box::new(source),
             })?;
+        let held_back = BTreeMap::new();
         Ok(Serving {
-            desired: desired(snapshot, &link, settings.policy),
+            desired: desired(snapshot, &link, &settings.policy, &held_back),
+            held_back,
             link,
             datapath,
             installed: Installed::new(maps, settings.attach.max_children),
@@ -207,7 +215,7 @@ impl Serving {
     /// Makes maps and programs what the snapshot asks for.
     fn update(&mut self, snapshot: &Snapshot, settings: &Settings) -> Result<(), AttachError> {
         let before = self.answered();
-        self.desired = desired(snapshot, &self.link, settings.policy);
+        self.desired = desired(snapshot, &self.link, &settings.policy, &self.held_back);
         let programs = self
             .datapath
             .set_programs(self.desired.ingress, self.desired.egress);
@@ -226,7 +234,7 @@ impl Serving {
             error!(
                 parent = self.link.name,
                 refused = outcome.no_room.len(),
-                "the address map is full: raise --max-addresses"
+                "an address map is full: raise --max-addresses"
             );
         }
         self.no_room = outcome.no_room;

@@ -1,13 +1,13 @@
 //! What the agent knows, in the words of `status`.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
-use ipvlan_common::{Delivery, Hook};
+use ipvlan_common::{Delivery, Hook, Reason};
 
 use super::parent::{Parent, Serving, State};
 use crate::{
     discover::snapshot::{Mode, NetnsId, PortFlag, Snapshot},
-    model::{AddressView, ChildView},
+    model::{AddressView, ChildKey, ChildView, Conflict, Rival},
     status,
 };
 
@@ -29,6 +29,9 @@ pub(super) fn parent(parent: &Parent, snapshot: &Snapshot) -> status::Parent {
             hooks: Vec::new(),
             counters: BTreeMap::new(),
             notes: Vec::new(),
+            conflicts: Vec::new(),
+            events: Vec::new(),
+            groups: 0,
             children: Vec::new(),
         },
     }
@@ -53,7 +56,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
     let port = serving.desired.port;
     if failure.is_none() && !serving.no_room.is_empty() {
         failure = Some(format!(
-            "the address map is full: {} addresses are not answered",
+            "an address map is full: {} addresses are not answered",
             serving.no_room.len()
         ));
     }
@@ -85,6 +88,14 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
             serving,
             &hooks.iter().map(|info| info.hook).collect::<Vec<_>>(),
         ),
+        conflicts: serving
+            .desired
+            .conflicts
+            .iter()
+            .map(|it| conflict(it, snapshot))
+            .collect(),
+        events: Vec::new(),
+        groups: 0,
         children: serving
             .desired
             .children
@@ -141,6 +152,7 @@ fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Ch
             .port
             .map_or(String::new(), |(of, _)| mode(of).to_owned()),
         up: view.up,
+        forwarding: view.forwarding,
         delivery: match view.delivery {
             Delivery::Pass => "pass",
             Delivery::Redirect => "redirect",
@@ -168,7 +180,7 @@ fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Ch
 }
 
 fn address(view: &AddressView, serving: &Serving) -> status::Address {
-    let full = matches!(view.address, IpAddr::V4(v4) if serving.no_room.contains(&v4));
+    let full = serving.no_room.contains(&view.address);
     let reason = match view.refusal {
         Some(reason) => Some(reason.word()),
         None if full => Some(NO_ROOM),
@@ -176,14 +188,55 @@ fn address(view: &AddressView, serving: &Serving) -> status::Address {
     };
     status::Address {
         address: format!("{}/{}", view.address, view.prefix_len),
-        state: if reason.is_none() {
-            "answered"
-        } else {
-            "refused"
+        peer: view.peer.map(|peer| peer.to_string()),
+        state: match view.refusal {
+            None if !full => "answered",
+            Some(Reason::Probing) => "probing",
+            _ => "refused",
         }
         .to_owned(),
         reason: reason.map(str::to_owned),
     }
+}
+
+fn conflict(of: &Conflict, snapshot: &Snapshot) -> status::Conflict {
+    let link = |ifindex| snapshot.link(ifindex).map(|link| link.name.clone());
+    let child = |key: ChildKey| status::Rival {
+        interface: Some(child_name(key, snapshot)),
+        netns: Some(netns(key.netns, snapshot)),
+        ..status::Rival::default()
+    };
+    status::Conflict {
+        kind: of.word().to_owned(),
+        address: of.address.to_string(),
+        child: child_name(of.child, snapshot),
+        netns: netns(of.child.netns, snapshot),
+        rival: match of.rival {
+            Rival::Host { ifindex } => status::Rival {
+                interface: link(ifindex),
+                ..status::Rival::default()
+            },
+            Rival::Gateway => status::Rival::default(),
+            Rival::Sibling(key) => child(key),
+            Rival::OtherParent { child: key, parent } => status::Rival {
+                parent: link(parent),
+                ..child(key)
+            },
+            Rival::Peer(peer) => status::Rival {
+                peer: Some(peer.to_string()),
+                ..status::Rival::default()
+            },
+        },
+    }
+}
+
+/// The name of a child; empty for one that is not in the snapshot.
+fn child_name(key: ChildKey, snapshot: &Snapshot) -> String {
+    snapshot
+        .children
+        .iter()
+        .find(|&child| ChildKey::from(child) == key)
+        .map_or_else(String::new, |child| child.name.clone())
 }
 
 fn netns(id: NetnsId, snapshot: &Snapshot) -> status::Netns {

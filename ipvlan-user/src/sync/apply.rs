@@ -1,12 +1,12 @@
 //! Writing a plan to the maps.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipvlan_common::{Config, ConfigFlags};
 
 use super::{
     diff::{Addresses, diff},
-    maps::{Maps, MapsError},
+    maps::{Events, Maps, MapsError},
     slots::Slots,
 };
 use crate::model::Desired;
@@ -26,8 +26,8 @@ pub struct Outcome {
     pub put: usize,
     /// Addresses deleted.
     pub removed: usize,
-    /// Addresses for which the map had no room. What was there before keeps working.
-    pub no_room: BTreeSet<Ipv4Addr>,
+    /// Addresses for which the map of their family had no room. What was there before keeps working.
+    pub no_room: BTreeSet<IpAddr>,
     /// Everything else that failed. The rest of the plan was carried out all the same.
     pub errors: Vec<MapsError>,
 }
@@ -42,6 +42,11 @@ impl Installed {
             config: Config::default(),
             slots: Slots::new(children),
         }
+    }
+
+    /// The events of the programs; `None` from the second call on.
+    pub fn take_events(&mut self) -> Option<Events> {
+        self.maps.take_events()
     }
 
     /// The maps, for reading counters.
@@ -102,7 +107,9 @@ impl Installed {
         let config = if complete {
             desired.config
         } else {
-            desired.config.without(ConfigFlags::L2_DROP_FOREIGN)
+            desired
+                .config
+                .without(ConfigFlags::L2_DROP_FOREIGN | ConfigFlags::L2_DROP_FOREIGN_ND)
         };
         if config != self.config {
             match self.maps.set_config(config) {

@@ -1,19 +1,19 @@
-//! What must change in the address map. Pure.
+//! What must change in the address maps. Pure.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipvlan_common::AddressEntry;
 
-/// Contents of an address map.
-pub type Addresses = BTreeMap<Ipv4Addr, AddressEntry>;
+/// Contents of the address maps of both families.
+pub type Addresses = BTreeMap<IpAddr, AddressEntry>;
 
 /// Changes that turn one set of contents into another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Addresses to delete.
-    pub remove: Vec<Ipv4Addr>,
+    pub remove: Vec<IpAddr>,
     /// Addresses to add or change.
-    pub put: Vec<(Ipv4Addr, AddressEntry)>,
+    pub put: Vec<(IpAddr, AddressEntry)>,
 }
 
 impl Plan {
@@ -44,6 +44,8 @@ pub fn diff(installed: &Addresses, desired: &Addresses) -> Plan {
 #[cfg(test)]
 mod tests {
     use ipvlan_common::{Delivery, Owner, Reason};
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::{collection::btree_map, prelude::*};
 
     use super::*;
@@ -63,7 +65,11 @@ mod tests {
     }
 
     fn addresses() -> impl Strategy<Value = Addresses> {
-        btree_map((0..16_u32).prop_map(Ipv4Addr::from_bits), entry(), 0..16)
+        let address = prop_oneof![
+            (0..8_u32).prop_map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits))),
+            (0..8_u128).prop_map(|bits| IpAddr::from(Ipv6Addr::from_bits(bits))),
+        ];
+        btree_map(address, entry(), 0..16)
     }
 
     proptest! {

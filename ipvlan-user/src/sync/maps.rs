@@ -1,10 +1,10 @@
 //! The maps of one loaded object, typed.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues},
+    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
     util::nr_cpus,
 };
 use ipvlan_common::{
@@ -54,9 +54,17 @@ impl MapsError {
     }
 }
 
+/// Records of the programs, to be read as [`Event`](ipvlan_common::Event)s.
+pub type Events = RingBuf<MapData>;
+
+/// An address map of one family, with `N` bytes of address.
+type AddressMap<const N: usize> = HashMap<MapData, [u8; N], AddressEntry>;
+
 /// The maps of one loaded object.
 pub struct Maps {
-    addresses: HashMap<MapData, [u8; 4], AddressEntry>,
+    v4: AddressMap<4>,
+    v6: AddressMap<16>,
+    events: Option<Events>,
     config: Array<MapData, Config>,
     counters: PerCpuArray<MapData, u64>,
     children: PerCpuArray<MapData, ChildCounters>,
@@ -73,46 +81,51 @@ impl Maps {
             M::try_from(map).map_err(|source| failed(name, "open", source))
         }
         Ok(Self {
-            addresses: open(object, maps::ADDRESSES_V4)?,
+            v4: open(object, maps::ADDRESSES_V4)?,
+            v6: open(object, maps::ADDRESSES_V6)?,
+            events: Some(open(object, maps::EVENTS)?),
             config: open(object, maps::CONFIG)?,
             counters: open(object, maps::COUNTERS)?,
             children: open(object, maps::CHILD_COUNTERS)?,
         })
     }
 
+    /// The events of the programs; `None` from the second call on.
+    pub fn take_events(&mut self) -> Option<Events> {
+        self.events.take()
+    }
+
     /// Adds or replaces an address.
-    pub fn put(&mut self, address: Ipv4Addr, entry: AddressEntry) -> Result<(), MapsError> {
-        self.addresses
-            .insert(address.octets(), entry, 0)
-            .map_err(|source| failed(maps::ADDRESSES_V4, format!("put {address}"), source))
+    pub fn put(&mut self, address: IpAddr, entry: AddressEntry) -> Result<(), MapsError> {
+        match address {
+            IpAddr::V4(v4) => self.v4.insert(v4.octets(), entry, 0),
+            IpAddr::V6(v6) => self.v6.insert(v6.octets(), entry, 0),
+        }
+        .map_err(|source| failed(map_of(address), format!("put {address}"), source))
     }
 
     /// Deletes an address. One that is not there is a success.
-    pub fn remove(&mut self, address: Ipv4Addr) -> Result<(), MapsError> {
-        match self.addresses.remove(&address.octets()) {
+    pub fn remove(&mut self, address: IpAddr) -> Result<(), MapsError> {
+        let removed = match address {
+            IpAddr::V4(v4) => self.v4.remove(&v4.octets()),
+            IpAddr::V6(v6) => self.v6.remove(&v6.octets()),
+        };
+        match removed {
             Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
             Err(MapError::SyscallError(error))
                 if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
             {
                 Ok(())
             }
-            Err(source) => Err(failed(
-                maps::ADDRESSES_V4,
-                format!("remove {address}"),
-                source,
-            )),
+            Err(source) => Err(failed(map_of(address), format!("remove {address}"), source)),
         }
     }
 
-    /// Everything in the address map.
+    /// Everything in the address maps.
     pub fn addresses(&self) -> Result<Addresses, MapsError> {
-        self.addresses
-            .iter()
-            .map(|item| {
-                item.map(|(address, entry)| (Ipv4Addr::from(address), entry))
-                    .map_err(|source| failed(maps::ADDRESSES_V4, "read", source))
-            })
-            .collect()
+        let mut addresses = read(&self.v4, maps::ADDRESSES_V4)?;
+        addresses.append(&mut read(&self.v6, maps::ADDRESSES_V6)?);
+        Ok(addresses)
     }
 
     /// Writes both copies, first to last: see [`Config`].
@@ -181,6 +194,26 @@ impl Maps {
             .set(slot, values, 0)
             .map_err(|source| failed(maps::CHILD_COUNTERS, format!("reset {slot}"), source))
     }
+}
+
+/// Name of the map that holds this address.
+const fn map_of(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => maps::ADDRESSES_V4,
+        IpAddr::V6(_) => maps::ADDRESSES_V6,
+    }
+}
+
+fn read<const N: usize>(map: &AddressMap<N>, name: &'static str) -> Result<Addresses, MapsError>
+where
+    [u8; N]: aya::Pod + Into<IpAddr>,
+{
+    map.iter()
+        .map(|item| {
+            item.map(|(address, entry)| (address.into(), entry))
+                .map_err(|source| failed(name, "read", source))
+        })
+        .collect()
 }
 
 fn failed(name: &'static str, action: impl Into<String>, source: MapError) -> MapsError {

@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, fs};
 
 use ipvlan_user::discover::{
     Scope, Watch,
-    snapshot::{NetnsId, OnLinkRoute, ProxyArp},
+    snapshot::{AnycastAddress, NetnsId, OnLinkRoute, ProxyArp},
 };
 
 use super::lab::{
-    PARENT, address, child_kind, child_names, discover, everything, ifindex, in_fresh_netns, ip,
-    known, settle, wake_until,
+    PARENT, address, child_kind, child_names, discover, everything, gateway, ifindex,
+    in_fresh_netns, ip, known, settle, wake_until,
 };
 
 #[test]
@@ -28,6 +28,7 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
             "route add local 192.0.3.1/32 dev lo",
             "route add default via inet6 2001:db8:1::fd dev parent0 table 102",
             "-6 route add default via 2001:db8:1::fe",
+            "-6 route add default via fe80::fe dev parent0 metric 7",
         ] {
             ip(command);
         }
@@ -54,8 +55,12 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
             "198.51.100.251",
             "2001:db8:1::fe",
             "2001:db8:1::fd",
+            "fe80::fe",
         ];
-        assert_eq!(host.gateways, gateways.map(address).into());
+        assert_eq!(
+            host.gateways,
+            gateways.map(|text| gateway(text, parent)).into()
+        );
         let on_link = |prefix, prefix_len| OnLinkRoute {
             prefix: address(prefix),
             prefix_len,
@@ -81,6 +86,24 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
         );
         let local = [(address("192.0.2.0"), 24), (address("192.0.3.1"), 32)];
         assert_eq!(host.local_prefixes, local);
+    });
+}
+
+#[test]
+fn sees_the_anycast_addresses_of_a_router() {
+    in_fresh_netns(async || {
+        let mut discover = discover();
+        ip("addr add 2001:db8:1::7/120 dev parent0 nodad");
+        assert_eq!(everything(&mut discover).host.anycast, []);
+        fs::write("/proc/sys/net/ipv6/conf/parent0/forwarding", "1").expect("forwarding");
+        let snapshot = everything(&mut discover);
+        let expected = AnycastAddress {
+            address: address("2001:db8:1::"),
+            ifindex: ifindex(&snapshot, PARENT),
+        };
+        let anycast = &snapshot.host.anycast;
+        assert!(anycast.contains(&expected), "{anycast:?}");
+        assert_eq!(snapshot.host.local_prefixes, [], "{anycast:?}");
     });
 }
 

@@ -15,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipvlan_user::discover::{Discover, Scope, Snapshot, Wake, Watch, snapshot::Mode};
+use ipvlan_user::discover::{
+    Discover, Scope, Snapshot, Wake, Watch,
+    snapshot::{Gateway, Mode},
+};
 use nix::{sched::CloneFlags, unistd::Uid};
 
 pub(crate) const PARENT: &str = "parent0";
@@ -73,6 +76,14 @@ pub(crate) fn ifindex(snapshot: &Snapshot, name: &str) -> u32 {
 
 pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().expect("address")
+}
+
+/// The gateway of a default route through a link.
+pub(crate) fn gateway(text: &str, oif: u32) -> Gateway {
+    Gateway {
+        address: address(text),
+        oif: Some(oif),
+    }
 }
 
 /// The mode children are seen in: that of ipvlan, or the default for links that have none.
@@ -175,6 +186,16 @@ impl Unnamed {
 
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.0.id()).expect("pid")
+    }
+
+    /// Sets a sysctl inside.
+    pub(crate) fn set(&self, name: &str, value: u32) {
+        let pid = self.pid().to_string();
+        let command = format!("echo {value} > /proc/sys/{name}");
+        run(
+            "nsenter",
+            &["--target", &pid, "--net", "sh", "-ec", &command],
+        );
     }
 
     /// `ip` inside.

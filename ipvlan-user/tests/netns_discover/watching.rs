@@ -1,12 +1,18 @@
 //! What wakes, and what does not.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
-use ipvlan_user::discover::{Watch, snapshot::LinkStats};
+use ipvlan_user::discover::{
+    Watch,
+    snapshot::{Dad, LinkStats},
+};
 
 use super::lab::{
-    PARENT, Unnamed, address, child_kind, discover, everything, in_fresh_netns, ip, ip_batch,
-    known, settle, wake_until,
+    PARENT, Unnamed, address, child_kind, discover, everything, gateway, ifindex, in_fresh_netns,
+    ip, ip_batch, known, settle, wake_until,
 };
 
 #[test]
@@ -38,13 +44,44 @@ fn wakes_for_an_address_in_a_netns_with_an_nsid_and_reads_it() {
         assert_eq!(v4.prefix_len, 31);
         let v6 = by_local("2001:db8::7");
         assert_eq!((v6.peer, v6.prefix_len), (None, 64));
-        assert!(!v6.is_unusable(), "{v6:?}");
+        assert_eq!(v6.dad(), Dad::Done, "{v6:?}");
 
         netns.ip("addr del 192.0.2.7 peer 192.0.2.8/31 dev child0");
         wake_until(&mut watch, "a deleted address", |wake| wake.addresses).await;
         let snapshot = known(&mut discover);
         let mut left = snapshot.children[0].addresses.iter();
         assert!(left.all(|it| it.local != address("192.0.2.7")));
+    });
+}
+
+#[test]
+fn wakes_for_ipv6_forwarding_of_parent_and_child_and_reads_it() {
+    in_fresh_netns(async || {
+        let mut watch = Watch::new().expect("watch");
+        let mut discover = discover();
+        let netns = Unnamed::new();
+        netns.create_child("child0");
+        netns.create_child("child1");
+        let snapshot = everything(&mut discover);
+        assert!(!snapshot.link_named(PARENT).expect(PARENT).forwarding);
+        assert!(snapshot.children.iter().all(|child| !child.forwarding));
+        settle(&mut watch).await;
+
+        netns.set("net/ipv6/conf/child1/forwarding", 1);
+        wake_until(&mut watch, "forwarding of a child", |wake| wake.settings).await;
+        let forwarding: Vec<bool> = known(&mut discover)
+            .children
+            .iter()
+            .map(|child| child.forwarding)
+            .collect();
+        assert_eq!(forwarding, [false, true]);
+
+        // That of all links is each link's.
+        fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").expect("forwarding");
+        wake_until(&mut watch, "forwarding of all", |wake| wake.settings).await;
+        let snapshot = known(&mut discover);
+        assert!(snapshot.link_named(PARENT).expect(PARENT).forwarding);
+        assert!(!snapshot.children[0].forwarding, "another netns");
     });
 }
 
@@ -79,7 +116,8 @@ fn addresses_taken_anew_are_those_of_a_whole_snapshot() {
         }
         assert_eq!(readdressed, whole);
         assert_ne!(readdressed.children, before.children);
-        assert_eq!(readdressed.host.gateways, [address("192.0.2.254")].into());
+        let gateways = [gateway("192.0.2.254", ifindex(&before, PARENT))];
+        assert_eq!(readdressed.host.gateways, gateways.into());
 
         // The kernel takes its time to take a netns down.
         drop(second);

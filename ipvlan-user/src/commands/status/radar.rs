@@ -1,0 +1,182 @@
+//! Who is at odds with a child, for people.
+
+use comfy_table::Table;
+
+use super::{netns, table};
+use crate::status::{Conflict, Event};
+
+/// How many events are shown: the last ones.
+const SHOWN: usize = 10;
+
+/// One line about a conflict.
+pub(super) fn conflict(conflict: &Conflict) -> String {
+    let rival = &conflict.rival;
+    let name = rival.interface.as_deref().unwrap_or("?");
+    let child = || match &rival.netns {
+        Some(of) => format!("{name} in {}", netns(of)),
+        None => name.to_owned(),
+    };
+    let who = match conflict.kind.as_str() {
+        "host_address" => format!("is the host's, on {name}: not answered for"),
+        "gateway_address" => "is a default gateway's: not answered for".to_owned(),
+        "sibling_address" => format!("is also on its sibling {}, which gets it", child()),
+        "other_parent" => format!(
+            "is also on {}, behind {}: both are answered for",
+            child(),
+            rival.parent.as_deref().unwrap_or("another parent")
+        ),
+        "peer_address" => format!(
+            "has a peer: the driver delivers {}, the peer's, in its place",
+            rival.peer.as_deref().unwrap_or("?")
+        ),
+        // Of a newer agent.
+        kind => format!("is in conflict: {kind}"),
+    };
+    format!(
+        "{} of {} in {} {who}",
+        conflict.address,
+        conflict.child,
+        netns(&conflict.netns)
+    )
+}
+
+/// The last events, the latest first.
+pub(super) fn events(events: &[Event], now_ms: u64) -> Table {
+    let mut rows = table([
+        "EVENT", "ADDRESS", "MAC", "CHILD", "NETNS", "DONE", "TIMES", "LAST",
+    ]);
+    for event in events.iter().rev().take(SHOWN) {
+        let or_dash = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
+        rows.add_row([
+            event.kind.clone(),
+            or_dash(event.address.as_ref()),
+            or_dash(event.mac.as_ref()),
+            or_dash(event.child.as_ref()),
+            event.netns.as_ref().map_or_else(|| "-".to_owned(), netns),
+            event.action.clone(),
+            event.count.to_string(),
+            ago(now_ms.saturating_sub(event.time_ms)),
+        ]);
+    }
+    rows
+}
+
+/// A span in the largest unit that it has two of.
+fn ago(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Netns, Rival};
+
+    fn named(name: &str) -> Netns {
+        Netns {
+            nsid: Some(1),
+            names: vec![format!("/run/netns/{name}")],
+            ..Netns::default()
+        }
+    }
+
+    #[test]
+    fn conflicts_say_who_has_what_where_and_what_becomes_of_it() {
+        let none = Rival::default();
+        let rows = [
+            (
+                "host_address",
+                Rival {
+                    interface: Some("ens34".to_owned()),
+                    ..none.clone()
+                },
+                "is the host's, on ens34: not answered for",
+            ),
+            (
+                "gateway_address",
+                none.clone(),
+                "is a default gateway's: not answered for",
+            ),
+            (
+                "sibling_address",
+                Rival {
+                    interface: Some("ipvl1".to_owned()),
+                    netns: Some(named("blue")),
+                    ..none.clone()
+                },
+                "is also on its sibling ipvl1 in blue, which gets it",
+            ),
+            (
+                "other_parent",
+                Rival {
+                    interface: Some("ipvl2".to_owned()),
+                    netns: Some(Netns::default()),
+                    parent: Some("ens35".to_owned()),
+                    ..none.clone()
+                },
+                "is also on ipvl2 in (own), behind ens35: both are answered for",
+            ),
+            (
+                "peer_address",
+                Rival {
+                    peer: Some("10.9.9.2".to_owned()),
+                    ..none.clone()
+                },
+                "has a peer: the driver delivers 10.9.9.2, the peer's, in its place",
+            ),
+            ("of_the_future", none, "is in conflict: of_the_future"),
+        ];
+        for (kind, rival, said) in rows {
+            let line = conflict(&Conflict {
+                kind: kind.to_owned(),
+                address: "10.9.9.1".to_owned(),
+                child: "ipvl0".to_owned(),
+                netns: named("red"),
+                rival,
+            });
+            assert_eq!(line, format!("10.9.9.1 of ipvl0 in red {said}"));
+        }
+    }
+
+    #[test]
+    fn the_last_events_are_shown_latest_first() {
+        let of = |time_ms| Event {
+            time_ms,
+            kind: format!("at{time_ms}"),
+            count: 3,
+            action: "defended".to_owned(),
+            netns: Some(named("red")),
+            ..Event::default()
+        };
+        let all: Vec<Event> = (0..12).map(|second| of(second * 1000)).collect();
+        let lines: Vec<String> = events(&all, 20_000).lines().collect();
+        assert_eq!(lines.len(), 1 + SHOWN);
+        let words: Vec<&str> = lines[1].split_whitespace().collect();
+        let latest = [
+            "at11000", "-", "-", "-", "red", "defended", "3", "9", "s", "ago",
+        ];
+        assert_eq!(words, latest);
+        assert!(lines[SHOWN].contains("at2000"), "{lines:?}");
+        assert!(events(&[], 0).is_empty());
+    }
+
+    #[test]
+    fn spans_are_told_in_the_largest_unit_that_they_have_two_of() {
+        for (ms, said) in [
+            (0, "0 s ago"),
+            (119_999, "119 s ago"),
+            (120_000, "2 min ago"),
+            (7_199_999, "119 min ago"),
+            (7_200_000, "2 h ago"),
+            (172_800_000, "2 d ago"),
+            (u64::MAX, "213503982334 d ago"),
+        ] {
+            assert_eq!(ago(ms), said);
+        }
+    }
+}

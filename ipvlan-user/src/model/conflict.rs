@@ -1,0 +1,134 @@
+//! Conflicts that a snapshot shows: an address that somebody else has a claim on as well.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipvlan_common::Reason;
+
+use super::{
+    AddressView, ChildKey, ChildView, Wanted,
+    holders::{Holders, is_link_local_v6},
+};
+use crate::discover::snapshot::{Link, Snapshot};
+
+/// An address of a child that somebody else has a claim on as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Conflict {
+    /// The address.
+    pub address: IpAddr,
+    /// The child that has it.
+    pub child: ChildKey,
+    /// Who else.
+    pub rival: Rival,
+}
+
+/// Who else has a claim on a child's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rival {
+    /// The host, on this link: the address is the host's alone.
+    Host {
+        /// Ifindex of the link, in our own netns.
+        ifindex: u32,
+    },
+    /// A default gateway of the host: the address is the gateway's alone.
+    Gateway,
+    /// Another child of the same parent, whose the address is.
+    Sibling(ChildKey),
+    /// A child of another parent. Their LANs are separate: both are answered for.
+    OtherParent {
+        /// The child.
+        child: ChildKey,
+        /// Its parent's ifindex, in our own netns.
+        parent: u32,
+    },
+    /// Nobody, but a point-to-point address: the driver delivers this one, the peer's, to the child.
+    Peer(IpAddr),
+}
+
+impl Conflict {
+    /// The word for it in `status` and events.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self.rival {
+            Rival::Host { .. } => "host_address",
+            Rival::Gateway => "gateway_address",
+            Rival::Sibling(_) => "sibling_address",
+            Rival::OtherParent { .. } => "other_parent",
+            Rival::Peer(_) => "peer_address",
+        }
+    }
+}
+
+/// The conflicts that children of this parent are in, in the order of children and addresses.
+pub(super) fn conflicts(
+    snapshot: &Snapshot,
+    parent: &Link,
+    holders: &Holders,
+    views: &[ChildView],
+    addresses: &BTreeMap<IpAddr, Wanted>,
+) -> Vec<Conflict> {
+    let elsewhere = elsewhere(snapshot, parent);
+    let mut conflicts = Vec::new();
+    for view in views {
+        for of in &view.addresses {
+            let rivals = [
+                claimed(of, holders),
+                sibling(of, view.key, addresses),
+                of.is_candidate()
+                    .then(|| elsewhere.get(&of.address).copied())
+                    .flatten(),
+            ];
+            conflicts.extend(rivals.into_iter().flatten().map(|rival| Conflict {
+                address: of.address,
+                child: view.key,
+                rival,
+            }));
+        }
+    }
+    conflicts
+}
+
+/// What the refusal says already, with the name of who is behind it.
+fn claimed(view: &AddressView, holders: &Holders) -> Option<Rival> {
+    match view.refusal? {
+        Reason::HostAddress => holders.host(view.address).map(|held| Rival::Host {
+            ifindex: held.ifindex,
+        }),
+        Reason::GatewayAddress => Some(Rival::Gateway),
+        Reason::PeerAddress => view.peer.map(Rival::Peer),
+        _ => None,
+    }
+}
+
+/// The sibling that the address map gave the address to.
+fn sibling(
+    view: &AddressView,
+    key: ChildKey,
+    addresses: &BTreeMap<IpAddr, Wanted>,
+) -> Option<Rival> {
+    let holder = addresses.get(&view.address)?.child()?;
+    (view.is_candidate() && holder != key).then_some(Rival::Sibling(holder))
+}
+
+/// The addresses of other parents' children. Link-local ones mean something on their own link only.
+fn elsewhere(snapshot: &Snapshot, parent: &Link) -> BTreeMap<IpAddr, Rival> {
+    let others = snapshot
+        .children
+        .iter()
+        .filter(|child| child.parent_ifindex != parent.ifindex && child.up);
+    let mut addresses = BTreeMap::new();
+    for child in others {
+        let rival = Rival::OtherParent {
+            child: child.into(),
+            parent: child.parent_ifindex,
+        };
+        for address in &child.addresses {
+            let registered = address.registered();
+            let is_link_local = is_link_local_v6(registered)
+                || matches!(registered, IpAddr::V4(v4) if v4.is_link_local());
+            if !is_link_local {
+                addresses.entry(registered).or_insert(rival);
+            }
+        }
+    }
+    addresses
+}

@@ -1,0 +1,82 @@
+//! The switches of a parent, and what the user should know about them.
+
+use std::net::IpAddr;
+
+use ipvlan_common::ConfigFlags;
+
+use super::{EgressProgram, L2Broadcast, Policy};
+use crate::discover::snapshot::{Host, Link, Mode, PortFlag};
+
+/// The switches of a parent with a port like this.
+pub(super) fn config_flags(
+    host: &Host,
+    parent: &Link,
+    policy: &Policy,
+    port: Option<(Mode, PortFlag)>,
+    egress: EgressProgram,
+    notes: &mut Vec<&'static str>,
+) -> ConfigFlags {
+    let mut flags = ConfigFlags::READY;
+    let Some((mode, flag)) = port else {
+        return flags;
+    };
+    if flag == PortFlag::Vepa {
+        flags = flags | ConfigFlags::VEPA | ConfigFlags::CHECK_SOURCE;
+    }
+    if mode != Mode::L2 {
+        return flags;
+    }
+    flags = flags | ConfigFlags::L2;
+    if egress == EgressProgram::Routed {
+        flags = flags | ConfigFlags::CHECK_SOURCE;
+    }
+    if policy.l2_broadcast == L2Broadcast::Flood {
+        return flags | ConfigFlags::L2_FLOOD;
+    }
+    // A request may be dropped only if it is certain that the host would not have answered it.
+    if host.proxy_neighbours {
+        notes.push("the host has proxy neighbours: requests for unknown addresses still flood");
+        return flags;
+    }
+    let proxy_arp = host
+        .proxy_arp
+        .get(&parent.ifindex)
+        .is_some_and(|proxy_arp| proxy_arp.any());
+    let has_local = |of_family: fn(&IpAddr) -> bool| {
+        host.local_prefixes
+            .iter()
+            .any(|(prefix, _)| of_family(prefix))
+    };
+    if proxy_arp {
+        notes.push("the host does proxy ARP: requests for unknown addresses still flood");
+    } else if has_local(IpAddr::is_ipv4) {
+        notes.push("the host has local prefixes: requests for unknown addresses still flood");
+    } else {
+        flags = flags | ConfigFlags::L2_DROP_FOREIGN;
+    }
+    // `proxy_ndp` alone answers nothing: it takes a proxy neighbour (`pndisc_is_router`).
+    if has_local(IpAddr::is_ipv6) {
+        notes.push(
+            "the host has local IPv6 prefixes: solicitations for unknown addresses still flood",
+        );
+    } else if answers_for_anycast(host, parent) {
+        notes.push(
+            "the host has anycast addresses: solicitations for unknown addresses still flood",
+        );
+    } else {
+        flags = flags | ConfigFlags::L2_DROP_FOREIGN_ND;
+    }
+    flags
+}
+
+/// Whether the host answers for an anycast address that the programs do not know for one.
+///
+/// Those of the routers of a prefix of 64 bits they do know, by its zeros (RFC 4291 §2.6.1). None is
+/// held by the host as its other addresses are: other routers on the LAN have it too, and are no
+/// impostors.
+fn answers_for_anycast(host: &Host, parent: &Link) -> bool {
+    host.anycast.iter().any(|it| {
+        it.ifindex == parent.ifindex
+            && matches!(it.address, IpAddr::V6(v6) if v6.segments()[4..] != [0; 4])
+    })
+}

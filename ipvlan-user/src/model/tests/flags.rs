@@ -1,0 +1,160 @@
+//! The switches of a parent, and the notes about them.
+
+use super::*;
+use crate::discover::snapshot::AnycastAddress;
+
+#[test]
+fn flags_follow_mode_flag_and_policy() {
+    let ready = ConfigFlags::READY;
+    let vepa = ConfigFlags::VEPA | ConfigFlags::CHECK_SOURCE;
+    let l2 = ConfigFlags::L2;
+    let drop = ConfigFlags::L2_DROP_FOREIGN | ConfigFlags::L2_DROP_FOREIGN_ND;
+    let on_link = "172.16.91.101/24";
+    let off_link = "10.0.1.10/24";
+    let rows = [
+        (
+            Mode::L3,
+            PortFlag::Bridge,
+            L2Broadcast::Filter,
+            on_link,
+            ready,
+        ),
+        (
+            Mode::L3s,
+            PortFlag::Private,
+            L2Broadcast::Filter,
+            on_link,
+            ready,
+        ),
+        (
+            Mode::L3,
+            PortFlag::Vepa,
+            L2Broadcast::Filter,
+            on_link,
+            ready | vepa,
+        ),
+        (
+            Mode::L2,
+            PortFlag::Bridge,
+            L2Broadcast::Filter,
+            on_link,
+            ready | l2 | drop,
+        ),
+        (
+            Mode::L2,
+            PortFlag::Bridge,
+            L2Broadcast::Flood,
+            on_link,
+            ready | l2 | ConfigFlags::L2_FLOOD,
+        ),
+        (
+            Mode::L2,
+            PortFlag::Bridge,
+            L2Broadcast::Filter,
+            off_link,
+            ready | l2 | drop | ConfigFlags::CHECK_SOURCE,
+        ),
+        (
+            Mode::L2,
+            PortFlag::Vepa,
+            L2Broadcast::Filter,
+            on_link,
+            ready | l2 | drop | vepa,
+        ),
+    ];
+    for (mode, flag, l2_broadcast, text, flags) in rows {
+        let mut child = child(7, &[text]);
+        child.mode = mode;
+        child.flag = flag;
+        let policy = Policy {
+            l2_broadcast,
+            ..Policy::default()
+        };
+        let desired = decide(&snapshot(vec![child]), &policy);
+        assert_eq!(
+            desired.config,
+            Config::new(MAC, flags),
+            "{mode:?} {flag:?} {l2_broadcast:?} {text}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_dropped_where_the_host_may_answer_for_others() {
+    type Change = fn(&mut Host);
+    // What changes, whether unknown targets are still dropped: of ARP, of solicitations.
+    let rows: [(&str, Change, bool, bool); 5] = [
+        ("", |_| {}, true, true),
+        (
+            "proxy ARP",
+            |host| {
+                let proxy_arp = ProxyArp {
+                    proxy_arp: true,
+                    pvlan: false,
+                };
+                host.proxy_arp.insert(PARENT, proxy_arp);
+            },
+            false,
+            true,
+        ),
+        (
+            "proxy neighbours",
+            |host| host.proxy_neighbours = true,
+            false,
+            false,
+        ),
+        (
+            "local prefixes",
+            |host| host.local_prefixes.push((address("10.7.0.0"), 16)),
+            false,
+            true,
+        ),
+        (
+            "local IPv6 prefixes",
+            |host| host.local_prefixes.push((address("2001:db8:7::"), 64)),
+            true,
+            false,
+        ),
+    ];
+    for (what, change, arp, nd) in rows {
+        let mut child = child(7, &["172.16.91.101/24"]);
+        child.mode = Mode::L2;
+        let mut snapshot = snapshot(vec![child]);
+        change(&mut snapshot.host);
+        let desired = usual(&snapshot);
+        let drops = |flag| desired.config.has(flag);
+        assert_eq!(drops(ConfigFlags::L2_DROP_FOREIGN), arp, "{what}");
+        assert_eq!(drops(ConfigFlags::L2_DROP_FOREIGN_ND), nd, "{what}");
+        let notes = &desired.notes;
+        assert_eq!(notes.len(), usize::from(!what.is_empty()), "{notes:?}");
+        assert!(notes.iter().all(|note| note.contains(what)), "{notes:?}");
+    }
+}
+
+#[test]
+fn anycast_addresses_that_do_not_look_like_one_are_never_dropped_for() {
+    let rows = [
+        ("2001:db8:91::", PARENT, true),
+        ("fe80::", PARENT, true),
+        // Of a /120, and one that a program joined.
+        ("2001:db8:91::1:0", PARENT, false),
+        ("2001:db8:91::fdff:ffff:ffff:fffe", PARENT, false),
+        ("2001:db8:91::1:0", PARENT + 1, true),
+    ];
+    for (text, ifindex, drops) in rows {
+        let mut child = child(7, &["2001:db8:91::101/64"]);
+        child.mode = Mode::L2;
+        let mut snapshot = snapshot(vec![child]);
+        snapshot.host.anycast.push(AnycastAddress {
+            address: address(text),
+            ifindex,
+        });
+        let desired = usual(&snapshot);
+        let flag = ConfigFlags::L2_DROP_FOREIGN_ND;
+        assert_eq!(desired.config.has(flag), drops, "{text}");
+        assert!(desired.config.has(ConfigFlags::L2_DROP_FOREIGN), "{text}");
+        assert_eq!(desired.notes.is_empty(), drops, "{:?}", desired.notes);
+        // Other routers have it too.
+        assert!(!desired.addresses.contains_key(&address(text)));
+    }
+}

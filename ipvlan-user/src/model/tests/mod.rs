@@ -1,0 +1,153 @@
+//! The model, as tables: what a snapshot and a policy ask for.
+
+mod conflicts;
+mod flags;
+mod holders;
+mod programs;
+mod property;
+mod refusal;
+
+use ipvlan_common::{ConfigFlags, Delivery};
+
+use super::*;
+use crate::discover::snapshot::{
+    ChildAddress, Gateway, Host, HostAddress, Lower, OnLinkRoute, ProxyArp,
+};
+
+const PARENT: u32 = 2;
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const HOST: &str = "172.16.91.14";
+const GATEWAY: &str = "172.16.91.2";
+const HOST_V6: &str = "2001:db8:91::14";
+const HOST_LINK_LOCAL: &str = "fe80::14";
+const GATEWAY_V6: &str = "fe80::2";
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn cidr(text: &str) -> ChildAddress {
+    let (local, prefix_len) = text.split_once('/').unwrap();
+    ChildAddress {
+        local: address(local),
+        peer: None,
+        prefix_len: prefix_len.parse().unwrap(),
+        flags: 0,
+    }
+}
+
+fn child(ifindex: u32, addresses: &[&str]) -> Child {
+    Child {
+        ifindex,
+        name: format!("ipvlan{ifindex}"),
+        netns: NetnsId::Nsid(i32::try_from(ifindex).unwrap()),
+        parent_ifindex: PARENT,
+        up: true,
+        addresses: addresses.iter().map(|text| cidr(text)).collect(),
+        ..Child::default()
+    }
+}
+
+fn own_child(ifindex: u32, addresses: &[&str]) -> Child {
+    Child {
+        netns: NetnsId::Own,
+        ..child(ifindex, addresses)
+    }
+}
+
+fn key(ifindex: u32) -> ChildKey {
+    ChildKey::from(&child(ifindex, &[]))
+}
+
+fn host_address(text: &str, ifindex: u32) -> HostAddress {
+    let ChildAddress {
+        local, prefix_len, ..
+    } = cidr(text);
+    HostAddress {
+        address: local,
+        prefix_len,
+        ifindex,
+        flags: 0,
+    }
+}
+
+fn gateway(text: &str, oif: u32) -> Gateway {
+    Gateway {
+        address: address(text),
+        oif: Some(oif),
+    }
+}
+
+/// The host of the seeds, and the same in IPv6: ens34 172.16.91.14/24, default via 172.16.91.2.
+fn snapshot(children: Vec<Child>) -> Snapshot {
+    let on_link = |prefix, prefix_len| OnLinkRoute {
+        prefix: address(prefix),
+        prefix_len,
+        oif: PARENT,
+        table: 254,
+    };
+    Snapshot {
+        host: Host {
+            addresses: vec![
+                host_address("127.0.0.1/8", 1),
+                host_address("::1/128", 1),
+                host_address(&format!("{HOST}/24"), PARENT),
+                host_address(&format!("{HOST_V6}/64"), PARENT),
+                host_address(&format!("{HOST_LINK_LOCAL}/64"), PARENT),
+            ],
+            gateways: [gateway(GATEWAY, PARENT), gateway(GATEWAY_V6, PARENT)].into(),
+            routes_on_link: vec![
+                on_link("172.16.91.0", 24),
+                on_link("2001:db8:91::", 64),
+                on_link("fe80::", 64),
+            ],
+            ..Host::default()
+        },
+        links: vec![Link {
+            ifindex: PARENT,
+            name: "ens34".to_owned(),
+            hardware: 1,
+            mac: Some(MAC),
+            up: true,
+            carrier: true,
+            ..Link::default()
+        }],
+        children,
+        netnses: Vec::new(),
+    }
+}
+
+/// A link on top of the parent.
+fn upper(ifindex: u32, kind: &str) -> Link {
+    Link {
+        ifindex,
+        kind: Some(kind.to_owned()),
+        lower: Some(Lower {
+            ifindex: PARENT,
+            netns: NetnsId::Own,
+        }),
+        ..Link::default()
+    }
+}
+
+fn decide(snapshot: &Snapshot, policy: &Policy) -> Desired {
+    desired(snapshot, &snapshot.links[0], policy, &BTreeMap::new())
+}
+
+/// What is decided without any policy.
+fn usual(snapshot: &Snapshot) -> Desired {
+    decide(snapshot, &Policy::default())
+}
+
+/// Why the first address of the first child is refused.
+fn refusal(desired: &Desired) -> Option<Reason> {
+    desired.children[0].addresses[0].refusal
+}
+
+const fn host() -> Wanted {
+    Wanted::Host {
+        router: false,
+        optimistic: false,
+        refusal: None,
+    }
+}

@@ -1,0 +1,100 @@
+//! What an address should be in the map.
+
+use ipvlan_common::{AddressEntry, Delivery, Owner, Reason};
+
+use super::ChildKey;
+
+/// What an address should be in the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Held by the host: its stack answers, and the programs answer for it to l2 children.
+    Host {
+        /// Advertised as a router's: the parent forwards IPv6.
+        router: bool,
+        /// Advertised without the O flag (RFC 4429 §3.3).
+        optimistic: bool,
+        /// Why not even the host may use it; `None` if it may.
+        refusal: Option<Reason>,
+    },
+    /// Held by a default gateway.
+    Gateway,
+    /// Held by a child.
+    Child {
+        /// Whose.
+        child: ChildKey,
+        /// How it gets its packets.
+        delivery: Delivery,
+        /// Why it is not answered for; `None` if it is.
+        refusal: Option<Reason>,
+        /// The kernel answers requests from the wire; IPv4 only.
+        arp_by_kernel: bool,
+        /// Advertised as a router's: the child forwards IPv6.
+        router: bool,
+        /// Advertised without the O flag (RFC 4429 §3.3).
+        optimistic: bool,
+    },
+}
+
+impl Wanted {
+    /// Whether this replaces `other` for the same address.
+    ///
+    /// The host outranks everybody: its stack must go on answering. A child that holds a gateway's
+    /// address replaces the gateway, so that the refusal is counted as its. Of two children the live
+    /// one wins, and of two live ones the first. (The kernel refuses that, but for addresses that
+    /// come from router advertisements; and a dump may show a child that moves twice.)
+    pub(super) const fn outranks(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Child { .. }, Self::Gateway) => true,
+            (Self::Child { refusal: None, .. }, Self::Child { refusal, .. }) => refusal.is_some(),
+            _ => false,
+        }
+    }
+
+    /// The child that holds it.
+    #[must_use]
+    pub const fn child(self) -> Option<ChildKey> {
+        match self {
+            Self::Child { child, .. } => Some(child),
+            Self::Host { .. } | Self::Gateway => None,
+        }
+    }
+
+    /// The map value, with the child's counter slot.
+    #[must_use]
+    pub fn entry(self, slot: impl FnOnce(ChildKey) -> u32) -> AddressEntry {
+        let (mut entry, router, optimistic, refusal) = match self {
+            Self::Gateway => return AddressEntry::held_by(Owner::Gateway),
+            Self::Host {
+                router,
+                optimistic,
+                refusal,
+            } => (
+                AddressEntry::held_by(Owner::Host),
+                router,
+                optimistic,
+                refusal,
+            ),
+            Self::Child {
+                child,
+                delivery,
+                refusal,
+                arp_by_kernel,
+                router,
+                optimistic,
+            } => {
+                let mut entry = AddressEntry::child(child.ifindex, slot(child), delivery);
+                if arp_by_kernel {
+                    entry = entry.with_by_kernel();
+                }
+                (entry, router, optimistic, refusal)
+            }
+        };
+        if router {
+            entry = entry.with_router();
+        }
+        if optimistic {
+            entry = entry.with_optimistic();
+        }
+        refusal.map_or(entry, |reason| entry.refused(reason))
+    }
+}
