@@ -178,6 +178,23 @@ impl AddressEntry {
         self.slot
     }
 
+    /// Whether a station on the LAN that uses the address is in conflict with its holder: the host,
+    /// or a child that is answered for or would be but for that station.
+    ///
+    /// Not so the address of a child that is down, or one that a child took from a gateway: the real
+    /// gateway would be the one that is refused.
+    #[must_use]
+    #[inline]
+    pub const fn is_watched(&self) -> bool {
+        const PROBING: u8 = Reason::Probing as u8;
+        const DUPLICATE: u8 = Reason::Duplicate as u8;
+        match self.owner() {
+            Some(Owner::Host) => true,
+            Some(Owner::Child) => matches!(self.refusal, 0 | PROBING | DUPLICATE),
+            Some(Owner::Gateway) | None => false,
+        }
+    }
+
     /// Whether this is an address of a child that is answered for.
     #[must_use]
     #[inline]

@@ -3,7 +3,7 @@
 //! An answer is byte for byte what `arp_process` of the kernel sends for the same address on an l2
 //! child.
 
-use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
+use ipvlan_common::{Config, ConfigFlags, Owner, Reason};
 
 use crate::{
     Decision,
@@ -18,10 +18,7 @@ use crate::{
 
 /// Decides on an ARP message that came in from the wire.
 #[inline(always)]
-pub fn decide_ingress(arp: &Arp, config: Config, addresses: &impl Addresses) -> Decision {
-    if arp.oper != ARPOP_REQUEST {
-        return Decision::stranger(Reason::NotRequest);
-    }
+pub fn decide_ingress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 4]>) -> Decision {
     let own = Mac::new(config.mac());
     let broadcast = arp.eth_dst == Mac::BROADCAST;
     if !broadcast && arp.eth_dst != own {
@@ -29,6 +26,19 @@ pub fn decide_ingress(arp: &Arp, config: Config, addresses: &impl Addresses) -> 
     }
     if let Err(reason) = guard::guard_sender(arp, own) {
         return Decision::stranger(reason);
+    }
+    if arp.oper != ARPOP_REQUEST && arp.oper != ARPOP_REPLY {
+        return Decision::stranger(Reason::NotRequest);
+    }
+    // Request or reply, to whomever: a sender claims its address (RFC 5227 §2.4).
+    if arp.spa != UNSPECIFIED
+        && let Some(sender) = addresses.get(arp.spa)
+        && sender.is_watched()
+    {
+        return Decision::about(sender, Reason::SenderConflict);
+    }
+    if arp.oper != ARPOP_REQUEST {
+        return Decision::stranger(Reason::NotRequest);
     }
     if arp.spa == arp.tpa {
         return Decision::stranger(Reason::Gratuitous);
@@ -56,12 +66,6 @@ pub fn decide_ingress(arp: &Arp, config: Config, addresses: &impl Addresses) -> 
     if target.by_kernel() {
         return Decision::about(target, Reason::LeftToKernel);
     }
-    if arp.spa != UNSPECIFIED
-        && let Some(sender) = addresses.get(arp.spa)
-        && is_ours(sender)
-    {
-        return Decision::about(target, Reason::SenderConflict);
-    }
     Decision::about(target, Reason::ArpAnswered)
 }
 
@@ -79,15 +83,10 @@ const fn foreign(arp: &Arp, broadcast: bool, config: Config) -> Reason {
     Reason::ForeignDropped
 }
 
-#[inline(always)]
-fn is_ours(entry: AddressEntry) -> bool {
-    matches!(entry.owner(), Some(Owner::Child | Owner::Host))
-}
-
 /// Decides on an ARP message that leaves the parent: the host's, or an l2 child's on its way to the
 /// wire (siblings have got their copy from the driver).
 #[inline(always)]
-pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses) -> Decision {
+pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 4]>) -> Decision {
     let own = Mac::new(config.mac());
     if arp.eth_src != own || arp.sha != own {
         return Decision::stranger(Reason::SenderMac);
@@ -138,7 +137,7 @@ fn decide_egress_reply(
     arp: &Arp,
     own: Mac,
     config: Config,
-    addresses: &impl Addresses,
+    addresses: &impl Addresses<[u8; 4]>,
 ) -> Decision {
     if arp.eth_dst != own || !config.has(ConfigFlags::L2) {
         return Decision::stranger(Reason::NotRequest);
@@ -176,8 +175,8 @@ impl ArpFrame {
 #[must_use]
 #[inline(always)]
 pub fn reply_arp(request: &Arp, own: Mac) -> ArpFrame {
-    let to = mac_words(request.sha);
-    let own = mac_words(own);
+    let to = request.sha.words();
+    let own = own.words();
     let spa = address_words(request.spa);
     let tpa = address_words(request.tpa);
     ArpFrame([
@@ -206,16 +205,6 @@ pub fn reply_arp(request: &Arp, own: Mac) -> ArpFrame {
 }
 
 #[inline(always)]
-const fn mac_words(mac: Mac) -> [u16; 3] {
-    let mac = mac.bytes();
-    [
-        u16::from_ne_bytes([mac[0], mac[1]]),
-        u16::from_ne_bytes([mac[2], mac[3]]),
-        u16::from_ne_bytes([mac[4], mac[5]]),
-    ]
-}
-
-#[inline(always)]
 const fn address_words(address: [u8; 4]) -> [u16; 2] {
     [
         u16::from_ne_bytes([address[0], address[1]]),
@@ -225,7 +214,7 @@ const fn address_words(address: [u8; 4]) -> [u16; 2] {
 
 #[cfg(test)]
 mod tests {
-    use ipvlan_common::Delivery;
+    use ipvlan_common::{AddressEntry, Delivery};
 
     use super::*;
     use crate::lookup::tests::Table;
@@ -243,7 +232,7 @@ mod tests {
         AddressEntry::child(7, slot, Delivery::Pass)
     }
 
-    const TABLE: Table<'static> = Table(&[
+    const TABLE: Table<'static, [u8; 4]> = Table(&[
         (CHILD, child(1)),
         (HOST, AddressEntry::held_by(Owner::Host)),
         (GATEWAY, AddressEntry::held_by(Owner::Gateway)),
@@ -301,11 +290,26 @@ mod tests {
             assert_eq!((arp.tpa, decision.slot), (CHILD, 1));
             assert_eq!(arp.oper, ARPOP_REQUEST);
             assert_eq!((arp.eth_src, arp.sha), (Mac::new(LAN), Mac::new(LAN)));
-            assert!([FOREIGN, GATEWAY, UNSPECIFIED].contains(&arp.spa));
+            assert!([FOREIGN, GATEWAY, DOWN, UNSPECIFIED].contains(&arp.spa));
             assert!([Mac::BROADCAST, Mac::new(PARENT)].contains(&arp.eth_dst));
         });
-        // 2 destinations, 3 senders, 8 combinations of flags, less the 2 with both l2 and flood.
-        assert_eq!(answers, 2 * 3 * 6);
+        // 2 destinations, 4 senders, 8 combinations of flags, less the 2 with both l2 and flood.
+        assert_eq!(answers, 2 * 4 * 6);
+    }
+
+    #[test]
+    fn from_the_wire_who_claims_what_host_or_live_child_hold_is_in_conflict_whatever_it_says() {
+        let mut conflicts = 0;
+        for_all(|arp, config| {
+            let from_stranger = (arp.eth_src, arp.sha) == (Mac::new(LAN), Mac::new(LAN))
+                && [Mac::BROADCAST, Mac::new(PARENT)].contains(&arp.eth_dst)
+                && [ARPOP_REQUEST, ARPOP_REPLY].contains(&arp.oper);
+            let expected = from_stranger && [CHILD, HOST].contains(&arp.spa);
+            let reason = decide_ingress(arp, config, &TABLE).reason;
+            assert_eq!(reason == Reason::SenderConflict, expected, "{arp:?}");
+            conflicts += usize::from(expected);
+        });
+        assert!(conflicts > 0);
     }
 
     #[test]

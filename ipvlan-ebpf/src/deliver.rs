@@ -5,11 +5,11 @@
 
 use ipvlan_common::{Config, Delivery, Owner, Reason};
 
-use crate::{Decision, frame::Mac, lookup::Addresses, parse::Ipv4};
+use crate::{Decision, frame::Mac, lookup::Addresses, parse::Ip};
 
-/// Decides on an IPv4 packet that came in from the wire.
+/// Decides on an IP packet that came in from the wire.
 #[inline(always)]
-pub fn decide_ipv4(packet: &Ipv4, config: Config, addresses: &impl Addresses) -> Decision {
+pub fn decide<A: Copy>(packet: &Ip<A>, config: Config, addresses: &impl Addresses<A>) -> Decision {
     if packet.eth_dst != Mac::new(config.mac()) {
         return Decision::stranger(Reason::OtherMac);
     }
@@ -60,19 +60,15 @@ mod tests {
         ];
         let config = Config::new(PARENT, ConfigFlags::READY);
         for (host, reason) in reasons {
-            let mut packet = Ipv4 {
+            let mut packet = Ip {
                 eth_dst: Mac::new(PARENT),
                 src: [10, 0, 0, 9],
                 dst: [10, 0, 0, host],
             };
-            assert_eq!(
-                decide_ipv4(&packet, config, &table).reason,
-                reason,
-                "{host}"
-            );
+            assert_eq!(decide(&packet, config, &table).reason, reason, "{host}");
             packet.eth_dst = Mac::BROADCAST;
             assert_eq!(
-                decide_ipv4(&packet, config, &table),
+                decide(&packet, config, &table),
                 Decision::stranger(Reason::OtherMac)
             );
         }

@@ -6,16 +6,16 @@
 
 use ipvlan_common::{Config, ConfigFlags, Owner, Reason};
 
-use crate::{Decision, lookup::Addresses, parse::Ipv4};
+use crate::{Decision, lookup::Addresses, parse::Ip};
 
-/// Decides on an IPv4 packet that leaves the parent.
+/// Decides on an IP packet that leaves the parent.
 ///
 /// A packet of a child never goes to a sibling this way: that shortcut would undo `private`, `vepa`
 /// and whatever filters between subnets on the LAN. Where a child's packets can come here with a
 /// sibling as destination ([`ConfigFlags::CHECK_SOURCE`]), the source costs a second lookup, after
 /// the first was a hit.
 #[inline(always)]
-pub fn decide_ipv4(packet: &Ipv4, config: Config, addresses: &impl Addresses) -> Decision {
+pub fn decide<A: Copy>(packet: &Ip<A>, config: Config, addresses: &impl Addresses<A>) -> Decision {
     let Some(entry) = addresses.get(packet.dst) else {
         return Decision::stranger(Reason::NotOurs);
     };
@@ -69,12 +69,12 @@ mod tests {
             (vepa, CHILD, LAN, Reason::NotOurs),
         ];
         for (flags, src, dst, reason) in rows {
-            let packet = Ipv4 {
+            let packet = Ip {
                 eth_dst: Mac::ZERO,
                 src,
                 dst,
             };
-            let decision = decide_ipv4(&packet, Config::new([2; 6], flags), &table);
+            let decision = decide(&packet, Config::new([2; 6], flags), &table);
             assert_eq!(decision.reason, reason, "{src:?} to {dst:?} with {flags:?}");
         }
     }

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! A hook ([`tc`], [`xdp`]) hands a [`frame::Frame`] to [`parse`], what was parsed and the maps
-//! ([`lookup`]) to [`arp`], [`deliver`] or [`hairpin`], and gets a [`Decision`]: a reason, and the
+//! ([`lookup`]) to [`arp`], [`ndp`], [`deliver`] or [`hairpin`], and gets a [`Decision`]: a reason, and the
 //! address it is about. Those modules read only; the hook does what the reason says, [`stats`]
-//! counts it, and one `match` in `main.rs` turns it into a verdict.
+//! counts it, [`event`] tells the agent what it should know, and one `match` in `main.rs` turns it into a verdict.
 //!
 //! Everything that decides also builds on the host, where plain tests, property tests and the
 //! reference model run it.
@@ -19,15 +19,21 @@
 )]
 
 pub mod arp;
+pub mod checksum;
 pub mod deliver;
+pub mod event;
 pub mod frame;
 pub mod guard;
 pub mod hairpin;
 pub mod lookup;
+pub mod ndp;
 pub mod parse;
+pub mod scratch;
 pub mod stats;
 pub mod tc;
 pub mod xdp;
+
+use core::hint::black_box;
 
 use ipvlan_common::{AddressEntry, Reason};
 
@@ -69,4 +75,14 @@ impl Decision {
             slot: entry.slot(),
         }
     }
+}
+
+/// `value`, of which the verifier then knows no more than of `any`, which must come from a frame or a map:
+/// it would follow everything behind it once for every value there can be.
+///
+/// A detour over the stack would not do: since Linux 6.9 it remembers constants there, bytes too.
+#[must_use]
+#[inline(always)]
+pub fn forget(value: u32, any: u32) -> u32 {
+    black_box(value ^ any) ^ any
 }

@@ -6,6 +6,8 @@ use aya_ebpf::{
 };
 use ipvlan_common::{AddressEntry, Config, ConfigFlags};
 
+use crate::frame::Ip6;
+
 /// Entries of an address map unless the loader asks for another number.
 const DEFAULT_ADDRESSES: u32 = 16_384;
 
@@ -14,24 +16,37 @@ static ADDRESSES_V4: HashMap<[u8; 4], AddressEntry> =
     HashMap::with_max_entries(DEFAULT_ADDRESSES, 0);
 
 #[map]
+static ADDRESSES_V6: HashMap<Ip6, AddressEntry> = HashMap::with_max_entries(DEFAULT_ADDRESSES, 0);
+
+#[map]
 static CONFIG: Array<Config> = Array::with_max_entries(Config::COPIES, 0);
 
-/// What is known about addresses.
-pub trait Addresses {
-    /// The entry of this IPv4 address (network byte order).
-    fn get(&self, address: [u8; 4]) -> Option<AddressEntry>;
+/// What is known about the addresses of one family.
+pub trait Addresses<A> {
+    /// The entry of this address (network byte order).
+    fn get(&self, address: A) -> Option<AddressEntry>;
 }
 
-/// The address map in the kernel.
+/// The address maps in the kernel.
 pub struct AddressMap;
 
-impl Addresses for AddressMap {
+// In both: the entry is copied out at once. The maps are preallocated, so an entry deleted meanwhile
+// may be reused for another address: at worst this one frame is decided by the entry of an address
+// that came the very moment this one went.
+
+impl Addresses<[u8; 4]> for AddressMap {
     #[inline(always)]
     fn get(&self, address: [u8; 4]) -> Option<AddressEntry> {
-        // SAFETY: the entry is copied out at once. The map is preallocated, so an entry deleted
-        // meanwhile may be reused for another address: at worst this one frame is decided by the
-        // entry of an address that came the very moment this one went.
+        // SAFETY: copied at once, see above.
         unsafe { ADDRESSES_V4.get(address) }.copied()
+    }
+}
+
+impl Addresses<Ip6> for AddressMap {
+    #[inline(always)]
+    fn get(&self, address: Ip6) -> Option<AddressEntry> {
+        // SAFETY: copied at once, see above.
+        unsafe { ADDRESSES_V6.get(address) }.copied()
     }
 }
 
@@ -50,10 +65,10 @@ pub(crate) mod tests {
     use super::*;
 
     /// Addresses of a test, in place of the map.
-    pub(crate) struct Table<'a>(pub(crate) &'a [([u8; 4], AddressEntry)]);
+    pub(crate) struct Table<'a, A>(pub(crate) &'a [(A, AddressEntry)]);
 
-    impl Addresses for Table<'_> {
-        fn get(&self, address: [u8; 4]) -> Option<AddressEntry> {
+    impl<A: PartialEq> Addresses<A> for Table<'_, A> {
+        fn get(&self, address: A) -> Option<AddressEntry> {
             let found = self.0.iter().find(|(key, _)| *key == address);
             found.map(|(_, entry)| *entry)
         }

@@ -12,8 +12,6 @@
     reason = "the shape that aya's entry point macros expect"
 )]
 
-use core::hint::black_box;
-
 use aya_ebpf::{
     EbpfContext,
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
@@ -22,7 +20,7 @@ use aya_ebpf::{
 };
 use ipvlan_common::{Hook, Reason};
 use ipvlan_ebpf::{
-    Decision, stats,
+    Decision, forget, stats,
     tc::{self, Towards},
     xdp as xdp_hook,
 };
@@ -59,7 +57,7 @@ pub fn parent_xdp(ctx: XdpContext) -> u32 {
             reason,
             child,
             slot,
-        }) => xdp_conclude(&ctx, forget(reason), child, slot),
+        }) => xdp_conclude(&ctx, number(reason, xdp_hook::len(&ctx)), child, slot),
         None => xdp_action::XDP_PASS,
     }
 }
@@ -71,23 +69,27 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
             reason,
             child,
             slot,
-        }) => tc_conclude(ctx, hook, forget(reason), child, slot),
+        }) => tc_conclude(ctx, hook, number(reason, ctx.len()), child, slot),
         None => TC_ACT_UNSPEC,
     }
 }
 
-/// The number of the reason, which the verifier then does not know: it would follow everything behind
-/// once for every reason there is. It keeps track of words on the stack, not of single bytes.
+/// The number of the reason, which the verifier then does not know.
 #[inline(always)]
-fn forget(reason: Reason) -> u8 {
-    black_box(reason as u8)
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the number of a reason fits a byte"
+)]
+fn number(reason: Reason, any: u32) -> u8 {
+    forget(reason as u32, any) as u8
 }
 
 /// Counts, and turns the reason into a verdict. Its arguments are in registers: of a structure on the
 /// stack the verifier would lose track.
 #[inline(never)]
 fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -> i32 {
-    const ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ARP_ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ND_ANSWERED: u8 = Reason::NdAnswered as u8;
     const HAIRPINNED: u8 = Reason::Hairpinned as u8;
     const REDIRECTED: u8 = Reason::Redirected as u8;
     const FOREIGN_DROPPED: u8 = Reason::ForeignDropped as u8;
@@ -95,7 +97,7 @@ fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -
     stats::count(hook, number, child, slot);
     trace(ctx, hook, number, child);
     match number {
-        ANSWERED => {
+        ARP_ANSWERED | ND_ANSWERED => {
             let towards = match hook {
                 Hook::Egress => Towards::Stack,
                 Hook::Ingress | Hook::Xdp => Towards::Wire,
@@ -116,13 +118,14 @@ fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -
 /// As [`tc_conclude`].
 #[inline(never)]
 fn xdp_conclude(ctx: &XdpContext, number: u8, child: u32, slot: u32) -> u32 {
-    const ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ARP_ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ND_ANSWERED: u8 = Reason::NdAnswered as u8;
     const FOREIGN_DROPPED: u8 = Reason::ForeignDropped as u8;
 
     stats::count(Hook::Xdp, number, child, slot);
     trace(ctx, Hook::Xdp, number, child);
     match number {
-        ANSWERED => xdp_action::XDP_TX,
+        ARP_ANSWERED | ND_ANSWERED => xdp_action::XDP_TX,
         FOREIGN_DROPPED => xdp_action::XDP_DROP,
         _ => xdp_action::XDP_PASS,
     }

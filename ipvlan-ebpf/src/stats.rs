@@ -16,7 +16,8 @@ static CHILD_COUNTERS: PerCpuArray<ChildCounters> =
 /// Counts a frame under the number of its reason, and for the child it is about (0: none).
 #[inline(always)]
 pub fn count(hook: Hook, number: u8, child: u32, slot: u32) {
-    const ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ARP_ANSWERED: u8 = Reason::ArpAnswered as u8;
+    const ND_ANSWERED: u8 = Reason::NdAnswered as u8;
     const HAIRPINNED: u8 = Reason::Hairpinned as u8;
     const REDIRECTED: u8 = Reason::Redirected as u8;
     const LEFT_TO_DRIVER: u8 = Reason::LeftToDriver as u8;
@@ -36,7 +37,7 @@ pub fn count(hook: Hook, number: u8, child: u32, slot: u32) {
     // SAFETY: as above.
     let counters = unsafe { &mut *counters };
     match number {
-        ANSWERED => counters.answered += 1,
+        ARP_ANSWERED | ND_ANSWERED => counters.answered += 1,
         HAIRPINNED => counters.hairpinned += 1,
         REDIRECTED => counters.redirected += 1,
         LEFT_TO_DRIVER | LEFT_TO_KERNEL | SIBLING => {}

@@ -1,69 +1,157 @@
 //! The XDP hook of the parent: neighbour requests from the wire, before an skb exists.
 
 use aya_ebpf::{
-    helpers::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    helpers::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::XdpContext,
 };
-use ipvlan_common::Reason;
+use ipvlan_common::{Config, Hook, Reason};
 
 use crate::{
-    Decision,
-    arp::{self, ArpFrame},
+    Decision, arp, event,
     frame::{ETH_LEN, Frame, Mac},
     lookup::{self, AddressMap},
-    parse::{ARP_FRAME_LEN, ETH_P_ARP, parse_arp},
+    ndp::{self, NdDecision},
+    parse::{
+        ARP_FRAME_LEN, ETH_P_ARP, ETH_P_IPV6, Message, ND_FRAME_LEN, ND_START, Nd, NdHeader,
+        NdKind, Recognised, parse_arp, parse_nd, parse_nd_header, recognise_nd,
+    },
+    scratch,
 };
 
 /// Parent XDP. `None` for a frame that is not looked at.
 #[must_use]
 #[inline(always)]
 pub fn ingress(ctx: &XdpContext) -> Option<Decision> {
-    if frame(ctx).header::<ETH_LEN>()?.u16::<12>() != ETH_P_ARP {
-        return None;
-    }
+    let kind = match frame(ctx).header::<ETH_LEN>()?.u16::<12>() {
+        ETH_P_ARP => None,
+        ETH_P_IPV6 => match recognise_nd(frame(ctx)) {
+            Recognised::Nd(kind) => Some(kind),
+            Recognised::BehindExtension => {
+                return Some(Decision::stranger(Reason::ExtensionHeader));
+            }
+            Recognised::Other => return None,
+        },
+        _ => return None,
+    };
     let Some(config) = lookup::config() else {
         return Some(Decision::stranger(Reason::NotReady));
     };
-    let arp = match parse_arp(frame(ctx)) {
-        Ok(arp) => arp,
-        Err(reason) => return Some(Decision::stranger(reason)),
-    };
-    let decision = arp::decide_ingress(&arp, config, &AddressMap);
-    if decision.reason != Reason::ArpAnswered {
-        return Some(decision);
-    }
-    let reply = arp::reply_arp(&arp, Mac::new(config.mac()));
-    Some(if write(ctx, reply) {
-        decision
-    } else {
-        Decision::stranger(Reason::NotReady)
+    Some(match kind {
+        None => arp(ctx, config),
+        Some(kind) => nd(ctx, kind, config),
     })
 }
 
-/// Replaces the frame. What the request had behind its 42 bytes is cut off.
-///
-/// The length comes from the helper: a difference of packet pointers is a number only for programs
-/// loaded with `CAP_PERFMON`.
+#[inline(always)]
+fn arp(ctx: &XdpContext, config: Config) -> Decision {
+    let arp = match parse_arp(frame(ctx)) {
+        Ok(arp) => arp,
+        Err(reason) => return Decision::stranger(reason),
+    };
+    let decision = arp::decide_ingress(&arp, config, &AddressMap);
+    event::tell_arp(Hook::Xdp, &arp, decision);
+    if decision.reason != Reason::ArpAnswered {
+        return decision;
+    }
+    let reply = arp::reply_arp(&arp, Mac::new(config.mac()));
+    if resize(ctx, ARP_FRAME_LEN) && write(ctx, 0, reply) {
+        decision
+    } else {
+        Decision::stranger(Reason::NotReady)
+    }
+}
+
+#[inline(always)]
+fn nd(ctx: &XdpContext, kind: NdKind, config: Config) -> Decision {
+    let nd = match parse_nd_header(frame(ctx), len(ctx) as usize)
+        .and_then(|header| parse_nd(header, kind, load(ctx, header)?))
+    {
+        Ok(nd) => nd,
+        Err(reason) => return Decision::stranger(reason),
+    };
+    if kind == NdKind::Advertisement {
+        let decision = ndp::decide_advertisement(&nd, config, &AddressMap);
+        event::tell_advertisement(Hook::Xdp, &nd, decision);
+        return decision;
+    }
+    let NdDecision { decision, flags } = ndp::decide_ingress(&nd, config, &AddressMap);
+    event::tell_solicitation(Hook::Xdp, &nd, decision);
+    if decision.reason == Reason::NdAnswered && !advertise(ctx, &nd, flags, Mac::new(config.mac()))
+    {
+        return Decision::stranger(Reason::NotReady);
+    }
+    decision
+}
+
+/// The whole message, copied out of the frame.
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a message is shorter than 64 KiB"
+)]
+fn load<'a>(ctx: &XdpContext, header: NdHeader) -> Result<&'a Message, Reason> {
+    let Some(message) = scratch::message() else {
+        return Err(Reason::NotReady);
+    };
+    // SAFETY: the context of an XDP program is a valid `xdp_md`; `len` is at most the size of the
+    // message, which the verifier checks again.
+    let result =
+        unsafe { bpf_xdp_load_bytes(ctx.ctx, ND_START as u32, message.cast(), header.len as u32) };
+    if result == 0 {
+        // SAFETY: this CPU's scratch memory: nobody else writes it while the program runs.
+        Ok(unsafe { &*message })
+    } else {
+        Err(Reason::Malformed)
+    }
+}
+
+/// Turns the solicitation into the advertisement.
+#[inline(always)]
+fn advertise(ctx: &XdpContext, nd: &Nd, flags: u32, own: Mac) -> bool {
+    let reply = ndp::advertisement(nd, flags, own);
+    let (&short, &option) = reply.split();
+    let len = ndp::advertisement_len(nd);
+    resize(ctx, len)
+        && write(ctx, 0, short)
+        && (len == ND_FRAME_LEN || write(ctx, ND_FRAME_LEN, option))
+}
+
+/// Length of the frame, in bytes. From the helper: a difference of packet pointers is a number only for
+/// programs loaded with `CAP_PERFMON`.
+#[must_use]
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a frame is shorter than 4 GiB"
+)]
+pub fn len(ctx: &XdpContext) -> u32 {
+    // SAFETY: the context of an XDP program is a valid `xdp_md`.
+    unsafe { bpf_xdp_get_buff_len(ctx.ctx) as u32 }
+}
+
+/// Makes the frame `to` bytes long. What the request had behind them is cut off.
 #[inline(always)]
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     reason = "a frame is shorter than 2 GiB"
 )]
-fn write(ctx: &XdpContext, reply: ArpFrame) -> bool {
+fn resize(ctx: &XdpContext, to: usize) -> bool {
+    let delta = to as i32 - len(ctx) as i32;
     // SAFETY: the context of an XDP program is a valid `xdp_md`.
-    let len = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as i32;
-    let delta = ARP_FRAME_LEN as i32 - len;
-    // SAFETY: as above.
-    if delta != 0 && unsafe { bpf_xdp_adjust_tail(ctx.ctx, delta) } != 0 {
+    delta == 0 || unsafe { bpf_xdp_adjust_tail(ctx.ctx, delta) } == 0
+}
+
+/// Writes a part of the answer at a constant offset.
+#[inline(always)]
+fn write<T: Copy>(ctx: &XdpContext, at: usize, part: T) -> bool {
+    let start = ctx.data() + at;
+    if start + size_of::<T>() > ctx.data_end() {
         return false;
     }
-    let start = ctx.data();
-    if start + ARP_FRAME_LEN > ctx.data_end() {
-        return false;
-    }
-    // SAFETY: the check above leaves room for the reply; XDP owns its frame.
-    unsafe { (start as *mut ArpFrame).write(reply) };
+    // SAFETY: the check above leaves room for it; XDP owns its frame. Parts are made of `u16`, and
+    // frames start at an even address.
+    unsafe { (start as *mut T).write(part) };
     true
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use crate::{
     attach::{TcAttach, XdpMode},
     model::{Deliver, L2Broadcast, Prefix},
+    neighbour::{Announcing, DadMode},
     runtime::RUNTIME_DIR,
 };
 
@@ -74,14 +75,15 @@ pub struct RunArgs {
     #[arg(long, value_name = "CIDR")]
     pub deny: Vec<Prefix>,
 
-    /// Whether to probe the LAN for a child's new address, as its own kernel would if it could.
+    /// Whether to probe the LAN for a child's new address, as its own kernel would if it could. Not
+    /// done for IPv6 in mode l2, where the child's kernel does.
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub dad: DadMode,
 
-    /// Whether to announce children's addresses to the LAN: when they appear, move, come up, and when
-    /// the parent's MAC changes.
+    /// Whether to announce children's addresses to the LAN: when they appear, move, come up, when the
+    /// parent's MAC changes, and, at most every 10 seconds, when a station claims one.
     #[arg(long, value_enum, default_value_t, value_name = "WHETHER")]
-    pub announce: Announce,
+    pub announce: Announcing,
 
     /// Room for addresses of each family, per parent.
     #[arg(long, default_value_t = 16_384, value_name = "N", value_parser = value_parser!(u32).range(1..=1_048_576))]
@@ -110,28 +112,6 @@ pub struct StatusArgs {
     /// Directory of lock files and status sockets.
     #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
     pub runtime_dir: PathBuf,
-}
-
-/// Whether the LAN is probed for children's new addresses (RFC 5227 §2.1, RFC 4862 §5.4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum DadMode {
-    /// No.
-    Off,
-    /// Yes; an address is answered for meanwhile, and a duplicate is told.
-    #[default]
-    Warn,
-    /// Yes; an address is answered for only once nobody was heard to have it.
-    Enforce,
-}
-
-/// Whether children's addresses are announced (RFC 5227 §3, RFC 4861 §7.2.6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Announce {
-    /// No.
-    Off,
-    /// Yes.
-    #[default]
-    On,
 }
 
 /// Whether and where the XDP program runs.
@@ -198,7 +178,7 @@ mod tests {
         };
         let args = run(&[]).unwrap();
         assert!(args.allow.is_empty() && args.deny.is_empty());
-        assert_eq!((args.dad, args.announce), (DadMode::Warn, Announce::On));
+        assert_eq!((args.dad, args.announce), (DadMode::Warn, Announcing::On));
 
         let args = run(&[
             "--allow=10.0.0.0/8",
@@ -209,7 +189,10 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((args.allow.len(), args.deny.len()), (2, 1));
-        assert_eq!((args.dad, args.announce), (DadMode::Enforce, Announce::Off));
+        assert_eq!(
+            (args.dad, args.announce),
+            (DadMode::Enforce, Announcing::Off)
+        );
 
         let error = run(&["--deny=10.0.0.1/8"]).unwrap_err();
         assert!(error.contains("10.0.0.0/8 is meant"), "{error}");

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod commands;
 pub mod discover;
 pub mod model;
+pub mod neighbour;
 pub mod reconcile;
 pub mod report;
 pub mod runtime;

@@ -13,10 +13,11 @@ const TAKEN: u8 = 75;
 const NO_PERMISSION: u8 = 77;
 
 /// The capabilities the agent needs, with their numbers (`linux/capability.h`).
-const CAPABILITIES: [(&str, u32); 3] = [
+const CAPABILITIES: [(&str, u32); 4] = [
     ("CAP_BPF", 39),
     ("CAP_NET_ADMIN", 12),
     ("CAP_NET_BROADCAST", 11),
+    ("CAP_NET_RAW", 13),
 ];
 
 /// Prints the error to standard error and picks the exit code.

@@ -162,7 +162,8 @@ pub struct Address {
 /// An address of a child that somebody else has a claim on as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
-    /// `host_address`, `gateway_address`, `sibling_address`, `other_parent` or `peer_address`.
+    /// `host_address`, `gateway_address`, `sibling_address`, `other_parent`, `peer_address` or
+    /// `lan_station`.
     pub kind: String,
     /// The address.
     pub address: String,
@@ -185,6 +186,9 @@ pub struct Rival {
     pub parent: Option<String>,
     /// The address that the driver delivers instead.
     pub peer: Option<String>,
+    /// MAC of the station on the LAN.
+    #[serde(default)]
+    pub mac: Option<String>,
 }
 
 /// Something that happened to an address of a child, or to a child.
@@ -204,8 +208,12 @@ pub struct Event {
     pub child: Option<String>,
     /// Where the child is.
     pub netns: Option<Netns>,
-    /// What was done about it.
+    /// What was done about it: `none`, `answered` (the station was told), `held_back` (the address
+    /// is not answered for) or `defended` (it was announced once more).
     pub action: String,
+    /// What else is known.
+    #[serde(default)]
+    pub detail: Option<String>,
     /// How often it happened.
     pub count: u64,
 }

@@ -11,6 +11,7 @@ pub mod bpf;
 pub mod command;
 pub mod cost;
 pub mod demo;
+pub mod family;
 pub mod hooks;
 pub mod init;
 pub mod lab;

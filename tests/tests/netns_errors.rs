@@ -23,7 +23,7 @@ use self::netns::{
 
 const NOBODY: u32 = 65534;
 /// What the agent needs, and nothing else.
-const NEEDED: &[&str] = &["bpf", "net_admin", "net_broadcast"];
+const NEEDED: &[&str] = &["bpf", "net_admin", "net_broadcast", "net_raw"];
 
 /// A start that fails.
 struct Row {
@@ -309,12 +309,13 @@ impl Unprivileged {
 fn missing_capability_is_named() {
     let world = World::new();
     let unprivileged = Unprivileged::new();
-    let rows: [(&[&str], &str); 5] = [
+    let rows: [(&[&str], &str); 6] = [
         (&[], "CAP_NET_BROADCAST"),
         (&["bpf", "net_admin"], "CAP_NET_BROADCAST"),
         (&["bpf", "net_broadcast"], "CAP_NET_ADMIN"),
         (&["net_admin", "net_broadcast"], "CAP_BPF"),
         (&["net_admin", "net_broadcast", "net_raw"], "CAP_BPF"),
+        (&["bpf", "net_admin", "net_broadcast"], "CAP_NET_RAW"),
     ];
     for (capabilities, missing) in rows {
         let ended = Ended::of(unprivileged.run(capabilities), &world);
@@ -351,7 +352,7 @@ fn default_runtime_directory_without_permission_is_named() {
 }
 
 #[test]
-fn three_capabilities_suffice_without_root() {
+fn four_capabilities_suffice_without_root() {
     for options in [&[][..], &["--attach", "clsact"], &["--xdp", "generic"]] {
         let world = World::new();
         let unprivileged = Unprivileged::new();

@@ -13,7 +13,7 @@ use common::{
 };
 
 /// Budget of the project for the verifier's work on one program.
-const VERIFIER_INSTRUCTIONS: u32 = 5_000;
+const VERIFIER_INSTRUCTIONS: u32 = 20_000;
 /// Bytes per instruction.
 const INSTRUCTION: u32 = 8;
 

@@ -8,6 +8,7 @@ use crate::{
     attach::AttachOptions,
     cli::RunArgs,
     model::Policy,
+    neighbour::Manners,
     reconcile::{Agent, Settings},
 };
 
@@ -43,8 +44,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
             allow,
             deny,
         },
-        dad,
-        announce,
+        manners: Manners { announce, dad },
         attach: AttachOptions {
             tc: attach,
             xdp: xdp.into(),

@@ -159,6 +159,18 @@ pub enum Mode {
     L3s,
 }
 
+impl Mode {
+    /// What `ip link` calls it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::L3 => "l3",
+            Self::L3s => "l3s",
+        }
+    }
+}
+
 /// Isolation flag of an ipvlan port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PortFlag {
@@ -169,6 +181,18 @@ pub enum PortFlag {
     Private,
     /// Children reach each other through the switch outside.
     Vepa,
+}
+
+impl PortFlag {
+    /// What `ip link` calls it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Private => "private",
+            Self::Vepa => "vepa",
+        }
+    }
 }
 
 /// An address of a child.

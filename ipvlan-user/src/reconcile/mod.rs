@@ -3,37 +3,37 @@
 //! The only place that knows discovery, model, maps and hooks. Every sync is the whole truth: a
 //! snapshot, what it asks for, what is different, done. A snapshot that fails changes nothing.
 
+mod lan;
 mod parent;
+mod refresh;
 mod report;
+mod signals;
 
 use std::{
+    future::poll_fn,
     io,
     path::PathBuf,
+    task::Poll,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval_at, sleep_until},
-};
+use ipvlan_common::Event;
+use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 use tracing::{debug, error, info, warn};
 
-use self::parent::Parent;
+use self::{
+    parent::Parent,
+    refresh::{MAX_GAP, MIN_GAP, Refresh, backoff},
+    signals::StopSignals,
+};
 use crate::{
     attach::{AttachError, AttachOptions},
-    cli::{Announce, DadMode},
     discover::{Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
     model::{ParentError, Policy},
+    neighbour::Manners,
     runtime::{self, ClaimError, StatusSocket},
     status,
 };
-
-/// Shortest time from the end of a sync to the next: what changes meanwhile is one wake.
-const MIN_GAP: Duration = Duration::from_millis(1);
-/// Longest such time, also while a long sync runs again and again.
-const MAX_GAP: Duration = Duration::from_millis(100);
-/// Longest time to the next try after a failed sync.
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// What the agent is to do.
 #[derive(Clone, Debug)]
@@ -42,10 +42,8 @@ pub struct Settings {
     pub parents: Vec<String>,
     /// What is answered, and how packets are delivered.
     pub policy: Policy,
-    /// Whether the LAN is probed for new addresses.
-    pub dad: DadMode,
-    /// Whether addresses are announced.
-    pub announce: Announce,
+    /// What children say on the LAN.
+    pub manners: Manners,
     /// How programs are attached.
     pub attach: AttachOptions,
     /// Time between two audits.
@@ -151,6 +149,7 @@ impl Agent {
         let mut due = Instant::now();
         let mut failures = 0_u32;
         loop {
+            let next = self.parents.iter().filter_map(Parent::next_due).min();
             tokio::select! {
                 biased;
                 () = self.stop.received() => break,
@@ -164,6 +163,16 @@ impl Agent {
                         failures += 1;
                         pending = Some(Refresh::Everything);
                         due = Instant::now() + backoff(failures);
+                    }
+                }
+                () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {
+                    if self.tick() {
+                        pending = pending.max(Some(Refresh::Model));
+                    }
+                }
+                (index, events) = told(&mut self.parents) => {
+                    if self.parents[index].told(&events) {
+                        pending = pending.max(Some(Refresh::Model));
                     }
                 }
                 wake = self.watch.wake() => {
@@ -196,6 +205,7 @@ impl Agent {
     fn sync(&mut self, refresh: Refresh) -> bool {
         self.stats.syncs += 1;
         let snapshot = match refresh {
+            Refresh::Model => Ok(std::mem::take(&mut self.snapshot)),
             Refresh::Addresses => self.discover.readdress(&self.snapshot, None),
             Refresh::KnownNetns => self.discover.snapshot(Scope::KnownNetns, None),
             Refresh::Everything => self.discover.snapshot(Scope::Everything, None),
@@ -220,6 +230,15 @@ impl Agent {
         self.stats.error = None;
         debug!(?refresh, "synced");
         true
+    }
+
+    /// Sends what is due on every parent. Returns whether what is answered for changed.
+    fn tick(&mut self) -> bool {
+        let mut changed = false;
+        for parent in &mut self.parents {
+            changed |= parent.tick();
+        }
+        changed
     }
 
     fn fail(&mut self, failure: &dyn std::error::Error) {
@@ -298,58 +317,17 @@ impl Agent {
     }
 }
 
-/// The signals that stop the agent: Ctrl-C, a service manager, a terminal that was closed.
-struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl StopSignals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for any of them. Cancelling loses nothing.
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+/// Waits for what the programs of any parent tell, and of which it is. Cancelling loses nothing.
+async fn told(parents: &mut [Parent]) -> (usize, Vec<Event>) {
+    poll_fn(|context| {
+        for (index, parent) in parents.iter_mut().enumerate() {
+            if let Poll::Ready(events) = parent.poll(context) {
+                return Poll::Ready((index, events));
+            }
         }
-    }
-}
-
-/// How much of the snapshot is taken anew. The later ones include the earlier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Refresh {
-    /// Addresses, routes and settings, of the links there were.
-    Addresses,
-    /// Links too, in the netns there were.
-    KnownNetns,
-    /// Netns too.
-    Everything,
-}
-
-impl Refresh {
-    fn after(wake: Wake) -> Self {
-        if wake.may_change_netnses() {
-            Self::Everything
-        } else if wake.changes_links() {
-            Self::KnownNetns
-        } else {
-            Self::Addresses
-        }
-    }
-}
-
-/// 100 ms, 200 ms, 400 ms, … up to [`MAX_BACKOFF`].
-fn backoff(failures: u32) -> Duration {
-    (MAX_GAP * 2_u32.saturating_pow(failures.saturating_sub(1))).min(MAX_BACKOFF)
+        Poll::Pending
+    })
+    .await
 }
 
 fn system(action: &'static str) -> impl FnOnce(io::Error) -> AgentError {
@@ -366,36 +344,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_doubles_up_to_its_limit() {
-        assert_eq!(backoff(1), Duration::from_millis(100));
-        assert_eq!(backoff(3), Duration::from_millis(400));
-        assert_eq!(backoff(u32::MAX), MAX_BACKOFF);
-    }
-
-    #[test]
-    fn pending_sync_only_widens() {
-        let addresses = Wake {
-            addresses: true,
-            ..Wake::default()
-        };
-        let links = Wake {
-            links: true,
-            ..Wake::default()
-        };
-        assert_eq!(Refresh::after(addresses), Refresh::Addresses);
-        assert_eq!(Refresh::after(links), Refresh::Everything);
-        for wakes in [[addresses, links], [links, addresses]] {
-            let pending = wakes.into_iter().fold(None, |pending, wake| {
-                pending.max(Some(Refresh::after(wake)))
-            });
-            assert_eq!(pending, Some(Refresh::Everything));
-        }
-    }
 }

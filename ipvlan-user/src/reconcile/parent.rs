@@ -1,14 +1,16 @@
 //! One parent: from its name to an attached, filled datapath, and back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::IpAddr,
+    task::{Context, Poll},
+    time::Instant,
 };
 
-use ipvlan_common::Reason;
+use ipvlan_common::Event;
 use tracing::{error, info, warn};
 
-use super::{AgentError, Settings};
+use super::{AgentError, Settings, lan::Lan};
 use crate::{
     attach::{AttachError, Datapath},
     discover::{Snapshot, snapshot::Link},
@@ -37,8 +39,7 @@ pub(super) struct Serving {
     pub(super) datapath: Datapath,
     pub(super) installed: Installed,
     pub(super) desired: Desired,
-    /// Addresses that are not answered for because of what the LAN was heard to say.
-    held_back: BTreeMap<IpAddr, Reason>,
+    pub(super) lan: Lan,
     /// Addresses for which the map has no room.
     pub(super) no_room: BTreeSet<IpAddr>,
     /// Why the last sync was not complete.
@@ -136,6 +137,38 @@ impl Parent {
         }
     }
 
+    /// When to call [`Self::tick`]; `None` if never, as things are.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        match &self.state {
+            State::Serving(serving) => serving.lan.next_due(),
+            State::Waiting(_) => None,
+        }
+    }
+
+    /// Sends what is due on the LAN. Returns whether what is answered for changed.
+    pub(super) fn tick(&mut self) -> bool {
+        match &mut self.state {
+            State::Serving(serving) => serving.lan.tick(),
+            State::Waiting(_) => false,
+        }
+    }
+
+    /// Waits for what the programs tell.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Vec<Event>> {
+        match &mut self.state {
+            State::Serving(serving) => serving.lan.poll(context),
+            State::Waiting(_) => Poll::Pending,
+        }
+    }
+
+    /// Judges what the programs told. Returns whether what is answered for changed.
+    pub(super) fn told(&mut self, events: &[Event]) -> bool {
+        match &mut self.state {
+            State::Serving(serving) => serving.lan.told(events),
+            State::Waiting(_) => false,
+        }
+    }
+
     /// Compares the maps with what was written to them.
     pub(super) fn audit(&mut self) -> Result<usize, MapsError> {
         match &mut self.state {
@@ -192,15 +225,19 @@ impl Parent {
         settings: &Settings,
     ) -> Result<Serving, AgentError> {
         let claim = Claim::new(&settings.runtime_dir, self.netns, &link.name, link.ifindex)?;
-        let (datapath, maps) = Datapath::attach(&link.name, link.ifindex, settings.attach)
+        // Before anything is attached: it takes a capability of its own.
+        let mut lan = Lan::open(link.ifindex, settings.manners)
+            .map_err(super::system("open a packet socket on the parent"))?;
+        let (datapath, mut maps) = Datapath::attach(&link.name, link.ifindex, settings.attach)
             .map_err(|source| AgentError::Attach {
                 parent: link.name.clone(),
                 source: Box::new(source),
             })?;
-        let held_back = BTreeMap::new();
+        lan.hear(maps.take_events())
+            .map_err(super::system("read the events of the programs"))?;
         Ok(Serving {
-            desired: desired(snapshot, &link, &settings.policy, &held_back),
-            held_back,
+            desired: desired(snapshot, &link, &settings.policy, &lan.held_back()),
+            lan,
             link,
             datapath,
             installed: Installed::new(maps, settings.attach.max_children),
@@ -215,7 +252,11 @@ impl Serving {
     /// Makes maps and programs what the snapshot asks for.
     fn update(&mut self, snapshot: &Snapshot, settings: &Settings) -> Result<(), AttachError> {
         let before = self.answered();
-        self.desired = desired(snapshot, &self.link, &settings.policy, &self.held_back);
+        self.desired = self.desire(snapshot, settings);
+        if self.listen(snapshot) {
+            // A new address is held back before it is answered for the first time.
+            self.desired = self.desire(snapshot, settings);
+        }
         let programs = self
             .datapath
             .set_programs(self.desired.ingress, self.desired.egress);
@@ -237,7 +278,10 @@ impl Serving {
                 "an address map is full: raise --max-addresses"
             );
         }
-        self.no_room = outcome.no_room;
+        if outcome.no_room != self.no_room {
+            self.no_room = outcome.no_room;
+            self.listen(snapshot);
+        }
         let mut errors = outcome.errors.into_iter();
         let first = errors.next().map(AttachError::from);
         for error in errors {
@@ -246,6 +290,22 @@ impl Serving {
         let result = programs.and(first.map_or(Ok(()), Err));
         self.failure = result.as_ref().err().map(|error| super::chain(error));
         result
+    }
+
+    fn desire(&self, snapshot: &Snapshot, settings: &Settings) -> Desired {
+        desired(
+            snapshot,
+            &self.link,
+            &settings.policy,
+            &self.lan.held_back(),
+        )
+    }
+
+    /// Makes what is said on the LAN follow what is desired. Returns whether that in turn holds back
+    /// other addresses than before.
+    fn listen(&mut self, snapshot: &Snapshot) -> bool {
+        self.lan
+            .follow(&self.link, &self.desired, &self.no_room, snapshot)
     }
 
     /// How many addresses are answered for.

@@ -1,13 +1,14 @@
 //! What the agent knows, in the words of `status`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use ipvlan_common::{Delivery, Hook, Reason};
 
 use super::parent::{Parent, Serving, State};
 use crate::{
-    discover::snapshot::{Mode, NetnsId, PortFlag, Snapshot},
+    discover::snapshot::{NetnsId, Snapshot},
     model::{AddressView, ChildKey, ChildView, Conflict, Rival},
+    neighbour::log::Entry,
     status,
 };
 
@@ -65,8 +66,8 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
         ifindex: Some(serving.link.ifindex),
         mac: serving.link.mac.map(mac),
         up: serving.link.up,
-        mode: port.map(|(of, _)| mode(of).to_owned()),
-        flag: port.map(|(_, of)| flag(of).to_owned()),
+        mode: port.map(|(mode, _)| mode.word().to_owned()),
+        flag: port.map(|(_, flag)| flag.word().to_owned()),
         state: if failure.is_none() {
             "ready"
         } else {
@@ -93,9 +94,15 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
             .conflicts
             .iter()
             .map(|it| conflict(it, snapshot))
+            .chain(stations(serving, snapshot))
             .collect(),
-        events: Vec::new(),
-        groups: 0,
+        events: serving
+            .lan
+            .log()
+            .entries()
+            .map(|entry| event(entry, &serving.link.name, snapshot))
+            .collect(),
+        groups: serving.lan.groups() as u64,
         children: serving
             .desired
             .children
@@ -115,6 +122,7 @@ fn notes(serving: &Serving, hooks: &[Hook]) -> Vec<String> {
     if !hooks.contains(&Hook::Egress) {
         notes.push("--no-host-access: host and children do not reach each other".to_owned());
     }
+    notes.extend(serving.lan.notes());
     if !serving.link.up {
         notes.push("the parent is down: nothing is answered".to_owned());
     }
@@ -150,7 +158,7 @@ fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Ch
         mode: serving
             .desired
             .port
-            .map_or(String::new(), |(of, _)| mode(of).to_owned()),
+            .map_or(String::new(), |(mode, _)| mode.word().to_owned()),
         up: view.up,
         forwarding: view.forwarding,
         delivery: match view.delivery {
@@ -230,6 +238,45 @@ fn conflict(of: &Conflict, snapshot: &Snapshot) -> status::Conflict {
     }
 }
 
+/// The addresses of children that a station on the LAN has.
+fn stations(serving: &Serving, snapshot: &Snapshot) -> impl Iterator<Item = status::Conflict> {
+    serving
+        .lan
+        .taken()
+        .map(|(address, child, station)| status::Conflict {
+            kind: "lan_station".to_owned(),
+            address: address.to_string(),
+            child: child_name(child, snapshot),
+            netns: netns(child.netns, snapshot),
+            rival: status::Rival {
+                mac: Some(mac(station)),
+                ..status::Rival::default()
+            },
+        })
+}
+
+fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> status::Event {
+    let incident = &of.incident;
+    let child = incident.child.as_ref();
+    status::Event {
+        time_ms: of
+            .last
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| {
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }),
+        kind: incident.kind.word().to_owned(),
+        address: incident.address.map(|address| address.to_string()),
+        mac: incident.mac.map(mac),
+        parent: parent.to_owned(),
+        child: child.map(|(_, name)| name.clone()),
+        netns: child.map(|(key, _)| netns(key.netns, snapshot)),
+        action: incident.action.word().to_owned(),
+        detail: incident.detail.clone(),
+        count: of.times,
+    }
+}
+
 /// The name of a child; empty for one that is not in the snapshot.
 fn child_name(key: ChildKey, snapshot: &Snapshot) -> String {
     snapshot
@@ -260,20 +307,4 @@ fn netns(id: NetnsId, snapshot: &Snapshot) -> status::Netns {
 
 fn mac(bytes: [u8; 6]) -> String {
     bytes.map(|byte| format!("{byte:02x}")).join(":")
-}
-
-const fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::L2 => "l2",
-        Mode::L3 => "l3",
-        Mode::L3s => "l3s",
-    }
-}
-
-const fn flag(flag: PortFlag) -> &'static str {
-    match flag {
-        PortFlag::Bridge => "bridge",
-        PortFlag::Private => "private",
-        PortFlag::Vepa => "vepa",
-    }
 }

@@ -82,6 +82,12 @@ enum Variants {
     Xdp,
     /// --deliver redirect
     Redirect,
+    /// --dad enforce
+    Enforce,
+    /// --announce off
+    Silent,
+    /// --allow and --deny
+    Narrow,
     /// Every one but the default, one after the other
     Others,
 }
@@ -94,6 +100,9 @@ impl Variants {
             Self::Clsact => vec![Variant::Clsact],
             Self::Xdp => vec![Variant::Xdp],
             Self::Redirect => vec![Variant::Redirect],
+            Self::Enforce => vec![Variant::Enforce],
+            Self::Silent => vec![Variant::Silent],
+            Self::Narrow => vec![Variant::Narrow],
             Self::Others => Variant::OTHERS.to_vec(),
         }
     }

@@ -29,6 +29,10 @@ pub(super) fn conflict(conflict: &Conflict) -> String {
             "has a peer: the driver delivers {}, the peer's, in its place",
             rival.peer.as_deref().unwrap_or("?")
         ),
+        "lan_station" => format!(
+            "is also at {} on the LAN",
+            rival.mac.as_deref().unwrap_or("?")
+        ),
         // Of a newer agent.
         kind => format!("is in conflict: {kind}"),
     };
@@ -53,7 +57,10 @@ pub(super) fn events(events: &[Event], now_ms: u64) -> Table {
             or_dash(event.mac.as_ref()),
             or_dash(event.child.as_ref()),
             event.netns.as_ref().map_or_else(|| "-".to_owned(), netns),
-            event.action.clone(),
+            match &event.detail {
+                Some(detail) => format!("{}: {detail}", event.action),
+                None => event.action.clone(),
+            },
             event.count.to_string(),
             ago(now_ms.saturating_sub(event.time_ms)),
         ]);
@@ -128,6 +135,14 @@ mod tests {
                     ..none.clone()
                 },
                 "has a peer: the driver delivers 10.9.9.2, the peer's, in its place",
+            ),
+            (
+                "lan_station",
+                Rival {
+                    mac: Some("02:00:00:00:00:09".to_owned()),
+                    ..none.clone()
+                },
+                "is also at 02:00:00:00:00:09 on the LAN",
             ),
             ("of_the_future", none, "is in conflict: of_the_future"),
         ];

@@ -1,0 +1,192 @@
+//! Telling the agent about stations that are at odds with a child.
+//!
+//! Never influences a verdict. What a station can make us tell is bounded, per station and, since it
+//! chooses its MAC freely, in total.
+
+use aya_ebpf::{
+    helpers::bpf_ktime_get_ns,
+    macros::map,
+    maps::{Array, LruHashMap, RingBuf},
+};
+use ipvlan_common::{Event, EventKind, Hook, Reason};
+
+use crate::{
+    Decision,
+    frame::Mac,
+    guard::UNSPECIFIED,
+    parse::{Arp, Nd},
+    stats,
+};
+
+/// Size of the ring buffer, in bytes: room for about 1 600 events.
+const RING: u32 = 64 * 1024;
+
+/// Stations whose rate is known at a time. The one heard of longest ago is forgotten first.
+const STATIONS: u32 = 1024;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// What one station can make us tell.
+const OF_STATION: Rate = Rate {
+    burst: 8,
+    interval: SECOND,
+};
+/// What all of them together can.
+const OF_ALL: Rate = Rate {
+    burst: 64,
+    interval: SECOND / 64,
+};
+
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(RING, 0);
+
+#[map]
+static EVENT_STATIONS: LruHashMap<Mac, Bucket> = LruHashMap::with_max_entries(STATIONS, 0);
+
+#[map]
+static EVENT_TOTAL: Array<Bucket> = Array::with_max_entries(1, 0);
+
+/// Tells what an ARP message from the wire did, if it is worth telling.
+#[inline(always)]
+pub fn tell_arp(hook: Hook, arp: &Arp, decision: Decision) {
+    let (kind, address) = match decision.reason {
+        Reason::SenderConflict => (EventKind::Claim, arp.spa),
+        Reason::ArpAnswered if arp.spa == UNSPECIFIED => (EventKind::Probe, arp.tpa),
+        _ => return,
+    };
+    let event = Event::ipv4(kind, hook, arp.sha.bytes(), address, decision.child);
+    tell(&event, hook, arp.sha);
+}
+
+/// Tells what a solicitation from the wire did, if it is worth telling.
+#[inline(always)]
+pub fn tell_solicitation(hook: Hook, nd: &Nd, decision: Decision) {
+    let (kind, address) = match decision.reason {
+        Reason::SenderConflict => (EventKind::Claim, nd.header.src),
+        Reason::NdAnswered if nd.is_dad() => (EventKind::Probe, nd.header.target),
+        _ => return,
+    };
+    let mac = nd.mac();
+    let event = Event::ipv6(kind, hook, mac.bytes(), address.bytes(), decision.child);
+    tell(&event, hook, mac);
+}
+
+/// Tells what an advertisement from the wire did, if it is worth telling.
+#[inline(always)]
+pub fn tell_advertisement(hook: Hook, nd: &Nd, decision: Decision) {
+    if decision.reason != Reason::SenderConflict {
+        return;
+    }
+    let mac = nd.mac();
+    let event = Event::ipv6(
+        EventKind::Claim,
+        hook,
+        mac.bytes(),
+        nd.header.target.bytes(),
+        decision.child,
+    );
+    tell(&event, hook, mac);
+}
+
+/// A function of its own: it is rarely called, and the verifier follows it apart from the callers.
+#[inline(never)]
+fn tell(event: &Event, hook: Hook, mac: Mac) {
+    if !(is_due(mac) && EVENTS.output::<Event>(event, 0).is_ok()) {
+        stats::count(hook, Reason::EventSuppressed as u8, 0, 0);
+    }
+}
+
+/// Whether this station, and all together, may tell one more.
+#[inline(always)]
+fn is_due(mac: Mac) -> bool {
+    // SAFETY: the helper takes nothing.
+    let now = unsafe { bpf_ktime_get_ns() };
+    // Buckets are changed without a lock: when two CPUs meet, one event more is told.
+    match EVENT_STATIONS.get_ptr_mut(mac) {
+        Some(bucket) => {
+            // SAFETY: the value of a map entry; an entry that is reused meanwhile is one bucket or
+            // another.
+            if !unsafe { &mut *bucket }.take(now, OF_STATION) {
+                return false;
+            }
+        }
+        // Without room for it the total still counts.
+        None => drop(EVENT_STATIONS.insert(mac, Bucket::new(now, OF_STATION), 0)),
+    }
+    match EVENT_TOTAL.get_ptr_mut(0) {
+        // SAFETY: the value of an array, which is never freed.
+        Some(bucket) => unsafe { &mut *bucket }.take(now, OF_ALL),
+        None => false,
+    }
+}
+
+/// How often: `burst` at once, and one more after every `interval` (nanoseconds).
+#[derive(Clone, Copy)]
+struct Rate {
+    burst: u64,
+    interval: u64,
+}
+
+/// A token bucket. All zero, it is full.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Bucket {
+    /// Until when tokens were handed out, in nanoseconds since boot.
+    filled: u64,
+    tokens: u64,
+}
+
+impl Bucket {
+    /// One that has just been taken from for the first time.
+    #[inline(always)]
+    const fn new(now: u64, rate: Rate) -> Self {
+        Self {
+            filled: now,
+            tokens: rate.burst - 1,
+        }
+    }
+
+    #[inline(always)]
+    fn take(&mut self, now: u64, rate: Rate) -> bool {
+        let earned = now.saturating_sub(self.filled) / rate.interval;
+        self.filled += earned * rate.interval;
+        let tokens = self.tokens + earned;
+        let tokens = if tokens > rate.burst {
+            rate.burst
+        } else {
+            tokens
+        };
+        let taken = tokens > 0;
+        self.tokens = tokens - u64::from(taken);
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_gives_its_burst_then_one_per_interval_and_never_saves_up_more() {
+        const RATE: Rate = Rate {
+            burst: 3,
+            interval: 10,
+        };
+        let mut empty = Bucket {
+            filled: 0,
+            tokens: 0,
+        };
+        let mut fresh = Bucket::new(1_000, RATE);
+        assert!(empty.take(1_000, RATE));
+        for bucket in [&mut empty, &mut fresh] {
+            let mut given = |now| bucket.take(now, RATE);
+            assert_eq!([1_000; 3].map(&mut given), [true, true, false]);
+            assert!(!given(1_009));
+            assert!(given(1_010));
+            assert!(!given(1_019));
+            assert_eq!([1_500; 4].map(&mut given), [true, true, true, false]);
+            // Time of another CPU, a little behind.
+            assert!(!given(1_495));
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Bytes → what they say. Looks nothing up, writes nothing.
+
+mod arp;
+mod ip;
+mod nd;
+
+pub use self::{
+    arp::{ARP_FRAME_LEN, ARP_LENGTHS, ARPHRD_ETHER, ARPOP_REPLY, ARPOP_REQUEST, Arp, parse_arp},
+    ip::{IPV4_FRAME_LEN, IPV6_FRAME_LEN, Ip, parse_ipv4, parse_ipv6},
+    nd::{
+        Message, ND_FRAME_LEN, ND_MAX, ND_START, Nd, NdHeader, NdKind, OPTION_TARGET_LINK_LAYER,
+        RECOGNISE_LEN, Recognised, parse_nd, parse_nd_header, recognise_nd,
+    },
+};
+
+use crate::frame::{ETH_LEN, Frame};
+
+/// Ethertype of ARP.
+pub const ETH_P_ARP: u16 = 0x0806;
+/// Ethertype of IPv4.
+pub const ETH_P_IP: u16 = 0x0800;
+/// Ethertype of IPv6.
+pub const ETH_P_IPV6: u16 = 0x86dd;
+
+/// Whether a frame goes to the MAC it comes from: what the host sends to a child, since its
+/// neighbour entry for a child is the parent's own MAC. Nothing else on the parent's egress does.
+#[must_use]
+#[inline(always)]
+pub fn is_to_own_mac(frame: Frame<'_>) -> bool {
+    frame
+        .header::<ETH_LEN>()
+        .is_some_and(|header| header.mac::<0>() == header.mac::<6>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_own_mac_needs_both_macs_alike_in_full() {
+        let mut bytes = [7_u8; ETH_LEN];
+        assert!(is_to_own_mac(Frame::from(&bytes[..])));
+        for at in 0..12 {
+            bytes[at] ^= 1;
+            assert!(!is_to_own_mac(Frame::from(&bytes[..])), "byte {at}");
+            bytes[at] ^= 1;
+        }
+        assert!(!is_to_own_mac(Frame::from(&bytes[..13])));
+    }
+}

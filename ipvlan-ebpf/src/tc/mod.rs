@@ -1,0 +1,131 @@
+//! The TC hooks of the parent: from an skb to a decision, and what a decision does to the skb.
+//!
+//! The packet is only ever written through helpers. One direct write anywhere in a program makes
+//! the verifier prepend code that gives every cloned skb a private copy of its data
+//! (`bpf_unclone_prologue`), and every TCP segment that leaves the host is a clone.
+
+mod neighbour;
+mod packet;
+
+use aya_ebpf::{bindings::BPF_F_INGRESS, helpers::bpf_redirect, programs::TcContext};
+use ipvlan_common::Reason;
+
+use crate::{
+    Decision,
+    frame::Frame,
+    parse::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, NdKind, RECOGNISE_LEN, Recognised, recognise_nd},
+};
+
+/// VLAN id in an 802.1Q tag control information.
+const VLAN_VID_MASK: u32 = 0x0fff;
+
+/// Direction of a redirect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Towards {
+    /// Out of the interface.
+    Wire,
+    /// Into the interface, as if received by it.
+    Stack,
+}
+
+/// Parent ingress. `None` for a frame that is not looked at.
+///
+/// With `DEMUX`, IP packets are looked up and redirected too.
+#[must_use]
+#[inline(always)]
+pub fn ingress<const DEMUX: bool>(ctx: &TcContext) -> Option<Decision> {
+    match ethertype(ctx) {
+        ETH_P_ARP => Some(neighbour::arp::<true>(ctx)),
+        ETH_P_IPV6 => match recognise_nd(linear(ctx, RECOGNISE_LEN)) {
+            Recognised::Nd(kind) => Some(neighbour::nd::<true>(ctx, kind)),
+            Recognised::BehindExtension => Some(Decision::stranger(Reason::ExtensionHeader)),
+            Recognised::Other if DEMUX => Some(packet::ipv6_ingress(ctx)),
+            Recognised::Other => None,
+        },
+        ETH_P_IP if DEMUX => Some(packet::ipv4_ingress(ctx)),
+        _ => None,
+    }
+}
+
+/// Parent egress. `None` for a frame that is not looked at.
+///
+/// With `ROUTED`, packets to every MAC are looked up, not only those to the parent's own.
+#[must_use]
+#[inline(always)]
+pub fn egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
+    match ethertype(ctx) {
+        ETH_P_IP => packet::ipv4_egress::<ROUTED>(ctx),
+        ETH_P_IPV6 => match recognise_nd(linear(ctx, RECOGNISE_LEN)) {
+            Recognised::Nd(NdKind::Solicitation) => {
+                Some(neighbour::nd::<false>(ctx, NdKind::Solicitation))
+            }
+            Recognised::BehindExtension => Some(Decision::stranger(Reason::ExtensionHeader)),
+            // The host's advertisement to a child that asked by unicast is a packet like any other.
+            Recognised::Nd(NdKind::Advertisement) | Recognised::Other => {
+                packet::ipv6_egress::<ROUTED>(ctx)
+            }
+        },
+        ETH_P_ARP => Some(neighbour::arp::<false>(ctx)),
+        _ => None,
+    }
+}
+
+/// Redirects the skb to the interface; what it returns is the verdict.
+#[must_use]
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the helper returns a TC_ACT_* code"
+)]
+pub fn redirect(ifindex: u32, towards: Towards) -> i32 {
+    let flags = match towards {
+        Towards::Wire => 0,
+        Towards::Stack => u64::from(BPF_F_INGRESS),
+    };
+    // SAFETY: the helper takes no pointers.
+    unsafe { bpf_redirect(ifindex, flags) as i32 }
+}
+
+/// Interface index of the parent.
+#[must_use]
+#[inline(always)]
+pub fn parent(ctx: &TcContext) -> u32 {
+    // SAFETY: the context of a TC program is a valid `__sk_buff`.
+    unsafe { (*ctx.skb.skb).ifindex }
+}
+
+/// Ethertype behind a VLAN tag, if there is one: the kernel has moved the tag out of the frame.
+#[inline(always)]
+fn ethertype(ctx: &TcContext) -> u16 {
+    #[allow(clippy::cast_possible_truncation, reason = "the field holds a __be16")]
+    let protocol = ctx.skb.protocol() as u16;
+    u16::from_be(protocol)
+}
+
+#[inline(always)]
+fn vlan_id(ctx: &TcContext) -> Option<u32> {
+    // SAFETY: the context of a TC program is a valid `__sk_buff`.
+    let skb = unsafe { &*ctx.skb.skb };
+    (skb.vlan_present != 0).then_some(skb.vlan_tci & VLAN_VID_MASK)
+}
+
+/// The frame, with its first `len` bytes made linear if it has that many.
+#[inline(always)]
+fn linear(ctx: &TcContext, len: usize) -> Frame<'_> {
+    if ctx.data() + len > ctx.data_end() {
+        #[allow(clippy::cast_possible_truncation, reason = "the length of a header")]
+        let len = len as u32;
+        // A shorter frame stays short, and parsing it says so.
+        if ctx.len() >= len {
+            let _: Result<(), _> = ctx.skb.pull_data(len);
+        }
+    }
+    frame(ctx)
+}
+
+/// The linear part of the frame.
+#[inline(always)]
+fn frame(ctx: &TcContext) -> Frame<'_> {
+    // SAFETY: the kernel sets both pointers, and the verifier checks every access against them.
+    unsafe { Frame::new(ctx.data(), ctx.data_end()) }
+}

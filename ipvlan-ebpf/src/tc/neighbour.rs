@@ -1,0 +1,149 @@
+//! ARP and neighbour discovery at the TC hooks.
+//!
+//! The direction is a constant, not a function to call: the compiler would really call it.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_vlan_pop},
+    programs::TcContext,
+};
+use ipvlan_common::{Hook, Reason};
+
+use super::{linear, vlan_id};
+use crate::{
+    Decision, arp, event,
+    frame::Mac,
+    lookup::{self, AddressMap},
+    ndp::{self, NdDecision},
+    parse::{
+        ARP_FRAME_LEN, Message, ND_FRAME_LEN, ND_START, Nd, NdHeader, NdKind, parse_arp, parse_nd,
+        parse_nd_header,
+    },
+    scratch,
+};
+
+/// An ARP message from the wire, or to it.
+#[inline(always)]
+pub(super) fn arp<const FROM_WIRE: bool>(ctx: &TcContext) -> Decision {
+    if vlan_id(ctx).is_some_and(|id| id != 0) {
+        return Decision::stranger(Reason::Tagged);
+    }
+    let Some(config) = lookup::config() else {
+        return Decision::stranger(Reason::NotReady);
+    };
+    let arp = match parse_arp(linear(ctx, ARP_FRAME_LEN)) {
+        Ok(arp) => arp,
+        Err(reason) => return Decision::stranger(reason),
+    };
+    let decision = if FROM_WIRE {
+        arp::decide_ingress(&arp, config, &AddressMap)
+    } else {
+        arp::decide_egress(&arp, config, &AddressMap)
+    };
+    if FROM_WIRE {
+        event::tell_arp(Hook::Ingress, &arp, decision);
+    }
+    if decision.reason != Reason::ArpAnswered {
+        return decision;
+    }
+    let reply = arp::reply_arp(&arp, Mac::new(config.mac()));
+    if resize(ctx, ARP_FRAME_LEN) && ctx.store(0, &reply, 0).is_ok() {
+        decision
+    } else {
+        Decision::stranger(Reason::NotReady)
+    }
+}
+
+/// A solicitation from the wire, or to it, or an advertisement from it.
+#[inline(always)]
+pub(super) fn nd<const FROM_WIRE: bool>(ctx: &TcContext, kind: NdKind) -> Decision {
+    if vlan_id(ctx).is_some_and(|id| id != 0) {
+        return Decision::stranger(Reason::Tagged);
+    }
+    let Some(config) = lookup::config() else {
+        return Decision::stranger(Reason::NotReady);
+    };
+    let frame = linear(ctx, ND_FRAME_LEN);
+    let nd = match parse_nd_header(frame, ctx.len() as usize)
+        .and_then(|header| parse_nd(header, kind, load(ctx, header)?))
+    {
+        Ok(nd) => nd,
+        Err(reason) => return Decision::stranger(reason),
+    };
+    if FROM_WIRE && kind == NdKind::Advertisement {
+        let decision = ndp::decide_advertisement(&nd, config, &AddressMap);
+        event::tell_advertisement(Hook::Ingress, &nd, decision);
+        return decision;
+    }
+    let NdDecision { decision, flags } = if FROM_WIRE {
+        ndp::decide_ingress(&nd, config, &AddressMap)
+    } else {
+        ndp::decide_egress(&nd, config, &AddressMap)
+    };
+    if FROM_WIRE {
+        event::tell_solicitation(Hook::Ingress, &nd, decision);
+    }
+    if decision.reason == Reason::NdAnswered && !advertise(ctx, &nd, flags, Mac::new(config.mac()))
+    {
+        return Decision::stranger(Reason::NotReady);
+    }
+    decision
+}
+
+/// The whole message, copied out of the skb.
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a message is shorter than 64 KiB"
+)]
+fn load<'a>(ctx: &TcContext, header: NdHeader) -> Result<&'a Message, Reason> {
+    let Some(message) = scratch::message() else {
+        return Err(Reason::NotReady);
+    };
+    // SAFETY: the context of a TC program is a valid `__sk_buff`; `len` is at most the size of the
+    // message, which the verifier checks again.
+    let result = unsafe {
+        bpf_skb_load_bytes(
+            ctx.as_ptr(),
+            ND_START as u32,
+            message.cast(),
+            header.len as u32,
+        )
+    };
+    if result == 0 {
+        // SAFETY: this CPU's scratch memory: nobody else writes it while the program runs.
+        Ok(unsafe { &*message })
+    } else {
+        Err(Reason::Malformed)
+    }
+}
+
+/// Turns the solicitation into the advertisement.
+#[inline(always)]
+fn advertise(ctx: &TcContext, nd: &Nd, flags: u32, own: Mac) -> bool {
+    let reply = ndp::advertisement(nd, flags, own);
+    let (short, option) = reply.split();
+    let len = ndp::advertisement_len(nd);
+    resize(ctx, len)
+        && ctx.store(0, short, 0).is_ok()
+        && (len == ND_FRAME_LEN || ctx.store(ND_FRAME_LEN, option, 0).is_ok())
+}
+
+/// Makes room for an answer of `len` bytes without a tag.
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the length of an answer is below 100"
+)]
+fn resize(ctx: &TcContext, len: usize) -> bool {
+    let len = len as u32;
+    // What is behind the request is of its sender and must not travel back; the kernel's answer has
+    // nothing there.
+    // SAFETY: the context of a TC program is a valid `__sk_buff`.
+    if ctx.len() != len && unsafe { bpf_skb_change_tail(ctx.skb.skb, len, 0) } != 0 {
+        return false;
+    }
+    // A priority tag (VLAN id 0) is not a VLAN; the kernel's answer carries none.
+    // SAFETY: as above.
+    vlan_id(ctx).is_none() || unsafe { bpf_skb_vlan_pop(ctx.skb.skb) } == 0
+}

@@ -1,0 +1,172 @@
+//! A parent's manners on the LAN, fed from what is desired and from what the programs tell.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    task::{Context, Poll},
+    time::{Instant, SystemTime},
+};
+
+use ipvlan_common::{Event, Reason};
+use tracing::warn;
+
+use crate::{
+    discover::{
+        Snapshot,
+        snapshot::{Link, Mode},
+    },
+    model::{ChildKey, Desired, Wanted},
+    neighbour::{
+        Candidate, Manners, Neighbours, announce::Live, events::Events, frame::Mac, log::Log,
+        radar::Radar,
+    },
+    sync::maps,
+};
+
+/// The LAN behind one parent.
+pub(super) struct Lan {
+    neighbours: Neighbours,
+    radar: Radar,
+    /// None before [`Self::hear`], and once it could not be read.
+    events: Option<Events>,
+    /// Names of the children, for events.
+    names: BTreeMap<ChildKey, String>,
+    children: BTreeMap<IpAddr, ChildKey>,
+}
+
+impl Lan {
+    /// Needs `CAP_NET_RAW`.
+    pub(super) fn open(ifindex: u32, manners: Manners) -> io::Result<Self> {
+        Ok(Self {
+            neighbours: Neighbours::open(Instant::now(), ifindex, manners)?,
+            radar: Radar::default(),
+            events: None,
+            names: BTreeMap::new(),
+            children: BTreeMap::new(),
+        })
+    }
+
+    /// Reads what the programs tell from `ring`. Must be called within a tokio runtime.
+    pub(super) fn hear(&mut self, ring: Option<maps::Events>) -> io::Result<()> {
+        self.events = ring.map(Events::new).transpose()?;
+        Ok(())
+    }
+
+    /// Follows what is desired, and tells what is new in it. Addresses that found no room in the map
+    /// are left out: nobody would answer for them. Returns whether [`Self::held_back`] is another.
+    pub(super) fn follow(
+        &mut self,
+        link: &Link,
+        desired: &Desired,
+        no_room: &BTreeSet<IpAddr>,
+        snapshot: &Snapshot,
+    ) -> bool {
+        let now = Instant::now();
+        let candidates = candidates(desired, no_room);
+        self.names = desired
+            .children
+            .iter()
+            .map(|child| (child.key, child.name.clone()))
+            .collect();
+        self.children = candidates
+            .iter()
+            .map(|(&address, candidate)| (address, candidate.live.child))
+            .collect();
+        let changed = self.neighbours.follow(now, link, candidates);
+        for incident in self.radar.compare(now, desired, snapshot) {
+            self.neighbours.found(now, SystemTime::now(), incident);
+        }
+        changed
+    }
+
+    /// Waits for events of the programs.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Vec<Event>> {
+        let Some(events) = &mut self.events else {
+            return Poll::Pending;
+        };
+        match events.poll(context) {
+            Poll::Ready(Ok(events)) => Poll::Ready(events),
+            Poll::Ready(Err(failure)) => {
+                warn!("events of the programs are not read any more: {failure}");
+                self.events = None;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Judges events of the programs. Returns as [`Self::follow`] does.
+    pub(super) fn told(&mut self, events: &[Event]) -> bool {
+        let now = Instant::now();
+        let mut changed = false;
+        for event in events {
+            let name = |key| self.names.get(&key).cloned().unwrap_or_default();
+            changed |= self.neighbours.event(now, SystemTime::now(), event, name);
+        }
+        changed
+    }
+
+    /// When to call [`Self::tick`].
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.neighbours.next_due(Instant::now())
+    }
+
+    /// Sends what is due. Returns as [`Self::follow`] does.
+    pub(super) fn tick(&mut self) -> bool {
+        self.neighbours.tick(Instant::now())
+    }
+
+    /// The addresses that are not answered for because of what the LAN was heard to say.
+    pub(super) fn held_back(&self) -> BTreeMap<IpAddr, Reason> {
+        self.neighbours.held_back()
+    }
+
+    /// The addresses of children that a station has.
+    pub(super) fn taken(&self) -> impl Iterator<Item = (IpAddr, ChildKey, Mac)> {
+        self.neighbours
+            .taken()
+            .filter_map(|(address, mac)| Some((address, *self.children.get(&address)?, mac)))
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        self.neighbours.groups()
+    }
+
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.neighbours.notes()
+    }
+
+    pub(super) const fn log(&self) -> &Log {
+        self.neighbours.log()
+    }
+}
+
+/// The addresses that are answered for, or would be if no station had them.
+fn candidates(desired: &Desired, no_room: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Candidate> {
+    let l2 = desired.port.is_some_and(|(mode, _)| mode == Mode::L2);
+    let candidate = |(&address, wanted): (&IpAddr, &Wanted)| match *wanted {
+        Wanted::Child {
+            child,
+            refusal: None | Some(Reason::Probing | Reason::Duplicate),
+            router,
+            optimistic,
+            ..
+        } => {
+            let live = Live {
+                child,
+                router,
+                optimistic,
+            };
+            let mute = address.is_ipv6() && !l2;
+            Some((address, Candidate { live, mute }))
+        }
+        _ => None,
+    };
+    desired
+        .addresses
+        .iter()
+        .filter_map(candidate)
+        .filter(|(address, _)| !no_room.contains(address))
+        .collect()
+}
