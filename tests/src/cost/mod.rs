@@ -70,7 +70,7 @@ impl Cost {
         println!("waiting until the machine has settled");
         thread::sleep(SETTLE);
         let lab = Lab::new()?;
-        let rows = requests()[..2]
+        let rows = requests()
             .iter()
             .map(|request| {
                 println!("measuring: {}", request.name);
@@ -201,12 +201,12 @@ fn answered(side: &Side, hook: Hook, frame: &[u8], answer: i32) -> Result<f64> {
     let counter = Counter::new()?;
     let (_let_in, _counted) = match hook {
         Hook::Xdp => {
-            let counted = || Program::count(Hook::Xdp, &counter, answer)?.attach(LAN);
-            (None, side.lan.run(counted)?)
+            let attach = || Program::count(Hook::Xdp, &counter, answer)?.attach(LAN);
+            (None, side.lan.run(attach)?)
         }
         Hook::Tc | Hook::Egress => {
-            let counted = || Program::count(Hook::Egress, &counter, answer)?.attach(PARENT);
-            (Some(let_in(side)?), side.host.run(counted)?)
+            let attach = || Program::count(Hook::Egress, &counter, answer)?.attach(PARENT);
+            (Some(let_in(side)?), side.host.run(attach)?)
         }
     };
     per_frame(side, &counter, frame)
