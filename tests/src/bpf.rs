@@ -3,11 +3,12 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::{errno::Errno, net::if_::if_nametoindex};
 
 const MAP_CREATE: libc::c_long = 0;
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
+const MAP_UPDATE_ELEM: libc::c_long = 2;
 const PROG_LOAD: libc::c_long = 5;
 const PROG_TEST_RUN: libc::c_long = 10;
 const LINK_CREATE: libc::c_long = 28;
@@ -17,6 +18,7 @@ const PROG_TYPE_SCHED_CLS: u32 = 3;
 const PROG_TYPE_XDP: u32 = 6;
 const XDP: u32 = 37;
 const TCX_INGRESS: u32 = 46;
+const TCX_EGRESS: u32 = 47;
 
 const TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 const XDP_HAS_FRAGS: u32 = 1 << 5;
@@ -25,6 +27,8 @@ const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
 const TC_ACT_SHOT: i32 = 2;
+// Helpers.
+const KTIME_GET_NS: i32 = 5;
 const REDIRECT: i32 = 23;
 
 /// One instruction: operation, registers (source in the high half), offset, immediate.
@@ -32,10 +36,17 @@ const REDIRECT: i32 = 23;
 struct Instruction(u8, u8, i16, i32);
 
 const MOVE: u8 = 0xb7;
+const MOVE_REGISTER: u8 = 0xbf;
+const ADD: u8 = 0x07;
 const SUBTRACT_REGISTER: u8 = 0x1f;
 const LOAD_WORD: u8 = 0x61;
+const LOAD: u8 = 0x79;
+const STORE: u8 = 0x7b;
 const LOAD_ADDRESS: u8 = 0x18;
+const STORE_HALF: u8 = 0x6a;
+const STORE_WORD: u8 = 0x62;
 const JUMP_UNLESS: u8 = 0x55;
+const JUMP_IF_GREATER: u8 = 0x2d;
 const ATOMIC_ADD: u8 = 0xdb;
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
@@ -55,9 +66,23 @@ const fn give(value: i32) -> [Instruction; 2] {
     [Instruction(MOVE, 0, 0, value), Instruction(EXIT, 0, 0, 0)]
 }
 
+/// Where a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// In the driver, on frames that come in.
+    Xdp,
+    /// Before the network stack, on frames that come in.
+    Tc,
+    /// Behind the network stack, on frames that go out.
+    Egress,
+}
+
 /// A loaded program.
 #[derive(Debug)]
-pub struct Program(OwnedFd);
+pub struct Program {
+    descriptor: OwnedFd,
+    hook: Hook,
+}
 
 /// A program on a device; not there any more when dropped.
 #[derive(Debug)]
@@ -69,65 +94,93 @@ pub struct Attached {
 impl Program {
     /// An XDP program that lets everything pass.
     pub fn xdp_pass() -> Result<Self> {
-        load(PROG_TYPE_XDP, XDP, &give(XDP_PASS))
+        load(Hook::Xdp, &give(XDP_PASS))
     }
 
-    /// An XDP program that drops everything.
-    pub fn xdp_drop() -> Result<Self> {
-        load(PROG_TYPE_XDP, XDP, &give(XDP_DROP))
-    }
-
-    /// A TC program that drops everything.
-    pub fn tc_drop() -> Result<Self> {
-        load(PROG_TYPE_SCHED_CLS, TCX_INGRESS, &give(TC_ACT_SHOT))
-    }
-
-    /// An XDP program that drops everything and counts frames of `length` bytes in `counter`.
-    pub fn xdp_count(counter: &Counter, length: i32) -> Result<Self> {
-        let program = [
-            // r2 = data, r3 = data_end, r3 -= r2
-            Instruction(LOAD_WORD, 0x12, 0, 0),
-            Instruction(LOAD_WORD, 0x13, 4, 0),
-            Instruction(SUBTRACT_REGISTER, 0x23, 0, 0),
-            // if r3 != length goto drop
-            Instruction(JUMP_UNLESS, 0x03, 4, length),
-            // *counter += 1
+    /// A program that drops everything, and counts in `counter` the frames that are `length` bytes long.
+    pub fn count(hook: Hook, counter: &Counter, length: i32) -> Result<Self> {
+        let [verdict, exit] = give(match hook {
+            Hook::Xdp => XDP_DROP,
+            Hook::Tc | Hook::Egress => TC_ACT_SHOT,
+        });
+        // r3 = length of the frame
+        let mut program = match hook {
+            Hook::Xdp => vec![
+                Instruction(LOAD_WORD, 0x12, 0, 0),
+                Instruction(LOAD_WORD, 0x13, 4, 0),
+                Instruction(SUBTRACT_REGISTER, 0x23, 0, 0),
+            ],
+            Hook::Tc | Hook::Egress => vec![Instruction(LOAD_WORD, 0x13, 0, 0)],
+        };
+        program.extend([
+            // if r3 != length goto verdict
+            Instruction(JUMP_UNLESS, 0x03, 6, length),
+            // r0 = now, r1 = counter
+            Instruction(CALL, 0, 0, KTIME_GET_NS),
             Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.0.as_raw_fd()),
             Instruction(0, 0, 0, 0),
+            // counter.last = now, counter.frames += 1
+            Instruction(STORE, 0x01, 16, 0),
             Instruction(MOVE, 2, 0, 1),
             Instruction(ATOMIC_ADD, 0x21, 0, 0),
-            // drop:
-            Instruction(MOVE, 0, 0, XDP_DROP),
-            Instruction(EXIT, 0, 0, 0),
-        ];
-        load(PROG_TYPE_XDP, XDP, &program)
+            verdict,
+            exit,
+        ]);
+        load(hook, &program)
     }
 
-    /// An XDP program that sends every frame out of `device` of the current netns.
-    pub fn xdp_send(device: &str) -> Result<Self> {
+    /// An XDP program that makes every frame it gets `frame`, sends it out of `device` of the current
+    /// netns, and writes in `counter` when it sent the first one.
+    ///
+    /// The kernel uses the memory of frames again as it comes back, with whatever answer was written
+    /// in it, so it is not enough to have had the right bytes once.
+    pub fn send(device: &str, frame: &[u8], counter: &Counter) -> Result<Self> {
         let index = i32::try_from(index(device)?)?;
-        let program = [
+        let mut program = vec![
+            // r6 = context, r0 = now, r1 = counter
+            Instruction(MOVE_REGISTER, 0x16, 0, 0),
+            Instruction(CALL, 0, 0, KTIME_GET_NS),
+            Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.0.as_raw_fd()),
+            Instruction(0, 0, 0, 0),
+            // if counter.first == 0: counter.first = now
+            Instruction(LOAD, 0x12, 8, 0),
+            Instruction(JUMP_UNLESS, 0x02, 1, 0),
+            Instruction(STORE, 0x01, 8, 0),
+            // r2 = data, r3 = data_end
+            Instruction(LOAD_WORD, 0x62, 0, 0),
+            Instruction(LOAD_WORD, 0x63, 4, 0),
+            // r4 = data + length; if r4 > data_end goto send
+            Instruction(MOVE_REGISTER, 0x24, 0, 0),
+            Instruction(ADD, 4, 0, i32::try_from(frame.len())?),
+        ];
+        let stores = stores(frame)?;
+        program.push(Instruction(
+            JUMP_IF_GREATER,
+            0x34,
+            i16::try_from(stores.len())?,
+            0,
+        ));
+        program.extend(stores);
+        program.extend([
+            // send: return redirect(index, 0)
             Instruction(MOVE, 1, 0, index),
             Instruction(MOVE, 2, 0, 0),
             Instruction(CALL, 0, 0, REDIRECT),
             Instruction(EXIT, 0, 0, 0),
-        ];
-        load(PROG_TYPE_XDP, XDP, &program)
+        ]);
+        load(Hook::Xdp, &program)
     }
 
-    /// Attaches an XDP program to the driver of `device` in the current netns.
-    pub fn attach_xdp(self, device: &str) -> Result<Attached> {
-        self.attach(device, XDP, XDP_FLAGS_DRV_MODE)
-    }
-
-    /// Attaches a TC program to the ingress of `device` in the current netns; takes Linux 6.6.
-    pub fn attach_tc(self, device: &str) -> Result<Attached> {
-        self.attach(device, TCX_INGRESS, 0)
-    }
-
-    fn attach(self, device: &str, attach_type: u32, flags: u32) -> Result<Attached> {
+    /// Attaches it to the hook it is for on `device` of the current netns, behind what is there: XDP
+    /// in the driver; TC from Linux 6.6 on.
+    pub fn attach(self, device: &str) -> Result<Attached> {
+        let (attach_type, flags) = match self.hook {
+            Hook::Xdp => (XDP, XDP_FLAGS_DRV_MODE),
+            Hook::Tc => (TCX_INGRESS, 0),
+            Hook::Egress => (TCX_EGRESS, 0),
+        };
         let mut attributes = LinkCreate {
-            prog_fd: word(self.0.as_raw_fd()),
+            prog_fd: word(self.descriptor.as_raw_fd()),
             target_ifindex: index(device)?,
             attach_type,
             flags,
@@ -145,7 +198,7 @@ impl Program {
     /// netns.
     pub fn generate(&self, frame: &[u8], count: u32) -> Result<()> {
         let mut attributes = TestRun {
-            prog_fd: word(self.0.as_raw_fd()),
+            prog_fd: word(self.descriptor.as_raw_fd()),
             data_size_in: u32::try_from(frame.len())?,
             data_in: frame.as_ptr() as u64,
             repeat: count,
@@ -158,17 +211,51 @@ impl Program {
     }
 }
 
-/// A number that a program counts in.
+/// Writes `frame`, of even length, to where r2 points.
+fn stores(frame: &[u8]) -> Result<Vec<Instruction>> {
+    let mut at = 0;
+    let mut stores = Vec::new();
+    for part in frame.chunks(4) {
+        let offset = i16::try_from(at)?;
+        stores.push(match *part {
+            [a, b, c, d] => {
+                let word = i32::from_ne_bytes([a, b, c, d]);
+                Instruction(STORE_WORD, 2, offset, word)
+            }
+            [a, b] => {
+                let half = u16::from_ne_bytes([a, b]);
+                Instruction(STORE_HALF, 2, offset, half.into())
+            }
+            _ => bail!("a frame of {} bytes", frame.len()),
+        });
+        at += part.len();
+    }
+    Ok(stores)
+}
+
+/// What a program has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Count {
+    /// How many frames.
+    pub frames: u64,
+    /// When the first one was sent; nanoseconds since boot.
+    pub first: u64,
+    /// When the last one arrived.
+    pub last: u64,
+}
+
+/// Memory that a program counts in.
 #[derive(Debug)]
 pub struct Counter(OwnedFd);
 
 impl Counter {
-    /// A new one; it is zero.
+    /// New memory; nothing is counted yet.
     pub fn new() -> Result<Self> {
         let mut attributes = MapCreate {
             map_type: MAP_TYPE_ARRAY,
             key_size: 4,
-            value_size: 8,
+            value_size: u32::try_from(size_of::<Count>())?,
             max_entries: 1,
             rest: [0; 14],
         };
@@ -177,18 +264,29 @@ impl Counter {
     }
 
     /// What was counted so far.
-    pub fn get(&self) -> Result<u64> {
+    pub fn get(&self) -> Result<Count> {
+        let mut count = Count::default();
+        self.element(MAP_LOOKUP_ELEM, &mut count)
+            .context("cannot read a counter")?;
+        Ok(count)
+    }
+
+    /// Begins anew.
+    pub fn reset(&self) -> Result<()> {
+        self.element(MAP_UPDATE_ELEM, &mut Count::default())
+            .context("cannot reset a counter")
+    }
+
+    fn element(&self, command: libc::c_long, value: &mut Count) -> nix::Result<()> {
         let key = 0u32;
-        let mut value = 0u64;
-        let mut attributes = Lookup {
+        let mut attributes = Element {
             map_fd: word(self.0.as_raw_fd()),
             padding: 0,
             key: (&raw const key) as u64,
-            value: (&raw mut value) as u64,
+            value: std::ptr::from_mut(value) as u64,
             flags: 0,
         };
-        bpf(MAP_LOOKUP_ELEM, &mut attributes).context("cannot read a counter")?;
-        Ok(value)
+        bpf(command, &mut attributes).map(drop)
     }
 }
 
@@ -205,7 +303,7 @@ struct MapCreate {
 }
 
 #[repr(C)]
-struct Lookup {
+struct Element {
     map_fd: u32,
     padding: u32,
     key: u64,
@@ -260,26 +358,27 @@ struct LinkCreate {
     rest: [u64; 6],
 }
 
-fn load(
-    prog_type: u32,
-    expected_attach_type: u32,
-    instructions: &[Instruction],
-) -> Result<Program> {
+fn load(hook: Hook, instructions: &[Instruction]) -> Result<Program> {
     let bytes: Vec<[u8; 8]> = instructions.iter().map(|one| one.bytes()).collect();
-    let xdp = prog_type == PROG_TYPE_XDP;
+    let (prog_type, prog_flags, expected_attach_type) = match hook {
+        // Without that flag a device with a large MTU does not take it.
+        Hook::Xdp => (PROG_TYPE_XDP, XDP_HAS_FRAGS, XDP),
+        Hook::Tc | Hook::Egress => (PROG_TYPE_SCHED_CLS, 0, 0),
+    };
     let mut attributes = ProgLoad {
         prog_type,
         insn_cnt: u32::try_from(bytes.len())?,
         insns: bytes.as_ptr() as u64,
         license: c"Dual MIT/GPL".as_ptr() as u64,
-        // Else a device with a large MTU does not take it.
-        prog_flags: if xdp { XDP_HAS_FRAGS } else { 0 },
-        // Linux before 6.6 knows no TCX and wants none here.
-        expected_attach_type: if xdp { expected_attach_type } else { 0 },
+        prog_flags,
+        expected_attach_type,
         ..ProgLoad::default()
     };
     let program = bpf(PROG_LOAD, &mut attributes).context("cannot load a program")?;
-    Ok(Program(descriptor(program)?))
+    Ok(Program {
+        descriptor: descriptor(program)?,
+        hook,
+    })
 }
 
 /// The system call; `attributes` is what `command` reads and writes.

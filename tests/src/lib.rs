@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod bpf;
 pub mod command;
+pub mod cost;
 pub mod demo;
 pub mod family;
 pub mod hooks;

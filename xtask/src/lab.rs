@@ -11,7 +11,7 @@ use crate::{
     vm::{
         console::Outcome,
         kernels::{self, Kernel},
-        qemu::{self, Job},
+        qemu::{self, Clock, Job},
     },
 };
 
@@ -43,6 +43,16 @@ impl Findings {
 
 /// Runs `lab VERB ARGUMENTS` on `kernel` in a virtual machine.
 pub(crate) fn in_machine(kernel: Kernel, arguments: &[&str], limit: Duration) -> Result<Findings> {
+    in_machine_by(Clock::Time, kernel, arguments, limit)
+}
+
+/// The same where the clock counts what `clock` says.
+pub(crate) fn in_machine_by(
+    clock: Clock,
+    kernel: Kernel,
+    arguments: &[&str],
+    limit: Duration,
+) -> Result<Findings> {
     clients::install_lab()?;
     clients::install_vm()?;
     let installed = kernels::install(kernel)?;
@@ -51,6 +61,7 @@ pub(crate) fn in_machine(kernel: Kernel, arguments: &[&str], limit: Duration) ->
         kernel: &installed,
         command: command("/usr/bin", "/dev/ttyS1", arguments),
         limit,
+        clock,
     })?;
     let failure = match &report.outcome {
         Outcome::Pass => None,

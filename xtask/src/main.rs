@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask VERB`.
 
 mod build;
+mod cost;
 mod demo;
 mod exec;
 mod lab;
@@ -38,6 +39,8 @@ enum Verb {
     Test(test::Args),
     /// Show who reaches whom before and after `ipvlan run`
     Demo(demo::Args),
+    /// Measure what an answer costs beside the kernel's, in guest instructions
+    Cost(cost::Args),
     /// Compare the agent's answers with the kernel's, byte for byte
     Oracle(oracle::Args),
     /// Build, then run the agent as root with the arguments after `--`
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Verb::Lint => lint::lint(),
         Verb::Test(args) => test::test(&args),
         Verb::Demo(args) => demo::demo(&args),
+        Verb::Cost(args) => cost::cost(&args),
         Verb::Oracle(args) => oracle::oracle(&args),
         Verb::Run(args) => run::run(&args),
     };

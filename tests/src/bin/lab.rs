@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use ipvlan_tests::{
+    cost::Cost,
     demo::{self, Demo, mode::Mode, variant::Variant},
     init,
     numbers::Numbers,
@@ -43,6 +44,15 @@ enum Verb {
     },
     /// Measure the time to the first answer and the cost of an idle agent
     Numbers {
+        /// The agent
+        #[arg(long)]
+        ipvlan: PathBuf,
+        /// Where to write the results, one JSON object per line
+        #[arg(long)]
+        results: PathBuf,
+    },
+    /// Measure what an answer costs, in a machine whose clock counts instructions
+    Cost {
         /// The agent
         #[arg(long)]
         ipvlan: PathBuf,
@@ -150,6 +160,11 @@ fn run() -> Result<bool> {
         }
         .run(),
         Verb::Numbers { ipvlan, results } => Numbers {
+            ipvlan,
+            results: Results::open(&results)?,
+        }
+        .run(),
+        Verb::Cost { ipvlan, results } => Cost {
             ipvlan,
             results: Results::open(&results)?,
         }

@@ -6,13 +6,13 @@ mod arp;
 mod case;
 mod compare;
 mod exceptions;
-mod frames;
+pub(crate) mod frames;
 mod framing;
 mod ndp;
 mod outcome;
 mod setting;
 mod wire;
-mod world;
+pub(crate) mod world;
 
 use std::path::PathBuf;
 
@@ -22,11 +22,12 @@ use self::{
     case::Case,
     compare::Comparison,
     setting::{SETTINGS, Setting},
-    wire::Received,
-    world::{PARENT, Side},
+    wire::{Received, Wire},
+    world::{LAN, PARENT, Side},
 };
 use crate::{
     agent::Agent,
+    bpf::Program,
     demo::mode::Mode,
     lab::Lab,
     results::{Line, Results},
@@ -68,9 +69,9 @@ impl Oracle {
     }
 
     fn by_agent(&self, lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
-        let mut side = Side::build(lab, "ours", setting.mode, setting.traits)?;
+        let side = Side::build(lab, "ours", setting.mode, setting.traits)?;
         let agent = Agent::start(&self.ipvlan, &side.host, &[PARENT], setting.options)?;
-        let answers = exchange(&mut side, cases).with_context(|| format!("{setting}"))?;
+        let answers = exchange(&side, cases).with_context(|| format!("{setting}"))?;
         agent.stop()?;
         Ok(answers)
     }
@@ -87,16 +88,18 @@ impl Oracle {
 }
 
 fn by_kernel(lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
-    let mut side = Side::build(lab, "kernel", Mode::L2, setting.traits)?;
-    exchange(&mut side, cases).with_context(|| format!("the kernel alone, for {setting}"))
+    let side = Side::build(lab, "kernel", Mode::L2, setting.traits)?;
+    exchange(&side, cases).with_context(|| format!("the kernel alone, for {setting}"))
 }
 
-fn exchange(side: &mut Side, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
+fn exchange(side: &Side, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
+    // What a native XDP program answers is not delivered to a veth device without one.
+    let _let_in = side.lan.run(|| Program::xdp_pass()?.attach(LAN))?;
+    let mut wire = side.lan.run(|| Wire::open(LAN, side.mode))?;
     cases
         .iter()
         .map(|case| {
-            side.wire
-                .exchange(&case.frame)
+            wire.exchange(&case.frame)
                 .with_context(|| case.name.clone())
         })
         .collect()

@@ -14,10 +14,9 @@ use anyhow::Result;
 
 use super::{
     frames::Mac,
-    wire::{SENTINEL, SENTINEL_MAC, Wire},
+    wire::{SENTINEL, SENTINEL_MAC},
 };
 use crate::{
-    bpf::{Attached, Program},
     demo::mode::Mode,
     lab::{Lab, connect},
     netns::Netns,
@@ -29,7 +28,8 @@ pub(crate) const PARENT: &str = "ens34";
 pub(crate) const PARENT_MAC: Mac = [2, 0x77, 0, 0, 0, 1];
 /// The MAC of the LAN's end of the link; no frame of a case comes from it.
 const LAN_MAC: &str = "02:77:00:00:00:02";
-const LAN: &str = "eth0";
+/// The name of the LAN's end of the link.
+pub(crate) const LAN: &str = "eth0";
 /// Long enough that no timer of a neighbour entry or of duplicate address detection ends meanwhile.
 const AN_HOUR: &str = "3600000";
 const AN_HOUR_IN_SECONDS: &str = "3600";
@@ -87,10 +87,12 @@ pub(crate) struct Traits {
 pub(crate) struct Side {
     /// Where the parent is and an agent may run.
     pub host: Netns,
-    /// The LAN's end of the link.
-    pub wire: Wire,
-    _let_in: Attached,
-    _others: [Netns; 4],
+    /// Where the LAN's end of the link is.
+    pub lan: Netns,
+    /// The mode of the children.
+    pub mode: Mode,
+    sibling: Netns,
+    _others: [Netns; 2],
 }
 
 impl Side {
@@ -129,15 +131,18 @@ impl Side {
                 shown(SENTINEL_MAC)
             ))?;
         }
-        // What a native XDP program answers is not delivered to a veth device without one.
-        let let_in = lan.run(|| Program::xdp_pass()?.attach_xdp(LAN))?;
-        let wire = lan.run(|| Wire::open(LAN, mode))?;
         Ok(Self {
+            lan,
             host,
-            wire,
-            _let_in: let_in,
-            _others: [lan, child, sibling, down],
+            mode,
+            sibling,
+            _others: [child, down],
         })
+    }
+
+    /// Takes the other children down: a broadcast is cloned to each that is up.
+    pub(crate) fn leave_one_child(&self) -> Result<()> {
+        self.sibling.ip("link set ipvl1 down\n")
     }
 }
 

@@ -23,6 +23,11 @@ const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 rdinit=/init";
 /// A probe boot under KVM takes a fraction of a second where KVM works.
 const PROBE: Duration = Duration::from_secs(5);
 
+// Accelerators, as people are told.
+const KVM: &str = "kvm";
+const EMULATION: &str = "tcg";
+const COUNTING: &str = "tcg, counting instructions";
+
 /// A job to run in a machine of its own.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
@@ -34,6 +39,18 @@ pub(crate) struct Job<'a> {
     pub command: Vec<String>,
     /// What the whole run may take.
     pub limit: Duration,
+    /// What its clock counts.
+    pub clock: Clock,
+}
+
+/// What the clock of a machine counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// Time.
+    Time,
+    /// Instructions of its only processor, a nanosecond each; while that has nothing to do, the clock
+    /// jumps to the next timer. The same run takes the same time, on any host.
+    Instructions,
 }
 
 /// What a run gave.
@@ -58,7 +75,10 @@ pub(crate) fn run(job: &Job<'_>) -> Result<Report> {
         .context("cannot make a directory for the run")?;
     let image = directory.path().join("image.cpio");
     initramfs::build(job.kernel, &job.command, &image)?;
-    let accelerator = accelerator(job.kernel);
+    let accelerator = match job.clock {
+        Clock::Time => accelerator(job.kernel),
+        Clock::Instructions => COUNTING,
+    };
     exec::say(format!(
         "{}: booting Linux {} ({accelerator})",
         job.name, job.kernel.release
@@ -78,12 +98,12 @@ pub(crate) fn run(job: &Job<'_>) -> Result<Report> {
 fn accelerator(kernel: &kernels::Installed) -> &'static str {
     static TRIED: OnceLock<bool> = OnceLock::new();
     let usable = *TRIED.get_or_init(|| Path::new("/dev/kvm").exists() && boots_with_kvm(kernel));
-    if usable { "kvm" } else { "tcg" }
+    if usable { KVM } else { EMULATION }
 }
 
 /// Without an image the kernel panics and the machine goes off: that is a boot.
 fn boots_with_kvm(kernel: &kernels::Installed) -> bool {
-    let mut command = machine("kvm", kernel);
+    let mut command = machine(KVM, kernel);
     command
         .args(["-serial", "null"])
         .args(["-append", "panic=-1"])
@@ -106,16 +126,27 @@ fn boots_with_kvm(kernel: &kernels::Installed) -> bool {
 }
 
 fn machine(accelerator: &str, kernel: &kernels::Installed) -> Command {
-    let (processor, accelerator) = match accelerator {
-        "kvm" => ("host", "kvm"),
-        // QEMU 7.2 emulates cmpxchg16b with wrong flags now and then, and the kernel's allocator
-        // uses it where there is one: a double fault in kmem_cache_alloc.
-        _ => ("max,-cx16", "tcg,thread=multi"),
+    // QEMU 7.2 emulates cmpxchg16b with wrong flags now and then, and the kernel's allocator uses it
+    // where there is one: a double fault in kmem_cache_alloc.
+    const EMULATED: &str = "max,-cx16";
+    let arguments = match accelerator {
+        KVM => ["-accel", "kvm", "-cpu", "host", "-smp", "2"].as_slice(),
+        COUNTING => &[
+            "-accel",
+            "tcg,thread=single",
+            "-icount",
+            "shift=0,sleep=off",
+            "-cpu",
+            EMULATED,
+            "-smp",
+            "1",
+        ],
+        _ => &["-accel", "tcg,thread=multi", "-cpu", EMULATED, "-smp", "2"],
     };
     let mut command = Command::new(PROGRAM);
     command
-        .args(["-accel", accelerator, "-cpu", processor])
-        .args(["-smp", "2", "-m", "1024", "-nic", "none", "-no-reboot"])
+        .args(arguments)
+        .args(["-m", "1024", "-nic", "none", "-no-reboot"])
         .args(["-nodefaults", "-display", "none", "-monitor", "none"])
         .arg("-kernel")
         .arg(&kernel.image);
