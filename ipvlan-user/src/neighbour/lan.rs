@@ -251,9 +251,18 @@ impl Neighbours {
         self.dad.held_back()
     }
 
+    /// Whether addresses can be held back.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        self.dad.enforces()
+    }
+
     /// The addresses of children that a station on the LAN has, and its MAC.
-    pub fn taken(&self) -> impl Iterator<Item = (IpAddr, Mac)> {
-        self.dad.taken()
+    pub fn taken(&self) -> impl Iterator<Item = (IpAddr, ChildKey, Mac)> {
+        self.dad.taken().filter_map(|(address, mac)| {
+            let candidate = self.candidates.get(&address)?;
+            Some((address, candidate.live.child, mac))
+        })
     }
 
     /// How many solicited-node groups the parent is a member of for its children.
