@@ -22,16 +22,16 @@ pub enum EventKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Event {
-    address: [u8; 16],
+    /// As on the wire; two words, so that making one is two stores.
+    address: [u64; 2],
     child: u32,
     mac: [u8; 6],
     kind: u8,
     family: u8,
-    hook: u8,
-    reserved: [u8; 3],
+    hook: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 32 && align_of::<Event>() == 4);
+const _: () = assert!(size_of::<Event>() == 32 && align_of::<Event>() == 8);
 
 /// `Event::family` of an IPv4 address, in the first four bytes of `address`.
 const IPV4: u8 = 4;
@@ -52,13 +52,12 @@ impl Event {
     ) -> Self {
         let [a, b, c, d] = address;
         Self {
-            address: [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            address: [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0],
             child,
             mac,
             kind: kind as u8,
             family: IPV4,
-            hook: hook as u8,
-            reserved: [0; 3],
+            hook: hook as u32,
         }
     }
 
@@ -73,13 +72,12 @@ impl Event {
         child: u32,
     ) -> Self {
         Self {
-            address,
+            address: words(address),
             child,
             mac,
             kind: kind as u8,
             family: IPV6,
-            hook: hook as u8,
-            reserved: [0; 3],
+            hook: hook as u32,
         }
     }
 
@@ -96,10 +94,14 @@ impl Event {
     /// The address it is about; `None` for a family this build does not know.
     #[must_use]
     pub const fn address(&self) -> Option<IpAddr> {
-        let [a, b, c, d, ..] = self.address;
+        let [first, last] = self.address;
+        let [a, b, c, d, ..] = first.to_ne_bytes();
         match self.family {
             IPV4 => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d))),
-            IPV6 => Some(IpAddr::V6(Ipv6Addr::from_octets(self.address))),
+            IPV6 => {
+                let [first, last] = [u64::from_be(first) as u128, u64::from_be(last) as u128];
+                Some(IpAddr::V6(Ipv6Addr::from_bits((first << 64) | last)))
+            }
             _ => None,
         }
     }
@@ -144,15 +146,21 @@ impl Event {
         let mut mac = [0; 6];
         mac.copy_from_slice(&record[20..26]);
         Some(Self {
-            address,
+            address: words(address),
             child: u32::from_ne_bytes(field(16)),
             mac,
             kind: record[26],
             family: record[27],
-            hook: record[28],
-            reserved: [0; 3],
+            hook: u32::from_ne_bytes(field(28)),
         })
     }
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "takes the halves apart")]
+const fn words(address: [u8; 16]) -> [u64; 2] {
+    let bits = u128::from_ne_bytes(address).to_le();
+    [(bits as u64).to_le(), ((bits >> 64) as u64).to_le()]
 }
 
 #[cfg(test)]

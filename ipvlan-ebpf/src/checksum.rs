@@ -71,11 +71,8 @@ fn message_sum(message: &Message, len: usize) -> Option<u32> {
 /// As in the kernel.
 #[cfg(not(target_arch = "bpf"))]
 fn message_sum(message: &Message, len: usize) -> Option<u32> {
-    let bytes = message.0.as_flattened().get(..len)?;
-    let sum = bytes
-        .chunks_exact(4)
-        .map(|word| u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]])))
-        .sum();
+    let sum = message.0.get(..len.div_ceil(8))?;
+    let sum: u64 = sum.iter().map(|&unit| halves(unit)).sum();
     Some(u32::from(fold(sum)))
 }
 

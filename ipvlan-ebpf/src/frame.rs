@@ -41,6 +41,20 @@ impl Mac {
         [head[0], head[1], head[2], head[3], tail[0], tail[1]]
     }
 
+    /// The address in the low 48 bits, as it is compared.
+    #[must_use]
+    #[inline(always)]
+    pub const fn low_bits(self) -> u64 {
+        self.0
+    }
+
+    /// From the low 48 bits of what [`Self::low_bits`] gave; those above are ignored.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_low_bits(bits: u64) -> Self {
+        Self(bits & 0xffff_ffff_ffff)
+    }
+
     /// Two bytes at a time, in the order of the wire.
     #[must_use]
     #[inline(always)]

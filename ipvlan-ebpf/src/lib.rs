@@ -33,6 +33,8 @@ pub mod stats;
 pub mod tc;
 pub mod xdp;
 
+use core::hint::black_box;
+
 use ipvlan_common::{AddressEntry, Reason};
 
 /// What is done with a frame, why, and which child it is about.
@@ -73,4 +75,14 @@ impl Decision {
             slot: entry.slot(),
         }
     }
+}
+
+/// `value`, of which the verifier then knows no more than of `any`, which must come from a frame or a map:
+/// it would follow everything behind it once for every value there can be.
+///
+/// A detour over the stack would not do: since Linux 6.9 it remembers constants there, bytes too.
+#[must_use]
+#[inline(always)]
+pub fn forget(value: u32, any: u32) -> u32 {
+    black_box(value ^ any) ^ any
 }

@@ -12,8 +12,6 @@
     reason = "the shape that aya's entry point macros expect"
 )]
 
-use core::hint::black_box;
-
 use aya_ebpf::{
     EbpfContext,
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
@@ -22,7 +20,7 @@ use aya_ebpf::{
 };
 use ipvlan_common::{Hook, Reason};
 use ipvlan_ebpf::{
-    Decision, stats,
+    Decision, forget, stats,
     tc::{self, Towards},
     xdp as xdp_hook,
 };
@@ -59,7 +57,7 @@ pub fn parent_xdp(ctx: XdpContext) -> u32 {
             reason,
             child,
             slot,
-        }) => xdp_conclude(&ctx, forget(reason), child, slot),
+        }) => xdp_conclude(&ctx, number(reason, xdp_hook::len(&ctx)), child, slot),
         None => xdp_action::XDP_PASS,
     }
 }
@@ -71,16 +69,19 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
             reason,
             child,
             slot,
-        }) => tc_conclude(ctx, hook, forget(reason), child, slot),
+        }) => tc_conclude(ctx, hook, number(reason, ctx.len()), child, slot),
         None => TC_ACT_UNSPEC,
     }
 }
 
-/// The number of the reason, which the verifier then does not know: it would follow everything behind
-/// once for every reason there is. It keeps track of words on the stack, not of single bytes.
+/// The number of the reason, which the verifier then does not know.
 #[inline(always)]
-fn forget(reason: Reason) -> u8 {
-    black_box(reason as u8)
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the number of a reason fits a byte"
+)]
+fn number(reason: Reason, any: u32) -> u8 {
+    forget(reason as u32, any) as u8
 }
 
 /// Counts, and turns the reason into a verdict. Its arguments are in registers: of a structure on the

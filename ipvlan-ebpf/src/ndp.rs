@@ -8,20 +8,20 @@
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 
 use crate::{
-    Decision, checksum,
+    Decision, checksum, forget,
     frame::{Ip6, Mac},
     guard,
     lookup::Addresses,
     parse::{ETH_P_IPV6, ND_FRAME_LEN, ND_START, Nd, OPTION_TARGET_LINK_LAYER},
 };
 
-/// Flags of an advertisement, in its second word (RFC 4861 §4.4).
-const ROUTER: u32 = 1 << 31;
-const SOLICITED: u32 = 1 << 30;
-const OVERRIDE: u32 = 1 << 29;
+/// Flags of an advertisement, in the first byte of its second word (RFC 4861 §4.4).
+const ROUTER: u32 = 1 << 7;
+const SOLICITED: u32 = 1 << 6;
+const OVERRIDE: u32 = 1 << 5;
 
 /// What is done with a solicitation, and the flags of the advertisement if it is answered: R, S and O
-/// in the three highest bits. Without padding, as [`Decision`].
+/// in the three highest bits of a byte. Without padding, as [`Decision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NdDecision {
     /// What is done, and why.
@@ -50,6 +50,7 @@ impl NdDecision {
     /// The flags that `ndisc_recv_ns` of the kernel answers with: S unless `::` asks, O to what was
     /// multicast unless the address is optimistic (RFC 4429 §3.3), R if its holder forwards.
     #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "any part of it will do")]
     fn answered(nd: &Nd, entry: AddressEntry) -> Self {
         let mut flags = 0;
         if entry.router() {
@@ -63,7 +64,7 @@ impl NdDecision {
         }
         Self {
             decision: Decision::about(entry, Reason::NdAnswered),
-            flags,
+            flags: forget(flags, nd.mac().low_bits() as u32),
         }
     }
 }
@@ -245,16 +246,16 @@ pub fn advertisement(nd: &Nd, flags: u32, own: Mac) -> AdvertisementFrame {
         (nd.mac(), nd.header.src)
     };
     let target = nd.header.target;
+    let flags = u16::from_ne_bytes([flags as u8, 0]);
     let len = advertisement_len(nd) - ND_START;
     let [m0, m1, m2] = own.words();
     let mut sum = checksum::pseudo_header(target, to, len)
         + checksum::address(target)
         + u64::from(ADVERTISEMENT)
-        + u64::from(flags.to_be());
+        + u64::from(flags);
     if len > ND_FRAME_LEN - ND_START {
         sum += u64::from(OPTION) + u64::from(m0) + u64::from(m1) + u64::from(m2);
     }
-    let flags = flags.to_be().to_ne_bytes();
     let [d0, d1, d2] = to_mac.words();
     let [t0, t1, t2, t3, t4, t5, t6, t7] = target.words();
     let [a0, a1, a2, a3, a4, a5, a6, a7] = to.words();
@@ -288,8 +289,8 @@ pub fn advertisement(nd: &Nd, flags: u32, own: Mac) -> AdvertisementFrame {
         a7,
         ADVERTISEMENT,
         !checksum::fold(sum),
-        u16::from_ne_bytes([flags[0], flags[1]]),
-        u16::from_ne_bytes([flags[2], flags[3]]),
+        flags,
+        0,
         t0,
         t1,
         t2,

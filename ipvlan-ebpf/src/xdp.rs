@@ -63,7 +63,7 @@ fn arp(ctx: &XdpContext, config: Config) -> Decision {
 
 #[inline(always)]
 fn nd(ctx: &XdpContext, kind: NdKind, config: Config) -> Decision {
-    let nd = match parse_nd_header(frame(ctx), len(ctx))
+    let nd = match parse_nd_header(frame(ctx), len(ctx) as usize)
         .and_then(|header| parse_nd(header, kind, load(ctx, header)?))
     {
         Ok(nd) => nd,
@@ -116,16 +116,17 @@ fn advertise(ctx: &XdpContext, nd: &Nd, flags: u32, own: Mac) -> bool {
         && (len == ND_FRAME_LEN || write(ctx, ND_FRAME_LEN, option))
 }
 
-/// Length of the frame. From the helper: a difference of packet pointers is a number only for programs
-/// loaded with `CAP_PERFMON`.
+/// Length of the frame, in bytes. From the helper: a difference of packet pointers is a number only for
+/// programs loaded with `CAP_PERFMON`.
+#[must_use]
 #[inline(always)]
 #[allow(
     clippy::cast_possible_truncation,
     reason = "a frame is shorter than 4 GiB"
 )]
-fn len(ctx: &XdpContext) -> usize {
+pub fn len(ctx: &XdpContext) -> u32 {
     // SAFETY: the context of an XDP program is a valid `xdp_md`.
-    unsafe { bpf_xdp_get_buff_len(ctx.ctx) as usize }
+    unsafe { bpf_xdp_get_buff_len(ctx.ctx) as u32 }
 }
 
 /// Makes the frame `to` bytes long. What the request had behind them is cut off.

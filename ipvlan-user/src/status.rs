@@ -230,3 +230,28 @@ pub struct LinkStats {
     /// Bytes sent.
     pub tx_bytes: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_of_an_older_agent_is_read() {
+        let older = r#"{
+            "name": "ens34", "ifindex": 2, "mac": null, "up": true, "mode": "l3", "flag": "bridge",
+            "state": "ready", "reason": null, "hooks": [], "counters": {}, "notes": [],
+            "children": [{
+                "name": "ipvl0", "ifindex": 7, "mode": "l3", "up": true, "delivery": "pass",
+                "netns": {"nsid": 1, "inode": null, "names": [], "pid": null},
+                "state": "answering", "reason": null, "counters": {},
+                "addresses": [{"address": "10.0.0.1/24", "state": "answered", "reason": null}],
+                "link": {"rx_packets": 0, "rx_bytes": 0, "tx_packets": 0, "tx_bytes": 0}
+            }]
+        }"#;
+        let parent: Parent = serde_json::from_str(older).unwrap();
+        assert!(parent.conflicts.is_empty() && parent.events.is_empty());
+        assert_eq!(parent.groups, 0);
+        assert!(!parent.children[0].forwarding);
+        assert_eq!(parent.children[0].addresses[0].peer, None);
+    }
+}

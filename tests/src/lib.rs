@@ -1,18 +1,22 @@
 //! The lab: network namespaces, probes and the machine they run in.
 //!
-//! Nothing here knows eBPF. A [`lab::Lab`] makes network namespaces that are gone when it is; [`probe`]
+//! Nothing here knows the agent's programs. A [`lab::Lab`] makes network namespaces that are gone when it is; [`probe`]
 //! asks from inside them who can reach whom; [`demo`] builds the topology of the field notes and
-//! fills the table with and without an agent; [`numbers`] measures it; [`init`] is the first
-//! process of the virtual machine all that usually runs in.
+//! fills the table with and without an agent; [`numbers`] measures it; [`oracle`] compares the agent's
+//! answers with the kernel's; [`init`] is the first process of the virtual machine all that usually
+//! runs in.
 
 pub mod agent;
+pub mod bpf;
 pub mod command;
 pub mod demo;
+pub mod family;
 pub mod hooks;
 pub mod init;
 pub mod lab;
 pub mod netlink;
 pub mod netns;
 pub mod numbers;
+pub mod oracle;
 pub mod probe;
 pub mod results;

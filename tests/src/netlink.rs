@@ -58,10 +58,17 @@ impl Netlink {
             .map(drop)
     }
 
-    /// Forgets every IPv4 neighbour the kernel has learnt.
+    /// Forgets every neighbour the kernel has learnt.
     pub fn flush_neighbours(&self) -> Result<()> {
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            self.flush_neighbours_of(family)?;
+        }
+        Ok(())
+    }
+
+    fn flush_neighbours_of(&self, family: AddressFamily) -> Result<()> {
         let mut all = NeighbourMessage::default();
-        all.header.family = AddressFamily::Inet;
+        all.header.family = family;
         let known = self
             .request(RouteNetlinkMessage::GetNeighbour(all), NLM_F_DUMP)
             .context("cannot list neighbours")?;

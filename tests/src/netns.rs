@@ -142,6 +142,12 @@ impl Netns {
     }
 }
 
+/// `mac` as the kernel and its tools write it.
+#[must_use]
+pub fn colons(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
 impl Drop for Netns {
     fn drop(&mut self) {
         let removed = match &self.holder {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::demo::mode::Mode;
+use crate::{demo::mode::Mode, family::Family};
 
 /// One line of the results.
 #[derive(Debug, Serialize)]
@@ -29,6 +29,8 @@ pub enum Line<'a> {
         to: &'a str,
         /// How.
         probe: &'a str,
+        /// By addresses of which family, if it is about addresses.
+        family: Option<Family>,
         /// The field note this answers.
         seed: Option<&'a str>,
         /// Did it work without an agent?

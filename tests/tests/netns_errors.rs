@@ -92,20 +92,6 @@ fn start_that_cannot_succeed_says_why_and_what_to_do() {
             says: "required arguments were not provided:\n  --iface <NAME>",
             hint: "",
         },
-        Row {
-            parents: &[PARENT],
-            options: &["--max-addresses", "0"],
-            code: 2,
-            says: "0 is not in 1..=1048576",
-            hint: "",
-        },
-        Row {
-            parents: &[PARENT],
-            options: &["--attach", "xdp"],
-            code: 2,
-            says: "[possible values: auto, tcx, clsact]",
-            hint: "",
-        },
         // The good one comes first and is let go again.
         Row {
             parents: &[PARENT, "ens99"],
@@ -133,6 +119,32 @@ fn start_that_cannot_succeed_says_why_and_what_to_do() {
         assert_eq!(ended.stdout, "", "{shown}");
         assert!(!dir.path().exists(), "{shown}: {:?}", dir.files());
         world.assert_nothing_attached(&[PARENT, "ens35", "port0"]);
+    }
+}
+
+#[test]
+fn options_that_cannot_be_are_refused_with_what_can() {
+    let world = World::new();
+    let rows: [(&[&str], &str); 5] = [
+        (&["--max-addresses", "0"], "0 is not in 1..=1048576"),
+        (&["--attach", "xdp"], "[possible values: auto, tcx, clsact]"),
+        (&["--dad", "maybe"], "[possible values: off, warn, enforce]"),
+        (
+            &["--allow", "192.0.2.0/24", "--deny", "192.0.2.7/28"],
+            "`192.0.2.7/28` has bits set behind the prefix: 192.0.2.0/28 is meant",
+        ),
+        (
+            &["--allow", "2001:db8::/129"],
+            "`129` is not a length from 0 to 128",
+        ),
+    ];
+    for (options, says) in rows {
+        let dir = Dir::new();
+        let ended = Ended::run(&world, &dir, &[PARENT], options);
+        assert_eq!(ended.code, Some(2), "{options:?}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{options:?}: {ended:?}");
+        assert!(!dir.path().exists(), "{options:?}");
+        world.assert_nothing_attached(&[PARENT]);
     }
 }
 

@@ -11,6 +11,7 @@ mod netns;
 use std::{
     collections::BTreeSet,
     fs,
+    net::{Ipv6Addr, UdpSocket},
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Command, Stdio},
@@ -24,7 +25,7 @@ use nix::sys::signal::Signal;
 
 use self::netns::{
     Dir, Ended, PATIENCE, SOON, World, ipvlan, wait_until,
-    world::{HOST_IP, PARENT, counted, parent},
+    world::{HOST_IP, HOST_IP6, PARENT, counted, parent},
 };
 
 fn json(world: &World, dir: &Dir) -> Status {
@@ -65,6 +66,8 @@ fn json_is_of_the_known_schema_and_has_only_known_words() {
     assert_eq!((shown.state.as_str(), &shown.reason), ("ready", &None));
     assert_eq!((&shown.mode, &shown.flag), (&None, &None));
     assert!(shown.up && shown.children.is_empty());
+    assert!(shown.conflicts.is_empty() && shown.events.is_empty());
+    assert_eq!(shown.groups, 0);
     let programs: BTreeSet<u32> = shown.hooks.iter().map(|hook| hook.program_id).collect();
     assert!(
         programs.len() == 3 && !programs.contains(&0),
@@ -309,5 +312,37 @@ fn status_of_an_agent_in_the_middle_of_traffic_adds_up() {
     }
     let after = counted(&parent(&agent, 0), "ingress", "host_address");
     assert!(after >= before + 20, "{before} → {after}");
+    agent.stop().unwrap();
+}
+
+#[test]
+fn solicitations_for_the_host_are_recognised_as_its_own() {
+    let world = World::new();
+    let agent = world.start(&[PARENT], &[]);
+    let counted = |reason| counted(&parent(&agent, 0), "ingress", reason);
+    // Whatever the LAN sends there, it asks first.
+    let knock = |target: Ipv6Addr| {
+        let send = || {
+            let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+            Ok(socket.send_to(b"?", (target, 9)).map(drop)?)
+        };
+        world.lan.run(send).unwrap();
+    };
+    assert_eq!(counted("host_address"), 0);
+    knock(HOST_IP6);
+    wait_until(
+        PATIENCE,
+        "the solicitation is counted",
+        || counted("host_address"),
+        |&frames| frames > 0,
+    );
+    let before = counted("not_ours");
+    knock(Ipv6Addr::from_bits(HOST_IP6.to_bits() + 0x98));
+    wait_until(
+        PATIENCE,
+        "that for nobody here is not the host's",
+        || counted("not_ours"),
+        |&frames| frames > before,
+    );
     agent.stop().unwrap();
 }

@@ -13,7 +13,7 @@ use common::{
         ZERO, config, l2_filter, l2_flood,
     },
 };
-use ipvlan_common::{Config, ConfigFlags, Reason};
+use ipvlan_common::{Config, ConfigFlags, EventKind, Reason};
 
 #[test]
 fn answers_requests_and_probes_for_children() {
@@ -42,7 +42,21 @@ fn answers_requests_and_probes_for_children() {
             unicast,
             CHILD_SLOT,
         ),
-        answers("probe", probe, CHILD_SLOT),
+        answers("probe", probe, CHILD_SLOT).tells(
+            EventKind::Probe,
+            LAN,
+            CHILD_IP,
+            Some(CHILD_SLOT),
+        ),
+        answers(
+            "probe from another MAC than eth.src",
+            Arp {
+                eth_src: OTHER,
+                ..probe
+            },
+            CHILD_SLOT,
+        )
+        .tells(EventKind::Probe, LAN, CHILD_IP, Some(CHILD_SLOT)),
         answers("target hardware address not zero", filled, CHILD_SLOT),
         answers("sha other than eth.src", relayed, CHILD_SLOT),
         answers(
@@ -65,7 +79,9 @@ fn answers_requests_and_probes_for_children() {
         ),
         answers("l2 filter: broadcast", REQUEST, CHILD_SLOT).flags(l2_filter()),
         answers("l2 filter: unicast", unicast, CHILD_SLOT).flags(l2_filter()),
-        answers("l2 filter: probe", probe, CHILD_SLOT).flags(l2_filter()),
+        answers("l2 filter: probe", probe, CHILD_SLOT)
+            .flags(l2_filter())
+            .tells(EventKind::Probe, LAN, CHILD_IP, Some(CHILD_SLOT)),
         answers("l2 without filter", REQUEST, CHILD_SLOT).flags(L3 | ConfigFlags::L2),
         answers("egress switches change nothing", REQUEST, CHILD_SLOT)
             .flags(L3 | ConfigFlags::CHECK_SOURCE | ConfigFlags::VEPA),
@@ -138,13 +154,12 @@ fn l2_broadcast_filter_drops_only_broadcast_requests_for_nobody() {
                 ..foreign
             },
         ),
-        dropped(
-            "a stranger with a child's address asks for nobody",
+        dropped("a host of another subnet asks for somebody", {
             Arp {
-                spa: CHILD_IP,
+                spa: [10, 9, 9, 9],
                 ..foreign
-            },
-        ),
+            }
+        }),
         passes(
             "unicast request for nobody",
             unicast(foreign),

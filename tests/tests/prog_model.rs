@@ -1,5 +1,7 @@
 //! Every program agrees with the reference model on frames that nobody thought of: valid ones with
 //! fields, lengths and switches changed at random.
+//!
+//! `IPVLAN_FUZZ_FRAMES` and `IPVLAN_FUZZ_SEED` set how many and which (`cargo xtask fuzz`).
 
 #![allow(
     clippy::expect_used,
@@ -11,183 +13,67 @@ mod common;
 
 use std::{
     cell::{Cell, RefCell},
-    time::{Duration, Instant},
+    collections::VecDeque,
+    env,
+    time::{Duration, Instant, SystemTime},
 };
 
 use common::{
     datapath::{Counts, Datapath, Program},
-    frames::{ETH_LEN, IPV4_LEN, JUNK, arp, ipv4, valid},
+    frames::{ETH_LEN, ipv4, ipv6},
     model::model,
+    mutate::{all_entries, config, frame},
     rows::{MARK, child_counter},
-    world::{
-        BROADCAST, CHILD_IP, CLAIMED_GATEWAY_IP, DOWN_IP, Entries, FOREIGN_IP, GATEWAY_IP, HOST_IP,
-        Ip, LAN, LAN_IP, LOCAL_IP, MULTICAST, Mac, ODD_SLOT, OTHER, PARENT, SIBLING_IP,
-        UNSPECIFIED, ZERO, child, entries,
-    },
+    world::Entries,
 };
-use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason, counter_index};
+use ipvlan_common::{Config, Event, Hook, REASONS, Reason, counter_index};
 use proptest::{
-    collection::vec,
     prelude::*,
-    sample::{Index, select},
-    test_runner::{TestError, TestRunner},
+    test_runner::{RngSeed, TestError, TestRunner},
 };
 
-const FRAMES: u32 = 250_000;
+const FRAMES: u32 = 1_000_000;
 /// Frames after which all counters are read.
 const AUDIT: u32 = 2_000;
-/// Longest frame: more than any Ethernet frame, less than a page.
-const LONGEST: usize = 1_600;
-
-/// A change to a frame.
-#[derive(Clone, Debug)]
-enum Edit {
-    Mac(usize, Mac),
-    Ip(usize, Ip),
-    Field(usize, u16),
-    Byte(Index, u8),
-    Cut(Index),
-    Junk(Index),
-}
-
-fn edit() -> impl Strategy<Value = Edit> {
-    let macs = select(vec![PARENT, LAN, OTHER, BROADCAST, MULTICAST, ZERO]);
-    let ips = select(vec![
-        CHILD_IP,
-        SIBLING_IP,
-        LOCAL_IP,
-        DOWN_IP,
-        CLAIMED_GATEWAY_IP,
-        HOST_IP,
-        GATEWAY_IP,
-        LAN_IP,
-        FOREIGN_IP,
-        UNSPECIFIED,
-        [0, 0, 0, 7],
-        [127, 0, 0, 1],
-        [224, 0, 0, 5],
-        [255, 255, 255, 255],
-        [240, 0, 0, 1],
-        [169, 254, 0, 1],
-    ]);
-    let numbers = select(vec![
-        0, 1, 2, 3, 6, 8, 0x0604, 0x0800, 0x0806, 0x8100, 0x86dd, 0x4500, 0x4600, 20, 28, 44,
-        0xffff,
-    ]);
-    let fields = select(vec![12, arp::HTYPE, arp::PTYPE, arp::HLEN, arp::OPER]);
-    prop_oneof![
-        4 => (select(vec![0, 6, arp::SHA]), macs).prop_map(|(at, mac)| Edit::Mac(at, mac)),
-        6 => (select(vec![arp::SPA, arp::TPA, ipv4::SRC, ipv4::DST]), ips)
-            .prop_map(|(at, ip)| Edit::Ip(at, ip)),
-        2 => (fields, numbers).prop_map(|(at, number)| Edit::Field(at, number)),
-        2 => any::<(Index, u8)>().prop_map(|(at, byte)| Edit::Byte(at, byte)),
-        1 => any::<Index>().prop_map(Edit::Cut),
-        1 => any::<Index>().prop_map(Edit::Junk),
-    ]
-}
-
-impl Edit {
-    fn apply(&self, frame: &mut Vec<u8>) {
-        let mut put = |at: usize, bytes: &[u8]| {
-            if let Some(place) = frame.get_mut(at..at + bytes.len()) {
-                place.copy_from_slice(bytes);
-            }
-        };
-        match self {
-            Self::Mac(at, mac) => put(*at, mac),
-            Self::Ip(at, ip) => put(*at, ip),
-            Self::Field(at, number) => put(*at, &number.to_be_bytes()),
-            Self::Byte(at, byte) => {
-                let at = at.index(frame.len().min(64));
-                frame[at] = *byte;
-            }
-            Self::Cut(at) => frame.truncate(ETH_LEN + at.index(frame.len() - ETH_LEN + 1)),
-            Self::Junk(at) => {
-                let len = frame.len() + at.index(LONGEST - frame.len());
-                frame.resize(len, JUNK);
-            }
-        }
-    }
-}
-
-fn frame() -> impl Strategy<Value = Vec<u8>> {
-    (select(valid()), vec(edit(), 0..5)).prop_map(|(mut frame, edits)| {
-        for edit in edits {
-            edit.apply(&mut frame);
-        }
-        frame
-    })
-}
-
-/// Mostly ready, and both copies alike.
-fn config() -> impl Strategy<Value = [Config; 2]> {
-    const SWITCHES: [ConfigFlags; 5] = [
-        ConfigFlags::L2,
-        ConfigFlags::L2_FLOOD,
-        ConfigFlags::L2_DROP_FOREIGN,
-        ConfigFlags::CHECK_SOURCE,
-        ConfigFlags::VEPA,
-    ];
-    let ready = prop::bool::weighted(0.97);
-    (ready, any::<[bool; 5]>(), ready).prop_map(|(ready, on, same)| {
-        let base = if ready {
-            ConfigFlags::READY
-        } else {
-            ConfigFlags::default()
-        };
-        let flags = SWITCHES
-            .into_iter()
-            .zip(on)
-            .filter(|(_, on)| *on)
-            .fold(base, |flags, (switch, _)| flags | switch);
-        let copy = Config::new(PARENT, flags);
-        let other = if same {
-            copy
-        } else {
-            Config::new(OTHER, flags)
-        };
-        [copy, other]
-    })
-}
-
-/// One of every kind, and children that hold what no child may.
-fn all_entries() -> Entries {
-    let mut entries = entries();
-    entries.extend([
-        (UNSPECIFIED, child(ODD_SLOT)),
-        ([127, 0, 0, 1], child(ODD_SLOT)),
-        ([224, 0, 0, 5], child(ODD_SLOT)),
-        ([255, 255, 255, 255], child(ODD_SLOT)),
-        ([240, 0, 0, 1], child(ODD_SLOT)),
-        (
-            [169, 254, 0, 1],
-            AddressEntry::held_by(Owner::Host).refused(Reason::TargetLinkLocal),
-        ),
-    ]);
-    entries
-}
 
 /// `BPF_PROG_TEST_RUN` wants a whole header of an skb that says it is IPv4 or IPv6.
 fn is_refused_by_the_kernel(program: Program, frame: &[u8]) -> bool {
     program != Program::Xdp
         && match frame[12..ETH_LEN] {
-            [0x08, 0x00] => frame.len() < IPV4_LEN,
-            [0x86, 0xdd] => frame.len() < ETH_LEN + 40,
+            [0x08, 0x00] => frame.len() < ipv4::LEN,
+            [0x86, 0xdd] => frame.len() < ipv6::LEN,
             _ => false,
         }
 }
 
-/// The programs in the kernel, and what they should have counted by now.
+/// The programs in the kernel, and what they should have counted and told by now.
 struct Comparison {
     datapath: Datapath,
     entries: Entries,
     expected: Counts,
+    /// Of which the rate limit lets some pass, in this order.
+    events: VecDeque<Event>,
+    told: u64,
     runs: u64,
     spent: Duration,
     since_audit: u32,
 }
 
 impl Comparison {
+    fn new() -> Self {
+        let datapath = Datapath::load();
+        Self {
+            expected: datapath.counts(),
+            datapath,
+            entries: all_entries(),
+            events: VecDeque::new(),
+            told: 0,
+            runs: 0,
+            spent: Duration::ZERO,
+            since_audit: 0,
+        }
+    }
+
     fn compare(&mut self, config: [Config; 2], frame: &[u8]) -> Result<(), TestCaseError> {
         self.datapath.install(config, &self.entries);
         for &program in Program::ALL {
@@ -202,13 +88,21 @@ impl Comparison {
             }
             let outcome = outcome.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
             let expected = model(program, config, &self.entries, frame);
-            prop_assert_eq!(outcome.code, expected.act.code(program), "{}", name);
-            prop_assert_eq!(&outcome.frame, &expected.frame, "{}", name);
+            let reason = expected.reason;
+            prop_assert_eq!(
+                outcome.code,
+                expected.act.code(program),
+                "{} {:?}",
+                name,
+                reason
+            );
+            prop_assert_eq!(&outcome.frame, &expected.frame, "{} {:?}", name, reason);
             if program != Program::Xdp {
                 let mark = if expected.unmarked { 0 } else { MARK };
                 prop_assert_eq!(outcome.mark, mark, "{}", name);
             }
-            let Some(reason) = expected.reason else {
+            self.events.extend(expected.event);
+            let Some(reason) = reason else {
                 continue;
             };
             let count =
@@ -233,27 +127,86 @@ impl Comparison {
         Ok(())
     }
 
+    /// Everything that is too slow to look at after each frame.
     fn audit(&mut self) {
         self.since_audit = 0;
-        assert_eq!(self.datapath.counts(), self.expected);
+        let counts = self.datapath.counts();
+        let suppressed = self.audit_events(&counts);
+        for (hook, count) in Hook::ALL.into_iter().zip(suppressed) {
+            let index = counter_index(hook, Reason::EventSuppressed as u8) as usize;
+            self.expected.reasons[index] += count;
+        }
+        assert_eq!(counts, self.expected);
         self.datapath.assert_maps_untouched();
     }
+
+    /// Every event was told or counted as suppressed, in order and unchanged; gives how many were
+    /// suppressed per hook.
+    fn audit_events(&mut self, counts: &Counts) -> [u64; 3] {
+        let told = self.datapath.events();
+        self.told += told.len() as u64;
+        let mut suppressed = [0; 3];
+        let mut told = told.into_iter().peekable();
+        for event in self.events.drain(..) {
+            if told.next_if_eq(&event).is_none() {
+                let hook = event.hook().expect("an event of the model");
+                suppressed[hook as usize] += 1;
+            }
+        }
+        let unexpected: Vec<_> = told.collect();
+        assert!(unexpected.is_empty(), "told {unexpected:?}");
+        for (hook, count) in Hook::ALL.into_iter().zip(suppressed) {
+            let index = counter_index(hook, Reason::EventSuppressed as u8) as usize;
+            assert_eq!(
+                counts.reasons[index] - self.expected.reasons[index],
+                count,
+                "events that were neither told nor counted on {}",
+                hook.word()
+            );
+        }
+        suppressed
+    }
+
+    fn print_reached(&self) {
+        println!("{} events were told", self.told);
+        for hook in Hook::ALL {
+            let reached: Vec<_> = REASONS
+                .iter()
+                .map(|&reason| (reason, counter_index(hook, reason as u8) as usize))
+                .map(|(reason, index)| (reason.word(), self.expected.reasons[index]))
+                .filter(|(_, count)| *count > 0)
+                .map(|(word, count)| format!("{word} {count}"))
+                .collect();
+            println!("{}: {}", hook.word(), reached.join(", "));
+        }
+    }
+}
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+}
+
+fn seed() -> u64 {
+    setting("IPVLAN_FUZZ_SEED").unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        now.map_or(0, |now| now.as_secs())
+    })
 }
 
 #[test]
 fn programs_and_model_agree_on_mutated_frames() {
-    let datapath = Datapath::load();
-    let comparison = RefCell::new(Comparison {
-        expected: datapath.counts(),
-        datapath,
-        entries: all_entries(),
-        runs: 0,
-        spent: Duration::ZERO,
-        since_audit: 0,
-    });
+    let frames = setting("IPVLAN_FUZZ_FRAMES")
+        .map_or(FRAMES, |frames| u32::try_from(frames).expect("below 2^32"));
+    let seed = seed();
+    println!("{frames} frames, IPVLAN_FUZZ_SEED={seed}");
+    let comparison = RefCell::new(Comparison::new());
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: FRAMES,
+        cases: frames,
         failure_persistence: None,
+        rng_seed: RngSeed::Fixed(seed),
         ..ProptestConfig::default()
     });
     let started = Instant::now();
@@ -263,6 +216,8 @@ fn programs_and_model_agree_on_mutated_frames() {
         // After a failure the counters are off by what failed; go on from where they are.
         if failed.get() {
             comparison.expected = comparison.datapath.counts();
+            comparison.events.clear();
+            comparison.datapath.events();
         }
         let result = comparison.compare(config, &frame);
         failed.set(result.is_err());
@@ -270,7 +225,7 @@ fn programs_and_model_agree_on_mutated_frames() {
     });
     let mut comparison = comparison.into_inner();
     if let Err(TestError::Fail(reason, (config, frame))) = &result {
-        panic!("{reason}\nconfig {config:?}\nframe {frame:02x?}");
+        panic!("{reason}\nseed {seed}\nconfig {config:?}\nframe {frame:02x?}");
     }
     result.expect("all cases run");
     comparison.audit();
@@ -278,17 +233,11 @@ fn programs_and_model_agree_on_mutated_frames() {
     let seconds = started.elapsed().as_secs_f64();
     let runs = comparison.runs;
     println!(
-        "{FRAMES} frames through {} programs: {runs} runs in {seconds:.1} s, {:.0} per second \
+        "{frames} frames through {} programs: {runs} runs in {seconds:.1} s, {:.0} per second \
          ({:.1} us per run in the kernel)",
         Program::ALL.len(),
         f64::from(u32::try_from(runs).expect("fewer than 2^32 runs")) / seconds,
         comparison.spent.as_secs_f64() * 1e6 / f64::from(u32::try_from(runs).unwrap()),
     );
-    let reached = comparison
-        .expected
-        .reasons
-        .iter()
-        .filter(|count| **count > 0)
-        .count();
-    println!("{reached} counters of a hook and reason were reached");
+    comparison.print_reached();
 }

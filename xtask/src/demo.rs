@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// The mode of the parents
     #[arg(long, value_enum, default_value = "all")]
     mode: Mode,
+    /// Show what the agent's other options do, in shorter tables, instead of its defaults
+    #[arg(long)]
+    options: bool,
     /// Print the cells as JSON and nothing else on standard output
     #[arg(long)]
     json: bool,
@@ -95,7 +98,8 @@ pub(crate) fn demo(args: &Args) -> Result<()> {
         args.kernel.unwrap_or(Kernels::V6_12).list()
     };
     let mut check = Check::new(!args.json);
-    let arguments = ["demo", "--mode", args.mode.name()];
+    let variant = if args.options { "others" } else { "default" };
+    let arguments = ["demo", "--mode", args.mode.name(), "--variant", variant];
     if native {
         check.add(lab::natively(&arguments)?)?;
     }

@@ -5,6 +5,7 @@ mod demo;
 mod exec;
 mod lab;
 mod lint;
+mod oracle;
 mod paths;
 mod results;
 mod run;
@@ -37,6 +38,8 @@ enum Verb {
     Test(test::Args),
     /// Show who reaches whom before and after `ipvlan run`
     Demo(demo::Args),
+    /// Compare the agent's answers with the kernel's, byte for byte
+    Oracle(oracle::Args),
     /// Build, then run the agent as root with the arguments after `--`
     Run(run::Args),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Lint => lint::lint(),
         Verb::Test(args) => test::test(&args),
         Verb::Demo(args) => demo::demo(&args),
+        Verb::Oracle(args) => oracle::oracle(&args),
         Verb::Run(args) => run::run(&args),
     };
     match done {

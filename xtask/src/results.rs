@@ -39,6 +39,8 @@ pub(crate) struct Cell {
     pub to: String,
     /// How.
     pub probe: String,
+    /// By addresses of which family, `v4` or `v6`; nothing if it is not about addresses.
+    pub family: Option<String>,
     /// The field note this answers.
     pub seed: Option<String>,
     /// Did it work without the agent? Unknown where that was not asked.
@@ -129,10 +131,10 @@ pub(crate) fn by_mode(cells: Vec<Found>) -> Vec<Mode> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = r#"{"type":"cell","mode":"l3","from":"vm01","to":"ns01","probe":"ping","seed":"003","before":false,"after":true,"expected":true}
+    const TEXT: &str = r#"{"type":"cell","mode":"l3","from":"vm01","to":"ns01","probe":"ping","family":"v4","seed":"003","before":false,"after":true,"expected":true}
 {"type":"note","text":"rss 7 MiB"}
 
-{"type":"cell","mode":"l2","from":"host","to":"ns01","probe":"ping","variant":"xdp","seed":null,"before":false,"after":false,"expected":true}
+{"type":"cell","mode":"l2","from":"host","to":"ns01","probe":"ping","family":"v6","variant":"xdp","seed":null,"before":false,"after":false,"expected":true}
 {"type":"number","name":"first answer p50","value":3.5,"unit":"ms","limit":20.0,"met":true}
 "#;
 
@@ -149,6 +151,7 @@ mod tests {
         let modes = by_mode(cells);
         assert_eq!(modes[0].mode, "l2");
         assert_eq!(modes[0].cells[0].probe, "ping (xdp)");
+        assert_eq!(modes[0].cells[0].family.as_deref(), Some("v6"));
         assert!(!modes[0].cells[0].met());
         assert_eq!(modes[1].mode, "l3");
         assert!(modes[1].cells[0].met());

@@ -14,21 +14,95 @@ pub(crate) fn render(kernel: &Kernel) -> String {
     text
 }
 
-fn render_mode(kernel: &str, mode: &Mode) -> String {
-    let heading = ["from", "to", "probe", "seed", "before", "after"].map(str::to_owned);
-    let rows = mode.cells.iter().map(|cell| {
-        let seed = cell.seed.as_deref().unwrap_or_default();
+const FAMILIES: [&str; 2] = ["v4", "v6"];
+
+/// Cells that differ in nothing but the family of their addresses: one line of the table.
+struct Row<'a> {
+    first: &'a Cell,
+    /// In the order of [`FAMILIES`].
+    cells: [Option<&'a Cell>; FAMILIES.len()],
+}
+
+impl<'a> Row<'a> {
+    fn new(cell: &'a Cell) -> Self {
+        let mut row = Self {
+            first: cell,
+            cells: [None; FAMILIES.len()],
+        };
+        row.add(cell);
+        row
+    }
+
+    /// A cell without a family is about all of them.
+    fn add(&mut self, cell: &'a Cell) {
+        for (place, family) in self.cells.iter_mut().zip(FAMILIES) {
+            if cell.family.as_deref().is_none_or(|own| own == family) {
+                *place = Some(cell);
+            }
+        }
+    }
+
+    fn takes(&self, cell: &Cell) -> bool {
+        let known = |cell: &Cell| (cell.from.clone(), cell.to.clone(), cell.probe.clone());
+        let free = FAMILIES.iter().zip(&self.cells);
+        known(self.first) == known(cell)
+            && free
+                .filter(|(family, _)| cell.family.as_deref() == Some(family))
+                .any(|(_, place)| place.is_none())
+    }
+
+    fn words(&self) -> [String; 8] {
+        let Cell {
+            from,
+            to,
+            probe,
+            seed,
+            ..
+        } = self.first;
+        let [v4, v6] = self.cells;
+        let before = |cell: Option<&Cell>| mark(cell.and_then(|cell| cell.before)).to_owned();
+        let after = |cell: Option<&Cell>| cell.map_or_else(|| mark(None).to_owned(), after);
         [
-            cell.from.clone(),
-            cell.to.clone(),
-            cell.probe.clone(),
-            seed.to_owned(),
-            mark(cell.before).to_owned(),
-            after(cell),
+            from.clone(),
+            to.clone(),
+            probe.clone(),
+            seed.clone().unwrap_or_default(),
+            before(v4),
+            before(v6),
+            after(v4),
+            after(v6),
         ]
-    });
-    let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
-    let mut widths = [0; 6];
+    }
+}
+
+fn rows(cells: &[Cell]) -> Vec<Row<'_>> {
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for cell in cells {
+        match rows.iter_mut().find(|row| row.takes(cell)) {
+            Some(row) => row.add(cell),
+            None => rows.push(Row::new(cell)),
+        }
+    }
+    rows
+}
+
+fn render_mode(kernel: &str, mode: &Mode) -> String {
+    let heading = [
+        "from",
+        "to",
+        "probe",
+        "seed",
+        "before v4",
+        "v6",
+        "after v4",
+        "v6",
+    ]
+    .map(str::to_owned);
+    let rows = rows(&mode.cells);
+    let rows: Vec<_> = std::iter::once(heading)
+        .chain(rows.iter().map(Row::words))
+        .collect();
+    let mut widths = [0; 8];
     for row in &rows {
         for (width, word) in widths.iter_mut().zip(row) {
             *width = (*width).max(word.chars().count());
@@ -43,18 +117,23 @@ fn render_mode(kernel: &str, mode: &Mode) -> String {
         text += line.trim_end();
         text.push('\n');
     }
-    text + &summary(mode)
+    for family in FAMILIES {
+        text += &summary(mode, family);
+    }
+    text
 }
 
-fn summary(mode: &Mode) -> String {
-    let count = |meets: fn(&&Cell) -> bool| mode.cells.iter().filter(meets).count();
+fn summary(mode: &Mode, family: &str) -> String {
+    let own = |cell: &&Cell| cell.family.as_deref().is_none_or(|own| own == family);
+    let cells = || mode.cells.iter().filter(own);
+    let count = |meets: fn(&&Cell) -> bool| cells().filter(meets).count();
     let mended = count(|cell| cell.before == Some(false) && cell.after == Some(true));
     let broken = count(|cell| cell.before == Some(true) && cell.after == Some(false));
     let mut text = format!(
-        "{}: {} of {} worked before, {} after; {mended} now work",
+        "{} {family}: {} of {} worked before, {} after; {mended} now work",
         mode.mode,
         count(|cell| cell.before == Some(true)),
-        mode.cells.len(),
+        cells().count(),
         count(|cell| cell.after == Some(true)),
     );
     if broken > 0 {
@@ -72,9 +151,13 @@ pub(crate) fn unmet(kernel: &Kernel) -> Vec<String> {
         let unmet = mode.cells.iter().filter(|cell| !cell.met());
         unmet.map(|cell| {
             format!(
-                "Linux {}, {}: {} → {}, {}: {}, expected {}",
+                "Linux {}, {}{}: {} → {}, {}: {}, expected {}",
                 kernel.kernel,
                 mode.mode,
+                cell.family
+                    .as_ref()
+                    .map(|family| format!(" {family}"))
+                    .unwrap_or_default(),
                 cell.from,
                 cell.to,
                 cell.probe,
@@ -104,10 +187,11 @@ mod tests {
     use super::*;
 
     fn kernel() -> Kernel {
-        let cell = |to: &str, before, after| Cell {
+        let cell = |to: &str, family: Option<&str>, before, after| Cell {
             from: "vm01".to_owned(),
             to: to.to_owned(),
             probe: "ping".to_owned(),
+            family: family.map(str::to_owned),
             seed: Some("003".to_owned()),
             before: Some(before),
             after: Some(after),
@@ -117,24 +201,36 @@ mod tests {
             kernel: "6.12".to_owned(),
             modes: vec![Mode {
                 mode: "l3".to_owned(),
-                cells: vec![cell("ns01", false, true), cell("ns02", true, false)],
+                cells: vec![
+                    cell("ns01", Some("v4"), false, true),
+                    cell("ns02", Some("v4"), true, false),
+                    cell("ns01", Some("v6"), true, true),
+                    cell("host", None, true, true),
+                    cell("fe80::1", Some("v6"), false, false),
+                ],
             }],
         }
     }
 
     #[test]
-    fn the_table_shows_both_halves_and_what_changed() {
+    fn the_table_shows_both_halves_of_both_families_and_what_changed() {
         let expected = "\nl3 on Linux 6.12\n\
-                        from  to    probe  seed  before  after\n\
-                        vm01  ns01  ping   003   ✗       ✓\n\
-                        vm01  ns02  ping   003   ✓       ✗  UNEXPECTED\n\
-                        l3: 1 of 2 worked before, 1 after; 1 now work, 1 no longer do\n";
+                        from  to       probe  seed  before v4  v6  after v4       v6\n\
+                        vm01  ns01     ping   003   ✗          ✓   ✓              ✓\n\
+                        vm01  ns02     ping   003   ✓          -   ✗  UNEXPECTED  -\n\
+                        vm01  host     ping   003   ✓          ✓   ✓              ✓\n\
+                        vm01  fe80::1  ping   003   -          ✗   -              ✗  UNEXPECTED\n\
+                        l3 v4: 2 of 3 worked before, 2 after; 1 now work, 1 no longer do\n\
+                        l3 v6: 2 of 3 worked before, 2 after; 0 now work\n";
         assert_eq!(render(&kernel()), expected);
     }
 
     #[test]
     fn unexpected_cells_are_listed() {
-        let expected = ["Linux 6.12, l3: vm01 → ns02, ping: ✗, expected ✓"];
+        let expected = [
+            "Linux 6.12, l3 v4: vm01 → ns02, ping: ✗, expected ✓",
+            "Linux 6.12, l3 v6: vm01 → fe80::1, ping: ✗, expected ✓",
+        ];
         assert_eq!(unmet(&kernel()), expected);
     }
 }

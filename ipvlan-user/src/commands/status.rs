@@ -95,6 +95,9 @@ fn render_parent(text: &mut String, parent: &Parent, now_ms: u64) -> std::fmt::R
             hook.hook, hook.program, hook.attach, hook.program_id
         )?;
     }
+    if parent.groups > 0 {
+        writeln!(text, "  solicited-node groups joined: {}", parent.groups)?;
+    }
     for note in &parent.notes {
         writeln!(text, "  note: {note}")?;
     }

@@ -87,7 +87,7 @@ impl ChildView {
 
 /// The facts against which children are judged.
 pub(super) struct Considered<'a> {
-    pub(super) holders: &'a Holders<'a>,
+    pub(super) holders: &'a Holders,
     pub(super) parent: &'a Link,
     pub(super) policy: &'a Policy,
     pub(super) held_back: &'a BTreeMap<IpAddr, Reason>,

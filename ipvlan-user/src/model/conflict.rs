@@ -62,7 +62,7 @@ impl Conflict {
 pub(super) fn conflicts(
     snapshot: &Snapshot,
     parent: &Link,
-    holders: &Holders<'_>,
+    holders: &Holders,
     views: &[ChildView],
     addresses: &BTreeMap<IpAddr, Wanted>,
 ) -> Vec<Conflict> {
@@ -88,7 +88,7 @@ pub(super) fn conflicts(
 }
 
 /// What the refusal says already, with the name of who is behind it.
-fn claimed(view: &AddressView, holders: &Holders<'_>) -> Option<Rival> {
+fn claimed(view: &AddressView, holders: &Holders) -> Option<Rival> {
     match view.refusal? {
         Reason::HostAddress => holders.host(view.address).map(|held| Rival::Host {
             ifindex: held.ifindex,

@@ -59,8 +59,24 @@ pub(super) fn config_flags(
         notes.push(
             "the host has local IPv6 prefixes: solicitations for unknown addresses still flood",
         );
+    } else if answers_for_anycast(host, parent) {
+        notes.push(
+            "the host has anycast addresses: solicitations for unknown addresses still flood",
+        );
     } else {
         flags = flags | ConfigFlags::L2_DROP_FOREIGN_ND;
     }
     flags
+}
+
+/// Whether the host answers for an anycast address that the programs do not know for one.
+///
+/// Those of the routers of a prefix of 64 bits they do know, by its zeros (RFC 4291 §2.6.1). None is
+/// held by the host as its other addresses are: other routers on the LAN have it too, and are no
+/// impostors.
+fn answers_for_anycast(host: &Host, parent: &Link) -> bool {
+    host.anycast.iter().any(|it| {
+        it.ifindex == parent.ifindex
+            && matches!(it.address, IpAddr::V6(v6) if v6.segments()[4..] != [0; 4])
+    })
 }

@@ -8,7 +8,7 @@ use std::{
 use ipvlan_common::Reason;
 
 use super::{Prefix, Wanted};
-use crate::discover::snapshot::{Child, Dad, Host, Link, NetnsId, Snapshot};
+use crate::discover::snapshot::{Child, Dad, Link, NetnsId, Snapshot};
 
 /// What the host holds of an address.
 #[derive(Clone, Copy, Debug)]
@@ -19,16 +19,17 @@ pub(super) struct Held {
 }
 
 /// What host and gateways hold.
-pub(super) struct Holders<'a> {
-    host: &'a Host,
+pub(super) struct Holders {
     addresses: BTreeMap<IpAddr, Held>,
     gateways: BTreeSet<IpAddr>,
     /// Directed broadcast addresses of the host's prefixes.
     broadcasts: BTreeSet<Ipv4Addr>,
+    /// What the host reaches without a gateway.
+    on_link: Vec<Prefix>,
 }
 
-impl<'a> Holders<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, parent: &Link, children: &[&Child]) -> Self {
+impl Holders {
+    pub(super) fn new(snapshot: &Snapshot, parent: &Link, children: &[&Child]) -> Self {
         // A child in the host's own netns holds its addresses as a child: the driver delivers them.
         let own_children: BTreeSet<u32> = children
             .iter()
@@ -38,10 +39,14 @@ impl<'a> Holders<'a> {
         let lan = Lan { snapshot, parent };
         let host = &snapshot.host;
         let mut holders = Self {
-            host,
             addresses: BTreeMap::new(),
             gateways: BTreeSet::new(),
             broadcasts: BTreeSet::new(),
+            on_link: host
+                .routes_on_link
+                .iter()
+                .map(|route| Prefix::of(route.prefix, route.prefix_len))
+                .collect(),
         };
         for it in &host.addresses {
             if own_children.contains(&it.ifindex) {
@@ -57,19 +62,6 @@ impl<'a> Holders<'a> {
                 router: it.address.is_ipv6() && parent.forwarding,
                 optimistic: it.dad() == Dad::Optimistic,
                 refusal: refusal_while(it.dad()),
-            };
-            holders.hold(it.address, it.ifindex, wanted, parent);
-        }
-        // An anycast address is a link's: other links' stations are told nothing.
-        let anycast = host
-            .anycast
-            .iter()
-            .filter(|it| it.ifindex == parent.ifindex);
-        for it in anycast {
-            let wanted = Wanted::Host {
-                router: parent.forwarding,
-                optimistic: true,
-                refusal: None,
             };
             holders.hold(it.address, it.ifindex, wanted, parent);
         }
@@ -129,10 +121,7 @@ impl<'a> Holders<'a> {
 
     /// Whether the host sends packets for this address to no gateway.
     pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
-        self.host
-            .routes_on_link
-            .iter()
-            .any(|route| Prefix::of(route.prefix, route.prefix_len).contains(address))
+        self.on_link.iter().any(|prefix| prefix.contains(address))
     }
 }
 

@@ -11,7 +11,7 @@ pub enum Wanted {
     Host {
         /// Advertised as a router's: the parent forwards IPv6.
         router: bool,
-        /// Advertised without the O flag: optimistic (RFC 4429 §3.3) or anycast (RFC 4861 §7.2.4).
+        /// Advertised without the O flag (RFC 4429 §3.3).
         optimistic: bool,
         /// Why not even the host may use it; `None` if it may.
         refusal: Option<Reason>,

@@ -276,7 +276,7 @@ impl Serving {
             error!(
                 parent = self.link.name,
                 refused = outcome.no_room.len(),
-                "the address map is full: raise --max-addresses"
+                "an address map is full: raise --max-addresses"
             );
         }
         let same_room = outcome.no_room == self.no_room;

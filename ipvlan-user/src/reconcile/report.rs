@@ -57,7 +57,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
     let port = serving.desired.port;
     if failure.is_none() && !serving.no_room.is_empty() {
         failure = Some(format!(
-            "the address map is full: {} addresses are not answered",
+            "an address map is full: {} addresses are not answered",
             serving.no_room.len()
         ));
     }

@@ -28,6 +28,7 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
             "route add local 192.0.3.1/32 dev lo",
             "route add default via inet6 2001:db8:1::fd dev parent0 table 102",
             "-6 route add default via 2001:db8:1::fe",
+            "-6 route add default via fe80::fe dev parent0 metric 7",
         ] {
             ip(command);
         }
@@ -54,6 +55,7 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
             "198.51.100.251",
             "2001:db8:1::fe",
             "2001:db8:1::fd",
+            "fe80::fe",
         ];
         assert_eq!(
             host.gateways,

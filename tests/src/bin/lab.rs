@@ -8,6 +8,7 @@ use ipvlan_tests::{
     demo::{self, Demo, mode::Mode, variant::Variant},
     init,
     numbers::Numbers,
+    oracle::Oracle,
     results::Results,
 };
 
@@ -49,6 +50,15 @@ enum Verb {
         #[arg(long)]
         results: PathBuf,
     },
+    /// Compare the agent's answers with the kernel's, byte for byte
+    Oracle {
+        /// The agent
+        #[arg(long)]
+        ipvlan: PathBuf,
+        /// Where to write the results, one JSON object per line
+        #[arg(long)]
+        results: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -62,6 +72,12 @@ enum Variants {
     Xdp,
     /// --deliver redirect
     Redirect,
+    /// --dad enforce
+    Enforce,
+    /// --announce off
+    Silent,
+    /// --allow and --deny
+    Narrow,
     /// Every one but the default, one after the other
     Others,
 }
@@ -74,6 +90,9 @@ impl Variants {
             Self::Clsact => vec![Variant::Clsact],
             Self::Xdp => vec![Variant::Xdp],
             Self::Redirect => vec![Variant::Redirect],
+            Self::Enforce => vec![Variant::Enforce],
+            Self::Silent => vec![Variant::Silent],
+            Self::Narrow => vec![Variant::Narrow],
             Self::Others => Variant::OTHERS.to_vec(),
         }
     }
@@ -131,6 +150,11 @@ fn run() -> Result<bool> {
         }
         .run(),
         Verb::Numbers { ipvlan, results } => Numbers {
+            ipvlan,
+            results: Results::open(&results)?,
+        }
+        .run(),
+        Verb::Oracle { ipvlan, results } => Oracle {
             ipvlan,
             results: Results::open(&results)?,
         }

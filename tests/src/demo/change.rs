@@ -1,7 +1,7 @@
 //! Cells whose topology changes while an agent runs. Each leaves it as it found it.
 
 use std::{
-    net::Ipv4Addr,
+    net::IpAddr,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -10,76 +10,77 @@ use std::{
 use anyhow::{Result, ensure};
 
 use super::{
-    ask::{Phase, arping},
+    ask::{Kind, Phase, solicit},
     cell::Cell,
-    spot::{HOST, NS09, NS10, Spot, VM01},
+    spot::{HOST, Spot, VM01},
     world::World,
 };
 use crate::{
-    netns::Netns,
+    family::Family,
+    netns::{Netns, colons},
     probe::{
-        arp,
         ping::ping,
         tcp::{self, Exchange},
     },
 };
 
-/// Where the child of [`NS09`] starts.
+/// Where a child that is moved starts.
 const NS08: &str = "ns08";
+/// Generous: what counts is what comes after.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 /// Within this time a deleted address must have gone silent.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 const DROPPED_PORT: u16 = 7777;
 
 /// Moves a child from one netns to another, from inside the first, and pings it there.
-pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase) -> Result<bool> {
+pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
+    let there = cell.to;
     let start = Spot {
         netns: NS08,
-        ..NS09
+        ..there
     };
-    world.add_child(&start)?;
+    let families = [cell.family];
+    world.add_child(&start, &families)?;
     let patience = phase.patience(cell);
-    let ask = || {
-        world
-            .at(VM01.netns)?
-            .run(|| ping(None, NS09.address, patience))
-    };
-    let there_before = phase == Phase::Before || ask()?;
+    let target = cell.target();
+    let ask = || world.at(VM01.netns)?.run(|| ping(None, target, patience));
+    let there_before = phase.agent().is_none() || ask()?;
     world.at(NS08)?.ip(&format!(
         "link set {} netns {}\n",
-        NS09.device,
-        world.at(NS09.netns)?.reference()
+        there.device,
+        world.at(there.netns)?.reference()
     ))?;
-    world.configure(&NS09)?;
+    world.configure(&there, &families)?;
+    world.settle(there.netns)?;
     let reachable = ask()?;
     world
-        .at(NS09.netns)?
-        .ip(&format!("link del {}\n", NS09.device))?;
+        .at(there.netns)?
+        .ip(&format!("link del {}\n", there.device))?;
     Ok(reachable && there_before)
 }
 
 /// Deletes the only address of a child and asks for it once it must have gone silent.
 ///
 /// With an agent it must have been answered first, or silence would prove nothing.
-pub fn answered_after_delete(world: &World, phase: Phase) -> Result<bool> {
-    world.add_child(&NS10)?;
-    let ask = |patience| arping(world, &VM01, &NS10, arp::BROADCAST, VM01.address, patience);
-    if phase == Phase::After {
-        let answered = ask(Duration::from_secs(3))?;
-        ensure!(
-            answered,
-            "{} was not answered before it was deleted",
-            NS10.address
-        );
+pub fn answered_after_delete(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
+    let Cell { to, family, .. } = cell;
+    world.add_child(to, &[*family])?;
+    let ask = |patience| solicit(world, cell, Kind::Everybody, patience);
+    let target = cell.target();
+    if phase.agent().is_some() {
+        let answered = ask(ANSWERED_WITHIN)?;
+        ensure!(answered, "{target} was not answered before it was deleted");
     }
-    let netns = world.at(NS10.netns)?;
+    let netns = world.at(to.netns)?;
+    let device = to.device;
     netns.ip(&format!(
-        "addr del {}/24 dev {}\n",
-        NS10.address, NS10.device
+        "addr del {target}/{} dev {device}\n",
+        family.subnet()
     ))?;
     let deleted = Instant::now();
     thread::sleep(SILENT_AFTER.saturating_sub(deleted.elapsed()));
     let still_answered = ask(Duration::from_millis(600))?;
-    netns.ip(&format!("link del {}\n", NS10.device))?;
+    netns.ip(&format!("link del {device}\n"))?;
     Ok(still_answered)
 }
 
@@ -93,7 +94,7 @@ pub fn passes_input_rule(world: &World, cell: &Cell, patience: Duration) -> Resu
         world.at(cell.to.netns)?,
         world.at(HOST.netns)?,
     );
-    let target = cell.to.address;
+    let (target, family) = (cell.target(), cell.family);
     let connect = || {
         let exchange = Exchange {
             target,
@@ -103,16 +104,16 @@ pub fn passes_input_rule(world: &World, cell: &Cell, patience: Duration) -> Resu
         };
         tcp::exchange(vm01, child, &exchange)
     };
-    let ens34 = world.ens34().map(|byte| format!("{byte:02x}")).join(":");
+    let ens34 = colons(world.ens34());
     let device = VM01.device;
     vm01.ip(&format!(
         "neigh replace {target} lladdr {ens34} dev {device} nud permanent\n"
     ))?;
     let open = connect()?;
-    set_rule(host, target)?;
+    set_rule(host, family, target)?;
     let passes = connect();
     host.command(
-        Command::new("nft").args(["delete", "table", "ip", "lab"]),
+        Command::new("nft").args(["delete", "table", family.nft(), "lab"]),
         "",
     )?;
     vm01.ip(&format!("neigh del {target} dev {device}\n"))?;
@@ -120,12 +121,13 @@ pub fn passes_input_rule(world: &World, cell: &Cell, patience: Duration) -> Resu
     passes
 }
 
-fn set_rule(host: &Netns, target: Ipv4Addr) -> Result<()> {
+fn set_rule(host: &Netns, family: Family, target: IpAddr) -> Result<()> {
+    let ip = family.nft();
     let rules = format!(
-        "table ip lab {{\n\
+        "table {ip} lab {{\n\
          chain input {{\n\
          type filter hook input priority 0\n\
-         ip daddr {target} tcp dport {DROPPED_PORT} drop\n\
+         {ip} daddr {target} tcp dport {DROPPED_PORT} drop\n\
          }}\n\
          }}\n"
     );

@@ -1,8 +1,13 @@
 //! The table of the field notes: who reaches whom, before and after `ipvlan run`.
 
+pub mod announced;
 pub mod ask;
 pub mod cell;
+pub mod cells;
 pub mod change;
+pub mod client;
+pub mod conflict;
+pub mod group;
 pub mod mode;
 pub mod spot;
 pub mod table;
@@ -15,7 +20,7 @@ use anyhow::{Context, Result, anyhow};
 
 use self::{
     ask::Phase,
-    cell::{Cell, cells, few_cells},
+    cell::Cell,
     mode::Mode,
     spot::HOST,
     table::{Answer, MACHINE, fill},
@@ -24,6 +29,7 @@ use self::{
 };
 use crate::{
     agent::Agent,
+    family::Family,
     hooks,
     lab::Lab,
     results::{Line, Results},
@@ -53,26 +59,19 @@ impl Demo {
         let say = Progress::new(mode);
         say.line("building gateway, vm01, host and children");
         let world = shared(|| World::build(&Lab::new()?, mode))?;
-        let mut cells = cells(mode);
         if self.variants != [Variant::Default] {
-            world.add_local_child()?;
-            cells = few_cells(mode);
+            shared(|| world.add_local_child())?;
         }
-        say.line(&format!("before: asking {} cells", cells.len()));
-        let before = fill(&world, &cells, Phase::Before)?;
-        say.line(&format!(
-            "before: {} of {} work",
-            count(&cells, &before),
-            cells.len()
-        ));
         let mut met = true;
+        let mut before = Before::default();
         for variant in self
             .variants
             .iter()
             .filter(|variant| variant.concerns(mode))
         {
+            before.fill(&world, cells::of(*variant, mode), &say)?;
             met &= self
-                .run_variant(&world, *variant, &cells, &before, &say)
+                .run_variant(&world, *variant, &before, &say)
                 .with_context(|| format!("with {variant}"))?;
         }
         Ok(met)
@@ -82,17 +81,17 @@ impl Demo {
         &self,
         world: &World,
         variant: Variant,
-        cells: &[Cell],
-        before: &[Answer],
+        Before { cells, answers }: &Before,
         say: &Progress,
     ) -> Result<bool> {
         let host = world.at(HOST.netns)?;
         let clean_before = hooks::attached(host, &PARENTS)?.is_empty();
         world.flush_neighbours()?;
+        announced::mislead(world)?;
         say.line(&format!("after: starting the agent with {variant}"));
         let agent = shared(|| Agent::start(&self.ipvlan, host, &PARENTS, variant.options()))?;
         say.line("after: the agent is ready, asking again");
-        let after = fill(world, cells, Phase::After)?;
+        let after = fill(world, cells, Phase::After(&agent))?;
         say.line(&format!(
             "after: {} of {} work",
             count(cells, &after),
@@ -105,10 +104,34 @@ impl Demo {
             variant,
         };
         let mut met = report.clean_stop(clean_before, clean_after)?;
-        for ((cell, before), after) in cells.iter().zip(before).zip(&after) {
+        for ((cell, before), after) in cells.iter().zip(answers).zip(&after) {
             met &= report.cell(cell, before, after)?;
         }
         Ok(met)
+    }
+}
+
+/// What the kernel alone does; variants that show the same cells share it.
+#[derive(Debug, Default)]
+struct Before {
+    cells: Vec<Cell>,
+    answers: Vec<Answer>,
+}
+
+impl Before {
+    fn fill(&mut self, world: &World, cells: Vec<Cell>, say: &Progress) -> Result<()> {
+        if self.cells == cells {
+            return Ok(());
+        }
+        say.line(&format!("before: asking {} cells", cells.len()));
+        self.answers = fill(world, &cells, Phase::Before)?;
+        self.cells = cells;
+        say.line(&format!(
+            "before: {} of {} work",
+            count(&self.cells, &self.answers),
+            self.cells.len()
+        ));
+        Ok(())
     }
 }
 
@@ -116,9 +139,9 @@ impl Demo {
 pub fn show_before(modes: &[Mode]) -> Result<()> {
     for (mode, answers) in in_each(modes, |mode| {
         let world = World::build(&Lab::new()?, mode)?;
-        fill(&world, &cells(mode), Phase::Before)
+        fill(&world, &cells::of(Variant::Default, mode), Phase::Before)
     })? {
-        for (cell, answer) in cells(mode).iter().zip(answers) {
+        for (cell, answer) in cells::of(Variant::Default, mode).iter().zip(answers) {
             let mark = if answer.works(cell.expected) {
                 '✓'
             } else {
@@ -163,6 +186,7 @@ impl Report<'_> {
             from,
             to,
             probe,
+            family,
             seed,
             expected,
             round: _,
@@ -176,6 +200,7 @@ impl Report<'_> {
             from.label,
             to.label,
             probe.name(),
+            Some(family),
             seed,
             [before.works(expected), after.works(expected), expected],
         )
@@ -187,6 +212,7 @@ impl Report<'_> {
             HOST.label,
             "clean stop",
             None,
+            None,
             [before, after, true],
         )
     }
@@ -196,12 +222,16 @@ impl Report<'_> {
         from: &str,
         to: &str,
         probe: &str,
+        family: Option<Family>,
         seed: Option<&str>,
         [before, after, expected]: [bool; 3],
     ) -> Result<bool> {
         let (mode, variant) = (self.mode, self.variant.name());
         if after != expected {
-            eprintln!("[{mode:>3}] {from} -> {to}, {probe}: {after}, expected {expected}");
+            let family = family
+                .map(|family| format!(" {family}"))
+                .unwrap_or_default();
+            eprintln!("[{mode:>3}{family}] {from} -> {to}, {probe}: {after}, expected {expected}");
         }
         self.results.write(&Line::Cell {
             mode,
@@ -209,6 +239,7 @@ impl Report<'_> {
             from,
             to,
             probe,
+            family,
             seed,
             before,
             after,

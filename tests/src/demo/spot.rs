@@ -1,8 +1,10 @@
 //! The addresses of the topology and where they live.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// One address that can ask or be asked.
+use crate::family::Family;
+
+/// One address of each family that can ask or be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// What the table calls it.
@@ -11,10 +13,13 @@ pub struct Spot {
     pub netns: &'static str,
     /// Its device there.
     pub device: &'static str,
-    /// Its address.
-    pub address: Ipv4Addr,
+    /// Its IPv4 address.
+    pub v4: Ipv4Addr,
+    /// Its IPv6 address.
+    pub v6: Ipv6Addr,
 }
 
+/// The IPv6 address is the IPv4 one read aloud: 172.16.91.101 is `2001:db8:91::101`.
 const fn spot(
     label: &'static str,
     netns: &'static str,
@@ -25,8 +30,15 @@ const fn spot(
         label,
         netns,
         device,
-        address: Ipv4Addr::new(a, b, c, d),
+        v4: Ipv4Addr::new(a, b, c, d),
+        v6: Ipv6Addr::new(0x2001, 0xdb8, digits(c), 0, 0, 0, 0, digits(d)),
     }
+}
+
+/// The number whose hexadecimal digits are the decimal ones of `number`.
+const fn digits(number: u8) -> u16 {
+    let number = number as u16;
+    number / 100 * 0x100 + number / 10 % 10 * 0x10 + number % 10
 }
 
 /// The LAN's gateway, also for the subnets of [`NS03`] and [`NS04`].
@@ -43,9 +55,9 @@ pub const NS01_SECOND: Spot = spot("ns01 2nd address", "ns01", "ipvlan1", [172, 
 /// Another child in the LAN's subnet.
 pub const NS02: Spot = spot("ns02", "ns02", "ipvlan2", [172, 16, 91, 102]);
 /// A child in a subnet of its own.
-pub const NS03: Spot = spot("ns03 10.0.1.10", "ns03", "ipvlan3", [10, 0, 1, 10]);
+pub const NS03: Spot = spot("ns03 own subnet", "ns03", "ipvlan3", [10, 0, 1, 10]);
 /// A child in another subnet of its own.
-pub const NS04: Spot = spot("ns04 10.0.2.10", "ns04", "ipvlan4", [10, 0, 2, 10]);
+pub const NS04: Spot = spot("ns04 own subnet", "ns04", "ipvlan4", [10, 0, 2, 10]);
 /// A child that was never in the host's netns.
 pub const NS05: Spot = spot("ns05 made inside", "ns05", "ipvlan5", [172, 16, 91, 105]);
 /// A child in a netns without a name.
@@ -54,8 +66,38 @@ pub const UNNAMED: Spot = spot("unnamed netns", "unnamed", "ipvlan6", [172, 16, 
 pub const NS07: Spot = spot("ns07 down", "ns07", "ipvlan7", [172, 16, 91, 107]);
 /// The second netns of a child that is moved.
 pub const NS09: Spot = spot("ns09 moved there", "ns09", "ipvlan8", [172, 16, 91, 108]);
+/// The same while the other family is asked for the first one.
+pub const NS09_OTHER: Spot = Spot {
+    device: "ipvlan18",
+    ..NS09
+};
 /// A child whose address is deleted.
 pub const NS10: Spot = spot("ns10 deleted", "ns10", "ipvlan9", [172, 16, 91, 110]);
+/// The same while the other family is asked for the first one.
+pub const NS10_OTHER: Spot = Spot {
+    device: "ipvlan19",
+    ..NS10
+};
+/// A child whose address vm01 wants for itself.
+pub const NS11: Spot = spot("ns11", "ns11", "ipvlan11", [172, 16, 91, 112]);
+/// A child whose address vm01 claims.
+pub const NS12: Spot = spot("ns12", "ns12", "ipvlan12", [172, 16, 91, 113]);
+/// A child that appears.
+pub const NS13: Spot = spot("ns13", "ns13", "ipvlan13", [172, 16, 91, 115]);
+/// The same while the other family is asked for the first one.
+pub const NS13_OTHER: Spot = Spot {
+    device: "ipvlan23",
+    ..NS13
+};
+/// A child that comes and goes.
+pub const NS14: Spot = spot("ns14", "ns14", "ipvlan14", [172, 16, 91, 116]);
+/// A child that takes the addresses of [`VM01`].
+pub const IMPOSTOR: Spot = Spot {
+    label: "ns15 as vm01",
+    netns: "ns15",
+    device: "ipvlan15",
+    ..VM01
+};
 /// A child in the host's own netns.
 pub const LOCAL: Spot = spot("host's ipvlan0", "host", "ipvlan0", [172, 16, 91, 100]);
 /// [`NS02`] on a port that the host's INPUT chain drops.
@@ -63,6 +105,25 @@ pub const NS02_DROPPED: Spot = Spot {
     label: "ns02 nft INPUT drop",
     ..NS02
 };
+
+/// vm01 by its link-local address.
+pub const VM01_LINK_LOCAL: Spot = link_local("vm01 link-local", VM01);
+/// The host by its link-local address.
+pub const HOST_LINK_LOCAL: Spot = link_local("host link-local", HOST);
+/// [`NS01`] by its link-local address.
+pub const NS01_LINK_LOCAL: Spot = link_local("ns01 link-local", NS01);
+/// [`NS02`] by its link-local address.
+pub const NS02_LINK_LOCAL: Spot = link_local("ns02 link-local", NS02);
+
+/// `spot` with the end of its address behind `fe80::/64`; IPv6 alone.
+const fn link_local(label: &'static str, spot: Spot) -> Spot {
+    let [.., last] = spot.v6.segments();
+    Spot {
+        label,
+        v6: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last),
+        ..spot
+    }
+}
 
 /// The host on the private parent's link.
 pub const HOST_PRIVATE: Spot = spot("host", "host", "ens35", [172, 16, 93, 14]);
@@ -82,14 +143,53 @@ pub const VEPA1: Spot = spot("vepa1", "vepa1", "ipvlan1", [172, 16, 94, 101]);
 pub const VEPA2: Spot = spot("vepa2", "vepa2", "ipvlan2", [172, 16, 94, 102]);
 
 impl Spot {
+    /// Its address of `family`.
+    #[must_use]
+    pub fn address(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => self.v4.into(),
+            Family::V6 => self.v6.into(),
+        }
+    }
+
     /// The gateway of this spot's subnet.
     #[must_use]
-    pub fn gateway(&self) -> Ipv4Addr {
-        let [a, b, c, _] = self.address.octets();
-        match a {
-            10 => Ipv4Addr::new(a, b, c, 1),
-            _ if c == 91 => GATEWAY.address,
-            _ => Ipv4Addr::new(a, b, c, 10),
+    pub fn gateway(&self, family: Family) -> IpAddr {
+        let [a, b, c, _] = self.v4.octets();
+        let last = match (a, c) {
+            (10, _) => 1,
+            (_, 91) => return GATEWAY.address(family),
+            _ => 10,
+        };
+        spot("", "", "", [a, b, c, last]).address(family)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_families_have_the_same_plan() {
+        let rows = [
+            (NS01.v6, "2001:db8:91::101"),
+            (NS03.v6, "2001:db8:1::10"),
+            (VEPA2.v6, "2001:db8:94::102"),
+            (NS01_LINK_LOCAL.v6, "fe80::101"),
+        ];
+        for (address, expected) in rows {
+            assert_eq!(address.to_string(), expected);
+        }
+        let gateways = [
+            (NS01, ["172.16.91.2", "2001:db8:91::2"]),
+            (NS04, ["10.0.2.1", "2001:db8:2::1"]),
+            (PRIVATE1, ["172.16.93.10", "2001:db8:93::10"]),
+        ];
+        for (spot, expected) in gateways {
+            assert_eq!(
+                Family::ALL.map(|family| spot.gateway(family).to_string()),
+                expected
+            );
         }
     }
 }

@@ -29,16 +29,22 @@ pub static MACHINE: RwLock<()> = RwLock::new(());
 /// Asks every cell; answers in their order.
 ///
 /// Without an agent a cell that cannot be asked is a mistake of the lab, with one it is a result.
-pub fn fill(world: &World, cells: &[Cell], phase: Phase) -> Result<Vec<Answer>> {
+pub fn fill(world: &World, cells: &[Cell], phase: Phase<'_>) -> Result<Vec<Answer>> {
     let mut answers: Vec<Option<Answer>> = cells.iter().map(|_| None).collect();
     for round in Round::ALL {
-        let places = (0..cells.len()).filter(|place| cells[*place].round == round);
-        let answered = if (round, phase) == (Round::Change, Phase::After) {
+        let places: Vec<_> = (0..cells.len())
+            .filter(|place| cells[*place].round == round)
+            .collect();
+        if places.is_empty() {
+            continue;
+        }
+        let timed = matches!(round, Round::Change | Round::Alone) && phase.agent().is_some();
+        let answered = if timed {
             let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-            ask_at_once(world, cells, places, phase)
+            ask_round(world, cells, &places, round, phase)
         } else {
             let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-            ask_at_once(world, cells, places, phase)
+            ask_round(world, cells, &places, round, phase)
         };
         for (place, answer) in answered? {
             answers[place] = Some(answer);
@@ -51,17 +57,36 @@ pub fn fill(world: &World, cells: &[Cell], phase: Phase) -> Result<Vec<Answer>> 
         .context("a cell is in no round")
 }
 
+fn ask_round(
+    world: &World,
+    cells: &[Cell],
+    places: &[usize],
+    round: Round,
+    phase: Phase<'_>,
+) -> Result<Vec<(usize, Answer)>> {
+    if round != Round::Alone {
+        return ask_at_once(world, cells, places, phase);
+    }
+    let mut answers = Vec::new();
+    for place in places {
+        answers.extend(ask_at_once(world, cells, &[*place], phase)?);
+        world.flush_neighbours()?;
+    }
+    Ok(answers)
+}
+
 fn ask_at_once(
     world: &World,
     cells: &[Cell],
-    places: impl Iterator<Item = usize>,
-    phase: Phase,
+    places: &[usize],
+    phase: Phase<'_>,
 ) -> Result<Vec<(usize, Answer)>> {
     thread::scope(|scope| {
         let probes: Vec<_> = places
+            .iter()
             .map(|place| {
-                let cell = &cells[place];
-                (place, scope.spawn(move || ask(world, cell, phase)))
+                let cell = &cells[*place];
+                (*place, scope.spawn(move || ask(world, cell, phase)))
             })
             .collect();
         probes
@@ -76,7 +101,7 @@ fn ask_at_once(
                     place,
                     match (answer, phase) {
                         (Ok(works), _) => Answer::Works(works),
-                        (Err(error), Phase::After) => Answer::Unasked(format!("{error:#}")),
+                        (Err(error), Phase::After(_)) => Answer::Unasked(format!("{error:#}")),
                         (Err(error), Phase::Before) => return Err(error).with_context(name),
                     },
                 ))

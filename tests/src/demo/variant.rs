@@ -17,11 +17,25 @@ pub enum Variant {
     Xdp,
     /// Packets to children in the host's own netns are redirected.
     Redirect,
+    /// No address is answered for before nobody else was found to have it.
+    Enforce,
+    /// Nothing is announced.
+    Silent,
+    /// Answers for some addresses alone.
+    Narrow,
 }
 
 impl Variant {
     /// All but the default.
-    pub const OTHERS: [Self; 4] = [Self::Flood, Self::Clsact, Self::Xdp, Self::Redirect];
+    pub const OTHERS: [Self; 7] = [
+        Self::Flood,
+        Self::Clsact,
+        Self::Xdp,
+        Self::Redirect,
+        Self::Enforce,
+        Self::Silent,
+        Self::Narrow,
+    ];
 
     /// What the results call it; the default has no name.
     #[must_use]
@@ -32,6 +46,9 @@ impl Variant {
             Self::Clsact => Some("attach clsact"),
             Self::Xdp => Some("xdp generic"),
             Self::Redirect => Some("deliver redirect"),
+            Self::Enforce => Some("dad enforce"),
+            Self::Silent => Some("announce off"),
+            Self::Narrow => Some("allow, deny"),
         }
     }
 
@@ -44,6 +61,18 @@ impl Variant {
             Self::Clsact => &["--attach", "clsact"],
             Self::Xdp => &["--xdp", "generic"],
             Self::Redirect => &["--deliver", "redirect"],
+            Self::Enforce => &["--dad", "enforce"],
+            Self::Silent => &["--announce", "off"],
+            Self::Narrow => &[
+                "--allow",
+                "172.16.91.0/24",
+                "--allow",
+                "2001:db8:91::/64",
+                "--deny",
+                "172.16.91.102",
+                "--deny",
+                "2001:db8:91::102",
+            ],
         }
     }
 
@@ -51,8 +80,10 @@ impl Variant {
     #[must_use]
     pub fn concerns(self, mode: Mode) -> bool {
         match self {
-            Self::Default | Self::Clsact | Self::Xdp => true,
+            Self::Default | Self::Clsact | Self::Xdp | Self::Enforce | Self::Silent => true,
             Self::Flood => mode == Mode::L2,
+            // In l2 the child's own kernel answers whatever we do.
+            Self::Narrow => mode != Mode::L2,
             Self::Redirect => mode != Mode::L3s,
         }
     }

@@ -8,26 +8,38 @@
 //!                vm01 eth36 ───── host: ens36 ── vepa1 vepa2
 //! ```
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::Ipv6Addr,
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     mode::Mode,
     spot::{
-        GATEWAY, HOST, HOST_PRIVATE, HOST_VEPA, LOCAL, NS01, NS01_SECOND, NS02, NS03, NS04, NS05,
-        NS07, PRIVATE1, PRIVATE2, Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_PRIVATE, VM01_VEPA,
+        GATEWAY, HOST, HOST_LINK_LOCAL, HOST_PRIVATE, HOST_VEPA, LOCAL, NS01, NS01_LINK_LOCAL,
+        NS01_SECOND, NS02, NS02_LINK_LOCAL, NS03, NS04, NS05, NS07, NS11, NS12, PRIVATE1, PRIVATE2,
+        Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_LINK_LOCAL, VM01_PRIVATE, VM01_VEPA,
     },
 };
-use crate::{lab::Lab, netlink::Netlink, netns::Netns};
+use crate::{family::Family, lab::Lab, netlink::Netlink, netns::Netns};
 
 /// The parents an agent is to be attached to.
 pub const PARENTS: [&str; 3] = [HOST.device, HOST_PRIVATE.device, HOST_VEPA.device];
 
-const NAMED: [&str; 17] = [
+const NAMED: [&str; 22] = [
     "lan", "gateway", "vm01", "host", "ns01", "ns02", "ns03", "ns04", "ns05", "ns07", "ns08",
-    "ns09", "ns10", "private1", "private2", "vepa1", "vepa2",
+    "ns09", "ns10", "ns11", "ns12", "ns13", "ns14", "ns15", "private1", "private2", "vepa1",
+    "vepa2",
 ];
+
+/// Detection takes a second, after a wait of up to another.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(20);
 
 struct Child<'a> {
     parent: &'static str,
@@ -35,7 +47,7 @@ struct Child<'a> {
     spot: &'a Spot,
 }
 
-const CHILDREN: [Child<'static>; 10] = [
+const CHILDREN: [Child<'static>; 12] = [
     Child {
         parent: HOST.device,
         flag: "",
@@ -65,6 +77,16 @@ const CHILDREN: [Child<'static>; 10] = [
         parent: HOST.device,
         flag: "",
         spot: &NS07,
+    },
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &NS11,
+    },
+    Child {
+        parent: HOST.device,
+        flag: "",
+        spot: &NS12,
     },
     Child {
         parent: HOST_PRIVATE.device,
@@ -114,6 +136,13 @@ impl World {
             .at(VM01.netns)?
             .ip(&up(&[VM01, VM01_PRIVATE, VM01_VEPA]))?;
         world.configure_children()?;
+        for spot in [&VM01_LINK_LOCAL, &HOST_LINK_LOCAL] {
+            let Spot { device, v6, .. } = spot;
+            world
+                .at(spot.netns)?
+                .ip(&format!("addr add {v6}/64 dev {device}\n"))?;
+        }
+        world.settle_all()?;
         world.ens34 = world.at(HOST.netns)?.hardware_address(HOST.device)?;
         Ok(world)
     }
@@ -138,14 +167,16 @@ impl World {
             .try_for_each(|netns| netns.run(|| Netlink::open()?.flush_neighbours()))
     }
 
-    /// Creates the child of `spot` in the host's netns, moves it to its own and configures it.
-    pub fn add_child(&self, spot: &Spot) -> Result<()> {
+    /// Creates the child of `spot` in the host's netns, moves it to its own, configures it and waits
+    /// until it may use its addresses.
+    pub fn add_child(&self, spot: &Spot, families: &[Family]) -> Result<()> {
         self.at(HOST.netns)?.ip(&self.moved_in(&Child {
             parent: HOST.device,
             flag: "",
             spot,
         })?)?;
-        self.configure(spot)
+        self.configure(spot, families)?;
+        self.settle(spot.netns)
     }
 
     /// Adds a child that stays in the host's netns, like the field notes' `ipvlan0`.
@@ -155,32 +186,54 @@ impl World {
     pub fn add_local_child(&self) -> Result<()> {
         let host = self.at(HOST.netns)?;
         host.sysctl("ipv4/conf/all/rp_filter", "0")?;
-        let Spot {
-            device, address, ..
-        } = LOCAL;
+        let device = LOCAL.device;
         host.ip(&format!(
-            "link add link {} name {device} type ipvlan mode {}\n\
-             addr add {address}/32 dev {device}\n",
+            "link add link {} name {device} type ipvlan mode {}\n",
             HOST.device, self.mode
         ))?;
+        for family in Family::ALL {
+            let (address, length) = (LOCAL.address(family), family.host());
+            host.ip(&format!("addr add {address}/{length} dev {device}\n"))?;
+        }
         host.sysctl(&format!("ipv4/conf/{device}/rp_filter"), "2")?;
-        host.ip(&format!("link set {device} up\n"))
+        host.ip(&format!("link set {device} up\n"))?;
+        self.settle(HOST.netns)
     }
 
-    /// Gives the child of `spot` its address, brings it up and sets its default route.
-    pub fn configure(&self, spot: &Spot) -> Result<()> {
-        let Spot {
-            device, address, ..
-        } = spot;
-        let route = match self.mode {
-            Mode::L2 => format!("via {} dev {device}", spot.gateway()),
-            Mode::L3 | Mode::L3s => format!("dev {device}"),
-        };
-        self.at(spot.netns)?.ip(&format!(
-            "addr add {address}/24 dev {device}\n\
-             link set {device} up\n\
-             route add default {route}\n"
-        ))
+    /// Gives the child of `spot` its addresses, brings it up and sets its default routes.
+    pub fn configure(&self, spot: &Spot, families: &[Family]) -> Result<()> {
+        let device = spot.device;
+        let mut batch = vec![format!("link set {device} up\n")];
+        for family in families {
+            let (address, length) = (spot.address(*family), family.subnet());
+            let any = family.unspecified();
+            let via = match self.mode {
+                Mode::L2 => format!("via {}", spot.gateway(*family)),
+                Mode::L3 | Mode::L3s => String::new(),
+            };
+            batch.push(format!(
+                "addr add {address}/{length} dev {device}\n\
+                 route add {any}/0 {via} dev {device}\n"
+            ));
+        }
+        self.at(spot.netns)?.ip(&batch.concat())
+    }
+
+    /// Waits until no address in the netns called `label` is tentative any more.
+    pub fn settle(&self, label: &str) -> Result<()> {
+        let netns = self.at(label)?;
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        loop {
+            let mut all = netns.run(detections)?.into_iter();
+            let Some((address, _)) = all.find(|(_, found)| *found == Detection::Tentative) else {
+                return Ok(());
+            };
+            ensure!(
+                Instant::now() < deadline,
+                "{address} in {label} is still tentative after {SETTLED_WITHIN:?}"
+            );
+            thread::sleep(POLL);
+        }
     }
 
     /// The bridge and a link from it to everybody on the LAN.
@@ -203,9 +256,17 @@ impl World {
         gateway.sysctl("ipv4/conf/all/send_redirects", "0")?;
         gateway.sysctl("ipv4/conf/eth0/send_redirects", "0")?;
         gateway.sysctl("ipv4/ip_forward", "1")?;
+        gateway.sysctl("ipv6/conf/all/forwarding", "1")?;
         let mut batch = Vec::new();
-        for address in [GATEWAY.address, NS03.gateway(), NS04.gateway()] {
-            batch.push(format!("addr add {address}/24 dev {}\n", GATEWAY.device));
+        for family in Family::ALL {
+            let own = GATEWAY.address(family);
+            for address in [own, NS03.gateway(family), NS04.gateway(family)] {
+                let length = family.subnet();
+                batch.push(format!(
+                    "addr add {address}/{length} dev {}\n",
+                    GATEWAY.device
+                ));
+            }
         }
         batch.push(format!("link set {} up\n", GATEWAY.device));
         gateway.ip(&batch.concat())
@@ -239,14 +300,30 @@ impl World {
 
     fn configure_children(&self) -> Result<()> {
         for spot in CHILDREN.iter().map(|child| child.spot).chain([&NS05]) {
-            self.configure(spot)?;
+            self.configure(spot, &Family::ALL)?;
         }
-        self.at(NS01.netns)?.ip(&format!(
-            "addr add {}/24 dev {}\n",
-            NS01_SECOND.address, NS01.device
-        ))?;
-        self.at(NS07.netns)?
-            .ip(&format!("link set {} down\n", NS07.device))
+        let mut batch = Vec::new();
+        for family in Family::ALL {
+            let (address, length) = (NS01_SECOND.address(family), family.subnet());
+            batch.push(format!("addr add {address}/{length} dev {}\n", NS01.device));
+        }
+        self.at(NS01.netns)?.ip(&batch.concat())?;
+        for spot in [&NS01_LINK_LOCAL, &NS02_LINK_LOCAL] {
+            let Spot { device, v6, .. } = spot;
+            self.at(spot.netns)?
+                .ip(&format!("addr add {v6}/64 dev {device}\n"))?;
+        }
+        // The kernel takes the IPv6 addresses from a device that goes down.
+        let Spot { device, v6, .. } = NS07;
+        self.at(NS07.netns)?.ip(&format!(
+            "link set {device} down\naddr add {v6}/64 dev {device}\n"
+        ))
+    }
+
+    /// Waits until every address of a device that is up can be used.
+    fn settle_all(&self) -> Result<()> {
+        let up = self.netns.keys().filter(|label| **label != NS07.netns);
+        up.into_iter().try_for_each(|label| self.settle(label))
     }
 
     /// The lines that create `child` on its parent and move it to its netns.
@@ -265,20 +342,70 @@ impl World {
     }
 }
 
-/// The lines that give each of `spots`, all of one netns, its address and bring it up; the first
-/// one gets the default route.
+/// The lines that give each of `spots`, all of one netns, its addresses and bring it up; the first
+/// one gets the default routes.
 fn up(spots: &[Spot]) -> String {
     let mut batch = Vec::new();
-    for Spot {
-        device, address, ..
-    } in spots
-    {
+    for spot in spots {
+        let device = spot.device;
+        batch.push(format!("link set {device} up\n"));
+        for family in Family::ALL {
+            let (address, length) = (spot.address(family), family.subnet());
+            batch.push(format!("addr add {address}/{length} dev {device}\n"));
+        }
+    }
+    for family in Family::ALL {
         batch.push(format!(
-            "addr add {address}/24 dev {device}\nlink set {device} up\n"
+            "route add {}/0 via {}\n",
+            family.unspecified(),
+            GATEWAY.address(family)
         ));
     }
-    batch.push(format!("route add default via {}\n", GATEWAY.address));
     batch.concat()
+}
+
+/// What the kernel has found out about an IPv6 address of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detection {
+    /// Nothing yet.
+    Tentative,
+    /// Somebody else has it.
+    Failed,
+    /// It may be used.
+    Passed,
+}
+
+/// What the kernel has found out about `address` of the current netns, if it is there.
+pub fn detection(address: Ipv6Addr) -> Result<Option<Detection>> {
+    let all = detections()?;
+    let found = all.into_iter().find(|(known, _)| *known == address);
+    Ok(found.map(|(_, detection)| detection))
+}
+
+/// The same of every IPv6 address of the current netns.
+fn detections() -> Result<Vec<(Ipv6Addr, Detection)>> {
+    let path = "/proc/thread-self/net/if_inet6";
+    let shown = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    shown
+        .lines()
+        .map(|line| {
+            // Address, index, prefix length, scope, flags, device; numbers in hexadecimal.
+            let words: Vec<_> = line.split_whitespace().collect();
+            let [address, _, _, _, flags, _] = words[..] else {
+                bail!("unknown line in {path}: {line}")
+            };
+            let address = u128::from_str_radix(address, 16)?.into();
+            let flags = u32::from_str_radix(flags, 16)?;
+            let detection = if flags & libc::IFA_F_DADFAILED != 0 {
+                Detection::Failed
+            } else if flags & libc::IFA_F_TENTATIVE != 0 {
+                Detection::Tentative
+            } else {
+                Detection::Passed
+            };
+            Ok((address, detection))
+        })
+        .collect()
 }
 
 fn make_all(lab: &Lab) -> Result<BTreeMap<&'static str, Netns>> {

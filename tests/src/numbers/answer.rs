@@ -20,6 +20,7 @@ use crate::{
     netns::Netns,
     probe::{
         arp::{BROADCAST, ETHER_TYPE, Request},
+        neighbour::Question as _,
         packet::PacketSocket,
     },
 };
@@ -95,7 +96,7 @@ fn first_reply(request: &Request) -> Result<Instant> {
             let Some(length) = socket.receive(&mut buffer, left)? else {
                 continue;
             };
-            if request.reply(&buffer[..length]).is_some() {
+            if request.answer(&buffer[..length]).is_some() {
                 return Ok(Instant::now());
             }
         }

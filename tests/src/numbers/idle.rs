@@ -1,16 +1,11 @@
 //! What does an agent cost that has nothing to do, with a thousand children?
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::{path::Path, thread, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
-use super::{NETNS, PARENT, Site};
+use super::{NETNS, PARENT, Site, as_float, process};
 use crate::{agent::Agent, lab::Lab};
 
 const CHILDREN: usize = 1000;
@@ -48,16 +43,13 @@ pub(super) fn measure(ipvlan: &Path) -> Result<Idle> {
         answered(status) == CHILDREN
     })?;
     thread::sleep(SETTLE);
-    let before = wakes(agent.pid())?;
+    let before = process::wakes(agent.pid())?;
     thread::sleep(IDLE);
-    let after = wakes(agent.pid())?;
-    let resident = field(
-        &PathBuf::from(format!("/proc/{}/status", agent.pid())),
-        "VmRSS:",
-    )?;
+    let after = process::wakes(agent.pid())?;
+    let resident_megabytes = process::resident_megabytes(agent.pid())?;
     agent.stop()?;
     Ok(Idle {
-        resident_megabytes: as_float(resident)? * 1024.0 / 1e6,
+        resident_megabytes,
         wakes: as_float(after.saturating_sub(before))?,
     })
 }
@@ -70,33 +62,4 @@ fn answered(agent: &Value) -> usize {
         .flat_map(|child| list(&child["addresses"]))
         .filter(|address| address["state"] == "answered")
         .count()
-}
-
-/// How often the threads of `pid` went to sleep so far, and so how often they woke up.
-fn wakes(pid: u32) -> Result<u64> {
-    let tasks = format!("/proc/{pid}/task");
-    let mut wakes = 0;
-    for task in fs::read_dir(&tasks).with_context(|| format!("cannot list {tasks}"))? {
-        wakes += field(&task?.path().join("status"), "voluntary_ctxt_switches:")?;
-    }
-    Ok(wakes)
-}
-
-fn field(path: &Path, name: &str) -> Result<u64> {
-    let shown =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    shown
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix(name)?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
-        })
-        .with_context(|| format!("no {name} in {}", path.display()))
-}
-
-fn as_float(number: u64) -> Result<f64> {
-    Ok(f64::from(u32::try_from(number)?))
 }

@@ -1,13 +1,16 @@
 //! The promised numbers, measured on real ipvlan devices.
 
 mod answer;
+mod flood;
 mod idle;
+mod process;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 
 use crate::{
+    family::Family,
     lab::{Lab, connect},
     netns::Netns,
     results::{Line, Results},
@@ -59,10 +62,45 @@ impl Numbers {
             unit: "",
             limit: 2.0,
         })?;
+        for family in Family::ALL {
+            tolerable &= self.flood(family)?;
+        }
         Ok(tolerable)
     }
 
-    fn tell(&self, number: &Number) -> Result<bool> {
+    /// Tells what a flood of questions does, and whether every one of them was counted.
+    fn flood(&self, family: Family) -> Result<bool> {
+        let flood::Flood {
+            answers,
+            lost,
+            missing,
+            wakes,
+            growth_megabytes,
+        } = flood::measure(&self.ipvlan, family)?;
+        let what = match family {
+            Family::V4 => "100 000 ARP requests for nobody here",
+            Family::V6 => "100 000 solicitations for nobody here",
+        };
+        println!("{what}: the driver lost {lost}");
+        let told = [
+            ("answers", answers, "", 0.0),
+            ("neither counted nor lost by the driver", missing, "", 0.0),
+            ("wake-ups of the agent", wakes, "", 2.0),
+            ("growth of the agent", growth_megabytes, "MB", 0.2),
+        ];
+        let mut tolerable = true;
+        for (aspect, value, unit, limit) in told {
+            tolerable &= self.tell(&Number {
+                name: &format!("{what}: {aspect}"),
+                value,
+                unit,
+                limit,
+            })?;
+        }
+        Ok(tolerable)
+    }
+
+    fn tell(&self, number: &Number<'_>) -> Result<bool> {
         let Number {
             name,
             value,
@@ -84,8 +122,8 @@ impl Numbers {
     }
 }
 
-struct Number {
-    name: &'static str,
+struct Number<'a> {
+    name: &'a str,
     value: f64,
     unit: &'static str,
     limit: f64,
@@ -102,8 +140,10 @@ impl Site {
     fn build(lab: &Lab) -> Result<Self> {
         let (host, vm01) = (lab.netns("host")?, lab.netns("vm01")?);
         connect(&host, PARENT, &vm01, "eth0")?;
-        host.ip(&format!("addr add 172.16.91.14/24 dev {PARENT}\n"))?;
-        vm01.ip("addr add 172.16.91.10/24 dev eth0\n")?;
+        host.ip(&format!(
+            "addr add 172.16.91.14/24 dev {PARENT}\naddr add 2001:db8:91::14/64 dev {PARENT}\n"
+        ))?;
+        vm01.ip("addr add 172.16.91.10/24 dev eth0\naddr add 2001:db8:91::10/64 dev eth0\n")?;
         let children = (1..=NETNS)
             .map(|number| lab.netns(&format!("ns{number:02}")))
             .collect::<Result<_>>()?;
@@ -113,6 +153,10 @@ impl Site {
             children,
         })
     }
+}
+
+fn as_float(number: u64) -> Result<f64> {
+    Ok(f64::from(u32::try_from(number)?))
 }
 
 fn percentile(times: &[std::time::Duration], percent: usize) -> std::time::Duration {

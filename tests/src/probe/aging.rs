@@ -1,12 +1,12 @@
 //! Does a neighbour stay reachable while its entry ages out again and again?
 //!
 //! The asker's neighbour timers are shortened, so that every few hundred milliseconds of traffic
-//! the kernel sends unicast ARP requests for the entry (NUD). `ip monitor neigh` shows each
+//! the kernel sends unicast ARP requests or solicitations for the entry (NUD). `ip monitor neigh` shows each
 //! round: PROBE, then REACHABLE when it was answered, FAILED when it was not.
 
 use std::{
     io::{BufRead, BufReader},
-    net::Ipv4Addr,
+    net::IpAddr,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::ping::ping;
-use crate::netns::Netns;
+use crate::{family::Family, netns::Netns};
 
 /// Milliseconds an entry counts as reachable (the kernel takes 0.5 to 1.5 times that), seconds
 /// before a stale one is probed, milliseconds between two probes.
@@ -29,10 +29,13 @@ const BETWEEN_PINGS: Duration = Duration::from_millis(60);
 const LOST_AFTER: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Makes the entries of `device` age fast from now on.
-pub fn hasten(netns: &Netns, device: &str) -> Result<()> {
+/// Makes the entries of `device` and `family` age fast from now on.
+pub fn hasten(netns: &Netns, device: &str, family: Family) -> Result<()> {
     for (timer, value) in TIMERS {
-        netns.sysctl(&format!("ipv4/neigh/{device}/{timer}"), value)?;
+        netns.sysctl(
+            &format!("{}/neigh/{device}/{timer}", family.sysctl()),
+            value,
+        )?;
     }
     Ok(())
 }
@@ -42,7 +45,7 @@ pub fn hasten(netns: &Netns, device: &str) -> Result<()> {
 pub fn survives(
     asker: &Netns,
     device: &str,
-    target: Ipv4Addr,
+    target: IpAddr,
     cycles: usize,
     patience: Duration,
 ) -> Result<bool> {
@@ -78,7 +81,7 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn see(&mut self, line: &str, target: Ipv4Addr) {
+    fn see(&mut self, line: &str, target: IpAddr) {
         let mut words = line.split_whitespace();
         if words.next().and_then(|word| word.parse().ok()) != Some(target) {
             return;
@@ -134,9 +137,11 @@ impl Drop for Monitor {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    const TARGET: Ipv4Addr = Ipv4Addr::new(172, 16, 91, 102);
+    const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 16, 91, 102));
 
     fn rounds(lines: &[&str]) -> Rounds {
         let mut rounds = Rounds::default();

@@ -1,13 +1,9 @@
 //! ARP requests, as `arping` sends them.
 
-use std::{
-    net::Ipv4Addr,
-    time::{Duration, Instant},
-};
+use std::net::Ipv4Addr;
 
-use anyhow::{Context, Result};
-
-use super::{PAUSE, is_refusal, packet::PacketSocket};
+use super::neighbour::Question;
+pub use super::neighbour::ask;
 
 /// The `EtherType` of ARP.
 pub const ETHER_TYPE: u16 = 0x0806;
@@ -27,10 +23,10 @@ pub struct Request {
     pub tpa: Ipv4Addr,
 }
 
-impl Request {
-    /// The frame on the wire.
-    #[must_use]
-    pub fn frame(&self) -> Vec<u8> {
+impl Question for Request {
+    const ETHER_TYPE: u16 = ETHER_TYPE;
+
+    fn frame(&self) -> Vec<u8> {
         let Self { to, sha, spa, tpa } = self;
         let mut frame = Vec::with_capacity(42);
         frame.extend(to);
@@ -45,9 +41,7 @@ impl Request {
         frame
     }
 
-    /// Is `frame` the reply to this request? Gives the hardware address it names.
-    #[must_use]
-    pub fn reply(&self, frame: &[u8]) -> Option<[u8; 6]> {
+    fn answer(&self, frame: &[u8]) -> Option<[u8; 6]> {
         let expected = frame.get(..6)? == self.sha
             && frame.get(12..22)? == [8, 6, 0, 1, 8, 0, 6, 4, 0, 2]
             && frame.get(28..32)? == self.tpa.octets()
@@ -59,42 +53,6 @@ impl Request {
             None
         }
     }
-}
-
-/// Sends `request` on `device` until it is answered; gives the hardware address, or nothing
-/// when nobody answered within `patience`.
-pub fn ask(device: &str, request: &Request, patience: Duration) -> Result<Option<[u8; 6]>> {
-    let socket = PacketSocket::open(device, ETHER_TYPE)?;
-    let frame = request.frame();
-    let deadline = Instant::now() + patience;
-    loop {
-        let now = Instant::now();
-        if now >= deadline {
-            return Ok(None);
-        }
-        match socket.send(&frame) {
-            Err(errno) if !is_refusal(errno) => {
-                return Err(errno).with_context(|| format!("cannot send ARP on {device}"));
-            }
-            _ => {}
-        }
-        if let Some(hardware) = answer(&socket, request, deadline.min(now + PAUSE))? {
-            return Ok(Some(hardware));
-        }
-    }
-}
-
-fn answer(socket: &PacketSocket, request: &Request, deadline: Instant) -> Result<Option<[u8; 6]>> {
-    let mut buffer = [0; 256];
-    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-        let Some(length) = socket.receive(&mut buffer, left)? else {
-            continue;
-        };
-        if let Some(hardware) = request.reply(&buffer[..length]) {
-            return Ok(Some(hardware));
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]
@@ -121,19 +79,19 @@ mod tests {
 
     #[test]
     fn takes_its_own_reply() {
-        assert_eq!(REQUEST.reply(&reply()), Some([2, 0, 0, 0, 0, 9]));
+        assert_eq!(REQUEST.answer(&reply()), Some([2, 0, 0, 0, 0, 9]));
     }
 
     #[test]
     fn takes_no_other_frame() {
-        assert_eq!(REQUEST.reply(&REQUEST.frame()), None);
+        assert_eq!(REQUEST.answer(&REQUEST.frame()), None);
         for byte in [0, 21, 28, 32, 38] {
             let mut frame = reply();
             frame[byte] ^= 1;
-            assert_eq!(REQUEST.reply(&frame), None, "byte {byte}");
+            assert_eq!(REQUEST.answer(&frame), None, "byte {byte}");
         }
         for length in 0..42 {
-            assert_eq!(REQUEST.reply(&reply()[..length]), None, "length {length}");
+            assert_eq!(REQUEST.answer(&reply()[..length]), None, "length {length}");
         }
     }
 }

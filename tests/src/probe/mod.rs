@@ -5,14 +5,25 @@
 
 pub mod aging;
 pub mod arp;
+pub mod checksum;
+pub mod nd;
+pub mod neighbour;
 pub mod packet;
 pub mod ping;
+pub mod router;
 pub mod stream;
+pub mod target;
 pub mod tcp;
 pub mod udp;
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{
+    io,
+    os::fd::AsFd,
+    thread,
+    time::{Duration, Instant},
+};
 
+use anyhow::Result;
 use nix::{
     errno::Errno,
     sys::{
@@ -23,6 +34,25 @@ use nix::{
 
 /// Pause between two questions.
 pub(crate) const PAUSE: Duration = Duration::from_millis(300);
+
+/// Does `is_so` become true within `patience`? Asked with a `pause` in between; what comes late does
+/// not count.
+pub fn until(
+    patience: Duration,
+    pause: Duration,
+    is_so: impl Fn() -> Result<bool>,
+) -> Result<bool> {
+    let deadline = Instant::now() + patience;
+    loop {
+        // Read before the question, which takes its time too.
+        let late = Instant::now() >= deadline;
+        match is_so()? {
+            true => return Ok(!late),
+            false if late => return Ok(false),
+            false => thread::sleep(pause),
+        }
+    }
+}
 
 /// Is this the network saying no, in contrast to a probe that could not ask?
 pub(crate) fn is_refusal(errno: Errno) -> bool {
@@ -38,6 +68,8 @@ pub(crate) fn is_refusal(errno: Errno) -> bool {
             | Errno::EAGAIN
             | Errno::EINTR
             | Errno::EPIPE
+            // The queue behind a device dropped it; raw IPv6 sockets are told.
+            | Errno::ENOBUFS
     )
 }
 

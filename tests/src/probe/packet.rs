@@ -39,6 +39,12 @@ impl PacketSocket {
         Ok(Self(socket))
     }
 
+    /// The socket itself.
+    #[must_use]
+    pub fn into_inner(self) -> OwnedFd {
+        self.0
+    }
+
     /// Sends one frame.
     pub fn send(&self, frame: &[u8]) -> nix::Result<usize> {
         send(self.0.as_raw_fd(), frame, MsgFlags::empty())

@@ -1,7 +1,7 @@
-//! ICMP echo.
+//! ICMP and `ICMPv6` echo.
 
 use std::{
-    net::{Ipv4Addr, SocketAddrV4},
+    net::IpAddr,
     os::fd::{AsRawFd, OwnedFd},
     sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
@@ -11,132 +11,180 @@ use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
     sys::socket::{
-        AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, bind, recvfrom,
+        AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, recvfrom,
         sendto, socket,
     },
 };
 
-use super::{PAUSE, is_refusal, receive_within};
+use super::{PAUSE, checksum, is_refusal, receive_within, target::Target};
 
-const ECHO_REQUEST: u8 = 8;
-const ECHO_REPLY: u8 = 0;
 const PAYLOAD: &[u8] = b"is every child behind its parent reachable from everywhere? ";
 
 /// Does `target` answer an echo request sent from `source` within `patience`?
 ///
 /// Without a `source` the kernel chooses the address.
-pub fn ping(source: Option<Ipv4Addr>, target: Ipv4Addr, patience: Duration) -> Result<bool> {
+pub fn ping(source: Option<IpAddr>, target: impl Into<Target>, patience: Duration) -> Result<bool> {
     static NEXT: AtomicU16 = AtomicU16::new(1);
-    let identifier = NEXT.fetch_add(1, Ordering::Relaxed);
-    let socket = open(source)?;
-    let to = SockaddrIn::from(SocketAddrV4::new(target, 0));
+    let target = target.into();
+    let echo = Echo {
+        version: Version::of(target.address),
+        identifier: NEXT.fetch_add(1, Ordering::Relaxed),
+    };
+    let socket = echo.open(source)?;
+    let to = SockaddrStorage::from(target.port(0));
     let deadline = Instant::now() + patience;
     for sequence in 1u16.. {
         let now = Instant::now();
         if now >= deadline {
             break;
         }
-        let request = request(identifier, sequence);
-        match sendto(socket.as_raw_fd(), &request, &to, MsgFlags::empty()) {
+        match sendto(
+            socket.as_raw_fd(),
+            &echo.request(sequence),
+            &to,
+            MsgFlags::empty(),
+        ) {
             Err(errno) if !is_refusal(errno) => {
                 return Err(errno).with_context(|| format!("cannot ping {target}"));
             }
             _ => {}
         }
-        if replied(&socket, identifier, target, deadline.min(now + PAUSE))? {
+        if echo.replied(&socket, target.address, deadline.min(now + PAUSE))? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn open(source: Option<Ipv4Addr>) -> Result<OwnedFd> {
-    let socket = socket(
-        AddressFamily::Inet,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::Icmp,
-    )
-    .context("cannot open an ICMP socket")?;
-    if let Some(source) = source {
-        bind(
-            socket.as_raw_fd(),
-            &SockaddrIn::from(SocketAddrV4::new(source, 0)),
-        )
-        .with_context(|| format!("cannot ping from {source}"))?;
-    }
-    Ok(socket)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V4,
+    V6,
 }
 
-fn replied(socket: &OwnedFd, identifier: u16, target: Ipv4Addr, deadline: Instant) -> Result<bool> {
-    let mut packet = [0; 256];
-    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-        receive_within(socket, left)?;
-        match recvfrom::<SockaddrIn>(socket.as_raw_fd(), &mut packet) {
-            Ok((length, Some(from)))
-                if from.ip() == target && is_reply(&packet[..length], identifier) =>
-            {
-                return Ok(true);
-            }
-            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {}
-            Err(errno) if is_refusal(errno) => {}
-            Err(errno) => return Err(errno).context("cannot receive ICMP"),
+impl Version {
+    fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
         }
     }
-    Ok(false)
-}
 
-fn request(identifier: u16, sequence: u16) -> Vec<u8> {
-    let mut message = vec![ECHO_REQUEST, 0, 0, 0];
-    message.extend(identifier.to_be_bytes());
-    message.extend(sequence.to_be_bytes());
-    message.extend(PAYLOAD);
-    let sum = checksum(&message);
-    message[2..4].copy_from_slice(&sum.to_be_bytes());
-    message
-}
-
-fn is_reply(packet: &[u8], identifier: u16) -> bool {
-    let header = usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4;
-    let Some(message) = packet.get(header..) else {
-        return false;
-    };
-    message.first() == Some(&ECHO_REPLY)
-        && message.get(4..6) == Some(&identifier.to_be_bytes())
-        && message.get(8..) == Some(PAYLOAD)
-}
-
-fn checksum(message: &[u8]) -> u16 {
-    let mut sum = 0u32;
-    for pair in message.chunks(2) {
-        sum += u32::from(u16::from_be_bytes([
-            pair[0],
-            pair.get(1).copied().unwrap_or_default(),
-        ]));
+    /// The types of request and reply.
+    fn types(self) -> (u8, u8) {
+        match self {
+            Self::V4 => (8, 0),
+            Self::V6 => (128, 129),
+        }
     }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
+}
+
+/// What the requests of one probe have in common.
+#[derive(Clone, Copy, Debug)]
+struct Echo {
+    version: Version,
+    identifier: u16,
+}
+
+impl Echo {
+    fn open(self, source: Option<IpAddr>) -> Result<OwnedFd> {
+        let (family, protocol) = match self.version {
+            Version::V4 => (AddressFamily::Inet, SockProtocol::Icmp),
+            Version::V6 => (AddressFamily::Inet6, SockProtocol::IcmpV6),
+        };
+        let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)
+            .context("cannot open an ICMP socket")?;
+        if let Some(source) = source {
+            let from = SockaddrStorage::from(Target::from(source).port(0));
+            bind(socket.as_raw_fd(), &from)
+                .with_context(|| format!("cannot ping from {source}"))?;
+        }
+        Ok(socket)
     }
-    !u16::try_from(sum).unwrap_or_default()
+
+    fn replied(self, socket: &OwnedFd, target: IpAddr, deadline: Instant) -> Result<bool> {
+        let mut packet = [0; 256];
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            receive_within(socket, left)?;
+            match recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut packet) {
+                Ok((length, Some(from)))
+                    if ip(&from) == Some(target) && self.is_reply(&packet[..length]) =>
+                {
+                    return Ok(true);
+                }
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) if is_refusal(errno) => {}
+                Err(errno) => return Err(errno).context("cannot receive ICMP"),
+            }
+        }
+        Ok(false)
+    }
+
+    fn request(self, sequence: u16) -> Vec<u8> {
+        let (request, _) = self.version.types();
+        let mut message = vec![request, 0, 0, 0];
+        message.extend(self.identifier.to_be_bytes());
+        message.extend(sequence.to_be_bytes());
+        message.extend(PAYLOAD);
+        if self.version == Version::V4 {
+            // The kernel does it for ICMPv6, whose checksum covers addresses that it chooses.
+            let sum = checksum::internet(&message);
+            message[2..4].copy_from_slice(&sum.to_be_bytes());
+        }
+        message
+    }
+
+    /// Is `packet` the reply? An IPv4 socket gives the IP header as well, an IPv6 one does not.
+    fn is_reply(self, packet: &[u8]) -> bool {
+        let header = match self.version {
+            Version::V4 => usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4,
+            Version::V6 => 0,
+        };
+        let Some(message) = packet.get(header..) else {
+            return false;
+        };
+        let (_, reply) = self.version.types();
+        message.first() == Some(&reply)
+            && message.get(4..6) == Some(&self.identifier.to_be_bytes())
+            && message.get(8..) == Some(PAYLOAD)
+    }
+}
+
+fn ip(from: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = || from.as_sockaddr_in().map(|from| from.ip().into());
+    let v6 = || from.as_sockaddr_in6().map(|from| from.ip().into());
+    v4().or_else(v6)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const ECHO: Echo = Echo {
+        version: Version::V4,
+        identifier: 7,
+    };
+
     #[test]
     fn request_sums_to_zero() {
-        assert_eq!(checksum(&request(7, 1)), 0);
+        assert_eq!(checksum::internet(&ECHO.request(1)), 0);
     }
 
     #[test]
     fn recognises_only_the_reply_to_its_own_request() {
-        let mut packet = vec![0x45; 20];
-        packet.extend(request(7, 1));
-        assert!(!is_reply(&packet, 7), "that is the request");
-        packet[20] = ECHO_REPLY;
-        assert!(is_reply(&packet, 7));
-        assert!(!is_reply(&packet, 8));
-        assert!(!is_reply(&packet[..30], 7));
+        for (version, header) in [(Version::V4, 20), (Version::V6, 0)] {
+            let echo = Echo { version, ..ECHO };
+            let other = Echo {
+                identifier: 8,
+                ..echo
+            };
+            let mut packet = vec![0x45; header];
+            packet.extend(echo.request(1));
+            assert!(!echo.is_reply(&packet), "that is the request");
+            packet[header] = version.types().1;
+            assert!(echo.is_reply(&packet), "{version:?}");
+            assert!(!other.is_reply(&packet), "{version:?}");
+            assert!(!echo.is_reply(&packet[..header + 10]), "{version:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -22,7 +22,7 @@ const CHUNK: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
     /// The address connected to.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// The port; 0 takes any free one.
     pub port: u16,
     /// How many bytes each way; a multiple of 64 KiB.

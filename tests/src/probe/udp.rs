@@ -1,7 +1,7 @@
 //! UDP datagrams larger than the MTU, echoed and compared: every fragment has to arrive.
 
 use std::{
-    net::{Ipv4Addr, UdpSocket},
+    net::{IpAddr, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -10,13 +10,13 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 
 use super::{PAUSE, is_refusal_io, stream::Stream};
-use crate::netns::Netns;
+use crate::{family::Family, netns::Netns};
 
 /// Bytes per datagram: fourteen fragments at an MTU of 1500.
 const DATAGRAM: usize = 20_000;
 
 /// Does a large datagram from `client` come back intact from `target` in `server`?
-pub fn echo(client: &Netns, server: &Netns, target: Ipv4Addr, patience: Duration) -> Result<bool> {
+pub fn echo(client: &Netns, server: &Netns, target: IpAddr, patience: Duration) -> Result<bool> {
     let listener = server.run(|| {
         let listener =
             UdpSocket::bind((target, 0)).with_context(|| format!("cannot bind UDP to {target}"))?;
@@ -36,8 +36,9 @@ pub fn echo(client: &Netns, server: &Netns, target: Ipv4Addr, patience: Duration
     })
 }
 
-fn ask(target: Ipv4Addr, port: u16, patience: Duration) -> Result<bool> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("cannot bind UDP")?;
+fn ask(target: IpAddr, port: u16, patience: Duration) -> Result<bool> {
+    let any = Family::of(target).unspecified();
+    let socket = UdpSocket::bind((any, 0)).context("cannot bind UDP")?;
     socket.set_read_timeout(Some(PAUSE))?;
     let (mut sent, mut received) = (vec![0; DATAGRAM], vec![0; DATAGRAM + 1]);
     Stream::new(3).fill(&mut sent);

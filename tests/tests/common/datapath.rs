@@ -1,99 +1,26 @@
 //! The eBPF object in the kernel of this machine.
 
 use std::{
-    collections::HashMap as Installed,
+    net::IpAddr,
     os::fd::{AsFd as _, BorrowedFd},
 };
 
 use aya::{
     Ebpf, TestRun as _, TestRunOptions,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{Program as Loaded, ProgramError, ProgramInfo, SchedClassifier, Xdp},
 };
 use ipvlan_common::{
-    AddressEntry, COUNTERS, ChildCounters, Config, Hook, Reason, counter_index, maps, programs,
+    AddressEntry, COUNTERS, ChildCounters, Config, Event, Hook, Reason, counter_index, maps,
 };
 
-use super::world::{Entries, Ip, SLOTS};
+pub use super::program::{Act, EGRESS, Program, TC, WIRE};
+use super::world::{Entries, Ip, Ip6, SLOTS};
 
 /// `size_of::<__sk_buff>()` is 192 on Linux 6.18; the kernel may make it longer.
 const SK_BUFF_LEN: usize = 512;
 /// Offset of `mark` in `__sk_buff`.
 const SK_BUFF_MARK: usize = 8;
-
-/// A program of the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    Ingress,
-    IngressDemux,
-    Egress,
-    EgressRouted,
-    Xdp,
-}
-
-/// Programs that see frames from the wire, and treat ARP alike.
-pub const WIRE: &[Program] = &[Program::Ingress, Program::IngressDemux, Program::Xdp];
-/// Programs that see frames of the host and of l2 children, and treat ARP alike.
-pub const EGRESS: &[Program] = &[Program::Egress, Program::EgressRouted];
-/// Programs on a TC hook.
-pub const TC: &[Program] = &[
-    Program::Ingress,
-    Program::IngressDemux,
-    Program::Egress,
-    Program::EgressRouted,
-];
-
-impl Program {
-    pub const ALL: &[Self] = &[
-        Self::Ingress,
-        Self::IngressDemux,
-        Self::Egress,
-        Self::EgressRouted,
-        Self::Xdp,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => programs::PARENT_INGRESS,
-            Self::IngressDemux => programs::PARENT_INGRESS_DEMUX,
-            Self::Egress => programs::PARENT_EGRESS,
-            Self::EgressRouted => programs::PARENT_EGRESS_ROUTED,
-            Self::Xdp => programs::PARENT_XDP,
-        }
-    }
-
-    pub const fn hook(self) -> Hook {
-        match self {
-            Self::Ingress | Self::IngressDemux => Hook::Ingress,
-            Self::Egress | Self::EgressRouted => Hook::Egress,
-            Self::Xdp => Hook::Xdp,
-        }
-    }
-}
-
-/// What a verdict does with the frame, whatever the hook calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// `TC_ACT_UNSPEC`, `XDP_PASS`.
-    Pass,
-    /// `TC_ACT_SHOT`, `XDP_DROP`.
-    Drop,
-    /// `TC_ACT_REDIRECT`, `XDP_TX`. Where to, a test run does not tell.
-    Send,
-}
-
-impl Act {
-    pub const fn code(self, program: Program) -> i32 {
-        match (program.hook(), self) {
-            (Hook::Xdp, Self::Pass) => 2,
-            (Hook::Xdp, Self::Drop) => 1,
-            (Hook::Xdp, Self::Send) => 3,
-            (_, Self::Pass) => -1,
-            (_, Self::Drop) => 2,
-            (_, Self::Send) => 7,
-        }
-    }
-}
 
 /// What came out of a test run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,10 +44,12 @@ pub struct Counts {
 pub struct Datapath {
     programs: Ebpf,
     config: Array<MapData, Config>,
-    addresses: HashMap<MapData, Ip, AddressEntry>,
+    addresses_v4: HashMap<MapData, Ip, AddressEntry>,
+    addresses_v6: HashMap<MapData, Ip6, AddressEntry>,
+    events: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
     children: PerCpuArray<MapData, ChildCounters>,
-    installed: (Option<[Config; 2]>, Installed<Ip, AddressEntry>),
+    installed: (Option<[Config; 2]>, Entries),
     buffer: Vec<u8>,
 }
 
@@ -155,13 +84,13 @@ impl Datapath {
         };
         Self {
             config: map(maps::CONFIG).try_into().expect("array of Config"),
-            addresses: map(maps::ADDRESSES_V4)
-                .try_into()
-                .expect("hash of addresses"),
+            addresses_v4: map(maps::ADDRESSES_V4).try_into().expect("hash"),
+            addresses_v6: map(maps::ADDRESSES_V6).try_into().expect("hash"),
+            events: map(maps::EVENTS).try_into().expect("ring buffer"),
             counters: map(maps::COUNTERS).try_into().expect("per-CPU array"),
             children: map(maps::CHILD_COUNTERS).try_into().expect("per-CPU array"),
             programs: ebpf,
-            installed: (None, Installed::new()),
+            installed: (None, Entries::new()),
             buffer: vec![0; 1 << 17],
         }
     }
@@ -196,19 +125,28 @@ impl Datapath {
             }
             *old_config = Some(config);
         }
+        let (v4, v6) = (&mut self.addresses_v4, &mut self.addresses_v6);
         old_entries.retain(|address, _| {
             let stays = entries.contains_key(address);
             if !stays {
-                self.addresses.remove(address).expect("delete an address");
+                match address {
+                    IpAddr::V4(address) => v4.remove(&address.octets()),
+                    IpAddr::V6(address) => v6.remove(&address.octets()),
+                }
+                .expect("delete an address");
             }
             stays
         });
         for (address, entry) in entries {
-            if old_entries.insert(*address, *entry) != Some(*entry) {
-                self.addresses
-                    .insert(address, entry, 0)
-                    .expect("write an address");
+            if old_entries.get(address) == Some(entry) {
+                continue;
             }
+            match address {
+                IpAddr::V4(address) => v4.insert(address.octets(), entry, 0),
+                IpAddr::V6(address) => v6.insert(address.octets(), entry, 0),
+            }
+            .expect("write an address");
+            old_entries.insert(*address, *entry);
         }
     }
 
@@ -217,8 +155,22 @@ impl Datapath {
         let (config, entries) = &self.installed;
         let now: Vec<Config> = self.config.iter().map(|copy| copy.unwrap()).collect();
         assert_eq!(Some(&now[..]), config.as_ref().map(|copies| &copies[..]));
-        let now: Installed<_, _> = self.addresses.iter().map(|pair| pair.unwrap()).collect();
-        assert_eq!(now, *entries, "a program wrote to the address map");
+        let v4 = self.addresses_v4.iter().map(|pair| pair.unwrap());
+        let v6 = self.addresses_v6.iter().map(|pair| pair.unwrap());
+        let now: Entries = v4
+            .map(|(address, entry)| (IpAddr::from(address), entry))
+            .chain(v6.map(|(address, entry)| (IpAddr::from(address), entry)))
+            .collect();
+        assert_eq!(now, *entries, "a program wrote to an address map");
+    }
+
+    /// Takes what the programs have told since the last call.
+    pub fn events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(record) = self.events.next() {
+            events.push(Event::from_record(&record).expect("a record of the size of an event"));
+        }
+        events
     }
 
     /// Runs the program once over the frame.

@@ -6,6 +6,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "every test file compiles this module and uses its part of it"
 )]
 #![allow(
@@ -17,7 +18,10 @@
 pub mod datapath;
 pub mod frames;
 pub mod model;
+pub mod mutate;
+pub mod program;
 pub mod raw;
 pub mod requests;
 pub mod rows;
+pub mod solicitations;
 pub mod world;

@@ -1,12 +1,17 @@
 //! The parent and the addresses that the packet tests know.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Delivery, Owner, Reason};
 
 pub type Mac = [u8; 6];
 pub type Ip = [u8; 4];
-pub type Entries = BTreeMap<Ip, AddressEntry>;
+pub type Ip6 = [u8; 16];
+/// Both address maps.
+pub type Entries = BTreeMap<IpAddr, AddressEntry>;
 
 pub const PARENT: Mac = [0x02, 0, 0, 0, 0x34, 0x01];
 /// A host on the LAN.
@@ -16,6 +21,8 @@ pub const OTHER: Mac = [0x02, 0, 0, 0, 0x99, 0x0b];
 pub const BROADCAST: Mac = [0xff; 6];
 pub const MULTICAST: Mac = [0x01, 0, 0x5e, 0, 0, 0x01];
 pub const ZERO: Mac = [0; 6];
+/// Where `ff02::1` goes, all nodes (RFC 2464 §7).
+pub const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 0x01];
 
 /// What a request leaves open, and the sender of a probe.
 pub const UNSPECIFIED: Ip = [0; 4];
@@ -33,6 +40,60 @@ pub const BY_KERNEL_IP: Ip = [192, 168, 7, 13];
 pub const DOWN_IP: Ip = [192, 168, 7, 20];
 /// The second gateway's address, held by a child.
 pub const CLAIMED_GATEWAY_IP: Ip = [192, 168, 7, 254];
+/// Refused until the LAN was asked (`--dad enforce`).
+pub const PROBING_IP: Ip = [192, 168, 7, 21];
+/// Refused since somebody on the LAN has it (`--dad enforce`).
+pub const DUPLICATE_IP: Ip = [192, 168, 7, 22];
+
+pub const UNSPECIFIED6: Ip6 = [0; 16];
+pub const LOOPBACK6: Ip6 = Ipv6Addr::LOCALHOST.octets();
+pub const ALL_NODES: Ip6 = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).octets();
+pub const LAN_IP6: Ip6 = on_link(0x100);
+/// Held by nobody here.
+pub const FOREIGN_IP6: Ip6 = on_link(0x77);
+/// The subnet-router anycast address of the link (RFC 4291 §2.6.1).
+pub const ANYCAST_IP6: Ip6 = on_link(0);
+pub const HOST_IP6: Ip6 = on_link(0x02);
+pub const HOST_LL: Ip6 = link_local(0x3401);
+pub const GATEWAY_IP6: Ip6 = link_local(0x01);
+pub const CHILD_IP6: Ip6 = on_link(0x10);
+pub const CHILD_LL: Ip6 = link_local(0x10);
+/// As [`SIBLING_IP`]. Its solicited-node group is the child's too.
+pub const SIBLING_IP6: Ip6 = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x10).octets();
+pub const LOCAL_IP6: Ip6 = on_link(0x12);
+pub const BY_KERNEL_IP6: Ip6 = on_link(0x13);
+/// A child that forwards.
+pub const ROUTER_IP6: Ip6 = on_link(0x14);
+/// RFC 4429.
+pub const OPTIMISTIC_IP6: Ip6 = on_link(0x15);
+pub const DOWN_IP6: Ip6 = on_link(0x20);
+pub const PROBING_IP6: Ip6 = on_link(0x21);
+pub const DUPLICATE_IP6: Ip6 = on_link(0x22);
+/// The second gateway's address, held by a child.
+pub const CLAIMED_GATEWAY_IP6: Ip6 = link_local(0xfe);
+/// `::ffff:192.0.2.1`
+pub const V4_MAPPED: Ip6 = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0201).octets();
+
+/// `fd00:7::/64`
+const fn on_link(host: u16) -> Ip6 {
+    Ipv6Addr::new(0xfd00, 7, 0, 0, 0, 0, 0, host).octets()
+}
+
+const fn link_local(host: u16) -> Ip6 {
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host).octets()
+}
+
+/// The solicited-node group of an address (RFC 4291 §2.7.1).
+pub const fn group_of(address: Ip6) -> Ip6 {
+    let [.., a, b, c] = address;
+    [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]
+}
+
+/// The MAC that a multicast address goes to (RFC 2464 §7).
+pub const fn group_mac(group: Ip6) -> Mac {
+    let [.., a, b, c, d] = group;
+    [0x33, 0x33, a, b, c, d]
+}
 
 pub const CHILD_SLOT: u32 = 1;
 pub const SIBLING_SLOT: u32 = 2;
@@ -42,15 +103,22 @@ pub const CLAIMED_GATEWAY_SLOT: u32 = 5;
 /// A child that holds an address no child may hold.
 pub const ODD_SLOT: u32 = 6;
 pub const BY_KERNEL_SLOT: u32 = 7;
+pub const ROUTER_SLOT: u32 = 8;
+pub const OPTIMISTIC_SLOT: u32 = 9;
+pub const PROBING_SLOT: u32 = 10;
+pub const DUPLICATE_SLOT: u32 = 11;
 /// Slots that any test uses lie below this.
-pub const SLOTS: u32 = 8;
+pub const SLOTS: u32 = 12;
 
 /// Mode l3 or l3s.
 pub const L3: ConfigFlags = ConfigFlags::READY;
 
 /// Mode l2 as `--l2-broadcast filter` sets it up.
 pub fn l2_filter() -> ConfigFlags {
-    ConfigFlags::READY | ConfigFlags::L2 | ConfigFlags::L2_DROP_FOREIGN
+    ConfigFlags::READY
+        | ConfigFlags::L2
+        | ConfigFlags::L2_DROP_FOREIGN
+        | ConfigFlags::L2_DROP_FOREIGN_ND
 }
 
 /// Mode l2 as `--l2-broadcast flood` sets it up.
@@ -62,27 +130,53 @@ pub fn config(flags: ConfigFlags) -> [Config; 2] {
     [Config::new(PARENT, flags); 2]
 }
 
-/// A child answered for, in another netns.
-pub const fn child(slot: u32) -> AddressEntry {
-    AddressEntry::child(10 + slot, slot, Delivery::Pass)
+/// Interface index, in its own netns, of the child counted in `slot`.
+pub const fn ifindex(slot: u32) -> u32 {
+    10 + slot
 }
 
-/// One address of every kind.
+/// A child answered for, in another netns.
+pub const fn child(slot: u32) -> AddressEntry {
+    AddressEntry::child(ifindex(slot), slot, Delivery::Pass)
+}
+
+/// One address of every kind, in both families where there are both.
 pub fn entries() -> Entries {
-    Entries::from([
+    let local = AddressEntry::child(ifindex(LOCAL_SLOT), LOCAL_SLOT, Delivery::Redirect);
+    let by_kernel = child(BY_KERNEL_SLOT).with_by_kernel();
+    let down = child(DOWN_SLOT).refused(Reason::ChildDown);
+    let claimed = child(CLAIMED_GATEWAY_SLOT).refused(Reason::GatewayAddress);
+    let probing = child(PROBING_SLOT).refused(Reason::Probing);
+    let duplicate = child(DUPLICATE_SLOT).refused(Reason::Duplicate);
+    let v4 = [
         (HOST_IP, AddressEntry::held_by(Owner::Host)),
         (GATEWAY_IP, AddressEntry::held_by(Owner::Gateway)),
         (CHILD_IP, child(CHILD_SLOT)),
         (SIBLING_IP, child(SIBLING_SLOT)),
-        (
-            LOCAL_IP,
-            AddressEntry::child(13, LOCAL_SLOT, Delivery::Redirect),
-        ),
-        (BY_KERNEL_IP, child(BY_KERNEL_SLOT).with_by_kernel()),
-        (DOWN_IP, child(DOWN_SLOT).refused(Reason::ChildDown)),
-        (
-            CLAIMED_GATEWAY_IP,
-            child(CLAIMED_GATEWAY_SLOT).refused(Reason::GatewayAddress),
-        ),
-    ])
+        (LOCAL_IP, local),
+        (BY_KERNEL_IP, by_kernel),
+        (DOWN_IP, down),
+        (CLAIMED_GATEWAY_IP, claimed),
+        (PROBING_IP, probing),
+        (DUPLICATE_IP, duplicate),
+    ];
+    let v6 = [
+        (HOST_IP6, AddressEntry::held_by(Owner::Host)),
+        (HOST_LL, AddressEntry::held_by(Owner::Host)),
+        (GATEWAY_IP6, AddressEntry::held_by(Owner::Gateway)),
+        (CHILD_IP6, child(CHILD_SLOT)),
+        (CHILD_LL, child(CHILD_SLOT)),
+        (SIBLING_IP6, child(SIBLING_SLOT)),
+        (LOCAL_IP6, local),
+        (BY_KERNEL_IP6, by_kernel),
+        (ROUTER_IP6, child(ROUTER_SLOT).with_router()),
+        (OPTIMISTIC_IP6, child(OPTIMISTIC_SLOT).with_optimistic()),
+        (DOWN_IP6, down),
+        (CLAIMED_GATEWAY_IP6, claimed),
+        (PROBING_IP6, probing),
+        (DUPLICATE_IP6, duplicate),
+    ];
+    let v4 = v4.map(|(address, entry)| (IpAddr::from(address), entry));
+    let v6 = v6.map(|(address, entry)| (IpAddr::from(address), entry));
+    v4.into_iter().chain(v6).collect()
 }

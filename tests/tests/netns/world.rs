@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,7 +17,7 @@ use ipvlan_tests::{
 use nix::unistd::Uid;
 use serde_json::Value;
 
-use super::ipvlan;
+use super::{PATIENCE, ipvlan, wait_until};
 
 /// The host's only parent, if no test adds more.
 pub const PARENT: &str = "ens34";
@@ -25,8 +25,12 @@ pub const PARENT: &str = "ens34";
 pub const LAN: &str = "lan0";
 /// The host's address.
 pub const HOST_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// Its IPv6 address.
+pub const HOST_IP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
 /// Somebody on the LAN.
 pub const LAN_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+/// Its IPv6 address.
+pub const LAN_IP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 10);
 
 /// Two netns and a cable.
 #[derive(Debug)]
@@ -49,10 +53,36 @@ impl World {
             lan: lab.netns("lan").unwrap(),
             lab,
         };
+        // The host's addresses change when a test changes them, and at no other time.
+        for of in ["all", "default"] {
+            let key = format!("ipv6/conf/{of}/accept_dad");
+            world.host.sysctl(&key, "0").unwrap();
+        }
         world.cable(PARENT, LAN);
+        world.wait_link_local(PARENT);
         world.on_host(&format!("address add {HOST_IP}/24 dev {PARENT}"));
+        world.on_host(&format!("address add {HOST_IP6}/64 dev {PARENT} nodad"));
         world.on_lan(&format!("address add {LAN_IP}/24 dev {LAN}"));
+        world.on_lan(&format!("address add {LAN_IP6}/64 dev {LAN} nodad"));
         world
+    }
+
+    /// Waits until a device of the host has its link-local address, which it gives itself when its
+    /// carrier is noticed.
+    #[track_caller]
+    fn wait_link_local(&self, device: &str) {
+        wait_until(
+            PATIENCE,
+            "the device has a link-local address",
+            || {
+                let read = || Ok(fs::read_to_string("/proc/thread-self/net/if_inet6")?);
+                self.host.run(read).unwrap()
+            },
+            |held| {
+                let mut lines = held.lines();
+                lines.any(|line| line.starts_with("fe80") && line.ends_with(device))
+            },
+        );
     }
 
     /// Another cable between the two.

@@ -9,10 +9,13 @@ use crate::exec;
 struct Client(&'static str, &'static str);
 
 /// What the lab runs.
-const LAB: [Client; 3] = [
+const LAB: [Client; 6] = [
     Client("ip", "iproute2"),
     Client("tc", "iproute2"),
     Client("nft", "nftables"),
+    Client("arping", "iputils-arping"),
+    Client("ndisc6", "ndisc6"),
+    Client("rdisc6", "ndisc6"),
 ];
 
 /// What making a virtual machine takes besides.

@@ -1,6 +1,7 @@
 //! The switches of a parent, and the notes about them.
 
 use super::*;
+use crate::discover::snapshot::AnycastAddress;
 
 #[test]
 fn flags_follow_mode_flag_and_policy() {
@@ -127,5 +128,33 @@ fn nothing_is_dropped_where_the_host_may_answer_for_others() {
         let notes = &desired.notes;
         assert_eq!(notes.len(), usize::from(!what.is_empty()), "{notes:?}");
         assert!(notes.iter().all(|note| note.contains(what)), "{notes:?}");
+    }
+}
+
+#[test]
+fn anycast_addresses_that_do_not_look_like_one_are_never_dropped_for() {
+    let rows = [
+        ("2001:db8:91::", PARENT, true),
+        ("fe80::", PARENT, true),
+        // Of a /120, and one that a program joined.
+        ("2001:db8:91::1:0", PARENT, false),
+        ("2001:db8:91::fdff:ffff:ffff:fffe", PARENT, false),
+        ("2001:db8:91::1:0", PARENT + 1, true),
+    ];
+    for (text, ifindex, drops) in rows {
+        let mut child = child(7, &["2001:db8:91::101/64"]);
+        child.mode = Mode::L2;
+        let mut snapshot = snapshot(vec![child]);
+        snapshot.host.anycast.push(AnycastAddress {
+            address: address(text),
+            ifindex,
+        });
+        let desired = usual(&snapshot);
+        let flag = ConfigFlags::L2_DROP_FOREIGN_ND;
+        assert_eq!(desired.config.has(flag), drops, "{text}");
+        assert!(desired.config.has(ConfigFlags::L2_DROP_FOREIGN), "{text}");
+        assert_eq!(desired.notes.is_empty(), drops, "{:?}", desired.notes);
+        // Other routers have it too.
+        assert!(!desired.addresses.contains_key(&address(text)));
     }
 }

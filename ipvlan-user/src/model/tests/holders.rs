@@ -1,7 +1,6 @@
 //! Who holds an address.
 
 use super::*;
-use crate::discover::snapshot::AnycastAddress;
 
 #[test]
 fn host_and_gateway_are_held_even_without_children() {
@@ -69,27 +68,6 @@ fn host_is_advertised_as_its_own_kernel_would() {
             }
         );
     }
-}
-
-#[test]
-fn anycast_addresses_of_the_parent_are_the_hosts_and_do_not_override() {
-    let mut snapshot = snapshot(Vec::new());
-    snapshot.links[0].forwarding = true;
-    let anycast = |text, ifindex| AnycastAddress {
-        address: address(text),
-        ifindex,
-    };
-    snapshot.host.anycast = vec![anycast("2001:db8:91::", PARENT), anycast("2001:db8:7::", 9)];
-    let desired = usual(&snapshot);
-    assert_eq!(
-        desired.addresses[&address("2001:db8:91::")],
-        Wanted::Host {
-            router: true,
-            optimistic: true,
-            refusal: None
-        }
-    );
-    assert!(!desired.addresses.contains_key(&address("2001:db8:7::")));
 }
 
 #[test]

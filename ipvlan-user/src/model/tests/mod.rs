@@ -4,6 +4,7 @@ mod conflicts;
 mod flags;
 mod holders;
 mod programs;
+mod property;
 mod refusal;
 
 use ipvlan_common::{ConfigFlags, Delivery};

@@ -1,0 +1,144 @@
+//! What holds whatever the snapshot shows.
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::*;
+
+/// Addresses of all sorts, few enough that several children get the same one.
+const ADDRESSES: [&str; 20] = [
+    "172.16.91.101/24",
+    "172.16.91.102/24",
+    "10.0.1.10/24",
+    "10.0.1.255/24",
+    "172.16.91.14/24",
+    "172.16.91.2/24",
+    "169.254.3.4/16",
+    "127.0.0.1/8",
+    "224.0.0.5/32",
+    "0.0.0.0/32",
+    "2001:db8:91::101/64",
+    "2001:db8:91::102/64",
+    "2001:db8:7::101/64",
+    "2001:db8:91::14/64",
+    "fe80::101/64",
+    "fe80::14/64",
+    "fe80::2/64",
+    "ff02::1/128",
+    "::1/128",
+    "::ffff:10.0.0.1/128",
+];
+
+fn addresses() -> impl Strategy<Value = ChildAddress> {
+    let flags = select(vec![
+        0,
+        0,
+        libc::IFA_F_TENTATIVE,
+        libc::IFA_F_OPTIMISTIC,
+        libc::IFA_F_DADFAILED,
+    ]);
+    (select(&ADDRESSES), flags, prop::bool::weighted(0.1)).prop_map(|(text, flags, has_peer)| {
+        ChildAddress {
+            flags,
+            peer: has_peer.then(|| address("10.9.9.2")),
+            ..cidr(text)
+        }
+    })
+}
+
+fn children() -> impl Strategy<Value = Vec<Child>> {
+    let of_one = (
+        vec(addresses(), 0..5),
+        prop::bool::weighted(0.8),
+        any::<bool>(),
+        prop::bool::weighted(0.8),
+    );
+    vec(of_one, 0..6).prop_map(|all| {
+        (7..)
+            .zip(all)
+            .map(|(ifindex, (addresses, up, forwarding, is_ours))| Child {
+                addresses,
+                up,
+                forwarding,
+                parent_ifindex: if is_ours { PARENT } else { PARENT + 1 },
+                ..child(ifindex, &[])
+            })
+            .collect()
+    })
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    let prefixes = || {
+        let texts = [
+            "172.16.91.0/24",
+            "10.0.1.10/32",
+            "2001:db8::/32",
+            "fe80::/10",
+        ];
+        vec(select(texts.to_vec()), 0..2)
+            .prop_map(|texts| texts.iter().map(|text| text.parse().unwrap()).collect())
+    };
+    (any::<bool>(), prefixes(), prefixes()).prop_map(|(answer_link_local, allow, deny)| Policy {
+        answer_link_local,
+        allow,
+        deny,
+        ..Policy::default()
+    })
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_answered_that_is_not_the_childs_alone_to_use(
+        children in children(),
+        policy in policies(),
+        held in vec(select(&ADDRESSES), 0..3),
+        is_parent_up in prop::bool::weighted(0.9),
+    ) {
+        let held_back = held
+            .iter()
+            .map(|text| (cidr(text).local, Reason::Probing))
+            .collect();
+        let mut snapshot = snapshot(children);
+        snapshot.links[0].up = is_parent_up;
+        let desired = desired(&snapshot, &snapshot.links[0], &policy, &held_back);
+
+        for text in [HOST, HOST_V6, HOST_LINK_LOCAL] {
+            prop_assert_eq!(desired.addresses[&address(text)], host());
+        }
+        for (&address, &wanted) in &desired.addresses {
+            let Wanted::Child { child: holder, refusal: None, .. } = wanted else {
+                continue;
+            };
+            prop_assert!(is_parent_up && !held_back.contains_key(&address), "{}", address);
+            prop_assert!(!snapshot.host.gateways.iter().any(|it| it.address == address));
+            prop_assert!(!address.is_multicast() && !address.is_loopback());
+            prop_assert!(!policy.deny.iter().any(|prefix| prefix.contains(address)));
+            let child = snapshot.children.iter().find(|&it| ChildKey::from(it) == holder).unwrap();
+            prop_assert!(child.up && child.parent_ifindex == PARENT);
+            // The same address twice on one child cannot be; here one that may be used is enough.
+            let may_use = child.addresses.iter().any(|it| {
+                it.registered() == address
+                    && it.flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED) == 0
+            });
+            prop_assert!(may_use, "{}", address);
+        }
+        // What is said to be answered is.
+        for view in &desired.children {
+            for it in view.addresses.iter().filter(|it| it.refusal.is_none()) {
+                let wanted = desired.addresses[&it.address];
+                let is_live = matches!(wanted, Wanted::Child { refusal: None, .. });
+                prop_assert!(is_live, "{}: {:?}", it.address, wanted);
+            }
+        }
+        // Two cannot both be: the one that is not in the map is in conflict with the one that is.
+        for view in &desired.children {
+            for it in view.addresses.iter().filter(|it| it.is_candidate()) {
+                let holder = desired.addresses[&it.address].child();
+                let is_told = desired.conflicts.iter().any(|conflict| {
+                    (conflict.child, conflict.address) == (view.key, it.address)
+                        && matches!(conflict.rival, Rival::Sibling(_))
+                });
+                prop_assert_eq!(is_told, holder != Some(view.key), "{}", it.address);
+            }
+        }
+    }
+}

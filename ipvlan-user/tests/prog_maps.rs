@@ -1,0 +1,194 @@
+//! Sync against the maps of the kernel: what is desired of both families is what they hold.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test panics when its surroundings fail it"
+)]
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use aya::{
+    EbpfLoader,
+    maps::{HashMap, Map, MapData, loaded_maps},
+};
+use ipvlan_common::{AddressEntry, ConfigFlags, Owner, maps};
+use ipvlan_user::{
+    OBJECT,
+    discover::snapshot::{Child, ChildAddress, Host, HostAddress, Link, Mode, NetnsId, Snapshot},
+    model::{Desired, Policy, desired},
+    sync::{apply::Installed, maps::Maps},
+};
+
+const PARENT: u32 = 2;
+const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Maps with room for so many addresses of each family.
+fn installed(max_addresses: u32) -> Installed {
+    assert!(!OBJECT.is_empty(), "built without the eBPF object");
+    let mut object = EbpfLoader::new()
+        .map_max_entries(maps::ADDRESSES_V4, max_addresses)
+        .map_max_entries(maps::ADDRESSES_V6, max_addresses)
+        .load(OBJECT)
+        .unwrap();
+    Installed::new(Maps::take(&mut object).unwrap(), 16)
+}
+
+/// What an l2 child with these addresses on a host with [`HOST`] asks for.
+fn of_child(addresses: &[String]) -> Desired {
+    let parent = Link {
+        ifindex: PARENT,
+        mac: Some([2, 0, 0, 0, 0, 1]),
+        up: true,
+        forwarding: true,
+        ..Link::default()
+    };
+    let snapshot = Snapshot {
+        host: Host {
+            addresses: HOST
+                .map(|text| HostAddress {
+                    address: address(text),
+                    prefix_len: 24,
+                    ifindex: PARENT,
+                    flags: 0,
+                })
+                .into(),
+            ..Host::default()
+        },
+        links: vec![parent.clone()],
+        children: vec![Child {
+            ifindex: 7,
+            netns: NetnsId::Nsid(1),
+            parent_ifindex: PARENT,
+            mode: Mode::L2,
+            up: true,
+            addresses: addresses
+                .iter()
+                .map(|text| ChildAddress {
+                    local: address(text),
+                    peer: None,
+                    prefix_len: 32,
+                    flags: 0,
+                })
+                .collect(),
+            ..Child::default()
+        }],
+        netnses: Vec::new(),
+    };
+    desired(&snapshot, &parent, &Policy::default(), &BTreeMap::new())
+}
+
+#[test]
+fn addresses_of_both_families_are_written_and_removed() {
+    let mut installed = installed(16);
+    let mut held_before = 0;
+    for texts in [
+        &[][..],
+        &["192.0.2.7", "2001:db8::7", "fe80::7"],
+        &["2001:db8::7"],
+        &["192.0.2.7"],
+    ] {
+        let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+        let desired = of_child(&texts);
+        let outcome = installed.update(&desired);
+        assert!(outcome.errors.is_empty() && outcome.no_room.is_empty());
+        let held = installed.maps().addresses().unwrap();
+        let wanted: BTreeMap<IpAddr, AddressEntry> = desired
+            .addresses
+            .iter()
+            .map(|(&address, wanted)| (address, wanted.entry(|_| 0)))
+            .collect();
+        assert_eq!(held, wanted);
+        assert_eq!(held.len(), HOST.len() + texts.len());
+        assert_eq!(held_before + outcome.put - outcome.removed, held.len());
+        held_before = held.len();
+        assert_eq!(installed.maps().config().unwrap(), desired.config);
+
+        let again = installed.update(&desired);
+        assert_eq!((again.put, again.removed), (0, 0));
+        assert_eq!(installed.audit().unwrap(), 0);
+    }
+    let host = installed.maps().addresses().unwrap()[&address(HOST[1])];
+    assert_eq!((host.owner(), host.router()), (Some(Owner::Host), true));
+}
+
+#[test]
+fn a_full_map_of_one_family_leaves_the_other_alone_and_drops_nothing_foreign() {
+    const ROOM: u32 = 4;
+    let drops = |installed: &Installed| {
+        let config = installed.maps().config().unwrap();
+        [
+            ConfigFlags::L2_DROP_FOREIGN,
+            ConfigFlags::L2_DROP_FOREIGN_ND,
+        ]
+        .map(|flag| config.has(flag))
+    };
+    let mut installed = installed(ROOM);
+    let few: Vec<String> = (1..4).map(|n| format!("192.0.2.{}", 10 + n)).collect();
+    let many: Vec<String> = (0..6).map(|n| format!("2001:db8::1{n}")).collect();
+    let outcome = installed.update(&of_child(&[few.clone(), many.clone()].concat()));
+    assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+    // The host's address has one of the four.
+    assert_eq!(outcome.no_room.len(), many.len() + 1 - ROOM as usize);
+    assert!(outcome.no_room.iter().all(IpAddr::is_ipv6));
+    let held = installed.maps().addresses().unwrap();
+    assert!(few.iter().all(|text| held.contains_key(&address(text))));
+    assert_eq!(held.len(), 2 * ROOM as usize);
+    assert_eq!(drops(&installed), [false, false]);
+
+    // What goes makes room.
+    let outcome = installed.update(&of_child(&[few, many[..3].to_vec()].concat()));
+    assert_eq!(outcome.no_room.len(), 0);
+    assert_eq!(
+        installed.maps().addresses().unwrap().len(),
+        2 * ROOM as usize
+    );
+    assert_eq!(drops(&installed), [true, true]);
+}
+
+#[test]
+fn an_audit_finds_what_somebody_else_changed_in_either_map() {
+    let sentinels = ["203.0.113.77", "2001:db8:77:77:77:77:77:77"];
+    let mut installed = installed(16);
+    let desired = of_child(&sentinels.map(str::to_owned));
+    installed.update(&desired);
+    forget::<4>(maps::ADDRESSES_V4, sentinels[0]);
+    assert_eq!(installed.audit().unwrap(), 1);
+    forget::<16>(maps::ADDRESSES_V6, sentinels[1]);
+    assert_eq!(installed.audit().unwrap(), 1);
+    let outcome = installed.update(&desired);
+    assert_eq!((outcome.put, outcome.removed), (2, 0));
+    assert_eq!(installed.audit().unwrap(), 0);
+}
+
+/// Deletes an address behind the agent's back, in the one map of this name that has it.
+fn forget<const N: usize>(name: &str, text: &str)
+where
+    [u8; N]: aya::Pod,
+{
+    let octets = match address(text) {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    };
+    let key = <[u8; N]>::try_from(octets).unwrap();
+    let forgotten = loaded_maps()
+        .flatten()
+        .filter(|info| info.name_as_str() == Some(name))
+        // Other tests' maps come and go.
+        .filter_map(|info| MapData::from_id(info.id()).ok())
+        .filter_map(|data| HashMap::<_, [u8; N], AddressEntry>::try_from(Map::HashMap(data)).ok())
+        .filter_map(|mut map| map.remove(&key).ok())
+        .count();
+    assert_eq!(forgotten, 1, "{text}");
+}
+
+#[test]
+fn the_events_are_given_to_the_first_who_asks() {
+    let mut installed = installed(16);
+    let mut events = installed.take_events().unwrap();
+    assert!(events.next().is_none(), "nothing has happened");
+    assert!(installed.take_events().is_none());
+}

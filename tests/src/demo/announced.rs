@@ -1,0 +1,126 @@
+//! Does a machine of the LAN learn an Ethernet address without asking for it?
+//!
+//! It is given a wrong one as a stale entry, which the kernel neither questions nor drops until it
+//! sends something there. An entry that becomes right has been announced.
+
+use std::{net::IpAddr, process::Command, time::Duration};
+
+use anyhow::{Result, ensure};
+
+use super::{
+    ask::Phase,
+    cell::{Cell, Trigger},
+    spot::{HOST, Spot, VEPA2, VM01_VEPA},
+    world::World,
+};
+use crate::{
+    family::Family,
+    netns::{Netns, colons},
+    probe::until,
+};
+
+/// Nobody's.
+const WRONG: [u8; 6] = [2, 0, 0, 0, 0x77, 0x77];
+/// What the parent is called for a while.
+const NEW: [u8; 6] = [2, 0, 0, 0, 0x78, 0x78];
+/// Machines of the LAN must know a new Ethernet address within this time.
+const FAILOVER: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Does the asker of `cell` learn where its target is, on account of `trigger`?
+pub fn learns(world: &World, cell: &Cell, trigger: Trigger, phase: Phase<'_>) -> Result<bool> {
+    let asker = Entry::of(world, cell)?;
+    let patience = phase.patience(cell);
+    match trigger {
+        Trigger::Start => {
+            if phase.agent().is_none() {
+                asker.set(WRONG)?;
+            }
+            asker.becomes(world.at(HOST.netns)?.hardware_address("ens36")?, patience)
+        }
+        Trigger::Appears => {
+            asker.set(WRONG)?;
+            world.add_child(&cell.to, &[cell.family])?;
+            let learnt = asker.becomes(world.ens34(), patience)?;
+            let netns = world.at(cell.to.netns)?;
+            netns.ip(&format!("link del {}\n", cell.to.device))?;
+            Ok(learnt)
+        }
+        Trigger::MacChange => {
+            asker.set(world.ens34())?;
+            rename(world, NEW)?;
+            let learnt = asker.becomes(NEW, FAILOVER)?;
+            rename(world, world.ens34())?;
+            Ok(learnt)
+        }
+    }
+}
+
+/// Gives vm01 wrong entries that an agent that is about to be started has to put right.
+pub fn mislead(world: &World) -> Result<()> {
+    for family in Family::ALL {
+        Entry {
+            netns: world.at(VM01_VEPA.netns)?,
+            device: VM01_VEPA.device,
+            address: VEPA2.address(family),
+        }
+        .set(WRONG)?;
+    }
+    Ok(())
+}
+
+fn rename(world: &World, mac: [u8; 6]) -> Result<()> {
+    let Spot { netns, device, .. } = HOST;
+    let host = world.at(netns)?;
+    host.ip(&format!("link set {device} address {}\n", colons(mac)))
+}
+
+/// What a machine of the LAN knows about one address.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    netns: &'a Netns,
+    device: &'static str,
+    address: IpAddr,
+}
+
+impl<'a> Entry<'a> {
+    /// That of the asker of `cell` about its target.
+    pub fn of(world: &'a World, cell: &Cell) -> Result<Self> {
+        Ok(Self {
+            netns: world.at(cell.from.netns)?,
+            device: cell.from.device,
+            address: cell.target(),
+        })
+    }
+
+    /// Makes it `mac`, learnt long ago.
+    pub fn set(self, mac: [u8; 6]) -> Result<()> {
+        let Self {
+            netns,
+            device,
+            address,
+        } = self;
+        netns.ip(&format!(
+            "neigh replace {address} lladdr {} dev {device} nud stale\n",
+            colons(mac)
+        ))?;
+        ensure!(
+            self.is(mac)?,
+            "{device} was told {} and knows something else",
+            colons(mac)
+        );
+        Ok(())
+    }
+
+    /// Does it become `mac` within `patience`?
+    pub fn becomes(self, mac: [u8; 6], patience: Duration) -> Result<bool> {
+        until(patience, POLL, || self.is(mac))
+    }
+
+    fn is(self, mac: [u8; 6]) -> Result<bool> {
+        let address = self.address.to_string();
+        let mut command = Command::new("ip");
+        command.args(["neigh", "show", "to", &address, "dev", self.device]);
+        Ok(self.netns.command(&mut command, "")?.contains(&colons(mac)))
+    }
+}

@@ -1,0 +1,174 @@
+//! Addresses that two have: a machine of the LAN claims a child's, a child takes a machine's.
+
+use std::{net::IpAddr, time::Duration};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{
+    announced::Entry,
+    ask::{Kind, Phase, answers},
+    cell::Cell,
+    spot::{GATEWAY, HOST, IMPOSTOR, VM01},
+    world::World,
+};
+use crate::{
+    agent::Agent,
+    netns::colons,
+    probe::{
+        arp, nd,
+        neighbour::{Question, Until},
+        packet::PacketSocket,
+        until,
+    },
+};
+
+/// Asking for the status costs a process and a moment of the agent.
+const POLL: Duration = Duration::from_millis(200);
+/// Long enough for whoever is going to answer.
+const WINDOW: Duration = Duration::from_millis(700);
+
+/// The asker of `cell` claims its target once. Does the agent tell of it with everything that helps
+/// to find the culprit, and does the gateway that believed the claim know better soon?
+pub fn told_and_defended(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
+    let claimant = world.at(cell.from.netns)?;
+    let mac = claimant.hardware_address(cell.from.device)?;
+    let patience = phase.patience(cell);
+    let gateway = Entry::of(
+        world,
+        &Cell {
+            from: GATEWAY,
+            ..*cell
+        },
+    )?;
+    gateway.set(world.ens34())?;
+    claimant.run(|| claim(cell.from.device, mac, cell.target()))?;
+    let Some(agent) = phase.agent() else {
+        // Without one nobody takes it back.
+        let believed = gateway.becomes(mac, patience)?;
+        return Ok(!believed);
+    };
+    let defended = gateway.becomes(world.ens34(), patience)?;
+    let netns = world.at(cell.to.netns)?.reference();
+    let told = told(agent, patience, |event| {
+        is_about(event, cell.target(), mac)
+            && event["kind"] == "claim"
+            && event["child"] == cell.to.device
+            && has_name(&event["netns"], &netns)
+    })?;
+    Ok(told && defended)
+}
+
+/// A gratuitous ARP request or an unsolicited advertisement for `address`.
+fn claim(device: &str, mac: [u8; 6], address: IpAddr) -> Result<()> {
+    let (ether_type, frame) = match address {
+        IpAddr::V4(address) => {
+            let claim = arp::Request {
+                to: arp::BROADCAST,
+                sha: mac,
+                spa: address,
+                tpa: address,
+            };
+            (arp::ETHER_TYPE, claim.frame())
+        }
+        IpAddr::V6(address) => {
+            let claim = nd::Advertisement {
+                ethernet: mac,
+                source: address,
+                destination: nd::ALL_NODES,
+                target: address,
+                router: false,
+                solicited: false,
+                overrides: true,
+                target_link_layer: Some(mac),
+            };
+            let everybody = nd::group_address(nd::ALL_NODES);
+            (nd::ETHER_TYPE, claim.frame(everybody))
+        }
+    };
+    PacketSocket::open(device, ether_type)?
+        .send(&frame)
+        .with_context(|| format!("cannot claim {address} on {device}"))
+        .map(drop)
+}
+
+/// A child takes the address of vm01. Does the agent tell vm01's Ethernet address?
+pub fn impostor_told(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
+    with_impostor(world, cell, || {
+        let Some(agent) = phase.agent() else {
+            return Ok(false);
+        };
+        let mac = vm01(world)?;
+        told(agent, phase.patience(cell), |event| {
+            is_about(event, cell.target(), mac) && event["child"] == IMPOSTOR.device
+        })
+    })
+}
+
+/// A child takes the address of vm01. Is vm01 the only one who answers for it?
+pub fn impostor_silent(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
+    with_impostor(world, cell, || {
+        let patience = phase.patience(cell);
+        if let Some(agent) = phase.agent() {
+            // Silence proves something once the agent knows of the address, and has made up its mind.
+            let target = cell.target();
+            until(patience, POLL, || Ok(refused(&agent.status()?, target)))?;
+        }
+        let answers = answers(world, cell, Kind::Everybody, WINDOW, Until::End)?;
+        Ok(answers == [vm01(world)?])
+    })
+}
+
+fn with_impostor(world: &World, cell: &Cell, ask: impl FnOnce() -> Result<bool>) -> Result<bool> {
+    world.add_child(&IMPOSTOR, &[cell.family])?;
+    let answer = ask();
+    let netns = world.at(IMPOSTOR.netns)?;
+    netns.ip(&format!("link del {}\n", IMPOSTOR.device))?;
+    answer
+}
+
+fn vm01(world: &World) -> Result<[u8; 6]> {
+    world.at(VM01.netns)?.hardware_address(VM01.device)
+}
+
+/// Does the agent tell of an event on ens34 that `is_it` within `patience`?
+fn told(agent: &Agent, patience: Duration, is_it: impl Fn(&Value) -> bool) -> Result<bool> {
+    until(patience, POLL, || {
+        let status = agent.status()?;
+        Ok(parents(&status)
+            .flat_map(|parent| list(&parent["events"]))
+            .filter(|event| event["parent"] == HOST.device && event["action"] != "")
+            .any(&is_it))
+    })
+}
+
+/// Is `address` of the impostor refused?
+fn refused(status: &Value, address: IpAddr) -> bool {
+    let address = format!("{address}/");
+    parents(status)
+        .flat_map(|parent| list(&parent["children"]))
+        .filter(|child| child["name"] == IMPOSTOR.device)
+        .flat_map(|child| list(&child["addresses"]))
+        .any(|seen| {
+            let is_it = seen["address"]
+                .as_str()
+                .is_some_and(|seen| seen.starts_with(&address));
+            is_it && seen["state"] == "refused"
+        })
+}
+
+fn is_about(event: &Value, address: IpAddr, mac: [u8; 6]) -> bool {
+    event["address"] == address.to_string() && event["mac"] == colons(mac)
+}
+
+fn has_name(netns: &Value, name: &str) -> bool {
+    list(&netns["names"]).any(|known| known == name)
+}
+
+fn parents(status: &Value) -> impl Iterator<Item = &Value> {
+    list(&status["parents"])
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}

@@ -1,0 +1,103 @@
+//! The kernel as oracle: the same frames to an l2 child that the kernel answers for and to a child
+//! that the agent's programs answer for, and a comparison of everything that comes back, byte for
+//! byte. What may differ is in [`exceptions`], with both sides asserted.
+
+mod arp;
+mod case;
+mod compare;
+mod exceptions;
+mod frames;
+mod framing;
+mod ndp;
+mod outcome;
+mod setting;
+mod wire;
+mod world;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use self::{
+    case::Case,
+    compare::Comparison,
+    setting::{SETTINGS, Setting},
+    wire::Received,
+    world::{PARENT, Side},
+};
+use crate::{
+    agent::Agent,
+    demo::mode::Mode,
+    lab::Lab,
+    results::{Line, Results},
+};
+
+/// What to compare.
+#[derive(Debug)]
+pub struct Oracle {
+    /// The agent.
+    pub ipvlan: PathBuf,
+    /// Where results go.
+    pub results: Results,
+}
+
+impl Oracle {
+    /// Compares in every setting; `false` if an answer differs that may not, or an exception is
+    /// none any more.
+    pub fn run(&self) -> Result<bool> {
+        setting::prepare_machine()?;
+        let lab = Lab::new()?;
+        let mut kernel: Vec<(world::Traits, Vec<Vec<Received>>)> = Vec::new();
+        let mut good = true;
+        for setting in &SETTINGS {
+            let cases = setting.cases();
+            let known = kernel
+                .iter()
+                .position(|(traits, _)| *traits == setting.traits);
+            let oracle = if let Some(known) = known {
+                known
+            } else {
+                kernel.push((setting.traits, by_kernel(&lab, setting, &cases)?));
+                kernel.len() - 1
+            };
+            let ours = self.by_agent(&lab, setting, &cases)?;
+            let comparison = Comparison::of(setting, &cases, &kernel[oracle].1, &ours);
+            good &= self.tell(setting, &comparison)?;
+        }
+        Ok(good)
+    }
+
+    fn by_agent(&self, lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
+        let mut side = Side::build(lab, "ours", setting.mode, setting.traits)?;
+        let agent = Agent::start(&self.ipvlan, &side.host, &[PARENT], setting.options)?;
+        let answers = exchange(&mut side, cases).with_context(|| format!("{setting}"))?;
+        agent.stop()?;
+        Ok(answers)
+    }
+
+    fn tell(&self, setting: &Setting, comparison: &Comparison) -> Result<bool> {
+        for problem in comparison.problems() {
+            println!("{setting}: {problem}");
+        }
+        let text = format!("{setting}: {comparison}");
+        println!("{text}");
+        self.results.write(&Line::Note { text: &text })?;
+        Ok(comparison.is_good())
+    }
+}
+
+fn by_kernel(lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
+    let mut side = Side::build(lab, "kernel", Mode::L2, setting.traits)?;
+    exchange(&mut side, cases).with_context(|| format!("the kernel alone, for {setting}"))
+}
+
+fn exchange(side: &mut Side, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
+    cases
+        .iter()
+        .map(|case| {
+            side.wire
+                .exchange(&case.frame)
+                .with_context(|| case.name.clone())
+        })
+        .collect()
+}

@@ -1,0 +1,223 @@
+//! The two sides of the comparison: the same LAN, the same parent, the same children. On one side
+//! the kernel answers by itself for children of mode l2, on the other the agent is attached.
+//!
+//! ```text
+//!   lan: eth0 ──── host: ens34 ── child: ipvl0 (CHILD, SECOND, GATEWAY)
+//!                              ├─ sibling: ipvl1 (SIBLING)
+//!                              └─ down: ipvl2 (DOWN), not up
+//! ```
+//! Both sides have the same MACs and addresses, so their frames can be compared byte for byte.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use anyhow::Result;
+
+use super::{
+    frames::Mac,
+    wire::{SENTINEL, SENTINEL_MAC, Wire},
+};
+use crate::{
+    bpf::{Attached, Program},
+    demo::mode::Mode,
+    lab::{Lab, connect},
+    netns::Netns,
+};
+
+/// The name of the parent.
+pub(crate) const PARENT: &str = "ens34";
+/// The MAC of the parent and of all its children.
+pub(crate) const PARENT_MAC: Mac = [2, 0x77, 0, 0, 0, 1];
+/// The MAC of the LAN's end of the link; no frame of a case comes from it.
+const LAN_MAC: &str = "02:77:00:00:00:02";
+const LAN: &str = "eth0";
+/// Long enough that no timer of a neighbour entry or of duplicate address detection ends meanwhile.
+const AN_HOUR: &str = "3600000";
+const AN_HOUR_IN_SECONDS: &str = "3600";
+/// The MTU of the link: frames of the matrix are up to this long.
+pub(crate) const MTU: usize = 9000;
+
+/// An address of both families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    /// What people are shown.
+    pub name: &'static str,
+    /// IPv4; in 10.77.0.0/16.
+    pub v4: Ipv4Addr,
+    /// IPv6; in `fd77::/64`.
+    pub v6: Ipv6Addr,
+}
+
+const fn pair(name: &'static str, last: u8) -> Pair {
+    Pair {
+        name,
+        v4: Ipv4Addr::new(10, 77, 0, last),
+        v6: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, last as u16),
+    }
+}
+
+/// The child's first address.
+pub(crate) const CHILD: Pair = pair("child", 1);
+/// Another address of the child.
+pub(crate) const SECOND: Pair = pair("second", 2);
+/// The address of another child of the same parent.
+pub(crate) const SIBLING: Pair = pair("sibling", 3);
+/// The address of a child that is down.
+pub(crate) const DOWN: Pair = pair("down", 4);
+/// The host's address on the parent.
+pub(crate) const HOST: Pair = pair("host", 14);
+/// The host's default gateway. The child holds this address, too.
+pub(crate) const GATEWAY: Pair = pair("gateway", 254);
+/// Nobody has this address.
+pub(crate) const NOBODY: Pair = pair("nobody", 99);
+/// The child's link-local address.
+pub(crate) const CHILD_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x77, 0, 0, 1);
+const HOST_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x77, 0, 0, 14);
+
+/// What the sides have in common and a run of the matrix varies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traits {
+    /// The child forwards IPv6: it is a router.
+    pub router: bool,
+    /// The child's IPv6 addresses are optimistic (RFC 4429).
+    pub optimistic: bool,
+}
+
+/// One side.
+#[derive(Debug)]
+pub(crate) struct Side {
+    /// Where the parent is and an agent may run.
+    pub host: Netns,
+    /// The LAN's end of the link.
+    pub wire: Wire,
+    _let_in: Attached,
+    _others: [Netns; 4],
+}
+
+impl Side {
+    /// Builds a side called `label` whose children are in `mode`.
+    pub(crate) fn build(lab: &Lab, label: &str, mode: Mode, traits: Traits) -> Result<Self> {
+        let make = |name: &str| lab.netns(&format!("{label}-{name}"));
+        let (lan, host) = (make("lan")?, make("host")?);
+        let (child, sibling, down) = (make("child")?, make("sibling")?, make("down")?);
+        quiet(&lan)?;
+        lan.sysctl("ipv6/conf/default/disable_ipv6", "1")?;
+        for netns in [&host, &child, &sibling, &down] {
+            quiet(netns)?;
+        }
+        connect(&host, PARENT, &lan, LAN)?;
+        lan.ip(&format!(
+            "link set {LAN} address {LAN_MAC}\nlink set {LAN} mtu {MTU}\n"
+        ))?;
+        lay_host(&host)?;
+        for (number, netns) in [&child, &sibling, &down].into_iter().enumerate() {
+            host.ip(&format!(
+                "link add link {PARENT} name ipvl{number} type ipvlan mode {mode}\n\
+                 link set ipvl{number} netns {}\n",
+                netns.reference()
+            ))?;
+        }
+        configure_child(&child, traits)?;
+        sibling.ip(&format!(
+            "{}link set ipvl1 up\nroute add default dev ipvl1\n",
+            addresses("ipvl1", &[SIBLING], "nodad")
+        ))?;
+        down.ip(&addresses("ipvl2", &[DOWN], "nodad"))?;
+        for (netns, device) in [(&host, PARENT), (&child, "ipvl0")] {
+            patient(netns, device)?;
+            netns.ip(&format!(
+                "neigh replace {SENTINEL} lladdr {} dev {device} nud permanent\n",
+                shown(SENTINEL_MAC)
+            ))?;
+        }
+        // What a native XDP program answers is not delivered to a veth device without one.
+        let let_in = lan.run(|| Program::xdp_pass()?.attach_xdp(LAN))?;
+        let wire = lan.run(|| Wire::open(LAN, mode))?;
+        Ok(Self {
+            host,
+            wire,
+            _let_in: let_in,
+            _others: [lan, child, sibling, down],
+        })
+    }
+}
+
+fn lay_host(host: &Netns) -> Result<()> {
+    host.ip(&format!(
+        "link set {PARENT} address {}\n\
+         link set {PARENT} mtu {MTU}\n\
+         {}\
+         addr add {HOST_LINK_LOCAL}/64 dev {PARENT} nodad\n\
+         route add default via {}\n\
+         route add ::/0 via {} dev {PARENT}\n",
+        shown(PARENT_MAC),
+        addresses(PARENT, &[HOST], "nodad"),
+        GATEWAY.v4,
+        GATEWAY.v6
+    ))
+}
+
+fn configure_child(child: &Netns, traits: Traits) -> Result<()> {
+    let Traits { router, optimistic } = traits;
+    let flag = if optimistic { "optimistic" } else { "nodad" };
+    if optimistic {
+        // The first probe is never followed by the end of the detection.
+        child.sysctl("ipv6/conf/all/optimistic_dad", "1")?;
+        child.sysctl("ipv6/conf/ipvl0/optimistic_dad", "1")?;
+        child.sysctl("ipv6/neigh/ipvl0/retrans_time_ms", AN_HOUR)?;
+    }
+    if router {
+        child.sysctl("ipv6/conf/all/forwarding", "1")?;
+        child.sysctl("ipv6/conf/ipvl0/forwarding", "1")?;
+    }
+    child.ip(&format!(
+        "link set ipvl0 up\n\
+         {}\
+         addr add {CHILD_LINK_LOCAL}/64 dev ipvl0 {flag}\n\
+         route add default dev ipvl0\n\
+         route add ::/0 dev ipvl0\n",
+        addresses("ipvl0", &[CHILD, SECOND, GATEWAY], flag)
+    ))
+}
+
+/// The lines that give `device` each of `pairs`.
+fn addresses(device: &str, pairs: &[Pair], flag: &str) -> String {
+    let lines = pairs.iter().map(|Pair { v4, v6, .. }| {
+        format!(
+            "addr add {v4}/16 dev {device}\n\
+             addr add {v6}/64 dev {device} {flag}\n"
+        )
+    });
+    lines.collect::<Vec<_>>().concat()
+}
+
+/// Nothing in `netns` says anything unasked or has addresses of its own making.
+fn quiet(netns: &Netns) -> Result<()> {
+    for (key, value) in [
+        ("addr_gen_mode", "1"),
+        ("router_solicitations", "0"),
+        ("accept_ra", "0"),
+    ] {
+        netns.sysctl(&format!("ipv6/conf/default/{key}"), value)?;
+    }
+    Ok(())
+}
+
+/// Neighbours that `device` learns from a frame are not asked again while the matrix runs, and one
+/// that has to be asked for is asked for once; proxied answers are not delayed.
+fn patient(netns: &Netns, device: &str) -> Result<()> {
+    for family in ["ipv4", "ipv6"] {
+        for (key, value) in [
+            ("delay_first_probe_time", AN_HOUR_IN_SECONDS),
+            ("base_reachable_time_ms", AN_HOUR),
+            ("retrans_time_ms", AN_HOUR),
+            ("proxy_delay", "0"),
+        ] {
+            netns.sysctl(&format!("{family}/neigh/{device}/{key}"), value)?;
+        }
+    }
+    Ok(())
+}
+
+fn shown(mac: Mac) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}

@@ -1,0 +1,73 @@
+//! The least of a router: answers router solicitations (RFC 4861 §6.2.6).
+
+use std::{
+    net::Ipv6Addr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use nix::ifaddrs::getifaddrs;
+
+use super::{
+    nd::{ALL_NODES, ETHER_TYPE, frame, group_address},
+    packet::PacketSocket,
+};
+
+const SOLICITATION: u8 = 133;
+const ADVERTISEMENT: u8 = 134;
+const SOURCE_LINK_LAYER: u8 = 1;
+const POLL: Duration = Duration::from_millis(20);
+
+/// Answers every router solicitation on `device` of the current netns until `done`.
+///
+/// The lifetime is zero and there is no prefix: nobody is to change its routes for it. The source is
+/// the link-local address with the last bytes of `own`.
+pub fn advertise(device: &str, own: Ipv6Addr, done: &AtomicBool) -> Result<()> {
+    let mac = getifaddrs()
+        .context("cannot list addresses")?
+        .filter(|interface| interface.interface_name == device)
+        .find_map(|interface| interface.address?.as_link_addr()?.addr())
+        .with_context(|| format!("{device} has no Ethernet address"))?;
+    let socket = PacketSocket::open(device, ETHER_TYPE)?;
+    let answer = advertisement(mac, own);
+    let mut buffer = [0; 2048];
+    while !done.load(Ordering::Relaxed) {
+        let Some(length) = socket.receive(&mut buffer, POLL)? else {
+            continue;
+        };
+        if buffer[..length].get(54) == Some(&SOLICITATION) {
+            socket
+                .send(&answer)
+                .with_context(|| format!("cannot advertise on {device}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn advertisement(mac: [u8; 6], own: Ipv6Addr) -> Vec<u8> {
+    let [.., last] = own.segments();
+    let source = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last);
+    let mut message = vec![ADVERTISEMENT, 0, 0, 0];
+    // Hop limit, flags, lifetime and timers: nothing to say about any.
+    message.extend([0; 12]);
+    message.extend([SOURCE_LINK_LAYER, 1]);
+    message.extend(mac);
+    frame(group_address(ALL_NODES), mac, source, ALL_NODES, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::checksum;
+
+    #[test]
+    fn an_advertisement_is_whole() {
+        let own = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+        let frame = advertisement([2, 0, 0, 0, 0, 1], own);
+        assert_eq!(frame.len(), 14 + 40 + 16 + 8);
+        let source = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+        assert_eq!(frame[22..38], source.octets());
+        assert_eq!(checksum::icmpv6(source, ALL_NODES, &frame[54..]), 0);
+    }
+}

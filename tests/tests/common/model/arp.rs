@@ -1,0 +1,173 @@
+//! ARP (RFC 826, RFC 5227).
+
+use std::net::Ipv4Addr;
+
+use ipvlan_common::{ConfigFlags, Owner, Reason};
+
+use super::{
+    super::{
+        frames::arp,
+        world::{BROADCAST, Ip, UNSPECIFIED},
+    },
+    Answer, Question, first, is_no_host,
+};
+
+const REQUEST: u16 = 1;
+const REPLY: u16 = 2;
+
+/// Rules about a target that nobody may be answered for, whoever asks.
+fn never_a_target(address: Ip) -> Option<Answer> {
+    let address = Ipv4Addr::from(address);
+    first([
+        (address.is_multicast(), (Reason::TargetMulticast, None)),
+        (address.is_broadcast(), (Reason::TargetBroadcast, None)),
+        (address.is_loopback(), (Reason::TargetLoopback, None)),
+        (address.octets()[0] == 0, (Reason::TargetUnspecified, None)),
+    ])
+}
+
+impl Question<'_> {
+    /// A message about something else than IPv4 over Ethernet.
+    fn unreadable_arp(&self) -> Option<Answer> {
+        if self.frame.len() < arp::LEN {
+            return Some((Reason::Malformed, None));
+        }
+        let known = [1, 6].contains(&self.u16(arp::HTYPE))
+            && self.u16(arp::PTYPE) == 0x0800
+            && self.frame[arp::HLEN] == 6
+            && self.frame[arp::PLEN] == 4;
+        (!known).then_some((Reason::ArpHeader, None))
+    }
+
+    pub(super) fn arp_from_wire(&self) -> Answer {
+        if let Some(answer) = self.unreadable_arp() {
+            return answer;
+        }
+        let (parent, config) = (self.config.mac(), self.config);
+        let (eth_dst, eth_src, sha) = (self.mac(0), self.mac(6), self.mac(arp::SHA));
+        let (spa, tpa) = (self.ip(arp::SPA), self.ip(arp::TPA));
+        let oper = self.u16(arp::OPER);
+        let probe = spa == UNSPECIFIED;
+        let claimed = self.watched(spa);
+        let target = self.entry(tpa);
+        let for_nobody = target.is_none_or(|entry| {
+            entry.refusal().is_none() && !self.held_by(tpa, &[Owner::Child, Owner::Host])
+        });
+        let flooded = eth_dst == BROADCAST && config.has(ConfigFlags::L2_DROP_FOREIGN);
+        let refusal = target.and_then(|entry| entry.refusal());
+        let no_target = never_a_target(tpa);
+
+        first([
+            (
+                eth_dst != BROADCAST && eth_dst != parent,
+                (Reason::OtherMac, None),
+            ),
+            ([eth_src, sha].contains(&parent), (Reason::OwnSender, None)),
+            (
+                is_no_host(eth_src) || is_no_host(sha),
+                (Reason::SenderMac, None),
+            ),
+            (
+                !probe && never_a_target(spa).is_some(),
+                (Reason::SenderAddress, None),
+            ),
+            (
+                ![REQUEST, REPLY].contains(&oper),
+                (Reason::NotRequest, None),
+            ),
+            (
+                !probe && claimed.is_some(),
+                (Reason::SenderConflict, claimed),
+            ),
+            (oper != REQUEST, (Reason::NotRequest, None)),
+            (spa == tpa, (Reason::Gratuitous, None)),
+            (
+                no_target.is_some(),
+                no_target.unwrap_or((Reason::Unknown, None)),
+            ),
+            (
+                config.has(ConfigFlags::L2 | ConfigFlags::L2_FLOOD),
+                (Reason::LeftToKernel, None),
+            ),
+            (
+                refusal.is_some(),
+                (refusal.unwrap_or(Reason::Unknown), target),
+            ),
+            (
+                self.held_by(tpa, &[Owner::Host]),
+                (Reason::HostAddress, target),
+            ),
+            (for_nobody && !flooded, (Reason::NotOurs, None)),
+            (for_nobody && probe, (Reason::Probe, None)),
+            (for_nobody, (Reason::ForeignDropped, None)),
+            (
+                target.is_some_and(|entry| entry.by_kernel()),
+                (Reason::LeftToKernel, target),
+            ),
+        ])
+        .unwrap_or((Reason::ArpAnswered, target))
+    }
+
+    pub(super) fn arp_from_here(&self) -> Answer {
+        if let Some(answer) = self.unreadable_arp() {
+            return answer;
+        }
+        let (parent, oper) = (self.config.mac(), self.u16(arp::OPER));
+        let eth_dst = self.mac(0);
+        let (spa, tpa) = (self.ip(arp::SPA), self.ip(arp::TPA));
+        let l2 = self.config.has(ConfigFlags::L2);
+        let target = self.entry(tpa);
+        let refusal = target.and_then(|entry| entry.refusal());
+        let to_child = self.held_by(tpa, &[Owner::Child]);
+        let to_host = self.held_by(tpa, &[Owner::Host]);
+        let from_child = self.held_by(spa, &[Owner::Child]);
+        let no_target = never_a_target(tpa);
+
+        first([
+            (
+                self.mac(6) != parent || self.mac(arp::SHA) != parent,
+                (Reason::SenderMac, None),
+            ),
+            (
+                l2 && oper == REPLY && eth_dst == parent && to_child && refusal.is_none(),
+                (Reason::Hairpinned, target),
+            ),
+            (oper != REQUEST, (Reason::NotRequest, None)),
+            (
+                eth_dst != BROADCAST && eth_dst != parent,
+                (Reason::OtherMac, None),
+            ),
+            (spa == UNSPECIFIED, (Reason::Probe, None)),
+            (spa == tpa, (Reason::Gratuitous, None)),
+            (
+                no_target.is_some(),
+                no_target.unwrap_or((Reason::Unknown, None)),
+            ),
+            (
+                refusal.is_some(),
+                (refusal.unwrap_or(Reason::Unknown), target),
+            ),
+            (!to_child && !to_host, (Reason::NotOurs, None)),
+            (to_child && from_child, (Reason::Sibling, target)),
+            (
+                to_host && !(l2 && from_child),
+                (Reason::HostAddress, target),
+            ),
+        ])
+        .unwrap_or((Reason::ArpAnswered, target))
+    }
+
+    /// RFC 826: swap the pairs, fill in the own MAC, op 2.
+    pub(super) fn arp_reply(&self) -> Vec<u8> {
+        let parent = self.config.mac();
+        let asker = &self.frame[arp::SHA..arp::THA];
+        let mut reply = Vec::new();
+        reply.extend_from_slice(&asker[..6]);
+        reply.extend_from_slice(&parent);
+        reply.extend_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 2]);
+        reply.extend_from_slice(&parent);
+        reply.extend_from_slice(&self.ip(arp::TPA));
+        reply.extend_from_slice(asker);
+        reply
+    }
+}

@@ -1,0 +1,259 @@
+//! The reference model: what every program is to do with any frame, as lists of rules of which the
+//! first that applies decides. Written from the promises and the RFCs, not from the programs.
+
+mod arp;
+mod ip;
+mod ndp;
+
+use std::net::IpAddr;
+
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Event, EventKind, Owner, Reason};
+
+use self::ndp::Kind;
+use super::{
+    frames::{ETH_LEN, arp as arp_at, ndp as nd_at},
+    program::{Act, Program},
+    world::{Entries, Ip, Ip6, Mac, ZERO},
+};
+
+/// What is to become of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    pub act: Act,
+    /// `None`: not looked at, so nothing is counted.
+    pub reason: Option<Reason>,
+    /// Child that it is counted for.
+    pub slot: Option<u32>,
+    pub frame: Vec<u8>,
+    /// Whether `skb->mark` is zeroed.
+    pub unmarked: bool,
+    /// What the agent is told, if not too much was told before.
+    pub event: Option<Event>,
+}
+
+/// Everything a rule may ask about.
+struct Question<'a> {
+    program: Program,
+    frame: &'a [u8],
+    config: Config,
+    entries: &'a Entries,
+}
+
+/// A reason, and the entry it is about.
+type Answer = (Reason, Option<AddressEntry>);
+
+/// Who did what with which address: an event but for the hook and the child.
+type Deed = (EventKind, Mac, IpAddr);
+
+/// What kind of frame a program looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Arp,
+    Nd(Kind),
+    /// A solicitation where RFC 6980 forbids it.
+    ExtensionHeader,
+    Ipv4,
+    Ipv6,
+}
+
+/// What `program` is to do with `frame`, of at least 14 bytes.
+pub fn model(program: Program, config: [Config; 2], entries: &Entries, frame: &[u8]) -> Expected {
+    let question = Question {
+        program,
+        frame,
+        config: config[0],
+        entries,
+    };
+    let ready = config[0] == config[1] && config[0].has(ConfigFlags::READY);
+    let Some(look) = question.look() else {
+        return question.outcome(None, None);
+    };
+    let egress = question.is_egress();
+    let answer = match look {
+        Look::ExtensionHeader => (Reason::ExtensionHeader, None),
+        _ if !ready => (Reason::NotReady, None),
+        Look::Arp if egress => question.arp_from_here(),
+        Look::Arp => question.arp_from_wire(),
+        Look::Nd(Kind::Advertisement) => question.advertisement_from_wire(),
+        Look::Nd(Kind::Solicitation) if egress => question.solicitation_from_here(),
+        Look::Nd(Kind::Solicitation) => question.solicitation_from_wire(),
+        Look::Ipv4 | Look::Ipv6 if !question.is_ip(look) => (Reason::Malformed, None),
+        Look::Ipv4 | Look::Ipv6 if program == Program::EgressRouted && question.to_a_group() => {
+            return question.outcome(Some(look), None);
+        }
+        Look::Ipv4 | Look::Ipv6 if egress => question.ip_from_here(look),
+        Look::Ipv4 | Look::Ipv6 => question.ip_from_wire(look),
+    };
+    question.outcome(Some(look), Some(answer))
+}
+
+/// The first rule that applies.
+fn first<const N: usize>(rules: [(bool, Answer); N]) -> Option<Answer> {
+    rules
+        .into_iter()
+        .find_map(|(applies, answer)| applies.then_some(answer))
+}
+
+/// A MAC that no single host can have.
+fn is_no_host(mac: Mac) -> bool {
+    mac == ZERO || mac[0] & 1 != 0
+}
+
+impl Question<'_> {
+    fn is_egress(&self) -> bool {
+        matches!(self.program, Program::Egress | Program::EgressRouted)
+    }
+
+    /// What it is to this program; `None` if it does not look at it.
+    fn look(&self) -> Option<Look> {
+        let hairpin = self.mac(0) == self.mac(6);
+        let packets = match self.program {
+            Program::Ingress | Program::Xdp => false,
+            Program::IngressDemux | Program::EgressRouted => true,
+            Program::Egress => hairpin,
+        };
+        match self.frame[12..ETH_LEN] {
+            [0x08, 0x06] => Some(Look::Arp),
+            [0x08, 0x00] => packets.then_some(Look::Ipv4),
+            [0x86, 0xdd] => match self.recognised() {
+                Some(Look::Nd(Kind::Advertisement)) if self.is_egress() => {
+                    packets.then_some(Look::Ipv6)
+                }
+                None => packets.then_some(Look::Ipv6),
+                recognised => recognised,
+            },
+            _ => None,
+        }
+    }
+
+    fn mac(&self, at: usize) -> Mac {
+        self.frame[at..at + 6].try_into().unwrap()
+    }
+
+    fn ip(&self, at: usize) -> Ip {
+        self.frame[at..at + 4].try_into().unwrap()
+    }
+
+    fn ip6(&self, at: usize) -> Ip6 {
+        self.frame[at..at + 16].try_into().unwrap()
+    }
+
+    fn u16(&self, at: usize) -> u16 {
+        u16::from_be_bytes([self.frame[at], self.frame[at + 1]])
+    }
+
+    fn to_a_group(&self) -> bool {
+        self.frame[0] & 1 != 0
+    }
+
+    fn entry(&self, address: impl Into<IpAddr>) -> Option<AddressEntry> {
+        self.entries.get(&address.into()).copied()
+    }
+
+    fn held_by(&self, address: impl Into<IpAddr>, owners: &[Owner]) -> bool {
+        self.entry(address)
+            .and_then(|entry| entry.owner())
+            .is_some_and(|owner| owners.contains(&owner))
+    }
+
+    /// Whether a stranger may not have this address: the host's, or that of a child which is answered
+    /// for, or would be but for a stranger.
+    fn watched(&self, address: impl Into<IpAddr>) -> Option<AddressEntry> {
+        let entry = self.entry(address)?;
+        let watched = match entry.owner()? {
+            Owner::Host => true,
+            Owner::Child => {
+                [None, Some(Reason::Probing), Some(Reason::Duplicate)].contains(&entry.refusal())
+            }
+            Owner::Gateway => false,
+        };
+        watched.then_some(entry)
+    }
+
+    fn outcome(&self, look: Option<Look>, answer: Option<Answer>) -> Expected {
+        let is_ip = matches!(look, Some(Look::Ipv4 | Look::Ipv6));
+        let reason = answer.map(|(reason, _)| reason);
+        let mut frame = self.frame.to_vec();
+        match reason {
+            Some(Reason::ArpAnswered) => frame = self.arp_reply(),
+            Some(Reason::NdAnswered) => {
+                let target = answer.and_then(|(_, entry)| entry);
+                frame = self.advertisement(target.unwrap_or_default());
+            }
+            // The other egress program sees only frames whose two MACs are the same: as it is.
+            Some(Reason::Hairpinned) if is_ip && self.program == Program::EgressRouted => {
+                frame[..6].copy_from_slice(&self.config.mac());
+            }
+            _ => {}
+        }
+        let entry = answer.and_then(|(_, entry)| entry);
+        let slot = answer
+            .filter(|(reason, _)| {
+                ![Reason::LeftToDriver, Reason::LeftToKernel, Reason::Sibling].contains(reason)
+            })
+            .and(entry)
+            .filter(|entry| entry.ifindex() != 0)
+            .map(|entry| entry.slot());
+        Expected {
+            act: match reason {
+                Some(
+                    Reason::ArpAnswered
+                    | Reason::NdAnswered
+                    | Reason::Hairpinned
+                    | Reason::Redirected,
+                ) => Act::Send,
+                Some(Reason::ForeignDropped) => Act::Drop,
+                _ => Act::Pass,
+            },
+            reason,
+            slot,
+            frame,
+            unmarked: reason == Some(Reason::Hairpinned),
+            event: look
+                .zip(reason)
+                .and_then(|(look, reason)| self.deed(look, reason))
+                .map(|deed| self.event(deed, entry.unwrap_or_default())),
+        }
+    }
+
+    /// What is worth telling the agent, of frames from the wire.
+    fn deed(&self, look: Look, reason: Reason) -> Option<Deed> {
+        if self.is_egress() {
+            return None;
+        }
+        match (look, reason) {
+            (Look::Arp, Reason::SenderConflict) => Some((
+                EventKind::Claim,
+                self.mac(arp_at::SHA),
+                self.ip(arp_at::SPA).into(),
+            )),
+            (Look::Arp, Reason::ArpAnswered) => (self.ip(arp_at::SPA) == [0; 4]).then(|| {
+                let address = self.ip(arp_at::TPA).into();
+                (EventKind::Probe, self.mac(arp_at::SHA), address)
+            }),
+            (Look::Nd(kind), Reason::SenderConflict) => {
+                let address = match kind {
+                    Kind::Solicitation => self.src(),
+                    Kind::Advertisement => self.target(),
+                };
+                Some((EventKind::Claim, self.station(kind), address.into()))
+            }
+            (Look::Nd(_), Reason::NdAnswered) => self.is_probe().then(|| {
+                (
+                    EventKind::Probe,
+                    self.mac(6),
+                    self.ip6(nd_at::TARGET).into(),
+                )
+            }),
+            _ => None,
+        }
+    }
+
+    fn event(&self, (kind, mac, address): Deed, entry: AddressEntry) -> Event {
+        let hook = self.program.hook();
+        match address {
+            IpAddr::V4(address) => Event::ipv4(kind, hook, mac, address.octets(), entry.ifindex()),
+            IpAddr::V6(address) => Event::ipv6(kind, hook, mac, address.octets(), entry.ifindex()),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Neighbour discovery (RFC 4861, RFC 4862, RFC 4429, RFC 6980).
+
+use std::net::Ipv6Addr;
+
+use ipvlan_common::{AddressEntry, ConfigFlags, Owner, Reason};
+use ipvlan_ebpf::parse::ND_MAX;
+
+use super::{
+    super::{
+        frames::{
+            ipv6::{self, next_header},
+            ndp::{self, Flags, Nd, checksum, option},
+        },
+        world::{ALL_NODES, ALL_NODES_MAC, BROADCAST, Ip6, Mac, UNSPECIFIED6, group_mac, group_of},
+    },
+    Answer, Look, Question, first, is_no_host,
+};
+
+/// Length of a message without options.
+const FIXED: usize = 24;
+
+/// The two messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Solicitation,
+    Advertisement,
+}
+
+impl Question<'_> {
+    /// A message about neighbours, by its types alone.
+    pub(super) fn recognised(&self) -> Option<Look> {
+        let byte = |at: usize| self.frame.get(at).copied();
+        match byte(ipv6::NEXT_HEADER)? {
+            next_header::ICMPV6 => match byte(ndp::TYPE)? {
+                ndp::SOLICITATION => Some(Look::Nd(Kind::Solicitation)),
+                ndp::ADVERTISEMENT => Some(Look::Nd(Kind::Advertisement)),
+                _ => None,
+            },
+            extension @ (next_header::HOP_BY_HOP
+            | next_header::ROUTING
+            | next_header::FRAGMENT
+            | next_header::DESTINATION) => {
+                let short = extension == next_header::FRAGMENT || byte(ipv6::LEN + 1)? == 0;
+                let solicitation = byte(ipv6::LEN)? == next_header::ICMPV6
+                    && byte(ipv6::LEN + 8)? == ndp::SOLICITATION;
+                (short && solicitation).then_some(Look::ExtensionHeader)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn src(&self) -> Ip6 {
+        self.ip6(ipv6::SRC)
+    }
+
+    fn dst(&self) -> Ip6 {
+        self.ip6(ipv6::DST)
+    }
+
+    pub(super) fn target(&self) -> Ip6 {
+        self.ip6(ndp::TARGET)
+    }
+
+    /// Duplicate address detection (RFC 4862 §5.4.2).
+    pub(super) fn is_probe(&self) -> bool {
+        self.src() == UNSPECIFIED6
+    }
+
+    /// The first option of this type, and whether all of them fit (RFC 4861 §4.6).
+    fn options(&self, wanted: u8) -> Result<Option<&[u8]>, Reason> {
+        let end = ipv6::LEN + usize::from(self.u16(ipv6::PAYLOAD_LEN));
+        let mut rest = &self.frame[ndp::OPTIONS..end];
+        let mut found = None;
+        while !rest.is_empty() {
+            let len = 8 * usize::from(*rest.get(1).ok_or(Reason::BadOption)?);
+            if len == 0 || len > rest.len() {
+                return Err(Reason::BadOption);
+            }
+            let (option, behind) = rest.split_at(len);
+            if option[0] == wanted && found.is_none() {
+                found = Some(option);
+            }
+            rest = behind;
+        }
+        Ok(found)
+    }
+
+    /// The MAC in the option that tells one, if there is one and the message is readable.
+    fn link_layer(&self, kind: Kind) -> Result<Option<Mac>, Reason> {
+        let wanted = match kind {
+            Kind::Solicitation => ndp::SOURCE_MAC,
+            Kind::Advertisement => ndp::TARGET_MAC,
+        };
+        let Some(option) = self.options(wanted)? else {
+            return Ok(None);
+        };
+        let mac = option[2..].try_into();
+        Ok(Some(mac.map_err(|_| Reason::BadOption)?))
+    }
+
+    /// The MAC that a message, known to be readable, asks from or claims with.
+    pub(super) fn station(&self, kind: Kind) -> Mac {
+        let told = self.link_layer(kind).ok().flatten();
+        told.unwrap_or(self.mac(6))
+    }
+
+    /// What makes it no message at all (RFC 4861 §7.1.1, §7.1.2).
+    fn unreadable_nd(&self, kind: Kind) -> Option<Answer> {
+        let malformed = Some((Reason::Malformed, None));
+        if self.frame.len() < ndp::LEN {
+            return malformed;
+        }
+        let len = usize::from(self.u16(ipv6::PAYLOAD_LEN));
+        if self.frame[ipv6::VERSION] >> 4 != 6 || len < FIXED || ipv6::LEN + len > self.frame.len()
+        {
+            return malformed;
+        }
+        first([
+            (self.frame[ipv6::HOP_LIMIT] != 255, (Reason::HopLimit, None)),
+            (self.frame[ndp::CODE] != 0, (Reason::Code, None)),
+            (len > ND_MAX, (Reason::TooLong, None)),
+            // The programs sum words of four bytes. No message whose options are whole is refused
+            // for it: only the reason is another than that of its options.
+            (
+                len % 4 != 0 || checksum(self.frame) != Some(0),
+                (Reason::Checksum, None),
+            ),
+            (self.link_layer(kind).is_err(), (Reason::BadOption, None)),
+        ])
+    }
+
+    /// Whether its MAC is one that a frame to its destination address may have.
+    fn is_addressed_here(&self) -> bool {
+        let dst = self.dst();
+        let group = Ipv6Addr::from(dst).is_multicast().then(|| group_mac(dst));
+        [Some(self.config.mac()), Some(BROADCAST), group].contains(&Some(self.mac(0)))
+    }
+
+    /// Rules about sender and target that hold in both directions, behind those about MACs.
+    fn never_answered(&self) -> Option<Answer> {
+        let [src, dst, target] = [self.src(), self.dst(), self.target()].map(Ipv6Addr::from);
+        let is_v4_mapped = |address: Ipv6Addr| address.to_ipv4_mapped().is_some();
+        let to_a_solicited_node = dst.octets()[..13] == group_of(UNSPECIFIED6)[..13];
+        let probe = self.is_probe();
+        let told = self.link_layer(Kind::Solicitation).ok().flatten();
+        let right_destination = if dst.is_multicast() {
+            dst.octets() == group_of(self.target())
+        } else {
+            dst == target
+        };
+        first([
+            (
+                src.is_multicast() || src.is_loopback() || is_v4_mapped(src),
+                (Reason::SenderAddress, None),
+            ),
+            (probe && told.is_some(), (Reason::DadLinkLayer, None)),
+            (
+                probe && !to_a_solicited_node,
+                (Reason::DadDestination, None),
+            ),
+            (!self.is_addressed_here(), (Reason::OtherMac, None)),
+            (target.is_multicast(), (Reason::TargetMulticast, None)),
+            (target.is_unspecified(), (Reason::TargetUnspecified, None)),
+            (target.is_loopback(), (Reason::TargetLoopback, None)),
+            (is_v4_mapped(target), (Reason::TargetV4Mapped, None)),
+            (!right_destination, (Reason::OtherDestination, None)),
+        ])
+    }
+
+    pub(super) fn solicitation_from_wire(&self) -> Answer {
+        if let Some(answer) = self.unreadable_nd(Kind::Solicitation) {
+            return answer;
+        }
+        let (parent, config) = (self.config.mac(), self.config);
+        let macs = [self.mac(6), self.station(Kind::Solicitation)];
+        let never = self.never_answered();
+        let probe = self.is_probe();
+        let claimed = self.watched(self.src());
+        let target = self.entry(self.target());
+        let refusal = target.and_then(|entry| entry.refusal());
+        let held = |owner| self.held_by(self.target(), &[owner]);
+        let for_nobody = refusal.is_none() && !held(Owner::Child) && !held(Owner::Host);
+        let flooded = self.dst()[0] == 0xff && config.has(ConfigFlags::L2_DROP_FOREIGN_ND);
+        let anycast = self.target()[8..] == [0; 8];
+
+        first([
+            (macs.contains(&parent), (Reason::OwnSender, None)),
+            (macs.into_iter().any(is_no_host), (Reason::SenderMac, None)),
+            (never.is_some(), never.unwrap_or((Reason::Unknown, None))),
+            (
+                !probe && claimed.is_some(),
+                (Reason::SenderConflict, claimed),
+            ),
+            (
+                config.has(ConfigFlags::L2 | ConfigFlags::L2_FLOOD),
+                (Reason::LeftToKernel, None),
+            ),
+            (for_nobody && !flooded, (Reason::NotOurs, None)),
+            (for_nobody && probe, (Reason::Probe, None)),
+            (for_nobody && anycast, (Reason::NotOurs, None)),
+            (for_nobody, (Reason::ForeignDropped, None)),
+            (
+                refusal.is_some(),
+                (refusal.unwrap_or(Reason::Unknown), target),
+            ),
+            (held(Owner::Host), (Reason::HostAddress, target)),
+            (
+                target.is_some_and(|entry| entry.by_kernel() || probe && entry.optimistic()),
+                (Reason::LeftToKernel, target),
+            ),
+        ])
+        .unwrap_or((Reason::NdAnswered, target))
+    }
+
+    pub(super) fn advertisement_from_wire(&self) -> Answer {
+        if let Some(answer) = self.unreadable_nd(Kind::Advertisement) {
+            return answer;
+        }
+        let macs = [self.mac(6), self.station(Kind::Advertisement)];
+        let claimed = self.watched(self.target());
+        first([
+            (macs.contains(&self.config.mac()), (Reason::OwnSender, None)),
+            (!self.is_addressed_here(), (Reason::OtherMac, None)),
+            (claimed.is_some(), (Reason::SenderConflict, claimed)),
+        ])
+        .unwrap_or((Reason::Advertisement, None))
+    }
+
+    pub(super) fn solicitation_from_here(&self) -> Answer {
+        if let Some(answer) = self.unreadable_nd(Kind::Solicitation) {
+            return answer;
+        }
+        let macs = [self.mac(6), self.station(Kind::Solicitation)];
+        let never = self.never_answered();
+        let target = self.entry(self.target());
+        let refusal = target.and_then(|entry| entry.refusal());
+        let to_child = self.held_by(self.target(), &[Owner::Child]);
+        let to_host = self.held_by(self.target(), &[Owner::Host]);
+        let from_child = self.held_by(self.src(), &[Owner::Child]);
+        let l2 = self.config.has(ConfigFlags::L2);
+        first([
+            (macs != [self.config.mac(); 2], (Reason::SenderMac, None)),
+            (never.is_some(), never.unwrap_or((Reason::Unknown, None))),
+            (self.is_probe(), (Reason::Probe, None)),
+            (
+                refusal.is_some(),
+                (refusal.unwrap_or(Reason::Unknown), target),
+            ),
+            (!to_child && !to_host, (Reason::NotOurs, None)),
+            (to_child && from_child, (Reason::Sibling, target)),
+            (
+                to_host && !(l2 && from_child),
+                (Reason::HostAddress, target),
+            ),
+        ])
+        .unwrap_or((Reason::NdAnswered, target))
+    }
+
+    /// RFC 4861 §7.2.4, as `ndisc_send_na` has it: the MAC is told where it was asked for by
+    /// multicast.
+    pub(super) fn advertisement(&self, target: AddressEntry) -> Vec<u8> {
+        let (parent, probe) = (self.config.mac(), self.is_probe());
+        let multicast = self.dst()[0] == 0xff;
+        Nd {
+            eth_src: parent,
+            eth_dst: if probe {
+                ALL_NODES_MAC
+            } else {
+                self.station(Kind::Solicitation)
+            },
+            src: self.target(),
+            dst: if probe { ALL_NODES } else { self.src() },
+            hop_limit: 255,
+            flags: Some(Flags {
+                router: target.router(),
+                solicited: !probe,
+                overrides: multicast && !target.optimistic(),
+            }),
+            target: self.target(),
+            options: if multicast {
+                option(ndp::TARGET_MAC, &parent)
+            } else {
+                Vec::new()
+            },
+        }
+        .frame()
+    }
+}

@@ -1,0 +1,292 @@
+//! Frames that nobody thought of: valid ones with fields, lengths and switches changed at random.
+
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+};
+
+use super::{
+    frames::{ETH_LEN, JUNK, arp, ipv4, ipv6, ndp, valid},
+    world::{
+        ALL_NODES, ALL_NODES_MAC, ANYCAST_IP6, BROADCAST, BY_KERNEL_IP6, CHILD_IP, CHILD_IP6,
+        CHILD_LL, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_IP6, DOWN_IP, DOWN_IP6, DUPLICATE_IP,
+        DUPLICATE_IP6, Entries, FOREIGN_IP, FOREIGN_IP6, GATEWAY_IP, GATEWAY_IP6, HOST_IP,
+        HOST_IP6, HOST_LL, Ip, Ip6, LAN, LAN_IP, LAN_IP6, LOCAL_IP, LOCAL_IP6, LOOPBACK6,
+        MULTICAST, Mac, ODD_SLOT, OPTIMISTIC_IP6, OTHER, PARENT, PROBING_IP, PROBING_IP6,
+        ROUTER_IP6, SIBLING_IP, SIBLING_IP6, UNSPECIFIED, UNSPECIFIED6, V4_MAPPED, ZERO, child,
+        entries, group_mac, group_of,
+    },
+};
+
+/// Longest frame: more than any Ethernet frame, less than a page.
+const LONGEST: usize = 1_600;
+
+const ADDRESSES: [Ip; 18] = [
+    CHILD_IP,
+    SIBLING_IP,
+    LOCAL_IP,
+    DOWN_IP,
+    CLAIMED_GATEWAY_IP,
+    PROBING_IP,
+    DUPLICATE_IP,
+    HOST_IP,
+    GATEWAY_IP,
+    LAN_IP,
+    FOREIGN_IP,
+    UNSPECIFIED,
+    [0, 0, 0, 7],
+    [127, 0, 0, 1],
+    [224, 0, 0, 5],
+    [255, 255, 255, 255],
+    [240, 0, 0, 1],
+    [169, 254, 0, 1],
+];
+
+const ADDRESSES6: [Ip6; 24] = [
+    CHILD_IP6,
+    CHILD_LL,
+    SIBLING_IP6,
+    LOCAL_IP6,
+    BY_KERNEL_IP6,
+    ROUTER_IP6,
+    OPTIMISTIC_IP6,
+    DOWN_IP6,
+    CLAIMED_GATEWAY_IP6,
+    PROBING_IP6,
+    DUPLICATE_IP6,
+    HOST_IP6,
+    HOST_LL,
+    GATEWAY_IP6,
+    LAN_IP6,
+    FOREIGN_IP6,
+    ANYCAST_IP6,
+    UNSPECIFIED6,
+    LOOPBACK6,
+    V4_MAPPED,
+    ALL_NODES,
+    group_of(CHILD_IP6),
+    group_of(FOREIGN_IP6),
+    group_of(OPTIMISTIC_IP6),
+];
+
+/// What the bytes of an option may be changed to.
+const OPTIONS: [&[u8]; 8] = [
+    &[1, 1, 2, 0, 0, 0, 0x99, 0x0a],
+    &[2, 1, 2, 0, 0, 0, 0x99, 0x0a],
+    &[1, 1, 2, 0, 0, 0, 0x34, 0x01],
+    &[1, 1, 0, 0, 0, 0, 0, 0],
+    &[1, 2, 2, 0, 0, 0, 0x99, 0x0a],
+    &[14, 1, 1, 2, 3, 4, 5, 6],
+    &[14, 0],
+    &[253, 3],
+];
+
+/// A change to a frame.
+#[derive(Clone, Debug)]
+pub enum Edit {
+    Mac(usize, Mac),
+    /// The sender everywhere: source of the frame, of an ARP message and in the first option.
+    Sender(Mac),
+    Ip(usize, Ip),
+    Ip6(usize, Ip6),
+    /// Another address to solicit, with the group, the MAC of the group and, if it is unicast, the
+    /// destination that go with it.
+    Target(Ip6, bool),
+    Field(usize, u16),
+    Byte(Index, u8),
+    Cut(Index),
+    Junk(Index),
+    /// Options behind those of a message, and a payload length that counts them.
+    Options(usize),
+    /// An extension header.
+    Extension(u8),
+    /// The payload length that the frame has room for.
+    Length,
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let macs = select(vec![
+        PARENT,
+        LAN,
+        OTHER,
+        BROADCAST,
+        MULTICAST,
+        ZERO,
+        ALL_NODES_MAC,
+        group_mac(group_of(CHILD_IP6)),
+        group_mac(group_of(FOREIGN_IP6)),
+    ]);
+    let numbers = select(vec![
+        0, 1, 2, 3, 6, 8, 0x0604, 0x0800, 0x0806, 0x8100, 0x86dd, 0x4500, 0x4600, 0x6000, 20, 24,
+        28, 32, 44, 256, 264, 0x3aff, 0x3a40, 0x2cff, 0x8700, 0x8800, 0x8701, 0xffff,
+    ]);
+    let fields = select(vec![
+        12,
+        arp::HTYPE,
+        arp::PTYPE,
+        arp::HLEN,
+        arp::OPER,
+        ipv6::VERSION,
+        ipv6::PAYLOAD_LEN,
+        ipv6::NEXT_HEADER,
+        ndp::TYPE,
+    ]);
+    let at_macs = select(vec![0, 6, arp::SHA, ndp::OPTIONS + 2]);
+    let at_v4 = select(vec![arp::SPA, arp::TPA, ipv4::SRC, ipv4::DST]);
+    let at_v6 = select(vec![ipv6::SRC, ipv6::DST, ndp::TARGET]);
+    prop_oneof![
+        4 => (at_macs, macs).prop_map(|(at, mac)| Edit::Mac(at, mac)),
+        2 => select(vec![PARENT, PARENT, LAN, OTHER]).prop_map(Edit::Sender),
+        4 => (at_v4, select(&ADDRESSES[..])).prop_map(|(at, ip)| Edit::Ip(at, ip)),
+        4 => (at_v6, select(&ADDRESSES6[..])).prop_map(|(at, ip)| Edit::Ip6(at, ip)),
+        4 => (select(&ADDRESSES6[..]), any::<bool>())
+            .prop_map(|(target, multicast)| Edit::Target(target, multicast)),
+        2 => (fields, numbers).prop_map(|(at, number)| Edit::Field(at, number)),
+        2 => any::<(Index, u8)>().prop_map(|(at, byte)| Edit::Byte(at, byte)),
+        1 => any::<Index>().prop_map(Edit::Cut),
+        1 => any::<Index>().prop_map(Edit::Junk),
+        2 => (0..OPTIONS.len()).prop_map(Edit::Options),
+        1 => select(vec![0, 43, 44, 51, 60, 255]).prop_map(Edit::Extension),
+        1 => Just(Edit::Length),
+    ]
+}
+
+impl Edit {
+    fn apply(&self, frame: &mut Vec<u8>) {
+        match self {
+            Self::Mac(at, mac) => put(frame, *at, mac),
+            Self::Sender(mac) => {
+                for at in [6, arp::SHA, ndp::OPTIONS + 2] {
+                    put(frame, at, mac);
+                }
+            }
+            Self::Ip(at, ip) => put(frame, *at, ip),
+            Self::Ip6(at, ip) => put(frame, *at, ip),
+            Self::Target(target, multicast) => {
+                let (mac, dst) = if *multicast {
+                    (group_mac(group_of(*target)), group_of(*target))
+                } else {
+                    (PARENT, *target)
+                };
+                put(frame, 0, &mac);
+                put(frame, ipv6::DST, &dst);
+                put(frame, ndp::TARGET, target);
+            }
+            Self::Field(at, number) => put(frame, *at, &number.to_be_bytes()),
+            Self::Byte(at, byte) => {
+                let at = at.index(frame.len().min(96));
+                frame[at] = *byte;
+            }
+            Self::Cut(at) => frame.truncate(ETH_LEN + at.index(frame.len() - ETH_LEN + 1)),
+            Self::Junk(at) => {
+                let len = frame.len() + at.index(LONGEST - frame.len());
+                frame.resize(len, JUNK);
+            }
+            Self::Options(which) => {
+                if frame.len() + 8 <= LONGEST {
+                    let mut option = OPTIONS[*which].to_vec();
+                    option.resize(8, 0);
+                    frame.extend(option);
+                }
+                set_length(frame);
+            }
+            Self::Extension(number) => {
+                if (ipv6::LEN..LONGEST - 8).contains(&frame.len()) {
+                    *frame = ipv6::extended(frame, *number);
+                }
+            }
+            Self::Length => set_length(frame),
+        }
+    }
+}
+
+fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = frame.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+fn set_length(frame: &mut [u8]) {
+    if frame.len() >= ipv6::LEN && frame[12..ETH_LEN] == [0x86, 0xdd] {
+        let len = u16::try_from(frame.len() - ipv6::LEN).expect("a short frame");
+        put(frame, ipv6::PAYLOAD_LEN, &len.to_be_bytes());
+    }
+}
+
+/// A valid frame after up to four changes. Mostly with a right `ICMPv6` checksum: a wrong one hides
+/// everything else.
+pub fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let checksums = prop::bool::weighted(0.95);
+    (select(valid()), vec(edit(), 0..5), checksums).prop_map(|(mut frame, edits, right)| {
+        for edit in edits {
+            edit.apply(&mut frame);
+        }
+        let is_icmpv6 = frame.get(12..ETH_LEN) == Some(&[0x86, 0xdd])
+            && frame.get(ipv6::NEXT_HEADER) == Some(&ipv6::next_header::ICMPV6);
+        if right && is_icmpv6 {
+            ndp::checksummed(frame)
+        } else {
+            frame
+        }
+    })
+}
+
+/// Mostly ready, and both copies alike.
+pub fn config() -> impl Strategy<Value = [Config; 2]> {
+    const SWITCHES: [ConfigFlags; 6] = [
+        ConfigFlags::L2,
+        ConfigFlags::L2_FLOOD,
+        ConfigFlags::L2_DROP_FOREIGN,
+        ConfigFlags::L2_DROP_FOREIGN_ND,
+        ConfigFlags::CHECK_SOURCE,
+        ConfigFlags::VEPA,
+    ];
+    let ready = prop::bool::weighted(0.97);
+    (ready, any::<[bool; 6]>(), ready).prop_map(|(ready, on, same)| {
+        let base = if ready {
+            ConfigFlags::READY
+        } else {
+            ConfigFlags::default()
+        };
+        let flags = SWITCHES
+            .into_iter()
+            .zip(on)
+            .filter(|(_, on)| *on)
+            .fold(base, |flags, (switch, _)| flags | switch);
+        let copy = Config::new(PARENT, flags);
+        let other = if same {
+            copy
+        } else {
+            Config::new(OTHER, flags)
+        };
+        [copy, other]
+    })
+}
+
+/// One of every kind, and children that hold what no child may.
+pub fn all_entries() -> Entries {
+    let mut entries = entries();
+    let odd: [Ip; 5] = [
+        UNSPECIFIED,
+        [127, 0, 0, 1],
+        [224, 0, 0, 5],
+        [255, 255, 255, 255],
+        [240, 0, 0, 1],
+    ];
+    let odd6 = [
+        UNSPECIFIED6,
+        LOOPBACK6,
+        V4_MAPPED,
+        ALL_NODES,
+        group_of(CHILD_IP6),
+    ];
+    entries.extend(odd.map(|address| (address.into(), child(ODD_SLOT))));
+    entries.extend(odd6.map(|address| (address.into(), child(ODD_SLOT))));
+    entries.insert(
+        [169, 254, 0, 1].into(),
+        AddressEntry::held_by(Owner::Host).refused(Reason::TargetLinkLocal),
+    );
+    entries
+}

@@ -1,0 +1,77 @@
+//! The programs of the object, and what a verdict is called where.
+
+use ipvlan_common::{Hook, programs};
+
+/// A program of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Ingress,
+    IngressDemux,
+    Egress,
+    EgressRouted,
+    Xdp,
+}
+
+/// Programs that see frames from the wire, and treat ARP alike.
+pub const WIRE: &[Program] = &[Program::Ingress, Program::IngressDemux, Program::Xdp];
+/// Programs that see frames of the host and of l2 children, and treat ARP alike.
+pub const EGRESS: &[Program] = &[Program::Egress, Program::EgressRouted];
+/// Programs on a TC hook.
+pub const TC: &[Program] = &[
+    Program::Ingress,
+    Program::IngressDemux,
+    Program::Egress,
+    Program::EgressRouted,
+];
+
+impl Program {
+    pub const ALL: &[Self] = &[
+        Self::Ingress,
+        Self::IngressDemux,
+        Self::Egress,
+        Self::EgressRouted,
+        Self::Xdp,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => programs::PARENT_INGRESS,
+            Self::IngressDemux => programs::PARENT_INGRESS_DEMUX,
+            Self::Egress => programs::PARENT_EGRESS,
+            Self::EgressRouted => programs::PARENT_EGRESS_ROUTED,
+            Self::Xdp => programs::PARENT_XDP,
+        }
+    }
+
+    pub const fn hook(self) -> Hook {
+        match self {
+            Self::Ingress | Self::IngressDemux => Hook::Ingress,
+            Self::Egress | Self::EgressRouted => Hook::Egress,
+            Self::Xdp => Hook::Xdp,
+        }
+    }
+}
+
+/// What a verdict does with the frame, whatever the hook calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// `TC_ACT_UNSPEC`, `XDP_PASS`.
+    Pass,
+    /// `TC_ACT_SHOT`, `XDP_DROP`.
+    Drop,
+    /// `TC_ACT_REDIRECT`, `XDP_TX`. Where to, a test run does not tell.
+    Send,
+}
+
+impl Act {
+    pub const fn code(self, program: Program) -> i32 {
+        match (program.hook(), self) {
+            (Hook::Xdp, Self::Pass) => 2,
+            (Hook::Xdp, Self::Drop) => 1,
+            (Hook::Xdp, Self::Send) => 3,
+            (_, Self::Pass) => -1,
+            (_, Self::Drop) => 2,
+            (_, Self::Send) => 7,
+        }
+    }
+}
