@@ -157,8 +157,10 @@ impl Neighbours {
         let action = match (verdict, kind) {
             (Verdict::HeldBack, _) => Action::HeldBack,
             (Verdict::Noted, _) => Action::None,
-            (Verdict::Undisputed, EventKind::Probe) => Action::Answered,
-            (Verdict::Undisputed, EventKind::Claim) => self.defend(now, address),
+            (Verdict::Undisputed | Verdict::Disputed, EventKind::Probe) => Action::Answered,
+            (Verdict::Undisputed | Verdict::Disputed, EventKind::Claim) => {
+                self.defend(now, address)
+            }
         };
         if let (Verdict::HeldBack | Verdict::Noted, Some(announce)) = (verdict, &mut self.announce)
         {
