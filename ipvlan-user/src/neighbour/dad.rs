@@ -10,7 +10,8 @@
 //!   answered and gives way: only a claim is a conflict.
 //! - The first probe does not wait (`PROBE_WAIT`): the sooner it is out, the sooner is known who was
 //!   there first. The address is announced when that probe has gone unanswered for [`GRACE`], so that
-//!   it is not taken away from a station that has it.
+//!   it is not taken away from a station that has it. From then on it is defended, too; the other
+//!   probes only find who is slower.
 //!
 //! An address in conflict is probed for again after [`RETRY`], and after [`MAX_CONFLICTS`] conflicts
 //! in a row only every [`RATE_LIMIT_INTERVAL`]: when its other holder goes away, it heals by itself.
@@ -64,8 +65,11 @@ pub enum Verdict {
     Undisputed,
     /// The address is held back, from now on or still.
     HeldBack,
-    /// The address is answered for all the same, but not announced.
+    /// The address is answered for all the same, but not announced: the station may have had it
+    /// first.
     Noted,
+    /// The address is answered for and was announced when nobody objected: it is to be defended.
+    Disputed,
 }
 
 /// What is to be done now.
@@ -97,7 +101,7 @@ struct Check {
     conflicts: u8,
     /// Who has it, as far as is known.
     with: Option<Mac>,
-    /// Nobody answered the first probe yet.
+    /// Not announced yet: the first probe may still be answered, or was.
     quiet: bool,
 }
 
@@ -224,6 +228,11 @@ impl Dad {
         if check.phase == Phase::Free || !conflicts {
             return Verdict::Undisputed;
         }
+        let verdict = match (enforced, check.quiet) {
+            (true, _) => Verdict::HeldBack,
+            (false, true) => Verdict::Noted,
+            (false, false) => Verdict::Disputed,
+        };
         if check.phase != Phase::Taken {
             check.conflicts = check.conflicts.saturating_add(1);
         }
@@ -235,11 +244,7 @@ impl Dad {
         };
         let due = now + random.between(retry, retry + PROBE_WAIT);
         self.go_on(address, Phase::Taken, Some(due));
-        if enforced {
-            Verdict::HeldBack
-        } else {
-            Verdict::Noted
-        }
+        verdict
     }
 
     /// A probe could not be sent: it is tried again.
@@ -296,7 +301,7 @@ impl Dad {
                     (Phase::Probing { sent: 1 }, Some(next_probe))
                 }
                 Phase::Waiting => {
-                    if check.quiet || check.with.is_some() || self.mode == DadMode::Enforce {
+                    if check.quiet || self.mode == DadMode::Enforce {
                         due.freed.push(address);
                     }
                     check.quiet = false;
@@ -337,15 +342,15 @@ impl Dad {
         self.mode == DadMode::Enforce
     }
 
-    /// Whether the address is free to be announced: nobody is known to have it, and who might have
-    /// had time to say so.
+    /// Whether the address is free to be announced: nobody said that it is his before it was, and who
+    /// might have had time to say so.
     #[must_use]
     pub fn is_free(&self, address: IpAddr) -> bool {
         self.checks
             .get(&address)
             .is_none_or(|check| match self.mode {
                 DadMode::Off => true,
-                DadMode::Warn => !check.quiet && check.with.is_none(),
+                DadMode::Warn => !check.quiet,
                 DadMode::Enforce => check.phase == Phase::Free,
             })
     }

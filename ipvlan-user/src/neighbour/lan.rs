@@ -157,8 +157,10 @@ impl Neighbours {
         let action = match (verdict, kind) {
             (Verdict::HeldBack, _) => Action::HeldBack,
             (Verdict::Noted, _) => Action::None,
-            (Verdict::Undisputed, EventKind::Probe) => Action::Answered,
-            (Verdict::Undisputed, EventKind::Claim) => self.defend(now, address),
+            (Verdict::Undisputed | Verdict::Disputed, EventKind::Probe) => Action::Answered,
+            (Verdict::Undisputed | Verdict::Disputed, EventKind::Claim) => {
+                self.defend(now, address)
+            }
         };
         if let (Verdict::HeldBack | Verdict::Noted, Some(announce)) = (verdict, &mut self.announce)
         {
@@ -251,9 +253,18 @@ impl Neighbours {
         self.dad.held_back()
     }
 
+    /// Whether addresses can be held back.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        self.dad.enforces()
+    }
+
     /// The addresses of children that a station on the LAN has, and its MAC.
-    pub fn taken(&self) -> impl Iterator<Item = (IpAddr, Mac)> {
-        self.dad.taken()
+    pub fn taken(&self) -> impl Iterator<Item = (IpAddr, ChildKey, Mac)> {
+        self.dad.taken().filter_map(|(address, mac)| {
+            let candidate = self.candidates.get(&address)?;
+            Some((address, candidate.live.child, mac))
+        })
     }
 
     /// How many solicited-node groups the parent is a member of for its children.

@@ -30,9 +30,8 @@ pub(super) struct Lan {
     radar: Radar,
     /// None before [`Self::hear`], and once it could not be read.
     events: Option<Events>,
-    /// Names of the children, for events.
-    names: BTreeMap<ChildKey, String>,
-    children: BTreeMap<IpAddr, ChildKey>,
+    /// MACs of the host's own links.
+    own: BTreeSet<Mac>,
 }
 
 impl Lan {
@@ -42,8 +41,7 @@ impl Lan {
             neighbours: Neighbours::open(Instant::now(), ifindex, manners)?,
             radar: Radar::default(),
             events: None,
-            names: BTreeMap::new(),
-            children: BTreeMap::new(),
+            own: BTreeSet::new(),
         })
     }
 
@@ -64,15 +62,7 @@ impl Lan {
     ) -> bool {
         let now = Instant::now();
         let candidates = candidates(desired, no_room);
-        self.names = desired
-            .children
-            .iter()
-            .map(|child| (child.key, child.name.clone()))
-            .collect();
-        self.children = candidates
-            .iter()
-            .map(|(&address, candidate)| (address, candidate.live.child))
-            .collect();
+        self.own = snapshot.links.iter().filter_map(|link| link.mac).collect();
         let changed = self.neighbours.follow(now, link, candidates);
         for incident in self.radar.compare(now, desired, snapshot) {
             self.neighbours.found(now, SystemTime::now(), incident);
@@ -97,14 +87,26 @@ impl Lan {
     }
 
     /// Judges events of the programs. Returns as [`Self::follow`] does.
-    pub(super) fn told(&mut self, events: &[Event]) -> bool {
+    pub(super) fn told(&mut self, events: &[Event], desired: &Desired) -> bool {
         let now = Instant::now();
+        let name = |key| {
+            let child = desired.children.iter().find(|child| child.key == key);
+            child.map_or_else(String::new, |child| child.name.clone())
+        };
         let mut changed = false;
         for event in events {
-            let name = |key| self.names.get(&key).cloned().unwrap_or_default();
+            // The host says so itself, through another of its links to the same LAN.
+            if event.child() == 0 && self.own.contains(&event.mac()) {
+                continue;
+            }
             changed |= self.neighbours.event(now, SystemTime::now(), event, name);
         }
         changed
+    }
+
+    /// Whether addresses can be held back.
+    pub(super) fn enforces(&self) -> bool {
+        self.neighbours.enforces()
     }
 
     /// When to call [`Self::tick`].
@@ -124,9 +126,7 @@ impl Lan {
 
     /// The addresses of children that a station has.
     pub(super) fn taken(&self) -> impl Iterator<Item = (IpAddr, ChildKey, Mac)> {
-        self.neighbours
-            .taken()
-            .filter_map(|(address, mac)| Some((address, *self.children.get(&address)?, mac)))
+        self.neighbours.taken()
     }
 
     pub(super) fn groups(&self) -> usize {
@@ -169,4 +169,67 @@ fn candidates(desired: &Desired, no_room: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr,
         .filter_map(candidate)
         .filter(|(address, _)| !no_room.contains(address))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        discover::snapshot::{Child, ChildAddress, NetnsId},
+        model::{Policy, desired},
+    };
+
+    #[test]
+    fn candidates_are_what_is_answered_for_or_held_back_and_mute_where_no_kernel_speaks() {
+        let held: IpAddr = "192.0.2.9".parse().unwrap();
+        let address = |text: &str| ChildAddress {
+            local: text.parse().unwrap(),
+            peer: None,
+            prefix_len: 24,
+            flags: 0,
+        };
+        // Mode, then which addresses are candidates, and whether they are mute.
+        let rows = [(Mode::L2, false), (Mode::L3, true), (Mode::L3s, true)];
+        for (mode, mute) in rows {
+            let link = Link {
+                ifindex: 2,
+                up: true,
+                ..Link::default()
+            };
+            let snapshot = Snapshot {
+                children: vec![Child {
+                    ifindex: 7,
+                    netns: NetnsId::Nsid(1),
+                    parent_ifindex: 2,
+                    mode,
+                    up: true,
+                    addresses: [
+                        "192.0.2.7",
+                        "192.0.2.8",
+                        "192.0.2.9",
+                        "127.0.0.9",
+                        "2001:db8::7",
+                    ]
+                    .map(address)
+                    .into(),
+                    ..Child::default()
+                }],
+                links: vec![link.clone()],
+                ..Snapshot::default()
+            };
+            let held_back = BTreeMap::from([(held, Reason::Duplicate)]);
+            let desired = desired(&snapshot, &link, &Policy::default(), &held_back);
+            let no_room = BTreeSet::from(["192.0.2.8".parse().unwrap()]);
+            let candidates: Vec<(String, bool)> = candidates(&desired, &no_room)
+                .into_iter()
+                .map(|(address, candidate)| (address.to_string(), candidate.mute))
+                .collect();
+            let expected = [
+                ("192.0.2.7".to_owned(), false),
+                ("192.0.2.9".to_owned(), false),
+                ("2001:db8::7".to_owned(), mute),
+            ];
+            assert_eq!(candidates, expected, "{mode:?}");
+        }
+    }
 }

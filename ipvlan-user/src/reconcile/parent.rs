@@ -164,7 +164,7 @@ impl Parent {
     /// Judges what the programs told. Returns whether what is answered for changed.
     pub(super) fn told(&mut self, events: &[Event]) -> bool {
         match &mut self.state {
-            State::Serving(serving) => serving.lan.told(events),
+            State::Serving(serving) => serving.lan.told(events, &serving.desired),
             State::Waiting(_) => false,
         }
     }
@@ -253,8 +253,9 @@ impl Serving {
     fn update(&mut self, snapshot: &Snapshot, settings: &Settings) -> Result<(), AttachError> {
         let before = self.answered();
         self.desired = self.desire(snapshot, settings);
-        if self.listen(snapshot) {
-            // A new address is held back before it is answered for the first time.
+        // A new address must be held back before it is answered for; otherwise answers come first.
+        let holds = self.lan.enforces();
+        if holds && self.listen(snapshot) {
             self.desired = self.desire(snapshot, settings);
         }
         let programs = self
@@ -278,8 +279,9 @@ impl Serving {
                 "an address map is full: raise --max-addresses"
             );
         }
-        if outcome.no_room != self.no_room {
-            self.no_room = outcome.no_room;
+        let same_room = outcome.no_room == self.no_room;
+        self.no_room = outcome.no_room;
+        if !(holds && same_room) {
             self.listen(snapshot);
         }
         let mut errors = outcome.errors.into_iter();

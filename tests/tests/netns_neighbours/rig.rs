@@ -192,7 +192,9 @@ impl<'a> Rig<'a> {
     }
 
     pub(crate) fn taken(&self) -> impl Iterator<Item = (IpAddr, [u8; 6])> {
-        self.neighbours.taken()
+        self.neighbours
+            .taken()
+            .map(|(address, _, mac)| (address, mac))
     }
 
     pub(crate) fn log(&self) -> impl Iterator<Item = &Entry> {

@@ -144,7 +144,7 @@ fn the_childs_own_kernel_does_it_for_some() {
 #[test]
 fn what_others_do_means_what_the_mode_makes_of_it() {
     use EventKind::{Claim, Probe};
-    use Verdict::{HeldBack, Noted, Undisputed};
+    use Verdict::{Disputed, HeldBack, Noted, Undisputed};
     // DadMode, when, by what: verdict, held back.
     let rows = [
         (
@@ -171,7 +171,8 @@ fn what_others_do_means_what_the_mode_makes_of_it() {
         (DadMode::Enforce, 30.0, Claim, Undisputed, None),
         (DadMode::Enforce, 30.0, Probe, Undisputed, None),
         (DadMode::Warn, 0.1, Claim, Noted, None),
-        (DadMode::Warn, 2.0, Claim, Noted, None),
+        (DadMode::Warn, 0.6, Claim, Disputed, None),
+        (DadMode::Warn, 2.0, Claim, Disputed, None),
         (DadMode::Warn, 2.0, Probe, Undisputed, None),
         (DadMode::Warn, 30.0, Claim, Undisputed, None),
     ];
@@ -186,7 +187,7 @@ fn what_others_do_means_what_the_mode_makes_of_it() {
         if verdict == Undisputed {
             assert_eq!(taken, [], "{row:?}");
         } else {
-            assert!(!world.is_free(V4), "{row:?}");
+            assert_eq!(world.is_free(V4), verdict == Disputed, "{row:?}");
             assert_eq!(taken, [(V4.parse().unwrap(), STATION)], "{row:?}");
         }
     }
@@ -194,20 +195,28 @@ fn what_others_do_means_what_the_mode_makes_of_it() {
 
 #[test]
 fn an_address_heals_when_the_other_station_is_gone() {
-    for mode in [DadMode::Enforce, DadMode::Warn] {
+    // Mode, when it is claimed, whether it may be announced meanwhile.
+    let rows = [
+        (DadMode::Enforce, 2.0, false),
+        (DadMode::Warn, 0.1, false),
+        (DadMode::Warn, 2.0, true),
+    ];
+    for (mode, at, announced) in rows {
         let mut world = World::new(mode);
         world.follow(0.0, &[V4]);
-        world.run(0.0, 2.0);
-        world.other(2.0, V4, EventKind::Claim);
-        // Held back while it is probed for again: no answer in between.
-        let seen = world.run(2.0, 14.0);
-        assert!((12.0..=13.0).contains(&seen.probes[0]), "{seen:?}");
-        assert!(!world.is_free(V4));
+        world.run(0.0, at);
+        world.other(at, V4, EventKind::Claim);
+        // Probed for again, and what it was until nobody answered all of the probes.
+        let seen = world.run(at, at + 12.0);
+        let after = seen.probes[0] - at;
+        assert!((10.0..=11.0).contains(&after), "{mode:?}: {seen:?}");
+        assert_eq!(world.is_free(V4), announced, "{mode:?}");
+        assert_eq!(world.dad.taken().count(), 1, "{mode:?}");
         if mode == DadMode::Enforce {
             assert_eq!(world.held(V4), Some(Reason::Duplicate));
         }
-        let seen = world.run(14.0, 60.0);
-        assert_eq!(seen.freed.len(), 1, "{seen:?}");
+        let seen = world.run(at + 12.0, 60.0);
+        assert_eq!(seen.freed.len(), usize::from(!announced), "{seen:?}");
         assert_eq!(world.held(V4), None);
         assert!(world.is_free(V4));
         assert_eq!(world.dad.taken().count(), 0);
