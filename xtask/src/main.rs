@@ -3,6 +3,7 @@
 mod build;
 mod demo;
 mod exec;
+mod fuzz;
 mod lab;
 mod lint;
 mod oracle;
@@ -40,6 +41,8 @@ enum Verb {
     Demo(demo::Args),
     /// Compare the agent's answers with the kernel's, byte for byte
     Oracle(oracle::Args),
+    /// Frames that nobody thought of: the programs against their model, and libFuzzer
+    Fuzz(fuzz::Args),
     /// Build, then run the agent as root with the arguments after `--`
     Run(run::Args),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::test(&args),
         Verb::Demo(args) => demo::demo(&args),
         Verb::Oracle(args) => oracle::oracle(&args),
+        Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Run(args) => run::run(&args),
     };
     match done {
