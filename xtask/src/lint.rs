@@ -30,6 +30,7 @@ pub(crate) fn lint() -> Result<()> {
     format.args(["fmt", "--all", "--check"]);
     exec::run(format.current_dir(paths::workspace())).context("`cargo fmt` mends this")?;
 
+    fuzz_targets()?;
     let mut clippy = Command::new("cargo");
     clippy.args([
         "clippy",
@@ -54,6 +55,23 @@ pub(crate) fn lint() -> Result<()> {
 
     bpf_target(&toolchain::find()?)?;
     dependencies()
+}
+
+/// The crate of the fuzzers is not in the workspace. Without libFuzzer itself, which takes a C++
+/// compiler a minute.
+fn fuzz_targets() -> Result<()> {
+    let crate_directory = paths::workspace().join("tests/fuzz");
+    let mut format = Command::new("cargo");
+    format.args(["fmt", "--check"]);
+    exec::run(format.current_dir(&crate_directory)).context("`cargo fmt` there mends this")?;
+    let mut clippy = Command::new("cargo");
+    clippy
+        .current_dir(&crate_directory)
+        .args(["clippy", "--locked", "--no-default-features"])
+        .arg("--target-dir")
+        .arg(paths::target())
+        .args(["--", "-D", "warnings"]);
+    exec::run(&mut clippy)
 }
 
 /// Clippy for the target that the object is built for.

@@ -4,6 +4,7 @@ mod build;
 mod cost;
 mod demo;
 mod exec;
+mod fuzz;
 mod lab;
 mod lint;
 mod oracle;
@@ -43,6 +44,8 @@ enum Verb {
     Cost(cost::Args),
     /// Compare the agent's answers with the kernel's, byte for byte
     Oracle(oracle::Args),
+    /// Frames that nobody thought of: the programs against their model, and libFuzzer
+    Fuzz(fuzz::Args),
     /// Build, then run the agent as root with the arguments after `--`
     Run(run::Args),
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::demo(&args),
         Verb::Cost(args) => cost::cost(&args),
         Verb::Oracle(args) => oracle::oracle(&args),
+        Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Run(args) => run::run(&args),
     };
     match done {

@@ -44,8 +44,8 @@ pub(crate) fn test(args: &Args) -> Result<()> {
 fn run(part: Part) -> Result<()> {
     match part {
         Part::Unit => unit(),
-        Part::Prog => as_root("prog"),
-        Part::Netns => as_root("netns"),
+        Part::Prog => as_root("prog", &[]),
+        Part::Netns => as_root("netns", &[]),
         Part::Vm => machines(),
     }
 }
@@ -56,11 +56,13 @@ fn unit() -> Result<()> {
     exec::run(build::without_object(&mut command))
 }
 
-/// Builds as the user, then runs the test binaries whose names begin with `prefix` as root.
-fn as_root(prefix: &str) -> Result<()> {
+/// Builds as the user, then runs the test binaries whose names begin with `prefix` as root, with these
+/// settings in their environment.
+pub(crate) fn as_root(prefix: &str, settings: &[(&str, String)]) -> Result<()> {
     for test in binaries(prefix)? {
         let mut command = exec::as_root(&test.binary)?;
         command.current_dir(&test.package).arg("--nocapture");
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
         exec::run(&mut command)?;
     }
     Ok(())

@@ -7,6 +7,7 @@
     unused_imports,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
     reason = "shared with the packet tests, which document and use it as test modules"
 )]
 

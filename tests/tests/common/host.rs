@@ -148,9 +148,12 @@ impl Run<'_> {
     fn nd(&self, kind: NdKind) -> Outcome {
         let header = parse_nd_header(self.frame(), self.frame.len());
         let parsed = header.and_then(|header| {
-            let mut message = Message([[STALE; 8]; ND_MAX / 8]);
-            message.0.as_flattened_mut()[..header.len]
-                .copy_from_slice(&self.frame[ND_START..ND_START + header.len]);
+            let mut bytes = [STALE; ND_MAX];
+            bytes[..header.len].copy_from_slice(&self.frame[ND_START..ND_START + header.len]);
+            let mut message = Message([0; ND_MAX / 8]);
+            for (unit, bytes) in message.0.iter_mut().zip(bytes.as_chunks::<8>().0) {
+                *unit = u64::from_ne_bytes(*bytes);
+            }
             parse_nd(header, kind, &message)
         });
         match parsed {
