@@ -63,9 +63,17 @@ fn arp(ctx: &XdpContext, config: Config) -> Decision {
 
 #[inline(always)]
 fn nd(ctx: &XdpContext, kind: NdKind, config: Config) -> Decision {
-    let nd = match parse_nd_header(frame(ctx), len(ctx) as usize)
-        .and_then(|header| parse_nd(header, kind, load(ctx, header)?))
-    {
+    // Not `and_then`: of a closure the compiler makes a function of its own, and the kernel refuses type
+    // information with a Rust enum in a signature.
+    let header = match parse_nd_header(frame(ctx), len(ctx) as usize) {
+        Ok(header) => header,
+        Err(reason) => return Decision::stranger(reason),
+    };
+    let message = match load(ctx, header) {
+        Ok(message) => message,
+        Err(reason) => return Decision::stranger(reason),
+    };
+    let nd = match parse_nd(header, kind, message) {
         Ok(nd) => nd,
         Err(reason) => return Decision::stranger(reason),
     };

@@ -64,9 +64,17 @@ pub(super) fn nd<const FROM_WIRE: bool>(ctx: &TcContext, kind: NdKind) -> Decisi
         return Decision::stranger(Reason::NotReady);
     };
     let frame = linear(ctx, ND_FRAME_LEN);
-    let nd = match parse_nd_header(frame, ctx.len() as usize)
-        .and_then(|header| parse_nd(header, kind, load(ctx, header)?))
-    {
+    // Not `and_then`: of a closure the compiler makes a function of its own, and the kernel refuses type
+    // information with a Rust enum in a signature.
+    let header = match parse_nd_header(frame, ctx.len() as usize) {
+        Ok(header) => header,
+        Err(reason) => return Decision::stranger(reason),
+    };
+    let message = match load(ctx, header) {
+        Ok(message) => message,
+        Err(reason) => return Decision::stranger(reason),
+    };
+    let nd = match parse_nd(header, kind, message) {
         Ok(nd) => nd,
         Err(reason) => return Decision::stranger(reason),
     };
