@@ -24,7 +24,7 @@ pub const ND_FRAME_LEN: usize = ND_START + ND_LEN;
 /// The longest message that is read, in bytes. The kernel has no such limit, but nothing that is seen
 /// on a LAN comes near: link-layer address and nonce (RFC 7527) make 40, and the longest, a signed one
 /// (SEND, RFC 3971), stays unanswered.
-pub const ND_MAX: usize = 256;
+pub const ND_MAX: usize = 128;
 /// Length of the part of a frame by which it is recognised.
 pub const RECOGNISE_LEN: usize = ND_START + 1;
 /// The same, behind an extension header of 8 bytes.
@@ -372,7 +372,7 @@ mod tests {
         const NONCE: [u8; 8] = [14, 1, 1, 2, 3, 4, 5, 6];
         let mac = Ok(Some(Mac::new([2, 0, 0, 0, 0, 2])));
         let bad = Err(Reason::BadOption);
-        let long = [&[14, 28][..], &[0; 222], &MAC].concat();
+        let long = [&[14, 12][..], &[0; 94], &MAC].concat();
         let rows: [(&[u8], _); 14] = [
             (&[], Ok(None)),
             (&MAC, mac),
@@ -387,7 +387,7 @@ mod tests {
             (&[14, 255, 0, 0, 0, 0, 0, 0], bad),
             (&MAC[..4], bad),
             (&long, mac),
-            (&[MAC; 29].concat(), mac),
+            (&[MAC; 13].concat(), mac),
         ];
         for (bytes, expected) in rows {
             assert_eq!(options(bytes), expected, "{bytes:?}");
