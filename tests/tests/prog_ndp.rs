@@ -260,9 +260,11 @@ fn a_solicitation_goes_to_its_target_or_to_the_targets_group() {
     };
     check([
         passes("all nodes", &to(ALL_NODES), Reason::OtherDestination),
-        passes("another group", &to(group_of(FOREIGN_IP6)), {
-            Reason::OtherDestination
-        }),
+        passes(
+            "another group",
+            &to(group_of(FOREIGN_IP6)),
+            Reason::OtherDestination,
+        ),
         passes(
             "another address",
             &to(FOREIGN_IP6),
@@ -307,9 +309,11 @@ fn l2_filter_drops_only_what_goes_to_a_group_for_nobody() {
             },
         ),
         filtered("probe for nobody", Nd::probe(FOREIGN_IP6), Reason::Probe),
-        filtered("anycast of routers", Nd::solicitation(ANYCAST_IP6), {
-            Reason::NotOurs
-        }),
+        filtered(
+            "anycast of routers",
+            Nd::solicitation(ANYCAST_IP6),
+            Reason::NotOurs,
+        ),
         filtered("probe for that", Nd::probe(ANYCAST_IP6), Reason::Probe),
         filtered(
             "unicast for nobody",
@@ -321,9 +325,11 @@ fn l2_filter_drops_only_what_goes_to_a_group_for_nobody() {
             Nd::solicitation(HOST_IP6),
             Reason::HostAddress,
         ),
-        filtered("for its link-local", Nd::solicitation(HOST_LL), {
-            Reason::HostAddress
-        }),
+        filtered(
+            "for its link-local",
+            Nd::solicitation(HOST_LL),
+            Reason::HostAddress,
+        ),
         filtered(
             "to nobody's group, for another",
             Nd {
@@ -357,15 +363,21 @@ fn what_the_kernel_answers_is_left_to_it() {
             ("for a child", multicast(), Reason::LeftToKernel),
             ("unicast", Nd::unicast(CHILD_IP6), Reason::LeftToKernel),
             ("probe", Nd::probe(CHILD_IP6), Reason::LeftToKernel),
-            ("for nobody", Nd::solicitation(FOREIGN_IP6), {
-                Reason::LeftToKernel
-            }),
-            ("for the host", Nd::solicitation(HOST_IP6), {
-                Reason::LeftToKernel
-            }),
-            ("for a down child", Nd::solicitation(DOWN_IP6), {
-                Reason::LeftToKernel
-            }),
+            (
+                "for nobody",
+                Nd::solicitation(FOREIGN_IP6),
+                Reason::LeftToKernel,
+            ),
+            (
+                "for the host",
+                Nd::solicitation(HOST_IP6),
+                Reason::LeftToKernel,
+            ),
+            (
+                "for a down child",
+                Nd::solicitation(DOWN_IP6),
+                Reason::LeftToKernel,
+            ),
             (
                 "the guard still comes first",
                 Nd {

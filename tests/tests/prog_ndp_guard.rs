@@ -97,9 +97,11 @@ fn a_probe_tells_no_mac_and_goes_to_a_solicited_node_group() {
             &to(CHILD_IP6, PARENT),
             Reason::DadDestination,
         ),
-        passes("to all nodes", &to(ALL_NODES, ALL_NODES_MAC), {
-            Reason::DadDestination
-        }),
+        passes(
+            "to all nodes",
+            &to(ALL_NODES, ALL_NODES_MAC),
+            Reason::DadDestination,
+        ),
         passes(
             "to a group that is none",
             &to(
@@ -369,14 +371,18 @@ fn an_advertisement_is_never_answered_nor_dropped() {
     check([L3, l2_filter(), l2_flood()].into_iter().flat_map(|flags| {
         [
             passes("unsolicited", &unsolicited, Reason::Advertisement),
-            passes("without options", &unsolicited.clone().with(Vec::new()), {
-                Reason::Advertisement
-            }),
+            passes(
+                "without options",
+                &unsolicited.clone().with(Vec::new()),
+                Reason::Advertisement,
+            ),
             passes("solicited, to another", &solicited, Reason::OtherMac),
             passes("of a gateway", &router, Reason::Advertisement),
-            passes("for a multicast address", &Nd::announcement(ALL_NODES), {
-                Reason::Advertisement
-            }),
+            passes(
+                "for a multicast address",
+                &Nd::announcement(ALL_NODES),
+                Reason::Advertisement,
+            ),
             passes("our own, come back", &from(PARENT), Reason::OwnSender),
             passes(
                 "with our MAC",

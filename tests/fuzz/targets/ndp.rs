@@ -7,6 +7,6 @@ use std::sync::LazyLock;
 use ipvlan_fuzz::{check, frames};
 use libfuzzer_sys::fuzz_target;
 
-static CORPUS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| frames::corpus::nds());
+static CORPUS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(frames::corpus::nds);
 
 fuzz_target!(|input: &[u8]| check(input, &[[0x86, 0xdd]], &CORPUS));
