@@ -70,7 +70,12 @@ impl Oracle {
 
     fn by_agent(&self, lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
         let side = Side::build(lab, "ours", setting.mode, setting.traits)?;
-        let agent = Agent::start(&self.ipvlan, &side.host, &[PARENT], setting.options)?;
+        let agent = Agent::start(
+            &self.ipvlan,
+            &side.host,
+            &[PARENT],
+            &setting.agent_options(),
+        )?;
         let answers = exchange(&side, cases).with_context(|| format!("{setting}"))?;
         agent.stop()?;
         Ok(answers)

@@ -18,11 +18,12 @@ pub(crate) struct Setting {
     name: &'static str,
     /// The mode of our children.
     pub mode: Mode,
-    /// What `ipvlan run` is given.
-    pub options: &'static [&'static str],
+    options: &'static [&'static str],
     /// What both sides have in common.
     pub traits: Traits,
 }
+
+const QUIET: [&str; 4] = ["--announce", "off", "--dad", "off"];
 
 const PLAIN: Traits = Traits {
     router: false,
@@ -82,6 +83,12 @@ pub(crate) const SETTINGS: [Setting; 7] = [
 ];
 
 impl Setting {
+    /// What `ipvlan run` is given: it says nothing unasked, and every frame that leaves is an answer.
+    #[must_use]
+    pub(crate) fn agent_options(&self) -> Vec<&'static str> {
+        [self.options, &QUIET].concat()
+    }
+
     /// The frames to send; the same ones wherever the traits are the same.
     #[must_use]
     pub(crate) fn cases(&self) -> Vec<Case> {
