@@ -43,10 +43,6 @@ pub(crate) struct Case {
     /// What it carries.
     pub message: Message,
     /// What was done to it.
-    #[allow(
-        dead_code,
-        reason = "for the exceptions of neighbour discovery, which are not all written down yet"
-    )]
     pub framing: Framing,
     /// Its bytes.
     pub frame: Vec<u8>,

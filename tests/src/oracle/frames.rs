@@ -196,6 +196,8 @@ pub(crate) const ADVERTISEMENT: u8 = 136;
 pub(crate) const SOURCE_MAC: u8 = 1;
 /// Option: target link-layer address.
 pub(crate) const TARGET_MAC: u8 = 2;
+/// Flag of an advertisement: from a router.
+pub(crate) const ROUTER: u8 = 0x80;
 /// Flag of an advertisement: answer to a solicitation.
 pub(crate) const SOLICITED: u8 = 0x40;
 /// Flag of an advertisement: replaces what is known.
@@ -255,6 +257,28 @@ impl Nd {
             options: mac_option(TARGET_MAC, asker.mac),
             ..Self::multicast(asker, target)
         }
+    }
+
+    /// Its options: type and all bytes of each. `None` if they are not well-formed.
+    #[must_use]
+    pub(crate) fn option_list(&self) -> Option<Vec<(u8, &[u8])>> {
+        let mut list = Vec::new();
+        let mut rest = &self.options[..];
+        while !rest.is_empty() {
+            let units = usize::from(*rest.get(1)?);
+            let (option, behind) = rest.split_at_checked(units * 8)?;
+            list.push((*option.first()?, option));
+            rest = behind;
+        }
+        Some(list)
+    }
+
+    /// The first source link-layer address among its options, if they are well-formed.
+    #[must_use]
+    pub(crate) fn source_mac(&self) -> Option<Mac> {
+        let list = self.option_list()?;
+        let (_, option) = list.iter().find(|(kind, _)| *kind == SOURCE_MAC)?;
+        option.get(2..8)?.try_into().ok()
     }
 
     /// The frame.
