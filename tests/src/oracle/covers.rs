@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{
+    arp::REQUEST,
     case::{Case, Framing, Message},
     frames::{Arp, BROADCAST, Mac, Nd, SOLICITATION, SOURCE_MAC, ZERO, group_mac, solicited_node},
     world::{
@@ -57,9 +58,10 @@ pub(super) fn is_odd(mac: Mac) -> bool {
     mac == ZERO || mac[0] & 1 != 0
 }
 
-/// Nothing but its sender's address is in the way of an answer.
+/// A request that nothing but its sender's address can be in the way of an answer to.
 pub(super) fn is_welcome(arp: &Arp) -> bool {
-    arp.tpa != GATEWAY.v4
+    arp.oper == REQUEST
+        && arp.tpa != GATEWAY.v4
         && [BROADCAST, PARENT_MAC].contains(&arp.eth_dst)
         && !is_odd(arp.sha)
         && arp.sha != PARENT_MAC

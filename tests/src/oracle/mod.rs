@@ -15,7 +15,7 @@ mod setting;
 mod wire;
 pub(crate) mod world;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -33,6 +33,10 @@ use crate::{
     lab::Lab,
     results::{Line, Results},
 };
+
+/// The reason that the agent's status has for an address that was given up after a probe.
+const GIVEN_UP: &str = "dad_failed";
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
 /// What to compare.
 #[derive(Debug)]
@@ -71,13 +75,14 @@ impl Oracle {
 
     fn by_agent(&self, lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
         let side = Side::build(lab, "ours", setting.mode, setting.traits)?;
-        let agent = Agent::start(
+        let mut agent = Agent::start(
             &self.ipvlan,
             &side.host,
             &[PARENT],
             &setting.agent_options(),
         )?;
-        let answers = exchange(&side, cases).with_context(|| format!("{setting}"))?;
+        let settle = || wait_until_settled(&mut agent, setting);
+        let answers = exchange(&side, cases, settle).with_context(|| format!("{setting}"))?;
         agent.stop()?;
         Ok(answers)
     }
@@ -95,16 +100,42 @@ impl Oracle {
 
 fn by_kernel(lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
     let side = Side::build(lab, "kernel", Mode::L2, setting.traits)?;
-    exchange(&side, cases).with_context(|| format!("the kernel alone, for {setting}"))
+    exchange(&side, cases, || Ok(())).with_context(|| format!("the kernel alone, for {setting}"))
 }
 
-fn exchange(side: &Side, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
+/// Waits until the agent has noticed that the child gave its optimistic addresses up.
+fn wait_until_settled(agent: &mut Agent, setting: &Setting) -> Result<()> {
+    if !setting.traits.optimistic {
+        return Ok(());
+    }
+    agent.wait_until(SETTLES_WITHIN, "aware of lost addresses", |status| {
+        let children = status["parents"][0]["children"].as_array();
+        let addresses = children
+            .into_iter()
+            .flatten()
+            .filter_map(|child| child["addresses"].as_array())
+            .flatten();
+        let given_up = addresses.filter(|address| address["reason"] == GIVEN_UP);
+        given_up.count() == ndp::PROBED.len()
+    })
+}
+
+/// Sends every frame of `cases`; `settle` waits before the first one that wants it.
+fn exchange(
+    side: &Side,
+    cases: &[Case],
+    settle: impl FnOnce() -> Result<()>,
+) -> Result<Vec<Vec<Received>>> {
     // What a native XDP program answers is not delivered to a veth device without one.
     let _let_in = side.lan.run(|| Program::xdp_pass()?.attach(LAN))?;
     let mut wire = side.lan.run(|| Wire::open(LAN, side.mode))?;
+    let mut settle = Some(settle);
     cases
         .iter()
         .map(|case| {
+            if let Some(settle) = settle.take_if(|_| case.settled) {
+                settle()?;
+            }
             wire.exchange(&case.frame)
                 .with_context(|| case.name.clone())
         })

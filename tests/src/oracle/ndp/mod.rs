@@ -173,12 +173,20 @@ pub(crate) fn add_flags(cases: &mut Cases) {
     }
 }
 
-/// The probe for an address, after everything else: an optimistic one is given up.
+/// The addresses of the child that are probed for at last.
+pub(crate) const PROBED: [Ipv6Addr; 3] = [CHILD.v6, SECOND.v6, CHILD_LINK_LOCAL];
+
+/// Probes for addresses, after everything else: an optimistic one is given up. Then who asks for them
+/// gets no answer any more.
 pub(crate) fn add_probes(cases: &mut Cases) {
-    for target in [CHILD.v6, SECOND.v6, CHILD_LINK_LOCAL, SIBLING.v6] {
+    let targets = [SIBLING.v6].into_iter().chain(PROBED);
+    for target in targets.clone() {
         cases.add(format!("probe of {target}"), |asker| {
             Message::Nd(Nd::probe(asker, target))
         });
+    }
+    cases.settle();
+    for target in targets {
         cases.add(
             format!("solicitation of {target} after the probe"),
             |asker| Message::Nd(Nd::multicast(asker, target)),
