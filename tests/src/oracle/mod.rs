@@ -12,10 +12,11 @@ mod framing;
 mod ndp;
 mod outcome;
 mod setting;
+mod settle;
 mod wire;
 pub(crate) mod world;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -33,10 +34,6 @@ use crate::{
     lab::Lab,
     results::{Line, Results},
 };
-
-/// The reason that the agent's status has for an address that was given up after a probe.
-const GIVEN_UP: &str = "dad_failed";
-const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
 /// What to compare.
 #[derive(Debug)]
@@ -81,7 +78,10 @@ impl Oracle {
             &[PARENT],
             &setting.agent_options(),
         )?;
-        let settle = || wait_until_settled(&mut agent, setting);
+        let settle = || {
+            settle::by_kernel(&side, setting)?;
+            settle::by_agent(&mut agent, setting)
+        };
         let answers = exchange(&side, cases, settle).with_context(|| format!("{setting}"))?;
         agent.stop()?;
         Ok(answers)
@@ -100,24 +100,8 @@ impl Oracle {
 
 fn by_kernel(lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
     let side = Side::build(lab, "kernel", Mode::L2, setting.traits)?;
-    exchange(&side, cases, || Ok(())).with_context(|| format!("the kernel alone, for {setting}"))
-}
-
-/// Waits until the agent has noticed that the child gave its optimistic addresses up.
-fn wait_until_settled(agent: &mut Agent, setting: &Setting) -> Result<()> {
-    if !setting.traits.optimistic {
-        return Ok(());
-    }
-    agent.wait_until(SETTLES_WITHIN, "aware of lost addresses", |status| {
-        let children = status["parents"][0]["children"].as_array();
-        let addresses = children
-            .into_iter()
-            .flatten()
-            .filter_map(|child| child["addresses"].as_array())
-            .flatten();
-        let given_up = addresses.filter(|address| address["reason"] == GIVEN_UP);
-        given_up.count() == ndp::PROBED.len()
-    })
+    let settle = || settle::by_kernel(&side, setting);
+    exchange(&side, cases, settle).with_context(|| format!("the kernel alone, for {setting}"))
 }
 
 /// Sends every frame of `cases`; `settle` waits before the first one that wants it.

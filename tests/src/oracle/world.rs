@@ -124,8 +124,10 @@ pub(crate) struct Side {
     pub lan: Netns,
     /// The mode of the children.
     pub mode: Mode,
+    /// Where the child is.
+    pub child: Netns,
     sibling: Netns,
-    _others: [Netns; 2],
+    _down: Netns,
 }
 
 impl Side {
@@ -165,8 +167,9 @@ impl Side {
             lan,
             host,
             mode,
+            child,
             sibling,
-            _others: [child, down],
+            _down: down,
         })
     }
 
