@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
-use crate::{build, demo, exec, lab, lint, vm::kernels::Kernel};
+use crate::{build, demo, exec, lab, lint, oracle, vm::kernels::Kernel};
 
 const LIMIT: Duration = Duration::from_mins(5);
 
@@ -25,7 +25,7 @@ enum Part {
     Prog,
     /// Network namespaces on this host's kernel; needs root
     Netns,
-    /// The connectivity table and the measurements, in virtual machines
+    /// The connectivity table, the measurements and the kernel as oracle, in virtual machines
     Vm,
 }
 
@@ -133,6 +133,7 @@ fn machines() -> Result<()> {
             failures.push(format!("Linux {}: nothing was measured", findings.kernel));
         }
     }
+    failures.extend(oracle::failures(&Kernel::ALL));
     if failures.is_empty() {
         return Ok(());
     }

@@ -36,14 +36,19 @@ impl Outcome {
     /// Is this what came back because of `case`?
     #[must_use]
     pub(crate) fn is(self, case: &Case, received: &[Received]) -> bool {
-        let expected = match &case.message {
-            Message::Arp(arp) => self.of_arp(arp),
-            Message::Nd(nd) => self.of_nd(nd),
-        };
-        match (expected, received) {
+        match (self.bytes(case), received) {
             (None, []) => true,
             (Some(expected), [only]) => only.tag.is_none() && only.bytes == expected,
             _ => false,
+        }
+    }
+
+    /// The one frame that comes back because of `case`, if one does.
+    #[must_use]
+    pub(crate) fn bytes(self, case: &Case) -> Option<Vec<u8>> {
+        match &case.message {
+            Message::Arp(arp) => self.of_arp(arp),
+            Message::Nd(nd) => self.of_nd(nd),
         }
     }
 
