@@ -37,6 +37,9 @@ use crate::{
     results::{Line, Results},
 };
 
+/// How many pings follow each frame to the kernel's l2 children.
+const PINGS: usize = 2;
+
 /// What to compare.
 #[derive(Debug)]
 pub struct Oracle {
@@ -84,7 +87,8 @@ impl Oracle {
             settle::by_kernel(&side, setting)?;
             settle::by_agent(&mut agent, setting)
         };
-        let answers = exchange(&side, cases, settle).with_context(|| format!("{setting}"))?;
+        let answers = exchange(&side, cases, setting.pings(), settle)
+            .with_context(|| format!("{setting}"))?;
         agent.stop()?;
         Ok(answers)
     }
@@ -103,19 +107,21 @@ impl Oracle {
 fn by_kernel(lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
     let side = Side::build(lab, "kernel", Mode::L2, setting.traits)?;
     let settle = || settle::by_kernel(&side, setting);
-    exchange(&side, cases, settle).with_context(|| format!("the kernel alone, for {setting}"))
+    exchange(&side, cases, PINGS, settle)
+        .with_context(|| format!("the kernel alone, for {setting}"))
 }
 
-/// Sends every frame of `cases`; `settle` waits before the first one that wants it.
+/// Sends every frame of `cases`, each with `pings` behind it; `settle` waits before the first one that wants it.
 fn exchange(
     side: &Side,
     cases: &[Case],
+    pings: usize,
     settle: impl FnOnce() -> Result<()>,
 ) -> Result<Vec<Vec<Received>>> {
     // What a native XDP program answers is not delivered to a veth device without one.
     let _let_in = side.lan.run(|| Program::xdp_pass()?.attach(LAN))?;
     let _on_one_processor = Pinned::new()?;
-    let mut wire = side.lan.run(|| Wire::open(LAN, side.mode))?;
+    let mut wire = side.lan.run(|| Wire::open(LAN, pings))?;
     let mut settle = Some(settle);
     cases
         .iter()

@@ -23,6 +23,7 @@ pub(crate) struct Setting {
     pub traits: Traits,
 }
 
+const NATIVE: &[&str] = &["--xdp", "native"];
 const QUIET: [&str; 4] = ["--announce", "off", "--dad", "off"];
 
 const PLAIN: Traits = Traits {
@@ -53,7 +54,7 @@ pub(crate) const SETTINGS: [Setting; 7] = [
     Setting {
         name: "l3, xdp native",
         mode: Mode::L3,
-        options: &["--xdp", "native"],
+        options: NATIVE,
         traits: PLAIN,
     },
     Setting {
@@ -87,6 +88,16 @@ impl Setting {
     #[must_use]
     pub(crate) fn agent_options(&self) -> Vec<&'static str> {
         [self.options, &QUIET].concat()
+    }
+
+    /// How many pings follow each frame to our children: see [`Wire`](super::wire::Wire).
+    #[must_use]
+    pub(crate) fn pings(&self) -> usize {
+        if self.mode == Mode::L2 || self.options == NATIVE {
+            2
+        } else {
+            1
+        }
     }
 
     /// The frames to send; the same ones wherever the traits are the same.

@@ -3,8 +3,10 @@
 //! A frame that may stay unanswered is followed by a ping of the child that never does. The kernel
 //! works through the frames of one processor in order, so when the ping's answer is there, so is
 //! everything that the frame caused. The ping goes to everybody, since broadcasts take the
-//! longest way: through the work queue of an l2 parent. What an l2 child sends to a group goes through
-//! it, too, so there the ping is sent twice.
+//! longest way: through the work queue of an l2 parent. Where an answer can still be on its way when
+//! that to the ping is there, the ping is sent twice: what an l2 child sends to a group goes through
+//! that queue, too, and what a native XDP program sends waits until the driver has worked through all
+//! it has received.
 
 use std::{
     io::IoSliceMut,
@@ -24,10 +26,7 @@ use super::{
     frames::{BROADCAST, Mac},
     world::{CHILD, MTU, PARENT_MAC},
 };
-use crate::{
-    demo::mode::Mode,
-    probe::{packet::PacketSocket, receive_within},
-};
+use crate::probe::{packet::PacketSocket, receive_within};
 
 /// Who sends the pings.
 pub(crate) const SENTINEL: Ipv4Addr = Ipv4Addr::new(10, 77, 255, 250);
@@ -59,8 +58,8 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Opens it on `device` of the current netns, for children in `mode`.
-    pub(crate) fn open(device: &str, mode: Mode) -> Result<Self> {
+    /// Opens it on `device` of the current netns. Each frame is followed by so many `pings`.
+    pub(crate) fn open(device: &str, pings: usize) -> Result<Self> {
         let socket = PacketSocket::open(device, ALL)?.into_inner();
         setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER)
             .context("cannot enlarge a receive buffer")?;
@@ -68,7 +67,7 @@ impl Wire {
         Ok(Self {
             socket,
             serial: 0,
-            pings: if mode == Mode::L2 { 2 } else { 1 },
+            pings,
         })
     }
 
