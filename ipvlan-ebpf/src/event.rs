@@ -51,7 +51,7 @@ static EVENT_TOTAL: Array<Bucket> = Array::with_max_entries(1, 0);
 pub fn tell_arp(hook: Hook, arp: &Arp, decision: Decision) {
     let (kind, address) = match decision.reason {
         Reason::SenderConflict => (EventKind::Claim, arp.spa),
-        Reason::ArpAnswered if arp.spa == UNSPECIFIED => (EventKind::Probe, arp.tpa),
+        reason if is_of_child(reason) && arp.spa == UNSPECIFIED => (EventKind::Probe, arp.tpa),
         _ => return,
     };
     let event = Event::ipv4(kind, hook, arp.sha.bytes(), address, decision.child);
@@ -63,7 +63,7 @@ pub fn tell_arp(hook: Hook, arp: &Arp, decision: Decision) {
 pub fn tell_solicitation(hook: Hook, nd: &Nd, decision: Decision) {
     let (kind, address) = match decision.reason {
         Reason::SenderConflict => (EventKind::Claim, nd.header.src),
-        Reason::NdAnswered if nd.is_dad() => (EventKind::Probe, nd.header.target),
+        reason if is_of_child(reason) && nd.is_dad() => (EventKind::Probe, nd.header.target),
         _ => return,
     };
     let mac = nd.mac();
@@ -86,6 +86,16 @@ pub fn tell_advertisement(hook: Hook, nd: &Nd, decision: Decision) {
         decision.child,
     );
     tell(&event, hook, mac);
+}
+
+/// Whether who probes for the address wants that of a child which is answered for, or is itself being
+/// probed for (RFC 5227 §2.1.1).
+#[inline(always)]
+const fn is_of_child(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ArpAnswered | Reason::NdAnswered | Reason::Probing | Reason::Duplicate
+    )
 }
 
 /// A function of its own: it is rarely called, and the verifier follows it apart from the callers.
