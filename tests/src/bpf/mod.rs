@@ -38,6 +38,10 @@ const TC_ACT_SHOT: i32 = 2;
 // Helpers.
 const KTIME_GET_NS: i32 = 5;
 const REDIRECT: i32 = 23;
+const XDP_ADJUST_TAIL: i32 = 65;
+
+/// By how many bytes frames are first made too long.
+const EXCESS: u8 = 8;
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +110,10 @@ impl Program {
     /// netns, and writes in `counter` when it sent the first one.
     ///
     /// The kernel uses the memory of frames again as it comes back, with whatever answer was written
-    /// in it, so it is not enough to have had the right bytes once.
+    /// in it, so it is not enough to have had the right bytes once. It is not enough to have had the
+    /// right length either: that of the answer is still written there, and the kernel writes it anew
+    /// only when the program has changed something (`ctx_was_changed` of `net/bpf/test_run.c`). So
+    /// frames are made [`EXCESS`] bytes too long, and cut.
     pub fn send(device: &str, frame: &[u8], counter: &Counter) -> Result<Self> {
         let index = i32::try_from(index(device)?)?;
         let mut program = vec![
@@ -119,6 +126,10 @@ impl Program {
             Instruction(LOAD, 0x12, 8, 0),
             Instruction(JUMP_UNLESS, 0x02, 1, 0),
             Instruction(STORE, 0x01, 8, 0),
+            // adjust_tail(context, -EXCESS)
+            Instruction(MOVE_REGISTER, 0x61, 0, 0),
+            Instruction(MOVE, 2, 0, -i32::from(EXCESS)),
+            Instruction(CALL, 0, 0, XDP_ADJUST_TAIL),
             // r2 = data, r3 = data_end
             Instruction(LOAD_WORD, 0x62, 0, 0),
             Instruction(LOAD_WORD, 0x63, 4, 0),
@@ -167,9 +178,10 @@ impl Program {
         })
     }
 
-    /// Makes `count` frames with these bytes and runs the program on each of them, in the current
-    /// netns.
+    /// Makes `count` frames with these bytes, which the program is for, and runs it on each of them,
+    /// in the current netns.
     pub fn generate(&self, frame: &[u8], count: u32) -> Result<()> {
+        let frame = [frame, &vec![0; EXCESS.into()]].concat();
         let mut attributes = TestRun {
             prog_fd: word(self.descriptor.as_raw_fd()),
             data_size_in: u32::try_from(frame.len())?,
