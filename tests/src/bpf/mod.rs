@@ -113,7 +113,7 @@ impl Program {
     /// in it, so it is not enough to have had the right bytes once. It is not enough to have had the
     /// right length either: that of the answer is still written there, and the kernel writes it anew
     /// only when the program has changed something (`ctx_was_changed` of `net/bpf/test_run.c`). So
-    /// frames are made [`EXCESS`] bytes too long, and cut.
+    /// frames are made too long, and cut.
     pub fn send(device: &str, frame: &[u8], counter: &Counter) -> Result<Self> {
         let index = i32::try_from(index(device)?)?;
         let mut program = vec![

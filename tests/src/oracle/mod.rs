@@ -1,6 +1,6 @@
 //! The kernel as oracle: the same frames to an l2 child that the kernel answers for and to a child
 //! that the agent's programs answer for, and a comparison of everything that comes back, byte for
-//! byte. What may differ is in [`exceptions`], with both sides asserted.
+//! byte. What may differ is in `exceptions`, with both sides asserted.
 
 mod arp;
 mod case;
