@@ -142,7 +142,10 @@ fn one_station_is_told_of_eight_times_at_once_then_once_a_second() {
             // What was not told is counted; the frame's own reason always is.
             assert_eq!(datapath.count(hook, Reason::SenderConflict), 100);
             assert_eq!(datapath.count(hook, Reason::EventSuppressed), 100 - told);
-            // Another station is told of all the same.
+            // That it probes is told all the same, and so is another station.
+            let probe = Nd::probe(CHILD_IP6).frame();
+            datapath.run(program, &probe, MARK).expect("run");
+            assert_eq!(datapath.events().len(), 1);
             run(&mut datapath, program, &claim(OTHER, v6));
             assert_eq!(datapath.events().len(), 1);
         }

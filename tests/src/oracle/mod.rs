@@ -1,16 +1,18 @@
 //! The kernel as oracle: the same frames to an l2 child that the kernel answers for and to a child
 //! that the agent's programs answer for, and a comparison of everything that comes back, byte for
-//! byte. What may differ is in [`exceptions`], with both sides asserted.
+//! byte. What may differ is in `exceptions`, with both sides asserted.
 
 mod arp;
 mod case;
 mod compare;
+mod covers;
 mod exceptions;
 pub(crate) mod frames;
 mod framing;
 mod ndp;
 mod outcome;
 mod setting;
+mod settle;
 mod wire;
 pub(crate) mod world;
 
@@ -70,13 +72,17 @@ impl Oracle {
 
     fn by_agent(&self, lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
         let side = Side::build(lab, "ours", setting.mode, setting.traits)?;
-        let agent = Agent::start(
+        let mut agent = Agent::start(
             &self.ipvlan,
             &side.host,
             &[PARENT],
             &setting.agent_options(),
         )?;
-        let answers = exchange(&side, cases).with_context(|| format!("{setting}"))?;
+        let settle = || {
+            settle::by_kernel(&side, setting)?;
+            settle::by_agent(&mut agent, setting)
+        };
+        let answers = exchange(&side, cases, settle).with_context(|| format!("{setting}"))?;
         agent.stop()?;
         Ok(answers)
     }
@@ -94,16 +100,26 @@ impl Oracle {
 
 fn by_kernel(lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
     let side = Side::build(lab, "kernel", Mode::L2, setting.traits)?;
-    exchange(&side, cases).with_context(|| format!("the kernel alone, for {setting}"))
+    let settle = || settle::by_kernel(&side, setting);
+    exchange(&side, cases, settle).with_context(|| format!("the kernel alone, for {setting}"))
 }
 
-fn exchange(side: &Side, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
+/// Sends every frame of `cases`; `settle` waits before the first one that wants it.
+fn exchange(
+    side: &Side,
+    cases: &[Case],
+    settle: impl FnOnce() -> Result<()>,
+) -> Result<Vec<Vec<Received>>> {
     // What a native XDP program answers is not delivered to a veth device without one.
     let _let_in = side.lan.run(|| Program::xdp_pass()?.attach(LAN))?;
     let mut wire = side.lan.run(|| Wire::open(LAN, side.mode))?;
+    let mut settle = Some(settle);
     cases
         .iter()
         .map(|case| {
+            if let Some(settle) = settle.take_if(|_| case.settled) {
+                settle()?;
+            }
             wire.exchange(&case.frame)
                 .with_context(|| case.name.clone())
         })
