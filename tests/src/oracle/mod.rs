@@ -11,6 +11,7 @@ pub(crate) mod frames;
 mod framing;
 mod ndp;
 mod outcome;
+mod pinned;
 mod setting;
 mod settle;
 mod wire;
@@ -23,6 +24,7 @@ use anyhow::{Context, Result};
 use self::{
     case::Case,
     compare::Comparison,
+    pinned::Pinned,
     setting::{SETTINGS, Setting},
     wire::{Received, Wire},
     world::{LAN, PARENT, Side},
@@ -112,6 +114,7 @@ fn exchange(
 ) -> Result<Vec<Vec<Received>>> {
     // What a native XDP program answers is not delivered to a veth device without one.
     let _let_in = side.lan.run(|| Program::xdp_pass()?.attach(LAN))?;
+    let _on_one_processor = Pinned::new()?;
     let mut wire = side.lan.run(|| Wire::open(LAN, side.mode))?;
     let mut settle = Some(settle);
     cases
