@@ -12,7 +12,6 @@ use ipvlan_common::{Event, EventKind, Hook, Reason};
 
 use crate::{
     Decision,
-    frame::Mac,
     guard::UNSPECIFIED,
     parse::{Arp, Nd},
     stats,
