@@ -18,9 +18,16 @@ pub fn is_valid(src: Ip6, dst: Ip6, message: &Message, len: usize) -> bool {
         return false;
     }
     match message_sum(message, len) {
-        Some(sum) => fold(pseudo_header(src, dst, len) + u64::from(sum)) == 0xffff,
+        Some(sum) => is_right(src, dst, len, u64::from(sum)),
         None => false,
     }
+}
+
+/// Whether the checksum of a message of `len` bytes is right, whose words add up to `sum`.
+#[must_use]
+#[inline(always)]
+pub const fn is_right(src: Ip6, dst: Ip6, len: usize, sum: u64) -> bool {
+    fold(pseudo_header(src, dst, len) + sum) == 0xffff
 }
 
 /// Sum of the pseudo header of a message of `len` bytes (RFC 8200 §8.1), not folded.
@@ -39,8 +46,10 @@ pub const fn address(address: Ip6) -> u64 {
     halves(first) + halves(last)
 }
 
+/// Sum of eight bytes, not folded.
+#[must_use]
 #[inline(always)]
-const fn halves(word: u64) -> u64 {
+pub const fn halves(word: u64) -> u64 {
     (word >> 32) + (word & 0xffff_ffff)
 }
 

@@ -67,6 +67,28 @@ impl Mac {
         ]
     }
 
+    /// The first two bytes and the other four, in the order of the wire.
+    #[must_use]
+    #[inline(always)]
+    pub const fn split_first(self) -> (u16, u32) {
+        let mac = self.bytes();
+        (
+            u16::from_ne_bytes([mac[0], mac[1]]),
+            u32::from_ne_bytes([mac[2], mac[3], mac[4], mac[5]]),
+        )
+    }
+
+    /// The first four bytes and the other two, in the order of the wire.
+    #[must_use]
+    #[inline(always)]
+    pub const fn split_last(self) -> (u32, u16) {
+        let mac = self.bytes();
+        (
+            u32::from_ne_bytes([mac[0], mac[1], mac[2], mac[3]]),
+            u16::from_ne_bytes([mac[4], mac[5]]),
+        )
+    }
+
     /// Multicast or broadcast: the group bit is set (IEEE 802).
     #[must_use]
     #[inline(always)]
@@ -125,17 +147,6 @@ impl Ip6 {
         self.0
     }
 
-    /// Two bytes at a time, in the order of the wire.
-    #[must_use]
-    #[inline(always)]
-    pub const fn words(self) -> [u16; 8] {
-        let first = words(self.0[0]);
-        let last = words(self.0[1]);
-        [
-            first[0], first[1], first[2], first[3], last[0], last[1], last[2], last[3],
-        ]
-    }
-
     /// In `ff00::/8`.
     #[must_use]
     #[inline(always)]
@@ -179,17 +190,6 @@ impl Ip6 {
         let last = self.0[1].to_ne_bytes();
         Mac::new([0x33, 0x33, last[4], last[5], last[6], last[7]])
     }
-}
-
-#[inline(always)]
-const fn words(half: u64) -> [u16; 4] {
-    let bytes = half.to_ne_bytes();
-    [
-        u16::from_ne_bytes([bytes[0], bytes[1]]),
-        u16::from_ne_bytes([bytes[2], bytes[3]]),
-        u16::from_ne_bytes([bytes[4], bytes[5]]),
-        u16::from_ne_bytes([bytes[6], bytes[7]]),
-    ]
 }
 
 /// The linear part of a frame, starting with its Ethernet header.
@@ -261,6 +261,13 @@ impl<const LEN: usize> Header<'_, LEN> {
         u16::from_be(self.read::<AT, u16>())
     }
 
+    /// Eight bytes at offset `AT`, in the byte order of the machine.
+    #[must_use]
+    #[inline(always)]
+    pub fn u64<const AT: usize>(&self) -> u64 {
+        self.read::<AT, u64>()
+    }
+
     /// An IPv4 address at offset `AT`.
     #[must_use]
     #[inline(always)]
@@ -314,6 +321,23 @@ unsafe fn load<T: Copy>(from: *const u8) -> T {
     } else {
         // SAFETY: readable by the contract.
         unsafe { ptr::read_unaligned(from) }
+    }
+}
+
+/// Stores an integer in a frame, which aligns nothing beyond its bytes.
+///
+/// # Safety
+///
+/// `size_of::<T>()` bytes must be writable at `to`, and `T` must be an integer.
+#[inline(always)]
+pub unsafe fn put<T: Copy>(to: *mut u8, value: T) {
+    let to = to.cast::<T>();
+    if cfg!(target_arch = "bpf") {
+        // SAFETY: writable by the contract; as for `load`.
+        unsafe { ptr::write(to, value) }
+    } else {
+        // SAFETY: writable by the contract.
+        unsafe { ptr::write_unaligned(to, value) }
     }
 }
 

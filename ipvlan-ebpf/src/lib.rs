@@ -18,6 +18,7 @@
     reason = "a call would cost more than most of these bodies, and the verifier follows bounds better within one function"
 )]
 
+pub mod advertisement;
 pub mod arp;
 pub mod checksum;
 pub mod deliver;

@@ -1,24 +1,22 @@
-//! Neighbour discovery on behalf of the children: whether to answer, and the answer (RFC 4861,
-//! RFC 4862).
+//! Neighbour discovery on behalf of the children: whether to answer (RFC 4861, RFC 4862).
 //!
-//! An answer is byte for byte what `ndisc_send_na` of the kernel sends for the same address on an l2
-//! child. The rules for proxies (RFC 4861 §7.2.8: no override, a random delay) are not ours: the
-//! target really is at the parent's MAC.
+//! The rules for proxies (RFC 4861 §7.2.8: no override, a random delay) are not ours: the target
+//! really is at the parent's MAC. The answer itself is an [`Advertisement`](crate::Advertisement).
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 
 use crate::{
-    Decision, checksum, forget,
+    Decision, forget,
     frame::{Ip6, Mac},
     guard,
     lookup::Addresses,
-    parse::{ETH_P_IPV6, ND_FRAME_LEN, ND_START, Nd, OPTION_TARGET_LINK_LAYER},
+    parse::Nd,
 };
 
 /// Flags of an advertisement, in the first byte of its second word (RFC 4861 §4.4).
-const ROUTER: u32 = 1 << 7;
-const SOLICITED: u32 = 1 << 6;
-const OVERRIDE: u32 = 1 << 5;
+pub(crate) const ROUTER: u32 = 1 << 7;
+pub(crate) const SOLICITED: u32 = 1 << 6;
+pub(crate) const OVERRIDE: u32 = 1 << 5;
 
 /// What is done with a solicitation, and the flags of the advertisement if it is answered: R, S and O
 /// in the three highest bits of a byte. Without padding, as [`Decision`].
@@ -174,136 +172,6 @@ pub fn decide_egress(nd: &Nd, config: Config, addresses: &impl Addresses<Ip6>) -
         (Some(Owner::Gateway) | None, _) => return NdDecision::stranger(Reason::NotOurs),
     };
     NdDecision::about(target, reason)
-}
-
-/// Length of a frame with an advertisement that tells its link-layer address.
-pub const LONG_LEN: usize = ND_FRAME_LEN + 8;
-
-/// An advertisement and its headers, two bytes at a time, in the order of the wire.
-pub type Short = [u16; ND_FRAME_LEN / 2];
-/// The option with the target's link-layer address, likewise.
-pub type LinkLayerOption = [u16; 4];
-
-/// An advertisement with that option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct AdvertisementFrame {
-    short: Short,
-    option: LinkLayerOption,
-}
-
-const _: () = assert!(size_of::<AdvertisementFrame>() == LONG_LEN);
-
-impl AdvertisementFrame {
-    /// What every advertisement has, and the option that only a long one has.
-    #[must_use]
-    #[inline(always)]
-    pub const fn split(&self) -> (&Short, &LinkLayerOption) {
-        (&self.short, &self.option)
-    }
-
-    /// All the bytes, in the order of the wire. The frame ends after [`advertisement_len`] of them.
-    #[must_use]
-    pub fn bytes(&self) -> [u8; LONG_LEN] {
-        let mut bytes = [0; LONG_LEN];
-        let words = self.short.iter().chain(&self.option);
-        for (pair, word) in bytes.chunks_exact_mut(2).zip(words) {
-            pair.copy_from_slice(&word.to_ne_bytes());
-        }
-        bytes
-    }
-}
-
-/// Length of the frame with the answer: what was asked by multicast is told the link-layer address
-/// (RFC 4861 §7.2.4), who asked by unicast knows it.
-#[must_use]
-#[inline(always)]
-pub fn advertisement_len(nd: &Nd) -> usize {
-    if nd.header.dst.is_multicast() {
-        LONG_LEN
-    } else {
-        ND_FRAME_LEN
-    }
-}
-
-/// The answer to `nd`: its target is at `own`. `flags` as [`NdDecision::flags`].
-#[must_use]
-#[inline(always)]
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "takes words apart; a length below 256"
-)]
-pub fn advertisement(nd: &Nd, flags: u32, own: Mac) -> AdvertisementFrame {
-    const ADVERTISEMENT: u16 = u16::from_ne_bytes([136, 0]);
-    const VERSION: u16 = u16::from_ne_bytes([0x60, 0]);
-    const NEXT_HEADER_AND_HOP_LIMIT: u16 = u16::from_ne_bytes([58, 255]);
-    const OPTION: u16 = u16::from_ne_bytes([OPTION_TARGET_LINK_LAYER, 1]);
-
-    // Whoever asks from `::` cannot be sent anything (RFC 4861 §7.2.4).
-    let (to_mac, to) = if nd.is_dad() {
-        (Ip6::ALL_NODES.group_mac(), Ip6::ALL_NODES)
-    } else {
-        (nd.mac(), nd.header.src)
-    };
-    let target = nd.header.target;
-    let flags = u16::from_ne_bytes([flags as u8, 0]);
-    let len = advertisement_len(nd) - ND_START;
-    let [m0, m1, m2] = own.words();
-    let mut sum = checksum::pseudo_header(target, to, len)
-        + checksum::address(target)
-        + u64::from(ADVERTISEMENT)
-        + u64::from(flags);
-    if len > ND_FRAME_LEN - ND_START {
-        sum += u64::from(OPTION) + u64::from(m0) + u64::from(m1) + u64::from(m2);
-    }
-    let [d0, d1, d2] = to_mac.words();
-    let [t0, t1, t2, t3, t4, t5, t6, t7] = target.words();
-    let [a0, a1, a2, a3, a4, a5, a6, a7] = to.words();
-    let short = [
-        d0,
-        d1,
-        d2,
-        m0,
-        m1,
-        m2,
-        ETH_P_IPV6.to_be(),
-        VERSION,
-        0,
-        (len as u16).to_be(),
-        NEXT_HEADER_AND_HOP_LIMIT,
-        t0,
-        t1,
-        t2,
-        t3,
-        t4,
-        t5,
-        t6,
-        t7,
-        a0,
-        a1,
-        a2,
-        a3,
-        a4,
-        a5,
-        a6,
-        a7,
-        ADVERTISEMENT,
-        !checksum::fold(sum),
-        flags,
-        0,
-        t0,
-        t1,
-        t2,
-        t3,
-        t4,
-        t5,
-        t6,
-        t7,
-    ];
-    AdvertisementFrame {
-        short,
-        option: [OPTION, m0, m1, m2],
-    }
 }
 
 #[cfg(test)]
@@ -728,42 +596,6 @@ mod tests {
             nd.header.eth_src = PARENT;
             nd.link_layer = PARENT;
             assert_eq!(decide(&nd).reason, reason, "{src} asks for {target}");
-        }
-    }
-
-    #[test]
-    fn advertisement_is_what_ndisc_send_na_makes() {
-        let mut nd = asks("fe80::2", "fe80::1", false);
-        let long = advertisement(&nd, SOLICITED | OVERRIDE, PARENT).bytes();
-        let head = [
-            2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, // to the asker, from the parent
-            0x60, 0, 0, 0, 0, 32, 58, 255, // 32 bytes of ICMPv6
-        ];
-        assert_eq!(long[..22], head);
-        assert_eq!(long[22..38], ip("fe80::1").bytes());
-        assert_eq!(long[38..54], ip("fe80::2").bytes());
-        assert_eq!(long[54..56], [136, 0]);
-        assert_eq!(long[58..62], [0x60, 0, 0, 0]);
-        assert_eq!(long[62..78], ip("fe80::1").bytes());
-        assert_eq!(long[78..], [2, 1, 2, 0, 0, 0, 0, 1]);
-        assert_eq!(advertisement_len(&nd), 86);
-
-        nd.header.dst = nd.header.target;
-        assert_eq!(advertisement_len(&nd), 78);
-        let short = advertisement(&nd, SOLICITED, PARENT).bytes();
-        assert_eq!(short[18..20], [0, 24]);
-        assert_eq!(short[58], 0x40);
-
-        let probe = asks("::", "fe80::1", false);
-        let to_all = advertisement(&probe, OVERRIDE, PARENT).bytes();
-        assert_eq!(to_all[..6], [0x33, 0x33, 0, 0, 0, 1]);
-        assert_eq!(to_all[38..54], Ip6::ALL_NODES.bytes());
-        assert_eq!(to_all[58], 0x20);
-        for (frame, len) in [(long, 86), (short, 78), (to_all, 86)] {
-            let word = |at: usize| u64::from(u16::from_be_bytes([frame[at], frame[at + 1]]));
-            let pseudo: u64 = (22..54).step_by(2).map(word).sum();
-            let sum = pseudo + (len as u64 - 54) + 58 + (54..len).step_by(2).map(word).sum::<u64>();
-            assert_eq!(checksum::fold(sum), 0xffff);
         }
     }
 }

@@ -7,13 +7,16 @@ use aya_ebpf::{
 use ipvlan_common::{Config, Hook, Reason};
 
 use crate::{
-    Decision, arp, event,
+    Decision,
+    advertisement::{ADVERTISEMENT_MAX, Advertisement},
+    arp, event,
     frame::{ETH_LEN, Frame, Mac},
     lookup::{self, AddressMap},
     ndp::{self, NdDecision},
     parse::{
         ARP_FRAME_LEN, ETH_P_ARP, ETH_P_IPV6, Message, ND_FRAME_LEN, ND_START, Nd, NdHeader,
-        NdKind, Recognised, parse_arp, parse_nd, parse_nd_header, recognise_nd,
+        NdKind, Recognised, parse_arp, parse_nd, parse_nd_header, parse_short_nd, recognise_nd,
+        short_message,
     },
     scratch,
 };
@@ -54,11 +57,15 @@ fn arp(ctx: &XdpContext, config: Config) -> Decision {
         return decision;
     }
     let reply = arp::reply_arp(&arp, Mac::new(config.mac()));
-    if resize(ctx, ARP_FRAME_LEN) && write(ctx, 0, reply) {
-        decision
-    } else {
-        Decision::stranger(Reason::NotReady)
+    if !resize(ctx, ARP_FRAME_LEN) {
+        return Decision::stranger(Reason::NotReady);
     }
+    let Some(frame) = room::<ARP_FRAME_LEN>(ctx) else {
+        return Decision::stranger(Reason::NotReady);
+    };
+    // SAFETY: there is room for it. It is made of `u16`, and frames start at an even address.
+    unsafe { (frame as *mut arp::ArpFrame).write(reply) };
+    decision
 }
 
 #[inline(always)]
@@ -69,11 +76,14 @@ fn nd(ctx: &XdpContext, kind: NdKind, config: Config) -> Decision {
         Ok(header) => header,
         Err(reason) => return Decision::stranger(reason),
     };
-    let message = match load(ctx, header) {
-        Ok(message) => message,
-        Err(reason) => return Decision::stranger(reason),
+    let parsed = match short_message(frame(ctx), header.len) {
+        Some(message) => parse_short_nd(header, kind, message),
+        None => match load(ctx, header) {
+            Ok(message) => parse_nd(header, kind, message),
+            Err(reason) => return Decision::stranger(reason),
+        },
     };
-    let nd = match parse_nd(header, kind, message) {
+    let nd = match parsed {
         Ok(nd) => nd,
         Err(reason) => return Decision::stranger(reason),
     };
@@ -122,12 +132,24 @@ fn load<'a>(ctx: &XdpContext, header: NdHeader) -> Result<&'a Message, Reason> {
 /// Turns the solicitation into the advertisement.
 #[inline(always)]
 fn advertise(ctx: &XdpContext, nd: &Nd, flags: u32, own: Mac) -> bool {
-    let reply = ndp::advertisement(nd, flags, own);
-    let (&short, &option) = reply.split();
-    let len = ndp::advertisement_len(nd);
-    resize(ctx, len)
-        && write(ctx, 0, short)
-        && (len == ND_FRAME_LEN || write(ctx, ND_FRAME_LEN, option))
+    let reply = Advertisement::new(nd, flags, own);
+    let len = reply.frame_len();
+    if !resize(ctx, len) {
+        return false;
+    }
+    let Some(frame) = room::<ND_FRAME_LEN>(ctx) else {
+        return false;
+    };
+    // SAFETY: there is room for this much.
+    unsafe { reply.write(frame as *mut u8) };
+    if len == ADVERTISEMENT_MAX {
+        let Some(frame) = room::<ADVERTISEMENT_MAX>(ctx) else {
+            return false;
+        };
+        // SAFETY: as above.
+        unsafe { reply.write_option(frame as *mut u8) };
+    }
+    true
 }
 
 /// Length of the frame, in bytes. From the helper: a difference of packet pointers is a number only for
@@ -156,17 +178,11 @@ fn resize(ctx: &XdpContext, to: usize) -> bool {
     delta == 0 || unsafe { bpf_xdp_adjust_tail(ctx.ctx, delta) } == 0
 }
 
-/// Writes a part of the answer at a constant offset.
+/// The address of a frame with at least `LEN` bytes, to write to: XDP owns its frame.
 #[inline(always)]
-fn write<T: Copy>(ctx: &XdpContext, at: usize, part: T) -> bool {
-    let start = ctx.data() + at;
-    if start + size_of::<T>() > ctx.data_end() {
-        return false;
-    }
-    // SAFETY: the check above leaves room for it; XDP owns its frame. Parts are made of `u16`, and
-    // frames start at an even address.
-    unsafe { (start as *mut T).write(part) };
-    true
+fn room<const LEN: usize>(ctx: &XdpContext) -> Option<usize> {
+    let start = ctx.data();
+    (start + LEN <= ctx.data_end()).then_some(start)
 }
 
 #[inline(always)]

@@ -3,13 +3,13 @@
 mod common;
 
 use common::{
-    datapath::EGRESS,
+    datapath::{Act, Datapath, EGRESS},
     frames::{Arp, arp, patched},
     rows::{Row, check, row},
     world::{
         BROADCAST, CHILD_IP, CHILD_SLOT, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_SLOT, DOWN_IP,
         DOWN_SLOT, FOREIGN_IP, GATEWAY_IP, HOST_IP, Ip, L3, LAN, LAN_IP, MULTICAST, Mac, ODD_SLOT,
-        OTHER, PARENT, SIBLING_IP, UNSPECIFIED, ZERO, child, l2_filter, l2_flood,
+        OTHER, PARENT, SIBLING_IP, UNSPECIFIED, ZERO, child, config, entries, l2_filter, l2_flood,
     },
 };
 use ipvlan_common::{ConfigFlags, Reason};
@@ -274,4 +274,20 @@ fn never_drops_what_leaves_the_host() {
             ]
         });
     check(rows);
+}
+
+#[test]
+fn looks_at_nothing_that_the_parent_received_itself() {
+    let mut datapath = Datapath::load();
+    datapath.install(config(L3), &entries());
+    let frames = [REQUEST.answered_by(PARENT).frame(), REQUEST.frame()];
+    let before = datapath.counts();
+    for program in EGRESS.iter().copied() {
+        for frame in &frames {
+            let outcome = datapath.run_received(program, frame).expect("run");
+            assert_eq!(outcome.code, Act::Pass.code(program));
+            assert_eq!(outcome.frame, *frame);
+        }
+    }
+    assert_eq!(datapath.counts(), before);
 }

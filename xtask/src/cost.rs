@@ -25,31 +25,38 @@ pub(crate) struct Args {
 /// Builds and measures; fails if an answer costs too much.
 pub(crate) fn cost(args: &Args) -> Result<()> {
     build::release()?;
-    match args.kernel {
-        Some(kernel) => on(&[kernel]),
-        None => on(&KERNELS),
-    }
-}
-
-/// Measures on each of `kernels`.
-pub(crate) fn on(kernels: &[Kernel]) -> Result<()> {
-    let mut failures = Vec::new();
-    for kernel in kernels {
-        let findings = lab::in_machine_by(Clock::Instructions, *kernel, &["cost"], LIMIT)?;
-        let release = &findings.kernel;
-        for number in findings.numbers.iter().filter(|number| !number.met) {
-            let (name, value, limit) = (&number.name, number.value, number.limit);
-            failures.push(format!(
-                "Linux {release}: {name} {value:.3}, at most {limit:.3}"
-            ));
-        }
-        if findings.numbers.is_empty() {
-            failures.push(format!("Linux {release}: nothing was measured"));
-        }
-        failures.extend(findings.failure);
-    }
+    let failures = match args.kernel {
+        Some(kernel) => failures(&[kernel]),
+        None => failures(&KERNELS),
+    };
     if failures.is_empty() {
         return Ok(());
     }
     bail!("{}", failures.join("\n"))
+}
+
+/// Measures on each of `kernels`, and says where and why that failed.
+pub(crate) fn failures(kernels: &[Kernel]) -> Vec<String> {
+    let measure =
+        |kernel: &Kernel| on(*kernel).unwrap_or_else(|error| vec![format!("{kernel}: {error:#}")]);
+    kernels.iter().flat_map(measure).collect()
+}
+
+fn on(kernel: Kernel) -> Result<Vec<String>> {
+    let findings = lab::in_machine_by(Clock::Instructions, kernel, &["cost"], LIMIT)?;
+    let release = &findings.kernel;
+    let mut failures: Vec<_> = findings
+        .numbers
+        .iter()
+        .filter(|number| !number.met)
+        .map(|number| {
+            let (name, value, limit) = (&number.name, number.value, number.limit);
+            format!("Linux {release}: {name} {value:.3}, at most {limit:.3}")
+        })
+        .collect();
+    if findings.numbers.is_empty() {
+        failures.push(format!("Linux {release}: nothing was measured"));
+    }
+    failures.extend(findings.failure);
+    Ok(failures)
 }

@@ -7,6 +7,7 @@ mod exec;
 mod fuzz;
 mod lab;
 mod lint;
+mod numbers;
 mod oracle;
 mod paths;
 mod results;
@@ -40,6 +41,8 @@ enum Verb {
     Test(test::Args),
     /// Show who reaches whom before and after `ipvlan run`
     Demo(demo::Args),
+    /// Measure how fast the agent is and what it costs, in virtual machines
+    Numbers(numbers::Args),
     /// Measure what an answer costs beside the kernel's, in guest instructions
     Cost(cost::Args),
     /// Compare the agent's answers with the kernel's, byte for byte
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Lint => lint::lint(),
         Verb::Test(args) => test::test(&args),
         Verb::Demo(args) => demo::demo(&args),
+        Verb::Numbers(args) => numbers::numbers(&args),
         Verb::Cost(args) => cost::cost(&args),
         Verb::Oracle(args) => oracle::oracle(&args),
         Verb::Fuzz(args) => fuzz::fuzz(&args),

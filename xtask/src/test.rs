@@ -1,13 +1,11 @@
 //! `cargo xtask test`: everything that must pass before a commit, or a part of it.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
-use crate::{build, demo, exec, lab, lint, oracle, vm::kernels::Kernel};
-
-const LIMIT: Duration = Duration::from_mins(5);
+use crate::{build, cost, demo, exec, lint, numbers, oracle, vm::kernels::Kernel};
 
 /// What to test.
 #[derive(Debug, clap::Args)]
@@ -25,7 +23,8 @@ enum Part {
     Prog,
     /// Network namespaces on this host's kernel; needs root
     Netns,
-    /// The connectivity table, the measurements and the kernel as oracle, in virtual machines
+    /// The connectivity table, the measurements, the kernel as oracle and the cost of an answer, in
+    /// virtual machines
     Vm,
 }
 
@@ -113,27 +112,9 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
 fn machines() -> Result<()> {
     build::release()?;
     demo::everywhere()?;
-    let mut failures = Vec::new();
-    for kernel in Kernel::ALL {
-        let findings = lab::in_machine(kernel, &["numbers"], LIMIT)?;
-        for number in &findings.numbers {
-            println!(
-                "Linux {}: {} {:.1} {} (at most {} {}){}",
-                findings.kernel,
-                number.name,
-                number.value,
-                number.unit,
-                number.limit,
-                number.unit,
-                if number.met { "" } else { "  TOO MUCH" },
-            );
-        }
-        failures.extend(findings.failure);
-        if findings.numbers.is_empty() {
-            failures.push(format!("Linux {}: nothing was measured", findings.kernel));
-        }
-    }
+    let mut failures = numbers::failures(&Kernel::ALL);
     failures.extend(oracle::failures(&Kernel::ALL));
+    failures.extend(cost::failures(&cost::KERNELS));
     if failures.is_empty() {
         return Ok(());
     }

@@ -9,7 +9,8 @@ pub use self::{
     ip::{IPV4_FRAME_LEN, IPV6_FRAME_LEN, Ip, parse_ipv4, parse_ipv6},
     nd::{
         Message, ND_FRAME_LEN, ND_MAX, ND_START, Nd, NdHeader, NdKind, OPTION_TARGET_LINK_LAYER,
-        RECOGNISE_LEN, Recognised, parse_nd, parse_nd_header, recognise_nd,
+        RECOGNISE_LEN, Recognised, parse_nd, parse_nd_header, parse_short_nd, recognise_nd,
+        short_message,
     },
 };
 

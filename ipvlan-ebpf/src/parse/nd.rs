@@ -1,8 +1,9 @@
 //! Neighbour solicitations and advertisements (RFC 4861 §4.3, §4.4).
 //!
 //! In three steps: [`recognise_nd`] tells them from other IPv6, [`parse_nd_header`] checks what is at
-//! fixed places, and [`parse_nd`] the checksum and the options, for which the hook copies the whole
-//! message out of the frame.
+//! fixed places, and the third the checksum and the options: [`parse_short_nd`] in place, if there is at
+//! most one of eight bytes, as in nearly every message, or else [`parse_nd`], for which the hook copies
+//! the whole message out of the frame.
 
 use core::mem::offset_of;
 
@@ -128,6 +129,16 @@ pub struct Nd {
 }
 
 impl Nd {
+    /// With what [`link_layer`] found.
+    #[inline(always)]
+    const fn new(header: NdHeader, found: u64) -> Self {
+        Self {
+            header,
+            link_layer: Mac::from_low_bits(found),
+            has_link_layer: found & FOUND != 0,
+        }
+    }
+
     /// The MAC that it asks from or claims: that of the option, or else the source of the frame.
     #[must_use]
     #[inline(always)]
@@ -198,6 +209,77 @@ pub struct Message(pub [u64; ND_MAX / 8]);
 
 const _: () = assert!(size_of::<Message>() == ND_MAX);
 
+/// A message with at most one option, of eight bytes; without one the last unit is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortMessage([u64; SHORT_LEN / 8]);
+
+/// Length of a message with an option of eight bytes.
+const SHORT_LEN: usize = ND_LEN + 8;
+
+/// The message at [`ND_START`] of a frame, which is `len` bytes long; `None` if it has other options, or
+/// if not all of it is linear.
+#[must_use]
+#[inline(always)]
+pub fn short_message(frame: Frame<'_>, len: usize) -> Option<ShortMessage> {
+    const U1: usize = ND_START + 8;
+    const U2: usize = ND_START + 16;
+    const U3: usize = ND_START + 24;
+
+    if len == SHORT_LEN {
+        let header = frame.header::<{ ND_START + SHORT_LEN }>()?;
+        return Some(ShortMessage([
+            header.u64::<ND_START>(),
+            header.u64::<U1>(),
+            header.u64::<U2>(),
+            header.u64::<U3>(),
+        ]));
+    }
+    if len == ND_LEN {
+        let header = frame.header::<ND_FRAME_LEN>()?;
+        return Some(ShortMessage([
+            header.u64::<ND_START>(),
+            header.u64::<U1>(),
+            header.u64::<U2>(),
+            0,
+        ]));
+    }
+    None
+}
+
+/// Checks the checksum and the option of a short message.
+///
+/// # Errors
+///
+/// As [`parse_nd`], which would say the same of it.
+#[inline(always)]
+pub fn parse_short_nd(header: NdHeader, kind: NdKind, message: ShortMessage) -> Result<Nd, Reason> {
+    let [a, b, c, option] = message.0;
+    let sum = [a, b, c, option].map(checksum::halves);
+    let sum = sum[0] + sum[1] + sum[2] + sum[3];
+    if !checksum::is_right(header.src, header.dst, header.len, sum) {
+        return Err(Reason::Checksum);
+    }
+    let [option_kind, len, address @ ..] = option.to_ne_bytes();
+    if header.len == ND_LEN {
+        return Ok(Nd::new(header, 0));
+    }
+    if len != 1 {
+        return Err(Reason::BadOption);
+    }
+    let is_wanted = is_zero(u64::from(option_kind ^ wanted(kind)));
+    let found = (FOUND | Mac::new(address).low_bits()) & is_wanted.wrapping_neg();
+    Ok(Nd::new(header, found))
+}
+
+/// The type of the link-layer address that counts.
+#[inline(always)]
+const fn wanted(kind: NdKind) -> u8 {
+    match kind {
+        NdKind::Solicitation => OPTION_SOURCE_LINK_LAYER,
+        NdKind::Advertisement => OPTION_TARGET_LINK_LAYER,
+    }
+}
+
 /// Checks the checksum and the options of a message, of which `message` holds the first `header.len`
 /// bytes.
 ///
@@ -215,19 +297,11 @@ pub fn parse_nd(header: NdHeader, kind: NdKind, message: &Message) -> Result<Nd,
     if !header.len.is_multiple_of(8) {
         return Err(Reason::BadOption);
     }
-    let wanted = match kind {
-        NdKind::Solicitation => OPTION_SOURCE_LINK_LAYER,
-        NdKind::Advertisement => OPTION_TARGET_LINK_LAYER,
-    };
-    let found = link_layer(message, header.len / 8, wanted);
+    let found = link_layer(message, header.len / 8, wanted(kind));
     if found & BAD != 0 {
         return Err(Reason::BadOption);
     }
-    Ok(Nd {
-        header,
-        link_layer: Mac::from_low_bits(found),
-        has_link_layer: found & FOUND != 0,
-    })
+    Ok(Nd::new(header, found))
 }
 
 /// Set beside the MAC in what [`link_layer`] returns.
@@ -305,7 +379,7 @@ mod tests {
 
     /// With the right checksum for its length, so that only options decide.
     fn options(options: &[u8]) -> Result<Option<Mac>, Reason> {
-        let frame = solicitation(options);
+        let mut frame = solicitation(options);
         let mut bytes = frame[ND_START..].to_vec();
         let header = NdHeader {
             len: bytes.len(),
@@ -317,7 +391,14 @@ mod tests {
                 .map(|pair| u64::from(u16::from_ne_bytes([pair[0], *pair.get(1).unwrap_or(&0)])))
                 .sum::<u64>();
         bytes[2..4].copy_from_slice(&(!checksum::fold(sum)).to_ne_bytes());
-        let nd = parse_nd(header, NdKind::Solicitation, &message(&bytes))?;
+        let parsed = parse_nd(header, NdKind::Solicitation, &message(&bytes));
+        frame[ND_START..].copy_from_slice(&bytes);
+        let short = short_message(Frame::from(&frame[..]), header.len);
+        assert_eq!(short.is_some(), matches!(options.len(), 0 | 8));
+        if let Some(short) = short {
+            assert_eq!(parse_short_nd(header, NdKind::Solicitation, short), parsed);
+        }
+        let nd = parsed?;
         Ok(nd.has_link_layer.then_some(nd.link_layer))
     }
 
@@ -373,7 +454,7 @@ mod tests {
         let mac = Ok(Some(Mac::new([2, 0, 0, 0, 0, 2])));
         let bad = Err(Reason::BadOption);
         let long = [&[14, 12][..], &[0; 94], &MAC].concat();
-        let rows: [(&[u8], _); 14] = [
+        let rows: [(&[u8], _); 16] = [
             (&[], Ok(None)),
             (&MAC, mac),
             (&NONCE, Ok(None)),
@@ -385,6 +466,8 @@ mod tests {
             (&[NONCE, [0; 8]].concat(), bad),
             (&[14, 2, 0, 0, 0, 0, 0, 0], bad),
             (&[14, 255, 0, 0, 0, 0, 0, 0], bad),
+            (&[1, 0, 2, 0, 0, 0, 0, 2], bad),
+            (&[2, 1, 2, 0, 0, 0, 0, 2], Ok(None)),
             (&MAC[..4], bad),
             (&long, mac),
             (&[MAC; 13].concat(), mac),

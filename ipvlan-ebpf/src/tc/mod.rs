@@ -65,6 +65,8 @@ pub fn egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
                 packet::ipv6_egress::<ROUTED>(ctx)
             }
         },
+        // Nobody here has sent it: it is an answer of the program at ingress, on its way out.
+        ETH_P_ARP if came_in_here(ctx) => None,
         ETH_P_ARP => Some(neighbour::arp::<false>(ctx)),
         _ => None,
     }
@@ -92,6 +94,15 @@ pub fn redirect(ifindex: u32, towards: Towards) -> i32 {
 pub fn parent(ctx: &TcContext) -> u32 {
     // SAFETY: the context of a TC program is a valid `__sk_buff`.
     unsafe { (*ctx.skb.skb).ifindex }
+}
+
+/// Was the skb received by the interface that it is leaving by? What the host or a child sends was
+/// received by none, what the host forwards by another one.
+#[inline(always)]
+fn came_in_here(ctx: &TcContext) -> bool {
+    // SAFETY: the context of a TC program is a valid `__sk_buff`.
+    let skb = unsafe { &*ctx.skb.skb };
+    skb.ingress_ifindex == skb.ifindex
 }
 
 /// Ethertype behind a VLAN tag, if there is one: the kernel has moved the tag out of the frame.

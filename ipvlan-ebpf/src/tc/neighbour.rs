@@ -2,22 +2,26 @@
 //!
 //! The direction is a constant, not a function to call: the compiler would really call it.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     EbpfContext as _,
-    helpers::{bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_vlan_pop},
+    helpers::{bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes, bpf_skb_vlan_pop},
     programs::TcContext,
 };
 use ipvlan_common::{Hook, Reason};
 
 use super::{linear, vlan_id};
 use crate::{
-    Decision, arp, event,
+    Decision,
+    advertisement::{ADVERTISEMENT_MAX, Advertisement},
+    arp, event,
     frame::Mac,
     lookup::{self, AddressMap},
     ndp::{self, NdDecision},
     parse::{
         ARP_FRAME_LEN, Message, ND_FRAME_LEN, ND_START, Nd, NdHeader, NdKind, parse_arp, parse_nd,
-        parse_nd_header,
+        parse_nd_header, parse_short_nd, short_message,
     },
     scratch,
 };
@@ -70,11 +74,14 @@ pub(super) fn nd<const FROM_WIRE: bool>(ctx: &TcContext, kind: NdKind) -> Decisi
         Ok(header) => header,
         Err(reason) => return Decision::stranger(reason),
     };
-    let message = match load(ctx, header) {
-        Ok(message) => message,
-        Err(reason) => return Decision::stranger(reason),
+    let parsed = match short_message(frame, header.len) {
+        Some(message) => parse_short_nd(header, kind, message),
+        None => match load(ctx, header) {
+            Ok(message) => parse_nd(header, kind, message),
+            Err(reason) => return Decision::stranger(reason),
+        },
     };
-    let nd = match parse_nd(header, kind, message) {
+    let nd = match parsed {
         Ok(nd) => nd,
         Err(reason) => return Decision::stranger(reason),
     };
@@ -128,14 +135,31 @@ fn load<'a>(ctx: &TcContext, header: NdHeader) -> Result<&'a Message, Reason> {
 
 /// Turns the solicitation into the advertisement.
 #[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the length of an answer is below 100"
+)]
 fn advertise(ctx: &TcContext, nd: &Nd, flags: u32, own: Mac) -> bool {
-    let reply = ndp::advertisement(nd, flags, own);
-    let (short, option) = reply.split();
-    let len = ndp::advertisement_len(nd);
+    let reply = Advertisement::new(nd, flags, own);
+    let len = reply.frame_len();
+    let mut buffer = Buffer(MaybeUninit::uninit());
+    // SAFETY: two bytes and then the longest frame is what the buffer is long.
+    let frame = unsafe {
+        let frame = buffer.0.as_mut_ptr().cast::<u8>().add(2);
+        reply.write(frame);
+        if len == ADVERTISEMENT_MAX {
+            reply.write_option(frame);
+        }
+        frame
+    };
+    // SAFETY: `len` bytes were written just now, and the context of a TC program is a valid `__sk_buff`.
     resize(ctx, len)
-        && ctx.store(0, short, 0).is_ok()
-        && (len == ND_FRAME_LEN || ctx.store(ND_FRAME_LEN, option, 0).is_ok())
+        && unsafe { bpf_skb_store_bytes(ctx.as_ptr().cast(), 0, frame.cast(), len as u32, 0) } == 0
 }
+
+/// Room for the longest advertisement, with the packet at a multiple of eight bytes.
+#[repr(C, align(8))]
+struct Buffer(MaybeUninit<[u8; 2 + ADVERTISEMENT_MAX]>);
 
 /// Makes room for an answer of `len` bytes without a tag.
 #[inline(always)]

@@ -1,6 +1,10 @@
 //! What does an agent cost that has nothing to do, with a thousand children?
 
-use std::{path::Path, thread, time::Duration};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -9,10 +13,16 @@ use super::{NETNS, PARENT, Site, as_float, process};
 use crate::{agent::Agent, lab::Lab};
 
 const CHILDREN: usize = 1000;
+/// One of IPv4 that is given, and a link-local one that every child gives itself.
+const ADDRESSES: usize = 2 * CHILDREN;
 const PER_NETNS: usize = CHILDREN / NETNS;
-const SETTLED_WITHIN: Duration = Duration::from_mins(1);
-/// Until the last of a thousand addresses was probed for and announced three times.
-const SETTLE: Duration = Duration::from_secs(30);
+const SETTLED_WITHIN: Duration = Duration::from_secs(50);
+/// Longer than from one probe or announcement of an address to the next (2 s, `PROBE_MAX` and
+/// `ANNOUNCE_WAIT` of the agent): who sleeps so long has sent the last of them.
+const QUIET: Duration = Duration::from_secs(3);
+/// Every address is probed for and announced three times within 7 s, but the agent sends at most a
+/// thousand frames per second: 12 s for all addresses, longer where the machine is emulated.
+const QUIET_WITHIN: Duration = Duration::from_secs(45);
 const IDLE: Duration = Duration::from_secs(10);
 
 pub(super) struct Idle {
@@ -38,12 +48,13 @@ pub(super) fn measure(ipvlan: &Path) -> Result<Idle> {
         site.host.ip(&links.concat())?;
         child.ip(&addresses.concat())?;
     }
+    println!("made {CHILDREN} children");
     let mut agent = Agent::start(ipvlan, &site.host, &[PARENT], &[])?;
     agent.wait_until(SETTLED_WITHIN, "answering for every child", |status| {
-        answered(status) == CHILDREN
+        answered(status) == ADDRESSES
     })?;
-    thread::sleep(SETTLE);
-    let before = process::wakes(agent.pid())?;
+    println!("waiting until all addresses are probed for and announced");
+    let before = quiet(agent.pid())?;
     thread::sleep(IDLE);
     let after = process::wakes(agent.pid())?;
     let resident_megabytes = process::resident_megabytes(agent.pid())?;
@@ -52,6 +63,21 @@ pub(super) fn measure(ipvlan: &Path) -> Result<Idle> {
         resident_megabytes,
         wakes: as_float(after.saturating_sub(before))?,
     })
+}
+
+/// Waits until the agent sleeps; gives how often it woke up so far. One that does not sleep is measured
+/// awake.
+fn quiet(agent: u32) -> Result<u64> {
+    let deadline = Instant::now() + QUIET_WITHIN;
+    let mut wakes = process::wakes(agent)?;
+    loop {
+        thread::sleep(QUIET);
+        let now = process::wakes(agent)?;
+        if now == wakes || Instant::now() >= deadline {
+            return Ok(now);
+        }
+        wakes = now;
+    }
 }
 
 fn answered(agent: &Value) -> usize {

@@ -36,6 +36,7 @@ pub struct Numbers {
 impl Numbers {
     /// Measures everything and tells what is within its limit; `true` if nothing is far beyond.
     pub fn run(&self) -> Result<bool> {
+        println!("measuring: the time to the first answer");
         let times = answer::measure(&self.ipvlan)?;
         let mut tolerable = self.tell(&Number {
             name: "address added to first ARP reply, p50",
@@ -49,6 +50,7 @@ impl Numbers {
             unit: "ms",
             limit: 100.0,
         })?;
+        println!("measuring: an idle agent");
         let idle = idle::measure(&self.ipvlan)?;
         tolerable &= self.tell(&Number {
             name: "resident memory of the agent with 1000 children",
@@ -70,6 +72,11 @@ impl Numbers {
 
     /// Tells what a flood of questions does, and whether every one of them was counted.
     fn flood(&self, family: Family) -> Result<bool> {
+        let what = match family {
+            Family::V4 => "100 000 ARP requests for nobody here",
+            Family::V6 => "100 000 solicitations for nobody here",
+        };
+        println!("measuring: {what}");
         let flood::Flood {
             answers,
             lost,
@@ -77,10 +84,6 @@ impl Numbers {
             wakes,
             growth_megabytes,
         } = flood::measure(&self.ipvlan, family)?;
-        let what = match family {
-            Family::V4 => "100 000 ARP requests for nobody here",
-            Family::V6 => "100 000 solicitations for nobody here",
-        };
         println!("{what}: the driver lost {lost}");
         let told = [
             ("answers", answers, "", 0.0),

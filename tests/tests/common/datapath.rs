@@ -21,6 +21,17 @@ use super::world::{Entries, Ip, Ip6, SLOTS};
 const SK_BUFF_LEN: usize = 512;
 /// Offset of `mark` in `__sk_buff`.
 const SK_BUFF_MARK: usize = 8;
+/// Offset of `ingress_ifindex` in `__sk_buff`.
+const SK_BUFF_INGRESS_IFINDEX: usize = 36;
+/// The interface that a test run is on: `lo`.
+pub const TEST_IFINDEX: u32 = 1;
+
+/// What the kernel knows of a frame beside its bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct SkBuff {
+    mark: u32,
+    ingress_ifindex: u32,
+}
 
 /// What came out of a test run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,8 +210,44 @@ impl Datapath {
         mark: u32,
         repeat: u32,
     ) -> Result<Outcome, ProgramError> {
-        let mut ctx_in = [0; SK_BUFF_MARK + 4];
-        ctx_in[SK_BUFF_MARK..].copy_from_slice(&mark.to_ne_bytes());
+        let context = SkBuff {
+            mark,
+            ..SkBuff::default()
+        };
+        self.test_run(program, frame, context, repeat)
+    }
+
+    /// Runs the program once over a frame that [`TEST_IFINDEX`] has received.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says if it does not even try.
+    pub fn run_received(
+        &mut self,
+        program: Program,
+        frame: &[u8],
+    ) -> Result<Outcome, ProgramError> {
+        let context = SkBuff {
+            ingress_ifindex: TEST_IFINDEX,
+            ..SkBuff::default()
+        };
+        self.test_run(program, frame, context, 1)
+    }
+
+    fn test_run(
+        &mut self,
+        program: Program,
+        frame: &[u8],
+        context: SkBuff,
+        repeat: u32,
+    ) -> Result<Outcome, ProgramError> {
+        let SkBuff {
+            mark,
+            ingress_ifindex,
+        } = context;
+        let mut ctx_in = [0; SK_BUFF_INGRESS_IFINDEX + 4];
+        ctx_in[SK_BUFF_MARK..][..4].copy_from_slice(&mark.to_ne_bytes());
+        ctx_in[SK_BUFF_INGRESS_IFINDEX..].copy_from_slice(&ingress_ifindex.to_ne_bytes());
         let mut ctx_out = [0; SK_BUFF_LEN];
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut options = TestRunOptions {

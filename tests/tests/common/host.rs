@@ -6,7 +6,9 @@ use std::net::IpAddr;
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Reason};
 use ipvlan_ebpf::{
-    Decision, arp, deliver,
+    Decision,
+    advertisement::Advertisement,
+    arp, deliver,
     frame::{Frame, Ip6, Mac},
     hairpin,
     lookup::Addresses,
@@ -171,10 +173,7 @@ impl Run<'_> {
         } else {
             ndp::decide_ingress(nd, self.config, &self.table)
         };
-        let reply = || {
-            let bytes = ndp::advertisement(nd, flags, self.own()).bytes();
-            bytes[..ndp::advertisement_len(nd)].to_vec()
-        };
+        let reply = || Advertisement::new(nd, flags, self.own()).to_vec();
         (
             decision,
             (decision.reason == Reason::NdAnswered).then(reply),

@@ -181,7 +181,7 @@ impl Edit {
             }
             Self::Cut(at) => frame.truncate(ETH_LEN + at.index(frame.len() - ETH_LEN + 1)),
             Self::Junk(at) => {
-                let len = frame.len() + at.index(LONGEST - frame.len());
+                let len = frame.len() + at.index(LONGEST - frame.len() + 1);
                 frame.resize(len, JUNK);
             }
             Self::Options(which) => {

@@ -1,19 +1,27 @@
 //! Small BPF programs of the lab's own, as bytes: a device that lets everything in through XDP, one that
 //! counts what arrives, a generator of frames. System calls, since no object file is needed.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+mod call;
+mod counter;
+mod instruction;
+
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
-use nix::{errno::Errno, net::if_::if_nametoindex};
+use nix::net::if_::if_nametoindex;
 
-const MAP_CREATE: libc::c_long = 0;
-const MAP_LOOKUP_ELEM: libc::c_long = 1;
-const MAP_UPDATE_ELEM: libc::c_long = 2;
-const PROG_LOAD: libc::c_long = 5;
-const PROG_TEST_RUN: libc::c_long = 10;
-const LINK_CREATE: libc::c_long = 28;
+pub use self::counter::{Count, Counter};
+use self::{
+    call::{
+        LINK_CREATE, LinkCreate, PROG_LOAD, PROG_TEST_RUN, ProgLoad, TestRun, bpf, descriptor, word,
+    },
+    instruction::{
+        ADD, ATOMIC_ADD, CALL, EXIT, Instruction, JUMP_IF_GREATER, JUMP_UNLESS, LOAD, LOAD_ADDRESS,
+        LOAD_WORD, MAP_VALUE, MOVE, MOVE_REGISTER, STORE, STORE_HALF, STORE_WORD,
+        SUBTRACT_REGISTER, give,
+    },
+};
 
-const MAP_TYPE_ARRAY: u32 = 2;
 const PROG_TYPE_SCHED_CLS: u32 = 3;
 const PROG_TYPE_XDP: u32 = 6;
 const XDP: u32 = 37;
@@ -30,41 +38,10 @@ const TC_ACT_SHOT: i32 = 2;
 // Helpers.
 const KTIME_GET_NS: i32 = 5;
 const REDIRECT: i32 = 23;
+const XDP_ADJUST_TAIL: i32 = 65;
 
-/// One instruction: operation, registers (source in the high half), offset, immediate.
-#[derive(Clone, Copy)]
-struct Instruction(u8, u8, i16, i32);
-
-const MOVE: u8 = 0xb7;
-const MOVE_REGISTER: u8 = 0xbf;
-const ADD: u8 = 0x07;
-const SUBTRACT_REGISTER: u8 = 0x1f;
-const LOAD_WORD: u8 = 0x61;
-const LOAD: u8 = 0x79;
-const STORE: u8 = 0x7b;
-const LOAD_ADDRESS: u8 = 0x18;
-const STORE_HALF: u8 = 0x6a;
-const STORE_WORD: u8 = 0x62;
-const JUMP_UNLESS: u8 = 0x55;
-const JUMP_IF_GREATER: u8 = 0x2d;
-const ATOMIC_ADD: u8 = 0xdb;
-const CALL: u8 = 0x85;
-const EXIT: u8 = 0x95;
-/// `BPF_PSEUDO_MAP_VALUE`, in the half of the source register.
-const MAP_VALUE: u8 = 2 << 4;
-
-impl Instruction {
-    fn bytes(self) -> [u8; 8] {
-        let Self(operation, registers, offset, immediate) = self;
-        let [o0, o1] = offset.to_ne_bytes();
-        let [i0, i1, i2, i3] = immediate.to_ne_bytes();
-        [operation, registers, o0, o1, i0, i1, i2, i3]
-    }
-}
-
-const fn give(value: i32) -> [Instruction; 2] {
-    [Instruction(MOVE, 0, 0, value), Instruction(EXIT, 0, 0, 0)]
-}
+/// By how many bytes frames are first made too long.
+const EXCESS: u8 = 8;
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +94,7 @@ impl Program {
             Instruction(JUMP_UNLESS, 0x03, 6, length),
             // r0 = now, r1 = counter
             Instruction(CALL, 0, 0, KTIME_GET_NS),
-            Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.0.as_raw_fd()),
+            Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.descriptor()),
             Instruction(0, 0, 0, 0),
             // counter.last = now, counter.frames += 1
             Instruction(STORE, 0x01, 16, 0),
@@ -133,19 +110,26 @@ impl Program {
     /// netns, and writes in `counter` when it sent the first one.
     ///
     /// The kernel uses the memory of frames again as it comes back, with whatever answer was written
-    /// in it, so it is not enough to have had the right bytes once.
+    /// in it, so it is not enough to have had the right bytes once. It is not enough to have had the
+    /// right length either: that of the answer is still written there, and the kernel writes it anew
+    /// only when the program has changed something (`ctx_was_changed` of `net/bpf/test_run.c`). So
+    /// frames are made too long, and cut.
     pub fn send(device: &str, frame: &[u8], counter: &Counter) -> Result<Self> {
         let index = i32::try_from(index(device)?)?;
         let mut program = vec![
             // r6 = context, r0 = now, r1 = counter
             Instruction(MOVE_REGISTER, 0x16, 0, 0),
             Instruction(CALL, 0, 0, KTIME_GET_NS),
-            Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.0.as_raw_fd()),
+            Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.descriptor()),
             Instruction(0, 0, 0, 0),
             // if counter.first == 0: counter.first = now
             Instruction(LOAD, 0x12, 8, 0),
             Instruction(JUMP_UNLESS, 0x02, 1, 0),
             Instruction(STORE, 0x01, 8, 0),
+            // adjust_tail(context, -EXCESS)
+            Instruction(MOVE_REGISTER, 0x61, 0, 0),
+            Instruction(MOVE, 2, 0, -i32::from(EXCESS)),
+            Instruction(CALL, 0, 0, XDP_ADJUST_TAIL),
             // r2 = data, r3 = data_end
             Instruction(LOAD_WORD, 0x62, 0, 0),
             Instruction(LOAD_WORD, 0x63, 4, 0),
@@ -194,9 +178,10 @@ impl Program {
         })
     }
 
-    /// Makes `count` frames with these bytes and runs the program on each of them, in the current
-    /// netns.
+    /// Makes `count` frames with these bytes, which the program is for, and runs it on each of them,
+    /// in the current netns.
     pub fn generate(&self, frame: &[u8], count: u32) -> Result<()> {
+        let frame = [frame, &vec![0; EXCESS.into()]].concat();
         let mut attributes = TestRun {
             prog_fd: word(self.descriptor.as_raw_fd()),
             data_size_in: u32::try_from(frame.len())?,
@@ -233,131 +218,6 @@ fn stores(frame: &[u8]) -> Result<Vec<Instruction>> {
     Ok(stores)
 }
 
-/// What a program has counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Count {
-    /// How many frames.
-    pub frames: u64,
-    /// When the first one was sent; nanoseconds since boot.
-    pub first: u64,
-    /// When the last one arrived.
-    pub last: u64,
-}
-
-/// Memory that a program counts in.
-#[derive(Debug)]
-pub struct Counter(OwnedFd);
-
-impl Counter {
-    /// New memory; nothing is counted yet.
-    pub fn new() -> Result<Self> {
-        let mut attributes = MapCreate {
-            map_type: MAP_TYPE_ARRAY,
-            key_size: 4,
-            value_size: u32::try_from(size_of::<Count>())?,
-            max_entries: 1,
-            rest: [0; 14],
-        };
-        let map = bpf(MAP_CREATE, &mut attributes).context("cannot make a map")?;
-        Ok(Self(descriptor(map)?))
-    }
-
-    /// What was counted so far.
-    pub fn get(&self) -> Result<Count> {
-        let mut count = Count::default();
-        self.element(MAP_LOOKUP_ELEM, &mut count)
-            .context("cannot read a counter")?;
-        Ok(count)
-    }
-
-    /// Begins anew.
-    pub fn reset(&self) -> Result<()> {
-        self.element(MAP_UPDATE_ELEM, &mut Count::default())
-            .context("cannot reset a counter")
-    }
-
-    fn element(&self, command: libc::c_long, value: &mut Count) -> nix::Result<()> {
-        let key = 0u32;
-        let mut attributes = Element {
-            map_fd: word(self.0.as_raw_fd()),
-            padding: 0,
-            key: (&raw const key) as u64,
-            value: std::ptr::from_mut(value) as u64,
-            flags: 0,
-        };
-        bpf(command, &mut attributes).map(drop)
-    }
-}
-
-// Beginnings of `union bpf_attr` (`linux/bpf.h`), one for each command. The kernel takes a shorter one
-// for one whose rest is zero.
-
-#[repr(C)]
-struct MapCreate {
-    map_type: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    rest: [u32; 14],
-}
-
-#[repr(C)]
-struct Element {
-    map_fd: u32,
-    padding: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
-}
-
-#[derive(Default)]
-#[repr(C)]
-struct ProgLoad {
-    prog_type: u32,
-    insn_cnt: u32,
-    insns: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log_buf: u64,
-    kern_version: u32,
-    prog_flags: u32,
-    prog_name: [u8; 16],
-    prog_ifindex: u32,
-    expected_attach_type: u32,
-}
-
-#[derive(Default)]
-#[repr(C)]
-struct TestRun {
-    prog_fd: u32,
-    retval: u32,
-    data_size_in: u32,
-    data_size_out: u32,
-    data_in: u64,
-    data_out: u64,
-    repeat: u32,
-    duration: u32,
-    ctx_size_in: u32,
-    ctx_size_out: u32,
-    ctx_in: u64,
-    ctx_out: u64,
-    flags: u32,
-    cpu: u32,
-    batch_size: u32,
-    padding: u32,
-}
-
-#[repr(C)]
-struct LinkCreate {
-    prog_fd: u32,
-    target_ifindex: u32,
-    attach_type: u32,
-    flags: u32,
-    rest: [u64; 6],
-}
-
 fn load(hook: Hook, instructions: &[Instruction]) -> Result<Program> {
     let bytes: Vec<[u8; 8]> = instructions.iter().map(|one| one.bytes()).collect();
     let (prog_type, prog_flags, expected_attach_type) = match hook {
@@ -381,30 +241,6 @@ fn load(hook: Hook, instructions: &[Instruction]) -> Result<Program> {
     })
 }
 
-/// The system call; `attributes` is what `command` reads and writes.
-fn bpf<T>(command: libc::c_long, attributes: &mut T) -> nix::Result<libc::c_long> {
-    // SAFETY: `attributes` is a beginning of `union bpf_attr` for this command and as long as said;
-    // what it points to lives in the caller, through the call, and is as large as it says.
-    Errno::result(unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attributes),
-            size_of::<T>(),
-        )
-    })
-}
-
-fn descriptor(number: libc::c_long) -> Result<OwnedFd> {
-    let number = RawFd::try_from(number)?;
-    // SAFETY: the kernel has just made it for us, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
 fn index(device: &str) -> Result<u32> {
     if_nametoindex(device).with_context(|| format!("no interface {device} here"))
-}
-
-fn word(descriptor: RawFd) -> u32 {
-    descriptor.cast_unsigned()
 }

@@ -1,0 +1,223 @@
+//! The answer to a solicitation (RFC 4861 §4.4): byte for byte what `ndisc_send_na` of the kernel sends
+//! for the same address on an l2 child.
+
+use crate::{
+    checksum,
+    frame::{Ip6, Mac, put},
+    parse::{ETH_P_IPV6, ND_FRAME_LEN, ND_START, Nd, OPTION_TARGET_LINK_LAYER},
+};
+
+/// Length of a frame with an advertisement that tells its link-layer address.
+pub const ADVERTISEMENT_MAX: usize = ND_FRAME_LEN + 8;
+
+const ADVERTISEMENT: u16 = u16::from_ne_bytes([136, 0]);
+const VERSION: u32 = u32::from_ne_bytes([0x60, 0, 0, 0]);
+const NEXT_HEADER_AND_HOP_LIMIT: u16 = u16::from_ne_bytes([58, 255]);
+const OPTION: u16 = u16::from_ne_bytes([OPTION_TARGET_LINK_LAYER, 1]);
+
+/// An advertisement before it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Advertisement {
+    to_mac: Mac,
+    own: Mac,
+    to: Ip6,
+    target: Ip6,
+    checksum: u16,
+    flags: u32,
+    /// Length of the frame.
+    len: usize,
+}
+
+impl Advertisement {
+    /// The answer to `nd`: its target is at `own`. `flags` as
+    /// [`NdDecision::flags`](crate::ndp::NdDecision::flags).
+    #[must_use]
+    #[inline(always)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "flags are the low byte of theirs"
+    )]
+    pub fn new(nd: &Nd, flags: u32, own: Mac) -> Self {
+        // Whoever asks from `::` cannot be sent anything (RFC 4861 §7.2.4).
+        let (to_mac, to) = if nd.is_dad() {
+            (Ip6::ALL_NODES.group_mac(), Ip6::ALL_NODES)
+        } else {
+            (nd.mac(), nd.header.src)
+        };
+        let target = nd.header.target;
+        let flags = u32::from_ne_bytes([flags as u8, 0, 0, 0]);
+        // What was asked by multicast is told the link-layer address (RFC 4861 §7.2.4), who asked by
+        // unicast knows it.
+        let long = nd.header.dst.is_multicast();
+        let len = if long {
+            ADVERTISEMENT_MAX
+        } else {
+            ND_FRAME_LEN
+        };
+        let mut sum = checksum::pseudo_header(target, to, len - ND_START)
+            + checksum::address(target)
+            + u64::from(ADVERTISEMENT)
+            + u64::from(flags);
+        if long {
+            let [m0, m1, m2] = own.words();
+            sum += u64::from(OPTION) + u64::from(m0) + u64::from(m1) + u64::from(m2);
+        }
+        Self {
+            to_mac,
+            own,
+            to,
+            target,
+            checksum: !checksum::fold(sum),
+            flags,
+            len,
+        }
+    }
+
+    /// Length of the frame, [`ND_FRAME_LEN`] or [`ADVERTISEMENT_MAX`].
+    #[must_use]
+    #[inline(always)]
+    pub const fn frame_len(&self) -> usize {
+        self.len
+    }
+
+    /// The whole frame.
+    #[cfg(not(target_arch = "bpf"))]
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = vec![0; ADVERTISEMENT_MAX];
+        // SAFETY: that is room for both.
+        unsafe {
+            self.write(bytes.as_mut_ptr());
+            self.write_option(bytes.as_mut_ptr());
+        }
+        bytes.truncate(self.len);
+        bytes
+    }
+
+    /// Writes the first [`ND_FRAME_LEN`] bytes, which every advertisement has.
+    ///
+    /// In the fewest pieces that are aligned where a frame starts two bytes behind a multiple of eight:
+    /// the verifier wants that of what is written to the stack.
+    ///
+    /// # Safety
+    ///
+    /// There must be that much room at `frame`.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "a length below 256")]
+    pub unsafe fn write(&self, frame: *mut u8) {
+        let [target_first, target_last] = self.target.halves();
+        let [to_first, to_last] = self.to.halves();
+        let payload_len = ((self.len - ND_START) as u16).to_be();
+        // SAFETY: the last of it ends at `ND_FRAME_LEN`.
+        unsafe {
+            let (first, others) = self.to_mac.split_first();
+            put(frame, first);
+            put(frame.add(2), others);
+            let (others, last) = self.own.split_last();
+            put(frame.add(6), others);
+            put(frame.add(10), last);
+            put(frame.add(12), ETH_P_IPV6.to_be());
+            put(frame.add(14), VERSION);
+            put(frame.add(18), payload_len);
+            put(frame.add(20), NEXT_HEADER_AND_HOP_LIMIT);
+            put(frame.add(22), target_first);
+            put(frame.add(30), target_last);
+            put(frame.add(38), to_first);
+            put(frame.add(46), to_last);
+            put(frame.add(54), ADVERTISEMENT);
+            put(frame.add(56), self.checksum);
+            put(frame.add(58), self.flags);
+            put(frame.add(62), target_first);
+            put(frame.add(70), target_last);
+        }
+    }
+
+    /// Writes the option with the link-layer address, which ends a frame of [`ADVERTISEMENT_MAX`] bytes.
+    ///
+    /// # Safety
+    ///
+    /// There must be that much room at `frame`.
+    #[inline(always)]
+    pub unsafe fn write_option(&self, frame: *mut u8) {
+        // SAFETY: the last of it ends at `ADVERTISEMENT_MAX`.
+        unsafe {
+            put(frame.add(ND_FRAME_LEN), OPTION);
+            let (first, others) = self.own.split_first();
+            put(frame.add(ND_FRAME_LEN + 2), first);
+            put(frame.add(ND_FRAME_LEN + 4), others);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+    use crate::{
+        ndp::{OVERRIDE, SOLICITED},
+        parse::NdHeader,
+    };
+
+    const PARENT: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
+    const LAN: Mac = Mac::new([2, 0, 0, 0, 0, 2]);
+
+    fn ip(text: &str) -> Ip6 {
+        Ip6::new(text.parse::<Ipv6Addr>().unwrap().octets())
+    }
+
+    /// Whoever is at `LAN` with `src` asks `dst` for `fe80::1`.
+    fn asked(src: &str, dst: Ip6) -> Nd {
+        let header = NdHeader {
+            eth_dst: dst.group_mac(),
+            eth_src: LAN,
+            src: ip(src),
+            dst,
+            target: ip("fe80::1"),
+            len: 32,
+        };
+        Nd {
+            header,
+            link_layer: LAN,
+            has_link_layer: true,
+        }
+    }
+
+    #[test]
+    fn bytes_are_what_ndisc_send_na_makes() {
+        let target = ip("fe80::1");
+        let group = target.solicited_node();
+        let answer = |src, dst, flags| Advertisement::new(&asked(src, dst), flags, PARENT).to_vec();
+
+        let long = answer("fe80::2", group, SOLICITED | OVERRIDE);
+        let head = [
+            2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, // to the asker, from the parent
+            0x60, 0, 0, 0, 0, 32, 58, 255, // 32 bytes of ICMPv6
+        ];
+        assert_eq!(long[..22], head);
+        assert_eq!(long[22..38], target.bytes());
+        assert_eq!(long[38..54], ip("fe80::2").bytes());
+        assert_eq!(long[54..56], [136, 0]);
+        assert_eq!(long[58..62], [0x60, 0, 0, 0]);
+        assert_eq!(long[62..78], target.bytes());
+        assert_eq!(long[78..], [2, 1, 2, 0, 0, 0, 0, 1]);
+
+        let short = answer("fe80::2", target, SOLICITED);
+        assert_eq!(short.len(), ND_FRAME_LEN);
+        assert_eq!(short[18..20], [0, 24]);
+        assert_eq!(short[58], 0x40);
+
+        let to_all = answer("::", group, OVERRIDE);
+        assert_eq!(to_all.len(), ADVERTISEMENT_MAX);
+        assert_eq!(to_all[..6], [0x33, 0x33, 0, 0, 0, 1]);
+        assert_eq!(to_all[38..54], Ip6::ALL_NODES.bytes());
+        assert_eq!(to_all[58], 0x20);
+        for frame in [long, short, to_all] {
+            let word = |at: usize| u64::from(u16::from_be_bytes([frame[at], frame[at + 1]]));
+            let sum_of = |range: std::ops::Range<usize>| range.step_by(2).map(word).sum::<u64>();
+            let len = frame.len();
+            let sum = sum_of(22..54) + (len as u64 - 54) + 58 + sum_of(54..len);
+            assert_eq!(checksum::fold(sum), 0xffff);
+        }
+    }
+}

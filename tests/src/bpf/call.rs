@@ -1,0 +1,107 @@
+//! The system call `bpf`, and what it reads and writes.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use anyhow::Result;
+use nix::errno::Errno;
+
+pub(super) const MAP_CREATE: libc::c_long = 0;
+pub(super) const MAP_LOOKUP_ELEM: libc::c_long = 1;
+pub(super) const MAP_UPDATE_ELEM: libc::c_long = 2;
+pub(super) const PROG_LOAD: libc::c_long = 5;
+pub(super) const PROG_TEST_RUN: libc::c_long = 10;
+pub(super) const LINK_CREATE: libc::c_long = 28;
+
+// Beginnings of `union bpf_attr` (`linux/bpf.h`), one for each command. The kernel takes a shorter one
+// for one whose rest is zero.
+
+#[repr(C)]
+pub(super) struct MapCreate {
+    pub(super) map_type: u32,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    pub(super) max_entries: u32,
+    pub(super) rest: [u32; 14],
+}
+
+#[repr(C)]
+pub(super) struct Element {
+    pub(super) map_fd: u32,
+    pub(super) padding: u32,
+    pub(super) key: u64,
+    pub(super) value: u64,
+    pub(super) flags: u64,
+}
+
+#[derive(Default)]
+#[repr(C)]
+pub(super) struct ProgLoad {
+    pub(super) prog_type: u32,
+    pub(super) insn_cnt: u32,
+    pub(super) insns: u64,
+    pub(super) license: u64,
+    pub(super) log_level: u32,
+    pub(super) log_size: u32,
+    pub(super) log_buf: u64,
+    pub(super) kern_version: u32,
+    pub(super) prog_flags: u32,
+    pub(super) prog_name: [u8; 16],
+    pub(super) prog_ifindex: u32,
+    pub(super) expected_attach_type: u32,
+}
+
+#[derive(Default)]
+#[repr(C)]
+pub(super) struct TestRun {
+    pub(super) prog_fd: u32,
+    pub(super) retval: u32,
+    pub(super) data_size_in: u32,
+    pub(super) data_size_out: u32,
+    pub(super) data_in: u64,
+    pub(super) data_out: u64,
+    pub(super) repeat: u32,
+    pub(super) duration: u32,
+    pub(super) ctx_size_in: u32,
+    pub(super) ctx_size_out: u32,
+    pub(super) ctx_in: u64,
+    pub(super) ctx_out: u64,
+    pub(super) flags: u32,
+    pub(super) cpu: u32,
+    pub(super) batch_size: u32,
+    pub(super) padding: u32,
+}
+
+#[repr(C)]
+pub(super) struct LinkCreate {
+    pub(super) prog_fd: u32,
+    pub(super) target_ifindex: u32,
+    pub(super) attach_type: u32,
+    pub(super) flags: u32,
+    pub(super) rest: [u64; 6],
+}
+
+/// The call itself; `attributes` is what `command` reads and writes.
+pub(super) fn bpf<T>(command: libc::c_long, attributes: &mut T) -> nix::Result<libc::c_long> {
+    // SAFETY: `attributes` is a beginning of `union bpf_attr` for this command and as long as said;
+    // what it points to lives in the caller, through the call, and is as large as it says.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attributes),
+            size_of::<T>(),
+        )
+    })
+}
+
+/// A descriptor that the kernel has just made.
+pub(super) fn descriptor(number: libc::c_long) -> Result<OwnedFd> {
+    let number = RawFd::try_from(number)?;
+    // SAFETY: the kernel has just made it for us, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// A descriptor, as the kernel takes it.
+pub(super) fn word(descriptor: RawFd) -> u32 {
+    descriptor.cast_unsigned()
+}
