@@ -58,4 +58,6 @@ pub mod programs {
     pub const PARENT_EGRESS_ROUTED: &str = "parent_egress_routed";
     /// XDP on the parent: the neighbour part of [`PARENT_INGRESS`], before an skb exists.
     pub const PARENT_XDP: &str = "parent_xdp";
+    /// The same for generic mode: frames come to it in one piece.
+    pub const PARENT_XDP_GENERIC: &str = "parent_xdp_generic";
 }

@@ -53,7 +53,8 @@ pub fn guard_nd_sender(nd: &Nd, own: Mac) -> Result<(), Reason> {
 /// Checks the addresses of a solicitation (RFC 4861 §7.1.1) and that its frame went where its packet
 /// did. `own` is the parent's MAC.
 ///
-/// Sources that `ip6_rcv_core` of the kernel drops: multicast, loopback, IPv4-mapped.
+/// Refused are sources that `ip6_rcv_core` of the kernel drops, multicast and loopback, and IPv4-mapped ones,
+/// which nobody has.
 ///
 /// # Errors
 ///

@@ -49,15 +49,28 @@ pub fn parent_egress_routed(ctx: TcContext) -> i32 {
     tc_verdict(&ctx, Hook::Egress, tc::egress::<true>(&ctx))
 }
 
-/// XDP on the parent.
+/// XDP on the parent, in the driver.
 #[xdp(frags)]
 pub fn parent_xdp(ctx: XdpContext) -> u32 {
-    match xdp_hook::ingress(&ctx) {
+    xdp_verdict(&ctx)
+}
+
+/// XDP on the parent, in the network stack. Without frags, so that the kernel puts a frame of many
+/// buffers together first: from Linux 6.9 on generic XDP else keeps counting what a program has cut
+/// off such a frame, and sends as much of its own memory behind the answer.
+#[xdp]
+pub fn parent_xdp_generic(ctx: XdpContext) -> u32 {
+    xdp_verdict(&ctx)
+}
+
+#[inline(always)]
+fn xdp_verdict(ctx: &XdpContext) -> u32 {
+    match xdp_hook::ingress(ctx) {
         Some(Decision {
             reason,
             child,
             slot,
-        }) => xdp_conclude(&ctx, number(reason, xdp_hook::len(&ctx)), child, slot),
+        }) => xdp_conclude(ctx, number(reason, xdp_hook::len(ctx)), child, slot),
         None => xdp_action::XDP_PASS,
     }
 }

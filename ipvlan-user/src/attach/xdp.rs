@@ -30,6 +30,14 @@ impl XdpMode {
             Self::Generic => "xdp-generic",
         }
     }
+
+    /// The program for it.
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Native => programs::PARENT_XDP,
+            Self::Generic => programs::PARENT_XDP_GENERIC,
+        }
+    }
 }
 
 /// The attached XDP program.
@@ -48,7 +56,7 @@ impl XdpHook {
         ifindex: u32,
         mode: XdpMode,
     ) -> Result<Self, AttachError> {
-        let program = programs::PARENT_XDP;
+        let program = mode.program();
         let failed = |action| {
             move |source| AttachError::Program {
                 action,
@@ -91,7 +99,7 @@ impl XdpHook {
     pub(super) fn info(&self) -> HookInfo {
         HookInfo {
             hook: Hook::Xdp,
-            program: programs::PARENT_XDP,
+            program: self.mode.program(),
             mechanism: self.mode.word(),
             program_id: self.program_id,
         }
@@ -100,7 +108,7 @@ impl XdpHook {
     pub(super) fn detach(self) -> Result<(), AttachError> {
         self.link.detach().map_err(|source| AttachError::Program {
             action: "detach",
-            program: programs::PARENT_XDP,
+            program: self.mode.program(),
             source: Box::new(source),
         })
     }

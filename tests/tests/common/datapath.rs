@@ -77,7 +77,7 @@ impl Datapath {
                  a kernel with BPF, and an object built without AYA_BUILD_SKIP"
             )
         });
-        for program in Program::ALL {
+        for program in Program::LOADED {
             let name = program.name();
             let loaded = ebpf
                 .program_mut(name)

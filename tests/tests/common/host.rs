@@ -189,7 +189,7 @@ impl Run<'_> {
         for<'a> Table<'a>: Addresses<A>,
     {
         match self.program {
-            Program::Ingress | Program::Xdp => return None,
+            Program::Ingress | Program::Xdp | Program::XdpGeneric => return None,
             Program::Egress if !is_to_own_mac(self.frame()) => return None,
             _ if !ready => return Some(unchanged(Decision::stranger(Reason::NotReady))),
             _ => {}

@@ -10,6 +10,7 @@ pub enum Program {
     Egress,
     EgressRouted,
     Xdp,
+    XdpGeneric,
 }
 
 /// Programs that see frames from the wire, and treat ARP alike.
@@ -25,12 +26,23 @@ pub const TC: &[Program] = &[
 ];
 
 impl Program {
+    /// Those that differ in what they do.
     pub const ALL: &[Self] = &[
         Self::Ingress,
         Self::IngressDemux,
         Self::Egress,
         Self::EgressRouted,
         Self::Xdp,
+    ];
+
+    /// All there are: one for generic XDP is the same code, loaded otherwise.
+    pub const LOADED: &[Self] = &[
+        Self::Ingress,
+        Self::IngressDemux,
+        Self::Egress,
+        Self::EgressRouted,
+        Self::Xdp,
+        Self::XdpGeneric,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -40,6 +52,7 @@ impl Program {
             Self::Egress => programs::PARENT_EGRESS,
             Self::EgressRouted => programs::PARENT_EGRESS_ROUTED,
             Self::Xdp => programs::PARENT_XDP,
+            Self::XdpGeneric => programs::PARENT_XDP_GENERIC,
         }
     }
 
@@ -47,7 +60,7 @@ impl Program {
         match self {
             Self::Ingress | Self::IngressDemux => Hook::Ingress,
             Self::Egress | Self::EgressRouted => Hook::Egress,
-            Self::Xdp => Hook::Xdp,
+            Self::Xdp | Self::XdpGeneric => Hook::Xdp,
         }
     }
 }

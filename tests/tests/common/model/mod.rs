@@ -108,7 +108,7 @@ impl Question<'_> {
     fn look(&self) -> Option<Look> {
         let hairpin = self.mac(0) == self.mac(6);
         let packets = match self.program {
-            Program::Ingress | Program::Xdp => false,
+            Program::Ingress | Program::Xdp | Program::XdpGeneric => false,
             Program::IngressDemux | Program::EgressRouted => true,
             Program::Egress => hairpin,
         };
