@@ -3,14 +3,15 @@
 //! It is given a wrong one as a stale entry, which the kernel neither questions nor drops until it
 //! sends something there. An entry that becomes right has been announced.
 
-use std::{net::IpAddr, process::Command, time::Duration};
+use std::{net::IpAddr, process::Command, thread, time::Duration};
 
 use anyhow::{Result, ensure};
 
 use super::{
     ask::Phase,
     cell::{Cell, Trigger},
-    spot::{HOST, Spot, VEPA2, VM01_VEPA},
+    change::NS08,
+    spot::{HOST, HOST_VEPA, Spot, VEPA2, VM01_VEPA},
     world::World,
 };
 use crate::{
@@ -25,6 +26,9 @@ const WRONG: [u8; 6] = [2, 0, 0, 0, 0x77, 0x77];
 const NEW: [u8; 6] = [2, 0, 0, 0, 0x78, 0x78];
 /// Machines of the LAN must know a new Ethernet address within this time.
 const FAILOVER: Duration = Duration::from_secs(1);
+/// In this time three announcements have been made.
+const TRAIN: Duration = Duration::from_secs(4);
+const DOWN: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Does the asker of `cell` learn where its target is, on account of `trigger`?
@@ -46,6 +50,30 @@ pub fn learns(world: &World, cell: &Cell, trigger: Trigger, phase: Phase<'_>) ->
             netns.ip(&format!("link del {}\n", cell.to.device))?;
             Ok(learnt)
         }
+        Trigger::Moves => {
+            let start = Spot {
+                netns: NS08,
+                ..cell.to
+            };
+            relearns(world, cell, &start, phase, || {
+                let there = world.at(cell.to.netns)?.reference();
+                let device = cell.to.device;
+                let netns = world.at(NS08)?;
+                netns.ip(&format!("link set {device} netns {there}\n"))?;
+                world.configure(&cell.to, &[cell.family])
+            })
+        }
+        Trigger::ChildUp => relearns(world, cell, &cell.to, phase, || {
+            down_and_up(world.at(cell.to.netns)?, cell.to.device)
+        }),
+        Trigger::ParentUp => {
+            let host = world.at(HOST_VEPA.netns)?;
+            down_and_up(host, HOST_VEPA.device)?;
+            // vm01 forgot all it knew with its carrier; what it is told now, two more announcements
+            // have to put right.
+            asker.set(WRONG)?;
+            asker.becomes(host.hardware_address(HOST_VEPA.device)?, patience)
+        }
         Trigger::MacChange => {
             asker.set(world.ens34())?;
             rename(world, NEW)?;
@@ -54,6 +82,39 @@ pub fn learns(world: &World, cell: &Cell, trigger: Trigger, phase: Phase<'_>) ->
             Ok(learnt)
         }
     }
+}
+
+/// Does the asker of `cell` learn anew of a child that first was at `start`, on account of `change`?
+fn relearns(
+    world: &World,
+    cell: &Cell,
+    start: &Spot,
+    phase: Phase<'_>,
+    change: impl FnOnce() -> Result<()>,
+) -> Result<bool> {
+    let asker = Entry::of(world, cell)?;
+    let patience = phase.patience(cell);
+    asker.set(WRONG)?;
+    world.add_child(start, &[cell.family])?;
+    let mut learnt = true;
+    if phase.agent().is_some() {
+        learnt = asker.becomes(world.ens34(), patience)?;
+        thread::sleep(TRAIN);
+    }
+    asker.set(WRONG)?;
+    change()?;
+    learnt &= asker.becomes(world.ens34(), patience)?;
+    let netns = world.at(cell.to.netns)?;
+    netns.ip(&format!("link del {}\n", cell.to.device))?;
+    Ok(learnt)
+}
+
+/// Long enough down that nobody can overlook it; the kernel keeps the addresses.
+fn down_and_up(netns: &Netns, device: &str) -> Result<()> {
+    netns.sysctl(&format!("ipv6/conf/{device}/keep_addr_on_down"), "1")?;
+    netns.ip(&format!("link set {device} down\n"))?;
+    thread::sleep(DOWN);
+    netns.ip(&format!("link set {device} up\n"))
 }
 
 /// Gives vm01 wrong entries that an agent that is about to be started has to put right.

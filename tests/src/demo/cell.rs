@@ -2,7 +2,9 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::spot::{NS09, NS09_OTHER, NS10, NS10_OTHER, NS13, NS13_OTHER, Spot};
+use super::spot::{
+    NS09, NS09_OTHER, NS10, NS10_OTHER, NS13, NS13_OTHER, NS16, NS16_OTHER, NS17, NS17_OTHER, Spot,
+};
 use crate::family::Family;
 
 /// How is asked.
@@ -54,6 +56,12 @@ pub enum Trigger {
     Start,
     /// It was given to a child.
     Appears,
+    /// Its child was moved to another netns.
+    Moves,
+    /// Its child was down and is up again.
+    ChildUp,
+    /// Its parent was down and is up again.
+    ParentUp,
     /// The parent has a new Ethernet address.
     MacChange,
 }
@@ -76,6 +84,9 @@ impl Probe {
             Self::Rdisc6 => "rdisc6",
             Self::Announced(Trigger::Start) => "learns at the agent's start",
             Self::Announced(Trigger::Appears) => "learns of a new address",
+            Self::Announced(Trigger::Moves) => "learns of a moved child",
+            Self::Announced(Trigger::ChildUp) => "learns that the child is up again",
+            Self::Announced(Trigger::ParentUp) => "learns that the parent is up again",
             Self::Announced(Trigger::MacChange) => "learns the parent's new MAC within 1 s",
             Self::Claimed => "claims it: told, defended",
             Self::ImpostorTold => "the conflict is told",
@@ -158,6 +169,8 @@ impl Cell {
             NS09 => NS09_OTHER,
             NS10 => NS10_OTHER,
             NS13 => NS13_OTHER,
+            NS16 => NS16_OTHER,
+            NS17 => NS17_OTHER,
             to => to,
         };
         Self {

@@ -6,8 +6,8 @@ use super::{
     spot::{
         GATEWAY, HOST, HOST_LINK_LOCAL, HOST_PRIVATE, IMPOSTOR, LOCAL, NS01, NS01_LINK_LOCAL,
         NS01_SECOND, NS02, NS02_DROPPED, NS02_LINK_LOCAL, NS03, NS04, NS05, NS07, NS09, NS10, NS11,
-        NS12, NS13, NS14, PRIVATE1, PRIVATE2, UNNAMED, VEPA1, VEPA2, VM01, VM01_LINK_LOCAL,
-        VM01_PRIVATE, VM01_VEPA,
+        NS12, NS13, NS14, NS16, NS17, PRIVATE1, PRIVATE2, UNNAMED, VEPA1, VEPA2, VM01,
+        VM01_LINK_LOCAL, VM01_PRIVATE, VM01_VEPA,
     },
     variant::Variant,
 };
@@ -223,6 +223,9 @@ fn manners() -> Vec<Cell> {
         Cell::new(VM01, NS12, Probe::Claimed, None, Round::Change),
         announced(VEPA2, Trigger::Start, Round::Into),
         announced(NS13, Trigger::Appears, Round::Change),
+        announced(NS16, Trigger::Moves, Round::Change),
+        announced(NS17, Trigger::ChildUp, Round::Change),
+        announced(VEPA2, Trigger::ParentUp, Round::Alone),
         announced(NS01, Trigger::MacChange, Round::Alone),
     ]
 }

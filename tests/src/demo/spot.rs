@@ -91,6 +91,20 @@ pub const NS13_OTHER: Spot = Spot {
 };
 /// A child that comes and goes.
 pub const NS14: Spot = spot("ns14", "ns14", "ipvlan14", [172, 16, 91, 116]);
+/// The second netns of another child that is moved.
+pub const NS16: Spot = spot("ns16 moved there", "ns16", "ipvlan16", [172, 16, 91, 117]);
+/// The same while the other family is asked for the first one.
+pub const NS16_OTHER: Spot = Spot {
+    device: "ipvlan26",
+    ..NS16
+};
+/// A child that goes down and up.
+pub const NS17: Spot = spot("ns17", "ns17", "ipvlan17", [172, 16, 91, 118]);
+/// The same while the other family is asked for the first one.
+pub const NS17_OTHER: Spot = Spot {
+    device: "ipvlan27",
+    ..NS17
+};
 /// A child that takes the addresses of [`VM01`].
 pub const IMPOSTOR: Spot = Spot {
     label: "ns15 as vm01",
