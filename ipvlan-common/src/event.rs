@@ -39,6 +39,14 @@ const IPV4: u8 = 4;
 const IPV6: u8 = 6;
 
 impl Event {
+    /// The station's MAC and what it did as one number, by which the rate is bounded.
+    #[must_use]
+    #[inline]
+    pub const fn source(&self) -> u64 {
+        let mac = self.mac;
+        u64::from_ne_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], self.kind, 0])
+    }
+
     /// The station with this MAC did this with an IPv4 address of the child with this ifindex (in
     /// its own netns; 0 for an address of the host).
     #[must_use]

@@ -12,7 +12,6 @@ use ipvlan_common::{Event, EventKind, Hook, Reason};
 
 use crate::{
     Decision,
-    frame::Mac,
     guard::UNSPECIFIED,
     parse::{Arp, Nd},
     stats,
@@ -21,12 +20,13 @@ use crate::{
 /// Size of the ring buffer, in bytes: room for about 1 600 events.
 const RING: u32 = 64 * 1024;
 
-/// Stations whose rate is known at a time. The one heard of longest ago is forgotten first.
+/// Stations, once for each kind of event, whose rate is known at a time. The one heard of longest ago is
+/// forgotten first.
 const STATIONS: u32 = 1024;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// What one station can make us tell.
+/// What one station can make us tell, of each kind: who probes a lot is heard when it claims.
 const OF_STATION: Rate = Rate {
     burst: 8,
     interval: SECOND,
@@ -41,7 +41,7 @@ const OF_ALL: Rate = Rate {
 static EVENTS: RingBuf = RingBuf::with_byte_size(RING, 0);
 
 #[map]
-static EVENT_STATIONS: LruHashMap<Mac, Bucket> = LruHashMap::with_max_entries(STATIONS, 0);
+static EVENT_STATIONS: LruHashMap<u64, Bucket> = LruHashMap::with_max_entries(STATIONS, 0);
 
 #[map]
 static EVENT_TOTAL: Array<Bucket> = Array::with_max_entries(1, 0);
@@ -51,11 +51,11 @@ static EVENT_TOTAL: Array<Bucket> = Array::with_max_entries(1, 0);
 pub fn tell_arp(hook: Hook, arp: &Arp, decision: Decision) {
     let (kind, address) = match decision.reason {
         Reason::SenderConflict => (EventKind::Claim, arp.spa),
-        Reason::ArpAnswered if arp.spa == UNSPECIFIED => (EventKind::Probe, arp.tpa),
+        reason if is_of_child(reason) && arp.spa == UNSPECIFIED => (EventKind::Probe, arp.tpa),
         _ => return,
     };
     let event = Event::ipv4(kind, hook, arp.sha.bytes(), address, decision.child);
-    tell(&event, hook, arp.sha);
+    tell(&event, hook);
 }
 
 /// Tells what a solicitation from the wire did, if it is worth telling.
@@ -63,12 +63,12 @@ pub fn tell_arp(hook: Hook, arp: &Arp, decision: Decision) {
 pub fn tell_solicitation(hook: Hook, nd: &Nd, decision: Decision) {
     let (kind, address) = match decision.reason {
         Reason::SenderConflict => (EventKind::Claim, nd.header.src),
-        Reason::NdAnswered if nd.is_dad() => (EventKind::Probe, nd.header.target),
+        reason if is_of_child(reason) && nd.is_dad() => (EventKind::Probe, nd.header.target),
         _ => return,
     };
     let mac = nd.mac();
     let event = Event::ipv6(kind, hook, mac.bytes(), address.bytes(), decision.child);
-    tell(&event, hook, mac);
+    tell(&event, hook);
 }
 
 /// Tells what an advertisement from the wire did, if it is worth telling.
@@ -85,24 +85,34 @@ pub fn tell_advertisement(hook: Hook, nd: &Nd, decision: Decision) {
         nd.header.target.bytes(),
         decision.child,
     );
-    tell(&event, hook, mac);
+    tell(&event, hook);
+}
+
+/// Whether who probes for the address wants that of a child which is answered for, or is itself being
+/// probed for (RFC 5227 §2.1.1).
+#[inline(always)]
+const fn is_of_child(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ArpAnswered | Reason::NdAnswered | Reason::Probing | Reason::Duplicate
+    )
 }
 
 /// A function of its own: it is rarely called, and the verifier follows it apart from the callers.
 #[inline(never)]
-fn tell(event: &Event, hook: Hook, mac: Mac) {
-    if !(is_due(mac) && EVENTS.output::<Event>(event, 0).is_ok()) {
+fn tell(event: &Event, hook: Hook) {
+    if !(is_due(event.source()) && EVENTS.output::<Event>(event, 0).is_ok()) {
         stats::count(hook, Reason::EventSuppressed as u8, 0, 0);
     }
 }
 
 /// Whether this station, and all together, may tell one more.
 #[inline(always)]
-fn is_due(mac: Mac) -> bool {
+fn is_due(source: u64) -> bool {
     // SAFETY: the helper takes nothing.
     let now = unsafe { bpf_ktime_get_ns() };
     // Buckets are changed without a lock: when two CPUs meet, one event more is told.
-    match EVENT_STATIONS.get_ptr_mut(mac) {
+    match EVENT_STATIONS.get_ptr_mut(source) {
         Some(bucket) => {
             // SAFETY: the value of a map entry; an entry that is reused meanwhile is one bucket or
             // another.
@@ -111,7 +121,7 @@ fn is_due(mac: Mac) -> bool {
             }
         }
         // Without room for it the total still counts.
-        None => drop(EVENT_STATIONS.insert(mac, Bucket::new(now, OF_STATION), 0)),
+        None => drop(EVENT_STATIONS.insert(source, Bucket::new(now, OF_STATION), 0)),
     }
     match EVENT_TOTAL.get_ptr_mut(0) {
         // SAFETY: the value of an array, which is never freed.

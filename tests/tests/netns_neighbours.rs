@@ -259,6 +259,35 @@ fn enforce_answers_for_what_is_free_and_heals_what_was_not() {
 }
 
 #[test]
+fn enforce_gives_way_to_a_station_that_probes_at_the_same_time() {
+    let world = World::new();
+    let manners = Manners {
+        announce: Announcing::On,
+        dad: DadMode::Enforce,
+    };
+    let mut rig = Rig::new(&world, manners);
+    rig.follow(&[V4, V6]);
+    let station = world.lan.run(|| PacketSocket::open(LAN, 0)).unwrap();
+    let foreign = [0x02, 0, 0, 0, 0, 0x66];
+    for address in [V4, V6] {
+        let probe = frame::probe(foreign, ip(address), [7; 6]);
+        station.send(&probe).unwrap();
+    }
+    // Before the checks could have ended.
+    rig.run_until(SECOND * 2, "both gave way", |rig| {
+        [V4, V6]
+            .iter()
+            .all(|address| rig.refusal(address) == Some(Reason::Duplicate))
+    });
+    for entry in rig.log() {
+        assert_eq!(entry.incident.kind, Kind::Probe);
+        assert_eq!(entry.incident.mac, Some(foreign));
+        assert_eq!(entry.incident.action, Action::HeldBack);
+    }
+    assert!(!rig.answers(V4) && !rig.answers(V6));
+}
+
+#[test]
 fn warn_answers_at_once_and_does_not_announce_what_a_station_has() {
     let world = World::new();
     world.on_lan(&format!("address add {V4}/24 dev {LAN}"));

@@ -21,8 +21,9 @@ use common::{
     },
     rows::MARK,
     world::{
-        CHILD_IP, CHILD_IP6, CHILD_SLOT, FOREIGN_IP6, HOST_IP, HOST_IP6, L3, LAN, Mac, OTHER,
-        SIBLING_IP, UNSPECIFIED, config, entries, ifindex,
+        CHILD_IP, CHILD_IP6, CHILD_SLOT, DUPLICATE_IP6, DUPLICATE_SLOT, FOREIGN_IP6, HOST_IP,
+        HOST_IP6, L3, LAN, Mac, OTHER, PROBING_IP, PROBING_SLOT, SIBLING_IP, UNSPECIFIED, config,
+        entries, ifindex,
     },
 };
 use ipvlan_common::{Event, EventKind, Hook, Reason};
@@ -88,11 +89,24 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
         let hook = program.hook();
         let ipv4 = |kind, mac, address, child| Event::ipv4(kind, hook, mac, address, child);
         let ipv6 = |kind, mac, address, child| Event::ipv6(kind, hook, mac, address, child);
+        let probes_too = Arp {
+            tpa: PROBING_IP,
+            ..probe
+        };
+        let probing = ifindex(PROBING_SLOT);
+        let duplicate = ifindex(DUPLICATE_SLOT);
         let rows = [
             (probe.frame(), ipv4(EventKind::Probe, LAN, CHILD_IP, child)),
             (claims_host.frame(), ipv4(EventKind::Claim, LAN, HOST_IP, 0)),
             (Nd::probe(CHILD_IP6).frame(), {
                 ipv6(EventKind::Probe, LAN, CHILD_IP6, child)
+            }),
+            // The agent probes for these itself (RFC 5227 §2.1.1).
+            (probes_too.frame(), {
+                ipv4(EventKind::Probe, LAN, PROBING_IP, probing)
+            }),
+            (Nd::probe(DUPLICATE_IP6).frame(), {
+                ipv6(EventKind::Probe, LAN, DUPLICATE_IP6, duplicate)
             }),
             (
                 asks.frame(),
@@ -128,7 +142,10 @@ fn one_station_is_told_of_eight_times_at_once_then_once_a_second() {
             // What was not told is counted; the frame's own reason always is.
             assert_eq!(datapath.count(hook, Reason::SenderConflict), 100);
             assert_eq!(datapath.count(hook, Reason::EventSuppressed), 100 - told);
-            // Another station is told of all the same.
+            // That it probes is told all the same, and so is another station.
+            let probe = Nd::probe(CHILD_IP6).frame();
+            datapath.run(program, &probe, MARK).expect("run");
+            assert_eq!(datapath.events().len(), 1);
             run(&mut datapath, program, &claim(OTHER, v6));
             assert_eq!(datapath.events().len(), 1);
         }

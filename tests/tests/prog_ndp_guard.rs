@@ -191,9 +191,16 @@ fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
     };
     check(refusals.into_iter().flat_map(|reason| {
         messages(FOREIGN_IP6).map(|message| {
-            row(format!("refused: {reason:?}"), WIRE, message.frame())
+            let row = row(format!("refused: {reason:?}"), WIRE, message.frame())
                 .entry(FOREIGN_IP6, child(ODD_SLOT).refused(reason))
-                .refused(reason, ODD_SLOT)
+                .refused(reason, ODD_SLOT);
+            // Whoever probes for it at the same time as the agent is in conflict with the child.
+            let probed_for = matches!(reason, Reason::Probing | Reason::Duplicate);
+            if probed_for && message.src == UNSPECIFIED6 {
+                row.tells(EventKind::Probe, LAN, FOREIGN_IP6, Some(ODD_SLOT))
+            } else {
+                row
+            }
         })
     }));
     let rows = [L3, l2_filter()].into_iter().flat_map(|flags| {

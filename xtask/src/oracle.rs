@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{build, lab, vm::kernels::Kernel};
 
-const LIMIT: Duration = Duration::from_mins(8);
+const LIMIT: Duration = Duration::from_mins(6);
 
 /// Where to compare.
 #[derive(Debug, clap::Args)]
@@ -19,20 +19,25 @@ pub(crate) struct Args {
 /// Builds and compares; fails if an answer differs that may not.
 pub(crate) fn oracle(args: &Args) -> Result<()> {
     build::release()?;
-    match args.kernel {
-        Some(kernel) => on(&[kernel]),
-        None => on(&Kernel::ALL),
-    }
-}
-
-/// Compares on each of `kernels`.
-pub(crate) fn on(kernels: &[Kernel]) -> Result<()> {
-    let mut failures = Vec::new();
-    for kernel in kernels {
-        failures.extend(lab::in_machine(*kernel, &["oracle"], LIMIT)?.failure);
-    }
+    let failures = match args.kernel {
+        Some(kernel) => failures(&[kernel]),
+        None => failures(&Kernel::ALL),
+    };
     if failures.is_empty() {
         return Ok(());
     }
     bail!("{}", failures.join("\n"))
+}
+
+/// Compares on each of `kernels`, and says where and why that failed.
+pub(crate) fn failures(kernels: &[Kernel]) -> Vec<String> {
+    kernels
+        .iter()
+        .filter_map(
+            |kernel| match lab::in_machine(*kernel, &["oracle"], LIMIT) {
+                Ok(findings) => findings.failure,
+                Err(error) => Some(format!("{kernel}: {error:#}")),
+            },
+        )
+        .collect()
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
-use crate::{build, cost, demo, exec, lint, numbers, vm::kernels::Kernel};
+use crate::{build, cost, demo, exec, lint, numbers, oracle, vm::kernels::Kernel};
 
 /// What to test.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,8 @@ enum Part {
     Prog,
     /// Network namespaces on this host's kernel; needs root
     Netns,
-    /// The connectivity table, the measurements and the cost of an answer, in virtual machines
+    /// The connectivity table, the measurements, the kernel as oracle and the cost of an answer, in
+    /// virtual machines
     Vm,
 }
 
@@ -112,6 +113,7 @@ fn machines() -> Result<()> {
     build::release()?;
     demo::everywhere()?;
     let mut failures = numbers::failures(&Kernel::ALL);
+    failures.extend(oracle::failures(&Kernel::ALL));
     failures.extend(cost::failures(&cost::KERNELS));
     if failures.is_empty() {
         return Ok(());

@@ -76,15 +76,18 @@ impl Variant {
         }
     }
 
-    /// Does it make a difference in `mode`?
+    /// Is it asked about in `mode`? Not where it makes no difference, nor where another mode or kernel
+    /// has shown the same.
     #[must_use]
     pub fn concerns(self, mode: Mode) -> bool {
         match self {
-            Self::Default | Self::Clsact | Self::Xdp | Self::Enforce | Self::Silent => true,
-            Self::Flood => mode == Mode::L2,
+            Self::Default | Self::Xdp => true,
+            // Linux 6.1 has nothing but clsact, in any mode; only l2 floods.
+            Self::Clsact | Self::Flood => mode == Mode::L2,
+            // What the agent says is the same for l3 and l3s children.
+            Self::Enforce | Self::Silent | Self::Redirect => mode != Mode::L3s,
             // In l2 the child's own kernel answers whatever we do.
-            Self::Narrow => mode != Mode::L2,
-            Self::Redirect => mode != Mode::L3s,
+            Self::Narrow => mode == Mode::L3,
         }
     }
 }

@@ -8,7 +8,8 @@ use super::{
     world::{CHILD, DOWN, GATEWAY, HOST, NOBODY, PARENT_MAC, Pair, SECOND, SIBLING},
 };
 
-const REQUEST: u16 = 1;
+/// Operation of a request.
+pub(super) const REQUEST: u16 = 1;
 const REPLY: u16 = 2;
 
 /// A value of a field that can depend on who asks.

@@ -43,18 +43,19 @@ pub(crate) struct Case {
     /// What it carries.
     pub message: Message,
     /// What was done to it.
-    #[allow(
-        dead_code,
-        reason = "for the exceptions of neighbour discovery, which are not all written down yet"
-    )]
     pub framing: Framing,
     /// Its bytes.
     pub frame: Vec<u8>,
+    /// It is sent only when the agent knows what the frames before it have changed.
+    pub settled: bool,
 }
 
 /// Collects cases and gives each an asker of its own.
 #[derive(Debug, Default)]
-pub(crate) struct Cases(Vec<Case>);
+pub(crate) struct Cases {
+    list: Vec<Case>,
+    settled: bool,
+}
 
 impl Cases {
     /// Adds a frame that carries what `make` makes for its asker.
@@ -79,22 +80,28 @@ impl Cases {
         self.push(name.into(), message, framing, frame);
     }
 
+    /// What is added from here on is sent when the agent has noticed what became of the rest.
+    pub(crate) fn settle(&mut self) {
+        self.settled = true;
+    }
+
     /// The cases, in the order to send them in.
     #[must_use]
     pub(crate) fn into_list(self) -> Vec<Case> {
-        self.0
+        self.list
     }
 
     fn next_asker(&self) -> Asker {
-        Asker::new(u16::try_from(self.0.len()).unwrap_or(u16::MAX))
+        Asker::new(u16::try_from(self.list.len()).unwrap_or(u16::MAX))
     }
 
     fn push(&mut self, name: String, message: Message, framing: Framing, frame: Vec<u8>) {
-        self.0.push(Case {
+        self.list.push(Case {
             name,
             message,
             framing,
             frame,
+            settled: self.settled,
         });
     }
 }

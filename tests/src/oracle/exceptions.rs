@@ -3,15 +3,15 @@
 //! A row holds for every frame that it covers and that the kernel treats as it says: then ours must
 //! come out as it says, too. A row that no frame needs any more fails the comparison.
 
-use std::net::Ipv4Addr;
-
 use super::{
-    case::{Case, Message},
-    frames::{Arp, BROADCAST, GROUP, Mac, ZERO},
+    case::Case,
+    covers::{self, arp, asks_child, is_odd, nd},
+    frames::GROUP,
+    ndp::SUBNET_ROUTER,
     outcome::Outcome,
     setting::Setting,
     wire::Received,
-    world::{CHILD, GATEWAY, HOST, PARENT_MAC, SECOND, SIBLING, Traits},
+    world::{CHILD, GATEWAY, HOST, MAPPED, PARENT_MAC, SECOND, SIBLING, Traits},
 };
 use crate::demo::mode::Mode;
 
@@ -70,7 +70,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
                  a route that makes it martian",
         settings: routed,
         covers: |case| {
-            arp(case, |arp| {
+            asks_child(case, |arp| {
                 arp.spa.octets()[0] == 0 && !arp.spa.is_unspecified()
             })
         },
@@ -104,11 +104,19 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         settings: everywhere,
         covers: |case| {
             asks_child(case, |arp| {
-                arp.spa == SUBNET_BROADCAST
-                    && arp.tpa != GATEWAY.v4
-                    && [BROADCAST, PARENT_MAC].contains(&arp.eth_dst)
-                    && !is_odd(arp.sha)
-                    && arp.sha != PARENT_MAC
+                arp.spa == covers::SUBNET_BROADCAST && covers::is_welcome(arp)
+            })
+        },
+        kernel: Outcome::Nothing,
+        ours: Outcome::Answer,
+    },
+    Exception {
+        frames: "ARP requests from the gateway, whose address a child has taken",
+        reason: "the child's kernel takes the sender for itself; the real gateway must reach the children",
+        settings: everywhere,
+        covers: |case| {
+            asks_child(case, |arp| {
+                arp.spa == GATEWAY.v4 && arp.tpa != SIBLING.v4 && covers::is_welcome(arp)
             })
         },
         kernel: Outcome::Nothing,
@@ -136,15 +144,137 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         kernel: Outcome::Answer,
         ours: Outcome::Nothing,
     },
+    Exception {
+        frames: "solicitations for the gateway's address, which a child holds",
+        reason: "an answer would cut the LAN off from its gateway (guard)",
+        settings: routed,
+        covers: |case| nd(case, |nd| nd.target == GATEWAY.v6),
+        kernel: Outcome::Heard,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations with a sender MAC that is zero or a group",
+        reason: "no station has such a MAC, and the answer to a group would go to many (guard)",
+        settings: routed,
+        covers: |case| nd(case, covers::has_odd_mac),
+        kernel: Outcome::Heard,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations from the parent's own MAC",
+        reason: "they come back from a loop, or somebody pretends to be us (guard)",
+        settings: routed,
+        covers: |case| nd(case, covers::has_own_mac),
+        kernel: Outcome::Heard,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations from an address of the host or of a child by a foreign MAC",
+        reason: "a conflict: told as an event, and the impostor gets no answer; the kernel does not look at it",
+        settings: routed,
+        covers: |case| nd(case, covers::is_impostor),
+        kernel: Outcome::Heard,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations from an IPv4-mapped address",
+        reason: "no node sends from one (RFC 4291 §2.5.5.2, guard)",
+        settings: routed,
+        covers: |case| nd(case, |nd| nd.src == MAPPED),
+        kernel: Outcome::Heard,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations to a group or an address that is not the target's",
+        reason: "they go to the target or to its group (RFC 4861 §4.3); the kernel takes what is for any of its own",
+        settings: routed,
+        covers: |case| nd(case, covers::is_elsewhere),
+        kernel: Outcome::Heard,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations of more than 128 bytes",
+        reason: "the programs read no more; with link-layer address and nonce there are 40",
+        settings: routed,
+        covers: |case| nd(case, covers::is_long),
+        kernel: Outcome::Heard,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations behind extension headers",
+        reason: "fragments are forbidden (RFC 6980), and nobody sends others; the programs read none",
+        settings: routed,
+        covers: |case| nd(case, covers::is_extended),
+        kernel: Outcome::Heard,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations behind an authentication header",
+        reason: "the child's kernel reports an unknown header, by way of the host where it is routed",
+        settings: routed,
+        covers: |case| nd(case, covers::is_extended),
+        kernel: Outcome::Question,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations sent to the target's group, in a frame to the parent alone",
+        reason: "the driver finds no child for it, except for a probe; the answer harms nobody",
+        settings: everywhere,
+        covers: |case| nd(case, covers::is_group_by_unicast),
+        kernel: Outcome::Nothing,
+        ours: Outcome::Answer,
+    },
+    Exception {
+        frames: "solicitations that do not tell the sender's MAC",
+        reason: "the source of the frame is the sender's MAC, and is answered; the kernel does not look there and asks, or says nothing if it was not asked alone",
+        settings: everywhere,
+        covers: |case| nd(case, covers::tells_no_mac),
+        kernel: Outcome::Heard,
+        ours: Outcome::Answer,
+    },
+    Exception {
+        frames: "solicitations for the host to a group of a child",
+        reason: "the agent joins the groups of l3 and l3s children, in the host's kernel, which then answers for itself, too",
+        settings: routed,
+        covers: covers::asks_host_by_group_of_child,
+        kernel: Outcome::Nothing,
+        ours: Outcome::Heard,
+    },
+    Exception {
+        frames: "requests with two priority tags",
+        reason: "the kernel takes both for none; the programs look behind one",
+        settings: routed,
+        covers: covers::has_two_priority_tags,
+        kernel: Outcome::Heard,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "unicast solicitations with two priority tags",
+        reason: "the driver sees the second tag and no packet; the stack, on its way to an l3s child, has taken it off",
+        settings: by_stack,
+        covers: covers::has_two_priority_tags,
+        kernel: Outcome::Nothing,
+        ours: Outcome::Passed,
+    },
+    Exception {
+        frames: "solicitations for the anycast address of routers",
+        reason: "it is in no map: others on the LAN have it, too",
+        settings: router,
+        covers: |case| covers::solicits(case, |nd| nd.target == SUBNET_ROUTER),
+        kernel: Outcome::Anycast,
+        ours: Outcome::Nothing,
+    },
 ];
 
-/// The broadcast address of 10.77.0.0/16.
-const SUBNET_BROADCAST: Ipv4Addr = Ipv4Addr::new(10, 77, 255, 255);
-
 /// The whole matrix, to children that have no neighbour discovery of their own: what we do not answer
-/// stays unanswered.
+/// stays unanswered, or is answered by way of the host.
 fn routed(setting: &Setting) -> bool {
     everywhere(setting) && setting.mode != Mode::L2
+}
+
+/// The same, where frames go through the host's stack.
+fn by_stack(setting: &Setting) -> bool {
+    everywhere(setting) && setting.mode == Mode::L3s
 }
 
 /// The whole matrix, to children whose own kernel answers what we do not.
@@ -157,19 +287,7 @@ fn everywhere(setting: &Setting) -> bool {
     setting.traits == Traits::default()
 }
 
-/// Is it a message about an address that a child has?
-fn asks_child(case: &Case, is: impl FnOnce(&Arp) -> bool) -> bool {
-    let children = [CHILD, SECOND, SIBLING, GATEWAY].map(|pair| pair.v4);
-    arp(case, |arp| children.contains(&arp.tpa) && is(arp))
-}
-
-fn arp(case: &Case, is: impl FnOnce(&Arp) -> bool) -> bool {
-    match &case.message {
-        Message::Arp(message) => is(message),
-        Message::Nd(_) => false,
-    }
-}
-
-fn is_odd(mac: Mac) -> bool {
-    mac == ZERO || mac[0] & 1 != 0
+/// The child is a router.
+fn router(setting: &Setting) -> bool {
+    setting.traits.router
 }

@@ -5,12 +5,15 @@
 mod arp;
 mod case;
 mod compare;
+mod covers;
 mod exceptions;
 pub(crate) mod frames;
 mod framing;
 mod ndp;
 mod outcome;
+mod pinned;
 mod setting;
+mod settle;
 mod wire;
 pub(crate) mod world;
 
@@ -21,6 +24,7 @@ use anyhow::{Context, Result};
 use self::{
     case::Case,
     compare::Comparison,
+    pinned::Pinned,
     setting::{SETTINGS, Setting},
     wire::{Received, Wire},
     world::{LAN, PARENT, Side},
@@ -70,13 +74,17 @@ impl Oracle {
 
     fn by_agent(&self, lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
         let side = Side::build(lab, "ours", setting.mode, setting.traits)?;
-        let agent = Agent::start(
+        let mut agent = Agent::start(
             &self.ipvlan,
             &side.host,
             &[PARENT],
             &setting.agent_options(),
         )?;
-        let answers = exchange(&side, cases).with_context(|| format!("{setting}"))?;
+        let settle = || {
+            settle::by_kernel(&side, setting)?;
+            settle::by_agent(&mut agent, setting)
+        };
+        let answers = exchange(&side, cases, settle).with_context(|| format!("{setting}"))?;
         agent.stop()?;
         Ok(answers)
     }
@@ -94,16 +102,27 @@ impl Oracle {
 
 fn by_kernel(lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
     let side = Side::build(lab, "kernel", Mode::L2, setting.traits)?;
-    exchange(&side, cases).with_context(|| format!("the kernel alone, for {setting}"))
+    let settle = || settle::by_kernel(&side, setting);
+    exchange(&side, cases, settle).with_context(|| format!("the kernel alone, for {setting}"))
 }
 
-fn exchange(side: &Side, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
+/// Sends every frame of `cases`; `settle` waits before the first one that wants it.
+fn exchange(
+    side: &Side,
+    cases: &[Case],
+    settle: impl FnOnce() -> Result<()>,
+) -> Result<Vec<Vec<Received>>> {
     // What a native XDP program answers is not delivered to a veth device without one.
     let _let_in = side.lan.run(|| Program::xdp_pass()?.attach(LAN))?;
+    let _on_one_processor = Pinned::new()?;
     let mut wire = side.lan.run(|| Wire::open(LAN, side.mode))?;
+    let mut settle = Some(settle);
     cases
         .iter()
         .map(|case| {
+            if let Some(settle) = settle.take_if(|_| case.settled) {
+                settle()?;
+            }
             wire.exchange(&case.frame)
                 .with_context(|| case.name.clone())
         })

@@ -1,13 +1,15 @@
 //! What can come back because of a frame, exactly.
 
+use std::net::Ipv6Addr;
+
 use super::{
     case::{Case, Message},
     frames::{
-        ADVERTISEMENT, ALL_NODES, Mac, Nd, OVERRIDE, SOLICITED, SOURCE_MAC, TARGET_MAC, group_mac,
-        mac_option, solicited_node,
+        ADVERTISEMENT, ALL_NODES, Arp, Nd, OVERRIDE, ROUTER, SOLICITATION, SOLICITED, SOURCE_MAC,
+        TARGET_MAC, group_mac, mac_option, solicited_node,
     },
     wire::Received,
-    world::PARENT_MAC,
+    world::{GATEWAY, HOST_LINK_LOCAL, OURS, PARENT_MAC, is_known},
 };
 
 /// What comes back.
@@ -15,51 +17,94 @@ use super::{
 pub(crate) enum Outcome {
     /// Nothing.
     Nothing,
-    /// The answer that an l2 child gives: to the sender's MAC, to everybody if it was a probe.
+    /// The answer of whoever has the target: to the sender's MAC, to everybody if it was a probe.
     Answer,
-    /// A solicitation of the sender's address: the target does not know where to send its answer.
-    #[allow(
-        dead_code,
-        reason = "for the exceptions of neighbour discovery, which are not all written down yet"
-    )]
+    /// What a kernel does that takes it for a proper request and the target for its own. It answers a
+    /// solicitation only where it has a MAC for the sender: it learns none from a multicast one without
+    /// option, and asks for it after a unicast one.
+    Heard,
+    /// What comes of it if it is passed on to an l3 or l3s child, whose kernel gets only what is for
+    /// its own address, and whose answer the host routes.
+    Passed,
+    /// A question for the sender's MAC by the target: its kernel has something to tell it.
     Question,
+    /// The answer of a router, by one of its own addresses, for the anycast address of its subnet.
+    Anycast,
 }
 
 impl Outcome {
     /// Is this what came back because of `case`?
     #[must_use]
     pub(crate) fn is(self, case: &Case, received: &[Received]) -> bool {
-        let expected = match self {
-            Self::Nothing => None,
-            Self::Answer => Some(answer(&case.message)),
-            Self::Question => match &case.message {
-                Message::Arp(_) => return false,
-                Message::Nd(nd) => Some(question(nd)),
-            },
-        };
-        match (expected, received) {
+        match (self.bytes(case), received) {
             (None, []) => true,
             (Some(expected), [only]) => only.tag.is_none() && only.bytes == expected,
             _ => false,
         }
     }
+
+    /// The one frame that comes back because of `case`, if one does.
+    #[must_use]
+    pub(crate) fn bytes(self, case: &Case) -> Option<Vec<u8>> {
+        match &case.message {
+            Message::Arp(arp) => self.of_arp(arp),
+            Message::Nd(nd) => self.of_nd(nd),
+        }
+    }
+
+    fn of_arp(self, arp: &Arp) -> Option<Vec<u8>> {
+        match self {
+            Self::Answer | Self::Heard => Some(arp.answer()),
+            Self::Nothing | Self::Passed | Self::Question | Self::Anycast => None,
+        }
+    }
+
+    fn of_nd(self, nd: &Nd) -> Option<Vec<u8>> {
+        match self {
+            Self::Nothing => None,
+            Self::Answer => Some(advertisement(nd)),
+            Self::Heard => heard(nd),
+            Self::Passed => passed(nd),
+            Self::Question => Some(question(nd, nd.target)),
+            Self::Anycast => Some(anycast(nd)),
+        }
+    }
 }
 
-fn answer(message: &Message) -> Vec<u8> {
-    match message {
-        Message::Arp(arp) => arp.answer(),
-        Message::Nd(nd) => advertisement(nd),
+fn heard(nd: &Nd) -> Option<Vec<u8>> {
+    match nd.source_mac() {
+        // What leaves an l2 child for the parent's own MAC stays inside.
+        Some(PARENT_MAC) => None,
+        Some(_) => Some(advertisement(nd)),
+        None if nd.src.is_unspecified() || is_known(nd.src) => Some(advertisement(nd)),
+        None if nd.dst.is_multicast() => None,
+        None => Some(question(nd, nd.target)),
+    }
+}
+
+fn passed(nd: &Nd) -> Option<Vec<u8>> {
+    let stays_inside = OURS.contains(&nd.src);
+    if nd.dst.is_multicast() || stays_inside {
+        None
+    } else if is_known(nd.src) {
+        Some(advertisement(nd))
+    } else {
+        Some(question(nd, HOST_LINK_LOCAL))
     }
 }
 
 /// The advertisement of a host (RFC 4861 §7.2.4, as `ndisc_send_na` does it).
 fn advertisement(asked: &Nd) -> Vec<u8> {
+    advertisement_of(asked).bytes()
+}
+
+fn advertisement_of(asked: &Nd) -> Nd {
     let probe = asked.src.is_unspecified();
     let multicast = asked.dst.is_multicast();
     let (eth_dst, dst) = if probe {
         (group_mac(ALL_NODES), ALL_NODES)
     } else {
-        (source_mac(asked).unwrap_or(asked.eth_src), asked.src)
+        (asked.source_mac().unwrap_or(asked.eth_src), asked.src)
     };
     let mut flags = 0;
     if !probe {
@@ -82,17 +127,27 @@ fn advertisement(asked: &Nd) -> Vec<u8> {
         },
         ..valid(asked)
     }
+}
+
+/// What `ndisc_send_na` makes of the target of a router's anycast address: another source, no O.
+fn anycast(asked: &Nd) -> Vec<u8> {
+    Nd {
+        src: GATEWAY.v6,
+        flags: [ROUTER | SOLICITED, 0, 0, 0],
+        ..advertisement_of(asked)
+    }
     .bytes()
 }
 
-/// The solicitation that the target sends for the address of `asked`.
-fn question(asked: &Nd) -> Vec<u8> {
+/// The solicitation with which `src` asks for the MAC of whoever sent `asked`.
+fn question(asked: &Nd, src: Ipv6Addr) -> Vec<u8> {
     let group = solicited_node(asked.src);
     Nd {
         eth_dst: group_mac(group),
         eth_src: PARENT_MAC,
-        src: asked.target,
+        src,
         dst: group,
+        kind: SOLICITATION,
         target: asked.src,
         flags: [0; 4],
         options: mac_option(SOURCE_MAC, PARENT_MAC),
@@ -112,18 +167,4 @@ fn valid(message: &Nd) -> Nd {
         checksum: super::frames::Checksum::Right,
         ..message.clone()
     }
-}
-
-/// The first source link-layer address among the options.
-fn source_mac(nd: &Nd) -> Option<Mac> {
-    let mut rest = &nd.options[..];
-    while let [kind, units, ..] = rest {
-        let length = usize::from(*units) * 8;
-        let option = rest.get(..length).filter(|option| !option.is_empty())?;
-        if *kind == SOURCE_MAC {
-            return option.get(2..8)?.try_into().ok();
-        }
-        rest = &rest[length..];
-    }
-    None
 }

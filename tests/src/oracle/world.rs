@@ -8,12 +8,12 @@
 //! ```
 //! Both sides have the same MACs and addresses, so their frames can be compared byte for byte.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 
 use super::{
-    frames::Mac,
+    frames::{Mac, OTHER_STATION},
     wire::{SENTINEL, SENTINEL_MAC},
 };
 use crate::{
@@ -71,7 +71,40 @@ pub(crate) const GATEWAY: Pair = pair("gateway", 254);
 pub(crate) const NOBODY: Pair = pair("nobody", 99);
 /// The child's link-local address.
 pub(crate) const CHILD_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x77, 0, 0, 1);
-const HOST_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x77, 0, 0, 14);
+/// The host's.
+pub(crate) const HOST_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x77, 0, 0, 14);
+/// An IPv4-mapped address.
+pub(crate) const MAPPED: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x0a4d, 1);
+
+/// Addresses of the host and of children that are up: what is for them does not leave.
+pub(crate) const OURS: [Ipv6Addr; 6] = [
+    CHILD.v6,
+    CHILD_LINK_LOCAL,
+    SECOND.v6,
+    SIBLING.v6,
+    HOST.v6,
+    GATEWAY.v6,
+];
+
+/// Addresses from which several frames come. Everybody knows a MAC for them from the start, so that no
+/// frame finds what another has left.
+const KNOWN: [Ipv6Addr; 7] = [
+    CHILD.v6,
+    CHILD_LINK_LOCAL,
+    SECOND.v6,
+    SIBLING.v6,
+    HOST.v6,
+    GATEWAY.v6,
+    MAPPED,
+];
+/// That MAC: a station on the LAN.
+pub(crate) const KNOWN_MAC: Mac = OTHER_STATION;
+
+/// Is there a MAC for it from the start?
+#[must_use]
+pub(crate) fn is_known(address: Ipv6Addr) -> bool {
+    KNOWN.contains(&address)
+}
 
 /// What the sides have in common and a run of the matrix varies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,8 +124,10 @@ pub(crate) struct Side {
     pub lan: Netns,
     /// The mode of the children.
     pub mode: Mode,
+    /// Where the child is.
+    pub child: Netns,
     sibling: Netns,
-    _others: [Netns; 2],
+    _down: Netns,
 }
 
 impl Side {
@@ -124,19 +159,17 @@ impl Side {
             addresses("ipvl1", &[SIBLING], "nodad")
         ))?;
         down.ip(&addresses("ipvl2", &[DOWN], "nodad"))?;
-        for (netns, device) in [(&host, PARENT), (&child, "ipvl0")] {
+        for (netns, device) in [(&host, PARENT), (&child, "ipvl0"), (&sibling, "ipvl1")] {
             patient(netns, device)?;
-            netns.ip(&format!(
-                "neigh replace {SENTINEL} lladdr {} dev {device} nud permanent\n",
-                shown(SENTINEL_MAC)
-            ))?;
+            netns.ip(&neighbours(device))?;
         }
         Ok(Self {
             lan,
             host,
             mode,
+            child,
             sibling,
-            _others: [child, down],
+            _down: down,
         })
     }
 
@@ -192,6 +225,19 @@ fn addresses(device: &str, pairs: &[Pair], flag: &str) -> String {
              addr add {v6}/64 dev {device} {flag}\n"
         )
     });
+    lines.collect::<Vec<_>>().concat()
+}
+
+/// The lines that tell `device` the MACs that everybody knows from the start.
+fn neighbours(device: &str) -> String {
+    let known = KNOWN.map(|address| (IpAddr::V6(address), KNOWN_MAC));
+    let lines = [(IpAddr::V4(SENTINEL), SENTINEL_MAC)]
+        .into_iter()
+        .chain(known)
+        .map(|(address, mac)| {
+            let mac = shown(mac);
+            format!("neigh replace {address} lladdr {mac} dev {device} nud permanent\n")
+        });
     lines.collect::<Vec<_>>().concat()
 }
 

@@ -227,10 +227,12 @@ impl Question<'_> {
                 self.mac(arp_at::SHA),
                 self.ip(arp_at::SPA).into(),
             )),
-            (Look::Arp, Reason::ArpAnswered) => (self.ip(arp_at::SPA) == [0; 4]).then(|| {
-                let address = self.ip(arp_at::TPA).into();
-                (EventKind::Probe, self.mac(arp_at::SHA), address)
-            }),
+            (Look::Arp, Reason::ArpAnswered | Reason::Probing | Reason::Duplicate) => {
+                (self.ip(arp_at::SPA) == [0; 4]).then(|| {
+                    let address = self.ip(arp_at::TPA).into();
+                    (EventKind::Probe, self.mac(arp_at::SHA), address)
+                })
+            }
             (Look::Nd(kind), Reason::SenderConflict) => {
                 let address = match kind {
                     Kind::Solicitation => self.src(),
@@ -238,13 +240,15 @@ impl Question<'_> {
                 };
                 Some((EventKind::Claim, self.station(kind), address.into()))
             }
-            (Look::Nd(_), Reason::NdAnswered) => self.is_probe().then(|| {
-                (
-                    EventKind::Probe,
-                    self.mac(6),
-                    self.ip6(nd_at::TARGET).into(),
-                )
-            }),
+            (Look::Nd(_), Reason::NdAnswered | Reason::Probing | Reason::Duplicate) => {
+                self.is_probe().then(|| {
+                    (
+                        EventKind::Probe,
+                        self.mac(6),
+                        self.ip6(nd_at::TARGET).into(),
+                    )
+                })
+            }
             _ => None,
         }
     }

@@ -1,0 +1,100 @@
+//! Every field of a solicitation by itself, and the MACs in it.
+
+use super::{Choice, WAYS};
+use crate::oracle::{
+    case::{Cases, Message},
+    frames::{BROADCAST, Checksum, GROUP, Mac, Nd, OTHER_STATION, SOURCE_MAC, ZERO, mac_option},
+    world::PARENT_MAC,
+};
+
+/// Adds them.
+pub(super) fn add(cases: &mut Cases) {
+    fields(cases);
+    macs(cases);
+}
+
+/// A change of one field.
+type Change = fn(&mut Nd, u8);
+
+const FIELDS: [(&str, Change, &[u8]); 6] = [
+    ("version", |nd, value| nd.version = value, &[0, 4, 5, 7, 15]),
+    (
+        "hop limit",
+        |nd, value| nd.hop_limit = value,
+        &[0, 1, 64, 254],
+    ),
+    ("code", |nd, value| nd.code = value, &[1, 2, 255]),
+    ("type", |nd, value| nd.kind = value, &[0, 134, 137, 255]),
+    (
+        "reserved",
+        |nd, value| nd.flags = [value; 4],
+        &[1, 0x40, 0xff],
+    ),
+    (
+        "payload length less",
+        |nd, value| nd.length_error = -i16::from(value),
+        &[1, 4, 7, 8, 9, 12, 16, 24, 32],
+    ),
+];
+
+fn fields(cases: &mut Cases) {
+    for (way, make) in WAYS {
+        for (field, change, values) in FIELDS {
+            for value in values {
+                cases.add(format!("{way}: {field} {value}"), |asker| {
+                    let mut nd = make(asker);
+                    change(&mut nd, *value);
+                    Message::Nd(nd)
+                });
+            }
+        }
+        for more in [1, 4, 8, 1000] {
+            cases.add(format!("{way}: payload length more {more}"), |asker| {
+                Message::Nd(Nd {
+                    length_error: more,
+                    ..make(asker)
+                })
+            });
+        }
+        for checksum in [Checksum::Wrong, Checksum::Zero] {
+            cases.add(format!("{way}: checksum {checksum:?}"), |asker| {
+                Message::Nd(Nd {
+                    checksum,
+                    ..make(asker)
+                })
+            });
+        }
+    }
+}
+
+const MACS: [Choice<Mac>; 6] = [
+    Choice("asker", |asker| asker.mac),
+    Choice("station", |_| OTHER_STATION),
+    Choice("parent", |_| PARENT_MAC),
+    Choice("zero", |_| ZERO),
+    Choice("group", |_| GROUP),
+    Choice("broadcast", |_| BROADCAST),
+];
+
+/// The source of the frame and the MAC in the option, in every combination.
+fn macs(cases: &mut Cases) {
+    for (way, make) in WAYS {
+        for Choice(source, eth_src) in &MACS {
+            cases.add(format!("{way} from {source}"), |asker| {
+                Message::Nd(Nd {
+                    eth_src: eth_src(asker),
+                    ..make(asker)
+                })
+            });
+            for Choice(mac, option) in &MACS {
+                cases.add(format!("{way} from {source} with MAC {mac}"), |asker| {
+                    Message::Nd(Nd {
+                        eth_src: eth_src(asker),
+                        options: mac_option(SOURCE_MAC, option(asker)),
+                        ..make(asker)
+                    })
+                });
+            }
+        }
+    }
+}
