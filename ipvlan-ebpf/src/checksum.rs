@@ -71,9 +71,9 @@ pub const fn fold(sum: u64) -> u16 {
 #[cfg(target_arch = "bpf")]
 fn message_sum(message: &Message, len: usize) -> Option<u32> {
     let from = core::ptr::from_ref(message).cast_mut().cast();
+    let len = crate::scratch::copied(len);
     // SAFETY: the helper reads `len` bytes, which the verifier checks against the message.
-    let sum =
-        unsafe { aya_ebpf::helpers::bpf_csum_diff(core::ptr::null_mut(), 0, from, len as u32, 0) };
+    let sum = unsafe { aya_ebpf::helpers::bpf_csum_diff(core::ptr::null_mut(), 0, from, len, 0) };
     u32::try_from(sum).ok()
 }
 

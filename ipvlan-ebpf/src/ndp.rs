@@ -1,7 +1,7 @@
 //! Neighbour discovery on behalf of the children: whether to answer (RFC 4861, RFC 4862).
 //!
 //! The rules for proxies (RFC 4861 §7.2.8: no override, a random delay) are not ours: the target
-//! really is at the parent's MAC. The answer itself is an [`Advertisement`](crate::Advertisement).
+//! really is at the parent's MAC. The answer itself is in [`advertisement`](crate::advertisement).
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 
