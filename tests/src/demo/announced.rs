@@ -10,7 +10,6 @@ use anyhow::{Result, ensure};
 use super::{
     ask::Phase,
     cell::{Cell, Trigger},
-    change::NS08,
     spot::{HOST, HOST_VEPA, Spot, VEPA2, VM01_VEPA},
     world::World,
 };
@@ -20,6 +19,8 @@ use crate::{
     probe::until,
 };
 
+/// Where the child that is moved starts.
+const NS18: &str = "ns18";
 /// Nobody's.
 const WRONG: [u8; 6] = [2, 0, 0, 0, 0x77, 0x77];
 /// What the parent is called for a while.
@@ -52,13 +53,13 @@ pub fn learns(world: &World, cell: &Cell, trigger: Trigger, phase: Phase<'_>) ->
         }
         Trigger::Moves => {
             let start = Spot {
-                netns: NS08,
+                netns: NS18,
                 ..cell.to
             };
             relearns(world, cell, &start, phase, || {
                 let there = world.at(cell.to.netns)?.reference();
                 let device = cell.to.device;
-                let netns = world.at(NS08)?;
+                let netns = world.at(NS18)?;
                 netns.ip(&format!("link set {device} netns {there}\n"))?;
                 world.configure(&cell.to, &[cell.family])
             })

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Where a child that is moved starts.
-pub const NS08: &str = "ns08";
+const NS08: &str = "ns08";
 /// Generous: what counts is what comes after.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 /// Within this time a deleted address has gone silent, or on an emulated and busy machine within the

@@ -31,10 +31,10 @@ use crate::{family::Family, lab::Lab, netlink::Netlink, netns::Netns};
 /// The parents an agent is to be attached to.
 pub const PARENTS: [&str; 3] = [HOST.device, HOST_PRIVATE.device, HOST_VEPA.device];
 
-const NAMED: [&str; 24] = [
+const NAMED: [&str; 25] = [
     "lan", "gateway", "vm01", "host", "ns01", "ns02", "ns03", "ns04", "ns05", "ns07", "ns08",
-    "ns09", "ns10", "ns11", "ns12", "ns13", "ns14", "ns15", "ns16", "ns17", "private1", "private2",
-    "vepa1", "vepa2",
+    "ns09", "ns10", "ns11", "ns12", "ns13", "ns14", "ns15", "ns16", "ns17", "ns18", "private1",
+    "private2", "vepa1", "vepa2",
 ];
 
 /// Detection takes a second, after a wait of up to another.
