@@ -29,6 +29,12 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// That there are no measurements, if so.
+    pub(crate) fn without_numbers(&self) -> Option<String> {
+        let none = || format!("Linux {}: nothing was measured", self.kernel);
+        self.numbers.is_empty().then(none)
+    }
+
     fn add(&mut self, text: &str) -> Result<()> {
         for line in results::parse(text)? {
             match line {

@@ -5,6 +5,7 @@ mod cost;
 mod demo;
 mod exec;
 mod fuzz;
+mod instrument;
 mod lab;
 mod lint;
 mod numbers;
@@ -42,11 +43,11 @@ enum Verb {
     /// Show who reaches whom before and after `ipvlan run`
     Demo(demo::Args),
     /// Measure how fast the agent is and what it costs, in virtual machines
-    Numbers(numbers::Args),
+    Numbers(instrument::Args),
     /// Measure what an answer costs beside the kernel's, in guest instructions
-    Cost(cost::Args),
+    Cost(instrument::Args),
     /// Compare the agent's answers with the kernel's, byte for byte
-    Oracle(oracle::Args),
+    Oracle(instrument::Args),
     /// Frames that nobody thought of: the programs against their model, and libFuzzer
     Fuzz(fuzz::Args),
     /// Build, then run the agent as root with the arguments after `--`
@@ -60,9 +61,9 @@ fn main() -> ExitCode {
         Verb::Lint => lint::lint(),
         Verb::Test(args) => test::test(&args),
         Verb::Demo(args) => demo::demo(&args),
-        Verb::Numbers(args) => numbers::numbers(&args),
-        Verb::Cost(args) => cost::cost(&args),
-        Verb::Oracle(args) => oracle::oracle(&args),
+        Verb::Numbers(args) => numbers::NUMBERS.run(&args),
+        Verb::Cost(args) => cost::COST.run(&args),
+        Verb::Oracle(args) => oracle::ORACLE.run(&args),
         Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Run(args) => run::run(&args),
     };

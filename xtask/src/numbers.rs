@@ -1,43 +1,20 @@
 //! `cargo xtask numbers`: what was promised of the agent, measured on real ipvlan devices.
 
-use std::time::Duration;
+use crate::{
+    instrument::Instrument,
+    lab::Findings,
+    vm::{kernels::Kernel, qemu::Clock},
+};
 
-use anyhow::{Result, bail};
+/// Fails if something is far beyond its limit.
+pub(crate) const NUMBERS: Instrument = Instrument {
+    verb: "numbers",
+    clock: Clock::Time,
+    kernels: &Kernel::ALL,
+    judge,
+};
 
-use crate::{build, lab, vm::kernels::Kernel};
-
-const LIMIT: Duration = Duration::from_mins(5);
-
-/// Where to measure.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The kernel to boot; without it all three, one after the other
-    #[arg(long, value_enum)]
-    kernel: Option<Kernel>,
-}
-
-/// Builds and measures; fails if something is far beyond its limit.
-pub(crate) fn numbers(args: &Args) -> Result<()> {
-    build::release()?;
-    let failures = match args.kernel {
-        Some(kernel) => failures(&[kernel]),
-        None => failures(&Kernel::ALL),
-    };
-    if failures.is_empty() {
-        return Ok(());
-    }
-    bail!("{}", failures.join("\n"))
-}
-
-/// Measures on each of `kernels`, and says where and why that failed.
-pub(crate) fn failures(kernels: &[Kernel]) -> Vec<String> {
-    let measure =
-        |kernel: &Kernel| on(*kernel).unwrap_or_else(|error| vec![format!("{kernel}: {error:#}")]);
-    kernels.iter().flat_map(measure).collect()
-}
-
-fn on(kernel: Kernel) -> Result<Vec<String>> {
-    let findings = lab::in_machine(kernel, &["numbers"], LIMIT)?;
+fn judge(findings: &Findings) -> Vec<String> {
     for number in &findings.numbers {
         println!(
             "Linux {}: {} {:.1} {} (at most {} {}){}",
@@ -50,9 +27,5 @@ fn on(kernel: Kernel) -> Result<Vec<String>> {
             if number.met { "" } else { "  TOO MUCH" },
         );
     }
-    let mut failures = Vec::from_iter(findings.failure);
-    if findings.numbers.is_empty() {
-        failures.push(format!("Linux {}: nothing was measured", findings.kernel));
-    }
-    Ok(failures)
+    findings.without_numbers().into_iter().collect()
 }

@@ -5,7 +5,9 @@ use std::{path::PathBuf, process::Command};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
-use crate::{build, cost, demo, exec, lint, numbers, oracle, vm::kernels::Kernel};
+use crate::{
+    build, cost::COST, demo, exec, instrument::Instrument, lint, numbers::NUMBERS, oracle::ORACLE,
+};
 
 /// What to test.
 #[derive(Debug, clap::Args)]
@@ -112,9 +114,8 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
 fn machines() -> Result<()> {
     build::release()?;
     demo::everywhere()?;
-    let mut failures = numbers::failures(&Kernel::ALL);
-    failures.extend(oracle::failures(&Kernel::ALL));
-    failures.extend(cost::failures(&cost::KERNELS));
+    let instruments = [NUMBERS, ORACLE, COST];
+    let failures: Vec<_> = instruments.iter().flat_map(Instrument::failures).collect();
     if failures.is_empty() {
         return Ok(());
     }

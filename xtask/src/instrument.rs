@@ -1,0 +1,67 @@
+//! What the verbs have in common that boot one kernel after the other and judge what was found there:
+//! `numbers`, `oracle`, `cost`.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::{
+    build,
+    lab::{self, Findings},
+    vm::{kernels::Kernel, qemu::Clock},
+};
+
+/// More than any of them takes on a busy host.
+const LIMIT: Duration = Duration::from_mins(6);
+
+/// Where to ask.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The kernel to boot; without it all that the verb is for, one after the other
+    #[arg(long, value_enum)]
+    kernel: Option<Kernel>,
+}
+
+/// A verb of the lab whose findings are judged.
+pub(crate) struct Instrument {
+    /// What `lab` is told.
+    pub verb: &'static str,
+    /// What its clock counts.
+    pub clock: Clock,
+    /// Where it is run.
+    pub kernels: &'static [Kernel],
+    /// What is wrong with what was found, beside a failure of the verb itself.
+    pub judge: fn(&Findings) -> Vec<String>,
+}
+
+impl Instrument {
+    /// Builds and asks; fails if something is wrong.
+    pub(crate) fn run(&self, args: &Args) -> Result<()> {
+        build::release()?;
+        let failures = match args.kernel {
+            Some(kernel) => self.on(kernel),
+            None => self.failures(),
+        };
+        if failures.is_empty() {
+            return Ok(());
+        }
+        bail!("{}", failures.join("\n"))
+    }
+
+    /// Asks everywhere, and says where what was wrong.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let kernels = self.kernels.iter();
+        kernels.flat_map(|kernel| self.on(*kernel)).collect()
+    }
+
+    fn on(&self, kernel: Kernel) -> Vec<String> {
+        match lab::in_machine_by(self.clock, kernel, &[self.verb], LIMIT) {
+            Ok(findings) => {
+                let mut failures = (self.judge)(&findings);
+                failures.extend(findings.failure);
+                failures
+            }
+            Err(error) => vec![format!("{kernel}: {error:#}")],
+        }
+    }
+}
