@@ -31,22 +31,13 @@ use self::{
     frames::{ETH_LEN, ipv6, ndp},
     model::{Expected, model},
     program::Program,
-    world::{Entries, PARENT, entries},
+    world::{Entries, PARENT, SWITCHES, entries},
 };
 
 /// Longest frame.
 const LONGEST: usize = 1_600;
 
 static ENTRIES: LazyLock<Entries> = LazyLock::new(entries);
-
-const SWITCHES: [ConfigFlags; 6] = [
-    ConfigFlags::L2,
-    ConfigFlags::L2_FLOOD,
-    ConfigFlags::L2_DROP_FOREIGN,
-    ConfigFlags::L2_DROP_FOREIGN_ND,
-    ConfigFlags::CHECK_SOURCE,
-    ConfigFlags::VEPA,
-];
 
 /// Runs what the fuzzer thought of, and compares.
 ///

@@ -15,8 +15,8 @@ use super::{
         DUPLICATE_IP6, Entries, FOREIGN_IP, FOREIGN_IP6, GATEWAY_IP, GATEWAY_IP6, HOST_IP,
         HOST_IP6, HOST_LL, Ip, Ip6, LAN, LAN_IP, LAN_IP6, LOCAL_IP, LOCAL_IP6, LOOPBACK6,
         MULTICAST, Mac, ODD_SLOT, OPTIMISTIC_IP6, OTHER, PARENT, PROBING_IP, PROBING_IP6,
-        ROUTER_IP6, SIBLING_IP, SIBLING_IP6, UNSPECIFIED, UNSPECIFIED6, V4_MAPPED, ZERO, child,
-        entries, group_mac, group_of,
+        ROUTER_IP6, SIBLING_IP, SIBLING_IP6, SWITCHES, UNSPECIFIED, UNSPECIFIED6, V4_MAPPED, ZERO,
+        child, entries, group_mac, group_of,
     },
 };
 
@@ -235,14 +235,6 @@ pub fn frame() -> impl Strategy<Value = Vec<u8>> {
 
 /// Mostly ready, and both copies alike.
 pub fn config() -> impl Strategy<Value = [Config; 2]> {
-    const SWITCHES: [ConfigFlags; 6] = [
-        ConfigFlags::L2,
-        ConfigFlags::L2_FLOOD,
-        ConfigFlags::L2_DROP_FOREIGN,
-        ConfigFlags::L2_DROP_FOREIGN_ND,
-        ConfigFlags::CHECK_SOURCE,
-        ConfigFlags::VEPA,
-    ];
     let ready = prop::bool::weighted(0.97);
     (ready, any::<[bool; 6]>(), ready).prop_map(|(ready, on, same)| {
         let base = if ready {

@@ -126,6 +126,16 @@ pub fn l2_flood() -> ConfigFlags {
     ConfigFlags::READY | ConfigFlags::L2 | ConfigFlags::L2_FLOOD
 }
 
+/// What the agent can say of a parent beside that it is ready.
+pub const SWITCHES: [ConfigFlags; 6] = [
+    ConfigFlags::L2,
+    ConfigFlags::L2_FLOOD,
+    ConfigFlags::L2_DROP_FOREIGN,
+    ConfigFlags::L2_DROP_FOREIGN_ND,
+    ConfigFlags::CHECK_SOURCE,
+    ConfigFlags::VEPA,
+];
+
 pub fn config(flags: ConfigFlags) -> [Config; 2] {
     [Config::new(PARENT, flags); 2]
 }
