@@ -13,8 +13,9 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::{
     cell::Cell,
+    detection::{Detection, detection},
     spot::GATEWAY,
-    world::{Detection, World, detection},
+    world::World,
 };
 use crate::{
     command,

@@ -7,6 +7,7 @@ pub mod cells;
 pub mod change;
 pub mod client;
 pub mod conflict;
+pub mod detection;
 pub mod group;
 pub mod mode;
 pub mod spot;

@@ -10,15 +10,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    net::Ipv6Addr,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::{
+    detection::{Detection, detections},
     mode::Mode,
     spot::{
         GATEWAY, HOST, HOST_LINK_LOCAL, HOST_PRIVATE, HOST_VEPA, LOCAL, NS01, NS01_LINK_LOCAL,
@@ -48,67 +47,23 @@ struct Child<'a> {
 }
 
 const CHILDREN: [Child<'static>; 12] = [
-    Child {
-        parent: HOST.device,
-        flag: "",
-        spot: &NS01,
-    },
-    Child {
-        parent: HOST.device,
-        flag: "",
-        spot: &NS02,
-    },
-    Child {
-        parent: HOST.device,
-        flag: "",
-        spot: &NS03,
-    },
-    Child {
-        parent: HOST.device,
-        flag: "",
-        spot: &NS04,
-    },
-    Child {
-        parent: HOST.device,
-        flag: "",
-        spot: &UNNAMED,
-    },
-    Child {
-        parent: HOST.device,
-        flag: "",
-        spot: &NS07,
-    },
-    Child {
-        parent: HOST.device,
-        flag: "",
-        spot: &NS11,
-    },
-    Child {
-        parent: HOST.device,
-        flag: "",
-        spot: &NS12,
-    },
-    Child {
-        parent: HOST_PRIVATE.device,
-        flag: "private",
-        spot: &PRIVATE1,
-    },
-    Child {
-        parent: HOST_PRIVATE.device,
-        flag: "private",
-        spot: &PRIVATE2,
-    },
-    Child {
-        parent: HOST_VEPA.device,
-        flag: "vepa",
-        spot: &VEPA1,
-    },
-    Child {
-        parent: HOST_VEPA.device,
-        flag: "vepa",
-        spot: &VEPA2,
-    },
+    child(HOST.device, "", &NS01),
+    child(HOST.device, "", &NS02),
+    child(HOST.device, "", &NS03),
+    child(HOST.device, "", &NS04),
+    child(HOST.device, "", &UNNAMED),
+    child(HOST.device, "", &NS07),
+    child(HOST.device, "", &NS11),
+    child(HOST.device, "", &NS12),
+    child(HOST_PRIVATE.device, "private", &PRIVATE1),
+    child(HOST_PRIVATE.device, "private", &PRIVATE2),
+    child(HOST_VEPA.device, "vepa", &VEPA1),
+    child(HOST_VEPA.device, "vepa", &VEPA2),
 ];
+
+const fn child<'a>(parent: &'static str, flag: &'static str, spot: &'a Spot) -> Child<'a> {
+    Child { parent, flag, spot }
+}
 
 /// One instance of the topology, in one mode.
 #[derive(Debug)]
@@ -170,11 +125,8 @@ impl World {
     /// Creates the child of `spot` in the host's netns, moves it to its own, configures it and waits
     /// until it may use its addresses.
     pub fn add_child(&self, spot: &Spot, families: &[Family]) -> Result<()> {
-        self.at(HOST.netns)?.ip(&self.moved_in(&Child {
-            parent: HOST.device,
-            flag: "",
-            spot,
-        })?)?;
+        let child = child(HOST.device, "", spot);
+        self.at(HOST.netns)?.ip(&self.moved_in(&child)?)?;
         self.configure(spot, families)?;
         self.settle(spot.netns)
     }
@@ -362,50 +314,6 @@ fn up(spots: &[Spot]) -> String {
         ));
     }
     batch.concat()
-}
-
-/// What the kernel has found out about an IPv6 address of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detection {
-    /// Nothing yet.
-    Tentative,
-    /// Somebody else has it.
-    Failed,
-    /// It may be used.
-    Passed,
-}
-
-/// What the kernel has found out about `address` of the current netns, if it is there.
-pub fn detection(address: Ipv6Addr) -> Result<Option<Detection>> {
-    let all = detections()?;
-    let found = all.into_iter().find(|(known, _)| *known == address);
-    Ok(found.map(|(_, detection)| detection))
-}
-
-/// The same of every IPv6 address of the current netns.
-fn detections() -> Result<Vec<(Ipv6Addr, Detection)>> {
-    let path = "/proc/thread-self/net/if_inet6";
-    let shown = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    shown
-        .lines()
-        .map(|line| {
-            // Address, index, prefix length, scope, flags, device; numbers in hexadecimal.
-            let words: Vec<_> = line.split_whitespace().collect();
-            let [address, _, _, _, flags, _] = words[..] else {
-                bail!("unknown line in {path}: {line}")
-            };
-            let address = u128::from_str_radix(address, 16)?.into();
-            let flags = u32::from_str_radix(flags, 16)?;
-            let detection = if flags & libc::IFA_F_DADFAILED != 0 {
-                Detection::Failed
-            } else if flags & libc::IFA_F_TENTATIVE != 0 {
-                Detection::Tentative
-            } else {
-                Detection::Passed
-            };
-            Ok((address, detection))
-        })
-        .collect()
 }
 
 fn make_all(lab: &Lab) -> Result<BTreeMap<&'static str, Netns>> {
