@@ -13,6 +13,8 @@ use ipvlan_ebpf::{
 fn context(ethertype: u16, tci: u16) -> __sk_buff {
     // SAFETY: integers and addresses, for all of which zero is a value.
     let mut skb: __sk_buff = unsafe { std::mem::zeroed() };
+    // Received by no interface: what the host or a child sends.
+    skb.ifindex = 2;
     skb.protocol = u32::from(ethertype.to_be());
     skb.vlan_present = 1;
     skb.vlan_tci = u32::from(tci);
