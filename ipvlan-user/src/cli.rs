@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::{
-    attach::{TcAttach, XdpMode},
+    attach::{PIN_DIR, TcAttach, XdpMode},
     model::{Deliver, L2Broadcast, Prefix},
     neighbour::{Announcing, DadMode},
     runtime::RUNTIME_DIR,
@@ -26,10 +26,13 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Attach to parents and serve their children until SIGINT, SIGTERM or SIGHUP.
+    /// Attach to parents and serve their children until SIGINT, SIGTERM or SIGHUP. What is attached goes on
+    /// answering then; `ipvlan cleanup` removes it.
     Run(RunArgs),
     /// Show the running agents: parents, hooks, children, addresses, counters.
     Status(StatusArgs),
+    /// Remove what agents left attached and pinned that are not running any more.
+    Cleanup(CleanupArgs),
 }
 
 /// Options of `run`.
@@ -96,6 +99,36 @@ pub struct RunArgs {
     /// Seconds between two audits, which compare the maps with the kernel even if nothing changed.
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
     pub audit: u64,
+
+    /// Seconds after which the programs stop answering when no agent has been alive for so long; 0 for
+    /// never.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = value_parser!(u64).range(..=31_536_000))]
+    pub stale_after: u64,
+
+    /// Detach when the agent ends, however it ends. Without this the programs go on answering, and the
+    /// next agent takes over from them.
+    #[arg(long)]
+    pub no_pin: bool,
+
+    /// Directory where programs and maps outlive the agent, on a BPF filesystem.
+    #[arg(long, default_value = PIN_DIR, value_name = "DIR")]
+    pub pin_dir: PathBuf,
+
+    /// Directory of lock files and status sockets.
+    #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
+    pub runtime_dir: PathBuf,
+}
+
+/// Options of `cleanup`.
+#[derive(Debug, Args)]
+pub struct CleanupArgs {
+    /// Parent to clean up. Can be given several times; without it, all parents that no agent serves.
+    #[arg(long = "iface", value_name = "NAME", value_parser = interface_name)]
+    pub interfaces: Vec<String>,
+
+    /// Directory where programs and maps outlive the agent.
+    #[arg(long, default_value = PIN_DIR, value_name = "DIR")]
+    pub pin_dir: PathBuf,
 
     /// Directory of lock files and status sockets.
     #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]

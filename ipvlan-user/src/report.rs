@@ -3,7 +3,10 @@
 use std::{io::Write as _, process::ExitCode};
 
 use crate::{
-    attach::AttachError, discover::DiscoverError, model::ParentError, reconcile::AgentError,
+    attach::{AttachError, PinError},
+    discover::DiscoverError,
+    model::ParentError,
+    reconcile::AgentError,
     runtime::ClaimError,
 };
 
@@ -68,12 +71,14 @@ fn effective_capabilities(status: &str) -> Option<u64> {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| {
-        matches!(
-            cause.downcast_ref(),
-            Some(AgentError::Claim(ClaimError::Taken { .. }))
-        )
-    }) {
+    let is_taken = |cause: &(dyn std::error::Error + 'static)| {
+        let claim = match cause.downcast_ref() {
+            Some(AgentError::Claim(claim)) => Some(claim),
+            _ => cause.downcast_ref(),
+        };
+        matches!(claim, Some(ClaimError::Taken { .. }))
+    };
+    if error.chain().any(is_taken) {
         return TAKEN;
     }
     let denied = error
@@ -86,6 +91,12 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 fn errno(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
     if let Some(AgentError::Attach { source, .. }) = cause.downcast_ref() {
         return source.os_error();
+    }
+    if let Some(error) = cause.downcast_ref::<AttachError>() {
+        return error.os_error();
+    }
+    if let Some(error) = cause.downcast_ref::<PinError>() {
+        return error.os_error();
     }
     cause
         .downcast_ref::<std::io::Error>()
@@ -107,6 +118,12 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref::<ParentError>() {
         return Some(error.hint());
+    }
+    if let Some(error) = cause.downcast_ref::<ClaimError>() {
+        return Some(error.hint().to_owned());
+    }
+    if let Some(error) = cause.downcast_ref::<PinError>() {
+        return Some(error.hint().to_owned());
     }
     cause
         .downcast_ref::<AttachError>()

@@ -9,7 +9,7 @@ use crate::{
     cli::RunArgs,
     model::Policy,
     neighbour::Manners,
-    reconcile::{Agent, Settings},
+    reconcile::{Agent, PinSettings, Settings},
 };
 
 /// Serves until it is told to stop.
@@ -29,6 +29,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         max_addresses,
         max_children,
         audit,
+        stale_after,
+        no_pin,
+        pin_dir,
         runtime_dir,
     } = args;
     let mut seen = BTreeSet::new();
@@ -53,6 +56,11 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
             max_children,
         },
         audit: Duration::from_secs(audit),
+        stale_after: (stale_after > 0).then_some(Duration::from_secs(stale_after)),
+        pins: PinSettings {
+            dir: pin_dir,
+            keep: !no_pin,
+        },
         runtime_dir,
     };
     tokio::runtime::Builder::new_current_thread()

@@ -55,6 +55,7 @@ pub struct Counts {
 pub struct Datapath {
     programs: Ebpf,
     config: Array<MapData, Config>,
+    deadline: Array<MapData, u64>,
     addresses_v4: HashMap<MapData, Ip, AddressEntry>,
     addresses_v6: HashMap<MapData, Ip6, AddressEntry>,
     events: RingBuf<MapData>,
@@ -93,7 +94,10 @@ impl Datapath {
             ebpf.take_map(name)
                 .unwrap_or_else(|| panic!("no map {name} in the object"))
         };
+        let mut deadline: Array<_, u64> = map(maps::DEADLINE).try_into().expect("array of u64");
+        deadline.set(0, u64::MAX, 0).expect("set the deadline");
         Self {
+            deadline,
             config: map(maps::CONFIG).try_into().expect("array of Config"),
             addresses_v4: map(maps::ADDRESSES_V4).try_into().expect("hash"),
             addresses_v6: map(maps::ADDRESSES_V6).try_into().expect("hash"),
