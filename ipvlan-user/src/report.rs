@@ -3,10 +3,12 @@
 use std::{io::Write as _, process::ExitCode};
 
 use crate::{
-    attach::AttachError, discover::DiscoverError, model::ParentError, reconcile::AgentError,
-    runtime::ClaimError,
+    attach::AttachError, config::ConfigError, discover::DiscoverError, model::ParentError,
+    reconcile::AgentError, runtime::ClaimError,
 };
 
+/// What the user asked for cannot be understood; clap's own code for it.
+const USAGE: u8 = 2;
 /// `EX_TEMPFAIL` of sysexits.h: another agent serves the parent.
 const TAKEN: u8 = 75;
 /// `EX_NOPERM` of sysexits.h: a privilege is missing.
@@ -68,6 +70,13 @@ fn effective_capabilities(status: &str) -> Option<u64> {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
+    // One that may not be read, too.
+    if error
+        .chain()
+        .any(<dyn std::error::Error>::is::<ConfigError>)
+    {
+        return USAGE;
+    }
     if error.chain().any(|cause| {
         matches!(
             cause.downcast_ref(),
@@ -101,6 +110,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             AgentError::Attach { source, .. } => source.hint().map(str::to_owned),
             AgentError::System { .. } | AgentError::Detach { .. } => None,
         };
+    }
+    if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        return error.hint();
     }
     if let Some(error) = cause.downcast_ref::<DiscoverError>() {
         return error.hint().map(str::to_owned);

@@ -9,13 +9,7 @@ mod refresh;
 mod report;
 mod signals;
 
-use std::{
-    future::poll_fn,
-    io,
-    path::PathBuf,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{future::poll_fn, io, task::Poll, time::Instant};
 
 use ipvlan_common::Event;
 use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
@@ -26,31 +20,14 @@ use self::{
     refresh::{MAX_GAP, MIN_GAP, Refresh, backoff},
     signals::StopSignals,
 };
+pub use crate::config::Settings;
 use crate::{
-    attach::{AttachError, AttachOptions},
+    attach::AttachError,
     discover::{Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
-    model::{ParentError, Policy},
-    neighbour::Manners,
+    model::ParentError,
     runtime::{self, ClaimError, StatusSocket},
     status,
 };
-
-/// What the agent is to do.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Names of the parents.
-    pub parents: Vec<String>,
-    /// What is answered, and how packets are delivered.
-    pub policy: Policy,
-    /// What children say on the LAN.
-    pub manners: Manners,
-    /// How programs are attached.
-    pub attach: AttachOptions,
-    /// Time between two audits.
-    pub audit: Duration,
-    /// Directory of lock files and sockets.
-    pub runtime_dir: PathBuf,
-}
 
 /// The agent cannot go on.
 #[derive(Debug, thiserror::Error)]
