@@ -4,12 +4,15 @@ use std::{io::Write as _, process::ExitCode};
 
 use crate::{
     attach::{AttachError, PinError},
+    config::ConfigError,
     discover::DiscoverError,
     model::ParentError,
     reconcile::AgentError,
     runtime::ClaimError,
 };
 
+/// What the user asked for cannot be understood; clap's own code for it.
+const USAGE: u8 = 2;
 /// `EX_TEMPFAIL` of sysexits.h: another agent serves the parent.
 const TAKEN: u8 = 75;
 /// `EX_NOPERM` of sysexits.h: a privilege is missing.
@@ -71,6 +74,13 @@ fn effective_capabilities(status: &str) -> Option<u64> {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
+    // One that may not be read, too.
+    if error
+        .chain()
+        .any(<dyn std::error::Error>::is::<ConfigError>)
+    {
+        return USAGE;
+    }
     let is_taken = |cause: &(dyn std::error::Error + 'static)| {
         let claim = match cause.downcast_ref() {
             Some(AgentError::Claim(claim)) => Some(claim),
@@ -112,6 +122,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             AgentError::Attach { source, .. } => source.hint().map(str::to_owned),
             AgentError::System { .. } | AgentError::Detach { .. } => None,
         };
+    }
+    if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        return error.hint();
     }
     if let Some(error) = cause.downcast_ref::<DiscoverError>() {
         return error.hint().map(str::to_owned);

@@ -87,10 +87,11 @@ fn start_that_cannot_succeed_says_why_and_what_to_do() {
         },
         Row {
             parents: &[],
-            options: &[],
+            // A machine that the agent is installed on has a file of its own.
+            options: &["--config", "/dev/null"],
             code: 2,
-            says: "required arguments were not provided:\n  --iface <NAME>",
-            hint: "",
+            says: "error: no parent is named, neither on the command line nor in /dev/null ",
+            hint: "hint: name the interface that the children are behind: `--iface eth0`, or ",
         },
         // The good one comes first and is let go again.
         Row {

@@ -17,6 +17,7 @@ use crate::{
 /// Removes what no agent looks after: pinned links and maps, filters, the qdisc if it was added for us,
 /// stale files. What an agent serves stays, and is an error. Everything is tried.
 pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
+    let interfaces: Vec<String> = args.iface.iter().cloned().map(String::from).collect();
     let netns = runtime::own_netns().context("read the network namespace")?;
     let mut removed = Vec::new();
     let mut failures = Vec::new();
@@ -27,7 +28,7 @@ pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     let root = PinRoot::find(&args.pin_dir)?;
     if let Some(root) = &root {
         for name in root.names()? {
-            if !is_meant(&name, netns, &args.interfaces) {
+            if !is_meant(&name, netns, &interfaces) {
                 continue;
             }
             match unpin(root, &name) {
@@ -46,7 +47,7 @@ pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
         }
         root.remove_if_empty();
     }
-    for (name, ifindex) in links(&args.interfaces)? {
+    for (name, ifindex) in links(&interfaces)? {
         if served.contains(&ifindex) {
             continue;
         }
@@ -54,7 +55,7 @@ pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
         let claim = match claim {
             Ok(claim) => claim,
             // Nobody but its agent has a lock file there.
-            Err(ClaimError::File { .. }) if args.interfaces.is_empty() => continue,
+            Err(ClaimError::File { .. }) if interfaces.is_empty() => continue,
             Err(failure) => {
                 failures.push(failure.into());
                 continue;

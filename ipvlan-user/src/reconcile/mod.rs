@@ -13,7 +13,6 @@ use std::{
     future::poll_fn,
     io,
     ops::BitOr,
-    path::PathBuf,
     task::Poll,
     time::{Duration, Instant},
 };
@@ -26,44 +25,14 @@ use self::{
     refresh::{MAX_GAP, MIN_GAP, Refresh, backoff},
     signals::StopSignals,
 };
+pub use crate::config::{PinSettings, Settings};
 use crate::{
-    attach::{AttachError, AttachOptions, PinRoot},
+    attach::{AttachError, PinRoot},
     discover::{Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
-    model::{ParentError, Policy},
-    neighbour::Manners,
+    model::ParentError,
     runtime::{self, ClaimError, StatusSocket},
     status,
 };
-
-/// What the agent is to do.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Names of the parents.
-    pub parents: Vec<String>,
-    /// What is answered, and how packets are delivered.
-    pub policy: Policy,
-    /// What children say on the LAN.
-    pub manners: Manners,
-    /// How programs are attached.
-    pub attach: AttachOptions,
-    /// Time between two audits.
-    pub audit: Duration,
-    /// How long the programs answer after the last sync; for ever without it.
-    pub stale_after: Option<Duration>,
-    /// What becomes of the programs when the agent ends.
-    pub pins: PinSettings,
-    /// Directory of lock files and sockets.
-    pub runtime_dir: PathBuf,
-}
-
-/// What becomes of the programs when the agent ends.
-#[derive(Clone, Debug)]
-pub struct PinSettings {
-    /// Directory of the pins of all parents, on a BPF filesystem.
-    pub dir: PathBuf,
-    /// Whether they go on, or end with it.
-    pub keep: bool,
-}
 
 /// The agent cannot go on.
 #[derive(Debug, thiserror::Error)]
