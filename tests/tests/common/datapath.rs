@@ -95,7 +95,7 @@ impl Datapath {
                 .unwrap_or_else(|| panic!("no map {name} in the object"))
         };
         let mut deadline: Array<_, u64> = map(maps::DEADLINE).try_into().expect("array of u64");
-        deadline.set(0, u64::MAX, 0).expect("set the deadline");
+        deadline.set(0, u64::MAX, 0).expect("write DEADLINE");
         Self {
             deadline,
             config: map(maps::CONFIG).try_into().expect("array of Config"),
@@ -163,6 +163,11 @@ impl Datapath {
             .expect("write an address");
             old_entries.insert(*address, *entry);
         }
+    }
+
+    /// Lets the programs answer until then (`CLOCK_MONOTONIC`, nanoseconds), as the loader does.
+    pub fn set_deadline(&mut self, deadline: u64) {
+        self.deadline.set(0, deadline, 0).expect("write DEADLINE");
     }
 
     /// Asserts that the maps which only the loader writes hold what was installed.
