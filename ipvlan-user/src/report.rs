@@ -8,7 +8,7 @@ use crate::{
     discover::DiscoverError,
     model::ParentError,
     reconcile::{self, AgentError},
-    runtime::ClaimError,
+    runtime::{ClaimError, privilege::PrivilegeError},
 };
 
 /// What the user asked for cannot be understood; clap's own code for it.
@@ -62,6 +62,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(PrivilegeError::Missing { .. }) = cause.downcast_ref() {
+        return true;
+    }
     cause
         .downcast_ref::<AgentError>()
         .map_or_else(|| reconcile::is_denied(cause), AgentError::is_denied)
@@ -78,6 +81,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         };
     }
     if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<PrivilegeError>() {
         return error.hint();
     }
     if let Some(error) = cause.downcast_ref::<DiscoverError>() {

@@ -2,12 +2,15 @@
 
 use anyhow::Context as _;
 
-use crate::{cli::RunArgs, config::Source, reconcile::Agent};
+use crate::{cli::RunArgs, config::Source, reconcile::Agent, runtime::privilege};
 
 /// Serves until it is told to stop.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let source = Source::from(args);
     let loaded = source.load()?;
+    privilege::check()?;
+    // What takes more than the four capabilities has its place here.
+    privilege::drop_others()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

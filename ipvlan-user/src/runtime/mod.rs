@@ -1,9 +1,10 @@
-//! The agent as a process on a machine: who owns a parent, where to ask for its status,
+//! The agent as a process on a machine: who owns a parent, where to ask for its status, what it may do,
 //! what its service manager is told.
 //!
 //! Every file is in one directory, `/run/ipvlan` by default, and gone when the last agent stops.
 
 mod claim;
+pub mod privilege;
 mod service;
 mod socket;
 
