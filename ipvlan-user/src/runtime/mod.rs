@@ -4,6 +4,7 @@
 //! Every file is in one directory, `/run/ipvlan` by default, and gone when the last agent stops.
 
 mod claim;
+pub mod log;
 pub mod privilege;
 mod service;
 mod socket;
