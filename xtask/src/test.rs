@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use crate::{
     build, cost::COST, demo, exec, instrument::Instrument, lint, numbers::NUMBERS, oracle::ORACLE,
+    tools::clients,
 };
 
 /// What to test.
@@ -52,6 +53,7 @@ fn run(part: Part) -> Result<()> {
 }
 
 fn unit() -> Result<()> {
+    clients::install_unit()?;
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace", "--lib", "--bins", "--test", "host*"]);
     exec::run(build::without_object(&mut command))
