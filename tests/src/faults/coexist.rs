@@ -1,0 +1,3 @@
+//! TODO
+use super::row::Row;
+pub(super) const ROWS: &[Row] = &[];
