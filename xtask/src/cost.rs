@@ -1,7 +1,7 @@
 //! `cargo xtask cost`: guest instructions per answer, ours beside the kernel's.
 
 use crate::{
-    instrument::{Instrument, LIMIT},
+    instrument::{Instrument, LIMIT, NOTHING},
     lab::Findings,
     vm::{kernels::Kernel, qemu::Clock},
 };
@@ -11,6 +11,7 @@ pub(crate) const COST: Instrument = Instrument {
     verb: "cost",
     options: &[],
     limit: LIMIT,
+    prepare: NOTHING,
     clock: Clock::Instructions,
     kernels: &[Kernel::V6_12, Kernel::Latest],
     judge,

@@ -6,14 +6,16 @@ use anyhow::Result;
 use comfy_table::{Table, presets};
 
 use crate::{
+    build,
     instrument::{self, Instrument},
     lab::Findings,
     results::Fault,
-    vm::{kernels::Kernel, qemu::Clock},
+    vm::{initramfs::NEXT, kernels::Kernel, qemu::Clock},
 };
 
 /// What to inject, and where.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     #[command(flatten)]
     at: instrument::Args,
@@ -30,6 +32,7 @@ pub(crate) const SHORT: Instrument = Instrument {
     verb: "faults",
     options: &[],
     limit: Duration::from_mins(10),
+    prepare: crate::instrument::NOTHING, // next_layout
     clock: Clock::Time,
     kernels: &Kernel::ALL,
     judge,
@@ -37,7 +40,7 @@ pub(crate) const SHORT: Instrument = Instrument {
 
 /// More of everything.
 pub(crate) const LONG: Instrument = Instrument {
-    options: &["--long"],
+    options: &["--next", NEXT, "--long"],
     limit: Duration::from_mins(60),
     ..SHORT
 };

@@ -14,6 +14,9 @@ use crate::{
 /// More than most of them take on a busy host.
 pub(crate) const LIMIT: Duration = Duration::from_mins(6);
 
+/// For a verb that takes nothing that is not built anyway.
+pub(crate) const NOTHING: fn() -> Result<()> = || Ok(());
+
 /// Where to ask.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,6 +33,8 @@ pub(crate) struct Instrument {
     pub options: &'static [&'static str],
     /// What all of it may take on a busy host.
     pub limit: Duration,
+    /// What has to be built besides.
+    pub prepare: fn() -> Result<()>,
     /// What its clock counts.
     pub clock: Clock,
     /// Where it is run.
@@ -48,7 +53,10 @@ impl Instrument {
     pub(crate) fn run_with(&self, args: &Args, options: &[String]) -> Result<()> {
         build::release()?;
         let failures = match args.kernel {
-            Some(kernel) => self.on(kernel, options),
+            Some(kernel) => {
+                (self.prepare)()?;
+                self.on(kernel, options)
+            }
             None => self.failures_with(options),
         };
         if failures.is_empty() {
@@ -63,6 +71,9 @@ impl Instrument {
     }
 
     fn failures_with(&self, options: &[String]) -> Vec<String> {
+        if let Err(error) = (self.prepare)() {
+            return vec![format!("{error:#}")];
+        }
         let kernels = self.kernels.iter();
         kernels
             .flat_map(|kernel| self.on(*kernel, options))

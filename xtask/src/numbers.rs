@@ -1,7 +1,7 @@
 //! `cargo xtask numbers`: what was promised of the agent, measured on real ipvlan devices.
 
 use crate::{
-    instrument::{Instrument, LIMIT},
+    instrument::{Instrument, LIMIT, NOTHING},
     lab::Findings,
     vm::{kernels::Kernel, qemu::Clock},
 };
@@ -11,6 +11,7 @@ pub(crate) const NUMBERS: Instrument = Instrument {
     verb: "numbers",
     options: &[],
     limit: LIMIT,
+    prepare: NOTHING,
     clock: Clock::Time,
     kernels: &Kernel::ALL,
     judge,

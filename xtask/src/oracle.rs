@@ -1,7 +1,7 @@
 //! `cargo xtask oracle`: the agent's answers beside the kernel's, frame by frame.
 
 use crate::{
-    instrument::{Instrument, LIMIT},
+    instrument::{Instrument, LIMIT, NOTHING},
     vm::{kernels::Kernel, qemu::Clock},
 };
 
@@ -10,6 +10,7 @@ pub(crate) const ORACLE: Instrument = Instrument {
     verb: "oracle",
     options: &[],
     limit: LIMIT,
+    prepare: NOTHING,
     clock: Clock::Time,
     kernels: &Kernel::ALL,
     judge: |_| Vec::new(),

@@ -15,6 +15,7 @@ use super::{
     site::{CHILD, Site},
     stage::Stage,
     traffic::Expect,
+    truth,
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -131,11 +132,12 @@ fn full(stage: &mut Stage) -> Result<()> {
     };
     stage.site.third.ip(&lines("add", &many))?;
     stage.wait_parent("telling that there is no room", |parent| {
-        parent["state"] == "degraded" && parent["reason"].to_string().contains("max-addresses")
+        parent["state"] == "degraded" && parent["reason"].to_string().contains("full")
     })?;
     // The other children's, all the time.
     thread::sleep(Duration::from_millis(300));
-    let Site { vm01, third, .. } = &stage.site;
+    let Site { vm01, .. } = &stage.site;
+    let addresses: Vec<IpAddr> = many.iter().copied().map(IpAddr::V4).collect();
     let mut answered = 0;
     for address in &many {
         let named =
@@ -147,6 +149,15 @@ fn full(stage: &mut Stage) -> Result<()> {
         "{answered} of {} are answered for in a map with room for 12",
         many.len()
     );
+    let status = stage.status()?;
+    let told = truth::refusals(&status, &addresses).len();
+    stage.expect(told == many.len() - answered, || {
+        format!(
+            "{answered} of {} are answered for, and {told} shown as refused",
+            many.len()
+        )
+    });
+    let Site { third, .. } = &stage.site;
     let (last, rest) = many.split_last().context("none")?;
     third.ip(&lines("del", rest))?;
     let (third, traffic) = (&stage.site.third, &mut stage.traffic);

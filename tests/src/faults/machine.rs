@@ -21,6 +21,7 @@ use nix::{
 };
 
 use super::{
+    held::CGROUPS,
     row::Row,
     site::{CHILD, Pair, Site},
     stage::{PATIENCE, Stage, wait_for},
@@ -39,7 +40,6 @@ pub(super) const ROWS: &[Row] = &[
 
 const NEW: Pair = Pair::new(112);
 const DAY: Duration = Duration::from_hours(24);
-const CGROUPS: &str = "/run/ipvlan-faults-cgroups";
 
 /// An address comes and goes, and is followed.
 fn follows(site: &Site, traffic: &mut Traffic) -> Result<()> {
@@ -75,12 +75,7 @@ fn clock(stage: &mut Stage) -> Result<()> {
 
 /// By the kernel, which kills in a control group that may have no memory at all.
 fn out_of_memory(stage: &mut Stage) -> Result<()> {
-    fs::create_dir_all(CGROUPS)?;
-    let (kind, flags) = (Some("cgroup2"), MsFlags::empty());
-    mount(Some("cgroup2"), CGROUPS, kind, flags, None::<&str>).context("cannot mount cgroups")?;
-    let root = Path::new(CGROUPS);
-    fs::write(root.join("cgroup.subtree_control"), "+memory").context("no memory controller")?;
-    let group = root.join("starving");
+    let group = Path::new(CGROUPS).join("starving");
     fs::create_dir_all(&group)?;
     let mut agent = stage.agent.take().context("no agent is running")?;
     fs::write(group.join("cgroup.procs"), agent.pid().to_string())?;
@@ -100,7 +95,6 @@ fn out_of_memory(stage: &mut Stage) -> Result<()> {
     });
     stage.start()?;
     fs::remove_dir(&group)?;
-    nix::mount::umount(CGROUPS)?;
     follows(&stage.site, &mut stage.traffic)
 }
 

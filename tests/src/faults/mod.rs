@@ -6,6 +6,7 @@
 
 mod child;
 mod coexist;
+mod held;
 mod load;
 mod machine;
 mod parent;
@@ -70,7 +71,7 @@ impl Faults {
             matches!(first.trim(), "init" | "lab"),
             "faults are for a virtual machine: they set its clock and have processes killed"
         );
-        let rows = [
+        let mut rows: Vec<&Row> = [
             process::ROWS,
             parent::ROWS,
             child::ROWS,
@@ -79,11 +80,17 @@ impl Faults {
             coexist::ROWS,
             privilege::ROWS,
             machine::ROWS,
-        ];
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        // An agent is started anew for other options.
+        rows.sort_by_key(|row| row.options);
         let tcx = has_tcx()?;
+        let _held = held::Branches::hold()?;
         let mut ground = None;
         let mut good = true;
-        for row in rows.into_iter().flatten() {
+        for row in rows {
             let wanted =
                 self.only.is_empty() || self.only.iter().any(|only| row.fault.contains(only));
             if !wanted || (row.needs == Needs::Tcx && !tcx) {
@@ -110,7 +117,7 @@ impl Faults {
         let traffic = match Traffic::start(&site, row.heals_within * EMULATION) {
             Ok(traffic) => traffic,
             Err(error) => {
-                eprintln!("the agent said:\n{}", agent.said());
+                told(&agent);
                 stage::clean(Some(agent));
                 return Err(error);
             }
@@ -152,7 +159,7 @@ impl Faults {
             }
             agent => {
                 if let Some(agent) = &agent {
-                    eprintln!("the agent said:\n{}", agent.said());
+                    told(agent);
                 }
                 stage::clean(agent);
             }
@@ -218,6 +225,15 @@ impl Faults {
             problem: &outcome.problems.join("; "),
         })?;
         Ok(tolerable)
+    }
+}
+
+/// Shows what an agent said and counted, for people who look for what went wrong.
+fn told(agent: &Agent) {
+    eprintln!("the agent said:\n{}", agent.said());
+    match agent.status() {
+        Ok(status) => eprintln!("and counted: {}", status["parents"][0]["counters"]),
+        Err(error) => eprintln!("and tells no status: {error:#}"),
     }
 }
 

@@ -161,9 +161,9 @@ fn vlan(stage: &mut Stage) -> Result<()> {
             "link add link {below} name {device} type vlan id 100\nlink set {device} up\n"
         ))
     };
-    add(&stage.site.host, PARENT, "vlan7")?;
+    add(&stage.site.host, PARENT, "ens34.100")?;
     add(&stage.site.vm01, LAN, "lan7")?;
-    beside(stage, "vlan7", "lan7")
+    beside(stage, "ens34.100", "lan7")
 }
 
 fn bond(stage: &mut Stage) -> Result<()> {
@@ -173,8 +173,7 @@ fn bond(stage: &mut Stage) -> Result<()> {
          link set slave7 down\n\
          link set slave7 master bond7\n\
          link set bond7 up\n")?;
-    beside(stage, "bond7", "lan7")?;
-    stage.site.host.ip("link del slave7\n")
+    beside(stage, "bond7", "lan7")
 }
 
 /// `parent` of the host, with `lan` at the other end, has a child with an address that a child of the

@@ -190,6 +190,28 @@ impl Stage {
         )
     }
 
+    /// What is attached to the parent.
+    pub(super) fn hooks(&self) -> Result<Vec<String>> {
+        truth::attached(&self.site)
+    }
+
+    /// Runs a start that may fail; the agent if it is ready, else its exit code and what it said.
+    pub(super) fn fails_or_serves(
+        &self,
+        command: Command,
+    ) -> Result<std::result::Result<Agent, (i32, String)>> {
+        let program = &self.plan.ipvlan;
+        let mut agent = Agent::spawn(command, program, runtime_dir(PARENT), &self.site.host)?;
+        match agent.wait_ready(&[PARENT]) {
+            Ok(()) => Ok(Ok(agent)),
+            Err(_) if agent.has_ended() => {
+                let status = agent.wait(PATIENCE)?;
+                Ok(Err((init::exit_code(status), agent.said())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Runs a start that has to fail; its exit code and what it said.
     pub(super) fn fails(&self, command: &mut Command) -> Result<(i32, String)> {
         let mut child = self.site.host.run(|| {
@@ -287,7 +309,8 @@ pub(super) fn runtime_dir(parent: &str) -> PathBuf {
 
 /// Where it pins.
 pub(super) fn pin_dir(parent: &str) -> PathBuf {
-    format!("/sys/fs/bpf/ipvlan-faults-{parent}").into()
+    // A BPF filesystem has no dots in names.
+    format!("/sys/fs/bpf/ipvlan-faults-{}", parent.replace('.', "-")).into()
 }
 
 fn run(program: &Path, parent: &str, runtime: &Path, pins: &Path, options: &[&str]) -> Command {
