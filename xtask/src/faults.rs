@@ -30,9 +30,9 @@ pub(crate) struct Args {
 /// Every fault once.
 pub(crate) const SHORT: Instrument = Instrument {
     verb: "faults",
-    options: &[],
+    options: &["--next", NEXT],
     limit: Duration::from_mins(10),
-    prepare: crate::instrument::NOTHING, // next_layout
+    prepare: build::next_layout,
     clock: Clock::Time,
     kernels: &Kernel::ALL,
     judge,
@@ -41,7 +41,7 @@ pub(crate) const SHORT: Instrument = Instrument {
 /// More of everything.
 pub(crate) const LONG: Instrument = Instrument {
     options: &["--next", NEXT, "--long"],
-    limit: Duration::from_mins(60),
+    limit: Duration::from_hours(1),
     ..SHORT
 };
 
@@ -60,7 +60,7 @@ fn judge(findings: &Findings) -> Vec<String> {
     let release = &findings.kernel;
     let failed = findings.faults.iter().filter(|fault| fault.failed);
     let mut failures: Vec<_> = failed
-        .map(|fault| format!("Linux {release}: {}: {}", fault.fault, fault.problem))
+        .map(|fault| format!("Linux {release}: {}: {}", fault.name, fault.problem))
         .collect();
     if findings.faults.is_empty() {
         failures.push(format!("Linux {release}: no fault was injected"));
@@ -91,7 +91,7 @@ fn table(faults: &[Fault]) -> Table {
             (false, true) => "FAILED",
         };
         table.add_row([
-            fault.fault.clone(),
+            fault.name.clone(),
             fault.lost.to_string(),
             fault.sent.to_string(),
             fault.wrong.to_string(),
@@ -111,7 +111,7 @@ mod tests {
 
     fn fault() -> Fault {
         Fault {
-            fault: "SIGKILL".to_owned(),
+            name: "SIGKILL".to_owned(),
             sent: 5000,
             lost: 0,
             wrong: 0,

@@ -80,7 +80,8 @@ pub(crate) struct Number {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Fault {
     /// What was done.
-    pub fault: String,
+    #[serde(rename = "fault")]
+    pub name: String,
     /// Packets and questions meanwhile.
     pub sent: u64,
     /// Of these, how many should have been answered and were not.

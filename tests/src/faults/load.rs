@@ -56,13 +56,17 @@ fn churn(stage: &mut Stage) -> Result<()> {
         if number == netnses / 2 {
             stage.agent()?.signal(Signal::SIGSTOP)?;
         }
-        let add: String = (0..addresses)
-            .map(|last| format!("addr add {}/32 dev {CHILD}\n", address(number, last)))
-            .collect();
-        let delete: String = (0..addresses)
-            .filter(|last| last % 2 == 1)
-            .map(|last| format!("addr del {}/32 dev {CHILD}\n", address(number, last)))
-            .collect();
+        let lines = |verb: &str, which: &[usize]| -> String {
+            let line = |last: &usize| {
+                let address = address(number, *last);
+                format!("addr {verb} {address}/32 dev {CHILD}\n")
+            };
+            which.iter().map(line).collect::<Vec<_>>().concat()
+        };
+        let all: Vec<_> = (0..addresses).collect();
+        let odd: Vec<_> = (1..addresses).step_by(2).collect();
+        let add = lines("add", &all);
+        let delete = lines("del", &odd);
         stage.site.others[number].ip(&(add + &delete))?;
     }
     println!(
@@ -128,7 +132,7 @@ fn full(stage: &mut Stage) -> Result<()> {
         .collect();
     let lines = |verb: &str, which: &[Ipv4Addr]| -> String {
         let line = |address| format!("addr {verb} {address}/32 dev {CHILD}\n");
-        which.iter().map(line).collect()
+        which.iter().map(line).collect::<Vec<_>>().concat()
     };
     stage.site.third.ip(&lines("add", &many))?;
     stage.wait_parent("telling that there is no room", |parent| {

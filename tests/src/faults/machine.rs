@@ -64,8 +64,11 @@ fn clock(stage: &mut Stage) -> Result<()> {
         let then = TimeSpec::from_duration(change(now.into()));
         clock_settime(ClockId::CLOCK_REALTIME, then).context("cannot set the clock")
     };
-    let changes: [fn(Duration) -> Duration; 3] =
-        [|now| now + DAY, |now| now - DAY * 2, |now| now + DAY];
+    let changes: [fn(Duration) -> Duration; 3] = [
+        |now| now + DAY,
+        |now| now.saturating_sub(DAY * 2),
+        |now| now + DAY,
+    ];
     for change in changes {
         jump(change)?;
         follows(&stage.site, &mut stage.traffic)?;

@@ -32,7 +32,7 @@ pub(super) const MAC: [u8; 6] = [2, 0x34, 0, 0, 0, 1];
 pub(super) struct Pair {
     /// In 172.16.91.0/24.
     pub(super) v4: Ipv4Addr,
-    /// In 2001:db8:91::/64.
+    /// In `2001:db8:91::/64`.
     pub(super) v6: Ipv6Addr,
 }
 

@@ -53,9 +53,9 @@ fn compare(
     let missing = truth.keys().filter(|held| !served.contains_key(*held));
     let stale = served.keys().filter(|held| !truth.contains_key(*held));
     let otherwise = truth.iter().filter_map(|(held, up)| {
-        let state = served.get(held)?;
+        let told = served.get(held)?;
         let may = *up && !refused.iter().any(|address| is(&held.2, *address));
-        ((state == "answered") != may).then(|| format!("{}: {state}", shown(held)))
+        ((told == "answered") != may).then(|| format!("{}: {told}", shown(held)))
     });
     Difference {
         stale: stale.map(shown).collect(),

@@ -144,9 +144,10 @@ fn number(frame: &[u8]) -> Option<u32> {
 }
 
 fn asker(number: u32) -> [u8; 6] {
-    let [a, b] = PREFIX;
-    let [c, d, e, f] = number.to_be_bytes();
-    [a, b, c, d, e, f]
+    let mut mac = [0; 6];
+    mac[..2].copy_from_slice(&PREFIX);
+    mac[2..].copy_from_slice(&number.to_be_bytes());
+    mac
 }
 
 fn request(number: u32, tpa: Ipv4Addr, everybody: bool, mac: [u8; 6]) -> arp::Request {
