@@ -6,6 +6,7 @@ use clap::Parser as _;
 use ipvlan_user::{
     cli::{Cli, Command},
     commands, report,
+    runtime::stderr::Stderr,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
         .from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(Stderr::new)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();

@@ -4,6 +4,7 @@
 
 mod claim;
 mod socket;
+pub mod stderr;
 
 use std::{fs, io, path::Path};
 
