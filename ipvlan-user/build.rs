@@ -35,18 +35,21 @@ fn main() -> anyhow::Result<()> {
     let root_dir = env::current_dir()
         .context("current directory")?
         .join("../ipvlan-ebpf");
-    let features: &[&str] = if env::var_os("CARGO_FEATURE_TRACE").is_some() {
-        &["trace"]
-    } else {
-        &[]
-    };
+    let features: Vec<&str> = [
+        ("CARGO_FEATURE_TRACE", "trace"),
+        ("CARGO_FEATURE_NEXT_LAYOUT", "next-layout"),
+    ]
+    .into_iter()
+    .filter(|(variable, _)| env::var_os(variable).is_some())
+    .map(|(_, feature)| feature)
+    .collect();
     aya_build::build_ebpf(
         [Package {
             name: "ipvlan-ebpf",
             root_dir: root_dir
                 .to_str()
                 .context("path of ipvlan-ebpf is not UTF-8")?,
-            features,
+            features: &features,
             ..Package::default()
         }],
         toolchain

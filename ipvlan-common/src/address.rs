@@ -25,7 +25,7 @@ pub enum Delivery {
     Redirect = 1,
 }
 
-/// Value of the address maps: 12 bytes, no padding.
+/// Value of the address maps: 12 bytes (16 in the layout after this one), no padding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct AddressEntry {
@@ -35,6 +35,8 @@ pub struct AddressEntry {
     delivery: u8,
     refusal: u8,
     flags: u8,
+    #[cfg(feature = "next-layout")]
+    unused: u32,
 }
 
 /// Bit of `AddressEntry::flags`: the kernel answers requests from the wire.
@@ -44,7 +46,12 @@ const ROUTER: u8 = 1 << 1;
 /// Bit of `AddressEntry::flags`: an optimistic IPv6 address.
 const OPTIMISTIC: u8 = 1 << 2;
 
-const _: () = assert!(size_of::<AddressEntry>() == 12 && align_of::<AddressEntry>() == 4);
+const SIZE: usize = if cfg!(feature = "next-layout") {
+    16
+} else {
+    12
+};
+const _: () = assert!(size_of::<AddressEntry>() == SIZE && align_of::<AddressEntry>() == 4);
 
 impl AddressEntry {
     /// An address that `owner` holds and that nobody answers for.
@@ -57,6 +64,8 @@ impl AddressEntry {
             delivery: Delivery::Pass as u8,
             refusal: 0,
             flags: 0,
+            #[cfg(feature = "next-layout")]
+            unused: 0,
         }
     }
 

@@ -21,7 +21,7 @@ pub use stats::{COUNTERS, ChildCounters, Hook, counter_index};
 
 /// Number of this set of layouts. Goes up whenever the meaning or the size of anything in this
 /// crate changes; the loader refuses to share maps with another number.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = if cfg!(feature = "next-layout") { 4 } else { 3 };
 
 /// Names of the maps in the eBPF object, as the loader asks for them.
 pub mod maps {
@@ -38,6 +38,18 @@ pub mod maps {
     pub const CHILD_COUNTERS: &str = "CHILD_COUNTERS";
     /// Ring buffer of [`Event`](crate::Event)s.
     pub const EVENTS: &str = "EVENTS";
+    /// Array of one `u64`: nanoseconds of `CLOCK_MONOTONIC` after which nothing is answered any more.
+    pub const DEADLINE: &str = "DEADLINE";
+    /// All that the loader fills or reads.
+    pub const ALL: [&str; 7] = [
+        ADDRESSES_V4,
+        ADDRESSES_V6,
+        CONFIG,
+        DEADLINE,
+        COUNTERS,
+        CHILD_COUNTERS,
+        EVENTS,
+    ];
 }
 
 /// Names of the programs in the eBPF object.

@@ -92,6 +92,8 @@ reasons! {
     TooLong = 29, "too_long";
     /// Not the reason of a frame: an event about one that was not told, since there were too many.
     EventSuppressed = 30, "event_suppressed";
+    /// No agent has been alive for longer than `--stale-after`: nothing is answered.
+    Stale = 31, "stale";
 
     /// The target is an address of the host: the host's stack answers.
     HostAddress = 32, "host_address";

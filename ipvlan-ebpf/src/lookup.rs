@@ -1,10 +1,11 @@
 //! The maps the loader fills, behind typed getters. Reads only.
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap},
 };
-use ipvlan_common::{AddressEntry, Config, ConfigFlags};
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Reason};
 
 use crate::frame::Ip6;
 
@@ -20,6 +21,9 @@ static ADDRESSES_V6: HashMap<Ip6, AddressEntry> = HashMap::with_max_entries(DEFA
 
 #[map]
 static CONFIG: Array<Config> = Array::with_max_entries(Config::COPIES, 0);
+
+#[map]
+static DEADLINE: Array<u64> = Array::with_max_entries(1, 0);
 
 /// What is known about the addresses of one family.
 pub trait Addresses<A> {
@@ -50,14 +54,26 @@ impl Addresses<Ip6> for AddressMap {
     }
 }
 
-/// The parent's configuration; `None` until the first sync is complete, and while it is changing.
-#[must_use]
+/// The parent's configuration, or why there is none to go by: the first sync is not complete, it is
+/// changing, or no agent has been alive for too long.
 #[inline(always)]
-pub fn config() -> Option<Config> {
+pub fn config() -> Result<Config, Reason> {
     // Last to first, against the loader's first to last: a half-written copy differs from the other.
-    let second = *CONFIG.get(1)?;
-    let first = *CONFIG.get(0)?;
-    (first == second && first.has(ConfigFlags::READY)).then_some(first)
+    let (Some(&second), Some(&first), Some(&deadline)) =
+        (CONFIG.get(1), CONFIG.get(0), DEADLINE.get(0))
+    else {
+        return Err(Reason::NotReady);
+    };
+    if first != second || !first.has(ConfigFlags::READY) {
+        return Err(Reason::NotReady);
+    }
+    // Of the last timer tick: what it may be late by is nothing to a deadline, and to read the clock
+    // itself costs more than all of the above.
+    // SAFETY: the helper takes nothing.
+    if unsafe { bpf_ktime_get_coarse_ns() } > deadline {
+        return Err(Reason::Stale);
+    }
+    Ok(first)
 }
 
 #[cfg(test)]

@@ -36,8 +36,9 @@ pub fn ingress(ctx: &XdpContext) -> Option<Decision> {
         },
         _ => return None,
     };
-    let Some(config) = lookup::config() else {
-        return Some(Decision::stranger(Reason::NotReady));
+    let config = match lookup::config() {
+        Ok(config) => config,
+        Err(reason) => return Some(Decision::stranger(reason)),
     };
     Some(match kind {
         None => arp(ctx, config),

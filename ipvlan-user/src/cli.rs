@@ -1,18 +1,16 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::{
-    attach::{TcAttach, XdpMode},
+    attach::{PIN_DIR, TcAttach},
+    config::{AUDIT, InterfaceName, Options, ROOM, STALE_AFTER, Source, XdpChoice},
     model::{Deliver, L2Broadcast, Prefix},
     neighbour::{Announcing, DadMode},
     runtime::RUNTIME_DIR,
 };
-
-/// Longest interface name (`IFNAMSIZ` less its NUL).
-const MAX_NAME: usize = 15;
 
 /// Makes every ipvlan child behind a NIC reachable: from the LAN, from the host, in every mode.
 #[derive(Debug, Parser)]
@@ -26,44 +24,72 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Attach to parents and serve their children until SIGINT, SIGTERM or SIGHUP.
+    /// Attach to parents and serve their children until SIGINT or SIGTERM. What is attached goes on
+    /// answering then; `ipvlan cleanup` removes it.
     Run(RunArgs),
     /// Show the running agents: parents, hooks, children, addresses, counters.
     Status(StatusArgs),
+    /// Remove what agents left attached and pinned that are not running any more.
+    Cleanup(CleanupArgs),
 }
 
 /// Options of `run`.
+///
+/// What is not given is none here: it may stand in a configuration file, whose keys are these names.
 #[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "an option without a value is one; `Options` has what they mean together"
+)]
 pub struct RunArgs {
-    /// Interface that is the parent of ipvlan children. Can be given several times.
-    #[arg(long = "iface", value_name = "NAME", required = true, value_parser = interface_name)]
-    pub interfaces: Vec<String>,
+    /// Read the options from this file first. Its keys are the names of the options here:
+    /// `iface = ["eth0"]`, `l2-broadcast = "flood"`, `audit = 30`, `host-access = false`. After it the
+    /// files `config.d/*.toml` beside it are read, in the order of their names. What is read later
+    /// counts, and the command line counts most. SIGHUP reads them again. [default:
+    /// /etc/ipvlan/config.toml, which may be missing]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Interface that is the parent of ipvlan children. Can be given several times. Needed unless a
+    /// configuration file names one.
+    #[arg(long, value_name = "NAME")]
+    pub iface: Vec<InterfaceName>,
 
     /// What to do with ARP requests and neighbour solicitations that the wire sends to everybody, when
-    /// the children are in mode l2.
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub l2_broadcast: L2Broadcast,
+    /// the children are in mode l2. [default: filter]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub l2_broadcast: Option<L2Broadcast>,
 
     /// How packets reach children in the parent's own network namespace. For all others, and for
-    /// mode l3s, it is always the driver.
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub deliver: Deliver,
+    /// mode l3s, it is always the driver. [default: auto]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub deliver: Option<Deliver>,
 
-    /// How to attach the TC programs.
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub attach: TcAttach,
+    /// How to attach the TC programs. [default: auto]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub attach: Option<TcAttach>,
 
-    /// Also answer in XDP: faster answers, but every packet pays for it.
-    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
-    pub xdp: XdpChoice,
+    /// Also answer in XDP: faster answers, but every packet pays for it. [default: off]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub xdp: Option<XdpChoice>,
 
-    /// Leave packets between host and children to the kernel, which loses them.
-    #[arg(long)]
+    /// Leave packets between host and children to the kernel, which loses them. `--host-access` takes
+    /// back what a configuration file says.
+    #[arg(long, overrides_with_all = ["host_access", "no_host_access"])]
     pub no_host_access: bool,
 
-    /// Answer for children's addresses in 169.254.0.0/16. Link-local IPv6 addresses are always answered for.
-    #[arg(long)]
+    /// Takes `--no-host-access` back.
+    #[arg(long, hide = true, overrides_with_all = ["host_access", "no_host_access"])]
+    pub host_access: bool,
+
+    /// Answer for children's addresses in 169.254.0.0/16. Link-local IPv6 addresses are always answered
+    /// for. `--no-answer-link-local` takes back what a configuration file says.
+    #[arg(long, overrides_with_all = ["answer_link_local", "no_answer_link_local"])]
     pub answer_link_local: bool,
+
+    /// Takes `--answer-link-local` back.
+    #[arg(long, hide = true, overrides_with_all = ["answer_link_local", "no_answer_link_local"])]
+    pub no_answer_link_local: bool,
 
     /// Answer only for children's addresses in this prefix. Can be given several times. Restricts the
     /// family it is of, link-local addresses included; the other family is not restricted.
@@ -76,26 +102,129 @@ pub struct RunArgs {
     pub deny: Vec<Prefix>,
 
     /// Whether to probe the LAN for a child's new address, as its own kernel would if it could. Not
-    /// done for IPv6 in mode l2, where the child's kernel does.
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub dad: DadMode,
+    /// done for IPv6 in mode l2, where the child's kernel does. [default: warn]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub dad: Option<DadMode>,
 
     /// Whether to announce children's addresses to the LAN: when they appear, move, come up, when the
-    /// parent's MAC changes, and, at most every 10 seconds, when a station claims one.
-    #[arg(long, value_enum, default_value_t, value_name = "WHETHER")]
-    pub announce: Announcing,
+    /// parent's MAC changes, and, at most every 10 seconds, when a station claims one. [default: on]
+    #[arg(long, value_enum, value_name = "WHETHER")]
+    pub announce: Option<Announcing>,
 
-    /// Room for addresses of each family, per parent.
-    #[arg(long, default_value_t = 16_384, value_name = "N", value_parser = value_parser!(u32).range(1..=1_048_576))]
-    pub max_addresses: u32,
+    /// Room for addresses of each family, per parent. [default: 16384]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&ROOM)))]
+    pub max_addresses: Option<u32>,
 
     /// Room for counters of children, per parent. Further children are served, but not counted.
-    #[arg(long, default_value_t = 4_096, value_name = "N", value_parser = value_parser!(u32).range(1..=1_048_576))]
-    pub max_children: u32,
+    /// [default: 4096]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&ROOM)))]
+    pub max_children: Option<u32>,
 
     /// Seconds between two audits, which compare the maps with the kernel even if nothing changed.
-    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
-    pub audit: u64,
+    /// [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(AUDIT))]
+    pub audit: Option<u64>,
+
+    /// Seconds for which the programs go on answering when the agent has stopped or does not get
+    /// ahead; 0 for ever. [default: 600]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(STALE_AFTER))]
+    pub stale_after: Option<u64>,
+
+    /// Attach for as long as the agent runs: nothing is pinned, and nothing answers without it.
+    /// `--pin` takes back what a configuration file says.
+    #[arg(long, overrides_with_all = ["pin", "no_pin"])]
+    pub no_pin: bool,
+
+    /// Takes `--no-pin` back.
+    #[arg(long, hide = true, overrides_with_all = ["pin", "no_pin"])]
+    pub pin: bool,
+
+    /// Directory on a bpffs for pinned links and maps. [default: /sys/fs/bpf/ipvlan]
+    #[arg(long, value_name = "DIR")]
+    pub pin_dir: Option<PathBuf>,
+
+    /// Directory of lock files and status sockets. [default: /run/ipvlan]
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+}
+
+/// What clap takes as the range of a `u32`.
+fn signed(range: &RangeInclusive<u32>) -> RangeInclusive<i64> {
+    i64::from(*range.start())..=i64::from(*range.end())
+}
+
+impl From<RunArgs> for Source {
+    fn from(args: RunArgs) -> Self {
+        let RunArgs {
+            config,
+            iface,
+            l2_broadcast,
+            deliver,
+            attach,
+            xdp,
+            no_host_access,
+            host_access,
+            answer_link_local,
+            no_answer_link_local,
+            allow,
+            deny,
+            dad,
+            announce,
+            max_addresses,
+            max_children,
+            audit,
+            stale_after,
+            no_pin,
+            pin,
+            pin_dir,
+            runtime_dir,
+        } = args;
+        Self {
+            file: config,
+            overrides: Options {
+                iface: given(iface),
+                l2_broadcast,
+                deliver,
+                attach,
+                xdp,
+                host_access: one_of(host_access, no_host_access),
+                answer_link_local: one_of(answer_link_local, no_answer_link_local),
+                allow: given(allow),
+                deny: given(deny),
+                dad,
+                announce,
+                max_addresses,
+                max_children,
+                audit,
+                stale_after,
+                pin: one_of(pin, no_pin),
+                pin_dir,
+                runtime_dir,
+            },
+        }
+    }
+}
+
+/// The values of an option that can be given several times.
+fn given<T>(values: Vec<T>) -> Option<Vec<T>> {
+    (!values.is_empty()).then_some(values)
+}
+
+/// Of two options that take each other back, the one that counts.
+fn one_of(yes: bool, no: bool) -> Option<bool> {
+    (yes || no).then_some(yes)
+}
+
+/// Options of `cleanup`.
+#[derive(Debug, Args)]
+pub struct CleanupArgs {
+    /// Parent to clean up. Can be given several times; without it, all parents that no agent serves.
+    #[arg(long, value_name = "NAME")]
+    pub iface: Vec<InterfaceName>,
+
+    /// Directory where programs and maps outlive the agent.
+    #[arg(long, default_value = PIN_DIR, value_name = "DIR")]
+    pub pin_dir: PathBuf,
 
     /// Directory of lock files and status sockets.
     #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
@@ -114,48 +243,9 @@ pub struct StatusArgs {
     pub runtime_dir: PathBuf,
 }
 
-/// Whether and where the XDP program runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum XdpChoice {
-    /// No XDP program.
-    #[default]
-    Off,
-    /// In the driver.
-    Native,
-    /// In the network stack.
-    Generic,
-}
-
-impl From<XdpChoice> for Option<XdpMode> {
-    fn from(choice: XdpChoice) -> Self {
-        match choice {
-            XdpChoice::Off => None,
-            XdpChoice::Native => Some(XdpMode::Native),
-            XdpChoice::Generic => Some(XdpMode::Generic),
-        }
-    }
-}
-
-/// What the kernel accepts (`dev_valid_name`).
-fn interface_name(name: &str) -> Result<String, String> {
-    if name.is_empty() || name == "." || name == ".." {
-        return Err("not an interface name".to_owned());
-    }
-    if name.len() > MAX_NAME {
-        return Err(format!("longer than {MAX_NAME} bytes"));
-    }
-    if let Some(character) = name
-        .chars()
-        .find(|character| matches!(character, '/' | ':' | '\0') || character.is_ascii_whitespace())
-    {
-        return Err(format!("{character:?} cannot be in an interface name"));
-    }
-    Ok(name.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, ValueEnum};
 
     use super::*;
 
@@ -164,56 +254,130 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    #[test]
-    fn prefixes_and_manners_are_taken_and_have_defaults() {
-        let run = |options: &[&str]| {
-            let line = ["ipvlan", "run", "--iface", "lan0"].iter().chain(options);
-            match Cli::try_parse_from(line) {
-                Ok(Cli {
-                    command: Command::Run(args),
-                }) => Ok(args),
-                Ok(other) => panic!("{other:?}"),
-                Err(error) => Err(error.to_string()),
-            }
-        };
-        let args = run(&[]).unwrap();
-        assert!(args.allow.is_empty() && args.deny.is_empty());
-        assert_eq!((args.dad, args.announce), (DadMode::Warn, Announcing::On));
+    fn source(options: &[&str]) -> Result<Source, String> {
+        match Cli::try_parse_from(["ipvlan", "run"].iter().chain(options)) {
+            Ok(Cli {
+                command: Command::Run(args),
+            }) => Ok(args.into()),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
 
-        let args = run(&[
+    #[test]
+    fn nothing_given_is_nothing_said() {
+        let source = source(&[]).unwrap();
+        assert_eq!(source.overrides, Options::default());
+        assert_eq!(source.file, None);
+    }
+
+    #[test]
+    fn what_is_given_is_said() {
+        let Source { file, overrides } = source(&[
+            "--config=/tmp/x.toml",
+            "--iface=lan0",
+            "--iface=lan1",
             "--allow=10.0.0.0/8",
             "--allow=2001:db8::/32",
             "--deny=10.0.0.1",
             "--dad=enforce",
             "--announce=off",
+            "--stale-after=0",
+            "--no-pin",
         ])
         .unwrap();
-        assert_eq!((args.allow.len(), args.deny.len()), (2, 1));
+        assert_eq!(file, Some("/tmp/x.toml".into()));
+        assert_eq!(overrides.iface.map(|names| names.len()), Some(2));
+        assert_eq!(overrides.allow.map(|prefixes| prefixes.len()), Some(2));
+        assert_eq!(overrides.deny.map(|prefixes| prefixes.len()), Some(1));
+        assert_eq!(overrides.dad, Some(DadMode::Enforce));
+        assert_eq!(overrides.announce, Some(Announcing::Off));
         assert_eq!(
-            (args.dad, args.announce),
-            (DadMode::Enforce, Announcing::Off)
+            (overrides.stale_after, overrides.pin),
+            (Some(0), Some(false))
         );
 
-        let error = run(&["--deny=10.0.0.1/8"]).unwrap_err();
+        let error = source(&["--deny=10.0.0.1/8"]).unwrap_err();
         assert!(error.contains("10.0.0.0/8 is meant"), "{error}");
     }
 
     #[test]
-    fn names_that_the_kernel_refuses_are_refused() {
-        for name in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "a:1",
-            "a b",
-            "a\0",
-            "sixteen-letters!",
-        ] {
-            assert!(interface_name(name).is_err(), "{name:?}");
+    fn of_two_that_take_each_other_back_the_last_counts() {
+        let rows: [(&[&str], _); 5] = [
+            (&[], None),
+            (&["--no-pin"], Some(false)),
+            (&["--pin"], Some(true)),
+            (&["--no-pin", "--pin"], Some(true)),
+            (&["--pin", "--no-pin", "--no-pin"], Some(false)),
+        ];
+        for (options, pin) in rows {
+            assert_eq!(source(options).unwrap().overrides.pin, pin, "{options:?}");
         }
-        for name in ["ens34", "eth0.100", "fifteen-letters", "ü"] {
-            assert_eq!(interface_name(name).as_deref(), Ok(name));
+        let link_local = source(&["--answer-link-local", "--no-answer-link-local"]).unwrap();
+        assert_eq!(link_local.overrides.answer_link_local, Some(false));
+        let access = source(&["--no-host-access", "--host-access"]).unwrap();
+        assert_eq!(access.overrides.host_access, Some(true));
+    }
+
+    /// `--help` says what holds without an option.
+    #[test]
+    fn defaults_in_the_help_text_are_the_defaults() {
+        use crate::config::{
+            DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN,
+            DEFAULT_STALE_AFTER,
+        };
+        fn name<T: ValueEnum + Default>() -> String {
+            let value = T::default().to_possible_value().unwrap();
+            value.get_name().to_owned()
         }
+        let rows = [
+            ("l2-broadcast", name::<L2Broadcast>()),
+            ("deliver", name::<Deliver>()),
+            ("attach", name::<TcAttach>()),
+            ("xdp", name::<XdpChoice>()),
+            ("dad", name::<DadMode>()),
+            ("announce", name::<Announcing>()),
+            ("max-addresses", DEFAULT_MAX_ADDRESSES.to_string()),
+            ("max-children", DEFAULT_MAX_CHILDREN.to_string()),
+            ("audit", DEFAULT_AUDIT.to_string()),
+            ("stale-after", DEFAULT_STALE_AFTER.to_string()),
+            ("pin-dir", PIN_DIR.to_owned()),
+            ("runtime-dir", RUNTIME_DIR.to_owned()),
+            ("config", format!("{DEFAULT_FILE}, which may be missing")),
+        ];
+        let cli = Cli::command();
+        let run = cli.find_subcommand("run").unwrap();
+        let mut stated = 0;
+        for argument in run.get_arguments() {
+            let help = argument.get_help().unwrap().to_string();
+            stated += usize::from(help.contains("[default:"));
+            for (option, default) in &rows {
+                if argument.get_long() == Some(*option) {
+                    let says = format!("[default: {default}]");
+                    assert!(help.ends_with(&says), "--{option}: {help}");
+                }
+            }
+        }
+        assert_eq!(stated, rows.len());
+    }
+
+    #[test]
+    fn every_option_is_a_key_and_every_key_an_option() {
+        let cli = Cli::command();
+        let run = cli.find_subcommand("run").unwrap();
+        let mut options: Vec<&str> = run
+            .get_arguments()
+            .filter_map(clap::Arg::get_long)
+            .filter(|long| !matches!(*long, "config" | "help") && !long.starts_with("no-"))
+            .collect();
+        options.sort_unstable();
+        let error = toml::from_str::<Options>("no-such-key = 1").unwrap_err();
+        let expected = error.message().split_once("expected one of ").unwrap().1;
+        let mut keys: Vec<&str> = expected
+            .split(", ")
+            .map(|key| key.trim_matches('`'))
+            .collect();
+        keys.sort_unstable();
+        assert_eq!(options, keys);
     }
 }

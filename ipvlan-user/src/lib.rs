@@ -11,6 +11,7 @@
 pub mod attach;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod discover;
 pub mod model;
 pub mod neighbour;

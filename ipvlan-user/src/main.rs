@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Run(args) => commands::run::run(args),
+        Command::Cleanup(args) => commands::cleanup::cleanup(&args),
         Command::Status(args) => commands::status::status(&args),
     };
     match result {

@@ -3,10 +3,16 @@
 use std::{io::Write as _, process::ExitCode};
 
 use crate::{
-    attach::AttachError, discover::DiscoverError, model::ParentError, reconcile::AgentError,
+    attach::{AttachError, PinError},
+    config::ConfigError,
+    discover::DiscoverError,
+    model::ParentError,
+    reconcile::AgentError,
     runtime::ClaimError,
 };
 
+/// What the user asked for cannot be understood; clap's own code for it.
+const USAGE: u8 = 2;
 /// `EX_TEMPFAIL` of sysexits.h: another agent serves the parent.
 const TAKEN: u8 = 75;
 /// `EX_NOPERM` of sysexits.h: a privilege is missing.
@@ -68,12 +74,21 @@ fn effective_capabilities(status: &str) -> Option<u64> {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| {
-        matches!(
-            cause.downcast_ref(),
-            Some(AgentError::Claim(ClaimError::Taken { .. }))
-        )
-    }) {
+    // One that may not be read, too.
+    if error
+        .chain()
+        .any(<dyn std::error::Error>::is::<ConfigError>)
+    {
+        return USAGE;
+    }
+    let is_taken = |cause: &(dyn std::error::Error + 'static)| {
+        let claim = match cause.downcast_ref() {
+            Some(AgentError::Claim(claim)) => Some(claim),
+            _ => cause.downcast_ref(),
+        };
+        matches!(claim, Some(ClaimError::Taken { .. }))
+    };
+    if error.chain().any(is_taken) {
         return TAKEN;
     }
     let denied = error
@@ -86,6 +101,12 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 fn errno(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
     if let Some(AgentError::Attach { source, .. }) = cause.downcast_ref() {
         return source.os_error();
+    }
+    if let Some(error) = cause.downcast_ref::<AttachError>() {
+        return error.os_error();
+    }
+    if let Some(error) = cause.downcast_ref::<PinError>() {
+        return error.os_error();
     }
     cause
         .downcast_ref::<std::io::Error>()
@@ -102,11 +123,20 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             AgentError::System { .. } | AgentError::Detach { .. } => None,
         };
     }
+    if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        return error.hint();
+    }
     if let Some(error) = cause.downcast_ref::<DiscoverError>() {
         return error.hint().map(str::to_owned);
     }
     if let Some(error) = cause.downcast_ref::<ParentError>() {
         return Some(error.hint());
+    }
+    if let Some(error) = cause.downcast_ref::<ClaimError>() {
+        return Some(error.hint().to_owned());
+    }
+    if let Some(error) = cause.downcast_ref::<PinError>() {
+        return Some(error.hint().to_owned());
     }
     cause
         .downcast_ref::<AttachError>()

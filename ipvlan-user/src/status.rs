@@ -70,6 +70,9 @@ pub struct Parent {
     pub state: String,
     /// Why it is not `ready`.
     pub reason: Option<String>,
+    /// Where its programs and maps are pinned, so that they outlive the agent; none if they do not.
+    #[serde(default)]
+    pub pinned: Option<String>,
     /// What is attached where.
     pub hooks: Vec<Hook>,
     /// Hook → reason → frames.

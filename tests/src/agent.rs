@@ -213,9 +213,17 @@ impl Drop for Agent {
     }
 }
 
-/// `program run --runtime-dir DIR --iface PARENT…`; options can be added.
+/// `program run --runtime-dir DIR --no-pin --iface PARENT…`; options can be added.
 #[must_use]
 pub fn run(program: &Path, runtime_dir: &Path, parents: &[&str]) -> Command {
+    let mut command = run_pinned(program, runtime_dir, parents);
+    command.arg("--no-pin");
+    command
+}
+
+/// The same without `--no-pin`: the datapath outlives the agent.
+#[must_use]
+pub fn run_pinned(program: &Path, runtime_dir: &Path, parents: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.arg("run").arg(RUNTIME_DIR).arg(runtime_dir);
     for parent in parents {

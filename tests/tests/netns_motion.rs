@@ -20,9 +20,10 @@ use std::{
 };
 
 use ipvlan_tests::agent::Agent;
+use nix::sys::signal::Signal;
 
 use self::netns::{
-    PATIENCE, SOON, World, foreign, wait_until,
+    Dir, PATIENCE, SOON, World, wait_until,
     world::{HOST_IP, LAN, LAN_IP, PARENT, counted, hooks_of, parent},
 };
 
@@ -251,14 +252,14 @@ fn parent_that_is_deleted_does_no_harm_to_the_others() {
 
 #[test]
 fn parent_that_cannot_be_attached_to_does_not_slow_down_the_others() {
-    let world = World::new();
+    let (world, dir) = (World::new(), Dir::new());
     world.cable(OTHER, "lan1");
-    let agent = world.start(&[PARENT, OTHER], &["--xdp", "generic"]);
+    let agent = world.start_in(&dir, &[PARENT, OTHER], &[]);
     world.on_host(&format!("link delete {OTHER}"));
     wait_said(&agent, "detaching: the interface is gone");
-    // It comes back with somebody else's program.
+    // It comes back with somebody else's agent.
     world.cable("new0", "lan1");
-    let foreign = foreign::Xdp::attach(&world.host, "new0");
+    let other = world.start_in(&dir, &["new0"], &[]);
     world.on_host("link set new0 down");
     world.on_host(&format!("link set new0 name {OTHER}"));
     world.on_host(&format!("link set {OTHER} up"));
@@ -266,7 +267,12 @@ fn parent_that_cannot_be_attached_to_does_not_slow_down_the_others() {
     wait_until(
         PATIENCE,
         "five failures",
-        || agent.said().matches("another XDP program").count(),
+        || {
+            agent
+                .said()
+                .matches("is already served by another agent")
+                .count()
+        },
         |&failures| failures >= 5,
     );
     for last in 60..65 {
@@ -279,16 +285,16 @@ fn parent_that_cannot_be_attached_to_does_not_slow_down_the_others() {
     assert_eq!(blocked["state"], "waiting", "{blocked}");
     let reason = blocked["reason"].as_str().unwrap();
     assert!(
-        reason.contains("another XDP program is attached"),
+        reason.contains("is already served by another agent"),
         "{reason}"
     );
 
-    drop(foreign);
+    other.signal(Signal::SIGTERM).unwrap();
     wait_until(
         PATIENCE,
-        "served when the foreign program is gone",
-        || world.attached(&[OTHER]),
-        |attached| attached.len() >= 3,
+        "served when the other agent is gone",
+        || parent(&agent, 1)["state"].clone(),
+        |state| state == "ready",
     );
     agent.stop().unwrap();
     world.assert_nothing_attached(&[PARENT, OTHER]);

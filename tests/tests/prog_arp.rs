@@ -254,3 +254,22 @@ fn answers_nothing_before_the_first_sync_and_during_a_change() {
         not_ready("ready in one copy", [ready, Config::default()]),
     ]);
 }
+
+#[test]
+fn answers_nothing_after_the_deadline() {
+    let stale = |name: &str, flags| {
+        row(name, Program::ALL, REQUEST.frame())
+            .flags(flags)
+            .deadline(1)
+            .passes(Reason::Stale)
+    };
+    check([
+        stale("to be answered", L3),
+        stale("to be dropped", l2_filter() | ConfigFlags::L2_DROP_FOREIGN),
+    ]);
+    // Not ready is worse than late.
+    check([row("not ready and late", Program::ALL, REQUEST.frame())
+        .config([Config::default(); 2])
+        .deadline(0)
+        .passes(Reason::NotReady)]);
+}

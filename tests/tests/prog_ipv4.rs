@@ -63,6 +63,9 @@ fn leaves_what_is_not_for_a_child_alone() {
         from_host("down child", DOWN_IP).refused(Reason::ChildDown, DOWN_SLOT),
         from_host("gateway's, held by a child", CLAIMED_GATEWAY_IP)
             .refused(Reason::GatewayAddress, CLAIMED_GATEWAY_SLOT),
+        from_host("no agent for too long", CHILD_IP)
+            .deadline(1)
+            .passes(Reason::Stale),
         from_host("not ready", CHILD_IP)
             .flags(ConfigFlags::L2)
             .passes(Reason::NotReady),

@@ -32,8 +32,9 @@ pub(super) fn arp<const FROM_WIRE: bool>(ctx: &TcContext) -> Decision {
     if vlan_id(ctx).is_some_and(|id| id != 0) {
         return Decision::stranger(Reason::Tagged);
     }
-    let Some(config) = lookup::config() else {
-        return Decision::stranger(Reason::NotReady);
+    let config = match lookup::config() {
+        Ok(config) => config,
+        Err(reason) => return Decision::stranger(reason),
     };
     let arp = match parse_arp(linear(ctx, ARP_FRAME_LEN)) {
         Ok(arp) => arp,
@@ -64,8 +65,9 @@ pub(super) fn nd<const FROM_WIRE: bool>(ctx: &TcContext, kind: NdKind) -> Decisi
     if vlan_id(ctx).is_some_and(|id| id != 0) {
         return Decision::stranger(Reason::Tagged);
     }
-    let Some(config) = lookup::config() else {
-        return Decision::stranger(Reason::NotReady);
+    let config = match lookup::config() {
+        Ok(config) => config,
+        Err(reason) => return Decision::stranger(reason),
     };
     let frame = linear(ctx, ND_FRAME_LEN);
     // Not `and_then`: of a closure the compiler makes a function of its own, and the kernel refuses type

@@ -57,8 +57,9 @@ where
     if vlan_id(ctx).is_some() {
         return Decision::stranger(Reason::Tagged);
     }
-    let Some(config) = lookup::config() else {
-        return Decision::stranger(Reason::NotReady);
+    let config = match lookup::config() {
+        Ok(config) => config,
+        Err(reason) => return Decision::stranger(reason),
     };
     match parse(ctx) {
         Ok(packet) => deliver::decide(&packet, config, &AddressMap),
@@ -81,8 +82,9 @@ where
     if vlan_id(ctx).is_some() {
         return Some(Decision::stranger(Reason::Tagged));
     }
-    let Some(config) = lookup::config() else {
-        return Some(Decision::stranger(Reason::NotReady));
+    let config = match lookup::config() {
+        Ok(config) => config,
+        Err(reason) => return Some(Decision::stranger(reason)),
     };
     let packet = match parse(ctx) {
         Ok(packet) => packet,

@@ -2,32 +2,17 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::{
-    RouteNetlinkMessage,
-    tc::{TcHandle, TcMessage},
-};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-
+use netlink_packet_core::NLM_F_ACK;
+use netlink_packet_route::{RouteNetlinkMessage, tc::TcHandle};
 use tracing::warn;
 
-use super::AttachError;
+use super::{AttachError, filter, rtnetlink::exchange};
 
-/// `TC_H_CLSACT`, its ingress and its egress side (`linux/pkt_sched.h`).
+/// `TC_H_CLSACT` (`linux/pkt_sched.h`).
 const CLSACT: TcHandle = TcHandle {
     major: 0xffff,
     minor: 0xfff1,
 };
-const SIDES: [TcHandle; 2] = [
-    TcHandle {
-        major: 0xffff,
-        minor: 0xfff2,
-    },
-    TcHandle {
-        major: 0xffff,
-        minor: 0xfff3,
-    },
-];
 
 /// A clsact qdisc.
 #[derive(Debug)]
@@ -66,6 +51,16 @@ impl Qdisc {
         }
     }
 
+    /// Whether it was added for us.
+    pub(super) const fn is_ours(&self) -> bool {
+        self.added
+    }
+
+    /// Leaves it to whoever serves the parent next.
+    pub(super) fn leave(mut self) {
+        self.added = false;
+    }
+
     /// Removes it if it was added for us and nobody else uses it.
     pub(super) fn remove_if_unused(mut self) -> Result<(), AttachError> {
         self.remove()
@@ -76,10 +71,7 @@ impl Qdisc {
             return Ok(());
         }
         self.added = false;
-        if self
-            .has_filters()
-            .map_err(|source| self.failed("read", source))?
-        {
+        if filter::any(self.ifindex).map_err(|source| self.failed("read", source))? {
             return Ok(());
         }
         match self.delete() {
@@ -96,49 +88,15 @@ impl Qdisc {
         }
     }
 
-    fn has_filters(&self) -> io::Result<bool> {
-        for side in SIDES {
-            let mut request = self.message();
-            request.header.parent = side;
-            let mut found = false;
-            let answer = exchange(
-                RouteNetlinkMessage::GetTrafficFilter(request),
-                NLM_F_DUMP,
-                |message| {
-                    found |= matches!(message, RouteNetlinkMessage::NewTrafficFilter(_));
-                },
-            );
-            match answer {
-                Ok(()) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(false),
-                Err(error) => return Err(error),
-            }
-            if found {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     fn delete(&self) -> io::Result<()> {
-        let mut request = self.message();
+        let mut request = filter::message(self.ifindex);
         request.header.parent = CLSACT;
         request.header.handle = TcHandle {
             major: 0xffff,
             minor: 0,
         };
-        exchange(
-            RouteNetlinkMessage::DelQueueDiscipline(request),
-            NLM_F_ACK,
-            |_| {},
-        )
-    }
-
-    fn message(&self) -> TcMessage {
-        let mut message = TcMessage::default();
-        // The kernel's interface indexes are positive ints.
-        message.header.index = i32::try_from(self.ifindex).unwrap_or(i32::MAX);
-        message
+        let request = RouteNetlinkMessage::DelQueueDiscipline(request);
+        exchange(request, NLM_F_ACK, |_| {}).map(drop)
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> AttachError {
@@ -155,44 +113,6 @@ impl Drop for Qdisc {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
             warn!(parent = self.parent, %error, "left a clsact qdisc behind");
-        }
-    }
-}
-
-/// Sends one request and hands every answer to `each`, until the kernel says that it is done.
-fn exchange(
-    message: RouteNetlinkMessage,
-    flags: u16,
-    mut each: impl FnMut(RouteNetlinkMessage),
-) -> io::Result<()> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut request = NetlinkMessage::from(message);
-    request.header.flags = NLM_F_REQUEST | flags;
-    request.finalize();
-    let mut buffer = vec![0; request.buffer_len()];
-    request.serialize(&mut buffer);
-    socket.send(&buffer, 0)?;
-    loop {
-        let (datagram, _) = socket.recv_from_full()?;
-        let mut rest = datagram.as_slice();
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                .map_err(io::Error::other)?;
-            match message.payload {
-                NetlinkPayload::Done(_) => return Ok(()),
-                NetlinkPayload::Error(error) => {
-                    return match error.code {
-                        None => Ok(()),
-                        Some(_) => Err(error.to_io()),
-                    };
-                }
-                NetlinkPayload::InnerMessage(inner) => each(inner),
-                _ => {}
-            }
-            let length = (message.header.length as usize).next_multiple_of(4);
-            rest = rest.get(length..).unwrap_or_default();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How attaching fails, and what to do about it.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use aya::{
     EbpfError,
@@ -9,6 +9,7 @@ use aya::{
 };
 use ipvlan_common::Hook;
 
+use super::PinError;
 use crate::sync::maps::MapsError;
 
 /// The programs could not be loaded, attached, replaced or detached.
@@ -52,11 +53,30 @@ pub enum AttachError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The filters of the parent could not be read or removed.
+    #[error("look for filters of ours on the parent")]
+    Filters {
+        /// Why it failed.
+        source: io::Error,
+    },
     /// Another XDP program is there.
-    #[error("another XDP program is attached to `{parent}`")]
+    #[error("another XDP program{} is attached to `{parent}`", id(*program_id))]
     ForeignXdp {
         /// Name of the parent.
         parent: String,
+        /// Its id in the kernel, if that tells.
+        program_id: Option<u32>,
+    },
+    /// What outlives the agent could not be found or kept.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// A pinned link or map could not be opened, pinned or removed.
+    #[error("pinned object {}", path.display())]
+    PinnedLink {
+        /// Where it is pinned.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
     },
     /// The driver does not run XDP as asked for.
     #[error("`{parent}` does not run the XDP program in mode {mode}")]
@@ -125,6 +145,7 @@ impl AttachError {
                 Some("this is a bug of ours: please report it with the kernel version")
             }
             Self::NoTcx => Some("use `--attach clsact`, or a kernel from 6.6 on"),
+            Self::Pin(error) => Some(error.hint()),
             Self::ForeignXdp { .. } => Some("run without --xdp: the TC programs do all it does"),
             Self::XdpMode { .. } => {
                 Some("use `--xdp generic`, or none: the TC programs do all it does")
@@ -150,10 +171,17 @@ impl AttachError {
             Self::Load(error) => ebpf_errno(error),
             Self::Program { source, .. } | Self::XdpMode { source, .. } => program_errno(source),
             Self::Maps(MapsError::Kernel { source, .. }) => map_errno(source),
-            Self::Clsact { source, .. } => source.raw_os_error(),
+            Self::Clsact { source, .. }
+            | Self::Filters { source }
+            | Self::PinnedLink { source, .. } => source.raw_os_error(),
+            Self::Pin(error) => error.os_error(),
             _ => None,
         }
     }
+}
+
+fn id(program: Option<u32>) -> String {
+    program.map_or_else(String::new, |id| format!(" (id {id})"))
 }
 
 fn ebpf_errno(error: &EbpfError) -> Option<i32> {

@@ -3,19 +3,22 @@
 use aya::{
     Ebpf,
     programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-        links::Link as _,
-        tc::{NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_detach_program},
+        LinkOrder, ProgramError, SchedClassifier,
+        links::{FdLink, Link as _, LinkError},
+        tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
-use ipvlan_common::{Hook, programs};
-use tracing::{info, warn};
+use ipvlan_common::Hook;
 
-use super::{AttachError, HookInfo, TcAttach, clsact::Qdisc, error::program_errno};
+use super::{
+    AttachError, HookInfo, ParentPins,
+    filter::{self, Filter},
+    pinned::PinnedOne,
+};
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TcMechanism {
+pub(super) enum TcMechanism {
     /// A TCX link (`BPF_LINK_TYPE_TCX`, Linux 6.6, commit e420bed02507).
     Tcx,
     /// A direct-action filter of the clsact qdisc.
@@ -32,122 +35,72 @@ impl TcMechanism {
     }
 }
 
-/// Attaches programs to one parent, all by the same mechanism.
-pub(super) struct Attacher<'a> {
-    name: &'a str,
-    ifindex: u32,
-    /// `None` until the first program has shown what the kernel can do.
-    mechanism: Option<TcMechanism>,
-    forced: bool,
-    qdisc: Option<Qdisc>,
+/// What a program hangs on.
+#[derive(Debug)]
+pub(super) enum Attachment {
+    /// Detached with its last handle, which may be a pin.
+    Link(FdLink),
+    /// Stays until it is deleted.
+    Filter(Filter),
 }
 
-impl<'a> Attacher<'a> {
-    pub(super) fn new(name: &'a str, ifindex: u32, tc: TcAttach) -> Result<Self, AttachError> {
-        let mut attacher = Self {
-            name,
-            ifindex,
-            mechanism: None,
-            forced: tc != TcAttach::Auto,
-            qdisc: None,
-        };
-        if remove_leftovers(name) {
-            // Its agent had no time to remove the qdisc, which it had most likely added.
-            attacher.qdisc = Some(Qdisc::adopt(name, ifindex));
+impl Attachment {
+    pub(super) const fn mechanism(&self) -> TcMechanism {
+        match self {
+            Self::Link(_) => TcMechanism::Tcx,
+            Self::Filter(_) => TcMechanism::Clsact,
         }
-        match tc {
-            TcAttach::Auto => {}
-            TcAttach::Tcx => attacher.mechanism = Some(TcMechanism::Tcx),
-            TcAttach::Clsact => attacher.use_clsact()?,
-        }
-        Ok(attacher)
     }
 
-    pub(super) fn attach(
-        &mut self,
-        object: &mut Ebpf,
+    /// Attaches anew, behind what is there.
+    fn new(
+        classifier: &mut SchedClassifier,
+        ifindex: u32,
         hook: Hook,
-        program: &'static str,
-    ) -> Result<TcHook, AttachError> {
-        let classifier = load(object, program)?;
-        if self.mechanism != Some(TcMechanism::Clsact) {
-            match attach(
-                classifier,
-                self.name,
-                hook,
-                TcAttachOptions::TcxOrder(LinkOrder::default()),
-            ) {
-                Ok(link) => {
-                    self.mechanism = Some(TcMechanism::Tcx);
-                    return Ok(TcHook {
-                        hook,
-                        program,
-                        program_id: id(classifier),
-                        mechanism: TcMechanism::Tcx,
-                        link: Some(link),
-                    });
-                }
-                // A kernel without TCX does not know the attach type.
-                Err(error) if program_errno(&error) == Some(libc::EINVAL) => {
-                    if self.forced {
-                        return Err(AttachError::NoTcx);
-                    }
-                    info!(parent = self.name, "this kernel has no TCX: using clsact");
-                    self.use_clsact()?;
-                }
-                Err(error) => return Err(failed("attach", program, error)),
+        mechanism: TcMechanism,
+    ) -> Result<Self, ProgramError> {
+        match mechanism {
+            TcMechanism::Tcx => {
+                let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+                let name = filter::name(ifindex)?;
+                let id =
+                    classifier.attach_with_options(&name, filter::attach_type(hook), options)?;
+                Ok(Self::Link(as_link(classifier.take_link(id)?)?))
+            }
+            TcMechanism::Clsact => Filter::add(classifier, ifindex, hook).map(Self::Filter),
+        }
+    }
+
+    /// Atomically puts another program in the place of the one that runs.
+    fn replace(self, classifier: &mut SchedClassifier) -> Result<Self, ProgramError> {
+        match self {
+            Self::Link(link) => {
+                let id = classifier
+                    .attach_to_link(SchedClassifierLink::try_from(link).map_err(not_tcx)?)?;
+                Ok(Self::Link(as_link(classifier.take_link(id)?)?))
+            }
+            Self::Filter(filter) => {
+                filter.replace(classifier)?;
+                Ok(Self::Filter(filter))
             }
         }
-        let link = attach(
-            classifier,
-            self.name,
-            hook,
-            TcAttachOptions::Netlink(NlOptions::default()),
-        )
-        .map_err(|error| failed("attach", program, error))?;
-        Ok(TcHook {
-            hook,
-            program,
-            program_id: id(classifier),
-            mechanism: TcMechanism::Clsact,
-            link: Some(link),
-        })
     }
 
-    /// The qdisc that was added, to be removed in the end.
-    pub(super) fn finish(self) -> Option<Qdisc> {
-        self.qdisc
-    }
-
-    fn use_clsact(&mut self) -> Result<(), AttachError> {
-        self.mechanism = Some(TcMechanism::Clsact);
-        if self.qdisc.is_none() {
-            self.qdisc = Some(Qdisc::ensure(self.name, self.ifindex)?);
+    /// Takes the program off. A link that is pinned as well stays.
+    pub(super) fn detach(self) -> Result<(), ProgramError> {
+        match self {
+            Self::Link(link) => link.detach(),
+            Self::Filter(filter) => filter.delete().map_err(ProgramError::IOError),
         }
-        Ok(())
     }
 }
 
-/// Removes the filters of an agent that was killed: unlike links they outlive their process. The
-/// caller owns the parent, so filters of our names have no living owner. Whether there were any.
-fn remove_leftovers(name: &str) -> bool {
-    let mut found = false;
-    for (attach_type, program) in [
-        (TcAttachType::Ingress, programs::PARENT_INGRESS),
-        (TcAttachType::Ingress, programs::PARENT_INGRESS_DEMUX),
-        (TcAttachType::Egress, programs::PARENT_EGRESS),
-        (TcAttachType::Egress, programs::PARENT_EGRESS_ROUTED),
-    ] {
-        // Fails where there is no clsact qdisc or no such filter, which is the usual case.
-        if qdisc_detach_program(name, attach_type, program).is_ok() {
-            found = true;
-            warn!(
-                parent = name,
-                program, "removed the filter of an agent that did not stop cleanly"
-            );
-        }
-    }
-    found
+fn as_link(link: SchedClassifierLink) -> Result<FdLink, ProgramError> {
+    FdLink::try_from(link).map_err(not_tcx)
+}
+
+fn not_tcx(error: LinkError) -> ProgramError {
+    ProgramError::IOError(std::io::Error::other(error))
 }
 
 /// One TC hook of a parent.
@@ -158,10 +111,51 @@ pub(super) struct TcHook {
     program_id: u32,
     mechanism: TcMechanism,
     /// Only ever `None` after a replacement failed half-way.
-    link: Option<SchedClassifierLink>,
+    attachment: Option<Attachment>,
 }
 
 impl TcHook {
+    /// Attaches anew.
+    pub(super) fn attach(
+        object: &mut Ebpf,
+        ifindex: u32,
+        hook: Hook,
+        program: &'static str,
+        mechanism: TcMechanism,
+    ) -> Result<Self, AttachError> {
+        let classifier = load(object, program)?;
+        let attachment = Attachment::new(classifier, ifindex, hook, mechanism)
+            .map_err(|error| failed("attach", program, error))?;
+        Ok(Self {
+            hook,
+            program,
+            program_id: id(classifier),
+            mechanism,
+            attachment: Some(attachment),
+        })
+    }
+
+    /// Atomically puts this build's program in the place of what `attachment` runs.
+    pub(super) fn adopt(
+        object: &mut Ebpf,
+        hook: Hook,
+        program: &'static str,
+        attachment: Attachment,
+    ) -> Result<Self, AttachError> {
+        let classifier = load(object, program)?;
+        let mechanism = attachment.mechanism();
+        let attachment = attachment
+            .replace(classifier)
+            .map_err(|error| failed("replace the attached program by", program, error))?;
+        Ok(Self {
+            hook,
+            program,
+            program_id: id(classifier),
+            mechanism,
+            attachment: Some(attachment),
+        })
+    }
+
     /// Atomically puts another program in the place of the attached one.
     pub(super) fn replace(
         &mut self,
@@ -171,19 +165,29 @@ impl TcHook {
         if self.program == program {
             return Ok(());
         }
-        let classifier = load(object, program)?;
-        let link = self
-            .link
-            .take()
-            .ok_or(AttachError::LinkGone { hook: self.hook })?;
-        let link = classifier
-            .attach_to_link(link)
-            .and_then(|id| classifier.take_link(id))
-            .map_err(|error| failed("replace the attached program by", program, error))?;
-        self.link = Some(link);
-        self.program = program;
-        self.program_id = id(classifier);
+        let gone = AttachError::LinkGone { hook: self.hook };
+        let attachment = self.attachment.take().ok_or(gone)?;
+        *self = Self::adopt(object, self.hook, program, attachment)?;
         Ok(())
+    }
+
+    pub(super) const fn mechanism(&self) -> TcMechanism {
+        self.mechanism
+    }
+
+    /// Pins the link, if it is one. If that fails the hook is not attached any more.
+    pub(super) fn pin(&mut self, dir: &ParentPins) -> Result<Option<PinnedOne>, AttachError> {
+        match self.attachment.take() {
+            Some(Attachment::Link(link)) => {
+                let (link, one) = PinnedOne::pin(dir, self.hook.word(), link)?;
+                self.attachment = Some(Attachment::Link(link));
+                Ok(Some(one))
+            }
+            other => {
+                self.attachment = other;
+                Ok(None)
+            }
+        }
     }
 
     pub(super) fn info(&self) -> HookInfo {
@@ -196,8 +200,8 @@ impl TcHook {
     }
 
     pub(super) fn detach(self) -> Result<(), AttachError> {
-        match self.link {
-            Some(link) => link
+        match self.attachment {
+            Some(attachment) => attachment
                 .detach()
                 .map_err(|error| failed("detach", self.program, error)),
             None => Ok(()),
@@ -218,20 +222,6 @@ fn load<'a>(
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(classifier),
         Err(error) => Err(AttachError::load_program(program, error)),
     }
-}
-
-fn attach(
-    classifier: &mut SchedClassifier,
-    name: &str,
-    hook: Hook,
-    options: TcAttachOptions,
-) -> Result<SchedClassifierLink, ProgramError> {
-    let attach_type = match hook {
-        Hook::Egress => TcAttachType::Egress,
-        Hook::Ingress | Hook::Xdp => TcAttachType::Ingress,
-    };
-    let id = classifier.attach_with_options(name, attach_type, options)?;
-    classifier.take_link(id)
 }
 
 /// The kernel's id of a loaded program; 0 if it does not tell.

@@ -1,16 +1,24 @@
 //! The XDP hook.
 
+use std::io;
+
 use aya::{
     Ebpf,
     programs::{
         ProgramError, Xdp,
         links::{FdLink, Link as _},
-        xdp::XdpMode as AttachMode,
+        xdp::{XdpLink, XdpMode as AttachMode},
     },
 };
 use ipvlan_common::{Hook, programs};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{LinkAttribute, LinkMessage, LinkXdp},
+};
 
-use super::{AttachError, HookInfo, error::program_errno};
+use super::{
+    AttachError, HookInfo, ParentPins, error::program_errno, pinned::PinnedOne, rtnetlink::exchange,
+};
 
 /// Where the XDP program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +30,10 @@ pub enum XdpMode {
 }
 
 impl XdpMode {
-    /// The word for it in `status`.
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Native, Self::Generic];
+
+    /// The word for it in `status`, and the name of its pin: a link does not tell its mode.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -45,7 +56,8 @@ impl XdpMode {
 pub(super) struct XdpHook {
     mode: XdpMode,
     program_id: u32,
-    link: FdLink,
+    /// Only ever `None` after it could not be pinned.
+    link: Option<FdLink>,
 }
 
 impl XdpHook {
@@ -56,43 +68,47 @@ impl XdpHook {
         ifindex: u32,
         mode: XdpMode,
     ) -> Result<Self, AttachError> {
-        let program = mode.program();
-        let failed = |action| {
-            move |source| AttachError::Program {
-                action,
-                program,
-                source: Box::new(source),
-            }
-        };
-        let xdp: &mut Xdp = object
-            .program_mut(program)
-            .ok_or(AttachError::MissingProgram { program })?
-            .try_into()
-            .map_err(failed("use"))?;
-        xdp.load()
-            .map_err(|error| AttachError::load_program(program, error))?;
-        let program_id = xdp.info().map_or(0, |info| info.id());
+        let xdp = load(object, mode)?;
         let flags = match mode {
             XdpMode::Native => AttachMode::Driver,
             XdpMode::Generic => AttachMode::Skb,
         };
         let id = xdp
             .attach_to_if_index(ifindex, flags)
-            .map_err(|source| explain(name, mode, source))?;
+            .map_err(|source| explain(name, ifindex, mode, source))?;
         // aya falls back to a netlink attachment, which would replace a foreign program and could
         // not be pinned; only a link will do.
         let link = xdp
             .take_link(id)
-            .map_err(failed("attach"))
+            .map_err(failed("attach", mode))
+            .and_then(|link| FdLink::try_from(link).map_err(|_| foreign(name, ifindex)))?;
+        Ok(Self {
+            mode,
+            program_id: id_of(xdp),
+            link: Some(link),
+        })
+    }
+
+    /// Atomically puts this build's program in the place of the one that a link of this mode runs.
+    pub(super) fn adopt(
+        object: &mut Ebpf,
+        mode: XdpMode,
+        link: FdLink,
+    ) -> Result<Self, AttachError> {
+        let xdp = load(object, mode)?;
+        let link =
+            XdpLink::try_from(link).map_err(|_| AttachError::LinkGone { hook: Hook::Xdp })?;
+        let link = xdp
+            .attach_to_link(link)
+            .and_then(|id| xdp.take_link(id))
+            .map_err(failed("replace the attached program by", mode))
             .and_then(|link| {
-                FdLink::try_from(link).map_err(|_| AttachError::ForeignXdp {
-                    parent: name.to_owned(),
-                })
+                FdLink::try_from(link).map_err(|_| AttachError::LinkGone { hook: Hook::Xdp })
             })?;
         Ok(Self {
             mode,
-            program_id,
-            link,
+            program_id: id_of(xdp),
+            link: Some(link),
         })
     }
 
@@ -105,24 +121,89 @@ impl XdpHook {
         }
     }
 
+    /// Pins the link. If that fails the hook is not attached any more.
+    pub(super) fn pin(&mut self, dir: &ParentPins) -> Result<Option<PinnedOne>, AttachError> {
+        let Some(link) = self.link.take() else {
+            return Ok(None);
+        };
+        let (link, one) = PinnedOne::pin(dir, self.mode.word(), link)?;
+        self.link = Some(link);
+        Ok(Some(one))
+    }
+
     pub(super) fn detach(self) -> Result<(), AttachError> {
-        self.link.detach().map_err(|source| AttachError::Program {
-            action: "detach",
-            program: self.mode.program(),
-            source: Box::new(source),
-        })
+        let mode = self.mode;
+        match self.link {
+            Some(link) => link.detach().map_err(failed("detach", mode)),
+            None => Ok(()),
+        }
     }
 }
 
-fn explain(name: &str, mode: XdpMode, source: ProgramError) -> AttachError {
-    let parent = name.to_owned();
+fn load(object: &mut Ebpf, mode: XdpMode) -> Result<&mut Xdp, AttachError> {
+    let program = mode.program();
+    let xdp: &mut Xdp = object
+        .program_mut(program)
+        .ok_or(AttachError::MissingProgram { program })?
+        .try_into()
+        .map_err(failed("use", mode))?;
+    xdp.load()
+        .map_err(|error| AttachError::load_program(program, error))?;
+    Ok(xdp)
+}
+
+fn id_of(xdp: &Xdp) -> u32 {
+    xdp.info().map_or(0, |info| info.id())
+}
+
+fn failed(action: &'static str, mode: XdpMode) -> impl FnOnce(ProgramError) -> AttachError {
+    move |source| AttachError::Program {
+        action,
+        program: mode.program(),
+        source: Box::new(source),
+    }
+}
+
+fn explain(name: &str, ifindex: u32, mode: XdpMode, source: ProgramError) -> AttachError {
     match program_errno(&source) {
         // EBUSY: a program is attached in this mode; EEXIST: in another one.
-        Some(libc::EBUSY | libc::EEXIST) => AttachError::ForeignXdp { parent },
+        Some(libc::EBUSY | libc::EEXIST) => foreign(name, ifindex),
         _ => AttachError::XdpMode {
-            parent,
+            parent: name.to_owned(),
             mode: mode.word(),
             source: Box::new(source),
         },
     }
+}
+
+fn foreign(name: &str, ifindex: u32) -> AttachError {
+    AttachError::ForeignXdp {
+        parent: name.to_owned(),
+        program_id: attached_program(ifindex).ok().flatten(),
+    }
+}
+
+/// Id of the XDP program of an interface.
+fn attached_program(ifindex: u32) -> io::Result<Option<u32>> {
+    let mut request = LinkMessage::default();
+    request.header.index = ifindex;
+    let mut found = None;
+    let request = RouteNetlinkMessage::GetLink(request);
+    exchange(request, netlink_packet_core::NLM_F_ACK, |answer| {
+        let RouteNetlinkMessage::NewLink(link) = answer else {
+            return;
+        };
+        for attribute in link.attributes {
+            let LinkAttribute::Xdp(attributes) = attribute else {
+                continue;
+            };
+            found = attributes
+                .into_iter()
+                .find_map(|attribute| match attribute {
+                    LinkXdp::ProgId(id) => Some(id),
+                    _ => None,
+                });
+        }
+    })?;
+    Ok(found)
 }

@@ -1,4 +1,5 @@
 //! The subcommands, one file each.
 
+pub mod cleanup;
 pub mod run;
 pub mod status;

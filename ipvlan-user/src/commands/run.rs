@@ -1,60 +1,17 @@
 //! `ipvlan run`
 
-use std::{collections::BTreeSet, time::Duration};
-
 use anyhow::Context as _;
 
 use crate::{
-    attach::AttachOptions,
     cli::RunArgs,
-    model::Policy,
-    neighbour::Manners,
-    reconcile::{Agent, Settings},
+    config::{Loaded, Source},
+    reconcile::Agent,
 };
 
 /// Serves until it is told to stop.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
-    let RunArgs {
-        interfaces,
-        l2_broadcast,
-        deliver,
-        attach,
-        xdp,
-        no_host_access,
-        answer_link_local,
-        allow,
-        deny,
-        dad,
-        announce,
-        max_addresses,
-        max_children,
-        audit,
-        runtime_dir,
-    } = args;
-    let mut seen = BTreeSet::new();
-    let settings = Settings {
-        parents: interfaces
-            .into_iter()
-            .filter(|name| seen.insert(name.clone()))
-            .collect(),
-        policy: Policy {
-            l2_broadcast,
-            deliver,
-            answer_link_local,
-            allow,
-            deny,
-        },
-        manners: Manners { announce, dad },
-        attach: AttachOptions {
-            tc: attach,
-            xdp: xdp.into(),
-            host_access: !no_host_access,
-            max_addresses,
-            max_children,
-        },
-        audit: Duration::from_secs(audit),
-        runtime_dir,
-    };
+    let source = Source::from(args);
+    let Loaded { settings, .. } = source.load()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

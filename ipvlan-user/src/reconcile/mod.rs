@@ -12,45 +12,27 @@ mod signals;
 use std::{
     future::poll_fn,
     io,
-    path::PathBuf,
+    ops::BitOr,
     task::Poll,
     time::{Duration, Instant},
 };
 
-use ipvlan_common::Event;
 use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use self::{
-    parent::Parent,
+    parent::{Parent, Tidings},
     refresh::{MAX_GAP, MIN_GAP, Refresh, backoff},
     signals::StopSignals,
 };
+pub use crate::config::{PinSettings, Settings};
 use crate::{
-    attach::{AttachError, AttachOptions},
+    attach::{AttachError, PinRoot},
     discover::{Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
-    model::{ParentError, Policy},
-    neighbour::Manners,
+    model::ParentError,
     runtime::{self, ClaimError, StatusSocket},
     status,
 };
-
-/// What the agent is to do.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Names of the parents.
-    pub parents: Vec<String>,
-    /// What is answered, and how packets are delivered.
-    pub policy: Policy,
-    /// What children say on the LAN.
-    pub manners: Manners,
-    /// How programs are attached.
-    pub attach: AttachOptions,
-    /// Time between two audits.
-    pub audit: Duration,
-    /// Directory of lock files and sockets.
-    pub runtime_dir: PathBuf,
-}
 
 /// The agent cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +80,8 @@ pub struct Agent {
     parents: Vec<Parent>,
     snapshot: Snapshot,
     stats: status::Sync,
+    /// When everything was last in step.
+    synced: Instant,
     stop: StopSignals,
 }
 
@@ -111,14 +95,18 @@ impl Agent {
         let watch = Watch::new()?;
         let mut discover = Discover::new()?;
         let snapshot = discover.snapshot(Scope::Everything, None)?;
+        remove_orphans(&settings.pins, netns, &snapshot);
         let mut parents = Vec::new();
-        for name in &settings.parents {
-            let mut parent = Parent::new(name.clone(), netns);
-            parent.start(&snapshot, &settings)?;
-            parents.push(parent);
-        }
-        let socket = StatusSocket::bind(&settings.runtime_dir)
-            .map_err(system("create the status socket"))?;
+        let started = start_all(&settings, netns, &snapshot, &mut parents).and_then(|()| {
+            StatusSocket::bind(&settings.runtime_dir).map_err(system("create the status socket"))
+        });
+        let socket = match started {
+            Ok(socket) => socket,
+            Err(failure) => {
+                parents.into_iter().for_each(Parent::undo);
+                return Err(failure);
+            }
+        };
         let mut agent = Self {
             settings,
             netns,
@@ -128,6 +116,7 @@ impl Agent {
             parents,
             snapshot,
             stats: status::Sync::default(),
+            synced: Instant::now(),
             stop,
         };
         agent.stats.syncs = 1;
@@ -148,8 +137,11 @@ impl Agent {
         let mut pending: Option<Refresh> = None;
         let mut due = Instant::now();
         let mut failures = 0_u32;
+        // When to pin again what somebody else has unpinned.
+        let mut repin: Option<Instant> = None;
         loop {
             let next = self.parents.iter().filter_map(Parent::next_due).min();
+            let stale_soon = self.stale_soon();
             tokio::select! {
                 biased;
                 () = self.stop.received() => break,
@@ -170,10 +162,21 @@ impl Agent {
                         pending = pending.max(Some(Refresh::Model));
                     }
                 }
-                (index, events) = told(&mut self.parents) => {
-                    if self.parents[index].told(&events) {
-                        pending = pending.max(Some(Refresh::Model));
+                (index, tidings) = told(&mut self.parents) => match tidings {
+                    Tidings::Events(events) => {
+                        if self.parents[index].told(&events) {
+                            pending = pending.max(Some(Refresh::Model));
+                        }
                     }
+                    // Whoever removes pins may be at it still.
+                    Tidings::Unpinned => repin = repin.or(Some(Instant::now() + MAX_GAP)),
+                },
+                () = sleep_until(repin.unwrap_or(due).into()), if repin.is_some() => {
+                    let again = self.parents.iter_mut().map(Parent::repin).fold(false, BitOr::bitor);
+                    repin = again.then(|| Instant::now() + MAX_GAP);
+                }
+                () = sleep_until(stale_soon.into()), if pending.is_none() => {
+                    pending = Some(Refresh::Addresses);
                 }
                 wake = self.watch.wake() => {
                     let wake = wake?;
@@ -189,8 +192,18 @@ impl Agent {
                 client = self.socket.accept() => self.serve(client),
             }
         }
-        info!("stopping");
+        if self.parents.iter().any(Parent::is_pinned) {
+            info!("stopping: what is pinned goes on answering; `ipvlan cleanup` removes it");
+        } else {
+            info!("stopping");
+        }
         self.stop()
+    }
+
+    /// When the programs have to be told again that somebody looks after them.
+    fn stale_soon(&self) -> Instant {
+        const NEVER: Duration = Duration::from_hours(24);
+        self.synced + self.settings.stale_after.map_or(NEVER, |time| time / 3)
     }
 
     fn note(&mut self, wake: Wake) {
@@ -217,17 +230,25 @@ impl Agent {
                 return false;
             }
         }
-        let mut failure = None;
+        let mut failure: Option<Box<dyn std::error::Error>> = None;
         for parent in &mut self.parents {
-            if let Err(error) = parent.follow(&self.snapshot, &self.settings) {
-                failure = Some(error);
-            }
+            let followed = parent.follow(&self.snapshot, &self.settings);
+            let stamped = match followed {
+                // What is known of the kernel may be as old as before.
+                Ok(()) if refresh == Refresh::Model => Ok(()),
+                Ok(()) => parent.stamp(&self.settings).map_err(Box::from),
+                Err(error) => Err(Box::from(error)),
+            };
+            failure = stamped.err().or(failure);
         }
         if let Some(failure) = failure {
-            self.fail(&failure);
+            self.fail(&*failure);
             return false;
         }
         self.stats.error = None;
+        if refresh != Refresh::Model {
+            self.synced = Instant::now();
+        }
         debug!(?refresh, "synced");
         true
     }
@@ -252,6 +273,7 @@ impl Agent {
     fn audit(&mut self) {
         let mut failure = None;
         for parent in &mut self.parents {
+            parent.repin();
             match parent.audit() {
                 Ok(0) => {}
                 Ok(differing) => {
@@ -317,12 +339,52 @@ impl Agent {
     }
 }
 
-/// Waits for what the programs of any parent tell, and of which it is. Cancelling loses nothing.
-async fn told(parents: &mut [Parent]) -> (usize, Vec<Event>) {
+/// Starts all parents, up to the first that fails.
+fn start_all(
+    settings: &Settings,
+    netns: u64,
+    snapshot: &Snapshot,
+    parents: &mut Vec<Parent>,
+) -> Result<(), AgentError> {
+    for name in &settings.parents {
+        let mut parent = Parent::new(name.clone(), netns);
+        parent.start(snapshot, settings)?;
+        parents.push(parent);
+    }
+    Ok(())
+}
+
+/// Removes what is pinned for parents of this netns that are gone: they were deleted, or moved to another
+/// netns, while no agent looked after them.
+fn remove_orphans(settings: &PinSettings, netns: u64, snapshot: &Snapshot) {
+    let Ok(Some(root)) = PinRoot::find(&settings.dir) else {
+        return;
+    };
+    for name in root.names().unwrap_or_default() {
+        if name.netns != netns || snapshot.link(name.ifindex).is_some() {
+            continue;
+        }
+        match root.open(&name) {
+            Ok(Some(pins)) => match pins.remove() {
+                Ok(objects) => info!(
+                    objects,
+                    "removed what was pinned for {}: it is gone", name.parent
+                ),
+                Err(failure) => warn!("{}", chain(&failure)),
+            },
+            Ok(None) => {}
+            // Its agent will find out itself.
+            Err(failure) => debug!("{}", chain(&failure)),
+        }
+    }
+}
+
+/// Waits for what any parent hears, and of which it is. Cancelling loses nothing.
+async fn told(parents: &mut [Parent]) -> (usize, Tidings) {
     poll_fn(|context| {
         for (index, parent) in parents.iter_mut().enumerate() {
-            if let Poll::Ready(events) = parent.poll(context) {
-                return Poll::Ready((index, events));
+            if let Poll::Ready(tidings) = parent.poll(context) {
+                return Poll::Ready((index, tidings));
             }
         }
         Poll::Pending

@@ -10,12 +10,12 @@ use std::{
 use ipvlan_common::Event;
 use tracing::{error, info, warn};
 
-use super::{AgentError, Settings, lan::Lan};
+use super::{AgentError, PinSettings, Settings, lan::Lan};
 use crate::{
-    attach::{AttachError, Datapath},
+    attach::{AttachError, Datapath, PinError, PinRoot, Pins},
     discover::{Snapshot, snapshot::Link},
     model::{Desired, check_parent, desired},
-    runtime::Claim,
+    runtime::{Claim, ClaimError},
     sync::{apply::Installed, maps::MapsError},
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Serving {
     pub(super) lan: Lan,
     /// Addresses for which the map has no room.
     pub(super) no_room: BTreeSet<IpAddr>,
+    /// Why nothing is pinned, if that is not as it should be.
+    pub(super) unpinned: Option<String>,
     /// Why the last sync was not complete.
     pub(super) failure: Option<String>,
     // Last: given up when nothing is attached any more.
@@ -69,6 +71,14 @@ impl Parent {
         &self.state
     }
 
+    /// Whether it is answered for when the agent is gone.
+    pub(super) fn is_pinned(&self) -> bool {
+        match &self.state {
+            State::Serving(serving) => serving.datapath.pin_directory().is_some(),
+            State::Waiting(_) => false,
+        }
+    }
+
     /// Attaches and fills. An error is fatal: it is the user's first try.
     pub(super) fn start(
         &mut self,
@@ -77,12 +87,15 @@ impl Parent {
     ) -> Result<(), AgentError> {
         let link = check_parent(&snapshot.links, &self.name)?.clone();
         let mut serving = self.attach(link, snapshot, settings)?;
-        let result = serving.update(snapshot, settings);
+        if let Err(source) = serving.update(snapshot, settings) {
+            log(serving.datapath.undo());
+            return Err(AgentError::Attach {
+                parent: self.name.clone(),
+                source: Box::new(source),
+            });
+        }
         self.state = State::Serving(Box::new(serving));
-        result.map_err(|source| AgentError::Attach {
-            parent: self.name.clone(),
-            source: Box::new(source),
-        })
+        Ok(())
     }
 
     /// Follows a snapshot: attaches if the parent came, detaches if it went, fills the maps.
@@ -137,6 +150,14 @@ impl Parent {
         }
     }
 
+    /// Lets the programs go on answering: everything is in step.
+    pub(super) fn stamp(&mut self, settings: &Settings) -> Result<(), MapsError> {
+        match &mut self.state {
+            State::Serving(serving) => serving.installed.stamp(settings.stale_after),
+            State::Waiting(_) => Ok(()),
+        }
+    }
+
     /// When to call [`Self::tick`]; `None` if never, as things are.
     pub(super) fn next_due(&self) -> Option<Instant> {
         match &self.state {
@@ -154,10 +175,50 @@ impl Parent {
     }
 
     /// Waits for what the programs tell.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Vec<Event>> {
-        match &mut self.state {
-            State::Serving(serving) => serving.lan.poll(context),
-            State::Waiting(_) => Poll::Pending,
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Tidings> {
+        let State::Serving(serving) = &mut self.state else {
+            return Poll::Pending;
+        };
+        if let Poll::Ready(events) = serving.lan.poll(context) {
+            return Poll::Ready(Tidings::Events(events));
+        }
+        match serving.datapath.poll_pins(context) {
+            Poll::Ready(Ok(())) => Poll::Ready(Tidings::Unpinned),
+            Poll::Ready(Err(failure)) => {
+                warn!(
+                    parent = serving.link.name,
+                    "pins are not watched any more: {failure}"
+                );
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Pins again what somebody else has unpinned. Returns whether to try again soon.
+    pub(super) fn repin(&mut self) -> bool {
+        let State::Serving(serving) = &mut self.state else {
+            return false;
+        };
+        let parent = &serving.link.name;
+        match serving.datapath.repin() {
+            Ok(objects) => {
+                if objects > 0 {
+                    warn!(parent, objects, "somebody else removed pins: they are back");
+                }
+                if serving.datapath.pin_directory().is_some() {
+                    serving.unpinned = None;
+                }
+                false
+            }
+            Err(failure) => {
+                let failure = super::chain(&failure);
+                let note = format!("not everything is pinned: {failure}");
+                let again = serving.unpinned.as_ref() != Some(&note);
+                warn!(parent, "{note}");
+                serving.unpinned = Some(note);
+                again
+            }
         }
     }
 
@@ -177,10 +238,19 @@ impl Parent {
         }
     }
 
-    /// Detaches. Returns what failed.
+    /// Ends with the agent: what is pinned goes on answering. Returns what failed.
     pub(super) fn stop(self) -> Vec<AttachError> {
+        self.end(Datapath::leave)
+    }
+
+    /// Ends after a failed start: what is new goes again.
+    pub(super) fn undo(self) {
+        log(self.end(Datapath::undo));
+    }
+
+    fn end(self, end: impl FnOnce(Datapath) -> Vec<AttachError>) -> Vec<AttachError> {
         match self.state {
-            State::Serving(serving) => serving.datapath.detach(),
+            State::Serving(serving) => end(serving.datapath),
             State::Waiting(_) => Vec::new(),
         }
     }
@@ -211,11 +281,57 @@ impl Parent {
         warn!(parent = self.name(), "detaching: {reason}");
         let state = std::mem::replace(&mut self.state, State::Waiting(reason.to_owned()));
         if let State::Serving(serving) = state {
-            for failure in serving.datapath.detach() {
-                // With the interface its hooks are gone as well.
-                tracing::debug!("{}", super::chain(&failure));
-            }
+            // With the interface its hooks are gone as well.
+            log(serving.datapath.detach());
         }
+    }
+
+    /// Where to pin what is attached; without a filesystem for that, the reason why not.
+    fn pins(
+        &self,
+        link: &Link,
+        settings: &PinSettings,
+    ) -> Result<(Pins, Option<String>), AgentError> {
+        let result = if settings.keep {
+            PinRoot::create(&settings.dir)
+                .and_then(|root| root.claim(self.netns, &link.name, link.ifindex))
+                .map(Pins::Keep)
+        } else {
+            self.pins_of_before(link, settings)
+        };
+        match result {
+            Ok(pins) => Ok((pins, None)),
+            Err(PinError::Taken { owner, .. }) => Err(ClaimError::Taken {
+                parent: link.name.clone(),
+                owner,
+            }
+            .into()),
+            Err(failure) if failure.is_for_want_of_a_filesystem() => {
+                let note = format!(
+                    "nothing is pinned, and answers end with the agent: {}",
+                    super::chain(&failure)
+                );
+                if settings.keep {
+                    warn!(parent = link.name, "{note}");
+                }
+                Ok((Pins::None, settings.keep.then_some(note)))
+            }
+            Err(failure) => Err(AgentError::Attach {
+                parent: link.name.clone(),
+                source: Box::new(failure.into()),
+            }),
+        }
+    }
+
+    /// What an agent that did pin has left.
+    fn pins_of_before(&self, link: &Link, settings: &PinSettings) -> Result<Pins, PinError> {
+        let Some(root) = PinRoot::find(&settings.dir)? else {
+            return Ok(Pins::None);
+        };
+        let mut names = root.names()?.into_iter();
+        let name = names.find(|name| (name.netns, name.ifindex) == (self.netns, link.ifindex));
+        let dir = name.map(|name| root.open(&name)).transpose()?.flatten();
+        Ok(dir.map_or(Pins::None, Pins::Release))
     }
 
     fn attach(
@@ -225,26 +341,50 @@ impl Parent {
         settings: &Settings,
     ) -> Result<Serving, AgentError> {
         let claim = Claim::new(&settings.runtime_dir, self.netns, &link.name, link.ifindex)?;
+        let failed = |source| AgentError::Attach {
+            parent: link.name.clone(),
+            source: Box::new(source),
+        };
+        let (pins, unpinned) = self.pins(&link, &settings.pins)?;
         // Before anything is attached: it takes a capability of its own.
         let mut lan = Lan::open(link.ifindex, settings.manners)
             .map_err(super::system("open a packet socket on the parent"))?;
-        let (datapath, mut maps) = Datapath::attach(&link.name, link.ifindex, settings.attach)
-            .map_err(|source| AgentError::Attach {
-                parent: link.name.clone(),
-                source: Box::new(source),
-            })?;
+        let (datapath, mut maps) =
+            Datapath::open(&link.name, link.ifindex, settings.attach, pins).map_err(failed)?;
         lan.hear(maps.take_events())
             .map_err(super::system("read the events of the programs"))?;
+        let children = settings.attach.max_children;
+        let installed = if datapath.adopts() {
+            info!(parent = link.name, "taking over from an agent before");
+            Installed::adopt(maps, children).map_err(|error| failed(error.into()))?
+        } else {
+            Installed::new(maps, children)
+        };
         Ok(Serving {
+            unpinned,
             desired: desired(snapshot, &link, &settings.policy, &lan.held_back()),
             lan,
             link,
             datapath,
-            installed: Installed::new(maps, settings.attach.max_children),
+            installed,
             no_room: BTreeSet::new(),
             failure: None,
             _claim: claim,
         })
+    }
+}
+
+/// What a parent hears without having asked.
+pub(super) enum Tidings {
+    /// The programs tell of frames.
+    Events(Vec<Event>),
+    /// Somebody may have removed pins.
+    Unpinned,
+}
+
+fn log(failures: Vec<AttachError>) {
+    for failure in failures {
+        tracing::debug!("{}", super::chain(&failure));
     }
 }
 
@@ -258,10 +398,18 @@ impl Serving {
         if holds && self.listen(snapshot) {
             self.desired = self.desire(snapshot, settings);
         }
-        let programs = self
-            .datapath
-            .set_programs(self.desired.ingress, self.desired.egress);
-        let outcome = self.installed.update(&self.desired);
+        let mut outcome = self.installed.update(&self.desired);
+        if self.datapath.hooks().is_empty() {
+            let stamp = self.installed.stamp(settings.stale_after);
+            outcome.errors.extend(stamp.err());
+        }
+        // Programs that go by these maps come after what they need is in there.
+        let programs = if outcome.errors.is_empty() {
+            self.datapath
+                .set_programs(self.desired.ingress, self.desired.egress)
+        } else {
+            Ok(())
+        };
         if outcome.put + outcome.removed > 0 {
             info!(
                 parent = self.link.name,
@@ -289,7 +437,7 @@ impl Serving {
         for error in errors {
             error!(parent = self.link.name, "{}", super::chain(&error));
         }
-        let result = programs.and(first.map_or(Ok(()), Err));
+        let result = first.map_or(programs, Err);
         self.failure = result.as_ref().err().map(|error| super::chain(error));
         result
     }

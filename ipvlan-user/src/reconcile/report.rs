@@ -27,6 +27,7 @@ pub(super) fn parent(parent: &Parent, snapshot: &Snapshot) -> status::Parent {
             flag: None,
             state: "waiting".to_owned(),
             reason: Some(reason.clone()),
+            pinned: None,
             hooks: Vec::new(),
             counters: BTreeMap::new(),
             notes: Vec::new(),
@@ -75,6 +76,10 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
         }
         .to_owned(),
         reason: failure,
+        pinned: serving
+            .datapath
+            .pin_directory()
+            .map(|path| path.display().to_string()),
         hooks: hooks
             .iter()
             .map(|info| status::Hook {
@@ -123,6 +128,8 @@ fn notes(serving: &Serving, hooks: &[Hook]) -> Vec<String> {
         notes.push("--no-host-access: host and children do not reach each other".to_owned());
     }
     notes.extend(serving.lan.notes());
+    notes.extend(serving.unpinned.clone());
+    notes.extend(serving.datapath.note().map(str::to_owned));
     if !serving.link.up {
         notes.push("the parent is down: nothing is answered".to_owned());
     }

@@ -108,6 +108,31 @@ impl Claim {
     }
 }
 
+/// Removes lock files that nobody holds.
+pub(super) fn remove_stale(dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "lock") {
+            continue;
+        }
+        // Gone with its owner meanwhile, or not ours to open: then not ours to remove.
+        let Ok(file) = File::open(&path) else {
+            continue;
+        };
+        if let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            // While the lock is held, so that nobody else takes it to be theirs.
+            fs::remove_file(&path)?;
+            drop(lock);
+        }
+    }
+    Ok(())
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         // While the lock is held, so that it is ours. What cannot be removed is only a stale file.

@@ -22,6 +22,14 @@ pub fn own_netns() -> io::Result<u64> {
     Ok(fs::metadata("/proc/self/ns/net")?.ino())
 }
 
+/// Removes lock files and sockets of agents that were killed, and the directory if nobody uses it.
+pub fn remove_stale(dir: &Path) -> io::Result<()> {
+    claim::remove_stale(dir)?;
+    query_all(dir)?;
+    remove_dir_if_empty(dir);
+    Ok(())
+}
+
 /// Removes the directory if nobody uses it any more.
 fn remove_dir_if_empty(dir: &Path) {
     // Others may still use it, or have put it there for us: then it stays.

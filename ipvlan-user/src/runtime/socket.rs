@@ -100,8 +100,12 @@ pub fn query_all(dir: &Path) -> io::Result<Vec<Agent>> {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 fs::remove_file(&path)?;
             }
-            // It stopped between the listing and the question.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // It stopped between the listing and the question, or between that and the answer.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionReset
+                ) => {}
             // The kernel's word for a read that timed out.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let pid = path.file_stem().unwrap_or_default().display();

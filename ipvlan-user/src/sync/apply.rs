@@ -1,15 +1,20 @@
 //! Writing a plan to the maps.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
-use ipvlan_common::{Config, ConfigFlags};
+use ipvlan_common::{Config, ConfigFlags, Owner};
+use nix::time::{ClockId, clock_gettime};
 
 use super::{
     diff::{Addresses, diff},
     maps::{Events, Maps, MapsError},
     slots::Slots,
 };
-use crate::model::Desired;
+use crate::model::{ChildKey, Desired, Wanted};
 
 /// What the maps of a parent hold, as far as we wrote it.
 pub struct Installed {
@@ -44,6 +49,22 @@ impl Installed {
         }
     }
 
+    /// The maps of an agent before, with what it wrote.
+    pub fn adopt(maps: Maps, children: u32) -> Result<Self, MapsError> {
+        let mut adopted = Self::new(maps, children);
+        adopted.addresses = adopted.maps.addresses()?;
+        adopted.config = adopted.maps.config()?;
+        Ok(adopted)
+    }
+
+    /// Lets the programs answer for `stale_after` from now on; without it for ever.
+    pub fn stamp(&mut self, stale_after: Option<Duration>) -> Result<(), MapsError> {
+        self.maps.set_deadline(match stale_after {
+            Some(time) => monotonic_nanoseconds().saturating_add(nanoseconds(time)),
+            None => u64::MAX,
+        })
+    }
+
     /// The events of the programs; `None` from the second call on.
     pub fn take_events(&mut self) -> Option<Events> {
         self.maps.take_events()
@@ -65,10 +86,8 @@ impl Installed {
     /// hold, so that the next update tries again.
     pub fn update(&mut self, desired: &Desired) -> Outcome {
         let mut outcome = Outcome::default();
-        for slot in self
-            .slots
-            .update(desired.children.iter().map(|child| child.key))
-        {
+        let children = desired.children.iter().map(|child| child.key);
+        for slot in self.slots.update(children, &self.counted(desired)) {
             if let Err(error) = self.maps.reset_child_counters(slot) {
                 outcome.errors.push(error);
             }
@@ -120,6 +139,22 @@ impl Installed {
         outcome
     }
 
+    /// Where the children count that have no slot yet: where an agent before let them, if it did.
+    fn counted(&self, desired: &Desired) -> BTreeMap<ChildKey, u32> {
+        if !self.slots.is_empty() {
+            return BTreeMap::new();
+        }
+        let slot_of = |(address, wanted): (&IpAddr, &Wanted)| {
+            let Wanted::Child { child, .. } = wanted else {
+                return None;
+            };
+            let entry = self.addresses.get(address)?;
+            let same = entry.owner() == Some(Owner::Child) && entry.ifindex() == child.ifindex;
+            same.then_some((*child, entry.slot()))
+        };
+        desired.addresses.iter().filter_map(slot_of).collect()
+    }
+
     /// Compares what the maps hold with what we wrote, and from now on starts from what they hold.
     /// Returns how many addresses differed.
     pub fn audit(&mut self) -> Result<usize, MapsError> {
@@ -130,4 +165,14 @@ impl Installed {
         self.config = self.maps.config()?;
         Ok(differing)
     }
+}
+
+/// `CLOCK_MONOTONIC`, which programs read as `bpf_ktime_get_coarse_ns`; no jump of the wall clock moves
+/// it. Should it not be there, the programs stop answering at once: time can only be told as over.
+fn monotonic_nanoseconds() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| nanoseconds(now.into()))
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -66,6 +66,7 @@ pub struct Maps {
     v6: AddressMap<16>,
     events: Option<Events>,
     config: Array<MapData, Config>,
+    deadline: Array<MapData, u64>,
     counters: PerCpuArray<MapData, u64>,
     children: PerCpuArray<MapData, ChildCounters>,
 }
@@ -85,6 +86,7 @@ impl Maps {
             v6: open(object, maps::ADDRESSES_V6)?,
             events: Some(open(object, maps::EVENTS)?),
             config: open(object, maps::CONFIG)?,
+            deadline: open(object, maps::DEADLINE)?,
             counters: open(object, maps::COUNTERS)?,
             children: open(object, maps::CHILD_COUNTERS)?,
         })
@@ -143,6 +145,13 @@ impl Maps {
         self.config
             .get(&0, 0)
             .map_err(|source| failed(maps::CONFIG, "read", source))
+    }
+
+    /// Lets the programs answer until then, in nanoseconds of `CLOCK_MONOTONIC`; `u64::MAX`: for ever.
+    pub fn set_deadline(&mut self, deadline: u64) -> Result<(), MapsError> {
+        self.deadline
+            .set(0, deadline, 0)
+            .map_err(|source| failed(maps::DEADLINE, "set", source))
     }
 
     /// The counters of a hook that are not zero, summed over all CPUs.

@@ -25,9 +25,20 @@ impl Slots {
         }
     }
 
-    /// Keeps the slots of `children`, frees all others, and assigns one to each child that has none.
-    /// Returns the slots that changed hands: their counters belong to somebody else.
-    pub fn update(&mut self, children: impl IntoIterator<Item = ChildKey>) -> Vec<u32> {
+    /// Whether no child has one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.assigned.is_empty()
+    }
+
+    /// Keeps the slots of `children`, frees all others, and assigns one to each child that has none: the
+    /// one in `counted` if nobody else has it. Returns the slots that changed hands: their counters
+    /// belong to somebody else.
+    pub fn update(
+        &mut self,
+        children: impl IntoIterator<Item = ChildKey>,
+        counted: &BTreeMap<ChildKey, u32>,
+    ) -> Vec<u32> {
         let children: BTreeSet<ChildKey> = children.into_iter().collect();
         let free = &mut self.free;
         self.assigned.retain(|child, slot| {
@@ -37,6 +48,12 @@ impl Slots {
             }
             stays
         });
+        for (&child, &slot) in counted {
+            if children.contains(&child) && !self.assigned.contains_key(&child) && self.claim(slot)
+            {
+                self.assigned.insert(child, slot);
+            }
+        }
         let mut reused = Vec::new();
         for child in children {
             if self.assigned.contains_key(&child) {
@@ -51,6 +68,19 @@ impl Slots {
             }
         }
         reused
+    }
+
+    /// Takes this slot, if nobody has it. The ones before it are free, and may have been counted in.
+    fn claim(&mut self, slot: u32) -> bool {
+        if slot >= self.capacity {
+            return false;
+        }
+        if slot >= self.next {
+            self.free.extend(self.next..slot);
+            self.next = slot + 1;
+            return true;
+        }
+        self.free.remove(&slot)
     }
 
     /// The slot of a child. One without a slot gets an index past the map's end: it is served, and
@@ -73,22 +103,38 @@ mod tests {
         }
     }
 
+    fn update<const N: usize>(slots: &mut Slots, children: [u32; N]) -> Vec<u32> {
+        slots.update(children.map(child), &BTreeMap::new())
+    }
+
     #[test]
     fn children_keep_their_slot_and_freed_ones_are_reused_and_reported() {
         let mut slots = Slots::new(3);
-        assert!(slots.update([child(1), child(2)]).is_empty());
+        assert!(update(&mut slots, [1, 2]).is_empty());
         assert_eq!((slots.of(child(1)), slots.of(child(2))), (0, 1));
-        assert_eq!(slots.update([child(2), child(3)]), [0]);
+        assert_eq!(update(&mut slots, [2, 3]), [0]);
         assert_eq!((slots.of(child(2)), slots.of(child(3))), (1, 0));
     }
 
     #[test]
     fn child_without_a_slot_counts_past_the_end() {
         let mut slots = Slots::new(1);
-        slots.update([child(1), child(2)]);
+        update(&mut slots, [1, 2]);
         assert_eq!(slots.of(child(1)), 0);
         assert_eq!(slots.of(child(2)), 1);
-        slots.update([child(2)]);
+        update(&mut slots, [2]);
         assert_eq!(slots.of(child(2)), 0);
+    }
+
+    #[test]
+    fn children_of_an_agent_before_go_on_counting_where_they_did() {
+        let mut slots = Slots::new(8);
+        let counted = [(1, 3), (2, 0), (4, 3), (5, 8), (6, 1)];
+        let counted = counted.map(|(ifindex, slot)| (child(ifindex), slot));
+        // 3 is new, 6 is gone, 4 says that it counted where 1 does, 5 past the end.
+        let reset = slots.update([1, 2, 3, 4, 5].map(child), &counted.into());
+        let of = [1, 2, 3, 4, 5].map(|ifindex| slots.of(child(ifindex)));
+        assert_eq!(of, [3, 0, 1, 2, 4]);
+        assert_eq!(reset, [1, 2], "somebody counted there");
     }
 }

@@ -55,6 +55,7 @@ pub struct Counts {
 pub struct Datapath {
     programs: Ebpf,
     config: Array<MapData, Config>,
+    deadline: Array<MapData, u64>,
     addresses_v4: HashMap<MapData, Ip, AddressEntry>,
     addresses_v6: HashMap<MapData, Ip6, AddressEntry>,
     events: RingBuf<MapData>,
@@ -93,7 +94,10 @@ impl Datapath {
             ebpf.take_map(name)
                 .unwrap_or_else(|| panic!("no map {name} in the object"))
         };
+        let mut deadline: Array<_, u64> = map(maps::DEADLINE).try_into().expect("array of u64");
+        deadline.set(0, u64::MAX, 0).expect("write DEADLINE");
         Self {
+            deadline,
             config: map(maps::CONFIG).try_into().expect("array of Config"),
             addresses_v4: map(maps::ADDRESSES_V4).try_into().expect("hash"),
             addresses_v6: map(maps::ADDRESSES_V6).try_into().expect("hash"),
@@ -159,6 +163,11 @@ impl Datapath {
             .expect("write an address");
             old_entries.insert(*address, *entry);
         }
+    }
+
+    /// Lets the programs answer until then (`CLOCK_MONOTONIC`, nanoseconds), as the loader does.
+    pub fn set_deadline(&mut self, deadline: u64) {
+        self.deadline.set(0, deadline, 0).expect("write DEADLINE");
     }
 
     /// Asserts that the maps which only the loader writes hold what was installed.

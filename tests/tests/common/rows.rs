@@ -21,6 +21,7 @@ pub struct Row {
     programs: &'static [Program],
     config: [ipvlan_common::Config; 2],
     entries: Entries,
+    deadline: u64,
     frame: Vec<u8>,
     act: Act,
     reason: Option<Reason>,
@@ -72,6 +73,7 @@ pub fn row(name: impl Into<String>, programs: &'static [Program], frame: Vec<u8>
         programs,
         config: world::config(world::L3),
         entries: world::entries(),
+        deadline: u64::MAX,
         frame,
         act: Act::Pass,
         reason: None,
@@ -89,6 +91,11 @@ impl Row {
 
     pub fn config(self, config: [ipvlan_common::Config; 2]) -> Self {
         Self { config, ..self }
+    }
+
+    /// The last agent was alive at this time (`CLOCK_MONOTONIC`, nanoseconds), plus what it allowed for.
+    pub fn deadline(self, deadline: u64) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Adds an entry to those of [`world::entries`].
@@ -194,6 +201,7 @@ impl Row {
 
     fn check(&self, datapath: &mut Datapath, program: Program) -> Result<(), Failure> {
         datapath.install(self.config, &self.entries);
+        datapath.set_deadline(self.deadline);
         let before = datapath.counts();
         let outcome = datapath
             .run(program, &self.frame, MARK)

@@ -19,6 +19,7 @@ const GENERIC: u32 = 1 << 1;
 /// A generic XDP program of somebody else that passes everything; detached when dropped.
 #[derive(Debug)]
 pub struct Xdp {
+    program: OwnedFd,
     _link: OwnedFd,
 }
 
@@ -28,7 +29,16 @@ impl Xdp {
         let program = load(PROG_TYPE_XDP, XDP_PASS);
         Self {
             _link: link(netns, device, &program, ATTACH_XDP, GENERIC),
+            program,
         }
+    }
+
+    /// Its id in the kernel.
+    pub fn program_id(&self) -> u32 {
+        let path = format!("/proc/self/fdinfo/{}", self.program.as_raw_fd());
+        let shown = std::fs::read_to_string(path).unwrap();
+        let id = shown.lines().find_map(|line| line.strip_prefix("prog_id:"));
+        id.unwrap().trim().parse().unwrap()
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 pub mod foreign;
+pub mod pins;
 pub mod world;
 
 use std::{

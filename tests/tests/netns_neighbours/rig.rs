@@ -9,9 +9,9 @@ use std::{
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Delivery, Event, Reason};
 use ipvlan_user::{
-    attach::{AttachOptions, Datapath},
+    attach::{AttachOptions, Datapath, Pins},
     discover::snapshot::{Link, NetnsId},
-    model::ChildKey,
+    model::{ChildKey, EgressProgram, IngressProgram},
     neighbour::{Candidate, Manners, Neighbours, announce::Live, log::Entry},
     sync::maps::{Events, Maps},
 };
@@ -49,7 +49,10 @@ impl<'a> Rig<'a> {
             .host
             .run(|| {
                 let ifindex = if_nametoindex(PARENT)?;
-                let (datapath, mut maps) = Datapath::attach(PARENT, ifindex, options)?;
+                let (mut datapath, mut maps) =
+                    Datapath::open(PARENT, ifindex, options, Pins::None)?;
+                maps.set_deadline(u64::MAX)?;
+                datapath.set_programs(IngressProgram::Neighbour, EgressProgram::OwnMac)?;
                 let events = maps.take_events().unwrap();
                 let neighbours = Neighbours::open(Instant::now(), ifindex, manners)?;
                 Ok(Self {

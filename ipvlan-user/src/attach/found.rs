@@ -1,0 +1,115 @@
+//! What an agent before this one left attached to a parent.
+
+use std::fs;
+
+use aya::programs::links::FdLink;
+use ipvlan_common::Hook;
+
+use super::{
+    AttachError, ParentPins, XdpMode,
+    filter::{self, Filter},
+    link::{self, Pinned},
+};
+
+/// Links by their pins, filters by their names.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    links: Vec<(Hook, FdLink)>,
+    xdp: Vec<(XdpMode, FdLink)>,
+    filters: Vec<Filter>,
+    had_filters: bool,
+    any: bool,
+}
+
+impl Found {
+    /// Looks at a parent of the current netns.
+    pub(super) fn look(ifindex: u32, pins: Option<&ParentPins>) -> Result<Self, AttachError> {
+        let filters = filter::ours(ifindex).map_err(|source| AttachError::Filters { source })?;
+        let mut found = Self {
+            had_filters: !filters.is_empty(),
+            filters,
+            ..Self::default()
+        };
+        if let Some(pins) = pins {
+            for hook in [Hook::Ingress, Hook::Egress] {
+                let link = open(pins, hook.word(), ifindex)?;
+                found.links.extend(link.map(|link| (hook, link)));
+            }
+            for mode in XdpMode::ALL {
+                let link = open(pins, mode.word(), ifindex)?;
+                found.xdp.extend(link.map(|link| (mode, link)));
+            }
+        }
+        found.any = found.had_filters || !found.links.is_empty() || !found.xdp.is_empty();
+        Ok(found)
+    }
+
+    /// Whether there was anything.
+    pub(super) const fn any(&self) -> bool {
+        self.any
+    }
+
+    /// Whether there were filters.
+    pub(super) const fn had_filters(&self) -> bool {
+        self.had_filters
+    }
+
+    pub(super) fn take_link(&mut self, hook: Hook) -> Option<FdLink> {
+        take(&mut self.links, |(of, _)| *of == hook).map(|(_, link)| link)
+    }
+
+    pub(super) fn take_filter(&mut self, hook: Hook) -> Option<Filter> {
+        take(&mut self.filters, |filter| filter.hook == hook)
+    }
+
+    pub(super) fn take_xdp(&mut self, mode: XdpMode) -> Option<FdLink> {
+        take(&mut self.xdp, |(of, _)| *of == mode).map(|(_, link)| link)
+    }
+
+    /// Takes the XDP programs off.
+    pub(super) fn detach_xdp(&mut self, pins: Option<&ParentPins>) -> Result<(), AttachError> {
+        while let Some((mode, link)) = self.xdp.pop() {
+            unpin(pins, mode.word())?;
+            drop(link);
+        }
+        Ok(())
+    }
+
+    /// Takes everything off that was not taken over. All of it is tried; every failure is returned.
+    pub(super) fn detach(mut self, pins: Option<&ParentPins>) -> Vec<AttachError> {
+        let mut errors = Vec::new();
+        errors.extend(self.detach_xdp(pins).err());
+        for (hook, link) in self.links {
+            errors.extend(unpin(pins, hook.word()).err());
+            drop(link);
+        }
+        for filter in self.filters {
+            let gone = filter.delete();
+            errors.extend(gone.err().map(|source| AttachError::Filters { source }));
+        }
+        errors
+    }
+}
+
+/// A pinned link of this parent. One of a parent that is gone is unpinned.
+fn open(pins: &ParentPins, name: &str, ifindex: u32) -> Result<Option<FdLink>, AttachError> {
+    match link::open(&pins.link(name))? {
+        Some(Pinned { link, ifindex: of }) if of == ifindex => Ok(Some(link)),
+        Some(_) => unpin(Some(pins), name).map(|()| None),
+        None => Ok(None),
+    }
+}
+
+fn unpin(pins: Option<&ParentPins>, name: &str) -> Result<(), AttachError> {
+    let Some(pins) = pins else { return Ok(()) };
+    let path = pins.link(name);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(|source| AttachError::PinnedLink { path, source }),
+    }
+}
+
+fn take<T>(from: &mut Vec<T>, is_it: impl Fn(&T) -> bool) -> Option<T> {
+    let index = from.iter().position(is_it)?;
+    Some(from.swap_remove(index))
+}

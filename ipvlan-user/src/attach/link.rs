@@ -1,0 +1,105 @@
+//! Links that an agent before this one has pinned.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+};
+
+use aya::{
+    programs::links::{FdLink, LinkError, PinnedLink},
+    sys::SyscallError,
+};
+
+use super::AttachError;
+
+/// A link with its pin.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    pub(super) link: FdLink,
+    /// Interface that it is attached to; 0 if that is gone.
+    pub(super) ifindex: u32,
+}
+
+/// The link that is pinned there, if there is one. Something else that is pinned there is removed: the
+/// directory is ours.
+pub(super) fn open(path: &Path) -> Result<Option<Pinned>, AttachError> {
+    let failed = |source| AttachError::PinnedLink {
+        path: path.to_owned(),
+        source,
+    };
+    let link = match PinnedLink::from_pin(path) {
+        Ok(link) => FdLink::from(link),
+        Err(LinkError::SyscallError(SyscallError { io_error, .. }))
+            if io_error.kind() == ErrorKind::NotFound =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(failed(other(error))),
+    };
+    match ifindex(&link).map_err(failed)? {
+        Some(ifindex) => Ok(Some(Pinned { link, ifindex })),
+        None => {
+            fs::remove_file(path).map_err(failed)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Whether the link that is pinned there is this one.
+pub(super) fn is_pinned(id: u32, path: &Path) -> bool {
+    PinnedLink::from_pin(path)
+        .map(FdLink::from)
+        .and_then(|link| link.info())
+        .is_ok_and(|info| info.id() == id)
+}
+
+/// The kernel's id of a link.
+pub(super) fn id(link: &FdLink) -> io::Result<u32> {
+    link.info().map(|info| info.id()).map_err(other)
+}
+
+/// The interface that a link is attached to, from what the kernel shows of our descriptors
+/// (`bpf_tcx_link_fdinfo`, `bpf_xdp_link_show_fdinfo`): aya tells only the id of a link. None if this is
+/// not a link of an interface.
+fn ifindex(link: &FdLink) -> io::Result<Option<u32>> {
+    let Ok(id) = id(link) else { return Ok(None) };
+    for entry in fs::read_dir("/proc/self/fdinfo")? {
+        // The descriptor of this very directory is among them, and gone by now.
+        let Ok(shown) = fs::read_to_string(entry?.path()) else {
+            continue;
+        };
+        if field(&shown, "link_id") == Some(id) {
+            return Ok(field(&shown, "ifindex"));
+        }
+    }
+    Ok(None)
+}
+
+fn field(shown: &str, name: &str) -> Option<u32> {
+    shown
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .and_then(|value| value.trim().parse().ok())
+}
+
+fn other(error: LinkError) -> io::Error {
+    match error {
+        LinkError::SyscallError(SyscallError { io_error, .. }) => io_error,
+        error => io::Error::other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn fields_of_a_descriptor_are_found_by_their_whole_name() {
+        let shown = "pos:\t0\nlink_type:\ttcx\nlink_id:\t7\nprog_id:\t9\nifindex:\t0\n";
+        assert_eq!(field(shown, "link_id"), Some(7));
+        assert_eq!(field(shown, "ifindex"), Some(0));
+        assert_eq!(field(shown, "id"), None);
+        assert_eq!(field(shown, "link_type"), None);
+    }
+}

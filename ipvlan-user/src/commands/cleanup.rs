@@ -1,0 +1,135 @@
+//! `ipvlan cleanup`
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write as _},
+};
+
+use anyhow::Context as _;
+use nix::net::if_::{if_nameindex, if_nametoindex};
+
+use crate::{
+    attach::{PinError, PinName, PinRoot, remove_filters},
+    cli::CleanupArgs,
+    runtime::{self, Claim, ClaimError},
+};
+
+/// Removes what no agent looks after: pinned links and maps, filters, the qdisc if it was added for us,
+/// stale files. What an agent serves stays, and is an error. Everything is tried.
+pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
+    let interfaces: Vec<String> = args.iface.iter().cloned().map(String::from).collect();
+    let netns = runtime::own_netns().context("read the network namespace")?;
+    let mut removed = Vec::new();
+    let mut failures = Vec::new();
+    let mut served = BTreeSet::new();
+    // Parents whose qdisc somebody else added.
+    let mut foreign = BTreeSet::new();
+
+    let root = PinRoot::find(&args.pin_dir)?;
+    if let Some(root) = &root {
+        for name in root.names()? {
+            if !is_meant(&name, netns, &interfaces) {
+                continue;
+            }
+            match unpin(root, &name) {
+                Ok(Some((objects, qdisc_is_ours))) => {
+                    removed.push(format!("{}: {objects} pinned objects", name.parent));
+                    if !qdisc_is_ours && name.netns == netns {
+                        foreign.insert(name.ifindex);
+                    }
+                }
+                Ok(None) => {}
+                Err(failure) => {
+                    served.insert(name.ifindex);
+                    failures.push(failure);
+                }
+            }
+        }
+        root.remove_if_empty();
+    }
+    for (name, ifindex) in links(&interfaces)? {
+        if served.contains(&ifindex) {
+            continue;
+        }
+        let claim = Claim::new(&args.runtime_dir, netns, &name, ifindex);
+        let claim = match claim {
+            Ok(claim) => claim,
+            // Nobody but its agent has a lock file there.
+            Err(ClaimError::File { .. }) if interfaces.is_empty() => continue,
+            Err(failure) => {
+                failures.push(failure.into());
+                continue;
+            }
+        };
+        match remove_filters(&name, ifindex, !foreign.contains(&ifindex)) {
+            Ok(0) => {}
+            Ok(filters) => removed.push(format!("{name}: {filters} filters")),
+            Err(failure) => failures.push(failure.into()),
+        }
+        drop(claim);
+    }
+    runtime::remove_stale(&args.runtime_dir)
+        .with_context(|| format!("remove stale files of {}", args.runtime_dir.display()))?;
+    say(&removed)?;
+    let mut failures = failures.into_iter();
+    match failures.next() {
+        None => Ok(()),
+        Some(first) => {
+            for other in failures {
+                tracing::error!("{other:#}");
+            }
+            Err(first)
+        }
+    }
+}
+
+/// Whether this is one of the parents that are asked for. One that is gone is known by the name it had.
+fn is_meant(name: &PinName, netns: u64, interfaces: &[String]) -> bool {
+    interfaces.is_empty()
+        || interfaces.iter().any(|interface| {
+            let ifindex = if_nametoindex(interface.as_str());
+            let by_index = (name.netns, Ok(name.ifindex)) == (netns, ifindex);
+            by_index || (ifindex.is_err() && name.is_called(interface))
+        })
+}
+
+/// Returns how many objects were removed, and whether the qdisc of the parent was added for us; none if
+/// somebody else was faster.
+fn unpin(root: &PinRoot, name: &PinName) -> anyhow::Result<Option<(usize, bool)>> {
+    let pins = match root.open(name) {
+        Ok(Some(pins)) => pins,
+        Ok(None) => return Ok(None),
+        Err(PinError::Taken { owner, .. }) => {
+            return Err(ClaimError::Taken {
+                parent: name.parent.clone(),
+                owner,
+            }
+            .into());
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    let qdisc_is_ours = pins.has_clsact_mark();
+    Ok(Some((pins.remove()?, qdisc_is_ours)))
+}
+
+/// The interfaces of the current netns that may have filters of ours.
+fn links(interfaces: &[String]) -> anyhow::Result<Vec<(String, u32)>> {
+    let all = if_nameindex().context("list the interfaces")?;
+    Ok(all
+        .iter()
+        .map(|link| (link.name().to_string_lossy().into_owned(), link.index()))
+        .filter(|(name, _)| interfaces.is_empty() || interfaces.contains(name))
+        .collect())
+}
+
+fn say(removed: &[String]) -> anyhow::Result<()> {
+    let text = if removed.is_empty() {
+        "nothing to clean up\n".to_owned()
+    } else {
+        format!("removed {}\n", removed.join(", "))
+    };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("write to standard output"),
+    }
+}

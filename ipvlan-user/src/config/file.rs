@@ -1,0 +1,129 @@
+//! Configuration files: which there are, and what one says.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _},
+    ops::Range,
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use toml::de::DeTable;
+
+use super::{ConfigError, Options};
+
+/// More than this nobody writes: 8 000 prefixes are half of it.
+const LIMIT: usize = 256 << 10;
+/// The directory beside a configuration file.
+const DIRECTORY: &str = "config.d";
+const EXTENSION: &str = "toml";
+
+/// `file`, which may be missing unless it is `required`, then the files of `config.d` beside it in the
+/// order of their names. Hidden ones, as editors leave them, are none of them.
+pub(super) fn list(file: &Path, required: bool) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut files = Vec::new();
+    match fs::metadata(file) {
+        Ok(_) => files.push(file.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {}
+        Err(error) => return Err(unreadable(file)(error)),
+    }
+    let directory = file.with_file_name(DIRECTORY);
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+        Err(error) => return Err(unreadable(&directory)(error)),
+    };
+    let mut beside = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(unreadable(&directory))?.path();
+        let name = path.file_name().unwrap_or_default();
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        if !hidden && path.extension().is_some_and(|of| of == EXTENSION) {
+            beside.push(path);
+        }
+    }
+    beside.sort();
+    files.append(&mut beside);
+    Ok(files)
+}
+
+/// Reads one.
+pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
+    let bytes = bytes(path)?;
+    let invalid = |at: usize, key, message: &str| {
+        let (line, column) = place(&bytes, at);
+        ConfigError::Invalid {
+            path: path.to_owned(),
+            line,
+            column,
+            key,
+            message: one_line(message),
+        }
+    };
+    let text = str::from_utf8(&bytes)
+        .map_err(|error| invalid(error.valid_up_to(), None, "not UTF-8 text"))?;
+    toml::from_str(text).map_err(|error| {
+        let span = error.span().unwrap_or_default();
+        invalid(span.start, key(text, &span), error.message())
+    })
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let failed = unreadable(path);
+    // A pipe that nobody writes to does not hold us up.
+    let mut options = OpenOptions::new();
+    let opened = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file: File = opened.map_err(&failed)?;
+    let kind = file.metadata().map_err(&failed)?.file_type();
+    // A device for the sake of /dev/null.
+    if !kind.is_file() && !kind.is_char_device() {
+        return Err(ConfigError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let mut bytes = Vec::new();
+    file.take(LIMIT as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(&failed)?;
+    if bytes.len() > LIMIT {
+        return Err(ConfigError::TooLong {
+            path: path.to_owned(),
+            line: place(&bytes, LIMIT).0,
+            limit: LIMIT,
+        });
+    }
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> ConfigError {
+    move |source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Line and column of a byte, both counted from 1; columns are characters.
+fn place(text: &[u8], at: usize) -> (usize, usize) {
+    let before = &text[..at.min(text.len())];
+    let mut lines = before.rsplit(|&byte| byte == b'\n');
+    let last = String::from_utf8_lossy(lines.next().unwrap_or_default());
+    let (line, column) = (1 + lines.count(), 1 + last.chars().count());
+    (line, column)
+}
+
+/// The key whose name or value an error is at.
+fn key(text: &str, error: &Range<usize>) -> Option<String> {
+    let table = DeTable::parse(text).ok()?;
+    table.get_ref().iter().find_map(|(name, value)| {
+        let all = name.span().start..value.span().end;
+        let holds = all.start <= error.start && error.end <= all.end;
+        holds.then(|| name.get_ref().to_string())
+    })
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests;

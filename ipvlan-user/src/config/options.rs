@@ -1,0 +1,94 @@
+//! What one place says: the command line, or a file. What it does not say is none.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::value::{self, InterfaceName, XdpChoice};
+use crate::{
+    attach::TcAttach,
+    model::{Deliver, L2Broadcast, Prefix},
+    neighbour::{Announcing, DadMode},
+};
+
+/// The options of `ipvlan run`, and the keys of a configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Options {
+    /// The parents.
+    #[serde(deserialize_with = "value::list")]
+    pub iface: Option<Vec<InterfaceName>>,
+    /// What happens to neighbour requests from the wire for l2 children.
+    #[serde(deserialize_with = "value::word")]
+    pub l2_broadcast: Option<L2Broadcast>,
+    /// How packets reach children in the parent's own netns.
+    #[serde(deserialize_with = "value::word")]
+    pub deliver: Option<Deliver>,
+    /// How the TC programs are attached.
+    #[serde(deserialize_with = "value::word")]
+    pub attach: Option<TcAttach>,
+    /// Whether and where the XDP program runs.
+    #[serde(deserialize_with = "value::word")]
+    pub xdp: Option<XdpChoice>,
+    /// Whether host and children reach each other.
+    pub host_access: Option<bool>,
+    /// Whether addresses in 169.254.0.0/16 are answered for.
+    pub answer_link_local: Option<bool>,
+    /// What is answered for, and nothing else of that family.
+    #[serde(deserialize_with = "value::list")]
+    pub allow: Option<Vec<Prefix>>,
+    /// What is not answered for.
+    #[serde(deserialize_with = "value::list")]
+    pub deny: Option<Vec<Prefix>>,
+    /// Whether and how new addresses are probed for.
+    #[serde(deserialize_with = "value::word")]
+    pub dad: Option<DadMode>,
+    /// Whether addresses are announced.
+    #[serde(deserialize_with = "value::word")]
+    pub announce: Option<Announcing>,
+    /// Room for addresses of each family.
+    #[serde(deserialize_with = "value::room")]
+    pub max_addresses: Option<u32>,
+    /// Room for counters of children.
+    #[serde(deserialize_with = "value::room")]
+    pub max_children: Option<u32>,
+    /// Seconds between two audits.
+    #[serde(deserialize_with = "value::audit")]
+    pub audit: Option<u64>,
+    /// Seconds that programs answer without an agent; 0 for ever.
+    #[serde(deserialize_with = "value::stale_after")]
+    pub stale_after: Option<u64>,
+    /// Whether links and maps are pinned.
+    pub pin: Option<bool>,
+    /// Where they are.
+    pub pin_dir: Option<PathBuf>,
+    /// Directory of lock files and status sockets.
+    pub runtime_dir: Option<PathBuf>,
+}
+
+impl Options {
+    /// Both, where `self` goes before `lower`.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            iface: self.iface.or(lower.iface),
+            l2_broadcast: self.l2_broadcast.or(lower.l2_broadcast),
+            deliver: self.deliver.or(lower.deliver),
+            attach: self.attach.or(lower.attach),
+            xdp: self.xdp.or(lower.xdp),
+            host_access: self.host_access.or(lower.host_access),
+            answer_link_local: self.answer_link_local.or(lower.answer_link_local),
+            allow: self.allow.or(lower.allow),
+            deny: self.deny.or(lower.deny),
+            dad: self.dad.or(lower.dad),
+            announce: self.announce.or(lower.announce),
+            max_addresses: self.max_addresses.or(lower.max_addresses),
+            max_children: self.max_children.or(lower.max_children),
+            audit: self.audit.or(lower.audit),
+            stale_after: self.stale_after.or(lower.stale_after),
+            pin: self.pin.or(lower.pin),
+            pin_dir: self.pin_dir.or(lower.pin_dir),
+            runtime_dir: self.runtime_dir.or(lower.runtime_dir),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the agent is to do, and what of it can change while it runs.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use super::Options;
+use crate::{
+    attach::{AttachOptions, PIN_DIR},
+    model::Policy,
+    neighbour::Manners,
+    runtime::RUNTIME_DIR,
+};
+
+/// Default of `--max-addresses`.
+pub const DEFAULT_MAX_ADDRESSES: u32 = 16_384;
+/// Default of `--max-children`.
+pub const DEFAULT_MAX_CHILDREN: u32 = 4_096;
+/// Default of `--audit`, in seconds.
+pub const DEFAULT_AUDIT: u64 = 60;
+/// Default of `--stale-after`, in seconds.
+pub const DEFAULT_STALE_AFTER: u64 = 600;
+
+/// What the agent is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Names of the parents: at least one, each once.
+    pub parents: Vec<String>,
+    /// What is answered, and how packets are delivered.
+    pub policy: Policy,
+    /// What children say on the LAN.
+    pub manners: Manners,
+    /// How programs are attached.
+    pub attach: AttachOptions,
+    /// Time between two audits.
+    pub audit: Duration,
+    /// How long programs answer without an agent; none for ever.
+    pub stale_after: Option<Duration>,
+    /// What becomes of the programs when the agent ends.
+    pub pins: PinSettings,
+    /// Directory of lock files and sockets.
+    pub runtime_dir: PathBuf,
+}
+
+/// What becomes of the programs when the agent ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinSettings {
+    /// Directory of the pins of all parents, on a BPF filesystem.
+    pub dir: PathBuf,
+    /// Whether they go on, or end with it.
+    pub keep: bool,
+}
+
+impl Settings {
+    /// Those that the options ask for; none if they name no parent.
+    #[must_use]
+    pub fn new(options: Options) -> Option<Self> {
+        let Options {
+            iface,
+            l2_broadcast,
+            deliver,
+            attach,
+            xdp,
+            host_access,
+            answer_link_local,
+            allow,
+            deny,
+            dad,
+            announce,
+            max_addresses,
+            max_children,
+            audit,
+            stale_after,
+            pin,
+            pin_dir,
+            runtime_dir,
+        } = options;
+        let mut seen = BTreeSet::new();
+        let parents: Vec<String> = iface
+            .unwrap_or_default()
+            .into_iter()
+            .map(String::from)
+            .filter(|name| seen.insert(name.clone()))
+            .collect();
+        if parents.is_empty() {
+            return None;
+        }
+        Some(Self {
+            parents,
+            policy: Policy {
+                l2_broadcast: l2_broadcast.unwrap_or_default(),
+                deliver: deliver.unwrap_or_default(),
+                answer_link_local: answer_link_local.unwrap_or(false),
+                allow: allow.unwrap_or_default(),
+                deny: deny.unwrap_or_default(),
+            },
+            manners: Manners {
+                announce: announce.unwrap_or_default(),
+                dad: dad.unwrap_or_default(),
+            },
+            attach: AttachOptions {
+                tc: attach.unwrap_or_default(),
+                xdp: xdp.unwrap_or_default().into(),
+                host_access: host_access.unwrap_or(true),
+                max_addresses: max_addresses.unwrap_or(DEFAULT_MAX_ADDRESSES),
+                max_children: max_children.unwrap_or(DEFAULT_MAX_CHILDREN),
+            },
+            audit: Duration::from_secs(audit.unwrap_or(DEFAULT_AUDIT)),
+            stale_after: Some(stale_after.unwrap_or(DEFAULT_STALE_AFTER))
+                .filter(|&seconds| seconds > 0)
+                .map(Duration::from_secs),
+            pins: PinSettings {
+                dir: pin_dir.unwrap_or_else(|| PIN_DIR.into()),
+                keep: pin.unwrap_or(true),
+            },
+            runtime_dir: runtime_dir.unwrap_or_else(|| RUNTIME_DIR.into()),
+        })
+    }
+
+    /// Becomes `new` as far as a running agent can. Returns the keys that are different and stay as
+    /// they were until the next start.
+    pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
+        let Self {
+            parents,
+            policy,
+            manners,
+            attach,
+            audit,
+            stale_after,
+            pins,
+            runtime_dir,
+        } = new;
+        let AttachOptions {
+            tc,
+            xdp,
+            host_access,
+            max_addresses,
+            max_children,
+        } = attach;
+        let stay = [
+            ("attach", self.attach.tc == tc),
+            ("xdp", self.attach.xdp == xdp),
+            ("host-access", self.attach.host_access == host_access),
+            ("max-addresses", self.attach.max_addresses == max_addresses),
+            ("max-children", self.attach.max_children == max_children),
+            ("pin", self.pins.keep == pins.keep),
+            ("pin-dir", self.pins.dir == pins.dir),
+            ("runtime-dir", self.runtime_dir == runtime_dir),
+        ];
+        self.parents = parents;
+        self.policy = policy;
+        self.manners = manners;
+        self.audit = audit;
+        self.stale_after = stale_after;
+        let differ = stay.into_iter().filter(|&(_, same)| !same);
+        differ.map(|(key, _)| key).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
