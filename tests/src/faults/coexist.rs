@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 use super::{
     row::{Needs, Row},
     site::{PARENT, Site},
-    stage::{Stage, pin_dir},
+    stage::Stage,
 };
 use crate::bpf::{Hook, Program};
 
@@ -208,12 +208,7 @@ fn cleanup(stage: &mut Stage) -> Result<()> {
     let begun = std::time::Instant::now();
     stage.stop()?;
     for _ in 0..2 {
-        let mut command = Command::new(&stage.plan.ipvlan);
-        command.args(["cleanup", "--pin-dir"]).arg(pin_dir(PARENT));
-        command
-            .arg("--runtime-dir")
-            .arg(super::stage::runtime_dir(PARENT));
-        stage.site.host.command(&mut command, "")?;
+        super::stage::cleanup(&stage.plan, &stage.site)?;
         let left = stage.hooks()?;
         stage.expect(left.is_empty(), || format!("cleanup left {left:?}"));
         let pinned = super::pins::listing()?;

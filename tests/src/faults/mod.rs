@@ -102,7 +102,9 @@ impl Faults {
                 .unwrap_or_else(|error| Outcome::failed(&error));
             good &= self.tell(row, &outcome, begun.elapsed())?;
         }
-        stage::clean(ground.map(|ground| ground.agent));
+        if let Some(Ground { site, agent, .. }) = ground {
+            stage::clean(&self.plan(), &site, Some(agent));
+        }
         Ok(good)
     }
 
@@ -118,7 +120,7 @@ impl Faults {
             Ok(traffic) => traffic,
             Err(error) => {
                 told(&agent);
-                stage::clean(Some(agent));
+                stage::clean(&self.plan(), &site, Some(agent));
                 return Err(error);
             }
         };
@@ -161,7 +163,7 @@ impl Faults {
                 if let Some(agent) = &agent {
                     told(agent);
                 }
-                stage::clean(agent);
+                stage::clean(&self.plan(), &site, agent);
             }
         }
         Ok(outcome)
@@ -172,7 +174,7 @@ impl Faults {
         let site = match ground {
             Some(ground) if ground.options == row.options => return Ok(ground),
             Some(ground) => {
-                stage::clean(Some(ground.agent));
+                stage::clean(&self.plan(), &ground.site, Some(ground.agent));
                 ground.site
             }
             None => Site::build()?,

@@ -158,25 +158,26 @@ impl Stage {
 
     /// A second agent, for `parent` of the host, with files and pins of its own.
     pub(super) fn second(&self, parent: &str) -> Result<Second> {
+        self.second_with(parent, &pin_dir(parent))
+    }
+
+    /// The same with its pins in `pins`.
+    pub(super) fn second_with(&self, parent: &str, pins: &Path) -> Result<Second> {
         let program = &self.plan.ipvlan;
-        let command = self.command_for(parent);
-        let mut agent = Agent::spawn(command, program, runtime_dir(parent), &self.site.host)?;
+        let runtime = runtime_dir(parent);
+        let command = run(program, parent, &runtime, pins, &[]);
+        let mut agent = Agent::spawn(command, program, runtime, &self.site.host)?;
         agent.wait_ready(&[parent])?;
         Ok(Second {
             agent,
-            pins: pin_dir(parent),
+            pins: pins.to_owned(),
         })
     }
 
     /// `ipvlan run` on `parent` of the host, with files and pins of its own.
     pub(super) fn command_for(&self, parent: &str) -> Command {
-        run(
-            &self.plan.ipvlan,
-            parent,
-            &runtime_dir(parent),
-            &pin_dir(parent),
-            &[],
-        )
+        let program = &self.plan.ipvlan;
+        run(program, parent, &runtime_dir(parent), &pin_dir(parent), &[])
     }
 
     /// `ipvlan run` on the parent, as the agent under test is started.
@@ -290,13 +291,23 @@ pub(super) fn start(program: &Path, site: &Site, options: &[&str]) -> Result<Age
     Ok(agent)
 }
 
-/// Removes what an agent that nobody will start again has left.
-pub(super) fn clean(agent: Option<Agent>) {
+/// `ipvlan cleanup`
+pub(super) fn cleanup(plan: &Plan, site: &Site) -> Result<()> {
+    let mut command = Command::new(&plan.ipvlan);
+    command.arg("cleanup").arg("--pin-dir").arg(pin_dir(PARENT));
+    command.arg("--runtime-dir").arg(runtime_dir(PARENT));
+    site.host.command(&mut command, "").map(drop)
+}
+
+/// Removes what an agent that nobody will start again has left on `site`.
+pub(super) fn clean(plan: &Plan, site: &Site, agent: Option<Agent>) {
     if let Some(agent) = agent {
         // A row may have stopped it from running at all.
         let _gone = agent.signal(Signal::SIGCONT);
         let _killed = agent.kill();
     }
+    // What a failed row has left may not be removable, and the site goes then.
+    let _removed = cleanup(plan, site);
     for directory in [runtime_dir(PARENT), pin_dir(PARENT)] {
         let _absent = fs::remove_dir_all(directory);
     }
@@ -314,15 +325,7 @@ pub(super) fn pin_dir(parent: &str) -> PathBuf {
 }
 
 fn run(program: &Path, parent: &str, runtime: &Path, pins: &Path, options: &[&str]) -> Command {
-    let mut command = agent::run(program, runtime, &[parent]);
-    if supports_pins(program) {
-        command.arg("--pin-dir").arg(pins);
-    }
-    command.args(options);
+    let mut command = agent::run_pinned(program, runtime, &[parent]);
+    command.arg("--pin-dir").arg(pins).args(options);
     command
-}
-
-fn supports_pins(program: &Path) -> bool {
-    let help = command::run(Command::new(program).args(["run", "--help"]), "");
-    help.is_ok_and(|help| help.contains("--pin-dir"))
 }
