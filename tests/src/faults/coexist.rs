@@ -106,29 +106,25 @@ fn xdp_off(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-/// Beside an XDP program that is not ours: restarted, and asked for XDP, the agent leaves it alone.
+/// Beside an XDP program that is not ours: started anew, and asked for XDP, the agent leaves it alone.
 fn foreign_xdp(stage: &mut Stage) -> Result<()> {
-    let before = xdp(stage)?;
-    stage.expect(before.is_some(), || {
-        "there is no foreign XDP program".to_owned()
-    });
-    stage.stop()?;
-    stage.start()?;
-    stage.settle()?;
-    let beside = xdp(stage)?;
-    stage.expect(beside == before, || {
-        format!("XDP is {beside:?}, and was {before:?}")
-    });
-    stage.stop()?;
-    let (code, said) = stage.fails(&mut stage.command(&["--xdp", "native"]))?;
-    stage.expect(code == 1 && said.contains("XDP"), || {
-        format!("asked for XDP that another has, it ended with {code}: {said}")
-    });
-    let after = xdp(stage)?;
-    stage.expect(after == before, || {
-        format!("XDP is {after:?}, and was {before:?}")
-    });
-    stage.start()
+    let before = xdp(stage)?.context("there is no foreign XDP program")?;
+    let program = stage.plan.ipvlan.clone();
+    for options in [&["--xdp", "native"][..], &[]] {
+        stage.stop()?;
+        stage.start_with(&program, options)?;
+        stage.settle()?;
+        let beside = xdp(stage)?;
+        stage.expect(beside == Some(before), || {
+            format!("with {options:?} XDP is {beside:?}, and was {before}")
+        });
+        let notes = stage.parent()?["notes"].to_string();
+        let told = notes.contains(&format!("another XDP program (id {before})"));
+        stage.expect(told != options.is_empty(), || {
+            format!("with {options:?} it notes {notes}")
+        });
+    }
+    Ok(())
 }
 
 /// Id of the XDP program of the parent.

@@ -22,9 +22,13 @@ pub(super) const ROWS: &[Row] = &[
         removed_alive,
     ),
     Row::new("pins removed while no agent lives", removed_dead),
-    Row::new("an older layout beside the pins", old_layout),
+    Row::new("maps pinned by another layout alone", old_layout),
     Row::new("a map of another shape in the place of a pin", other_shape),
     Row::new("room in the maps changed (--max-addresses)", other_room),
+    Row::new(
+        "a start that fails late, over what another agent left",
+        fails_late,
+    ),
     Row::new("no bpffs, and a read-only one", no_bpffs),
     Row::new("no BTF of the kernel", no_btf),
 ];
@@ -93,15 +97,13 @@ fn map(pins: &[PathBuf]) -> Result<PathBuf> {
     Ok(map.context("ADDRESSES_V4 is not pinned")?.clone())
 }
 
-/// What nobody can read any more is removed, and is not in the way.
+/// As if an agent of another layout had been the last one: its maps are replaced without a gap.
 fn old_layout(stage: &mut Stage) -> Result<()> {
     let before = listing()?;
-    let layout = map(&before)?;
-    let layout = layout.parent().context("a map in no directory")?;
-    let old = layout.with_file_name("v0");
-    fs::create_dir(&old)?;
-    bpf::pin_map(16, &old.join("ADDRESSES_V4"))?;
+    let map = map(&before)?;
+    let layout = map.parent().context("a map in no directory")?;
     stage.kill()?;
+    fs::rename(layout, layout.with_file_name("v2"))?;
     stage.start()?;
     let after = listing()?;
     stage.expect(after == before, || {
@@ -110,7 +112,7 @@ fn old_layout(stage: &mut Stage) -> Result<()> {
     stage.settle()
 }
 
-/// It is never used; whether the datapath could be kept meanwhile is not asked.
+/// It is never used, and the datapath goes on with the maps that it holds.
 fn other_shape(stage: &mut Stage) -> Result<()> {
     let before = listing()?;
     let map = map(&before)?;
@@ -133,6 +135,22 @@ fn other_room(stage: &mut Stage) -> Result<()> {
         stage.settle()?;
         let found = stage.difference()?;
         stage.expect(found.is_none(), || format!("{options:?}: {found:?}"));
+    }
+    Ok(())
+}
+
+/// What it found goes on answering, also where its own maps would have been of another layout. A lock
+/// file can be in a directory whose name is too long for a socket in it.
+fn fails_late(stage: &mut Stage) -> Result<()> {
+    let directory = PathBuf::from("/run").join("a".repeat(100));
+    for program in [stage.plan.ipvlan.clone(), stage.plan.next.clone()] {
+        stage.kill()?;
+        let mut command = crate::agent::run_pinned(&program, &directory, &[PARENT]);
+        command.arg("--pin-dir").arg(pin_dir(PARENT));
+        let (code, said) = stage.fails(&mut command)?;
+        stage.expect(code == 1, || format!("it ended with {code}: {said}"));
+        stage.settle()?;
+        stage.start()?;
     }
     Ok(())
 }
