@@ -3,7 +3,7 @@
 //! Nothing here knows the agent's programs. A [`lab::Lab`] makes network namespaces that are gone when it is; [`probe`]
 //! asks from inside them who can reach whom; [`demo`] builds the topology of the field notes and
 //! fills the table with and without an agent; [`numbers`] measures it; [`oracle`] compares the agent's
-//! answers with the kernel's; [`init`] is the first process of the virtual machine all that usually
+//! answers with the kernel's; [`faults`] breaks things and counts what that costs; [`init`] is the first process of the virtual machine all that usually
 //! runs in.
 
 pub mod agent;
@@ -12,6 +12,7 @@ pub mod command;
 pub mod cost;
 pub mod demo;
 pub mod family;
+pub mod faults;
 pub mod hooks;
 pub mod init;
 pub mod lab;

@@ -23,6 +23,7 @@ use nix::{
     sched::{CloneFlags, setns, unshare},
     sys::{
         signal::{Signal, kill},
+        stat::fstat,
         wait::waitpid,
     },
     unistd::{ForkResult, Pid, fork},
@@ -94,6 +95,13 @@ impl Netns {
                 .into_owned(),
             Holder::Process { pid, .. } => pid.to_string(),
         }
+    }
+
+    /// The number that tells it from every other one (`/proc/PID/ns/net`).
+    pub fn inode(&self) -> Result<u64> {
+        let found =
+            fstat(&self.fd).with_context(|| format!("cannot look at netns {}", self.label))?;
+        Ok(found.st_ino)
     }
 
     /// Moves the current thread, and what it starts from now on, into this netns until the

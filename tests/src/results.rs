@@ -53,6 +53,31 @@ pub enum Line<'a> {
         /// Is it within the limit?
         met: bool,
     },
+    /// What a fault did.
+    Fault {
+        /// What was done.
+        fault: &'a str,
+        /// Packets and questions meanwhile.
+        sent: u64,
+        /// Of these, how many should have been answered and were not.
+        lost: u64,
+        /// Of these, how many were answered otherwise than they should have been.
+        wrong: u64,
+        /// Addresses served after it that no child has.
+        stale: usize,
+        /// Addresses of children not served after it.
+        missing: usize,
+        /// Until everything was as it should be; none if nothing changed.
+        healed_ms: Option<f64>,
+        /// How long that may take.
+        limit_ms: f64,
+        /// Is all of it within its limits?
+        met: bool,
+        /// Is something beyond what an emulated machine explains?
+        failed: bool,
+        /// What else is wrong, or why; empty if nothing is.
+        problem: &'a str,
+    },
     /// Something to know about the run.
     Note {
         /// For people.

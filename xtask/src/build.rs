@@ -51,6 +51,23 @@ pub(crate) fn release() -> Result<PathBuf> {
         .context("cargo did not tell where the eBPF object is")
 }
 
+/// Builds the agent once more, with another layout of its maps: what an upgrade is tried with.
+///
+/// In the same directory, where everything that does not differ is built already; so the binary is
+/// copied, and the usual one put back in its place.
+pub(crate) fn next_layout() -> Result<()> {
+    exec::say("building the agent with another layout of its maps");
+    let mut command = Command::new("cargo");
+    command.args(["build", "--release", "-p", "ipvlan-user"]);
+    command.args(["--features", "ipvlan-user/next-layout"]);
+    messages(&mut command)?;
+    let next = paths::next();
+    paths::directory(next.with_file_name(""))?;
+    let built = paths::release("ipvlan");
+    fs::copy(&built, &next).with_context(|| format!("cannot copy {}", built.display()))?;
+    release().map(drop)
+}
+
 /// What cargo tells about something that it has built.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Message {

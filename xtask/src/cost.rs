@@ -1,7 +1,7 @@
 //! `cargo xtask cost`: guest instructions per answer, ours beside the kernel's.
 
 use crate::{
-    instrument::Instrument,
+    instrument::{Instrument, LIMIT, NOTHING},
     lab::Findings,
     vm::{kernels::Kernel, qemu::Clock},
 };
@@ -9,6 +9,9 @@ use crate::{
 /// Fails if an answer costs too much. Not on 6.1: the lab's own programs take TCX, which it has not.
 pub(crate) const COST: Instrument = Instrument {
     verb: "cost",
+    options: &[],
+    limit: LIMIT,
+    prepare: NOTHING,
     clock: Clock::Instructions,
     kernels: &[Kernel::V6_12, Kernel::Latest],
     judge,

@@ -142,6 +142,7 @@ impl Check {
             kernel,
             cells,
             numbers: _,
+            faults: _,
             failure,
         } = findings;
         let kernel = Kernel {

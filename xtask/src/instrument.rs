@@ -1,5 +1,5 @@
 //! What the verbs have in common that boot one kernel after the other and judge what was found there:
-//! `numbers`, `oracle`, `cost`.
+//! `numbers`, `oracle`, `cost`, `faults`.
 
 use std::time::Duration;
 
@@ -11,8 +11,11 @@ use crate::{
     vm::{kernels::Kernel, qemu::Clock},
 };
 
-/// More than any of them takes on a busy host.
-const LIMIT: Duration = Duration::from_mins(6);
+/// More than most of them take on a busy host.
+pub(crate) const LIMIT: Duration = Duration::from_mins(6);
+
+/// For a verb that takes nothing that is not built anyway.
+pub(crate) const NOTHING: fn() -> Result<()> = || Ok(());
 
 /// Where to ask.
 #[derive(Debug, clap::Args)]
@@ -26,6 +29,12 @@ pub(crate) struct Args {
 pub(crate) struct Instrument {
     /// What `lab` is told.
     pub verb: &'static str,
+    /// What it is told besides.
+    pub options: &'static [&'static str],
+    /// What all of it may take on a busy host.
+    pub limit: Duration,
+    /// What has to be built besides.
+    pub prepare: fn() -> Result<()>,
     /// What its clock counts.
     pub clock: Clock,
     /// Where it is run.
@@ -37,10 +46,18 @@ pub(crate) struct Instrument {
 impl Instrument {
     /// Builds and asks; fails if something is wrong.
     pub(crate) fn run(&self, args: &Args) -> Result<()> {
+        self.run_with(args, &[])
+    }
+
+    /// The same, with more to tell `lab`.
+    pub(crate) fn run_with(&self, args: &Args, options: &[String]) -> Result<()> {
         build::release()?;
         let failures = match args.kernel {
-            Some(kernel) => self.on(kernel),
-            None => self.failures(),
+            Some(kernel) => {
+                (self.prepare)()?;
+                self.on(kernel, options)
+            }
+            None => self.failures_with(options),
         };
         if failures.is_empty() {
             return Ok(());
@@ -50,12 +67,25 @@ impl Instrument {
 
     /// Asks everywhere, and says where what was wrong.
     pub(crate) fn failures(&self) -> Vec<String> {
-        let kernels = self.kernels.iter();
-        kernels.flat_map(|kernel| self.on(*kernel)).collect()
+        self.failures_with(&[])
     }
 
-    fn on(&self, kernel: Kernel) -> Vec<String> {
-        match lab::in_machine_by(self.clock, kernel, &[self.verb], LIMIT) {
+    fn failures_with(&self, options: &[String]) -> Vec<String> {
+        if let Err(error) = (self.prepare)() {
+            return vec![format!("{error:#}")];
+        }
+        let kernels = self.kernels.iter();
+        kernels
+            .flat_map(|kernel| self.on(*kernel, options))
+            .collect()
+    }
+
+    fn on(&self, kernel: Kernel, options: &[String]) -> Vec<String> {
+        let words: Vec<_> = std::iter::once(self.verb)
+            .chain(self.options.iter().copied())
+            .chain(options.iter().map(String::as_str))
+            .collect();
+        match lab::in_machine_by(self.clock, kernel, &words, self.limit) {
             Ok(findings) => {
                 let mut failures = (self.judge)(&findings);
                 failures.extend(findings.failure);

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     exec, paths,
-    results::{self, Found, Line, Number},
+    results::{self, Fault, Found, Line, Number},
     tools::clients,
     vm::{
         console::Outcome,
@@ -24,6 +24,8 @@ pub(crate) struct Findings {
     pub cells: Vec<Found>,
     /// Measurements.
     pub numbers: Vec<Number>,
+    /// What faults did.
+    pub faults: Vec<Fault>,
     /// Why it failed, if it did.
     pub failure: Option<String>,
 }
@@ -40,6 +42,7 @@ impl Findings {
             match line {
                 Line::Cell(cell) => self.cells.push(cell),
                 Line::Number(number) => self.numbers.push(number),
+                Line::Fault(fault) => self.faults.push(fault),
                 Line::Note { text } => exec::say(format!("{}: {text}", self.kernel)),
             }
         }

@@ -4,6 +4,7 @@ mod build;
 mod cost;
 mod demo;
 mod exec;
+mod faults;
 mod fuzz;
 mod instrument;
 mod lab;
@@ -48,6 +49,8 @@ enum Verb {
     Cost(instrument::Args),
     /// Compare the agent's answers with the kernel's, byte for byte
     Oracle(instrument::Args),
+    /// Inject faults while traffic runs, in virtual machines, and count what that costs
+    Faults(faults::Args),
     /// Frames that nobody thought of: the programs against their model, and libFuzzer
     Fuzz(fuzz::Args),
     /// Build, then run the agent as root with the arguments after `--`
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Numbers(args) => numbers::NUMBERS.run(&args),
         Verb::Cost(args) => cost::COST.run(&args),
         Verb::Oracle(args) => oracle::ORACLE.run(&args),
+        Verb::Faults(args) => faults::faults(&args),
         Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Run(args) => run::run(&args),
     };

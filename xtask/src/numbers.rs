@@ -1,7 +1,7 @@
 //! `cargo xtask numbers`: what was promised of the agent, measured on real ipvlan devices.
 
 use crate::{
-    instrument::Instrument,
+    instrument::{Instrument, LIMIT, NOTHING},
     lab::Findings,
     vm::{kernels::Kernel, qemu::Clock},
 };
@@ -9,6 +9,9 @@ use crate::{
 /// Fails if something is far beyond its limit.
 pub(crate) const NUMBERS: Instrument = Instrument {
     verb: "numbers",
+    options: &[],
+    limit: LIMIT,
+    prepare: NOTHING,
     clock: Clock::Time,
     kernels: &Kernel::ALL,
     judge,

@@ -1,13 +1,16 @@
 //! `cargo xtask oracle`: the agent's answers beside the kernel's, frame by frame.
 
 use crate::{
-    instrument::Instrument,
+    instrument::{Instrument, LIMIT, NOTHING},
     vm::{kernels::Kernel, qemu::Clock},
 };
 
 /// Fails if an answer differs that may not: it judges itself.
 pub(crate) const ORACLE: Instrument = Instrument {
     verb: "oracle",
+    options: &[],
+    limit: LIMIT,
+    prepare: NOTHING,
     clock: Clock::Time,
     kernels: &Kernel::ALL,
     judge: |_| Vec::new(),

@@ -41,6 +41,12 @@ pub(crate) fn release(name: &str) -> PathBuf {
     target().join("release").join(name)
 }
 
+/// The agent with another layout of its maps.
+#[must_use]
+pub(crate) fn next() -> PathBuf {
+    target().join("next").join("ipvlan")
+}
+
 /// Makes `path` a directory and gives it back.
 pub(crate) fn directory(path: PathBuf) -> Result<PathBuf> {
     fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;

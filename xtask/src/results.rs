@@ -11,6 +11,8 @@ pub(crate) enum Line {
     Cell(Found),
     /// A measurement.
     Number(Number),
+    /// What a fault did.
+    Fault(Fault),
     /// Something for people to know.
     Note {
         /// What.
@@ -72,6 +74,34 @@ pub(crate) struct Number {
     pub limit: f64,
     /// Is it within the limit?
     pub met: bool,
+}
+
+/// What a fault did.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Fault {
+    /// What was done.
+    #[serde(rename = "fault")]
+    pub name: String,
+    /// Packets and questions meanwhile.
+    pub sent: u64,
+    /// Of these, how many should have been answered and were not.
+    pub lost: u64,
+    /// Of these, how many were answered otherwise than they should have been.
+    pub wrong: u64,
+    /// Addresses served after it that no child has.
+    pub stale: u64,
+    /// Addresses of children not served after it.
+    pub missing: u64,
+    /// Until everything was as it should be; none if nothing changed.
+    pub healed_ms: Option<f64>,
+    /// How long that may take.
+    pub limit_ms: f64,
+    /// Is all of it within its limits?
+    pub met: bool,
+    /// Is something beyond what an emulated machine explains?
+    pub failed: bool,
+    /// What else is wrong, or why; empty if nothing is.
+    pub problem: String,
 }
 
 /// The cells of one mode.
@@ -145,7 +175,7 @@ mod tests {
             .into_iter()
             .filter_map(|line| match line {
                 Line::Cell(found) => Some(found),
-                Line::Number(_) | Line::Note { .. } => None,
+                Line::Number(_) | Line::Fault(_) | Line::Note { .. } => None,
             })
             .collect();
         let modes = by_mode(cells);

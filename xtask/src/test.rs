@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::{
-    build, cost::COST, demo, exec, instrument::Instrument, lint, numbers::NUMBERS, oracle::ORACLE,
-    tools::clients,
+    build, cost::COST, demo, exec, faults, instrument::Instrument, lint, numbers::NUMBERS,
+    oracle::ORACLE, tools::clients,
 };
 
 /// What to test.
@@ -26,9 +26,11 @@ enum Part {
     Prog,
     /// Network namespaces on this host's kernel; needs root
     Netns,
-    /// The connectivity table, the measurements, the kernel as oracle and the cost of an answer, in
-    /// virtual machines
+    /// The connectivity table, the measurements, the kernel as oracle, the cost of an answer and every
+    /// fault once, in virtual machines
     Vm,
+    /// The long form of the faults, in virtual machines; takes long, so only when asked for
+    Faults,
 }
 
 /// Runs the part, or everything.
@@ -37,8 +39,9 @@ pub(crate) fn test(args: &Args) -> Result<()> {
         return run(part);
     }
     lint::lint()?;
-    for part in Part::value_variants() {
-        run(*part)?;
+    // Of the faults the short form is part of the machines.
+    for part in [Part::Unit, Part::Prog, Part::Netns, Part::Vm] {
+        run(part)?;
     }
     Ok(())
 }
@@ -49,6 +52,10 @@ fn run(part: Part) -> Result<()> {
         Part::Prog => as_root("prog", &[]),
         Part::Netns => as_root("netns", &[]),
         Part::Vm => machines(),
+        Part::Faults => {
+            build::release()?;
+            fail_for(&faults::LONG.failures())
+        }
     }
 }
 
@@ -116,8 +123,12 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
 fn machines() -> Result<()> {
     build::release()?;
     demo::everywhere()?;
-    let instruments = [NUMBERS, ORACLE, COST];
+    let instruments = [NUMBERS, ORACLE, COST, faults::SHORT];
     let failures: Vec<_> = instruments.iter().flat_map(Instrument::failures).collect();
+    fail_for(&failures)
+}
+
+fn fail_for(failures: &[String]) -> Result<()> {
     if failures.is_empty() {
         return Ok(());
     }

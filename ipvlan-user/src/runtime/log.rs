@@ -9,6 +9,8 @@ use nix::sys::stat::{FileStat, fstat};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _};
 
+use super::stderr::Stderr;
+
 /// Environment variable that says how much is logged.
 const LEVEL: &str = "IPVLAN_LOG";
 /// Device and inode of the stream that systemd connected to the journal, if it did (systemd.exec(5)).
@@ -29,7 +31,7 @@ pub fn init() {
     let layer = match journal {
         Some(journal) => journal.with_field_prefix(Some(PREFIX.to_owned())).boxed(),
         None => tracing_subscriber::fmt::layer()
-            .with_writer(io::stderr)
+            .with_writer(Stderr::new)
             .with_ansi(io::stderr().is_terminal())
             .with_target(false)
             .boxed(),

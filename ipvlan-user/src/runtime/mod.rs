@@ -8,6 +8,7 @@ pub mod log;
 pub mod privilege;
 mod service;
 mod socket;
+pub mod stderr;
 
 use std::{fs, io, path::Path};
 

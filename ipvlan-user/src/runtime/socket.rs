@@ -32,16 +32,16 @@ pub struct StatusSocket {
 impl StatusSocket {
     /// Creates the socket of this process, for its user and group.
     pub fn bind(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
         let path = dir.join(format!("{}.sock", process::id()));
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        loop {
+            fs::create_dir_all(dir)?;
+            match listen(&path) {
+                Ok(listener) => return Ok(Self { listener, path }),
+                // Somebody who asked for a status found the directory empty, and removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !dir.exists() => {}
+                Err(error) => return Err(error),
+            }
         }
-        let listener = UnixListener::bind(&path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
-        Ok(Self { listener, path })
     }
 
     /// Waits for somebody who asks. An error comes late: its cause, such as no file descriptor
@@ -55,6 +55,20 @@ impl StatusSocket {
             }
         }
     }
+}
+
+/// A socket at `path`, put there when somebody listens on it: who asks removes one that nobody does.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let hidden = path.with_extension("new");
+    match fs::remove_file(&hidden) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(&hidden)?;
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o660))?;
+    fs::rename(&hidden, path)?;
+    Ok(listener)
 }
 
 impl Drop for StatusSocket {

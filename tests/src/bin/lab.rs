@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use ipvlan_tests::{
     cost::Cost,
     demo::{self, Demo, mode::Mode, variant::Variant},
+    faults::Faults,
     init,
     numbers::Numbers,
     oracle::Oracle,
@@ -59,6 +60,24 @@ enum Verb {
         /// Where to write the results, one JSON object per line
         #[arg(long)]
         results: PathBuf,
+    },
+    /// Inject faults while traffic runs, and count what that costs
+    Faults {
+        /// The agent
+        #[arg(long)]
+        ipvlan: PathBuf,
+        /// Another build of the agent, with another layout of its maps
+        #[arg(long, default_value = "/usr/bin/ipvlan-next")]
+        next: PathBuf,
+        /// Where to write the results, one JSON object per line
+        #[arg(long)]
+        results: PathBuf,
+        /// More of everything, rather than every fault once
+        #[arg(long)]
+        long: bool,
+        /// Only the faults whose names contain this; can be given several times
+        #[arg(long)]
+        only: Vec<String>,
     },
     /// Compare the agent's answers with the kernel's, byte for byte
     Oracle {
@@ -166,6 +185,20 @@ fn run() -> Result<bool> {
         .run(),
         Verb::Cost { ipvlan, results } => Cost {
             ipvlan,
+            results: Results::open(&results)?,
+        }
+        .run(),
+        Verb::Faults {
+            ipvlan,
+            next,
+            results,
+            long,
+            only,
+        } => Faults {
+            ipvlan,
+            next,
+            long,
+            only,
             results: Results::open(&results)?,
         }
         .run(),

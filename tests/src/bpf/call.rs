@@ -9,6 +9,7 @@ pub(super) const MAP_CREATE: libc::c_long = 0;
 pub(super) const MAP_LOOKUP_ELEM: libc::c_long = 1;
 pub(super) const MAP_UPDATE_ELEM: libc::c_long = 2;
 pub(super) const PROG_LOAD: libc::c_long = 5;
+pub(super) const OBJ_PIN: libc::c_long = 6;
 pub(super) const PROG_TEST_RUN: libc::c_long = 10;
 pub(super) const LINK_CREATE: libc::c_long = 28;
 
@@ -22,6 +23,13 @@ pub(super) struct MapCreate {
     pub(super) value_size: u32,
     pub(super) max_entries: u32,
     pub(super) rest: [u32; 14],
+}
+
+#[repr(C)]
+pub(super) struct Pin {
+    pub(super) pathname: u64,
+    pub(super) bpf_fd: u32,
+    pub(super) file_flags: u32,
 }
 
 #[repr(C)]

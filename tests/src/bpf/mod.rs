@@ -5,7 +5,14 @@ mod call;
 mod counter;
 mod instruction;
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::{
+    ffi::CString,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
 
 use anyhow::{Context, Result, bail};
 use nix::net::if_::if_nametoindex;
@@ -13,7 +20,8 @@ use nix::net::if_::if_nametoindex;
 pub use self::counter::{Count, Counter};
 use self::{
     call::{
-        LINK_CREATE, LinkCreate, PROG_LOAD, PROG_TEST_RUN, ProgLoad, TestRun, bpf, descriptor, word,
+        LINK_CREATE, LinkCreate, MAP_CREATE, MapCreate, OBJ_PIN, PROG_LOAD, PROG_TEST_RUN, Pin,
+        ProgLoad, TestRun, bpf, descriptor, word,
     },
     instruction::{
         ADD, ATOMIC_ADD, CALL, EXIT, Instruction, JUMP_IF_GREATER, JUMP_UNLESS, LOAD, LOAD_ADDRESS,
@@ -22,6 +30,7 @@ use self::{
     },
 };
 
+const MAP_TYPE_HASH: u32 = 1;
 const PROG_TYPE_SCHED_CLS: u32 = 3;
 const PROG_TYPE_XDP: u32 = 6;
 const XDP: u32 = 37;
@@ -30,11 +39,13 @@ const TCX_EGRESS: u32 = 47;
 
 const TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 const XDP_HAS_FRAGS: u32 = 1 << 5;
+const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
 const TC_ACT_SHOT: i32 = 2;
+const TC_ACT_UNSPEC: i32 = -1;
 // Helpers.
 const KTIME_GET_NS: i32 = 5;
 const REDIRECT: i32 = 23;
@@ -72,6 +83,16 @@ impl Program {
     /// An XDP program that lets everything pass.
     pub fn xdp_pass() -> Result<Self> {
         load(Hook::Xdp, &give(XDP_PASS))
+    }
+
+    /// A TC program that leaves everything to the next one.
+    pub fn tc_next(hook: Hook) -> Result<Self> {
+        load(hook, &give(TC_ACT_UNSPEC))
+    }
+
+    /// Pins it to `path`, in a bpffs.
+    pub fn pin(&self, path: &Path) -> Result<()> {
+        pin(&self.descriptor, path)
     }
 
     /// A program that drops everything, and counts in `counter` the frames that are `length` bytes long.
@@ -158,11 +179,19 @@ impl Program {
     /// Attaches it to the hook it is for on `device` of the current netns, behind what is there: XDP
     /// in the driver; TC from Linux 6.6 on.
     pub fn attach(self, device: &str) -> Result<Attached> {
-        let (attach_type, flags) = match self.hook {
-            Hook::Xdp => (XDP, XDP_FLAGS_DRV_MODE),
-            Hook::Tc => (TCX_INGRESS, 0),
-            Hook::Egress => (TCX_EGRESS, 0),
-        };
+        match self.hook {
+            Hook::Xdp => self.attach_to(device, XDP, XDP_FLAGS_DRV_MODE),
+            Hook::Tc => self.attach_to(device, TCX_INGRESS, 0),
+            Hook::Egress => self.attach_to(device, TCX_EGRESS, 0),
+        }
+    }
+
+    /// Attaches an XDP program to generic XDP on `device` of the current netns.
+    pub fn attach_generic(self, device: &str) -> Result<Attached> {
+        self.attach_to(device, XDP, XDP_FLAGS_SKB_MODE)
+    }
+
+    fn attach_to(self, device: &str, attach_type: u32, flags: u32) -> Result<Attached> {
         let mut attributes = LinkCreate {
             prog_fd: word(self.descriptor.as_raw_fd()),
             target_ifindex: index(device)?,
@@ -194,6 +223,31 @@ impl Program {
             .context("cannot generate frames")
             .map(drop)
     }
+}
+
+/// Makes a hash map with keys of `key_size` bytes and pins it to `path`, in a bpffs.
+pub fn pin_map(key_size: u32, path: &Path) -> Result<()> {
+    let mut attributes = MapCreate {
+        map_type: MAP_TYPE_HASH,
+        key_size,
+        value_size: 8,
+        max_entries: 1,
+        rest: [0; 14],
+    };
+    let map = bpf(MAP_CREATE, &mut attributes).context("cannot make a map")?;
+    pin(&descriptor(map)?, path)
+}
+
+fn pin(object: &OwnedFd, path: &Path) -> Result<()> {
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    let mut attributes = Pin {
+        pathname: name.as_ptr() as u64,
+        bpf_fd: word(object.as_raw_fd()),
+        file_flags: 0,
+    };
+    bpf(OBJ_PIN, &mut attributes)
+        .with_context(|| format!("cannot pin to {}", path.display()))
+        .map(drop)
 }
 
 /// Writes `frame`, of even length, to where r2 points.

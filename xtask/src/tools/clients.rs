@@ -9,13 +9,14 @@ use crate::exec;
 struct Client(&'static str, &'static str);
 
 /// What the lab runs.
-const LAB: [Client; 6] = [
+const LAB: [Client; 7] = [
     Client("ip", "iproute2"),
     Client("tc", "iproute2"),
     Client("nft", "nftables"),
     Client("arping", "iputils-arping"),
     Client("ndisc6", "ndisc6"),
     Client("rdisc6", "ndisc6"),
+    Client("setpriv", "util-linux"),
 ];
 
 /// What making a virtual machine takes besides.

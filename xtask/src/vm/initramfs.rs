@@ -40,6 +40,8 @@ const LINKS: [(&str, &str); 5] = [
     ("sbin", "usr/sbin"),
     ("var/run", "../run"),
 ];
+/// Where the agent with another layout of its maps is, for a job that names it.
+pub(crate) const NEXT: &str = "/usr/bin/ipvlan-next";
 const MODULES: &str = "usr/lib/modules";
 
 /// Writes the image for `kernel` that runs `job` to `image`.
@@ -72,7 +74,10 @@ impl Builder {
         self.archive.device("dev/console", 5, 1)?;
         self.archive.link("init", "usr/bin/lab")?;
         for name in ["lab", "ipvlan"] {
-            self.own(name)?;
+            self.own(&paths::release(name), &format!("/usr/bin/{name}"))?;
+        }
+        if job.iter().any(|word| word == NEXT) {
+            self.own(&paths::next(), NEXT)?;
         }
         for name in clients::lab() {
             let program = exec::which(name).with_context(|| format!("no program {name}"))?;
@@ -91,18 +96,17 @@ impl Builder {
     }
 
     /// One of this workspace's binaries, without what only a debugger reads.
-    fn own(&mut self, name: &str) -> Result<()> {
-        let binary = paths::release(name);
+    fn own(&mut self, binary: &Path, place: &str) -> Result<()> {
         let stripped = tempfile::NamedTempFile::new_in(paths::directory(paths::vm())?)?;
         exec::output(
             Command::new("strip")
                 .arg("-o")
                 .arg(stripped.path())
-                .arg(&binary),
+                .arg(binary),
         )?;
         let bytes = fs::read(stripped.path())?;
-        self.file(&format!("usr/bin/{name}"), &bytes)?;
-        self.libraries(&binary)
+        self.file(place.trim_start_matches('/'), &bytes)?;
+        self.libraries(binary)
     }
 
     fn program(&mut self, program: &Path) -> Result<()> {

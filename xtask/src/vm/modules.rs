@@ -9,16 +9,19 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// What the lab uses; in this kernel as a module or built in.
-const WANTED: [&str; 14] = [
+const WANTED: [&str; 17] = [
     "ipvlan",
     "veth",
     "bridge",
     "8021q",
     "dummy",
+    "bonding",
     "af_packet",
     "sch_ingress",
     "cls_bpf",
     "act_bpf",
+    "cls_matchall",
+    "act_gact",
     "nf_tables",
     "nft_ct",
     "nft_counter",

@@ -1,0 +1,313 @@
+//! Children and their netns come, go, move and change, from outside and from inside.
+
+use std::{
+    net::IpAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
+
+use super::{
+    row::Row,
+    site::{CHILD, DOWN, GATEWAY, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD, configure_child},
+    stage::{PATIENCE, Stage, wait_for},
+    traffic::Expect,
+    truth::refusals,
+};
+use crate::{lab::connect, probe::ping::ping};
+
+pub(super) const ROWS: &[Row] = &[
+    Row::new("child made right in a netns nobody knew", appears),
+    Row::new("netns with a child deleted", deleted).within(200),
+    Row::new("netns deleted that got no nsid", never_seen).within(200),
+    Row::new("child moved from A to C, from inside of A", moved),
+    Row::new("child down, up", down),
+    Row::new("child renamed", renamed),
+    Row::new(
+        "mode flipped to l2 and back, from inside of a netns",
+        flipped,
+    ),
+    Row::new("sibling isolation switched on: private, vepa", isolated),
+    Row::new("a child's address on a second child", twice),
+    Row::new("host takes a child's address", host_takes),
+    Row::new(
+        "child takes the host's and the gateway's address",
+        child_takes,
+    ),
+    Row::new(
+        "child takes a neighbour's address (--dad enforce)",
+        neighbour,
+    )
+    .with(&["--dad", "enforce"])
+    .within(10_000),
+];
+
+const NEW: Pair = Pair::new(110);
+const MOVED: Pair = Pair::new(111);
+/// Another address of the host.
+const OTHER: Pair = Pair::new(15);
+/// Who has not answered by then will not.
+const SILENCE: Duration = Duration::from_millis(300);
+
+fn expected(pair: Pair, expect: Expect) -> [(IpAddr, Expect); 2] {
+    pair.both().map(|address| (address, expect))
+}
+
+/// Adds a netns with a child that has `pair`; gives its place among the others.
+fn add(stage: &mut Stage, label: &str, pair: Pair) -> Result<usize> {
+    let place = stage.site.add_netns(label)?;
+    let Stage { site, traffic, .. } = stage;
+    let added = || site.add_child(&site.others[place], pair);
+    traffic.change(&expected(pair, Expect::Answered), added)?;
+    stage.settle()?;
+    Ok(place)
+}
+
+/// Removes the other netns, and with it the child that has `pair`.
+fn remove(stage: &mut Stage, pair: Pair) -> Result<()> {
+    let Stage { site, traffic, .. } = stage;
+    let others = std::mem::take(&mut site.others);
+    traffic.change(&expected(pair, Expect::Silent), || {
+        drop(others);
+        Ok(())
+    })?;
+    stage.settle()
+}
+
+fn appears(stage: &mut Stage) -> Result<()> {
+    add(stage, "new", NEW)?;
+    remove(stage, NEW)
+}
+
+fn deleted(stage: &mut Stage) -> Result<()> {
+    let place = stage.site.add_netns("new")?;
+    // How fast it is found is another row's.
+    stage.site.add_child(&stage.site.others[place], NEW)?;
+    stage
+        .traffic
+        .change(&expected(NEW, Expect::Either), || Ok(()))?;
+    thread::sleep(SILENCE);
+    remove(stage, NEW)
+}
+
+/// It comes and goes while nobody can look.
+fn never_seen(stage: &mut Stage) -> Result<()> {
+    stage.agent()?.signal(Signal::SIGSTOP)?;
+    let place = stage.site.add_netns("new")?;
+    stage.site.add_child(&stage.site.others[place], NEW)?;
+    stage.site.others.clear();
+    let Stage { agent, traffic, .. } = stage;
+    let agent = agent.as_ref().context("no agent is running")?;
+    let woken = || agent.signal(Signal::SIGCONT);
+    traffic.change(&expected(NEW, Expect::Silent), woken)
+}
+
+fn moved(stage: &mut Stage) -> Result<()> {
+    let from = add(stage, "a", NEW)?;
+    let to = stage.site.add_netns("c")?;
+    let Stage { site, traffic, .. } = stage;
+    let (from, to) = (&site.others[from], &site.others[to]);
+    let changes = [
+        expected(NEW, Expect::Silent),
+        expected(MOVED, Expect::Answered),
+    ]
+    .concat();
+    traffic.change(&changes, || {
+        from.ip(&format!("link set {CHILD} netns {}\n", to.reference()))?;
+        configure_child(to, MOVED)
+    })?;
+    stage.settle()?;
+    remove(stage, MOVED)
+}
+
+fn down(stage: &mut Stage) -> Result<()> {
+    for (state, expect) in [("down", Expect::Silent), ("up", Expect::Answered)] {
+        let Stage { site, traffic, .. } = stage;
+        traffic.change(&expected(THIRD, expect), || {
+            site.third.ip(&format!("link set {CHILD} {state}\n"))
+        })?;
+        stage.settle()?;
+    }
+    restore_routes(&stage.site)
+}
+
+/// Those of a child are lost when it goes down.
+fn restore_routes(site: &Site) -> Result<()> {
+    site.third.ip(&format!(
+        "route replace default dev {CHILD}\nroute replace ::/0 dev {CHILD}\n"
+    ))
+}
+
+fn renamed(stage: &mut Stage) -> Result<()> {
+    for (from, to) in [(CHILD, "renamed0"), ("renamed0", CHILD)] {
+        let Stage { site, traffic, .. } = stage;
+        traffic.change(&expected(THIRD, Expect::Either), || Ok(()))?;
+        traffic.change(&expected(THIRD, Expect::Answered), || {
+            site.third.ip(&format!(
+                "link set {from} down\nlink set {from} name {to}\nlink set {to} up\n"
+            ))
+        })?;
+        stage.settle()?;
+        let found = stage.difference()?;
+        stage.expect(found.is_none(), || format!("named {to}: {found:?}"));
+    }
+    restore_routes(&stage.site)
+}
+
+/// One container can do this to all.
+fn flipped(stage: &mut Stage) -> Result<()> {
+    for mode in ["l2", "l3"] {
+        let site = &stage.site;
+        stage.traffic.outage(|| {
+            site.third
+                .ip(&format!("link set {CHILD} type ipvlan mode {mode}\n"))
+        })?;
+        stage.settle()?;
+        let shown = stage.parent()?;
+        stage.expect(shown["mode"] == mode, || {
+            format!("the mode is {}", shown["mode"])
+        });
+    }
+    Ok(())
+}
+
+/// On a parent of its own. What the driver forbids stays forbidden, and the host reaches its children.
+fn isolated(stage: &mut Stage) -> Result<()> {
+    let Site {
+        lab, host, vm01, ..
+    } = &stage.site;
+    connect(host, "ens35", vm01, "eth1")?;
+    host.ip("addr add 10.35.0.1/24 dev ens35\n")?;
+    let (one, other) = (lab.netns("one")?, lab.netns("other")?);
+    for (netns, last) in [(&one, 2), (&other, 3)] {
+        host.ip(&format!(
+            "link add link ens35 name {CHILD} netns {} type ipvlan mode l3\n",
+            netns.reference()
+        ))?;
+        netns.ip(&format!(
+            "link set {CHILD} up\naddr add 10.35.0.{last}/24 dev {CHILD}\nroute add default dev {CHILD}\n"
+        ))?;
+    }
+    let second = stage.second("ens35")?;
+    let target = |last| IpAddr::from([10, 35, 0, last]);
+    let mut problems = Vec::new();
+    for flag in ["bridge", "private", "vepa", "bridge"] {
+        one.ip(&format!("link set {CHILD} type ipvlan mode l3 {flag}\n"))?;
+        let together = flag == "bridge";
+        // What is forbidden now may still be done for a moment.
+        let begun = Instant::now();
+        let as_it_should = || Ok(one.run(|| ping(None, target(3), SILENCE))? == together);
+        let siblings = wait_for("siblings", as_it_should);
+        stage
+            .traffic
+            .healed(begun.elapsed().saturating_sub(SILENCE));
+        let from_host = host.run(|| ping(None, target(2), PATIENCE))?;
+        let to_host = other.run(|| ping(None, target(1), PATIENCE))?;
+        if siblings.is_err() || !from_host || !to_host {
+            problems.push(format!(
+                "{flag}: siblings as they should be {}, from the host {from_host}, to the host {to_host}",
+                siblings.is_ok()
+            ));
+        }
+    }
+    second.stop()?;
+    host.ip("link del ens35\n")?;
+    stage.problems.extend(problems);
+    Ok(())
+}
+
+/// The kernel refuses it, also while the first child is down.
+fn twice(stage: &mut Stage) -> Result<()> {
+    for taken in [STEADY, DOWN] {
+        let added = format!("addr add {}/24 dev {CHILD}\n", taken.v4);
+        let refused = stage.site.third.ip(&added).is_err();
+        stage.expect(refused, || format!("{} is on two children", taken.v4));
+        stage.settle()?;
+    }
+    Ok(())
+}
+
+fn host_takes(stage: &mut Stage) -> Result<()> {
+    let address = THIRD.v4.into();
+    let Stage { site, traffic, .. } = stage;
+    // In l3 the driver takes the question from the host.
+    traffic.change(&[(address, Expect::Silent)], || {
+        site.host.ip(&format!("addr add {}/32 dev lo\n", THIRD.v4))
+    })?;
+    stage.settle()?;
+    told(stage, address, "host_address")?;
+    let Stage { site, traffic, .. } = stage;
+    traffic.change(&[(address, Expect::Answered)], || {
+        site.host.ip(&format!("addr del {}/32 dev lo\n", THIRD.v4))
+    })?;
+    stage.settle()
+}
+
+/// Is `address` refused for `reason`, and its conflict shown?
+fn told(stage: &mut Stage, address: IpAddr, reason: &str) -> Result<()> {
+    let status = stage.status()?;
+    let refused = refusals(&status, &[address]);
+    stage.expect(refused.contains(&(address, reason.to_owned())), || {
+        format!("{address} is not refused as {reason}: {refused:?}")
+    });
+    let conflicts = status["parents"][0]["conflicts"].to_string();
+    stage.expect(conflicts.contains(&address.to_string()), || {
+        format!("no conflict about {address} is shown")
+    });
+    Ok(())
+}
+
+/// The kernel lets it. An address that the host needs for its packets is not taken: nobody would reach it
+/// meanwhile, whoever answers.
+fn child_takes(stage: &mut Stage) -> Result<()> {
+    stage
+        .site
+        .host
+        .ip(&format!("addr add {}/32 dev {PARENT}\n", OTHER.v4))?;
+    for (taken, reason) in [(GATEWAY, "gateway_address"), (OTHER, "host_address")] {
+        let address = taken.v4.into();
+        let Stage { site, traffic, .. } = stage;
+        traffic.change(&[(address, Expect::Silent)], || {
+            site.third
+                .ip(&format!("addr add {}/32 dev {CHILD}\n", taken.v4))
+        })?;
+        stage.settle()?;
+        told(stage, address, reason)?;
+        stage
+            .site
+            .third
+            .ip(&format!("addr del {}/32 dev {CHILD}\n", taken.v4))?;
+        // The host answers for its own again.
+        if taken == OTHER {
+            stage
+                .traffic
+                .change(&[(address, Expect::Answered)], || Ok(()))?;
+            stage.settle()?;
+        }
+    }
+    let Stage { site, traffic, .. } = stage;
+    traffic.change(&[(OTHER.v4.into(), Expect::Silent)], || {
+        site.host
+            .ip(&format!("addr del {}/32 dev {PARENT}\n", OTHER.v4))
+    })?;
+    stage.settle()
+}
+
+/// With `--dad enforce`: nothing is answered for before it is known that nobody else has it.
+fn neighbour(stage: &mut Stage) -> Result<()> {
+    let address = NEIGHBOUR.v4.into();
+    let Stage { site, traffic, .. } = stage;
+    traffic.change(&[(address, Expect::Silent)], || {
+        site.third
+            .ip(&format!("addr add {}/32 dev {CHILD}\n", NEIGHBOUR.v4))
+    })?;
+    stage.wait_parent("telling of the duplicate", |parent| {
+        parent["conflicts"].to_string().contains("lan_station")
+    })?;
+    told(stage, address, "duplicate")?;
+    stage.settle()?;
+    let gone = format!("addr del {}/32 dev {CHILD}\n", NEIGHBOUR.v4);
+    stage.site.third.ip(&gone)
+}

@@ -1,0 +1,190 @@
+//! The machine around the agent: its clock, its memory, its disk, its readers.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Read as _,
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt as _},
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::{
+    fcntl::OFlag,
+    mount::{MsFlags, mount},
+    sys::time::TimeSpec,
+    time::{ClockId, clock_gettime, clock_settime},
+    unistd::{pipe2, write},
+};
+
+use super::{
+    held::CGROUPS,
+    row::Row,
+    site::{CHILD, Pair, Site},
+    stage::{PATIENCE, Stage, wait_for},
+    traffic::{Expect, Traffic},
+};
+use crate::agent::Agent;
+
+pub(super) const ROWS: &[Row] = &[
+    Row::new("clock a day ahead, then two back", clock),
+    Row::new("killed for want of memory, restart", out_of_memory),
+    Row::new("nobody reads its log", unread_log),
+    Row::new("its log's disk is full", full_disk),
+    Row::new("a reader of its status that reads nothing", slow_reader),
+    Row::new("/proc/sys read-only", read_only),
+];
+
+const NEW: Pair = Pair::new(112);
+const DAY: Duration = Duration::from_hours(24);
+
+/// An address comes and goes, and is followed.
+fn follows(site: &Site, traffic: &mut Traffic) -> Result<()> {
+    for (expect, lines) in [
+        (Expect::Answered, NEW.added(CHILD)),
+        (Expect::Silent, NEW.deleted(CHILD)),
+    ] {
+        let expected = NEW.both().map(|address| (address, expect));
+        traffic.change(&expected, || site.third.ip(&lines))?;
+        ensure!(
+            traffic.settle(PATIENCE),
+            "not followed: {}",
+            traffic.unsettled()
+        );
+    }
+    Ok(())
+}
+
+fn clock(stage: &mut Stage) -> Result<()> {
+    let jump = |change: fn(Duration) -> Duration| {
+        let now = clock_gettime(ClockId::CLOCK_REALTIME)?;
+        let then = TimeSpec::from_duration(change(now.into()));
+        clock_settime(ClockId::CLOCK_REALTIME, then).context("cannot set the clock")
+    };
+    let changes: [fn(Duration) -> Duration; 3] = [
+        |now| now + DAY,
+        |now| now.saturating_sub(DAY * 2),
+        |now| now + DAY,
+    ];
+    for change in changes {
+        jump(change)?;
+        follows(&stage.site, &mut stage.traffic)?;
+    }
+    Ok(())
+}
+
+/// By the kernel, which kills in a control group that may have no memory at all.
+fn out_of_memory(stage: &mut Stage) -> Result<()> {
+    let group = Path::new(CGROUPS).join("starving");
+    fs::create_dir_all(&group)?;
+    let mut agent = stage.agent.take().context("no agent is running")?;
+    fs::write(group.join("cgroup.procs"), agent.pid().to_string())?;
+    fs::write(group.join("memory.max"), "0")?;
+    // It has to take memory to be killed for it.
+    for _ in 0..20 {
+        if agent.has_ended() {
+            break;
+        }
+        stage.site.third.ip(&NEW.added(CHILD))?;
+        stage.site.third.ip(&NEW.deleted(CHILD))?;
+    }
+    let status = agent.wait(PATIENCE)?;
+    let events = fs::read_to_string(group.join("memory.events"))?;
+    stage.expect(events.contains("oom_kill 1"), || {
+        format!("it ended with {status}, and not for want of memory: {events}")
+    });
+    stage.start()?;
+    fs::remove_dir(&group)?;
+    follows(&stage.site, &mut stage.traffic)
+}
+
+/// Restarts the agent with its standard error being `log`.
+fn restart_with_log(stage: &mut Stage, log: &impl std::os::fd::AsRawFd) -> Result<()> {
+    stage.stop()?;
+    let mut command = stage.command(&[]);
+    command.env("IPVLAN_LOG", "debug");
+    let number = log.as_raw_fd();
+    // SAFETY: between fork and exec only dup2 is called, which is async-signal-safe; `log` is open
+    // until the command was spawned.
+    unsafe {
+        command.pre_exec(move || match libc::dup2(number, 2) {
+            -1 => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        });
+    }
+    stage.start_command(command)
+}
+
+fn unread_log(stage: &mut Stage) -> Result<()> {
+    let (_unread, log) = full_pipe()?;
+    restart_with_log(stage, &log)?;
+    follows(&stage.site, &mut stage.traffic)?;
+    stage.status()?;
+    stage.stop()?;
+    stage.start()
+}
+
+/// A pipe that takes no more, whose writers wait.
+fn full_pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    while write(&writer, &[b'x'; 4096]).is_ok() {}
+    let flags = OFlag::O_WRONLY;
+    // SAFETY: sets flags of an open descriptor.
+    let set = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, flags.bits()) };
+    ensure!(set == 0, "cannot make a pipe wait");
+    Ok((reader, writer))
+}
+
+fn full_disk(stage: &mut Stage) -> Result<()> {
+    let full: File = OpenOptions::new().write(true).open("/dev/full")?;
+    restart_with_log(stage, &full)?;
+    follows(&stage.site, &mut stage.traffic)?;
+    stage.status()?;
+    stage.stop()?;
+    stage.start()
+}
+
+/// More than one, and none of them stands in the way of another.
+fn slow_reader(stage: &mut Stage) -> Result<()> {
+    let agent = stage.agent()?;
+    let socket = socket(agent)?;
+    let mut readers = Vec::new();
+    for _ in 0..100 {
+        readers.push(UnixStream::connect(&socket).context("cannot connect to the agent")?);
+    }
+    follows(&stage.site, &mut stage.traffic)?;
+    stage.status().context("beside readers that read nothing")?;
+    // One of them reads at last: it may have been given up.
+    if let Some(reader) = readers.first_mut() {
+        reader.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let mut text = String::new();
+        let _given_up = reader.read_to_string(&mut text);
+    }
+    drop(readers);
+    wait_for("status", || Ok(stage.status().is_ok())).map(drop)
+}
+
+/// The status socket of `agent`.
+fn socket(agent: &Agent) -> Result<PathBuf> {
+    let name = format!("{}.sock", agent.pid());
+    let path = super::stage::runtime_dir(super::site::PARENT).join(name);
+    ensure!(path.exists(), "there is no {}", path.display());
+    Ok(path)
+}
+
+/// It writes no sysctl, so it does not notice.
+fn read_only(stage: &mut Stage) -> Result<()> {
+    let (path, none) = ("/proc/sys", None::<&str>);
+    mount(Some(path), path, none, MsFlags::MS_BIND, none)?;
+    let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(none, path, none, read_only, none)?;
+    let played = stage
+        .stop()
+        .and_then(|()| stage.start())
+        .and_then(|()| follows(&stage.site, &mut stage.traffic));
+    nix::mount::umount(path)?;
+    played
+}

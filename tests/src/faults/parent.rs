@@ -1,0 +1,201 @@
+//! The parent goes down, is renamed, gets another MAC or MTU, goes away and comes back; parents of
+//! other kinds.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::{
+    row::Row,
+    site::{GATEWAY, LAN, MAC, PARENT, STEADY, Site, THIRD},
+    stage::{PATIENCE, Stage, ask, wait_for},
+};
+use crate::{
+    lab::connect,
+    netns::{Netns, colons},
+};
+
+pub(super) const ROWS: &[Row] = &[
+    Row::new("parent down for 0.5 s, up", down),
+    Row::new("parent renamed, and back", rename),
+    Row::new("new MAC of the parent, and the old one", mac),
+    Row::new("MTU of the parent 9000, 1400, 1500", mtu),
+    Row::new("parent deleted, made again", delete),
+    Row::new("parent deleted, made again (clsact)", delete).by_clsact(),
+    Row::new("parent moved to another netns, and back", moved),
+    Row::new("a parent becomes a bridge port", enslaved),
+    Row::new(
+        "a VLAN device as parent, addresses of another parent's",
+        vlan,
+    ),
+    Row::new("a bond as parent, addresses of another parent's", bond),
+];
+
+const NEW_MAC: [u8; 6] = [2, 0x34, 0, 0, 0, 2];
+const NEW_NAME: &str = "uplink0";
+/// Long enough that nobody can overlook it.
+const A_WHILE: Duration = Duration::from_millis(500);
+/// Who has not answered by then will not.
+const SILENCE: Duration = Duration::from_millis(300);
+
+fn down(stage: &mut Stage) -> Result<()> {
+    let site = &stage.site;
+    stage.traffic.outage(|| {
+        site.host.ip(&format!("link set {PARENT} down\n"))?;
+        thread::sleep(A_WHILE);
+        site.host.ip(&format!("link set {PARENT} up\n"))?;
+        site.route()
+    })?;
+    stage.settle()
+}
+
+/// Only a device that is down can be renamed on Linux 6.1.
+fn rename(stage: &mut Stage) -> Result<()> {
+    for (from, to) in [(PARENT, NEW_NAME), (NEW_NAME, PARENT)] {
+        let host = &stage.site.host;
+        let before = stage.parent()?;
+        stage.traffic.outage(|| {
+            let (v4, v6) = (GATEWAY.v4, GATEWAY.v6);
+            host.ip(&format!(
+                "link set {from} down\n\
+                 link set {from} name {to}\n\
+                 link set {to} up\n\
+                 route replace default via {v4} dev {to}\n\
+                 route replace ::/0 via {v6} dev {to}\n"
+            ))
+        })?;
+        stage.settle()?;
+        let after = stage.parent()?;
+        stage.expect(after["name"] == to, || {
+            format!("it is called {} rather than {to}", after["name"])
+        });
+        stage.expect(after["hooks"] == before["hooks"], || {
+            "it was attached to anew".to_owned()
+        });
+    }
+    Ok(())
+}
+
+fn mac(stage: &mut Stage) -> Result<()> {
+    for mac in [NEW_MAC, MAC] {
+        let host = &stage.site.host;
+        let change = || host.ip(&format!("link set {PARENT} address {}\n", colons(mac)));
+        stage.traffic.change_mac(mac, change)?;
+        stage.settle()?;
+    }
+    Ok(())
+}
+
+fn mtu(stage: &mut Stage) -> Result<()> {
+    for mtu in [9000, 1400, 1500] {
+        let change = format!("link set {PARENT} mtu {mtu}\n");
+        stage.site.host.ip(&change)?;
+        stage.settle()?;
+    }
+    Ok(())
+}
+
+fn delete(stage: &mut Stage) -> Result<()> {
+    let begun = Instant::now();
+    stage.site.host.ip(&format!("link del {PARENT}\n"))?;
+    stage.wait_parent("waiting", |parent| parent["state"] == "waiting")?;
+    stage.site.plug_parent()?;
+    // They went with it.
+    stage.site.add_children()?;
+    stage.traffic.recovered(begun);
+    stage.settle()
+}
+
+fn moved(stage: &mut Stage) -> Result<()> {
+    let elsewhere = stage.site.lab.netns("elsewhere")?;
+    let begun = Instant::now();
+    let moved = format!("link set {PARENT} netns {}\n", elsewhere.reference());
+    stage.site.host.ip(&moved)?;
+    stage.wait_parent("waiting", |parent| parent["state"] == "waiting")?;
+    elsewhere.ip(&format!("link set {PARENT} up\n"))?;
+    let deaf = wait_for("silence", || Ok(stage.traffic.deaf()));
+    stage.expect(deaf.is_ok(), || "answered in another netns".to_owned());
+    let back = format!("link set {PARENT} netns {}\n", stage.site.host.reference());
+    elsewhere.ip(&back)?;
+    stage.site.host.ip(&format!("link set {PARENT} up\n"))?;
+    stage.site.configure_parent()?;
+    stage.traffic.recovered(begun);
+    stage.settle()
+}
+
+/// With children it cannot become one, and one cannot be a parent: a device has one receive handler.
+fn enslaved(stage: &mut Stage) -> Result<()> {
+    let Site { host, lan, .. } = &stage.site;
+    host.ip("link add br7 type bridge\n")?;
+    let refused = host.ip(&format!("link set {PARENT} master br7\n")).is_err();
+    connect(host, "port7", lan, "p-port7")?;
+    let second = stage.second("port7")?;
+    host.ip("link set port7 master br7\n")?;
+    let waits = wait_for("the port is let go", || {
+        let parent = &second.status()?["parents"][0];
+        Ok(parent["state"] == "waiting" && parent["reason"] == "`port7` is a port of bridge `br7`")
+    });
+    let left = crate::hooks::attached(host, &["port7"])?;
+    second.stop()?;
+    let mut command = stage.command_for("port7");
+    let (code, said) = stage.fails(&mut command)?;
+    stage.site.host.ip("link del port7\nlink del br7\n")?;
+    stage.expect(refused, || {
+        "a parent with children became a port".to_owned()
+    });
+    stage.expect(waits.is_ok(), || "a port of a bridge is served".to_owned());
+    stage.expect(left.is_empty(), || format!("left on the port: {left:?}"));
+    stage.expect(
+        code == 1 && said.contains("`port7` is a port of bridge `br7`"),
+        || format!("an agent for a port ended with {code}: {said}"),
+    );
+    stage.settle()
+}
+
+fn vlan(stage: &mut Stage) -> Result<()> {
+    let add = |netns: &Netns, below: &str, device: &str| {
+        netns.ip(&format!(
+            "link add link {below} name {device} type vlan id 100\nlink set {device} up\n"
+        ))
+    };
+    add(&stage.site.host, PARENT, "ens34.100")?;
+    add(&stage.site.vm01, LAN, "lan7")?;
+    beside(stage, "ens34.100", "lan7")
+}
+
+fn bond(stage: &mut Stage) -> Result<()> {
+    let Site { host, vm01, .. } = &stage.site;
+    connect(host, "slave7", vm01, "lan7")?;
+    host.ip("link add bond7 type bond mode active-backup miimon 50\n\
+         link set slave7 down\n\
+         link set slave7 master bond7\n\
+         link set bond7 up\n")?;
+    beside(stage, "bond7", "lan7")
+}
+
+/// `parent` of the host, with `lan` at the other end, has a child with an address that a child of the
+/// main parent has too: each is answered for where it is, and nothing else is. Both are gone then.
+fn beside(stage: &mut Stage, parent: &str, lan: &str) -> Result<()> {
+    let Site { host, vm01, .. } = &stage.site;
+    let netns = stage.site.lab.netns("beside")?;
+    stage.site.add_child_of(parent, &netns, STEADY)?;
+    let second = stage.second(parent)?;
+    let own = host.hardware_address(parent)?;
+    let same = ask(vm01, lan, STEADY.v4, PATIENCE)?;
+    let other = ask(vm01, lan, THIRD.v4, SILENCE)?;
+    let settled = stage.settle();
+    second.stop()?;
+    let gone = format!("link del {parent}\n");
+    stage.site.host.ip(&gone)?;
+    stage.site.vm01.ip(&format!("link del {lan}\n"))?;
+    stage.expect(same == Some(own), || {
+        format!("behind {parent} {same:?} answers rather than {own:?}")
+    });
+    stage.expect(other.is_none(), || {
+        format!("{parent} answers for a child of {PARENT}")
+    });
+    settled
+}

@@ -1,0 +1,192 @@
+//! What is pinned is taken away, replaced or cannot be: while an agent lives, and while none does.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+use nix::mount::{MsFlags, mount, umount};
+
+use super::{
+    row::Row,
+    site::{PARENT, Site},
+    stage::{Stage, pin_dir, wait_for},
+};
+use crate::bpf;
+
+pub(super) const ROWS: &[Row] = &[
+    Row::new(
+        "pins removed while the agent lives, then SIGKILL",
+        removed_alive,
+    ),
+    Row::new("pins removed while no agent lives", removed_dead),
+    Row::new("maps pinned by another layout alone", old_layout),
+    Row::new("a map of another shape in the place of a pin", other_shape),
+    Row::new("room in the maps changed (--max-addresses)", other_room),
+    Row::new(
+        "a start that fails late, over what another agent left",
+        fails_late,
+    ),
+    Row::new("no bpffs, and a read-only one", no_bpffs),
+    Row::new("no BTF of the kernel", no_btf),
+];
+
+/// Everything below the pin directory, the directories without what is in them.
+pub(super) fn listing() -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let top = pin_dir(PARENT);
+    if top.exists() {
+        list(&top, &mut found)?;
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn list(directory: &Path, into: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), into)?;
+        } else {
+            into.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn remove(pins: &[PathBuf]) -> Result<()> {
+    for pin in pins {
+        fs::remove_file(pin).with_context(|| format!("cannot remove {}", pin.display()))?;
+    }
+    Ok(())
+}
+
+/// They are there again, or the next death would be one of the datapath.
+fn removed_alive(stage: &mut Stage) -> Result<()> {
+    let before = listing()?;
+    stage.expect(!before.is_empty(), || "nothing is pinned".to_owned());
+    remove(&before)?;
+    let took = wait_for("pinned again", || Ok(listing()? == before))?;
+    stage.traffic.healed(took);
+    stage.kill()?;
+    stage.settle()?;
+    stage.start()?;
+    stage.settle()
+}
+
+/// With its last pin a link is gone; the next agent finds nothing, and makes everything anew.
+fn removed_dead(stage: &mut Stage) -> Result<()> {
+    let before = listing()?;
+    let begun = Instant::now();
+    stage.kill()?;
+    remove(&before)?;
+    stage.start()?;
+    stage.traffic.recovered(begun);
+    let after = listing()?;
+    stage.expect(after == before, || {
+        format!("pinned is {after:?}, and was {before:?}")
+    });
+    stage.settle()
+}
+
+/// Where a map is pinned: in the directory of a layout.
+fn map(pins: &[PathBuf]) -> Result<PathBuf> {
+    let map = pins.iter().find(|pin| pin.ends_with("ADDRESSES_V4"));
+    Ok(map.context("ADDRESSES_V4 is not pinned")?.clone())
+}
+
+/// As if an agent of another layout had been the last one: its maps are replaced without a gap.
+fn old_layout(stage: &mut Stage) -> Result<()> {
+    let before = listing()?;
+    let map = map(&before)?;
+    let layout = map.parent().context("a map in no directory")?;
+    stage.kill()?;
+    fs::rename(layout, layout.with_file_name("v2"))?;
+    stage.start()?;
+    let after = listing()?;
+    stage.expect(after == before, || {
+        format!("pinned is {after:?}, and was {before:?}")
+    });
+    stage.settle()
+}
+
+/// It is never used, and the datapath goes on with the maps that it holds.
+fn other_shape(stage: &mut Stage) -> Result<()> {
+    let before = listing()?;
+    let map = map(&before)?;
+    stage.kill()?;
+    fs::remove_file(&map)?;
+    bpf::pin_map(8, &map)?;
+    stage.start()?;
+    let after = listing()?;
+    stage.expect(after == before, || {
+        format!("pinned is {after:?}, and was {before:?}")
+    });
+    stage.settle()
+}
+
+fn other_room(stage: &mut Stage) -> Result<()> {
+    let program = stage.plan.ipvlan.clone();
+    for options in [&["--max-addresses", "64"][..], &[]] {
+        stage.kill()?;
+        stage.start_with(&program, options)?;
+        stage.settle()?;
+        let found = stage.difference()?;
+        stage.expect(found.is_none(), || format!("{options:?}: {found:?}"));
+    }
+    Ok(())
+}
+
+/// What it found goes on answering, also where its own maps would have been of another layout. A lock
+/// file can be in a directory whose name is too long for a socket in it.
+fn fails_late(stage: &mut Stage) -> Result<()> {
+    let directory = PathBuf::from("/run").join("a".repeat(100));
+    for program in [stage.plan.ipvlan.clone(), stage.plan.next.clone()] {
+        stage.kill()?;
+        let mut command = crate::agent::run_pinned(&program, &directory, &[PARENT]);
+        command.arg("--pin-dir").arg(pin_dir(PARENT));
+        let (code, said) = stage.fails(&mut command)?;
+        stage.expect(code == 1, || format!("it ended with {code}: {said}"));
+        stage.settle()?;
+        stage.start()?;
+    }
+    Ok(())
+}
+
+/// It serves, says that what is attached goes with it, and that is so.
+fn no_bpffs(stage: &mut Stage) -> Result<()> {
+    let Site { host, lan, .. } = &stage.site;
+    crate::lab::connect(host, "ens36", lan, "p-ens36")?;
+    let (none, read_only) = (None::<&str>, Path::new("/run/ipvlan-faults-bpffs"));
+    fs::create_dir_all(read_only)?;
+    let (kind, flags) = (Some("bpf"), MsFlags::MS_RDONLY);
+    mount(kind, read_only, kind, flags, none)?;
+    let mut problems = Vec::new();
+    for directory in [Path::new("/run/no-bpffs/pins"), &read_only.join("pins")] {
+        let second = stage.second_with("ens36", directory)?;
+        let notes = second.status()?["parents"][0]["notes"].to_string();
+        if !notes.contains("pinned") {
+            problems.push(format!("with {} it notes {notes}", directory.display()));
+        }
+        second.stop()?;
+        let left = crate::hooks::attached(host, &["ens36"])?;
+        if !left.is_empty() {
+            problems.push(format!("with {} it left {left:?}", directory.display()));
+        }
+    }
+    umount(read_only)?;
+    host.ip("link del ens36\n")?;
+    stage.problems.extend(problems);
+    stage.settle()
+}
+
+fn no_btf(stage: &mut Stage) -> Result<()> {
+    let (btf, none) = ("/sys/kernel/btf", None::<&str>);
+    mount(Some("none"), btf, Some("tmpfs"), MsFlags::empty(), none)?;
+    let started = stage.kill().and_then(|()| stage.start());
+    umount(btf)?;
+    started?;
+    stage.settle()
+}

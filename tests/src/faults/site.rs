@@ -1,0 +1,228 @@
+//! The topology that faults are injected into.
+//!
+//! ```text
+//!   vm01: eth0 ── lan: br0 ── host: ens34 ── ipvlan1 in "steady", "unnamed", "third"; "down" is not up
+//! ```
+//! The children are in mode l3, where the kernel answers for none of them: who is answered for lives
+//! by the agent's programs. The bridge stays when the parent goes, and floods, since every question
+//! comes from a MAC of its own.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    lab::{Lab, connect},
+    netns::Netns,
+};
+
+/// The parent.
+pub(super) const PARENT: &str = "ens34";
+/// What every child of it is called.
+pub(super) const CHILD: &str = "ipvlan1";
+/// The device of the LAN.
+pub(super) const LAN: &str = "eth0";
+/// The bridge's end of the parent's cable.
+const PORT: &str = "p-host";
+/// The MAC of the parent.
+pub(super) const MAC: [u8; 6] = [2, 0x34, 0, 0, 0, 1];
+
+/// An address of each family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    /// In 172.16.91.0/24.
+    pub(super) v4: Ipv4Addr,
+    /// In `2001:db8:91::/64`.
+    pub(super) v6: Ipv6Addr,
+}
+
+impl Pair {
+    /// The pair that ends in `last`.
+    pub(super) const fn new(last: u8) -> Self {
+        Self {
+            v4: Ipv4Addr::new(172, 16, 91, last),
+            v6: Ipv6Addr::new(0x2001, 0xdb8, 0x91, 0, 0, 0, 0, last as u16),
+        }
+    }
+
+    /// Both.
+    pub(super) fn both(self) -> [IpAddr; 2] {
+        [self.v4.into(), self.v6.into()]
+    }
+
+    /// The lines that add both to `device`.
+    pub(super) fn added(self, device: &str) -> String {
+        let Self { v4, v6 } = self;
+        format!("addr add {v4}/24 dev {device}\naddr add {v6}/64 dev {device} nodad\n")
+    }
+
+    /// The lines that take both from `device`.
+    pub(super) fn deleted(self, device: &str) -> String {
+        let Self { v4, v6 } = self;
+        format!("addr del {v4}/24 dev {device}\naddr del {v6}/64 dev {device}\n")
+    }
+}
+
+/// The machine on the LAN.
+pub(super) const VM01: Pair = Pair::new(10);
+/// Another address of it.
+pub(super) const NEIGHBOUR: Pair = Pair::new(20);
+/// The host, on the parent.
+pub(super) const HOST: Pair = Pair::new(14);
+/// The host's default gateway: vm01 too.
+pub(super) const GATEWAY: Pair = Pair::new(1);
+/// A child that no fault is about.
+pub(super) const STEADY: Pair = Pair::new(101);
+/// A child that no fault is about, in a netns without a name.
+pub(super) const UNNAMED: Pair = Pair::new(102);
+/// The child that things happen to.
+pub(super) const THIRD: Pair = Pair::new(103);
+/// A child that is down.
+pub(super) const DOWN: Pair = Pair::new(104);
+/// Nobody.
+pub(super) const NOBODY: Pair = Pair::new(199);
+
+/// All of it; gone when dropped.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) lab: Lab,
+    pub(super) lan: Netns,
+    pub(super) vm01: Netns,
+    pub(super) host: Netns,
+    pub(super) steady: Netns,
+    pub(super) unnamed: Netns,
+    pub(super) third: Netns,
+    pub(super) down: Netns,
+    /// Netns that a row has made for children of the parent.
+    pub(super) others: Vec<Netns>,
+}
+
+impl Site {
+    /// Builds it.
+    pub(super) fn build() -> Result<Self> {
+        let lab = Lab::new()?;
+        let site = Self {
+            lan: lab.netns("lan")?,
+            vm01: lab.netns("vm01")?,
+            host: lab.netns("host")?,
+            steady: lab.netns("steady")?,
+            unnamed: lab.unnamed_netns("unnamed")?,
+            third: lab.netns("third")?,
+            down: lab.netns("down")?,
+            others: Vec::new(),
+            lab,
+        };
+        site.lay_lan()?;
+        for netns in [&site.host, &site.vm01] {
+            netns.sysctl("ipv6/conf/all/accept_dad", "0")?;
+            netns.sysctl("ipv6/conf/default/accept_dad", "0")?;
+        }
+        site.plug_parent()?;
+        site.add_children()?;
+        Ok(site)
+    }
+
+    /// Makes the children.
+    pub(super) fn add_children(&self) -> Result<()> {
+        for (netns, pair) in [
+            (&self.steady, STEADY),
+            (&self.unnamed, UNNAMED),
+            (&self.third, THIRD),
+            (&self.down, DOWN),
+        ] {
+            self.add_child(netns, pair)?;
+        }
+        self.down.ip(&format!("link set {CHILD} down\n"))
+    }
+
+    fn lay_lan(&self) -> Result<()> {
+        connect(&self.vm01, LAN, &self.lan, "p-vm01")?;
+        self.lan.ip("link add br0 type bridge\n\
+             link set br0 up\n\
+             link set p-vm01 master br0\n\
+             link set p-vm01 type bridge_slave learning off\n")?;
+        let addresses = [VM01, NEIGHBOUR, GATEWAY].map(|pair| pair.added(LAN));
+        self.vm01.ip(&addresses.concat())
+    }
+
+    /// Makes the parent and its cable; the host's addresses and routes.
+    pub(super) fn plug_parent(&self) -> Result<()> {
+        connect(&self.host, PARENT, &self.lan, PORT)?;
+        self.lan.ip(&format!(
+            "link set {PORT} master br0\nlink set {PORT} type bridge_slave learning off\n"
+        ))?;
+        self.configure_parent()
+    }
+
+    /// Gives the parent its MAC, addresses and routes.
+    pub(super) fn configure_parent(&self) -> Result<()> {
+        // Its addresses come back by themselves after it was down.
+        self.host
+            .sysctl(&format!("ipv6/conf/{PARENT}/keep_addr_on_down"), "1")?;
+        self.host.ip(&format!(
+            "link set {PARENT} address {}\n{}",
+            crate::netns::colons(MAC),
+            HOST.added(PARENT)
+        ))?;
+        self.route()
+    }
+
+    /// Gives the host its default routes, which are lost when the parent goes down.
+    pub(super) fn route(&self) -> Result<()> {
+        self.host.ip(&format!(
+            "route replace default via {}\nroute replace ::/0 via {} dev {PARENT}\n",
+            GATEWAY.v4, GATEWAY.v6
+        ))
+    }
+
+    /// Makes a child right in `netns` and configures it.
+    pub(super) fn add_child(&self, netns: &Netns, pair: Pair) -> Result<()> {
+        self.add_child_of(PARENT, netns, pair)
+    }
+
+    /// The same behind another parent.
+    pub(super) fn add_child_of(&self, parent: &str, netns: &Netns, pair: Pair) -> Result<()> {
+        self.host.ip(&format!(
+            "link add link {parent} name {CHILD} netns {} type ipvlan mode l3\n",
+            netns.reference()
+        ))?;
+        configure_child(netns, pair)
+    }
+
+    /// Every netns that may hold a child of the parent.
+    pub(super) fn netnses(&self) -> impl Iterator<Item = &Netns> {
+        [
+            &self.host,
+            &self.steady,
+            &self.unnamed,
+            &self.third,
+            &self.down,
+        ]
+        .into_iter()
+        .chain(&self.others)
+    }
+
+    /// A netns for a child, known to [`Self::netnses`]; its place in `others`.
+    pub(super) fn add_netns(&mut self, label: &str) -> Result<usize> {
+        self.others.push(self.lab.netns(label)?);
+        Ok(self.others.len() - 1)
+    }
+
+    /// The parent's index.
+    pub(super) fn parent_index(&self) -> Result<u32> {
+        self.host
+            .run(|| nix::net::if_::if_nametoindex(PARENT).context("there is no parent"))
+    }
+}
+
+/// Brings the child in `netns` up with its addresses and routes.
+pub(super) fn configure_child(netns: &Netns, pair: Pair) -> Result<()> {
+    netns.sysctl(&format!("ipv6/conf/{CHILD}/keep_addr_on_down"), "1")?;
+    netns.ip(&format!(
+        "link set {CHILD} up\n\
+         {}\
+         route add default dev {CHILD}\n\
+         route add ::/0 dev {CHILD}\n",
+        pair.added(CHILD)
+    ))
+}

@@ -1,0 +1,180 @@
+//! Who has that address? Asked about every address in turn, to everybody and to the parent's MAC.
+//!
+//! Neither ARP nor neighbour discovery numbers its questions. Here every question comes from a MAC of
+//! its own, which the answer goes to, so an answer tells which question it belongs to.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, recv, send, setsockopt, sockopt::RcvBufForce},
+};
+
+use super::{log::Log, source::Source};
+use crate::{
+    faults::site::LAN,
+    probe::{arp, nd, neighbour::Question, packet::PacketSocket},
+};
+
+/// The addresses that questions come from; nobody has them, so no neighbour entry suffers.
+const ASKER: Ipv4Addr = Ipv4Addr::new(172, 16, 91, 9);
+const ASKER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x91, 0, 0, 0, 0, 9);
+/// The first bytes of the MACs that questions come from.
+const PREFIX: [u8; 2] = [0x02, 0xfa];
+/// As of a stream of packets.
+const ROOM: usize = 4 << 20;
+
+/// What is asked, as a row changes it.
+#[derive(Debug)]
+pub(super) struct Topics {
+    /// The addresses.
+    pub(super) addresses: Vec<IpAddr>,
+    /// The MAC that is asked whether it still has them.
+    pub(super) mac: [u8; 6],
+}
+
+/// The one who asks.
+#[derive(Debug)]
+pub(super) struct Asker {
+    arp: OwnedFd,
+    nd: OwnedFd,
+    topics: Arc<Mutex<Topics>>,
+    turn: usize,
+    interval: Duration,
+}
+
+impl Asker {
+    /// One on the LAN; to be called in its netns.
+    pub(super) fn open(topics: Arc<Mutex<Topics>>, interval: Duration) -> Result<Self> {
+        let open = |ether_type| -> Result<OwnedFd> {
+            let socket = PacketSocket::open(LAN, ether_type)?.into_inner();
+            setsockopt(&socket, RcvBufForce, &ROOM).context("cannot have room for answers")?;
+            Ok(socket)
+        };
+        Ok(Self {
+            arp: open(arp::ETHER_TYPE)?,
+            nd: open(nd::ETHER_TYPE)?,
+            topics,
+            turn: 0,
+            interval,
+        })
+    }
+
+    /// Whom to ask about next, whether to ask everybody, and the MAC that has it.
+    fn next(&mut self) -> Option<(IpAddr, bool, [u8; 6])> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let everybody = self.turn.is_multiple_of(2);
+        let address = *topics
+            .addresses
+            .get(self.turn / 2 % topics.addresses.len().max(1))?;
+        self.turn += 1;
+        Some((address, everybody, topics.mac))
+    }
+}
+
+impl Source for Asker {
+    fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.arp.as_fd(), self.nd.as_fd()]
+    }
+
+    fn send(&mut self, log: &Log) -> Result<()> {
+        let Some((address, everybody, mac)) = self.next() else {
+            return Ok(());
+        };
+        let number = log.next();
+        let (socket, frame) = match address {
+            IpAddr::V4(tpa) => (&self.arp, request(number, tpa, everybody, mac).frame()),
+            IpAddr::V6(target) => (
+                &self.nd,
+                solicitation(number, target, everybody, mac).frame(),
+            ),
+        };
+        log.send(address, everybody);
+        let _lost = send(socket.as_raw_fd(), &frame, MsgFlags::empty());
+        Ok(())
+    }
+
+    fn receive(&self, log: &Log) -> Result<()> {
+        let mut frame = [0; 256];
+        for socket in [&self.arp, &self.nd] {
+            loop {
+                match recv(socket.as_raw_fd(), &mut frame, MsgFlags::MSG_DONTWAIT) {
+                    Ok(length) => hear(&frame[..length.min(frame.len())], log),
+                    Err(Errno::EAGAIN) => break,
+                    Err(Errno::EINTR | Errno::ENETDOWN) => {}
+                    Err(errno) => return Err(errno).context("cannot hear answers"),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hear(frame: &[u8], log: &Log) {
+    let Some((number, sent)) = number(frame).and_then(|number| Some((number, log.of(number)?)))
+    else {
+        return;
+    };
+    // Where a question goes to does not change what answers it, but whether its address may be left out.
+    let mac = frame.get(6..12).and_then(|mac| mac.try_into().ok());
+    let mac = mac.unwrap_or_default();
+    let answer = match sent.address {
+        IpAddr::V4(tpa) => request(number, tpa, sent.everybody, mac).answer(frame),
+        IpAddr::V6(target) => solicitation(number, target, sent.everybody, mac).answer(frame),
+    };
+    if answer.is_some() {
+        log.answered(number, answer);
+    }
+}
+
+/// The question that `frame` goes back to.
+fn number(frame: &[u8]) -> Option<u32> {
+    let rest = frame.get(..6)?.strip_prefix(&PREFIX)?;
+    Some(u32::from_be_bytes(rest.try_into().ok()?))
+}
+
+fn asker(number: u32) -> [u8; 6] {
+    let mut mac = [0; 6];
+    mac[..2].copy_from_slice(&PREFIX);
+    mac[2..].copy_from_slice(&number.to_be_bytes());
+    mac
+}
+
+fn request(number: u32, tpa: Ipv4Addr, everybody: bool, mac: [u8; 6]) -> arp::Request {
+    arp::Request {
+        to: if everybody { arp::BROADCAST } else { mac },
+        sha: asker(number),
+        spa: ASKER,
+        tpa,
+    }
+}
+
+fn solicitation(number: u32, target: Ipv6Addr, everybody: bool, mac: [u8; 6]) -> nd::Solicitation {
+    if everybody {
+        nd::Solicitation::multicast(asker(number), ASKER_V6, target)
+    } else {
+        nd::Solicitation::unicast(mac, asker(number), ASKER_V6, target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_names_its_question() {
+        let question = request(0x0001_0203, Ipv4Addr::LOCALHOST, true, [0; 6]);
+        assert_eq!(number(&question.sha), Some(0x0001_0203));
+        assert_eq!(number(&[2, 0, 0, 0, 0, 1]), None);
+    }
+}

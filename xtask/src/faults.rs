@@ -1,0 +1,148 @@
+//! `cargo xtask faults`: what faults cost that are injected while traffic runs.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use comfy_table::{Table, presets};
+
+use crate::{
+    build,
+    instrument::{self, Instrument},
+    lab::Findings,
+    results::Fault,
+    vm::{initramfs::NEXT, kernels::Kernel, qemu::Clock},
+};
+
+/// What to inject, and where.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    at: instrument::Args,
+    /// More of everything: 100 000 packets for each kill, restart and upgrade
+    #[arg(long)]
+    long: bool,
+    /// Only the faults whose names contain this; can be given several times
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
+}
+
+/// Every fault once.
+pub(crate) const SHORT: Instrument = Instrument {
+    verb: "faults",
+    options: &["--next", NEXT],
+    limit: Duration::from_mins(10),
+    prepare: build::next_layout,
+    clock: Clock::Time,
+    kernels: &Kernel::ALL,
+    judge,
+};
+
+/// More of everything.
+pub(crate) const LONG: Instrument = Instrument {
+    options: &["--next", NEXT, "--long"],
+    limit: Duration::from_hours(1),
+    ..SHORT
+};
+
+/// Injects them.
+pub(crate) fn faults(args: &Args) -> Result<()> {
+    let only = args.only.iter();
+    let options: Vec<_> = only
+        .flat_map(|only| ["--only".to_owned(), only.clone()])
+        .collect();
+    let instrument = if args.long { LONG } else { SHORT };
+    instrument.run_with(&args.at, &options)
+}
+
+fn judge(findings: &Findings) -> Vec<String> {
+    println!("Linux {}\n{}", findings.kernel, table(&findings.faults));
+    let release = &findings.kernel;
+    let failed = findings.faults.iter().filter(|fault| fault.failed);
+    let mut failures: Vec<_> = failed
+        .map(|fault| format!("Linux {release}: {}: {}", fault.name, fault.problem))
+        .collect();
+    if findings.faults.is_empty() {
+        failures.push(format!("Linux {release}: no fault was injected"));
+    }
+    failures
+}
+
+/// As documents have it.
+fn table(faults: &[Fault]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header([
+        "Fault",
+        "Lost",
+        "Sent",
+        "Wrong",
+        "Stale",
+        "Missing",
+        "Healed, ms",
+        "Limit",
+        "",
+    ]);
+    for fault in faults {
+        let healed = fault.healed_ms.map(|healed| format!("{healed:.0}"));
+        let verdict = match (fault.met, fault.failed) {
+            (true, _) => "",
+            (false, false) => "missed",
+            (false, true) => "FAILED",
+        };
+        table.add_row([
+            fault.name.clone(),
+            fault.lost.to_string(),
+            fault.sent.to_string(),
+            fault.wrong.to_string(),
+            fault.stale.to_string(),
+            fault.missing.to_string(),
+            healed.unwrap_or_default(),
+            format!("{:.0}", fault.limit_ms),
+            verdict.to_owned(),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault() -> Fault {
+        Fault {
+            name: "SIGKILL".to_owned(),
+            sent: 5000,
+            lost: 0,
+            wrong: 0,
+            stale: 0,
+            missing: 0,
+            healed_ms: Some(410.4),
+            limit_ms: 1000.0,
+            met: true,
+            failed: false,
+            problem: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_with_its_problem() {
+        let findings = Findings {
+            kernel: "6.12".to_owned(),
+            faults: vec![
+                fault(),
+                Fault {
+                    failed: true,
+                    met: false,
+                    problem: "deaf".to_owned(),
+                    ..fault()
+                },
+            ],
+            ..Findings::default()
+        };
+        assert_eq!(judge(&findings), ["Linux 6.12: SIGKILL: deaf"]);
+        assert_eq!(judge(&Findings::default()).len(), 1);
+        let shown = table(&findings.faults).to_string();
+        assert!(shown.contains("| SIGKILL | 0    | 5000 |"), "{shown}");
+    }
+}
