@@ -159,22 +159,17 @@ impl Parent {
             Err(reason) => {
                 self.failed = None;
                 self.wait_for(reason.to_string());
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// Tries to attach, unless it has just failed to. That is told once and shown in the status; it is
     /// no failure of the sync, which does all it can for the other parents.
-    fn retry(
-        &mut self,
-        ifindex: u32,
-        snapshot: &Snapshot,
-        settings: &Settings,
-    ) -> Result<(), AgentError> {
+    fn retry(&mut self, ifindex: u32, snapshot: &Snapshot, settings: &Settings) {
         let before = self.failed.as_ref().filter(|of| of.ifindex == ifindex);
         if before.is_some_and(|of| of.retry_at > Instant::now()) {
-            return Ok(());
+            return;
         }
         let tries = before.map_or(0, |of| of.tries) + 1;
         match self.start(snapshot, settings) {
@@ -186,7 +181,6 @@ impl Parent {
                     "the interface is there: {}",
                     self.summary()
                 );
-                Ok(())
             }
             Err(failure) => {
                 self.failed = Some(Failed {
@@ -195,7 +189,6 @@ impl Parent {
                     retry_at: Instant::now() + backoff(tries),
                 });
                 self.wait_for(super::chain(&failure));
-                Ok(())
             }
         }
     }
