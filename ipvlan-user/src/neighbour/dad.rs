@@ -324,7 +324,11 @@ impl Dad {
                     let next = now + random.between(PROBE_MIN, PROBE_MAX);
                     if sent == PROBES {
                         (Phase::Waiting, Some(now + ANNOUNCE_WAIT))
-                    } else if sent == 1 && self.mode == DadMode::Warn && check.with.is_none() {
+                    } else if sent == 1
+                        && self.mode == DadMode::Warn
+                        && check.quiet
+                        && check.with.is_none()
+                    {
                         (Phase::Grace { next_probe: next }, Some(now + GRACE))
                     } else {
                         (Phase::Probing { sent }, Some(next))
