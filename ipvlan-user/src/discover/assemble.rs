@@ -29,6 +29,13 @@ pub(super) struct Assembly<'a> {
     pub(super) parents: Option<&'a BTreeSet<u32>>,
 }
 
+/// What another netns was found to hold.
+pub(super) enum Inside {
+    Children(Vec<Child>),
+    /// There is no such netns any more.
+    Gone,
+}
+
 impl Assembly<'_> {
     pub(super) fn snapshot(mut self) -> Result<Snapshot, DiscoverError> {
         let own_links = dump::links(self.rtnl, None)?.unwrap_or_default();
@@ -37,15 +44,14 @@ impl Assembly<'_> {
         let mut netnses = Vec::new();
         for netns in self.netnses.known() {
             if let NetnsId::Nsid(nsid) = netns.id {
-                let Some(inside) = self.children_of(nsid)? else {
-                    continue;
-                };
-                children.extend(inside);
+                match self.inside(nsid)? {
+                    Inside::Children(inside) => children.extend(inside),
+                    Inside::Gone => continue,
+                }
             }
             netnses.push(netns.clone());
         }
-        let mut links: Vec<_> = own_links.into_iter().map(|row| self.link(row)).collect();
-        links.sort_by_key(|link| link.ifindex);
+        let links = self.links(own_links);
         Ok(Snapshot {
             host: self.host(own_addresses, &links, &children)?,
             links,
@@ -54,33 +60,7 @@ impl Assembly<'_> {
         })
     }
 
-    /// The links and netns of `last`, everything else as it is now.
-    pub(super) fn readdress(mut self, last: &Snapshot) -> Result<Snapshot, DiscoverError> {
-        let own_addresses = dump::addresses(self.rtnl, None)?.unwrap_or_default();
-        let mut children = Vec::with_capacity(last.children.len());
-        // Ordered by netns, so that each is asked once.
-        for inside in last.children.chunk_by(|a, b| a.netns == b.netns) {
-            let mut addresses = match inside[0].netns {
-                NetnsId::Own => by_link(&own_addresses),
-                NetnsId::Nsid(nsid) => match dump::addresses(self.rtnl, Some(nsid))? {
-                    Some(rows) => by_link(&rows),
-                    None => continue,
-                },
-            };
-            children.extend(inside.iter().map(|child| Child {
-                addresses: addresses.remove(&child.ifindex).unwrap_or_default(),
-                ..child.clone()
-            }));
-        }
-        Ok(Snapshot {
-            host: self.host(own_addresses, &last.links, &children)?,
-            links: last.links.clone(),
-            children,
-            netnses: last.netnses.clone(),
-        })
-    }
-
-    fn host(
+    pub(super) fn host(
         &mut self,
         addresses: Vec<AddressRow>,
         links: &[Link],
@@ -92,20 +72,22 @@ impl Assembly<'_> {
         Ok(host)
     }
 
-    /// The children in another netns; none if that is gone.
-    fn children_of(&mut self, nsid: i32) -> Result<Option<Vec<Child>>, DiscoverError> {
+    /// What is in another netns.
+    pub(super) fn inside(&mut self, nsid: i32) -> Result<Inside, DiscoverError> {
         let netns = NetnsId::Nsid(nsid);
         let Some(links) = dump::links(self.rtnl, Some(nsid))? else {
-            return Ok(None);
+            return Ok(Inside::Gone);
         };
         if !links.iter().any(|row| self.parent(netns, row).is_some()) {
-            return Ok(Some(Vec::new()));
+            return Ok(Inside::Children(Vec::new()));
         }
         let addresses = dump::addresses(self.rtnl, Some(nsid))?;
-        Ok(addresses.map(|rows| self.children_in(netns, &links, &rows)))
+        Ok(addresses.map_or(Inside::Gone, |rows| {
+            Inside::Children(self.children_in(netns, &links, &rows))
+        }))
     }
 
-    fn children_in(
+    pub(super) fn children_in(
         &self,
         netns: NetnsId,
         links: &[LinkRow],
@@ -140,6 +122,13 @@ impl Assembly<'_> {
             ifindex: row.lower?,
             netns: row.lower_nsid.map_or(netns, |nsid| self.netnses.id(nsid)),
         })
+    }
+
+    /// Links of our own netns, ordered by ifindex.
+    pub(super) fn links(&self, rows: Vec<LinkRow>) -> Vec<Link> {
+        let mut links: Vec<_> = rows.into_iter().map(|row| self.link(row)).collect();
+        links.sort_by_key(|link| link.ifindex);
+        links
     }
 
     fn link(&self, row: LinkRow) -> Link {
@@ -206,7 +195,7 @@ fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Child {
 }
 
 /// The addresses of each link, by ifindex.
-fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
+pub(super) fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
     let mut addresses: BTreeMap<u32, Vec<ChildAddress>> = BTreeMap::new();
     for row in rows {
         addresses
@@ -218,6 +207,9 @@ fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
                 prefix_len: row.prefix_len,
                 flags: row.flags,
             });
+    }
+    for of_link in addresses.values_mut() {
+        of_link.shrink_to_fit();
     }
     addresses
 }

@@ -1,9 +1,10 @@
 //! The kernel's state, read only: netlink dumps in, a [`Snapshot`] out; netlink events in, a
 //! [`Wake`] out.
 //!
-//! Events carry no state: a wake says only that a new snapshot is worth taking. A snapshot is
-//! complete or an error. Nothing here writes, except that a netns that may hold a child is given
-//! an nsid (`RTM_NEWNSID`), without which neither its events nor its links could be seen.
+//! Events carry no state: a wake says only which netns are worth reading anew. A snapshot is
+//! complete or an error, and so is what is renewed of one. Nothing here writes, except that a netns
+//! that may hold a child is given an nsid (`RTM_NEWNSID`), without which neither its events nor its
+//! links could be seen.
 
 mod address;
 mod assemble;
@@ -13,19 +14,25 @@ mod error;
 mod link;
 mod netns;
 mod nsid;
+mod renew;
 mod route;
 mod rtnl;
 pub mod snapshot;
+mod stale;
+mod wake;
 mod walk;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use error::DiscoverError;
+pub use renew::Changed;
 pub use snapshot::Snapshot;
-pub use watch::{Wake, Watch};
+pub use stale::{Part, Stale};
+pub use wake::{Change, Wake};
+pub use watch::Watch;
 
-use self::{netns::Netnses, rtnl::Rtnl};
+use self::{netns::Netnses, rtnl::Rtnl, snapshot::NetnsId};
 
 /// How far a snapshot looks for netns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +87,26 @@ impl Discover {
         self.assembly(parents).snapshot()
     }
 
-    /// `last` with the addresses, routes and settings of now: enough when nothing else woke, and a
-    /// fraction of the work, since links are what is dear to dump. Children in a netns that is gone
-    /// are left out.
-    pub fn readdress(
+    /// What a wake makes stale.
+    #[must_use]
+    pub fn stale(&self, wake: &Wake) -> Stale {
+        Stale::after(wake, self.netnses.own_nsid())
+    }
+
+    /// Reads parts of `snapshot` anew, so that it is what a whole one would be now, counters of links
+    /// that nothing woke for and names of new netns aside. Says what is different from before. An
+    /// error leaves it as it was.
+    pub fn renew(
         &mut self,
-        last: &Snapshot,
+        snapshot: &mut Snapshot,
+        parts: &BTreeMap<NetnsId, Part>,
         parents: Option<&BTreeSet<u32>>,
-    ) -> Result<Snapshot, DiscoverError> {
-        self.assembly(parents).readdress(last)
+    ) -> Result<Changed, DiscoverError> {
+        if let Some(changed) = self.assembly(parents).renew(snapshot, parts)? {
+            return Ok(changed);
+        }
+        *snapshot = self.snapshot(Scope::KnownNetns, parents)?;
+        Ok(Changed::Anything)
     }
 
     fn assembly<'a>(&'a mut self, parents: Option<&'a BTreeSet<u32>>) -> assemble::Assembly<'a> {

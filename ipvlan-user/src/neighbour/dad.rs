@@ -166,26 +166,45 @@ impl Dad {
         });
         let mut new = false;
         for (&address, &probed) in addresses {
-            if self.checks.contains_key(&address) {
-                continue;
-            }
-            new |= probed;
-            let mut check = Check {
-                phase: Phase::Free,
-                due: None,
-                conflicts: 0,
-                with: None,
-                quiet: probed,
-            };
-            if probed {
-                check.phase = Phase::Probing { sent: 0 };
-                let due = now + self.wait(random);
-                check.due = Some(due);
-                self.queue.insert((due, address));
-            }
-            self.checks.insert(address, check);
+            new |= self.add(now, address, probed, random);
         }
         new
+    }
+
+    /// Follows one more address. Returns as [`Self::follow`] does.
+    pub fn add(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        probed: bool,
+        random: &mut Random,
+    ) -> bool {
+        if self.mode == DadMode::Off || self.checks.contains_key(&address) {
+            return false;
+        }
+        let mut check = Check {
+            phase: Phase::Free,
+            due: None,
+            conflicts: 0,
+            with: None,
+            quiet: probed,
+        };
+        if probed {
+            check.phase = Phase::Probing { sent: 0 };
+            let due = now + self.wait(random);
+            check.due = Some(due);
+            self.queue.insert((due, address));
+        }
+        self.checks.insert(address, check);
+        probed
+    }
+
+    /// Forgets one that is gone.
+    pub fn remove(&mut self, address: IpAddr) {
+        let due = self.checks.remove(&address).and_then(|check| check.due);
+        if let Some(due) = due {
+            self.queue.remove(&(due, address));
+        }
     }
 
     /// The parent has a carrier, or has none. When it comes back, checks that were under way start

@@ -1,7 +1,7 @@
 //! One parent's manners: what is due is sent, what others do is judged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, btree_map::Entry},
     io,
     net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant, SystemTime},
@@ -53,6 +53,14 @@ impl Candidate {
     const fn is_probed(&self, address: IpAddr) -> bool {
         self.mute || address.is_ipv4()
     }
+
+    /// The solicited-node group that the parent joins for it.
+    fn group(&self, address: IpAddr) -> Option<Ipv6Addr> {
+        match address {
+            IpAddr::V6(address) if self.mute => Some(solicited_node(address)),
+            _ => None,
+        }
+    }
 }
 
 /// The manners of one parent.
@@ -67,7 +75,11 @@ pub struct Neighbours {
     announce: Option<Announce>,
     dad: Dad,
     groups: Groups,
-    wanted: (BTreeSet<Ipv6Addr>, u32),
+    /// How many addresses want each group.
+    wanted: BTreeMap<Ipv6Addr, usize>,
+    /// Groups of addresses that came or went have not been joined or left yet.
+    unjoined: bool,
+    mtu: u32,
     groups_retry: Option<Instant>,
     socket: PacketSocket,
     /// Why the last frame could not be sent.
@@ -89,7 +101,9 @@ impl Neighbours {
             announce: (manners.announce == Announcing::On).then(Announce::default),
             dad: Dad::new(manners.dad),
             groups: Groups::new(ifindex),
-            wanted: (BTreeSet::new(), 0),
+            wanted: BTreeMap::new(),
+            unjoined: false,
+            mtu: 0,
             groups_retry: None,
             socket: PacketSocket::open(ifindex)?,
             failure: None,
@@ -117,13 +131,16 @@ impl Neighbours {
             .collect();
         let changed = self.dad.follow(now, &probed, &mut self.random);
 
-        let groups = candidates.iter().filter_map(|(address, candidate)| {
-            let IpAddr::V6(address) = address else {
-                return None;
-            };
-            candidate.mute.then(|| solicited_node(*address))
-        });
-        self.join(now, (groups.collect(), link.mtu));
+        let mut wanted = BTreeMap::new();
+        for (&address, candidate) in &candidates {
+            if let Some(group) = candidate.group(address) {
+                *wanted.entry(group).or_default() += 1;
+            }
+        }
+        self.unjoined |= self.mtu != link.mtu || !wanted.keys().eq(self.wanted.keys());
+        self.mtu = link.mtu;
+        self.wanted = wanted;
+        self.join_groups(now);
 
         self.candidates = candidates;
         if let Some(announce) = &mut self.announce {
@@ -137,6 +154,55 @@ impl Neighbours {
             announce.follow(now, &live, self.mac);
         }
         changed && self.dad.enforces()
+    }
+
+    /// Follows one address that became a candidate, is no more one, or another child's;
+    /// [`Self::join_groups`] is to be called after the last.
+    pub fn revise(&mut self, now: Instant, address: IpAddr, candidate: Option<Candidate>) {
+        let before = match candidate {
+            Some(candidate) => self.candidates.insert(address, candidate),
+            None => self.candidates.remove(&address),
+        };
+        if before == candidate {
+            return;
+        }
+        let of = |candidate: Option<Candidate>| candidate.and_then(|it| it.group(address));
+        self.want(of(before), of(candidate));
+        let Some(candidate) = candidate else {
+            self.dad.remove(address);
+            if let Some(announce) = &mut self.announce {
+                announce.remove(address);
+            }
+            return;
+        };
+        let probed = candidate.is_probed(address);
+        self.dad.add(now, address, probed, &mut self.random);
+        if let Some(announce) = &mut self.announce
+            && self.heard
+            && self.dad.is_free(address)
+        {
+            announce.add(now, address, candidate.live);
+        }
+    }
+
+    fn want(&mut self, before: Option<Ipv6Addr>, now: Option<Ipv6Addr>) {
+        if before == now {
+            return;
+        }
+        if let Some(group) = before
+            && let Entry::Occupied(mut entry) = self.wanted.entry(group)
+        {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+                self.unjoined = true;
+            }
+        }
+        if let Some(group) = now {
+            let entry = self.wanted.entry(group).or_default();
+            *entry += 1;
+            self.unjoined |= *entry == 1;
+        }
     }
 
     /// Judges what a station did. `name` names children. Returns as [`Self::follow`] does.
@@ -217,8 +283,7 @@ impl Neighbours {
     /// Sends what is due. Returns as [`Self::follow`] does.
     pub fn tick(&mut self, now: Instant) -> bool {
         if self.groups_retry.is_some_and(|at| at <= now) {
-            let wanted = std::mem::take(&mut self.wanted);
-            self.join(now, wanted);
+            self.join_groups(now);
         }
         // First: what they say is certain, and others wait for it.
         let announcements = self.announce.as_mut().map_or_else(Vec::new, |announce| {
@@ -289,10 +354,12 @@ impl Neighbours {
         self.groups.note().into_iter().chain(failure).collect()
     }
 
-    fn join(&mut self, now: Instant, wanted: (BTreeSet<Ipv6Addr>, u32)) {
-        if self.wanted != wanted || self.groups.is_degraded() {
-            self.groups.follow(&wanted.0, wanted.1);
-            self.wanted = wanted;
+    /// Joins the groups that addresses want, and leaves all others.
+    pub fn join_groups(&mut self, now: Instant) {
+        if self.unjoined || self.groups.is_degraded() {
+            self.groups
+                .follow(&self.wanted.keys().copied().collect(), self.mtu);
+            self.unjoined = false;
         }
         self.groups_retry = self.groups.has_failed().then(|| now + GROUPS_RETRY);
     }

@@ -23,12 +23,12 @@ use tracing::{debug, error, info, warn};
 
 use self::{
     parent::Parent,
-    refresh::{MAX_GAP, MIN_GAP, Refresh, backoff},
+    refresh::{Pending, Refresh},
     signals::StopSignals,
 };
 use crate::{
     attach::{AttachError, AttachOptions},
-    discover::{Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
+    discover::{Changed, Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
     model::{ParentError, Policy},
     neighbour::Manners,
     runtime::{self, ClaimError, StatusSocket},
@@ -110,11 +110,13 @@ impl Agent {
         // Before the first snapshot: what changes from here on wakes us.
         let watch = Watch::new()?;
         let mut discover = Discover::new()?;
+        let started = Instant::now();
         let snapshot = discover.snapshot(Scope::Everything, None)?;
+        let mut took = started.elapsed();
         let mut parents = Vec::new();
         for name in &settings.parents {
             let mut parent = Parent::new(name.clone(), netns);
-            parent.start(&snapshot, &settings)?;
+            took += parent.start(&snapshot, &settings)?;
             parents.push(parent);
         }
         let socket = StatusSocket::bind(&settings.runtime_dir)
@@ -131,6 +133,8 @@ impl Agent {
             stop,
         };
         agent.stats.syncs = 1;
+        agent.stats.whole = 1;
+        agent.stats.first_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         for parent in &agent.parents {
             info!("ready: {}", parent.summary());
         }
@@ -144,47 +148,42 @@ impl Agent {
             self.settings.audit,
         );
         audit.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // What a wake asks for is done at `due`; until then more wakes join it.
-        let mut pending: Option<Refresh> = None;
-        let mut due = Instant::now();
-        let mut failures = 0_u32;
+        let mut pending = Pending::new(Instant::now());
         loop {
+            let sync_due = pending.next_due();
             let next = self.parents.iter().filter_map(Parent::next_due).min();
             tokio::select! {
                 biased;
                 () = self.stop.received() => break,
-                () = sleep_until(due.into()), if pending.is_some() => {
-                    let refresh = pending.take().unwrap_or(Refresh::Everything);
+                () = sleep_until(sync_due.unwrap_or_else(Instant::now).into()), if sync_due.is_some() => {
                     let started = Instant::now();
-                    if self.sync(refresh) {
-                        failures = 0;
-                        due = Instant::now() + started.elapsed().clamp(MIN_GAP, MAX_GAP);
-                    } else {
-                        failures += 1;
-                        pending = Some(Refresh::Everything);
-                        due = Instant::now() + backoff(failures);
+                    if let Some(refresh) = pending.take(started) {
+                        let is_whole = refresh.is_whole();
+                        if self.sync(refresh) {
+                            pending.done(started, Instant::now(), is_whole);
+                        } else {
+                            pending.failed(Instant::now());
+                        }
                     }
                 }
                 () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {
                     if self.tick() {
-                        pending = pending.max(Some(Refresh::Model));
+                        pending.add_model();
                     }
                 }
                 (index, events) = told(&mut self.parents) => {
                     if self.parents[index].told(&events) {
-                        pending = pending.max(Some(Refresh::Model));
+                        pending.add_model();
                     }
                 }
                 wake = self.watch.wake() => {
                     let wake = wake?;
-                    self.note(wake);
-                    pending = pending.max(Some(Refresh::after(wake)));
-                    // News does not wait for the end of a long pause after failures.
-                    due = due.min(Instant::now() + MAX_GAP);
+                    self.note(&wake);
+                    pending.add(Instant::now(), self.discover.stale(&wake));
                 }
                 _ = audit.tick() => {
                     self.audit();
-                    pending = Some(Refresh::Everything);
+                    pending.add_everything();
                 }
                 client = self.socket.accept() => self.serve(client),
             }
@@ -193,7 +192,7 @@ impl Agent {
         self.stop()
     }
 
-    fn note(&mut self, wake: Wake) {
+    fn note(&mut self, wake: &Wake) {
         self.stats.wakes += 1;
         if wake.overrun {
             self.stats.overruns += 1;
@@ -204,22 +203,17 @@ impl Agent {
     /// Takes a snapshot and makes every parent follow it. Returns whether all of it succeeded.
     fn sync(&mut self, refresh: Refresh) -> bool {
         self.stats.syncs += 1;
-        let snapshot = match refresh {
-            Refresh::Model => Ok(std::mem::take(&mut self.snapshot)),
-            Refresh::Addresses => self.discover.readdress(&self.snapshot, None),
-            Refresh::KnownNetns => self.discover.snapshot(Scope::KnownNetns, None),
-            Refresh::Everything => self.discover.snapshot(Scope::Everything, None),
-        };
-        match snapshot {
-            Ok(snapshot) => self.snapshot = snapshot,
+        self.stats.whole += u64::from(refresh.is_whole());
+        let changed = match self.read(&refresh) {
+            Ok(changed) => changed,
             Err(failure) => {
                 self.fail(&failure);
                 return false;
             }
-        }
+        };
         let mut failure = None;
         for parent in &mut self.parents {
-            if let Err(error) = parent.follow(&self.snapshot, &self.settings) {
+            if let Err(error) = parent.follow(&self.snapshot, &changed, &self.settings) {
                 failure = Some(error);
             }
         }
@@ -230,6 +224,18 @@ impl Agent {
         self.stats.error = None;
         debug!(?refresh, "synced");
         true
+    }
+
+    /// Makes the snapshot one of now, as far as is asked for. An error leaves it as it was.
+    fn read(&mut self, refresh: &Refresh) -> Result<Changed, DiscoverError> {
+        let scope = match refresh {
+            Refresh::Model => return Ok(Changed::Anything),
+            Refresh::Parts(parts) => return self.discover.renew(&mut self.snapshot, parts, None),
+            Refresh::KnownNetns => Scope::KnownNetns,
+            Refresh::Everything => Scope::Everything,
+        };
+        self.snapshot = self.discover.snapshot(scope, None)?;
+        Ok(Changed::Anything)
     }
 
     /// Sends what is due on every parent. Returns whether what is answered for changed.

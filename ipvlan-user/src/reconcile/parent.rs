@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     net::IpAddr,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ipvlan_common::Event;
@@ -13,10 +13,16 @@ use tracing::{error, info, warn};
 use super::{AgentError, Settings, lan::Lan};
 use crate::{
     attach::{AttachError, Datapath},
-    discover::{Snapshot, snapshot::Link},
+    discover::{
+        Changed, Snapshot,
+        snapshot::{Link, NetnsId},
+    },
     model::{Desired, check_parent, desired},
     runtime::Claim,
-    sync::{apply::Installed, maps::MapsError},
+    sync::{
+        apply::{Installed, Outcome},
+        maps::MapsError,
+    },
 };
 
 /// A parent that was asked for.
@@ -69,28 +75,41 @@ impl Parent {
         &self.state
     }
 
-    /// Attaches and fills. An error is fatal: it is the user's first try.
+    /// Attaches and fills; gives how long filling took. An error is fatal: it is the user's first
+    /// try.
     pub(super) fn start(
         &mut self,
         snapshot: &Snapshot,
         settings: &Settings,
-    ) -> Result<(), AgentError> {
+    ) -> Result<Duration, AgentError> {
         let link = check_parent(&snapshot.links, &self.name)?.clone();
         let mut serving = self.attach(link, snapshot, settings)?;
+        let started = Instant::now();
         let result = serving.update(snapshot, settings);
+        let took = started.elapsed();
         self.state = State::Serving(Box::new(serving));
-        result.map_err(|source| AgentError::Attach {
-            parent: self.name.clone(),
-            source: Box::new(source),
-        })
+        result.map_err(attach_error(&self.name))?;
+        Ok(took)
     }
 
     /// Follows a snapshot: attaches if the parent came, detaches if it went, fills the maps.
     pub(super) fn follow(
         &mut self,
         snapshot: &Snapshot,
+        changed: &Changed,
         settings: &Settings,
     ) -> Result<(), AgentError> {
+        if let Changed::Children(netnses) = changed {
+            let State::Serving(serving) = &mut self.state else {
+                // Children do not make a parent.
+                return Ok(());
+            };
+            if serving.is_settled() {
+                return serving
+                    .revise(snapshot, netnses, settings)
+                    .map_err(attach_error(&serving.link.name));
+            }
+        }
         if let State::Serving(serving) = &mut self.state {
             // By ifindex: a rename changes nothing.
             let now = snapshot
@@ -102,13 +121,9 @@ impl Parent {
                         info!(from = serving.link.name, to = link.name, "parent renamed");
                     }
                     serving.link = link.clone();
-                    let parent = link.name.clone();
-                    return serving.update(snapshot, settings).map_err(|source| {
-                        AgentError::Attach {
-                            parent,
-                            source: Box::new(source),
-                        }
-                    });
+                    return serving
+                        .update(snapshot, settings)
+                        .map_err(attach_error(&serving.link.name));
                 }
                 Some(Err(reason)) => self.abandon(&reason.to_string()),
                 None => self.abandon("the interface is gone"),
@@ -203,7 +218,7 @@ impl Parent {
             serving.link.ifindex,
             hooks.join(", "),
             serving.desired.children.len(),
-            serving.answered(),
+            serving.desired.answered,
         )
     }
 
@@ -249,9 +264,39 @@ impl Parent {
 }
 
 impl Serving {
+    /// Whether everything is as it was desired, and what is desired depends on nothing but snapshots.
+    fn is_settled(&self) -> bool {
+        self.failure.is_none() && self.no_room.is_empty() && !self.lan.enforces()
+    }
+
+    /// Makes maps and programs what a snapshot asks for that differs from the last one in the
+    /// children of these netns only.
+    fn revise(
+        &mut self,
+        snapshot: &Snapshot,
+        netnses: &BTreeSet<NetnsId>,
+        settings: &Settings,
+    ) -> Result<(), AttachError> {
+        if netnses.is_empty() {
+            return Ok(());
+        }
+        let before = self.desired.answered;
+        let revision = self
+            .desired
+            .revise(snapshot, &self.link, &settings.policy, netnses);
+        let programs = self
+            .datapath
+            .set_programs(self.desired.ingress, self.desired.egress);
+        let outcome = self.installed.revise(&self.desired, &revision);
+        let result = self.conclude(programs, outcome, before);
+        self.lan
+            .revise(&self.desired, &revision, &self.no_room, snapshot);
+        result
+    }
+
     /// Makes maps and programs what the snapshot asks for.
     fn update(&mut self, snapshot: &Snapshot, settings: &Settings) -> Result<(), AttachError> {
-        let before = self.answered();
+        let before = self.desired.answered;
         self.desired = self.desire(snapshot, settings);
         // A new address must be held back before it is answered for; otherwise answers come first.
         let holds = self.lan.enforces();
@@ -262,12 +307,27 @@ impl Serving {
             .datapath
             .set_programs(self.desired.ingress, self.desired.egress);
         let outcome = self.installed.update(&self.desired);
+        let no_room = self.no_room.clone();
+        let result = self.conclude(programs, outcome, before);
+        if !(holds && no_room == self.no_room) {
+            self.listen(snapshot);
+        }
+        result
+    }
+
+    /// Tells and keeps how it went.
+    fn conclude(
+        &mut self,
+        programs: Result<(), AttachError>,
+        outcome: Outcome,
+        before: usize,
+    ) -> Result<(), AttachError> {
         if outcome.put + outcome.removed > 0 {
             info!(
                 parent = self.link.name,
                 put = outcome.put,
                 removed = outcome.removed,
-                answered = self.answered(),
+                answered = self.desired.answered,
                 before,
                 "addresses changed"
             );
@@ -279,11 +339,7 @@ impl Serving {
                 "an address map is full: raise --max-addresses"
             );
         }
-        let same_room = outcome.no_room == self.no_room;
         self.no_room = outcome.no_room;
-        if !(holds && same_room) {
-            self.listen(snapshot);
-        }
         let mut errors = outcome.errors.into_iter();
         let first = errors.next().map(AttachError::from);
         for error in errors {
@@ -309,14 +365,12 @@ impl Serving {
         self.lan
             .follow(&self.link, &self.desired, &self.no_room, snapshot)
     }
+}
 
-    /// How many addresses are answered for.
-    fn answered(&self) -> usize {
-        self.desired
-            .children
-            .iter()
-            .flat_map(|child| &child.addresses)
-            .filter(|address| address.refusal.is_none())
-            .count()
+fn attach_error(parent: &str) -> impl FnOnce(AttachError) -> AgentError {
+    let parent = parent.to_owned();
+    move |source| AgentError::Attach {
+        parent,
+        source: Box::new(source),
     }
 }

@@ -11,6 +11,7 @@ pub struct Slots {
     free: BTreeSet<u32>,
     next: u32,
     capacity: u32,
+    short: bool,
 }
 
 impl Slots {
@@ -22,6 +23,7 @@ impl Slots {
             free: BTreeSet::new(),
             next: 0,
             capacity,
+            short: false,
         }
     }
 
@@ -37,6 +39,7 @@ impl Slots {
             }
             stays
         });
+        self.short = false;
         let mut reused = Vec::new();
         for child in children {
             if self.assigned.contains_key(&child) {
@@ -48,9 +51,17 @@ impl Slots {
             } else if self.next < self.capacity {
                 self.assigned.insert(child, self.next);
                 self.next += 1;
+            } else {
+                self.short = true;
             }
         }
         reused
+    }
+
+    /// Whether some child has none.
+    #[must_use]
+    pub const fn is_short(&self) -> bool {
+        self.short
     }
 
     /// The slot of a child. One without a slot gets an index past the map's end: it is served, and
@@ -86,9 +97,11 @@ mod tests {
     fn child_without_a_slot_counts_past_the_end() {
         let mut slots = Slots::new(1);
         slots.update([child(1), child(2)]);
+        assert!(slots.is_short());
         assert_eq!(slots.of(child(1)), 0);
         assert_eq!(slots.of(child(2)), 1);
         slots.update([child(2)]);
+        assert!(!slots.is_short());
         assert_eq!(slots.of(child(2)), 0);
     }
 }
