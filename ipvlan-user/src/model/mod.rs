@@ -14,7 +14,7 @@ mod revise;
 mod wanted;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
@@ -125,25 +125,7 @@ pub fn desired(
         .map(|child| considered.child(child))
         .collect();
 
-    let mut addresses = holders.wanted();
-    let mut contested = BTreeSet::new();
-    for view in &views {
-        for (address, wanted) in view.wanted() {
-            match addresses.entry(address) {
-                Entry::Vacant(entry) => {
-                    entry.insert(wanted);
-                }
-                Entry::Occupied(mut entry) => {
-                    if entry.get().child().is_some() {
-                        contested.insert(address);
-                    }
-                    if wanted.outranks(*entry.get()) {
-                        entry.insert(wanted);
-                    }
-                }
-            }
-        }
-    }
+    let (addresses, contested) = decide(&holders, &views);
     let mut desired = Desired {
         config: Config::default(),
         ingress: IngressProgram::default(),
@@ -162,6 +144,28 @@ pub fn desired(
     };
     desired.conclude(snapshot, parent, policy);
     desired
+}
+
+/// Who has which address, and which ones more than one child has.
+fn decide(holders: &Holders, views: &[ChildView]) -> (BTreeMap<IpAddr, Wanted>, BTreeSet<IpAddr>) {
+    let claims = views.iter().flat_map(ChildView::wanted);
+    let mut addresses: Vec<(IpAddr, Wanted)> = holders.wanted().into_iter().chain(claims).collect();
+    // Stable: among those of an address, holders come first, then children by their order.
+    addresses.sort_by_key(|&(address, _)| address);
+    let mut contested = BTreeSet::new();
+    addresses.dedup_by(|&mut (address, wanted), (first, holder)| {
+        if address != *first {
+            return false;
+        }
+        if holder.child().is_some() {
+            contested.insert(address);
+        }
+        if wanted.outranks(*holder) {
+            *holder = wanted;
+        }
+        true
+    });
+    (addresses.into_iter().collect(), contested)
 }
 
 impl Desired {

@@ -122,67 +122,85 @@ impl Neighbours {
         candidates: BTreeMap<IpAddr, Candidate>,
     ) -> bool {
         self.parent.clone_from(&link.name);
-        self.mac = link.mac.unwrap_or_default();
-        self.heard = link.up && link.carrier && link.mac.is_some();
-        self.dad.set_carrier(now, self.heard, &mut self.random);
-        let probed = candidates
-            .iter()
-            .map(|(&address, candidate)| (address, candidate.is_probed(address)))
-            .collect();
-        let changed = self.dad.follow(now, &probed, &mut self.random);
+        let mac = link.mac.unwrap_or_default();
+        let mac_changed = std::mem::replace(&mut self.mac, mac) != mac;
+        let heard = link.up && link.carrier && link.mac.is_some();
+        let was_heard = std::mem::replace(&mut self.heard, heard);
+        self.dad.set_carrier(now, heard, &mut self.random);
 
-        let mut wanted = BTreeMap::new();
-        for (&address, candidate) in &candidates {
-            if let Some(group) = candidate.group(address) {
-                *wanted.entry(group).or_default() += 1;
-            }
+        let gone = self.candidates.keys();
+        let gone: Vec<IpAddr> = gone
+            .filter(|address| !candidates.contains_key(address))
+            .copied()
+            .collect();
+        for address in gone {
+            self.revise(now, address, None);
         }
-        self.unjoined |= self.mtu != link.mtu || !wanted.keys().eq(self.wanted.keys());
-        self.mtu = link.mtu;
-        self.wanted = wanted;
+        let mut changed = false;
+        for (&address, &candidate) in &candidates {
+            let before = self.candidates.get(&address).copied();
+            changed |= self.meet(now, address, before, candidate);
+        }
+        self.candidates = candidates;
+        self.unjoined |= std::mem::replace(&mut self.mtu, link.mtu) != link.mtu;
         self.join_groups(now);
 
-        self.candidates = candidates;
-        if let Some(announce) = &mut self.announce {
-            // Who would not be heard now is announced when the carrier is back.
-            let live = self
-                .candidates
-                .iter()
-                .filter(|&(&address, _)| self.heard && self.dad.is_free(address))
-                .map(|(&address, candidate)| (address, candidate.live))
-                .collect();
-            announce.follow(now, &live, self.mac);
+        // Who would not be heard now is announced when the carrier is back.
+        match &mut self.announce {
+            Some(announce) if !heard => announce.clear(),
+            Some(announce) if !was_heard || mac_changed => {
+                let all = self.candidates.keys();
+                for &address in all.filter(|&&address| self.dad.is_free(address)) {
+                    announce.start(address, !was_heard);
+                }
+            }
+            _ => {}
         }
         changed && self.dad.enforces()
     }
 
     /// Follows one address that became a candidate, is no more one, or another child's;
-    /// [`Self::join_groups`] is to be called after the last.
-    pub fn revise(&mut self, now: Instant, address: IpAddr, candidate: Option<Candidate>) {
-        let before = match candidate {
-            Some(candidate) => self.candidates.insert(address, candidate),
-            None => self.candidates.remove(&address),
-        };
-        if before == candidate {
-            return;
+    /// [`Self::join_groups`] is to be called after the last. Returns as [`Self::follow`] does.
+    pub fn revise(&mut self, now: Instant, address: IpAddr, candidate: Option<Candidate>) -> bool {
+        if let Some(candidate) = candidate {
+            let before = self.candidates.insert(address, candidate);
+            return self.meet(now, address, before, candidate) && self.dad.enforces();
         }
-        let of = |candidate: Option<Candidate>| candidate.and_then(|it| it.group(address));
-        self.want(of(before), of(candidate));
-        let Some(candidate) = candidate else {
+        if let Some(before) = self.candidates.remove(&address) {
+            self.want(before.group(address), None);
             self.dad.remove(address);
             if let Some(announce) = &mut self.announce {
                 announce.remove(address);
             }
-            return;
-        };
-        let probed = candidate.is_probed(address);
-        self.dad.add(now, address, probed, &mut self.random);
+        }
+        false
+    }
+
+    /// Returns whether something is held back, or not announced, that was not known before.
+    fn meet(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        before: Option<Candidate>,
+        candidate: Candidate,
+    ) -> bool {
+        if before == Some(candidate) {
+            return false;
+        }
+        self.want(
+            before.and_then(|it| it.group(address)),
+            candidate.group(address),
+        );
+        let new = before.is_none()
+            && candidate.is_probed(address)
+            && self.dad.add(now, address, &mut self.random);
         if let Some(announce) = &mut self.announce
             && self.heard
             && self.dad.is_free(address)
         {
-            announce.add(now, address, candidate.live);
+            announce.tell(address, before.map(|it| it.live), candidate.live);
         }
+        new
     }
 
     fn want(&mut self, before: Option<Ipv6Addr>, now: Option<Ipv6Addr>) {
@@ -287,7 +305,9 @@ impl Neighbours {
         }
         // First: what they say is certain, and others wait for it.
         let announcements = self.announce.as_mut().map_or_else(Vec::new, |announce| {
-            announce.due(now, &mut self.pace, &mut self.random)
+            announce.due(now, &mut self.pace, &mut self.random, |address| {
+                self.candidates.get(&address).map(|it| it.live)
+            })
         });
         for announcement in announcements {
             self.announce(&announcement);
@@ -304,8 +324,8 @@ impl Neighbours {
         }
         if let Some(announce) = self.announce.as_mut().filter(|_| self.heard) {
             for address in due.freed {
-                if let Some(candidate) = self.candidates.get(&address) {
-                    announce.add(now, address, candidate.live);
+                if self.candidates.contains_key(&address) {
+                    announce.start(address, true);
                 }
             }
         }
@@ -365,10 +385,12 @@ impl Neighbours {
     }
 
     fn defend(&mut self, now: Instant, address: IpAddr) -> Action {
+        let is_announced =
+            self.heard && self.candidates.contains_key(&address) && self.dad.is_free(address);
         let defended = self
             .announce
             .as_mut()
-            .is_some_and(|of| of.claim(now, address));
+            .is_some_and(|of| is_announced && of.claim(now, address));
         if defended {
             Action::Defended
         } else {
