@@ -26,7 +26,7 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use error::DiscoverError;
-pub use renew::Changed;
+pub use renew::{Changed, Renewed};
 pub use snapshot::Snapshot;
 pub use stale::{Part, Stale};
 pub use wake::{Change, Wake};
@@ -80,11 +80,16 @@ impl Discover {
         scope: Scope,
         parents: Option<&BTreeSet<u32>>,
     ) -> Result<Snapshot, DiscoverError> {
+        self.look(scope)?;
+        let (snapshot, _) = self.assembly(parents).snapshot(None)?;
+        Ok(snapshot)
+    }
+
+    fn look(&mut self, scope: Scope) -> Result<(), DiscoverError> {
         match scope {
-            Scope::Everything => self.netnses.refresh(&mut self.rtnl)?,
-            Scope::KnownNetns => self.netnses.recheck(&mut self.rtnl)?,
+            Scope::Everything => self.netnses.refresh(&mut self.rtnl),
+            Scope::KnownNetns => self.netnses.recheck(&mut self.rtnl),
         }
-        self.assembly(parents).snapshot()
     }
 
     /// What a wake makes stale.
@@ -94,19 +99,35 @@ impl Discover {
     }
 
     /// Reads parts of `snapshot` anew, so that it is what a whole one would be now, counters of links
-    /// that nothing woke for and names of new netns aside. Says what is different from before. An
-    /// error leaves it as it was.
+    /// that nothing woke for and names of new netns aside. Says what is different from before, and
+    /// which netns kept changing while they were read: those are as they were, and still stale. An
+    /// error leaves all as it was.
     pub fn renew(
         &mut self,
         snapshot: &mut Snapshot,
         parts: &BTreeMap<NetnsId, Part>,
         parents: Option<&BTreeSet<u32>>,
-    ) -> Result<Changed, DiscoverError> {
-        if let Some(changed) = self.assembly(parents).renew(snapshot, parts)? {
-            return Ok(changed);
+    ) -> Result<Renewed, DiscoverError> {
+        match self.assembly(parents).renew(snapshot, parts)? {
+            Some(renewed) => Ok(renewed),
+            None => self.renew_all(snapshot, Scope::KnownNetns, parents),
         }
-        *snapshot = self.snapshot(Scope::KnownNetns, parents)?;
-        Ok(Changed::Anything)
+    }
+
+    /// The same with all of it.
+    pub fn renew_all(
+        &mut self,
+        snapshot: &mut Snapshot,
+        scope: Scope,
+        parents: Option<&BTreeSet<u32>>,
+    ) -> Result<Renewed, DiscoverError> {
+        self.look(scope)?;
+        let (whole, stale) = self.assembly(parents).snapshot(Some(snapshot))?;
+        *snapshot = whole;
+        Ok(Renewed {
+            changed: Changed::Anything,
+            stale,
+        })
     }
 
     fn assembly<'a>(&'a mut self, parents: Option<&'a BTreeSet<u32>>) -> assemble::Assembly<'a> {

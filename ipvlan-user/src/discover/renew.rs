@@ -21,6 +21,15 @@ pub enum Changed {
     Anything,
 }
 
+/// What came of reading anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// What is different.
+    pub changed: Changed,
+    /// What kept changing while it was read, and is as it was: still to be read anew.
+    pub stale: BTreeMap<NetnsId, Part>,
+}
+
 /// What was read of one netns.
 enum Fresh {
     Addresses(BTreeMap<u32, Vec<ChildAddress>>),
@@ -42,9 +51,10 @@ impl Assembly<'_> {
         &mut self,
         snapshot: &mut Snapshot,
         parts: &BTreeMap<NetnsId, Part>,
-    ) -> Result<Option<Changed>, DiscoverError> {
+    ) -> Result<Option<Renewed>, DiscoverError> {
         let mut fresh = Vec::with_capacity(parts.len());
         let mut own = None;
+        let mut stale = BTreeMap::new();
         for (&netns, &part) in parts {
             let read = match netns {
                 NetnsId::Own => {
@@ -52,7 +62,13 @@ impl Assembly<'_> {
                     own = Some(of_host);
                     read
                 }
-                NetnsId::Nsid(nsid) => self.read_other(nsid, part)?,
+                NetnsId::Nsid(nsid) => match self.read_other(nsid, part) {
+                    Err(error) if error.is_transient() => {
+                        stale.insert(netns, part);
+                        continue;
+                    }
+                    read => read?,
+                },
             };
             if let Fresh::Children(children) = &read
                 && !fit(snapshot, netns, children)
@@ -74,10 +90,13 @@ impl Assembly<'_> {
                 changed.insert(netns);
             }
         }
-        Ok(Some(if is_host_changed {
-            Changed::Anything
-        } else {
-            Changed::Children(changed)
+        Ok(Some(Renewed {
+            changed: if is_host_changed {
+                Changed::Anything
+            } else {
+                Changed::Children(changed)
+            },
+            stale,
         }))
     }
 
@@ -138,19 +157,14 @@ fn fit(snapshot: &Snapshot, netns: NetnsId, children: &[Child]) -> bool {
 
 /// Returns whether anything is different, counters of links aside.
 fn apply(snapshot: &mut Snapshot, netns: NetnsId, fresh: Fresh) -> bool {
-    let start = snapshot
-        .children
-        .partition_point(|child| child.netns < netns);
-    let end = snapshot
-        .children
-        .partition_point(|child| child.netns <= netns);
+    let among = snapshot.place_of(netns);
     let place = snapshot
         .netnses
         .binary_search_by_key(&netns, |netns| netns.id);
     let mut children = match fresh {
         Fresh::Addresses(mut addresses) => {
             let mut is_changed = false;
-            for child in &mut snapshot.children[start..end] {
+            for child in &mut snapshot.children[among] {
                 let now = addresses.remove(&child.ifindex).unwrap_or_default();
                 is_changed |= replace(&mut child.addresses, now);
             }
@@ -174,13 +188,13 @@ fn apply(snapshot: &mut Snapshot, netns: NetnsId, fresh: Fresh) -> bool {
             Vec::new()
         }
     };
-    let before = &snapshot.children[start..end];
+    let before = &snapshot.children[among.clone()];
     let is_changed = before.len() != children.len()
         || before
             .iter()
             .zip(&mut children)
             .any(|(before, now)| !is_alike(before, now));
-    snapshot.children.splice(start..end, children);
+    snapshot.children.splice(among, children);
     is_changed
 }
 

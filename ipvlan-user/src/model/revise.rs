@@ -57,9 +57,8 @@ impl Desired {
         netnses: &BTreeSet<NetnsId>,
     ) -> Revision {
         let own: Vec<&Child> = snapshot
-            .children
+            .children_of(NetnsId::Own)
             .iter()
-            .take_while(|child| child.netns == NetnsId::Own)
             .filter(|child| child.parent_ifindex == parent.ifindex)
             .collect();
         let holders = Holders::new(snapshot, parent, &own);
@@ -129,11 +128,9 @@ impl Revise<'_> {
     }
 
     fn children(&self, snapshot: &Snapshot, netns: NetnsId) -> Vec<ChildView> {
-        let children = &snapshot.children;
-        let start = children.partition_point(|child| child.netns < netns);
-        let end = children.partition_point(|child| child.netns <= netns);
         let parent = self.considered.parent.ifindex;
-        children[start..end]
+        snapshot
+            .children_of(netns)
             .iter()
             .filter(|child| child.parent_ifindex == parent)
             .map(|child| self.considered.child(child))

@@ -10,6 +10,7 @@ mod report;
 mod signals;
 
 use std::{
+    collections::BTreeMap,
     future::poll_fn,
     io,
     path::PathBuf,
@@ -28,12 +29,18 @@ use self::{
 };
 use crate::{
     attach::{AttachError, AttachOptions},
-    discover::{Changed, Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
+    discover::{
+        Changed, Discover, DiscoverError, Part, Renewed, Scope, Snapshot, Wake, Watch,
+        snapshot::NetnsId,
+    },
     model::{ParentError, Policy},
     neighbour::Manners,
     runtime::{self, ClaimError, StatusSocket},
     status,
 };
+
+/// How often the first snapshot is tried.
+const FIRST_ATTEMPTS: u32 = 100;
 
 /// What the agent is to do.
 #[derive(Clone, Debug)]
@@ -111,7 +118,7 @@ impl Agent {
         let watch = Watch::new()?;
         let mut discover = Discover::new()?;
         let started = Instant::now();
-        let snapshot = discover.snapshot(Scope::Everything, None)?;
+        let snapshot = first_snapshot(&mut discover)?;
         let mut took = started.elapsed();
         let mut parents = Vec::new();
         for name in &settings.parents {
@@ -158,11 +165,12 @@ impl Agent {
                 () = sleep_until(sync_due.unwrap_or_else(Instant::now).into()), if sync_due.is_some() => {
                     let started = Instant::now();
                     if let Some(refresh) = pending.take(started) {
-                        let is_whole = refresh.is_whole();
-                        if self.sync(refresh) {
-                            pending.done(started, Instant::now(), is_whole);
-                        } else {
-                            pending.failed(Instant::now());
+                        match self.sync(&refresh) {
+                            Some(stale) => {
+                                pending.done(started, Instant::now(), refresh.is_whole());
+                                pending.keep(stale);
+                            }
+                            None => pending.failed(Instant::now()),
                         }
                     }
                 }
@@ -185,7 +193,7 @@ impl Agent {
                     self.audit();
                     pending.add_everything();
                 }
-                client = self.socket.accept() => self.serve(client),
+                client = self.socket.accept() => pending.keep(self.serve(client)),
             }
         }
         info!("stopping");
@@ -200,15 +208,16 @@ impl Agent {
         }
     }
 
-    /// Takes a snapshot and makes every parent follow it. Returns whether all of it succeeded.
-    fn sync(&mut self, refresh: Refresh) -> bool {
+    /// Reads what is asked for and makes every parent follow it. Returns what is still stale; `None`
+    /// if something failed.
+    fn sync(&mut self, refresh: &Refresh) -> Option<BTreeMap<NetnsId, Part>> {
         self.stats.syncs += 1;
         self.stats.whole += u64::from(refresh.is_whole());
-        let changed = match self.read(&refresh) {
-            Ok(changed) => changed,
+        let Renewed { changed, stale } = match self.read(refresh) {
+            Ok(renewed) => renewed,
             Err(failure) => {
                 self.fail(&failure);
-                return false;
+                return None;
             }
         };
         let mut failure = None;
@@ -219,23 +228,27 @@ impl Agent {
         }
         if let Some(failure) = failure {
             self.fail(&failure);
-            return false;
+            return None;
         }
         self.stats.error = None;
-        debug!(?refresh, "synced");
-        true
+        debug!(?refresh, ?stale, "synced");
+        Some(stale)
     }
 
     /// Makes the snapshot one of now, as far as is asked for. An error leaves it as it was.
-    fn read(&mut self, refresh: &Refresh) -> Result<Changed, DiscoverError> {
+    fn read(&mut self, refresh: &Refresh) -> Result<Renewed, DiscoverError> {
         let scope = match refresh {
-            Refresh::Model => return Ok(Changed::Anything),
+            Refresh::Model => {
+                return Ok(Renewed {
+                    changed: Changed::Anything,
+                    stale: BTreeMap::new(),
+                });
+            }
             Refresh::Parts(parts) => return self.discover.renew(&mut self.snapshot, parts, None),
             Refresh::KnownNetns => Scope::KnownNetns,
             Refresh::Everything => Scope::Everything,
         };
-        self.snapshot = self.discover.snapshot(scope, None)?;
-        Ok(Changed::Anything)
+        self.discover.renew_all(&mut self.snapshot, scope, None)
     }
 
     /// Sends what is due on every parent. Returns whether what is answered for changed.
@@ -275,16 +288,17 @@ impl Agent {
         }
     }
 
-    fn serve(&mut self, client: io::Result<tokio::net::UnixStream>) {
+    /// Answers a client. Returns what is still stale.
+    fn serve(&mut self, client: io::Result<tokio::net::UnixStream>) -> BTreeMap<NetnsId, Part> {
         let stream = match client {
             Ok(stream) => stream,
             Err(failure) => {
                 warn!("status socket: {failure}");
-                return;
+                return BTreeMap::new();
             }
         };
         // So that link counters are of now.
-        self.sync(Refresh::KnownNetns);
+        let stale = self.sync(&Refresh::KnownNetns);
         let agent = self.status();
         // On its own: a client that does not read holds nothing up.
         tokio::spawn(async move {
@@ -292,6 +306,7 @@ impl Agent {
                 debug!("status client: {failure}");
             }
         });
+        stale.unwrap_or_default()
     }
 
     fn status(&self) -> status::Agent {
@@ -321,6 +336,17 @@ impl Agent {
             Err(AgentError::Detach { count })
         }
     }
+}
+
+/// The first snapshot, of which nothing may be missing: while something keeps changing it is taken again.
+fn first_snapshot(discover: &mut Discover) -> Result<Snapshot, DiscoverError> {
+    for _ in 1..FIRST_ATTEMPTS {
+        match discover.snapshot(Scope::Everything, None) {
+            Err(failure) if failure.is_transient() => debug!("once more: {failure}"),
+            snapshot => return snapshot,
+        }
+    }
+    discover.snapshot(Scope::Everything, None)
 }
 
 /// Waits for what the programs of any parent tell, and of which it is. Cancelling loses nothing.

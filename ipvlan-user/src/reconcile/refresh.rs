@@ -81,6 +81,14 @@ impl Pending {
         self.whole_due = self.whole_due.min(now + WHOLE_GAP);
     }
 
+    /// Reads anew what was not read now; that is not news.
+    pub(super) fn keep(&mut self, parts: BTreeMap<NetnsId, Part>) {
+        self.stale.add(Stale {
+            parts,
+            everything: false,
+        });
+    }
+
     /// When to call [`Self::take`]; `None` if there is nothing to do.
     pub(super) fn next_due(&self) -> Option<Instant> {
         // After failures only everything will do.

@@ -11,7 +11,7 @@ use ipvlan_user::discover::{
 };
 
 use super::lab::{
-    PARENT, Unnamed, child_kind, discover, everything, in_fresh_netns, ip, known, settle,
+    PARENT, Unnamed, child_kind, discover, everything, in_fresh_netns, ip, ip_batch, known, settle,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -44,7 +44,9 @@ async fn stale(watch: &mut Watch, discover: &Discover) -> Stale {
 }
 
 fn renew(discover: &mut Discover, snapshot: &mut Snapshot, stale: &Stale) -> Changed {
-    discover.renew(snapshot, &stale.parts, None).expect("renew")
+    let renewed = discover.renew(snapshot, &stale.parts, None).expect("renew");
+    assert!(renewed.stale.is_empty(), "{renewed:?}");
+    renewed.changed
 }
 
 /// A made-up order of things, the same on each run.
@@ -240,7 +242,65 @@ fn what_does_not_fit_the_rest_is_read_with_the_rest() {
         let id = whole.children[0].netns;
         let parts = BTreeMap::from([(id, Part::Links)]);
         let changed = discover.renew(&mut snapshot, &parts, None).expect("renew");
-        assert_eq!(changed, Changed::Anything);
+        assert_eq!(changed.changed, Changed::Anything);
         assert_eq!(bare(snapshot), bare(whole));
+    });
+}
+
+#[test]
+fn a_netns_that_keeps_changing_holds_no_other_up_and_is_not_shown_in_part() {
+    in_fresh_netns(async || {
+        let mut discover = discover();
+        let (busy, quiet) = (Unnamed::new(), Unnamed::new());
+        for netns in [&busy, &quiet] {
+            netns.create_child("child0");
+            netns.ip("link set child0 up");
+        }
+        const MANY: usize = 3000;
+        let address = |number| format!("10.{}.{}.1/32", number / 250, number % 250);
+        let add = |number| format!("addr add {} dev child0", address(number));
+        ip_batch(Some(&busy), (0..MANY).map(add));
+        let mut snapshot = everything(&mut discover);
+        let of = |snapshot: &Snapshot, netns: &Unnamed| {
+            let mut all = snapshot.netnses.iter();
+            let found = all.find(|it| it.pid == Some(netns.pid()));
+            found.expect("its netns").id
+        };
+        let (busy_id, quiet_id) = (of(&snapshot, &busy), of(&snapshot, &quiet));
+        let parts = BTreeMap::from([(busy_id, Part::Links), (quiet_id, Part::Links)]);
+        let mut left_stale = 0;
+        std::thread::scope(|scope| {
+            let churn = scope.spawn(|| {
+                // The last of them comes and goes, the others stay.
+                let change = |turn| {
+                    let verb = if turn % 2 == 0 { "del" } else { "add" };
+                    format!("addr {verb} {} dev child0", address(MANY - 1))
+                };
+                ip_batch(Some(&busy), (0..10_000).map(change));
+            });
+            let mut rounds = 0_u8;
+            while !churn.is_finished() {
+                let last = 100 + rounds % 100;
+                quiet.try_ip(&format!("addr add 192.0.2.{last}/24 dev child0"));
+                let renewed = if rounds % 2 == 0 {
+                    discover.renew(&mut snapshot, &parts, None)
+                } else {
+                    discover.renew_all(&mut snapshot, Scope::KnownNetns, None)
+                };
+                let renewed = renewed.expect("renewed while one netns changes");
+                left_stale += usize::from(renewed.stale.contains_key(&busy_id));
+                assert!(!renewed.stale.contains_key(&quiet_id));
+                let seen = |id| &snapshot.children_of(id)[0].addresses;
+                let expected = super::lab::address(&format!("192.0.2.{last}"));
+                assert!(seen(quiet_id).iter().any(|it| it.local == expected));
+                let held = seen(busy_id).iter().filter(|it| it.local.is_ipv4());
+                let held = held.count();
+                assert!((MANY - 1..=MANY).contains(&held), "{held} of {MANY}");
+                rounds = rounds.wrapping_add(1);
+            }
+            churn.join().expect("churn");
+        });
+        println!("left stale {left_stale} times");
+        assert!(left_stale > 0);
     });
 }
