@@ -71,7 +71,7 @@ pub enum EgressProgram {
 }
 
 /// What the datapath of one parent should hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
     /// Value of the `CONFIG` map.
     pub config: Config,

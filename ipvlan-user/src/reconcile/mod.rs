@@ -145,6 +145,7 @@ impl Agent {
         for parent in &agent.parents {
             info!("ready: {}", parent.summary());
         }
+        runtime::give_back();
         Ok(agent)
     }
 
@@ -230,6 +231,9 @@ impl Agent {
             self.fail(&failure);
             return None;
         }
+        if refresh.is_whole() {
+            runtime::give_back();
+        }
         self.stats.error = None;
         debug!(?refresh, ?stale, "synced");
         Some(stale)
@@ -302,9 +306,10 @@ impl Agent {
         let agent = self.status();
         // On its own: a client that does not read holds nothing up.
         tokio::spawn(async move {
-            if let Err(failure) = runtime::answer(stream, &agent).await {
+            if let Err(failure) = runtime::answer(stream, agent).await {
                 debug!("status client: {failure}");
             }
+            runtime::give_back();
         });
         stale.unwrap_or_default()
     }

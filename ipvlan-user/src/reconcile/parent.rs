@@ -297,6 +297,8 @@ impl Serving {
     /// Makes maps and programs what the snapshot asks for.
     fn update(&mut self, snapshot: &Snapshot, settings: &Settings) -> Result<(), AttachError> {
         let before = self.desired.answered;
+        // First given up, so that it and the next are not there at once.
+        self.desired = Desired::default();
         self.desired = self.desire(snapshot, settings);
         // A new address must be held back before it is answered for; otherwise answers come first.
         let holds = self.lan.enforces();

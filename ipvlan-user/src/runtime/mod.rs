@@ -3,12 +3,14 @@
 //! Everything is in one directory, `/run/ipvlan` by default, and gone when the last agent stops.
 
 mod claim;
+mod memory;
 mod socket;
 
 use std::{fs, io, path::Path};
 
 pub use self::{
     claim::{Claim, ClaimError},
+    memory::give_back,
     socket::{StatusSocket, answer, query_all},
 };
 

@@ -125,7 +125,7 @@ fn during_churn(site: &Site, agent: &Agent) -> Result<(Vec<Duration>, f64, f64)>
         .map(|number| Full::of(site, number))
         .collect::<Result<_>>()?;
     let over = AtomicBool::new(false);
-    let whole_before = whole(&agent.status()?)?;
+    let before = agent.status()?;
     let started = Instant::now();
     let (times, changes) = thread::scope(|scope| {
         let churning = scope.spawn(|| churn(&full, &over));
@@ -137,8 +137,11 @@ fn during_churn(site: &Site, agent: &Agent) -> Result<(Vec<Duration>, f64, f64)>
         Ok::<_, anyhow::Error>((times?, changes))
     })?;
     let seconds = started.elapsed().as_secs_f64();
+    let after = agent.status()?;
+    println!("syncs before churn: {}", before["sync"]);
+    println!("syncs after {seconds:.1} s of it: {}", after["sync"]);
     // A status is a sync of its own.
-    let whole = whole(&agent.status()?)? - whole_before - 1;
+    let whole = whole(&after)? - whole(&before)? - 1;
     Ok((
         times,
         as_float(changes)? / seconds,
