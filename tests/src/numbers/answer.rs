@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::Site;
+use super::{PARENT, Site};
 use crate::{
     netlink::Netlink,
     netns::Netns,
@@ -30,25 +30,36 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Adds an address to `device` of every netns of the site, one after the other, the last number of which
 /// is this one.
 pub(super) fn measure(site: &Site, device: &str, last: u8) -> Result<Vec<Duration>> {
-    let sha = site.vm01.hardware_address("eth0")?;
     let children = site.children.iter().enumerate();
     children
         .map(|(number, child)| {
             let tpa = Ipv4Addr::new(172, 17, u8::try_from(number)?, last);
-            let spa = Ipv4Addr::new(172, 16, 91, 10);
-            let request = Request {
-                to: BROADCAST,
-                sha,
-                spa,
-                tpa,
-            };
-            sample(&site.vm01, child, device, &request)
+            sample(&site.vm01, child, device, tpa)
                 .with_context(|| format!("{tpa} in {}", child.label()))
         })
         .collect()
 }
 
-fn sample(asker: &Netns, child: &Netns, device: &str, request: &Request) -> Result<Duration> {
+/// The same for as many addresses of the host's own, for which the kernel answers at once: what asking
+/// itself takes. There must be no agent.
+pub(super) fn floor(site: &Site) -> Result<Vec<Duration>> {
+    let numbers = 0..u8::try_from(site.children.len())?;
+    numbers
+        .map(|number| {
+            let tpa = Ipv4Addr::new(172, 19, number, 1);
+            sample(&site.vm01, &site.host, PARENT, tpa)
+                .with_context(|| format!("{tpa} of the host"))
+        })
+        .collect()
+}
+
+fn sample(asker: &Netns, child: &Netns, device: &str, tpa: Ipv4Addr) -> Result<Duration> {
+    let request = &Request {
+        to: BROADCAST,
+        sha: asker.hardware_address("eth0")?,
+        spa: Ipv4Addr::new(172, 16, 91, 10),
+        tpa,
+    };
     thread::scope(|scope| {
         let asking = scope.spawn(|| asker.run(|| first_reply(request)));
         thread::sleep(BETWEEN_SAMPLES);

@@ -44,7 +44,10 @@ pub(super) struct Scale {
     pub(super) whole: f64,
     /// Addresses added and deleted in a second, meanwhile.
     pub(super) churn: f64,
+    /// What hearing of an address and dumping its netns takes at the least.
     pub(super) floor: Vec<Duration>,
+    /// What asking for an address takes that is answered for at once.
+    pub(super) asking: Vec<Duration>,
     pub(super) cold: [Cold; 2],
 }
 
@@ -74,6 +77,7 @@ pub(super) fn measure(ipvlan: &Path) -> Result<Scale> {
     agent.stop()?;
     println!("measuring: what this machine needs at the least");
     let floor = floor::measure(&site, ASKED)?;
+    let asking = answer::floor(&site)?;
     let mut cold = Vec::new();
     let mut filled = 0;
     for netnses in [CHURNING, MANY] {
@@ -95,6 +99,7 @@ pub(super) fn measure(ipvlan: &Path) -> Result<Scale> {
         whole,
         churn,
         floor,
+        asking,
         cold,
     })
 }
@@ -138,8 +143,10 @@ fn during_churn(site: &Site, agent: &Agent) -> Result<(Vec<Duration>, f64, f64)>
     })?;
     let seconds = started.elapsed().as_secs_f64();
     let after = agent.status()?;
-    println!("syncs before churn: {}", before["sync"]);
-    println!("syncs after {seconds:.1} s of it: {}", after["sync"]);
+    println!(
+        "syncs before churn: {}, after {seconds:.1} s of it: {}",
+        before["sync"], after["sync"]
+    );
     // A status is a sync of its own.
     let whole = whole(&after)? - whole(&before)? - 1;
     Ok((
