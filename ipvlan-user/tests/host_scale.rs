@@ -1,12 +1,6 @@
 //! What many addresses take of memory, counted; and what one more of them takes of time, printed
 //! (`--nocapture`).
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a test panics when its surroundings fail it, and shows what it measured"
-)]
-
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     collections::{BTreeMap, BTreeSet},
@@ -55,10 +49,10 @@ static ALLOCATOR: Counting = Counting;
 /// What `make` makes, and by how many bytes of each address more is in use then.
 fn per_address<T>(what: &str, addresses: usize, make: impl FnOnce() -> T) -> (T, usize) {
     let before = IN_USE.load(Ordering::Relaxed);
-    let made = make();
+    let value = make();
     let bytes = IN_USE.load(Ordering::Relaxed).saturating_sub(before) / addresses;
     println!("{what}: {bytes} bytes per address");
-    (made, bytes)
+    (value, bytes)
 }
 
 const PARENT: u32 = 2;

@@ -14,6 +14,7 @@ mod error;
 mod link;
 mod netns;
 mod nsid;
+mod number;
 mod renew;
 mod route;
 mod rtnl;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     attribute::{self, aligned},
-    nsid::decode_nsid,
+    number::decode_nsid,
     route::decode_route,
 };
 

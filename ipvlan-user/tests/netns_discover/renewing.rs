@@ -249,6 +249,7 @@ fn what_does_not_fit_the_rest_is_read_with_the_rest() {
 
 #[test]
 fn a_netns_that_keeps_changing_holds_no_other_up_and_is_not_shown_in_part() {
+    const MANY: usize = 3000;
     in_fresh_netns(async || {
         let mut discover = discover();
         let (busy, quiet) = (Unnamed::new(), Unnamed::new());
@@ -256,7 +257,6 @@ fn a_netns_that_keeps_changing_holds_no_other_up_and_is_not_shown_in_part() {
             netns.create_child("child0");
             netns.ip("link set child0 up");
         }
-        const MANY: usize = 3000;
         let address = |number| format!("10.{}.{}.1/32", number / 250, number % 250);
         let add = |number| format!("addr add {} dev child0", address(number));
         ip_batch(Some(&busy), (0..MANY).map(add));
@@ -282,7 +282,7 @@ fn a_netns_that_keeps_changing_holds_no_other_up_and_is_not_shown_in_part() {
             while !churn.is_finished() {
                 let last = 100 + rounds % 100;
                 quiet.try_ip(&format!("addr add 192.0.2.{last}/24 dev child0"));
-                let renewed = if rounds % 2 == 0 {
+                let renewed = if rounds.is_multiple_of(2) {
                     discover.renew(&mut snapshot, &parts, None)
                 } else {
                     discover.renew_all(&mut snapshot, Scope::KnownNetns, None)

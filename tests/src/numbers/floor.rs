@@ -32,10 +32,10 @@ pub(super) fn measure(site: &Site, device: &str) -> Result<Vec<Duration>> {
     let mut times = Vec::new();
     for (number, child) in site.children.iter().enumerate() {
         let address = Ipv4Addr::new(172, 18, u8::try_from(number)?, 1);
-        let (adder, dumper) = child.run(|| Ok((Netlink::open()?, Netlink::open()?)))?;
+        let (netlink, dumper) = child.run(|| Ok((Netlink::open()?, Netlink::open()?)))?;
         netnses.send(dumper)?;
         thread::sleep(BETWEEN_SAMPLES);
-        child.run(|| adder.add_address(device, address))?;
+        child.run(|| netlink.add_address(device, address))?;
         let added = Instant::now();
         times.push(heard.recv()?.saturating_duration_since(added));
     }
