@@ -7,8 +7,8 @@ use crate::{
     config::ConfigError,
     discover::DiscoverError,
     model::ParentError,
-    reconcile::AgentError,
-    runtime::ClaimError,
+    reconcile::{self, AgentError},
+    runtime::{ClaimError, privilege::PrivilegeError},
 };
 
 /// What the user asked for cannot be understood; clap's own code for it.
@@ -17,14 +17,6 @@ const USAGE: u8 = 2;
 const TAKEN: u8 = 75;
 /// `EX_NOPERM` of sysexits.h: a privilege is missing.
 const NO_PERMISSION: u8 = 77;
-
-/// The capabilities the agent needs, with their numbers (`linux/capability.h`).
-const CAPABILITIES: [(&str, u32); 4] = [
-    ("CAP_BPF", 39),
-    ("CAP_NET_ADMIN", 12),
-    ("CAP_NET_BROADCAST", 11),
-    ("CAP_NET_RAW", 13),
-];
 
 /// Prints the error to standard error and picks the exit code.
 #[must_use]
@@ -36,13 +28,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         text.push('\n');
     }
     let code = exit_code(error);
-    let missing = missing_capabilities();
-    let hint = if code == NO_PERMISSION && !missing.is_empty() {
-        Some(format!("run as root, or with {}", missing.join(", ")))
-    } else {
-        error.chain().find_map(hint)
-    };
-    if let Some(hint) = hint {
+    if let Some(hint) = error.chain().find_map(hint) {
         text.push_str("hint: ");
         text.push_str(&hint);
         text.push('\n');
@@ -50,27 +36,6 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     // There is nobody left to tell if standard error is gone.
     let _: std::io::Result<()> = std::io::stderr().write_all(text.as_bytes());
     ExitCode::from(code)
-}
-
-/// What the agent needs and this process has not, as far as it can tell.
-fn missing_capabilities() -> Vec<&'static str> {
-    std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| effective_capabilities(&status))
-        .map_or_else(Vec::new, |effective| {
-            CAPABILITIES
-                .iter()
-                .filter(|(_, number)| effective & (1 << number) == 0)
-                .map(|&(name, _)| name)
-                .collect()
-        })
-}
-
-fn effective_capabilities(status: &str) -> Option<u64> {
-    let set = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(set.trim(), 16).ok()
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
@@ -91,26 +56,26 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(is_taken) {
         return TAKEN;
     }
-    let denied = error
-        .chain()
-        .filter_map(errno)
-        .any(|errno| errno == libc::EPERM || errno == libc::EACCES);
-    if denied { NO_PERMISSION } else { 1 }
+    if error.chain().any(is_denied) {
+        NO_PERMISSION
+    } else {
+        1
+    }
 }
 
-fn errno(cause: &(dyn std::error::Error + 'static)) -> Option<i32> {
-    if let Some(AgentError::Attach { source, .. }) = cause.downcast_ref() {
-        return source.os_error();
+fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(PrivilegeError::Missing { .. }) = cause.downcast_ref() {
+        return true;
     }
     if let Some(error) = cause.downcast_ref::<AttachError>() {
-        return error.os_error();
+        return reconcile::is_errno_of_denial(error.os_error());
     }
     if let Some(error) = cause.downcast_ref::<PinError>() {
-        return error.os_error();
+        return reconcile::is_errno_of_denial(error.os_error());
     }
     cause
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::raw_os_error)
+        .downcast_ref::<AgentError>()
+        .map_or_else(|| reconcile::is_denied(cause), AgentError::is_denied)
 }
 
 fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
@@ -124,6 +89,9 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         };
     }
     if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<PrivilegeError>() {
         return error.hint();
     }
     if let Some(error) = cause.downcast_ref::<DiscoverError>() {
@@ -142,16 +110,4 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         .downcast_ref::<AttachError>()
         .and_then(AttachError::hint)
         .map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::effective_capabilities;
-
-    #[test]
-    fn effective_capabilities_are_read_from_status() {
-        let status = "CapPrm:\t000001ffffffffff\nCapEff:\t0000008000001000\n";
-        assert_eq!(effective_capabilities(status), Some(1 << 39 | 1 << 12));
-        assert_eq!(effective_capabilities("Name:\tipvlan\n"), None);
-    }
 }

@@ -30,6 +30,9 @@ pub struct Agent {
     pub netns: u64,
     /// What its syncs did.
     pub sync: Sync,
+    /// Where its settings are from.
+    #[serde(default)]
+    pub config: Config,
     /// The parents it serves.
     pub parents: Vec<Parent>,
 }
@@ -49,6 +52,19 @@ pub struct Sync {
     pub error: Option<String>,
     /// Map entries that an audit found changed by others, and mended.
     pub mended: u64,
+}
+
+/// Where the settings of an agent are from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// The configuration files, in the order they were read; what comes later counts.
+    pub files: Vec<String>,
+    /// Times they were read again and taken over.
+    pub reloads: u64,
+    /// Why they were not the last time: the settings are those from before. None if they were.
+    pub error: Option<String>,
+    /// Keys that say something else by now, which takes effect at the next start.
+    pub at_next_start: Vec<String>,
 }
 
 /// A parent.

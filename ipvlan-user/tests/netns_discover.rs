@@ -12,6 +12,8 @@ mod host;
 mod lab;
 #[path = "netns_discover/netnses.rs"]
 mod netnses;
+#[path = "netns_discover/privileges.rs"]
+mod privileges;
 #[path = "netns_discover/speed.rs"]
 mod speed;
 #[path = "netns_discover/watching.rs"]

@@ -100,6 +100,12 @@ impl Agent {
         self.child.id()
     }
 
+    /// Where its lock files and its socket are.
+    #[must_use]
+    pub fn runtime_dir(&self) -> &Path {
+        &self.runtime_dir
+    }
+
     /// Waits until `is_so` of this agent's status; otherwise shows what the agent said.
     pub fn wait_until(
         &mut self,

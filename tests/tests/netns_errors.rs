@@ -93,16 +93,16 @@ fn start_that_cannot_succeed_says_why_and_what_to_do() {
             says: "error: no parent is named, neither on the command line nor in /dev/null ",
             hint: "hint: name the interface that the children are behind: `--iface eth0`, or ",
         },
-        // The good one comes first and is let go again.
+        // None of several.
         Row {
-            parents: &[PARENT, "ens99"],
+            parents: &["ens99", "port0"],
             options: &[],
             code: 1,
-            says: "there is no interface `ens99`",
+            says: "error: there is no interface `ens99`",
             hint: "hint: interfaces here: ",
         },
         Row {
-            parents: &[PARENT, "ens35", "port0"],
+            parents: &["port0", "ens99"],
             options: &["--attach", "clsact", "--xdp", "generic"],
             code: 1,
             says: "`port0` is a port of bridge `br0`",
@@ -121,6 +121,57 @@ fn start_that_cannot_succeed_says_why_and_what_to_do() {
         assert!(!dir.path().exists(), "{shown}: {:?}", dir.files());
         world.assert_nothing_attached(&[PARENT, "ens35", "port0"]);
     }
+}
+
+#[test]
+fn parent_that_cannot_be_served_waits_while_another_one_is() {
+    let world = World::new();
+    // Its driver runs no XDP.
+    world.on_host("link add ens35 type bridge");
+    world.cable("port0", "lan2");
+    world.on_host("link add br0 type bridge");
+    world.on_host("link set port0 master br0");
+    let dir = Dir::new();
+    // Before and behind the one that can.
+    let parents = ["ens99", "port0", PARENT, "ens35"];
+    let mut command = agent::run(&ipvlan(), dir.path(), &parents);
+    command.args(["--xdp", "native"]);
+    let path = dir.path().to_owned();
+    let mut agent = Agent::spawn(command, &ipvlan(), path, &world.host).unwrap();
+    agent.wait_ready(&[PARENT]).unwrap();
+    let shown = agent.status().unwrap();
+    assert_eq!(shown["parents"][2]["state"], "ready", "{shown}");
+    let rows = [
+        (0, "there is no interface `ens99` in this network namespace"),
+        (1, "`port0` is a port of bridge `br0`"),
+        (
+            3,
+            "attach to `ens35`: `ens35` does not run the XDP program in mode xdp-native: ",
+        ),
+    ];
+    for (index, reason) in rows {
+        let parent = &shown["parents"][index];
+        assert_eq!(parent["name"], parents[index]);
+        assert_eq!(parent["state"], "waiting", "{parent}");
+        assert!(
+            parent["reason"].as_str().unwrap().starts_with(reason),
+            "{parent}"
+        );
+        let said = agent.said();
+        let times = said.matches(&format!("waiting: {reason}")).count();
+        assert_eq!(times, 1, "{said}");
+    }
+    assert_eq!(shown["sync"]["failed"], 0, "{}", agent.said());
+    world.arp(HOST_IP, PATIENCE).unwrap();
+
+    // Each as soon as it can.
+    world.cable("ens99", "lan3");
+    world.on_host("link set port0 nomaster");
+    world.on_host("link delete ens35");
+    world.cable("ens35", "lan1");
+    agent.wait_ready(&parents).unwrap();
+    agent.stop().unwrap();
+    world.assert_nothing_attached(&parents);
 }
 
 #[test]
@@ -324,29 +375,68 @@ impl Unprivileged {
 fn missing_capability_is_named() {
     let world = World::new();
     let unprivileged = Unprivileged::new();
-    let rows: [(&[&str], &str); 6] = [
-        (&[], "CAP_NET_BROADCAST"),
-        (&["bpf", "net_admin"], "CAP_NET_BROADCAST"),
-        (&["bpf", "net_broadcast"], "CAP_NET_ADMIN"),
-        (&["net_admin", "net_broadcast"], "CAP_BPF"),
-        (&["net_admin", "net_broadcast", "net_raw"], "CAP_BPF"),
-        (&["bpf", "net_admin", "net_broadcast"], "CAP_NET_RAW"),
+    // Each on its own, some together, all of them.
+    let rows: [&[&str]; 8] = [
+        &["net_admin", "net_broadcast", "net_raw"],
+        &["bpf", "net_broadcast", "net_raw"],
+        &["bpf", "net_admin", "net_raw"],
+        &["bpf", "net_admin", "net_broadcast"],
+        &["bpf", "net_admin"],
+        &["net_admin", "net_broadcast"],
+        &["net_raw"],
+        &[],
     ];
-    for (capabilities, missing) in rows {
-        let ended = Ended::of(unprivileged.run(capabilities), &world);
-        assert_eq!(ended.code, Some(77), "{capabilities:?}: {ended:?}");
-        let hint = ended.stderr.lines().last().unwrap_or_default();
-        assert!(
-            hint.starts_with("hint: ") && hint.contains(missing),
-            "{capabilities:?}: {ended:?}"
-        );
-        for had in capabilities {
-            let had = format!("CAP_{}", had.to_uppercase());
-            assert!(!hint.contains(&had), "{capabilities:?}: {ended:?}");
-        }
+    for held in rows {
+        let missing: Vec<String> = NEEDED
+            .iter()
+            .filter(|needed| !held.contains(needed))
+            .map(|missing| format!("CAP_{}", missing.to_uppercase()))
+            .collect();
+        let verb = if missing.len() == 1 { "is" } else { "are" };
+        let missing = missing.join(", ");
+        let ended = Ended::of(unprivileged.run(held), &world);
+        assert_eq!(ended.code, Some(77), "{held:?}: {ended:?}");
+        let says =
+            format!("error: {missing} {verb} missing\nhint: run as root, or with {missing}\n");
+        assert_eq!(ended.stderr, says, "{held:?}");
         world.assert_nothing_attached(&[PARENT]);
         assert_eq!(std::fs::read_dir(&unprivileged.runtime).unwrap().count(), 0);
     }
+}
+
+/// The lines of `/proc/PID/status` about what a process may do.
+fn privileges(agent: &Agent) -> Vec<String> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let is_one = |line: &&str| line.starts_with("Cap") || line.starts_with("NoNewPrivs");
+    status.lines().filter(is_one).map(str::to_owned).collect()
+}
+
+#[test]
+fn agent_of_root_keeps_the_four_capabilities_and_nothing_else() {
+    // CAP_BPF is 39, CAP_NET_ADMIN 12, CAP_NET_BROADCAST 11, CAP_NET_RAW 13.
+    let four = format!("{:016x}", 1_u64 << 39 | 1 << 12 | 1 << 11 | 1 << 13);
+    let none = format!("{:016x}", 0);
+    let expected = [
+        format!("CapInh:\t{four}"),
+        format!("CapPrm:\t{four}"),
+        format!("CapEff:\t{four}"),
+        format!("CapBnd:\t{four}"),
+        format!("CapAmb:\t{none}"),
+        "NoNewPrivs:\t1".to_owned(),
+    ];
+    let world = World::new();
+    let agent = world.start(&[PARENT], &["--xdp", "generic"]);
+    assert_eq!(privileges(&agent), expected);
+    agent.stop().unwrap();
+    world.assert_nothing_attached(&[PARENT]);
+
+    // So it is as somebody else, whose bounding set a service manager has emptied.
+    let unprivileged = Unprivileged::new();
+    let runtime = unprivileged.runtime.clone();
+    let command = unprivileged.run(NEEDED);
+    let mut agent = Agent::spawn(command, &unprivileged.program, runtime, &world.host).unwrap();
+    agent.wait_ready(&[PARENT]).unwrap();
+    assert_eq!(privileges(&agent), expected);
 }
 
 #[test]

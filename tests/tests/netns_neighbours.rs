@@ -108,6 +108,28 @@ fn new_addresses_are_announced_three_times_on_the_wire() {
 }
 
 #[test]
+fn silence_is_kept_and_broken_while_the_agent_runs() {
+    let world = World::new();
+    let mut rig = Rig::new(&world, SILENT);
+    let mac = world.host.hardware_address(PARENT).unwrap();
+    let gratuitous = Said::Gratuitous {
+        mac,
+        address: ip(V4),
+    };
+    rig.follow(&[V4]);
+    let start = Instant::now();
+    // What is switched on, and how often the address is announced then.
+    for (manners, expected) in [(SILENT, 0), (ANNOUNCING, 3), (ANNOUNCING, 0), (SILENT, 0)] {
+        let capture = Capture::start(&world.lan, LAN, ETH_P_ARP);
+        rig.behave(manners);
+        rig.run(SECOND * 3);
+        let heard = times(&capture.stop(), &gratuitous, start);
+        assert_eq!(heard.len(), expected, "{manners:?}: {heard:?}");
+        assert_eq!(rig.next_due(), None);
+    }
+}
+
+#[test]
 fn neighbours_learn_a_new_mac_within_a_second() {
     let world = World::new();
     let mut rig = Rig::new(&world, ANNOUNCING);

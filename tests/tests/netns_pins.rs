@@ -252,13 +252,13 @@ fn whatever_became_of_the_pins_meanwhile_the_next_agent_is_ready() {
             fs::remove_file(pins.maps().join(maps::CONFIG)).unwrap();
         }),
         ("all maps are gone", |pins| {
-            fs::remove_dir_all(pins.maps()).unwrap()
+            fs::remove_dir_all(pins.maps()).unwrap();
         }),
         ("a link is gone", |pins| {
             fs::remove_file(pins.parent().join("ingress")).unwrap();
         }),
         ("all is gone", |pins| {
-            fs::remove_dir_all(pins.pin_dir()).unwrap()
+            fs::remove_dir_all(pins.pin_dir()).unwrap();
         }),
         ("a map is another one", |pins| {
             let path = pins.maps().join(maps::ADDRESSES_V4);

@@ -41,6 +41,10 @@ pub(crate) fn setup() -> Result<()> {
         "virtual machine",
         clients::install_vm().map(|packages| packages.join(", ")),
     );
+    tell(
+        "unit file",
+        clients::install_unit().map(|packages| packages.join(", ")),
+    );
     for kernel in Kernel::ALL {
         let installed = kernels::install(kernel);
         tell(

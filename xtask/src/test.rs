@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::{
     build, cost::COST, demo, exec, faults, instrument::Instrument, lint, numbers::NUMBERS,
-    oracle::ORACLE,
+    oracle::ORACLE, tools::clients,
 };
 
 /// What to test.
@@ -60,6 +60,7 @@ fn run(part: Part) -> Result<()> {
 }
 
 fn unit() -> Result<()> {
+    clients::install_unit()?;
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace", "--lib", "--bins", "--test", "host*"]);
     exec::run(build::without_object(&mut command))

@@ -202,7 +202,9 @@ fn map_errno(error: &MapError) -> Option<i32> {
 
 pub(super) fn program_errno(error: &ProgramError) -> Option<i32> {
     match error {
-        ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
+        ProgramError::LoadError { io_error, .. } | ProgramError::IOError(io_error) => {
+            io_error.raw_os_error()
+        }
         ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
         ProgramError::NetlinkError(error)
         | ProgramError::TcError(TcError::NetlinkError(error))

@@ -1,34 +1,34 @@
 //! The filters of a clsact qdisc: what is there, which of it is ours.
 //!
 //! A filter cannot be pinned, and outlives the process that added it. Ours are known by the names of
-//! our programs.
+//! our programs. They are added here, not by aya, which gives them names only where it could find out
+//! that programs may have some, and that takes `CAP_PERFMON`.
 
-use std::io;
-
-use aya::programs::{
-    ProgramError, SchedClassifier, TcAttachType,
-    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _},
 };
+
+use aya::programs::ProgramFd;
 use ipvlan_common::{Hook, programs};
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    tc::{self, TcAttribute, TcFilterBpfOption, TcMessage, TcOption},
+    tc::{TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption},
 };
-use nix::net::if_::if_indextoname;
 
 use super::rtnetlink::exchange;
 
 /// `TC_H_CLSACT` with its two sides (`linux/pkt_sched.h`).
-const INGRESS: tc::TcHandle = tc::TcHandle {
+const INGRESS: TcHandle = TcHandle {
     major: 0xffff,
     minor: 0xfff2,
 };
-const EGRESS: tc::TcHandle = tc::TcHandle {
+const EGRESS: TcHandle = TcHandle {
     major: 0xffff,
     minor: 0xfff3,
 };
-const SIDES: [(Hook, tc::TcHandle); 2] = [(Hook::Ingress, INGRESS), (Hook::Egress, EGRESS)];
+const SIDES: [(Hook, TcHandle); 2] = [(Hook::Ingress, INGRESS), (Hook::Egress, EGRESS)];
 
 /// Names that our filters can have.
 const NAMES: [&str; 4] = [
@@ -44,48 +44,75 @@ pub(super) struct Filter {
     ifindex: u32,
     pub(super) hook: Hook,
     priority: u16,
-    handle: tc::TcHandle,
+    handle: TcHandle,
 }
 
 impl Filter {
-    /// Adds one behind those that are there.
+    /// Adds one that runs the program of this name, behind those that are there.
     pub(super) fn add(
-        classifier: &mut SchedClassifier,
+        program: &ProgramFd,
+        name: &str,
         ifindex: u32,
         hook: Hook,
-    ) -> Result<Self, ProgramError> {
-        let options = TcAttachOptions::Netlink(NlOptions::default());
-        let id = classifier.attach_with_options(&name(ifindex)?, attach_type(hook), options)?;
-        let link = classifier.take_link(id)?;
-        let filter = Self {
+    ) -> io::Result<Self> {
+        // The kernel chooses priority and handle, and tells.
+        let asked = Self {
             ifindex,
             hook,
-            priority: link.priority()?,
-            handle: from_aya(link.handle()?),
+            priority: 0,
+            handle: TcHandle::UNSPEC,
         };
-        // Dropped, it would take the filter away; from here on that is for us to decide.
-        std::mem::forget(link);
-        Ok(filter)
+        let mut added = None;
+        let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO | NLM_F_ACK;
+        exchange(asked.run(program, name), flags, |answer| {
+            if let RouteNetlinkMessage::NewTrafficFilter(message) = answer {
+                added = Some(Self::of(ifindex, hook, &message));
+            }
+        })?;
+        added.ok_or_else(|| io::Error::other("the kernel did not tell the handle of the filter"))
     }
 
     /// Puts another program in the place of the one it runs. No frame sees none or both
     /// (`cls_bpf_change`: `list_replace_rcu`).
-    pub(super) fn replace(&self, classifier: &mut SchedClassifier) -> Result<(), ProgramError> {
-        let id = classifier.attach_to_link(self.link()?)?;
-        // As above.
-        std::mem::forget(classifier.take_link(id)?);
-        Ok(())
+    pub(super) fn replace(&self, program: &ProgramFd, name: &str) -> io::Result<()> {
+        let flags = NLM_F_CREATE | NLM_F_ACK;
+        exchange(self.run(program, name), flags, |_| {}).map(drop)
+    }
+
+    fn run(&self, program: &ProgramFd, name: &str) -> RouteNetlinkMessage {
+        let mut request = self.message();
+        request.attributes.push(TcAttribute::Options(vec![
+            TcOption::Bpf(TcFilterBpfOption::ProgFd(
+                program.as_fd().as_raw_fd().cast_unsigned(),
+            )),
+            TcOption::Bpf(TcFilterBpfOption::ProgName(name.to_owned())),
+            TcOption::Bpf(TcFilterBpfOption::Flags(TcBpfFlags::DirectAction)),
+        ]));
+        RouteNetlinkMessage::NewTrafficFilter(request)
+    }
+
+    fn of(ifindex: u32, hook: Hook, message: &TcMessage) -> Self {
+        Self {
+            ifindex,
+            hook,
+            priority: u16::try_from(message.header.info >> 16).unwrap_or_default(),
+            handle: message.header.handle,
+        }
+    }
+
+    fn message(&self) -> TcMessage {
+        let mut message = message(self.ifindex);
+        message.header.parent = side(self.hook);
+        message.header.handle = self.handle;
+        message.header.info = u32::from(self.priority) << 16 | u32::from(ETH_P_ALL.to_be());
+        let kind = TcAttribute::Kind("bpf".to_owned());
+        message.attributes.push(kind);
+        message
     }
 
     /// Takes it away. One that is gone already is a success.
     pub(super) fn delete(&self) -> io::Result<()> {
-        let mut request = message(self.ifindex);
-        request.header.parent = side(self.hook);
-        request.header.handle = self.handle;
-        request.header.info = u32::from(self.priority) << 16 | u32::from(ETH_P_ALL.to_be());
-        let kind = TcAttribute::Kind("bpf".to_owned());
-        request.attributes.push(kind);
-        let request = RouteNetlinkMessage::DelTrafficFilter(request);
+        let request = RouteNetlinkMessage::DelTrafficFilter(self.message());
         match exchange(request, NLM_F_ACK, |_| {}) {
             // ENODEV: with its interface; EINVAL: with the qdisc.
             Err(error)
@@ -98,13 +125,6 @@ impl Filter {
             }
             result => result.map(drop),
         }
-    }
-
-    fn link(&self) -> Result<SchedClassifierLink, ProgramError> {
-        let handle = TcHandle::new(self.handle.major, self.handle.minor);
-        let hook = attach_type(self.hook);
-        SchedClassifierLink::attached(&name(self.ifindex)?, hook, self.priority, handle, None)
-            .map_err(ProgramError::IOError)
     }
 }
 
@@ -124,13 +144,8 @@ pub(super) fn ours(ifindex: u32) -> io::Result<Vec<Filter>> {
             })
         });
         // The row that stands for all filters of a priority has no handle.
-        if is_ours && message.header.handle != tc::TcHandle::UNSPEC {
-            filters.push(Filter {
-                ifindex,
-                hook,
-                priority: u16::try_from(message.header.info >> 16).unwrap_or_default(),
-                handle: message.header.handle,
-            });
+        if is_ours && message.header.handle != TcHandle::UNSPEC {
+            filters.push(Filter::of(ifindex, hook, &message));
         }
     })?;
     Ok(filters)
@@ -171,30 +186,9 @@ pub(super) fn message(ifindex: u32) -> TcMessage {
     message
 }
 
-/// The name it has now: aya takes names.
-pub(super) fn name(ifindex: u32) -> Result<String, ProgramError> {
-    let name = if_indextoname(ifindex).map_err(|errno| ProgramError::IOError(errno.into()))?;
-    Ok(name.to_string_lossy().into_owned())
-}
-
-pub(super) const fn attach_type(hook: Hook) -> TcAttachType {
-    match hook {
-        Hook::Egress => TcAttachType::Egress,
-        Hook::Ingress | Hook::Xdp => TcAttachType::Ingress,
-    }
-}
-
-const fn side(hook: Hook) -> tc::TcHandle {
+const fn side(hook: Hook) -> TcHandle {
     match hook {
         Hook::Egress => EGRESS,
         Hook::Ingress | Hook::Xdp => INGRESS,
-    }
-}
-
-fn from_aya(handle: TcHandle) -> tc::TcHandle {
-    let handle = u32::from(handle).to_be_bytes();
-    tc::TcHandle {
-        major: u16::from_be_bytes([handle[0], handle[1]]),
-        minor: u16::from_be_bytes([handle[2], handle[3]]),
     }
 }

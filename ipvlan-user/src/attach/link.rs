@@ -37,13 +37,11 @@ pub(super) fn open(path: &Path) -> Result<Option<Pinned>, AttachError> {
         }
         Err(error) => return Err(failed(other(error))),
     };
-    match ifindex(&link).map_err(failed)? {
-        Some(ifindex) => Ok(Some(Pinned { link, ifindex })),
-        None => {
-            fs::remove_file(path).map_err(failed)?;
-            Ok(None)
-        }
+    if let Some(ifindex) = ifindex(&link).map_err(failed)? {
+        return Ok(Some(Pinned { link, ifindex }));
     }
+    fs::remove_file(path).map_err(failed)?;
+    Ok(None)
 }
 
 /// Whether the link that is pinned there is this one.

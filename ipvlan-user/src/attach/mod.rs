@@ -301,14 +301,12 @@ impl Datapath {
         let Some(mode) = self.options.xdp else {
             return Ok(());
         };
-        let found = self.found.take_xdp(mode);
-        let hook = match found {
-            Some(link) => XdpHook::adopt(&mut self.object, mode, link),
-            None => {
-                // One of another mode is in the way; the TC programs answer meanwhile.
-                self.found.detach_xdp(self.pins.dir())?;
-                XdpHook::attach(&mut self.object, &self.name, self.ifindex, mode)
-            }
+        let hook = if let Some(link) = self.found.take_xdp(mode) {
+            XdpHook::adopt(&mut self.object, mode, link)
+        } else {
+            // One of another mode is in the way; the TC programs answer meanwhile.
+            self.found.detach_xdp(self.pins.dir())?;
+            XdpHook::attach(&mut self.object, &self.name, self.ifindex, mode)
         };
         match hook {
             Ok(hook) => self.xdp = Some(hook),
@@ -427,6 +425,7 @@ impl Datapath {
     }
 
     /// Ends, and leaves attached what is pinned.
+    #[must_use]
     pub fn leave(mut self) -> Vec<AttachError> {
         if self.pinned.is_none() {
             return self.detach();
@@ -466,6 +465,7 @@ impl Datapath {
     }
 
     /// Ends after a failed start: what an agent before left is as it was or replaced, what is new goes.
+    #[must_use]
     pub fn undo(self) -> Vec<AttachError> {
         if self.adopts || self.found.any() {
             self.leave()

@@ -169,10 +169,11 @@ impl PinName {
 impl PinRoot {
     /// Makes the directory if it is not there, for nobody but us.
     pub fn create(path: &Path) -> Result<Self, PinError> {
-        let parent = path.parent().unwrap_or(path);
-        on_bpffs(parent)?;
+        // A directory that is there may be all that is shown of a BPF filesystem.
+        if !path.exists() {
+            on_bpffs(path.parent().unwrap_or(path))?;
+        }
         make_private(path)?;
-        // A directory that was there may be another filesystem's.
         on_bpffs(path)?;
         Ok(Self {
             path: path.to_owned(),

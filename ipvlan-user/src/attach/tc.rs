@@ -3,18 +3,15 @@
 use aya::{
     Ebpf,
     programs::{
-        LinkOrder, ProgramError, SchedClassifier,
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
         links::{FdLink, Link as _, LinkError},
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
 use ipvlan_common::Hook;
+use nix::net::if_::if_indextoname;
 
-use super::{
-    AttachError, HookInfo, ParentPins,
-    filter::{self, Filter},
-    pinned::PinnedOne,
-};
+use super::{AttachError, HookInfo, ParentPins, filter::Filter, pinned::PinnedOne};
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +52,7 @@ impl Attachment {
     /// Attaches anew, behind what is there.
     fn new(
         classifier: &mut SchedClassifier,
+        program: &str,
         ifindex: u32,
         hook: Hook,
         mechanism: TcMechanism,
@@ -62,25 +60,34 @@ impl Attachment {
         match mechanism {
             TcMechanism::Tcx => {
                 let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-                let name = filter::name(ifindex)?;
-                let id =
-                    classifier.attach_with_options(&name, filter::attach_type(hook), options)?;
+                let attach_type = match hook {
+                    Hook::Egress => TcAttachType::Egress,
+                    Hook::Ingress | Hook::Xdp => TcAttachType::Ingress,
+                };
+                let id = classifier.attach_with_options(&name(ifindex)?, attach_type, options)?;
                 Ok(Self::Link(as_link(classifier.take_link(id)?)?))
             }
-            TcMechanism::Clsact => Filter::add(classifier, ifindex, hook).map(Self::Filter),
+            TcMechanism::Clsact => {
+                let filter = Filter::add(classifier.fd()?, program, ifindex, hook)?;
+                Ok(Self::Filter(filter))
+            }
         }
     }
 
     /// Atomically puts another program in the place of the one that runs.
-    fn replace(self, classifier: &mut SchedClassifier) -> Result<Self, ProgramError> {
+    fn replace(
+        self,
+        classifier: &mut SchedClassifier,
+        program: &str,
+    ) -> Result<Self, ProgramError> {
         match self {
             Self::Link(link) => {
-                let id = classifier
-                    .attach_to_link(SchedClassifierLink::try_from(link).map_err(not_tcx)?)?;
+                let link = SchedClassifierLink::try_from(link).map_err(not_tcx)?;
+                let id = classifier.attach_to_link(link)?;
                 Ok(Self::Link(as_link(classifier.take_link(id)?)?))
             }
             Self::Filter(filter) => {
-                filter.replace(classifier)?;
+                filter.replace(classifier.fd()?, program)?;
                 Ok(Self::Filter(filter))
             }
         }
@@ -93,6 +100,12 @@ impl Attachment {
             Self::Filter(filter) => filter.delete().map_err(ProgramError::IOError),
         }
     }
+}
+
+/// The name that an interface has now: aya takes names.
+fn name(ifindex: u32) -> Result<String, ProgramError> {
+    let name = if_indextoname(ifindex).map_err(|errno| ProgramError::IOError(errno.into()))?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
 fn as_link(link: SchedClassifierLink) -> Result<FdLink, ProgramError> {
@@ -124,7 +137,7 @@ impl TcHook {
         mechanism: TcMechanism,
     ) -> Result<Self, AttachError> {
         let classifier = load(object, program)?;
-        let attachment = Attachment::new(classifier, ifindex, hook, mechanism)
+        let attachment = Attachment::new(classifier, program, ifindex, hook, mechanism)
             .map_err(|error| failed("attach", program, error))?;
         Ok(Self {
             hook,
@@ -145,7 +158,7 @@ impl TcHook {
         let classifier = load(object, program)?;
         let mechanism = attachment.mechanism();
         let attachment = attachment
-            .replace(classifier)
+            .replace(classifier, program)
             .map_err(|error| failed("replace the attached program by", program, error))?;
         Ok(Self {
             hook,

@@ -2,20 +2,25 @@
 
 use anyhow::Context as _;
 
-use crate::{
-    cli::RunArgs,
-    config::{Loaded, Source},
-    reconcile::Agent,
-};
+use crate::{attach::PinRoot, cli::RunArgs, config::Source, reconcile::Agent, runtime::privilege};
 
 /// Serves until it is told to stop.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let source = Source::from(args);
-    let Loaded { settings, .. } = source.load()?;
+    let loaded = source.load()?;
+    privilege::check()?;
+    if loaded.settings.pins.keep {
+        // The one thing that can take more than the four capabilities. What stands against it is told for
+        // each parent, with what becomes of that.
+        let _: Result<_, _> = PinRoot::create(&loaded.settings.pins.dir);
+    }
+    // Later, aya could not find out that programs and maps may have names, which takes CAP_PERFMON.
+    aya::features();
+    privilege::drop_others()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the runtime")?
-        .block_on(async { Agent::start(settings)?.run().await })?;
+        .block_on(async { Agent::start(source, loaded)?.run().await })?;
     Ok(())
 }

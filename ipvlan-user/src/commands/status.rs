@@ -68,6 +68,16 @@ fn render(agents: &[Agent], now_ms: u64) -> Result<String, std::fmt::Error> {
         if let Some(error) = &sync.error {
             writeln!(text, "  last sync failed: {error}")?;
         }
+        if let Some(error) = &agent.config.error {
+            writeln!(
+                text,
+                "  last reload failed, settings are those from before: {error}"
+            )?;
+        }
+        if !agent.config.at_next_start.is_empty() {
+            let keys = agent.config.at_next_start.join(", ");
+            writeln!(text, "  changed, in effect from the next start on: {keys}")?;
+        }
         for parent in &agent.parents {
             writeln!(text)?;
             render_parent(&mut text, parent, now_ms)?;

@@ -142,6 +142,41 @@ impl Dad {
         }
     }
 
+    /// Changes the mode. `answered` is what is answered for, as [`Self::follow`] has it: where nothing
+    /// was probed for so far, it goes on being answered for and is not announced again.
+    pub fn set_mode(
+        &mut self,
+        now: Instant,
+        mode: DadMode,
+        answered: impl Iterator<Item = (IpAddr, bool)>,
+        random: &mut Random,
+    ) {
+        let before = std::mem::replace(&mut self.mode, mode);
+        if mode == DadMode::Off {
+            self.checks.clear();
+            self.queue.clear();
+        } else if before == DadMode::Off {
+            for (address, probed) in answered {
+                // To hold it back until it is probed for would cut off who talks to it.
+                let probes = probed && mode == DadMode::Warn;
+                let mut check = Check {
+                    phase: Phase::Free,
+                    due: None,
+                    conflicts: 0,
+                    with: None,
+                    quiet: false,
+                };
+                if probes {
+                    check.phase = Phase::Probing { sent: 0 };
+                    let due = now + self.wait(random);
+                    check.due = Some(due);
+                    self.queue.insert((due, address));
+                }
+                self.checks.insert(address, check);
+            }
+        }
+    }
+
     /// Follows the addresses that are or would be answered for; `true` for those to be probed for.
     /// Not so are those for which the child's own kernel does it. What is gone is forgotten: when it
     /// comes back, it is new.
@@ -289,7 +324,11 @@ impl Dad {
                     let next = now + random.between(PROBE_MIN, PROBE_MAX);
                     if sent == PROBES {
                         (Phase::Waiting, Some(now + ANNOUNCE_WAIT))
-                    } else if sent == 1 && self.mode == DadMode::Warn && check.with.is_none() {
+                    } else if sent == 1
+                        && self.mode == DadMode::Warn
+                        && check.quiet
+                        && check.with.is_none()
+                    {
                         (Phase::Grace { next_probe: next }, Some(now + GRACE))
                     } else {
                         (Phase::Probing { sent }, Some(next))

@@ -99,6 +99,22 @@ impl Neighbours {
         })
     }
 
+    /// Changes its manners. What is announced from now on, and what was answered for when nothing was
+    /// probed for: see [`Dad::set_mode`].
+    pub fn set_manners(&mut self, now: Instant, manners: Manners) {
+        match (manners.announce, &mut self.announce) {
+            (Announcing::Off, announce) => *announce = None,
+            (Announcing::On, Some(_)) => {}
+            (Announcing::On, announce) => *announce = Some(Announce::default()),
+        }
+        let answered = self
+            .candidates
+            .iter()
+            .map(|(&address, candidate)| (address, candidate.is_probed(address)));
+        self.dad
+            .set_mode(now, manners.dad, answered, &mut self.random);
+    }
+
     /// Follows the parent and what would be answered for. Returns whether [`Self::held_back`] is
     /// another: then what is answered for has to be decided again, and that need not be followed.
     pub fn follow(

@@ -26,6 +26,7 @@ use crate::{
 
 /// The LAN behind one parent.
 pub(super) struct Lan {
+    manners: Manners,
     neighbours: Neighbours,
     radar: Radar,
     /// None before [`Self::hear`], and once it could not be read.
@@ -38,11 +39,20 @@ impl Lan {
     /// Needs `CAP_NET_RAW`.
     pub(super) fn open(ifindex: u32, manners: Manners) -> io::Result<Self> {
         Ok(Self {
+            manners,
             neighbours: Neighbours::open(Instant::now(), ifindex, manners)?,
             radar: Radar::default(),
             events: None,
             own: BTreeSet::new(),
         })
+    }
+
+    /// Behaves like this from now on.
+    pub(super) fn behave(&mut self, manners: Manners) {
+        if self.manners != manners {
+            self.manners = manners;
+            self.neighbours.set_manners(Instant::now(), manners);
+        }
     }
 
     /// Reads what the programs tell from `ring`. Must be called within a tokio runtime.

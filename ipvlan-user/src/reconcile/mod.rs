@@ -3,76 +3,48 @@
 //! The only place that knows discovery, model, maps and hooks. Every sync is the whole truth: a
 //! snapshot, what it asks for, what is different, done. A snapshot that fails changes nothing.
 
+mod error;
+mod health;
 mod lan;
 mod parent;
 mod refresh;
+mod reload;
 mod report;
 mod signals;
+mod start;
 
 use std::{
-    future::poll_fn,
+    future::{self, poll_fn},
     io,
     ops::BitOr,
     task::Poll,
     time::{Duration, Instant},
 };
 
-use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{debug, error, info, warn};
 
+pub use self::error::AgentError;
+pub(crate) use self::error::{is_denied, is_errno_of_denial};
 use self::{
+    error::{chain, system},
     parent::{Parent, Tidings},
     refresh::{MAX_GAP, MIN_GAP, Refresh, backoff},
-    signals::StopSignals,
+    reload::Configuration,
+    signals::{Asked, Signals},
 };
 pub use crate::config::{PinSettings, Settings};
 use crate::{
-    attach::{AttachError, PinRoot},
-    discover::{Discover, DiscoverError, Scope, Snapshot, Wake, Watch},
-    model::ParentError,
-    runtime::{self, ClaimError, StatusSocket},
+    config::{Loaded, Source},
+    discover::{Discover, Scope, Snapshot, Wake, Watch},
+    runtime::{self, Service, StatusSocket},
     status,
 };
-
-/// The agent cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentError {
-    /// The kernel's state could not be read.
-    #[error(transparent)]
-    Discover(#[from] DiscoverError),
-    /// An interface cannot be served.
-    #[error(transparent)]
-    Parent(#[from] ParentError),
-    /// Another agent serves it.
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
-    /// Its programs could not be attached.
-    #[error("attach to `{parent}`")]
-    Attach {
-        /// Name of the parent.
-        parent: String,
-        /// Why.
-        source: Box<AttachError>,
-    },
-    /// Something of the process itself.
-    #[error("{action}")]
-    System {
-        /// What was tried.
-        action: &'static str,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// Not everything was left as it was found. Each has been logged.
-    #[error("{count} programs could not be detached")]
-    Detach {
-        /// How many.
-        count: usize,
-    },
-}
 
 /// A running agent.
 pub struct Agent {
     settings: Settings,
+    configuration: Configuration,
     netns: u64,
     discover: Discover,
     watch: Watch,
@@ -82,33 +54,39 @@ pub struct Agent {
     stats: status::Sync,
     /// When everything was last in step.
     synced: Instant,
-    stop: StopSignals,
+    signals: Signals,
+    service: Service,
+    /// Syncs that failed since the last one that had to succeed did.
+    failures: u32,
+    /// A sync succeeded since the watchdog was fed.
+    proven: bool,
+    /// All that the first snapshot asks for is done.
+    complete: bool,
 }
 
 impl Agent {
-    /// Attaches to all parents and completes the first sync. If one fails, all are detached.
-    pub fn start(settings: Settings) -> Result<Self, AgentError> {
+    /// Attaches to the parents and completes the first sync. A parent that cannot be served waits, if
+    /// there is another one that can. If the agent cannot start, nothing is attached.
+    pub fn start(source: Source, loaded: Loaded) -> Result<Self, AgentError> {
+        let Loaded { settings, files } = loaded;
         // Before anything is attached: a signal from here on stops the agent cleanly.
-        let stop = StopSignals::new().map_err(system("catch signals"))?;
+        let signals = Signals::new().map_err(system("catch signals"))?;
         let netns = runtime::own_netns().map_err(system("read the network namespace"))?;
         // Before the first snapshot: what changes from here on wakes us.
         let watch = Watch::new()?;
         let mut discover = Discover::new()?;
         let snapshot = discover.snapshot(Scope::Everything, None)?;
-        remove_orphans(&settings.pins, netns, &snapshot);
-        let mut parents = Vec::new();
-        let started = start_all(&settings, netns, &snapshot, &mut parents).and_then(|()| {
-            StatusSocket::bind(&settings.runtime_dir).map_err(system("create the status socket"))
-        });
-        let socket = match started {
+        let (parents, complete) = start::start(netns, &snapshot, &settings)?;
+        let socket = match StatusSocket::bind(&settings.runtime_dir) {
             Ok(socket) => socket,
             Err(failure) => {
                 parents.into_iter().for_each(Parent::undo);
-                return Err(failure);
+                return Err(system("create the status socket")(failure));
             }
         };
         let mut agent = Self {
             settings,
+            configuration: Configuration::new(source, &files),
             netns,
             discover,
             watch,
@@ -117,47 +95,71 @@ impl Agent {
             snapshot,
             stats: status::Sync::default(),
             synced: Instant::now(),
-            stop,
+            signals,
+            service: Service::new(),
+            failures: 0,
+            proven: false,
+            complete,
         };
         agent.stats.syncs = 1;
         for parent in &agent.parents {
-            info!("ready: {}", parent.summary());
+            if parent.is_serving() {
+                info!("ready: {}", parent.summary());
+            }
         }
         Ok(agent)
     }
 
-    /// Runs until SIGINT, SIGTERM or SIGHUP, then detaches.
+    /// Runs until SIGINT or SIGTERM, or a SIGHUP of the terminal it was started at, then detaches.
     pub async fn run(mut self) -> Result<(), AgentError> {
-        let mut audit = interval_at(
-            tokio::time::Instant::now() + self.settings.audit,
-            self.settings.audit,
-        );
-        audit.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut audit = ticks(self.settings.audit);
+        let mut watchdog = self.service.watchdog().map(ticks);
         // What a wake asks for is done at `due`; until then more wakes join it.
         let mut pending: Option<Refresh> = None;
         let mut due = Instant::now();
-        let mut failures = 0_u32;
         // When to pin again what somebody else has unpinned.
         let mut repin: Option<Instant> = None;
+        if self.complete {
+            self.proven = true;
+            self.service.synced(true);
+            self.tell();
+        } else {
+            pending = Some(Refresh::Everything);
+        }
         loop {
-            let next = self.parents.iter().filter_map(Parent::next_due).min();
             let stale_soon = self.stale_soon();
+            let next = self.parents.iter().filter_map(Parent::next_due);
+            let next = next.chain(self.service.next_due()).min();
             tokio::select! {
                 biased;
-                () = self.stop.received() => break,
+                asked = self.signals.received() => match asked {
+                    Asked::Stop => break,
+                    Asked::Reload => {
+                        self.service.reloading();
+                        if self.reload() {
+                            audit = ticks(self.settings.audit);
+                            pending = Some(Refresh::Everything);
+                            due = Instant::now();
+                        } else {
+                            self.service.not_reloaded();
+                            self.tell();
+                        }
+                    }
+                },
                 () = sleep_until(due.into()), if pending.is_some() => {
                     let refresh = pending.take().unwrap_or(Refresh::Everything);
                     let started = Instant::now();
-                    if self.sync(refresh) {
-                        failures = 0;
+                    if self.sync_and_tell(refresh) {
+                        self.failures = 0;
                         due = Instant::now() + started.elapsed().clamp(MIN_GAP, MAX_GAP);
                     } else {
-                        failures += 1;
+                        self.failures += 1;
                         pending = Some(Refresh::Everything);
-                        due = Instant::now() + backoff(failures);
+                        due = Instant::now() + backoff(self.failures);
                     }
                 }
                 () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {
+                    self.service.tick(Instant::now());
                     if self.tick() {
                         pending = pending.max(Some(Refresh::Model));
                     }
@@ -189,6 +191,11 @@ impl Agent {
                     self.audit();
                     pending = Some(Refresh::Everything);
                 }
+                () = tick(&mut watchdog) => {
+                    if !self.feed_watchdog() {
+                        pending = Some(Refresh::Everything);
+                    }
+                }
                 client = self.socket.accept() => self.serve(client),
             }
         }
@@ -197,6 +204,7 @@ impl Agent {
         } else {
             info!("stopping");
         }
+        self.service.stopping();
         self.stop()
     }
 
@@ -299,8 +307,12 @@ impl Agent {
                 return;
             }
         };
-        // So that link counters are of now.
-        self.sync(Refresh::KnownNetns);
+        // So that link counters are of now. What failed is not made good by less.
+        self.sync_and_tell(if self.failures == 0 {
+            Refresh::KnownNetns
+        } else {
+            Refresh::Everything
+        });
         let agent = self.status();
         // On its own: a client that does not read holds nothing up.
         tokio::spawn(async move {
@@ -316,6 +328,7 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             netns: self.netns,
             sync: self.stats.clone(),
+            config: report::configuration(&self.configuration),
             parents: self
                 .parents
                 .iter()
@@ -339,43 +352,20 @@ impl Agent {
     }
 }
 
-/// Starts all parents, up to the first that fails.
-fn start_all(
-    settings: &Settings,
-    netns: u64,
-    snapshot: &Snapshot,
-    parents: &mut Vec<Parent>,
-) -> Result<(), AgentError> {
-    for name in &settings.parents {
-        let mut parent = Parent::new(name.clone(), netns);
-        parent.start(snapshot, settings)?;
-        parents.push(parent);
-    }
-    Ok(())
+/// Ticks after each `period` from now on; one that comes late delays those after it.
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
-/// Removes what is pinned for parents of this netns that are gone: they were deleted, or moved to another
-/// netns, while no agent looked after them.
-fn remove_orphans(settings: &PinSettings, netns: u64, snapshot: &Snapshot) {
-    let Ok(Some(root)) = PinRoot::find(&settings.dir) else {
-        return;
-    };
-    for name in root.names().unwrap_or_default() {
-        if name.netns != netns || snapshot.link(name.ifindex).is_some() {
-            continue;
+/// Waits for a tick; for ever if there are none.
+async fn tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => {
+            ticks.tick().await;
         }
-        match root.open(&name) {
-            Ok(Some(pins)) => match pins.remove() {
-                Ok(objects) => info!(
-                    objects,
-                    "removed what was pinned for {}: it is gone", name.parent
-                ),
-                Err(failure) => warn!("{}", chain(&failure)),
-            },
-            Ok(None) => {}
-            // Its agent will find out itself.
-            Err(failure) => debug!("{}", chain(&failure)),
-        }
+        None => future::pending().await,
     }
 }
 
@@ -390,20 +380,4 @@ async fn told(parents: &mut [Parent]) -> (usize, Tidings) {
         Poll::Pending
     })
     .await
-}
-
-fn system(action: &'static str) -> impl FnOnce(io::Error) -> AgentError {
-    move |source| AgentError::System { action, source }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

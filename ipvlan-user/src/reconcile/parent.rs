@@ -10,7 +10,7 @@ use std::{
 use ipvlan_common::Event;
 use tracing::{error, info, warn};
 
-use super::{AgentError, PinSettings, Settings, lan::Lan};
+use super::{AgentError, PinSettings, Settings, lan::Lan, refresh::backoff};
 use crate::{
     attach::{AttachError, Datapath, PinError, PinRoot, Pins},
     discover::{Snapshot, snapshot::Link},
@@ -25,6 +25,17 @@ pub(super) struct Parent {
     name: String,
     netns: u64,
     state: State,
+    /// The last try to attach, if it failed.
+    failed: Option<Failed>,
+}
+
+/// A try to attach that failed.
+struct Failed {
+    ifindex: u32,
+    /// How many in a row.
+    tries: u32,
+    /// When to try again.
+    retry_at: Instant,
 }
 
 pub(super) enum State {
@@ -56,7 +67,23 @@ impl Parent {
             name,
             netns,
             state: State::Waiting(String::new()),
+            failed: None,
         }
+    }
+
+    /// Whether it was asked for by this name, or has it now.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.name() == name
+    }
+
+    /// It is asked for by this name from now on.
+    pub(super) fn ask_for(&mut self, name: String) {
+        self.name = name;
+    }
+
+    /// Whether programs are attached.
+    pub(super) const fn is_serving(&self) -> bool {
+        matches!(self.state, State::Serving(_))
     }
 
     /// The name it has now; the one it was asked for by while there is no such interface.
@@ -79,7 +106,7 @@ impl Parent {
         }
     }
 
-    /// Attaches and fills. An error is fatal: it is the user's first try.
+    /// Attaches and fills. After an error it waits.
     pub(super) fn start(
         &mut self,
         snapshot: &Snapshot,
@@ -128,24 +155,40 @@ impl Parent {
             }
         }
         match check_parent(&snapshot.links, &self.name) {
-            Ok(link) => {
-                if let Err(failure) = self.start(snapshot, settings) {
-                    if let State::Waiting(reason) = &mut self.state {
-                        *reason = super::chain(&failure);
-                    }
-                    return Err(failure);
-                }
+            Ok(link) => self.retry(link.ifindex, snapshot, settings),
+            Err(reason) => {
+                self.failed = None;
+                self.wait_for(reason.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries to attach, unless it has just failed to. That is told once and shown in the status; it is
+    /// no failure of the sync, which does all it can for the other parents.
+    fn retry(&mut self, ifindex: u32, snapshot: &Snapshot, settings: &Settings) {
+        let before = self.failed.as_ref().filter(|of| of.ifindex == ifindex);
+        if before.is_some_and(|of| of.retry_at > Instant::now()) {
+            return;
+        }
+        let tries = before.map_or(0, |of| of.tries) + 1;
+        match self.start(snapshot, settings) {
+            Ok(()) => {
+                self.failed = None;
                 info!(
                     parent = self.name,
-                    ifindex = link.ifindex,
+                    ifindex,
                     "the interface is there: {}",
                     self.summary()
                 );
-                Ok(())
             }
-            Err(reason) => {
-                self.state = State::Waiting(reason.to_string());
-                Ok(())
+            Err(failure) => {
+                self.failed = Some(Failed {
+                    ifindex,
+                    tries,
+                    retry_at: Instant::now() + backoff(tries),
+                });
+                self.wait_for(super::chain(&failure));
             }
         }
     }
@@ -158,19 +201,31 @@ impl Parent {
         }
     }
 
+    /// Waits, and says so if the reason is another than before.
+    pub(super) fn wait_for(&mut self, reason: String) {
+        let same = matches!(&self.state, State::Waiting(before) if *before == reason);
+        if !same {
+            warn!(parent = self.name, "waiting: {reason}");
+            self.state = State::Waiting(reason);
+        }
+    }
+
     /// When to call [`Self::tick`]; `None` if never, as things are.
     pub(super) fn next_due(&self) -> Option<Instant> {
         match &self.state {
             State::Serving(serving) => serving.lan.next_due(),
-            State::Waiting(_) => None,
+            State::Waiting(_) => self.failed.as_ref().map(|of| of.retry_at),
         }
     }
 
-    /// Sends what is due on the LAN. Returns whether what is answered for changed.
+    /// Sends what is due on the LAN. Returns whether it is to follow the snapshot once more.
     pub(super) fn tick(&mut self) -> bool {
         match &mut self.state {
             State::Serving(serving) => serving.lan.tick(),
-            State::Waiting(_) => false,
+            State::Waiting(_) => self
+                .failed
+                .as_ref()
+                .is_some_and(|of| of.retry_at <= Instant::now()),
         }
     }
 
@@ -236,6 +291,11 @@ impl Parent {
             State::Serving(serving) => serving.installed.audit(),
             State::Waiting(_) => Ok(0),
         }
+    }
+
+    /// Lets go of it for good: nobody asks for it any more. Returns what failed.
+    pub(super) fn detach(self) -> Vec<AttachError> {
+        self.end(Datapath::detach)
     }
 
     /// Ends with the agent: what is pinned goes on answering. Returns what failed.
@@ -392,6 +452,7 @@ impl Serving {
     /// Makes maps and programs what the snapshot asks for.
     fn update(&mut self, snapshot: &Snapshot, settings: &Settings) -> Result<(), AttachError> {
         let before = self.answered();
+        self.lan.behave(settings.manners);
         self.desired = self.desire(snapshot, settings);
         // A new address must be held back before it is answered for; otherwise answers come first.
         let holds = self.lan.enforces();
@@ -459,7 +520,7 @@ impl Serving {
     }
 
     /// How many addresses are answered for.
-    fn answered(&self) -> usize {
+    pub(super) fn answered(&self) -> usize {
         self.desired
             .children
             .iter()

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use ipvlan_common::{Delivery, Hook, Reason};
 
-use super::parent::{Parent, Serving, State};
+use super::{
+    parent::{Parent, Serving, State},
+    reload::Configuration,
+};
 use crate::{
     discover::snapshot::{NetnsId, Snapshot},
     model::{AddressView, ChildKey, ChildView, Conflict, Rival},
@@ -14,6 +17,15 @@ use crate::{
 
 /// Why an address is not in the map.
 const NO_ROOM: &str = "map_full";
+
+pub(super) fn configuration(of: &Configuration) -> status::Config {
+    status::Config {
+        files: of.files.clone(),
+        reloads: of.reloads,
+        error: of.error.clone(),
+        at_next_start: of.waiting.iter().map(|&key| key.to_owned()).collect(),
+    }
+}
 
 pub(super) fn parent(parent: &Parent, snapshot: &Snapshot) -> status::Parent {
     match parent.state() {

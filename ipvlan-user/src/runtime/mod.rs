@@ -1,8 +1,12 @@
-//! The agent's footprint on the machine: who owns a parent, and where to ask for its status.
+//! The agent as a process on a machine: who owns a parent, where to ask for its status, what it may do,
+//! what its service manager is told.
 //!
-//! Everything is in one directory, `/run/ipvlan` by default, and gone when the last agent stops.
+//! Every file is in one directory, `/run/ipvlan` by default, and gone when the last agent stops.
 
 mod claim;
+pub mod log;
+pub mod privilege;
+mod service;
 mod socket;
 pub mod stderr;
 
@@ -10,6 +14,7 @@ use std::{fs, io, path::Path};
 
 pub use self::{
     claim::{Claim, ClaimError},
+    service::Service,
     socket::{StatusSocket, answer, query_all},
 };
 

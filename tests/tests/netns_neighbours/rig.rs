@@ -115,6 +115,13 @@ impl<'a> Rig<'a> {
         self.maps.set_config(config).unwrap();
     }
 
+    /// Changes the manners, as a reload does.
+    pub(crate) fn behave(&mut self, manners: Manners) {
+        self.neighbours.set_manners(Instant::now(), manners);
+        let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
+        self.follow(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
     /// Puts into the maps what the agent would.
     fn install(&mut self) {
         let held = self.neighbours.held_back();

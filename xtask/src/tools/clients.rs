@@ -28,6 +28,9 @@ const VM: [Client; 5] = [
     Client("strip", "binutils"),
 ];
 
+/// What checks the unit file.
+const UNIT: [Client; 1] = [Client("systemd-analyze", "systemd")];
+
 /// Names of the programs that the lab runs.
 pub(crate) fn lab() -> impl Iterator<Item = &'static str> {
     LAB.iter().map(|Client(program, _)| *program)
@@ -41,6 +44,11 @@ pub(crate) fn install_lab() -> Result<Vec<String>> {
 /// Installs what a virtual machine takes; gives the packages and their versions.
 pub(crate) fn install_vm() -> Result<Vec<String>> {
     install(&VM)
+}
+
+/// Installs what checks the unit file; gives the package and its version.
+pub(crate) fn install_unit() -> Result<Vec<String>> {
+    install(&UNIT)
 }
 
 fn install(clients: &[Client]) -> Result<Vec<String>> {

@@ -43,6 +43,14 @@ impl World {
         self.dad.follow(now, &addresses, &mut self.random)
     }
 
+    fn change(&mut self, seconds: f64, mode: DadMode, answered: &[&str]) {
+        let now = self.at(seconds);
+        let answered = answered
+            .iter()
+            .map(|address| (address.parse().unwrap(), true));
+        self.dad.set_mode(now, mode, answered, &mut self.random);
+    }
+
     fn other(&mut self, seconds: f64, address: &str, kind: EventKind) -> Verdict {
         let now = self.at(seconds);
         let address = address.parse().unwrap();
@@ -319,4 +327,61 @@ fn a_probe_that_could_not_be_sent_does_not_count() {
     }
     assert_eq!(sent, PROBES);
     assert_eq!(world.held(V4), None);
+}
+
+#[test]
+fn another_mode_cuts_nobody_off_and_counts_for_what_is_new() {
+    use DadMode::{Enforce, Off, Warn};
+    const NEW: &str = "192.0.2.8";
+    // From and to; whether what is answered for is probed for once more; whether what is new is
+    // probed for, and held back meanwhile.
+    let rows = [
+        (Off, Warn, true, true, None),
+        (Off, Enforce, false, true, Some(Reason::Probing)),
+        (Warn, Enforce, false, true, Some(Reason::Probing)),
+        (Enforce, Warn, false, true, None),
+        (Warn, Off, false, false, None),
+        (Enforce, Off, false, false, None),
+        (Warn, Warn, false, true, None),
+    ];
+    for (from, to, again, probed, held) in rows {
+        let shown = format!("{from:?} → {to:?}");
+        let mut world = World::new(from);
+        world.follow(0.0, &[V4]);
+        world.run(0.0, 20.0);
+        assert!(world.is_free(V4), "{shown}");
+
+        world.change(20.0, to, &[V4]);
+        world.follow(20.0, &[V4]);
+        assert!(
+            world.is_free(V4),
+            "{shown}: it would be announced once more"
+        );
+        assert_eq!(world.held(V4), None, "{shown}");
+        let seen = world.run(20.0, 40.0);
+        assert_eq!(seen.probes.len(), if again { 3 } else { 0 }, "{shown}");
+        assert_eq!(seen.freed, [0.0; 0], "{shown}");
+
+        world.follow(40.0, &[V4, NEW]);
+        assert_eq!(world.held(NEW), held, "{shown}");
+        let seen = world.run(40.0, 60.0);
+        assert_eq!(seen.probes.len(), if probed { 3 } else { 0 }, "{shown}");
+        assert!(world.is_free(NEW) && world.is_free(V4), "{shown}");
+        assert_eq!(world.held(NEW), None, "{shown}");
+    }
+}
+
+#[test]
+fn an_address_that_is_held_back_is_answered_for_when_that_is_not_wanted_any_more() {
+    for mode in [DadMode::Warn, DadMode::Off] {
+        let mut world = World::new(DadMode::Enforce);
+        world.follow(0.0, &[V4]);
+        world.other(0.1, V4, EventKind::Claim);
+        assert_eq!(world.held(V4), Some(Reason::Duplicate));
+        world.change(1.0, mode, &[]);
+        assert_eq!(world.held(V4), None, "{mode:?}");
+        // The station is still told of, as long as somebody looks.
+        let taken = world.dad.taken().count();
+        assert_eq!(taken, usize::from(mode == DadMode::Warn), "{mode:?}");
+    }
 }

@@ -1,0 +1,94 @@
+//! Why an agent cannot go on.
+
+use std::io;
+
+use crate::{
+    attach::AttachError, discover::DiscoverError, model::ParentError, runtime::ClaimError,
+};
+
+/// The agent cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The kernel's state could not be read.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// An interface cannot be served.
+    #[error(transparent)]
+    Parent(#[from] ParentError),
+    /// Another agent serves it.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// Its programs could not be attached.
+    #[error("attach to `{parent}`")]
+    Attach {
+        /// Name of the parent.
+        parent: String,
+        /// Why.
+        source: Box<AttachError>,
+    },
+    /// Something of the process itself.
+    #[error("{action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Not everything was left as it was found. Each has been logged.
+    #[error("{count} programs could not be detached")]
+    Detach {
+        /// How many.
+        count: usize,
+    },
+}
+
+impl AgentError {
+    /// Whether a privilege was missing.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Attach { source, .. } => is_errno_of_denial(source.os_error()),
+            Self::Claim(ClaimError::File { source, .. }) | Self::System { source, .. } => {
+                is_denied(source)
+            }
+            Self::Discover(error) => {
+                let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+                while let Some(error) = cause {
+                    if is_denied(error) {
+                        return true;
+                    }
+                    cause = error.source();
+                }
+                false
+            }
+            Self::Claim(ClaimError::Taken { .. }) | Self::Parent(_) | Self::Detach { .. } => false,
+        }
+    }
+}
+
+/// Whether this error is the kernel's word for a missing privilege.
+pub(crate) fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let error = cause.downcast_ref::<io::Error>();
+    is_errno_of_denial(error.and_then(io::Error::raw_os_error))
+}
+
+/// Whether this error number is.
+pub(crate) fn is_errno_of_denial(errno: Option<i32>) -> bool {
+    matches!(errno, Some(libc::EPERM | libc::EACCES))
+}
+
+pub(super) fn system(action: &'static str) -> impl FnOnce(io::Error) -> AgentError {
+    move |source| AgentError::System { action, source }
+}
+
+/// An error and its causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,71 @@
+//! How the agent is, for its service manager: one line, and whether it gets ahead.
+
+use std::time::Instant;
+
+use super::{
+    Agent,
+    parent::{Parent, State},
+    refresh::Refresh,
+};
+
+impl Agent {
+    /// Syncs, and tells the service manager what came of it. Returns whether it succeeded.
+    pub(super) fn sync_and_tell(&mut self, refresh: Refresh) -> bool {
+        let succeeded = self.sync(refresh);
+        self.proven |= succeeded;
+        self.service.synced(succeeded);
+        self.tell();
+        succeeded
+    }
+
+    /// Feeds the watchdog if there was a sync since it was fed last, or if one that is made for the
+    /// purpose succeeds; but not while one that failed has to be made good. Returns whether it was fed.
+    pub(super) fn feed_watchdog(&mut self) -> bool {
+        if self.failures > 0 {
+            return false;
+        }
+        let proven = self.proven || self.sync_and_tell(Refresh::Addresses);
+        if proven {
+            self.service.feed();
+        }
+        self.proven = false;
+        proven
+    }
+
+    /// Tells how things are, if that is different from before.
+    pub(super) fn tell(&mut self) {
+        let line = line(
+            &self.parents,
+            self.stats.error.as_deref(),
+            self.configuration.error.as_deref(),
+        );
+        self.service.status(Instant::now(), line);
+    }
+}
+
+fn line(parents: &[Parent], sync: Option<&str>, reload: Option<&str>) -> String {
+    let mut names = Vec::new();
+    let (mut children, mut answered) = (0, 0);
+    let mut parts = Vec::new();
+    for parent in parents {
+        match parent.state() {
+            State::Serving(serving) => {
+                names.push(parent.name());
+                children += serving.desired.children.len();
+                answered += serving.answered();
+            }
+            State::Waiting(reason) => parts.push(format!("{} waits: {reason}", parent.name())),
+        }
+    }
+    let names = names.join(", ");
+    let serving = if names.is_empty() {
+        "no parent is served".to_owned()
+    } else {
+        format!("{names}: {children} children, {answered} addresses answered")
+    };
+    parts.insert(0, serving);
+    parts.extend(sync.map(|failure| format!("last sync failed: {failure}")));
+    parts.extend(reload.map(|failure| format!("last reload failed: {failure}")));
+    // A line break would end it, and what follows would be taken for another field.
+    parts.join("; ").replace(char::is_control, " ")
+}

@@ -1,0 +1,191 @@
+//! What the service manager is told (`sd_notify(3)`). Without one, nothing is sent.
+
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tracing::debug;
+
+/// Shortest time between two lines about the state: during a churn the last one counts.
+const STATUS_GAP: Duration = Duration::from_secs(1);
+/// How often the watchdog is fed within its time: once may be missed, and the clock may be late.
+const FEEDS: u32 = 3;
+
+/// The service manager's view of this process.
+#[derive(Debug)]
+pub struct Service {
+    phase: Phase,
+    status: StatusLine,
+    watchdog: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not ready yet.
+    Starting,
+    /// A reload is under way.
+    Reloading,
+    Ready,
+}
+
+impl Service {
+    /// Of this process; its environment says where to.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            phase: Phase::Starting,
+            status: StatusLine::default(),
+            watchdog: sd_notify::watchdog_enabled(),
+        }
+    }
+
+    /// How often to see whether the watchdog deserves to be fed; `None` if there is none.
+    #[must_use]
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog.map(|within| within / FEEDS)
+    }
+
+    /// Feeds the watchdog.
+    pub fn feed(&self) {
+        tell(&[NotifyState::Watchdog]);
+    }
+
+    /// A sync has ended. The first that succeeds makes the service ready; a reload ends with the
+    /// next, whatever comes of it.
+    pub fn synced(&mut self, succeeded: bool) {
+        if match self.phase {
+            Phase::Starting => succeeded,
+            Phase::Reloading => true,
+            Phase::Ready => false,
+        } {
+            self.ready();
+        }
+    }
+
+    /// A reload begins.
+    pub fn reloading(&mut self) {
+        // A service that has not got ready yet goes on getting there.
+        if self.phase == Phase::Starting {
+            return;
+        }
+        self.phase = Phase::Reloading;
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Err(failure) => debug!("the time of a reload: {failure}"),
+        }
+    }
+
+    /// A reload has changed nothing.
+    pub fn not_reloaded(&mut self) {
+        if self.phase == Phase::Reloading {
+            self.ready();
+        }
+    }
+
+    /// The process is about to end.
+    pub fn stopping(&mut self) {
+        tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    }
+
+    /// How things are, on one line. Sent if it is not what was sent last, and not at once if that was
+    /// just now: see [`Self::next_due`].
+    pub fn status(&mut self, now: Instant, line: String) {
+        self.status.set(line);
+        self.tick(now);
+    }
+
+    /// When to call [`Self::tick`]; `None` if there is nothing to say.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.status.next_due()
+    }
+
+    /// Says what is due.
+    pub fn tick(&mut self, now: Instant) {
+        if let Some(line) = self.status.due(now) {
+            tell(&[NotifyState::Status(line)]);
+        }
+    }
+
+    fn ready(&mut self) {
+        self.phase = Phase::Ready;
+        tell(&[NotifyState::Ready]);
+    }
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    // The agent does its work whether its manager hears of it or not.
+    if let Err(failure) = sd_notify::notify(state) {
+        debug!("the service manager was not told: {failure}");
+    }
+}
+
+/// A line that is sent when it changes, and not too often.
+#[derive(Debug, Default)]
+struct StatusLine {
+    sent: Option<(Instant, String)>,
+    next: Option<String>,
+}
+
+impl StatusLine {
+    fn set(&mut self, line: String) {
+        let same = self.sent.as_ref().is_some_and(|(_, sent)| *sent == line);
+        self.next = (!same).then_some(line);
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let (at, _) = self.sent.as_ref()?;
+        self.next.as_ref().map(|_| *at + STATUS_GAP)
+    }
+
+    fn due(&mut self, now: Instant) -> Option<&str> {
+        if self.next_due().is_some_and(|due| due > now) {
+            return None;
+        }
+        let line = self.next.take()?;
+        let (_, line) = self.sent.insert((now, line));
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_sent_when_it_changes_and_once_a_second() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut line = StatusLine::default();
+        assert_eq!((line.next_due(), line.due(start)), (None, None));
+        // When, what is set then, what is sent.
+        let rows = [
+            (0, Some("a"), Some("a")),
+            (10, Some("a"), None),
+            (20, Some("b"), None),
+            (30, Some("c"), None),
+            (999, None, None),
+            (1000, None, Some("c")),
+            (5000, None, None),
+            (5000, Some("d"), Some("d")),
+            (5010, Some("e"), None),
+            // Back to what was sent: there is nothing to say.
+            (5020, Some("d"), None),
+            (7000, None, None),
+        ];
+        for (now, set, sent) in rows {
+            if let Some(set) = set {
+                line.set(set.to_owned());
+            }
+            assert_eq!(line.due(at(now)), sent, "after {now} ms");
+        }
+        assert_eq!(line.next_due(), None);
+        line.set("f".to_owned());
+        assert_eq!(line.next_due(), Some(at(6000)));
+    }
+}
