@@ -136,6 +136,8 @@ pub struct Datapath {
     qdisc: Option<Qdisc>,
     /// What an agent before left, until the first programs are set.
     found: Found,
+    /// Whether there was anything.
+    takes_over: bool,
     adopts: bool,
     pins: Pins,
     pinned: Option<Pinned>,
@@ -188,6 +190,7 @@ impl Datapath {
             egress: None,
             xdp: None,
             qdisc: None,
+            takes_over: found.any(),
             found,
             adopts,
             pins,
@@ -467,7 +470,7 @@ impl Datapath {
     /// Ends after a failed start: what an agent before left is as it was or replaced, what is new goes.
     #[must_use]
     pub fn undo(self) -> Vec<AttachError> {
-        if self.adopts || self.found.any() {
+        if self.takes_over {
             self.leave()
         } else {
             self.detach()

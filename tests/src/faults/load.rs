@@ -52,6 +52,9 @@ fn churn(stage: &mut Stage) -> Result<()> {
         .change(&all(&unknown, Expect::Either), || Ok(()))?;
     let begun = Instant::now();
     for number in 0..netnses {
+        if number % 10 == 9 {
+            println!("{} netns", number + 1);
+        }
         // In the middle of it, it stands still.
         if number == netnses / 2 {
             stage.agent()?.signal(Signal::SIGSTOP)?;

@@ -138,7 +138,7 @@ fn enslaved(stage: &mut Stage) -> Result<()> {
         let parent = &second.status()?["parents"][0];
         Ok(parent["state"] == "waiting" && parent["reason"] == "`port7` is a port of bridge `br7`")
     });
-    let left = crate::hooks::attached(host, &["port7"])?;
+    let left = stage.hooks_beside("port7")?;
     second.stop()?;
     let mut command = stage.command_for("port7");
     let (code, said) = stage.fails(&mut command)?;

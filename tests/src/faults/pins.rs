@@ -171,7 +171,7 @@ fn no_bpffs(stage: &mut Stage) -> Result<()> {
             problems.push(format!("with {} it notes {notes}", directory.display()));
         }
         second.stop()?;
-        let left = crate::hooks::attached(host, &["ens36"])?;
+        let left = stage.hooks_beside("ens36")?;
         if !left.is_empty() {
             problems.push(format!("with {} it left {left:?}", directory.display()));
         }

@@ -36,7 +36,7 @@ fn without_one(stage: &mut Stage) -> Result<()> {
         stage.expect(code == NO_PERMISSION && said.contains(&name), || {
             format!("without {name} it ended with {code}: {said}")
         });
-        let left = crate::hooks::attached(&stage.site.host, &["ens36"])?;
+        let left = stage.hooks_beside("ens36")?;
         stage.expect(left.is_empty(), || {
             format!("without {name} it left {left:?}")
         });

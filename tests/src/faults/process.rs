@@ -65,6 +65,9 @@ fn kill(stage: &mut Stage) -> Result<()> {
         stage.start().with_context(|| format!("round {round}"))?;
         let found = stage.difference()?;
         stage.expect(found.is_none(), || format!("round {round}: {found:?}"));
+        if round % 5 == 4 {
+            println!("{} kills", round + 1);
+        }
         if round % 2 == 0 {
             stage.site.third.ip(&CHURNING.deleted(CHILD))?;
         }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     agent::{self, Agent},
-    command, init,
+    command, hooks, init,
     netns::Netns,
     probe::arp,
 };
@@ -189,6 +189,15 @@ impl Stage {
             &pin_dir(PARENT),
             options,
         )
+    }
+
+    /// What is attached to another device of the host than the parent.
+    pub(super) fn hooks_beside(&self, device: &str) -> Result<Vec<String>> {
+        // Qdiscs are told of all devices.
+        let parents = format!(" dev {PARENT} ");
+        let mut found = hooks::attached(&self.site.host, &[device])?;
+        found.retain(|line| !line.contains(&parents));
+        Ok(found)
     }
 
     /// What is attached to the parent.

@@ -39,6 +39,7 @@ const QUESTIONS: Duration = Duration::from_millis(2);
 /// Who has not answered by then was not going to.
 const LATENCY: Duration = Duration::from_millis(120);
 const POLL: Duration = Duration::from_millis(20);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 /// Neighbours have to be found first.
 const BASELINE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -178,9 +179,14 @@ impl Traffic {
         self.sources.iter().map(|(log, _)| log.read().len()).sum()
     }
 
-    /// Waits until so much was sent.
+    /// Waits until so much was sent. A machine that says nothing for long is taken for dead.
     pub(super) fn wait_sent(&self, packets: usize) -> Result<()> {
+        let mut told = Instant::now();
         while self.sent() < packets {
+            if told.elapsed() > SIGN_OF_LIFE {
+                told = Instant::now();
+                println!("{} of {packets} sent", self.sent());
+            }
             let ended = self.sources.iter().find(|(_, thread)| thread.is_finished());
             ensure!(ended.is_none(), "a source of traffic has ended");
             thread::sleep(POLL);
