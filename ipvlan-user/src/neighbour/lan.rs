@@ -116,10 +116,12 @@ impl Neighbours {
     /// Changes its manners. What is announced from now on, and what was answered for when nothing was
     /// probed for: see [`Dad::set_mode`].
     pub fn set_manners(&mut self, now: Instant, manners: Manners) {
-        match (manners.announce, &mut self.announce) {
-            (Announcing::Off, announce) => *announce = None,
-            (Announcing::On, Some(_)) => {}
-            (Announcing::On, announce) => *announce = Some(Announce::default()),
+        let breaks_silence = manners.announce == Announcing::On && self.announce.is_none();
+        match manners.announce {
+            Announcing::Off => self.announce = None,
+            Announcing::On => {
+                self.announce.get_or_insert_default();
+            }
         }
         let answered = self
             .candidates
@@ -127,6 +129,20 @@ impl Neighbours {
             .map(|(&address, candidate)| (address, candidate.is_probed(address)));
         self.dad
             .set_mode(now, manners.dad, answered, &mut self.random);
+        if breaks_silence && self.heard {
+            self.announce_all(true);
+        }
+    }
+
+    /// Announces all that is free to be.
+    fn announce_all(&mut self, new: bool) {
+        let Some(announce) = &mut self.announce else {
+            return;
+        };
+        let all = self.candidates.keys();
+        for &address in all.filter(|&&address| self.dad.is_free(address)) {
+            announce.start(address, new);
+        }
     }
 
     /// Follows the parent and what would be answered for. Returns whether [`Self::held_back`] is
@@ -164,12 +180,7 @@ impl Neighbours {
         // Who would not be heard now is announced when the carrier is back.
         match &mut self.announce {
             Some(announce) if !heard => announce.clear(),
-            Some(announce) if !was_heard || mac_changed => {
-                let all = self.candidates.keys();
-                for &address in all.filter(|&&address| self.dad.is_free(address)) {
-                    announce.start(address, !was_heard);
-                }
-            }
+            Some(_) if !was_heard || mac_changed => self.announce_all(!was_heard),
             _ => {}
         }
         changed && self.dad.enforces()
