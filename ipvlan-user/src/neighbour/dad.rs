@@ -16,6 +16,8 @@
 //! An address in conflict is probed for again after [`RETRY`], and after [`MAX_CONFLICTS`] conflicts
 //! in a row only every [`RATE_LIMIT_INTERVAL`]: when its other holder goes away, it heals by itself.
 
+mod check;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -24,6 +26,7 @@ use std::{
 
 use ipvlan_common::{EventKind, Reason};
 
+use self::check::{Check, Phase};
 use super::{frame::Mac, pace::Pace, random::Random};
 
 /// `PROBE_NUM`
@@ -99,51 +102,6 @@ pub struct Dad {
     queue: BTreeSet<(Instant, IpAddr)>,
     /// Without a carrier nobody hears a probe: none is sent.
     carrier: bool,
-}
-
-#[derive(Debug)]
-struct Check {
-    phase: Phase,
-    due: Option<Instant>,
-    /// In a row.
-    conflicts: u8,
-    /// Who has it, as far as is known.
-    with: Option<Mac>,
-    /// Not announced yet: the first probe may still be answered, or was.
-    quiet: bool,
-}
-
-impl Check {
-    /// One of which no probe was sent yet.
-    const fn new() -> Self {
-        Self {
-            phase: Phase::Probing { sent: 0 },
-            due: None,
-            conflicts: 0,
-            with: None,
-            quiet: true,
-        }
-    }
-
-    /// Why the address is held back where that is done.
-    const fn refusal(&self) -> Reason {
-        match self.with {
-            Some(_) => Reason::Duplicate,
-            None => Reason::Probing,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// So many probes were sent, more are to follow.
-    Probing { sent: u8 },
-    /// The first probe was sent, and may be answered at any moment.
-    Grace { next_probe: Instant },
-    /// The last probe was sent.
-    Waiting,
-    /// Somebody has it.
-    Taken,
 }
 
 impl Dad {

@@ -1,8 +1,7 @@
 //! The solicited-node groups that the parent is a member of for its children.
 //!
 //! l3 and l3s children join no group on the parent, so its NIC and the switches drop solicitations
-//! for them. Members of a group are counted by not counting: the groups that are wanted are derived
-//! from all addresses each time, and addresses that share their low 24 bits want the same one.
+//! for them. Addresses that share their low 24 bits want the same one.
 //!
 //! A membership is the kernel's: it reports to the switches (MLD), again after the parent was down,
 //! and gives it up when the agent ends, however it ends.
@@ -78,14 +77,9 @@ impl Groups {
         self.missing = 0;
         self.failure = None;
         let mut refusal = None;
-        for &group in wanted {
-            if self
-                .sockets
-                .iter()
-                .any(|member| member.groups.contains(&group))
-            {
-                continue;
-            }
+        let joined = self.sockets.iter().flat_map(|member| &member.groups);
+        let joined: BTreeSet<Ipv6Addr> = joined.copied().collect();
+        for &group in wanted.difference(&joined) {
             // What one was refused for, all are.
             if refusal.is_none() {
                 match self.join(group) {

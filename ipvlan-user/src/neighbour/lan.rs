@@ -1,10 +1,10 @@
 //! One parent's manners: what is due is sent, what others do is judged.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::BTreeMap,
     io,
     net::{IpAddr, Ipv6Addr},
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use ipvlan_common::{Event, EventKind, Reason};
@@ -15,8 +15,8 @@ use super::{
     announce::{Announce, Announcement, Live},
     dad::{Dad, DadMode, Verdict},
     frame::{self, Mac, solicited_node},
-    groups::Groups,
     log::{Action, Incident, Kind, Log},
+    memberships::Memberships,
     pace::Pace,
     random::Random,
     socket::{PacketSocket, Sent},
@@ -27,8 +27,6 @@ use crate::{discover::snapshot::Link, model::ChildKey};
 const FRAMES: (u32, u32) = (1000, 100);
 /// When the pace is what holds frames up, this part of a burst is waited for.
 const SHARE: u32 = 10;
-/// Time to the next try to join groups that could not be joined.
-const GROUPS_RETRY: Duration = Duration::from_secs(10);
 
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,13 +72,9 @@ pub struct Neighbours {
     /// None when they are switched off.
     announce: Option<Announce>,
     dad: Dad,
-    groups: Groups,
-    /// How many addresses want each group.
-    wanted: BTreeMap<Ipv6Addr, usize>,
-    /// Groups of addresses that came or went have not been joined or left yet.
-    unjoined: bool,
-    mtu: u32,
-    groups_retry: Option<Instant>,
+    /// Addresses that were held back, and are announced once they are answered for.
+    freed: Vec<IpAddr>,
+    memberships: Memberships,
     socket: PacketSocket,
     /// Why the last frame could not be sent.
     failure: Option<io::Error>,
@@ -100,11 +94,8 @@ impl Neighbours {
             candidates: BTreeMap::new(),
             announce: (manners.announce == Announcing::On).then(Announce::default),
             dad: Dad::new(manners.dad),
-            groups: Groups::new(ifindex),
-            wanted: BTreeMap::new(),
-            unjoined: false,
-            mtu: 0,
-            groups_retry: None,
+            freed: Vec::new(),
+            memberships: Memberships::new(ifindex),
             socket: PacketSocket::open(ifindex)?,
             failure: None,
             pace: Pace::new(now, rate, burst),
@@ -174,9 +165,11 @@ impl Neighbours {
             changed |= self.meet(now, address, before, candidate);
         }
         self.candidates = candidates;
-        self.unjoined |= std::mem::replace(&mut self.mtu, link.mtu) != link.mtu;
-        self.join_groups(now);
+        self.memberships.set_mtu(link.mtu);
+        self.memberships.join(now);
 
+        let freed = std::mem::take(&mut self.freed);
+        self.announce_freed(freed);
         // Who would not be heard now is announced when the carrier is back.
         match &mut self.announce {
             Some(announce) if !heard => announce.clear(),
@@ -184,6 +177,17 @@ impl Neighbours {
             _ => {}
         }
         changed && self.dad.enforces()
+    }
+
+    fn announce_freed(&mut self, freed: Vec<IpAddr>) {
+        let Some(announce) = self.announce.as_mut().filter(|_| self.heard) else {
+            return;
+        };
+        for address in freed {
+            if self.candidates.contains_key(&address) {
+                announce.start(address, true);
+            }
+        }
     }
 
     /// Follows one address that became a candidate, is no more one, or another child's;
@@ -194,7 +198,7 @@ impl Neighbours {
             return self.meet(now, address, before, candidate) && self.dad.enforces();
         }
         if let Some(before) = self.candidates.remove(&address) {
-            self.want(before.group(address), None);
+            self.memberships.want(before.group(address), None);
             self.dad.remove(address);
             if let Some(announce) = &mut self.announce {
                 announce.remove(address);
@@ -214,7 +218,7 @@ impl Neighbours {
         if before == Some(candidate) {
             return false;
         }
-        self.want(
+        self.memberships.want(
             before.and_then(|it| it.group(address)),
             candidate.group(address),
         );
@@ -230,24 +234,9 @@ impl Neighbours {
         new
     }
 
-    fn want(&mut self, before: Option<Ipv6Addr>, now: Option<Ipv6Addr>) {
-        if before == now {
-            return;
-        }
-        if let Some(group) = before
-            && let Entry::Occupied(mut entry) = self.wanted.entry(group)
-        {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-                self.unjoined = true;
-            }
-        }
-        if let Some(group) = now {
-            let entry = self.wanted.entry(group).or_default();
-            *entry += 1;
-            self.unjoined |= *entry == 1;
-        }
+    /// Joins the groups that addresses want, and leaves all others.
+    pub fn join_groups(&mut self, now: Instant) {
+        self.memberships.join(now);
     }
 
     /// Judges what a station did. `name` names children. Returns as [`Self::follow`] does.
@@ -322,13 +311,16 @@ impl Neighbours {
                 self.pace.ready_at(now, SHARE)
             }
         });
-        [frames, self.groups_retry].into_iter().flatten().min()
+        [frames, self.memberships.retry()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Sends what is due. Returns as [`Self::follow`] does.
     pub fn tick(&mut self, now: Instant) -> bool {
-        if self.groups_retry.is_some_and(|at| at <= now) {
-            self.join_groups(now);
+        if self.memberships.retry().is_some_and(|at| at <= now) {
+            self.memberships.join(now);
         }
         // First: what they say is certain, and others wait for it.
         let announcements = self.announce.as_mut().map_or_else(Vec::new, |announce| {
@@ -347,15 +339,11 @@ impl Neighbours {
             }
         }
         if self.dad.enforces() {
-            return !due.freed.is_empty();
+            let changed = !due.freed.is_empty();
+            self.freed.extend(due.freed);
+            return changed;
         }
-        if let Some(announce) = self.announce.as_mut().filter(|_| self.heard) {
-            for address in due.freed {
-                if self.candidates.contains_key(&address) {
-                    announce.start(address, true);
-                }
-            }
-        }
+        self.announce_freed(due.freed);
         false
     }
 
@@ -382,7 +370,7 @@ impl Neighbours {
     /// How many solicited-node groups the parent is a member of for its children.
     #[must_use]
     pub fn groups(&self) -> usize {
-        self.groups.len()
+        self.memberships.len()
     }
 
     /// What happened.
@@ -398,17 +386,7 @@ impl Neighbours {
             .failure
             .as_ref()
             .map(|failure| format!("announcements and probes cannot be sent: {failure}"));
-        self.groups.note().into_iter().chain(failure).collect()
-    }
-
-    /// Joins the groups that addresses want, and leaves all others.
-    pub fn join_groups(&mut self, now: Instant) {
-        if self.unjoined || self.groups.is_degraded() {
-            self.groups
-                .follow(&self.wanted.keys().copied().collect(), self.mtu);
-            self.unjoined = false;
-        }
-        self.groups_retry = self.groups.has_failed().then(|| now + GROUPS_RETRY);
+        self.memberships.note().into_iter().chain(failure).collect()
     }
 
     fn defend(&mut self, now: Instant, address: IpAddr) -> Action {

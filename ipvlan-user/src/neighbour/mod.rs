@@ -18,6 +18,7 @@ pub mod frame;
 pub mod groups;
 mod lan;
 pub mod log;
+pub mod memberships;
 pub mod pace;
 pub mod radar;
 pub mod random;
