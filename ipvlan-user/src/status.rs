@@ -44,6 +44,13 @@ pub struct Sync {
     pub wakes: u64,
     /// Syncs, those of the audit included.
     pub syncs: u64,
+    /// Those that read everything anew.
+    #[serde(default)]
+    pub whole: u64,
+    /// Time that the first one took, from before the first dump to the last entry of a map, in
+    /// microseconds.
+    #[serde(default)]
+    pub first_us: u64,
     /// Netlink events lost to a full receive buffer; each is followed by a full sync.
     pub overruns: u64,
     /// Syncs that failed and changed nothing.

@@ -14,6 +14,8 @@ mod lab;
 mod netnses;
 #[path = "netns_discover/privileges.rs"]
 mod privileges;
+#[path = "netns_discover/renewing.rs"]
+mod renewing;
 #[path = "netns_discover/speed.rs"]
 mod speed;
 #[path = "netns_discover/watching.rs"]

@@ -58,6 +58,50 @@ impl Netlink {
             .map(drop)
     }
 
+    /// Adds every one of `addresses`/32 to the device `index` of the netns this is connected to, or takes
+    /// them away; many at once, which is all that the kernel's own time does not hide.
+    pub fn change_addresses(
+        &self,
+        change: AddressChange,
+        index: u32,
+        addresses: &[Ipv4Addr],
+    ) -> Result<()> {
+        for batch in addresses.chunks(BATCH) {
+            let mut bytes = Vec::new();
+            for (place, &address) in batch.iter().enumerate() {
+                let mut message = AddressMessage::default();
+                message.header.family = AddressFamily::Inet;
+                message.header.prefix_len = 32;
+                message.header.index = index;
+                message.attributes = vec![AddressAttribute::Local(IpAddr::V4(address))];
+                let is_last = place + 1 == batch.len();
+                let (message, flags) = match change {
+                    AddressChange::Add => (
+                        RouteNetlinkMessage::NewAddress(message),
+                        NLM_F_CREATE | NLM_F_EXCL,
+                    ),
+                    AddressChange::Delete => (RouteNetlinkMessage::DelAddress(message), 0),
+                };
+                bytes.extend(serialized(
+                    message,
+                    flags | if is_last { NLM_F_ACK } else { 0 },
+                ));
+            }
+            self.0.send(&bytes, 0)?;
+            // Whatever fails is told, asked for or not; the last is told anyway.
+            self.answers()
+                .with_context(|| format!("{change:?} of {} addresses", batch.len()))?;
+        }
+        Ok(())
+    }
+
+    /// Reads all addresses of the netns this is connected to; gives how many there are.
+    pub fn dump_addresses(&self) -> Result<usize> {
+        let all = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let rows = self.request(all, NLM_F_DUMP);
+        Ok(rows.context("cannot list addresses")?.len())
+    }
+
     /// Forgets every neighbour the kernel has learnt.
     pub fn flush_neighbours(&self) -> Result<()> {
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
@@ -94,13 +138,11 @@ impl Netlink {
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> Result<Vec<RouteNetlinkMessage>> {
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | flags;
-        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
-        request.finalize();
-        let mut bytes = vec![0; request.buffer_len()];
-        request.serialize(&mut bytes);
-        self.0.send(&bytes, 0)?;
+        self.0.send(&serialized(message, flags), 0)?;
+        self.answers()
+    }
+
+    fn answers(&self) -> Result<Vec<RouteNetlinkMessage>> {
         let mut answers = Vec::new();
         loop {
             let (bytes, _) = self.0.recv_from_full()?;
@@ -123,4 +165,26 @@ impl Netlink {
             }
         }
     }
+}
+
+/// What becomes of addresses.
+#[derive(Clone, Copy, Debug)]
+pub enum AddressChange {
+    /// They are added.
+    Add,
+    /// They are taken away.
+    Delete,
+}
+
+/// How many requests are made at once.
+const BATCH: usize = 50;
+
+fn serialized(message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | flags;
+    let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    bytes
 }

@@ -429,10 +429,16 @@ impl Datapath {
 
     /// Ends, and leaves attached what is pinned.
     #[must_use]
-    pub fn leave(mut self) -> Vec<AttachError> {
-        if self.pinned.is_none() {
-            return self.detach();
+    pub fn leave(self) -> Vec<AttachError> {
+        if self.pinned.is_some() {
+            self.let_go()
+        } else {
+            self.detach()
         }
+    }
+
+    /// Closes what it holds: links that are pinned stay, and so do filters.
+    fn let_go(mut self) -> Vec<AttachError> {
         if let Some(qdisc) = self.qdisc.take() {
             qdisc.leave();
         }
@@ -471,7 +477,7 @@ impl Datapath {
     #[must_use]
     pub fn undo(self) -> Vec<AttachError> {
         if self.takes_over {
-            self.leave()
+            self.let_go()
         } else {
             self.detach()
         }

@@ -19,6 +19,7 @@ use super::{
         AnycastAddress, Child, ChildAddress, Host, HostAddress, Link, Lower, Master, NetnsId,
         OnLinkRoute, ProxyArp, Snapshot,
     },
+    stale::Part,
 };
 
 /// What a snapshot is taken with.
@@ -29,58 +30,50 @@ pub(super) struct Assembly<'a> {
     pub(super) parents: Option<&'a BTreeSet<u32>>,
 }
 
+/// What another netns was found to hold.
+pub(super) enum Inside {
+    Children(Vec<Child>),
+    /// There is no such netns any more.
+    Gone,
+}
+
 impl Assembly<'_> {
-    pub(super) fn snapshot(mut self) -> Result<Snapshot, DiscoverError> {
+    /// What there is. A netns that keeps changing while it is dumped is an error; where there is a
+    /// last snapshot it is taken from there instead, and told.
+    pub(super) fn snapshot(
+        mut self,
+        last: Option<&Snapshot>,
+    ) -> Result<(Snapshot, BTreeMap<NetnsId, Part>), DiscoverError> {
         let own_links = dump::links(self.rtnl, None)?.unwrap_or_default();
         let own_addresses = dump::addresses(self.rtnl, None)?.unwrap_or_default();
         let mut children = self.children_in(NetnsId::Own, &own_links, &own_addresses);
         let mut netnses = Vec::new();
+        let mut stale = BTreeMap::new();
         for netns in self.netnses.known() {
             if let NetnsId::Nsid(nsid) = netns.id {
-                let Some(inside) = self.children_of(nsid)? else {
-                    continue;
-                };
-                children.extend(inside);
+                match (self.inside(nsid), last) {
+                    (Ok(Inside::Children(inside)), _) => children.extend(inside),
+                    (Ok(Inside::Gone), _) => continue,
+                    (Err(error), Some(last)) if error.is_transient() => {
+                        children.extend_from_slice(last.children_of(netns.id));
+                        stale.insert(netns.id, Part::Links);
+                    }
+                    (Err(error), _) => return Err(error),
+                }
             }
             netnses.push(netns.clone());
         }
-        let mut links: Vec<_> = own_links.into_iter().map(|row| self.link(row)).collect();
-        links.sort_by_key(|link| link.ifindex);
-        Ok(Snapshot {
+        let links = self.links(own_links);
+        let snapshot = Snapshot {
             host: self.host(own_addresses, &links, &children)?,
             links,
             children,
             netnses,
-        })
+        };
+        Ok((snapshot, stale))
     }
 
-    /// The links and netns of `last`, everything else as it is now.
-    pub(super) fn readdress(mut self, last: &Snapshot) -> Result<Snapshot, DiscoverError> {
-        let own_addresses = dump::addresses(self.rtnl, None)?.unwrap_or_default();
-        let mut children = Vec::with_capacity(last.children.len());
-        // Ordered by netns, so that each is asked once.
-        for inside in last.children.chunk_by(|a, b| a.netns == b.netns) {
-            let mut addresses = match inside[0].netns {
-                NetnsId::Own => by_link(&own_addresses),
-                NetnsId::Nsid(nsid) => match dump::addresses(self.rtnl, Some(nsid))? {
-                    Some(rows) => by_link(&rows),
-                    None => continue,
-                },
-            };
-            children.extend(inside.iter().map(|child| Child {
-                addresses: addresses.remove(&child.ifindex).unwrap_or_default(),
-                ..child.clone()
-            }));
-        }
-        Ok(Snapshot {
-            host: self.host(own_addresses, &last.links, &children)?,
-            links: last.links.clone(),
-            children,
-            netnses: last.netnses.clone(),
-        })
-    }
-
-    fn host(
+    pub(super) fn host(
         &mut self,
         addresses: Vec<AddressRow>,
         links: &[Link],
@@ -92,20 +85,22 @@ impl Assembly<'_> {
         Ok(host)
     }
 
-    /// The children in another netns; none if that is gone.
-    fn children_of(&mut self, nsid: i32) -> Result<Option<Vec<Child>>, DiscoverError> {
+    /// What is in another netns.
+    pub(super) fn inside(&mut self, nsid: i32) -> Result<Inside, DiscoverError> {
         let netns = NetnsId::Nsid(nsid);
         let Some(links) = dump::links(self.rtnl, Some(nsid))? else {
-            return Ok(None);
+            return Ok(Inside::Gone);
         };
         if !links.iter().any(|row| self.parent(netns, row).is_some()) {
-            return Ok(Some(Vec::new()));
+            return Ok(Inside::Children(Vec::new()));
         }
         let addresses = dump::addresses(self.rtnl, Some(nsid))?;
-        Ok(addresses.map(|rows| self.children_in(netns, &links, &rows)))
+        Ok(addresses.map_or(Inside::Gone, |rows| {
+            Inside::Children(self.children_in(netns, &links, &rows))
+        }))
     }
 
-    fn children_in(
+    pub(super) fn children_in(
         &self,
         netns: NetnsId,
         links: &[LinkRow],
@@ -140,6 +135,13 @@ impl Assembly<'_> {
             ifindex: row.lower?,
             netns: row.lower_nsid.map_or(netns, |nsid| self.netnses.id(nsid)),
         })
+    }
+
+    /// Links of our own netns, ordered by ifindex.
+    pub(super) fn links(&self, rows: Vec<LinkRow>) -> Vec<Link> {
+        let mut links: Vec<_> = rows.into_iter().map(|row| self.link(row)).collect();
+        links.sort_by_key(|link| link.ifindex);
+        links
     }
 
     fn link(&self, row: LinkRow) -> Link {
@@ -206,7 +208,7 @@ fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Child {
 }
 
 /// The addresses of each link, by ifindex.
-fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
+pub(super) fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
     let mut addresses: BTreeMap<u32, Vec<ChildAddress>> = BTreeMap::new();
     for row in rows {
         addresses
@@ -218,6 +220,9 @@ fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
                 prefix_len: row.prefix_len,
                 flags: row.flags,
             });
+    }
+    for of_link in addresses.values_mut() {
+        of_link.shrink_to_fit();
     }
     addresses
 }

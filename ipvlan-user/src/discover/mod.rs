@@ -1,9 +1,10 @@
 //! The kernel's state, read only: netlink dumps in, a [`Snapshot`] out; netlink events in, a
 //! [`Wake`] out.
 //!
-//! Events carry no state: a wake says only that a new snapshot is worth taking. A snapshot is
-//! complete or an error. Nothing here writes, except that a netns that may hold a child is given
-//! an nsid (`RTM_NEWNSID`), without which neither its events nor its links could be seen.
+//! Events carry no state: a wake says only which netns are worth reading anew. A snapshot is
+//! complete or an error, and so is what is renewed of one. Nothing here writes, except that a netns
+//! that may hold a child is given an nsid (`RTM_NEWNSID`), without which neither its events nor its
+//! links could be seen.
 
 mod address;
 mod assemble;
@@ -13,19 +14,26 @@ mod error;
 mod link;
 mod netns;
 mod nsid;
+mod number;
+mod renew;
 mod route;
 mod rtnl;
 pub mod snapshot;
+mod stale;
+mod wake;
 mod walk;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use error::DiscoverError;
+pub use renew::{Changed, Renewed};
 pub use snapshot::Snapshot;
-pub use watch::{Wake, Watch};
+pub use stale::{Part, Stale};
+pub use wake::{Change, Wake};
+pub use watch::Watch;
 
-use self::{netns::Netnses, rtnl::Rtnl};
+use self::{netns::Netnses, rtnl::Rtnl, snapshot::NetnsId};
 
 /// How far a snapshot looks for netns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,22 +81,54 @@ impl Discover {
         scope: Scope,
         parents: Option<&BTreeSet<u32>>,
     ) -> Result<Snapshot, DiscoverError> {
-        match scope {
-            Scope::Everything => self.netnses.refresh(&mut self.rtnl)?,
-            Scope::KnownNetns => self.netnses.recheck(&mut self.rtnl)?,
-        }
-        self.assembly(parents).snapshot()
+        self.look(scope)?;
+        let (snapshot, _) = self.assembly(parents).snapshot(None)?;
+        Ok(snapshot)
     }
 
-    /// `last` with the addresses, routes and settings of now: enough when nothing else woke, and a
-    /// fraction of the work, since links are what is dear to dump. Children in a netns that is gone
-    /// are left out.
-    pub fn readdress(
+    fn look(&mut self, scope: Scope) -> Result<(), DiscoverError> {
+        match scope {
+            Scope::Everything => self.netnses.refresh(&mut self.rtnl),
+            Scope::KnownNetns => self.netnses.recheck(&mut self.rtnl),
+        }
+    }
+
+    /// What a wake makes stale.
+    #[must_use]
+    pub fn stale(&self, wake: &Wake) -> Stale {
+        Stale::after(wake, self.netnses.own_nsid())
+    }
+
+    /// Reads parts of `snapshot` anew, so that it is what a whole one would be now, counters of links
+    /// that nothing woke for and names of new netns aside. Says what is different from before, and
+    /// which netns kept changing while they were read: those are as they were, and still stale. An
+    /// error leaves all as it was.
+    pub fn renew(
         &mut self,
-        last: &Snapshot,
+        snapshot: &mut Snapshot,
+        parts: &BTreeMap<NetnsId, Part>,
         parents: Option<&BTreeSet<u32>>,
-    ) -> Result<Snapshot, DiscoverError> {
-        self.assembly(parents).readdress(last)
+    ) -> Result<Renewed, DiscoverError> {
+        match self.assembly(parents).renew(snapshot, parts)? {
+            Some(renewed) => Ok(renewed),
+            None => self.renew_all(snapshot, Scope::KnownNetns, parents),
+        }
+    }
+
+    /// The same with all of it.
+    pub fn renew_all(
+        &mut self,
+        snapshot: &mut Snapshot,
+        scope: Scope,
+        parents: Option<&BTreeSet<u32>>,
+    ) -> Result<Renewed, DiscoverError> {
+        self.look(scope)?;
+        let (whole, stale) = self.assembly(parents).snapshot(Some(snapshot))?;
+        *snapshot = whole;
+        Ok(Renewed {
+            changed: Changed::Anything,
+            stale,
+        })
     }
 
     fn assembly<'a>(&'a mut self, parents: Option<&'a BTreeSet<u32>>) -> assemble::Assembly<'a> {

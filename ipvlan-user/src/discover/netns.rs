@@ -57,6 +57,11 @@ impl Netnses {
         self.known.values()
     }
 
+    /// The nsid of our own netns.
+    pub(super) const fn own_nsid(&self) -> i32 {
+        self.own_nsid
+    }
+
     /// How to name the netns with this nsid.
     pub(super) const fn id(&self, nsid: i32) -> NetnsId {
         if nsid == self.own_nsid {

@@ -9,12 +9,9 @@ use netlink_packet_route::{
 
 use super::{
     DiscoverError,
-    attribute::{Malformed, after, attributes, i32_value},
+    number::decode_nsid,
     rtnl::{Request, Rtnl},
 };
-
-const HEADER: usize = 4;
-const NETNSA_NSID: u16 = 1;
 
 /// How a netns is pointed at before it has an nsid.
 #[derive(Clone, Copy, Debug)]
@@ -77,52 +74,5 @@ fn unless_gone<T>(answer: Result<T, DiscoverError>) -> Result<Option<T>, Discove
     match answer {
         Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
         answer => answer.map(Some),
-    }
-}
-
-/// Decodes the payload of an `RTM_NEWNSID`; -1 means not assigned.
-pub(super) fn decode_nsid(payload: &[u8]) -> Result<Option<i32>, Malformed> {
-    for attribute in attributes(after(payload, HEADER)?) {
-        let (kind, value) = attribute?;
-        if kind == NETNSA_NSID {
-            return Ok(Some(i32_value(value)?).filter(|&nsid| nsid >= 0));
-        }
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use netlink_packet_core::Emitable as _;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn payload(nsid: i32) -> Vec<u8> {
-        let message = message([NsidAttribute::Id(nsid)]);
-        let mut bytes = vec![0; message.buffer_len()];
-        message.emit(&mut bytes);
-        bytes
-    }
-
-    #[test]
-    fn minus_one_is_no_nsid() {
-        assert_eq!(decode_nsid(&payload(0)), Ok(Some(0)));
-        assert_eq!(decode_nsid(&payload(-1)), Ok(None));
-    }
-
-    #[test]
-    fn a_cut_row_is_malformed() {
-        let bytes = payload(7);
-        for length in (0..bytes.len()).filter(|&length| length != HEADER) {
-            assert!(decode_nsid(&bytes[..length]).is_err(), "{length}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_decode_or_are_malformed(bytes: Vec<u8>) {
-            let _ = decode_nsid(&bytes);
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 mod host;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::Range};
 
 pub use self::host::{AnycastAddress, Gateway, Host, HostAddress, OnLinkRoute, ProxyArp};
 
@@ -44,6 +44,19 @@ impl Snapshot {
     #[must_use]
     pub fn link_named(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.name == name)
+    }
+
+    /// The children in a netns.
+    #[must_use]
+    pub fn children_of(&self, id: NetnsId) -> &[Child] {
+        &self.children[self.place_of(id)]
+    }
+
+    /// Where they are among all children.
+    pub(super) fn place_of(&self, id: NetnsId) -> Range<usize> {
+        let start = self.children.partition_point(|child| child.netns < id);
+        let end = self.children.partition_point(|child| child.netns <= id);
+        start..end
     }
 
     /// What is known about a netns.

@@ -1,22 +1,25 @@
-//! Netlink events of all netns with an nsid, coalesced to "something of this sort changed".
+//! Netlink events of all netns with an nsid, coalesced to what changed where.
 //!
-//! Only the type of a message is looked at (and what a route is, so that the churn of a routing
-//! daemon does not wake). Lost events are never hidden: `NETLINK_NO_ENOBUFS` stays off.
+//! Lost events are never hidden: `NETLINK_NO_ENOBUFS` stays off. What anybody but the kernel sends is
+//! not looked at.
 
-use std::io;
+use std::{
+    io::{self, IoSliceMut},
+    os::fd::AsRawFd as _,
+};
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use nix::sys::socket::{
-    setsockopt,
-    sockopt::{RcvBuf, RcvBufForce},
+use nix::{
+    cmsg_space,
+    errno::Errno,
+    sys::socket::{
+        ControlMessageOwned, MsgFlags, NetlinkAddr, recvmsg, setsockopt,
+        sockopt::{RcvBuf, RcvBufForce},
+    },
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{
-    DiscoverError,
-    attribute::{self, aligned},
-    route::decode_route,
-};
+use super::{DiscoverError, attribute, wake::Wake};
 
 /// Holds about 70 000 address events.
 const RECEIVE_BUFFER: usize = 16 * 1024 * 1024;
@@ -24,7 +27,6 @@ const RECEIVE_BUFFER: usize = 16 * 1024 * 1024;
 const EVENT: usize = 16 * 1024;
 /// Most events taken by one wake, so that unending churn cannot keep it from returning.
 const BATCH: u32 = 8192;
-const MESSAGE_HEADER: usize = 16;
 
 const GROUPS: [u32; 8] = [
     libc::RTNLGRP_LINK,
@@ -37,66 +39,21 @@ const GROUPS: [u32; 8] = [
     libc::RTNLGRP_NSID,
 ];
 
-/// What changed since the last wake.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, each read by name"
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wake {
-    /// Links, anywhere; a netns without an nsid shows only as this.
-    pub links: bool,
-    /// Addresses, anywhere.
-    pub addresses: bool,
-    /// Default, on-link or local routes, or IPv4 settings of links, of any netns with an nsid.
-    pub routes: bool,
-    /// IPv6 settings of links, of any netns with an nsid.
-    pub settings: bool,
-    /// An nsid was given or taken.
-    pub netns: bool,
-    /// Events were lost: everything may have changed.
-    pub overrun: bool,
-}
-
-impl Wake {
-    /// Whether netns may have appeared or vanished, so that the next snapshot has to look for them.
-    #[must_use]
-    pub const fn may_change_netnses(self) -> bool {
-        self.links || self.netns || self.overrun
-    }
-
-    /// Whether links have to be dumped again, be it for their settings only.
-    #[must_use]
-    pub const fn changes_links(self) -> bool {
-        self.settings || self.may_change_netnses()
-    }
-
-    /// Whether there is any reason to wake.
-    #[must_use]
-    pub const fn any(self) -> bool {
-        self.addresses || self.routes || self.changes_links()
-    }
-
-    /// Adds what another wake says.
-    #[must_use]
-    pub const fn or(self, other: Self) -> Self {
-        Self {
-            links: self.links || other.links,
-            addresses: self.addresses || other.addresses,
-            routes: self.routes || other.routes,
-            settings: self.settings || other.settings,
-            netns: self.netns || other.netns,
-            overrun: self.overrun || other.overrun,
-        }
-    }
-}
-
 /// Waits for changes.
 #[derive(Debug)]
 pub struct Watch {
     socket: AsyncFd<Socket>,
     buffer: Vec<u8>,
+    control: Vec<u8>,
     malformed: u64,
+    spoofed: u64,
+}
+
+/// One datagram: how long it is, and where it happened.
+struct Datagram {
+    length: usize,
+    nsid: Option<i32>,
+    by_kernel: bool,
 }
 
 impl Watch {
@@ -119,7 +76,9 @@ impl Watch {
         Ok(Self {
             socket,
             buffer: vec![0; EVENT],
+            control: cmsg_space!(i32),
             malformed: 0,
+            spoofed: 0,
         })
     }
 
@@ -133,25 +92,25 @@ impl Watch {
                 .map_err(|source| DiscoverError::Watch { source })?;
             let mut wake = Wake::default();
             for _ in 0..BATCH {
-                match ready
-                    .get_inner()
-                    .recv_from(&mut &mut self.buffer[..], libc::MSG_TRUNC)
-                {
-                    // Events come from the kernel; anybody else may have an axe to grind.
-                    Ok((_, sender)) if sender.port_number() != 0 => {}
-                    Ok((length, _)) => {
+                match receive(ready.get_inner(), &mut self.buffer, &mut self.control) {
+                    // Anybody else may have an axe to grind.
+                    Ok(Datagram {
+                        by_kernel: false, ..
+                    }) => self.spoofed += 1,
+                    Ok(Datagram { length, nsid, .. }) => {
                         let read = self.buffer.get(..length).unwrap_or(&self.buffer);
-                        self.malformed += u64::from(!add_events(read, &mut wake));
+                        self.malformed += u64::from(!wake.add_events(nsid, read));
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    Err(Errno::EAGAIN) => {
                         ready.clear_ready();
                         break;
                     }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                        wake.overrun = true;
+                    Err(Errno::EINTR) => {}
+                    Err(Errno::ENOBUFS) => wake.overrun = true,
+                    Err(errno) => {
+                        let source = io::Error::from(errno);
+                        return Err(DiscoverError::Watch { source });
                     }
-                    Err(source) => return Err(DiscoverError::Watch { source }),
                 }
             }
             if wake.any() {
@@ -165,45 +124,38 @@ impl Watch {
     pub const fn malformed(&self) -> u64 {
         self.malformed
     }
-}
 
-/// Adds the events of one datagram; false if it does not read to its end.
-fn add_events(mut datagram: &[u8], wake: &mut Wake) -> bool {
-    while !datagram.is_empty() {
-        let (Some(length), Some(kind)) = (
-            attribute::u32_at(datagram, 0),
-            attribute::u16_at(datagram, 4),
-        ) else {
-            return false;
-        };
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let payload = datagram.get(MESSAGE_HEADER..length);
-        match kind {
-            libc::RTM_NEWLINK | libc::RTM_DELLINK => wake.links = true,
-            libc::RTM_NEWADDR | libc::RTM_DELADDR => wake.addresses = true,
-            libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
-                // In doubt it matters.
-                wake.routes |= !matches!(payload.map(decode_route), Some(Ok(None)));
-            }
-            // `struct netconfmsg` is the family alone.
-            RTM_NEWNETCONF | RTM_DELNETCONF => match payload.and_then(<[u8]>::first) {
-                Some(&AF_INET6) => wake.settings = true,
-                _ => wake.routes = true,
-            },
-            libc::RTM_NEWNSID | libc::RTM_DELNSID => wake.netns = true,
-            _ => {}
-        }
-        if payload.is_none() {
-            return false;
-        }
-        datagram = datagram.get(aligned(length)..).unwrap_or_default();
+    /// Datagrams so far that did not come from the kernel, and were not looked at.
+    #[must_use]
+    pub const fn spoofed(&self) -> u64 {
+        self.spoofed
     }
-    true
 }
 
-const RTM_NEWNETCONF: u16 = 80;
-const RTM_DELNETCONF: u16 = 81;
-const AF_INET6: u8 = 10;
+/// Reads one datagram with what the kernel says beside it, which `recvfrom` loses.
+fn receive(socket: &Socket, buffer: &mut [u8], control: &mut [u8]) -> Result<Datagram, Errno> {
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<NetlinkAddr>(
+        socket.as_raw_fd(),
+        &mut parts,
+        Some(control),
+        MsgFlags::MSG_TRUNC,
+    )?;
+    let nsid = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::Unknown(control)
+            if control.cmsg_header.cmsg_level == libc::SOL_NETLINK
+                && control.cmsg_header.cmsg_type == libc::NETLINK_LISTEN_ALL_NSID =>
+        {
+            attribute::i32_at(&control.data_bytes, 0)
+        }
+        _ => None,
+    });
+    Ok(Datagram {
+        length: message.bytes,
+        nsid,
+        by_kernel: message.address.is_some_and(|sender| sender.pid() == 0),
+    })
+}
 
 fn subscribe(receive_buffer: usize) -> Result<Socket, DiscoverError> {
     let failed = |step| move |source| DiscoverError::Socket { step, source };
@@ -232,118 +184,3 @@ fn subscribe(receive_buffer: usize) -> Result<Socket, DiscoverError> {
 
 /// The step that needs `CAP_NET_BROADCAST`.
 pub(super) const ALL_NETNSES: &str = "NETLINK_LISTEN_ALL_NSID";
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn event(kind: u16, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(MESSAGE_HEADER + payload.len()).unwrap();
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.resize(MESSAGE_HEADER, 0);
-        bytes.extend(payload);
-        bytes
-    }
-
-    fn wake(datagram: &[u8]) -> (Wake, bool) {
-        let mut wake = Wake::default();
-        let complete = add_events(datagram, &mut wake);
-        (wake, complete)
-    }
-
-    #[test]
-    fn each_type_wakes_for_its_sort() {
-        let none = Wake::default();
-        let links = Wake {
-            links: true,
-            ..none
-        };
-        let addresses = Wake {
-            addresses: true,
-            ..none
-        };
-        let routes = Wake {
-            routes: true,
-            ..none
-        };
-        let netns = Wake {
-            netns: true,
-            ..none
-        };
-        for (kind, expected) in [
-            (libc::RTM_NEWLINK, links),
-            (libc::RTM_DELLINK, links),
-            (libc::RTM_NEWADDR, addresses),
-            (libc::RTM_DELADDR, addresses),
-            (RTM_NEWNETCONF, routes),
-            (RTM_DELNETCONF, routes),
-            (libc::RTM_NEWNSID, netns),
-            (libc::RTM_DELNSID, netns),
-            (libc::RTM_NEWNEIGH, none),
-        ] {
-            assert_eq!(wake(&event(kind, &[0; 16])), (expected, true), "{kind}");
-        }
-    }
-
-    #[test]
-    fn settings_wake_for_links_if_they_are_of_ipv6() {
-        for (family, settings) in [(2, false), (10, true)] {
-            let (wake, _) = wake(&event(RTM_NEWNETCONF, &[family, 0, 0, 0]));
-            assert_eq!((wake.settings, wake.routes), (settings, !settings));
-            assert_eq!(wake.changes_links(), settings);
-            assert!(!wake.may_change_netnses());
-        }
-    }
-
-    #[test]
-    fn routes_wake_only_if_they_tell_who_is_where() {
-        const BROADCAST: u8 = 3;
-        const LOCAL: u8 = 2;
-        let route = |kind| {
-            event(
-                libc::RTM_NEWROUTE,
-                &[2, 32, 0, 0, 255, 0, 0, kind, 0, 0, 0, 0],
-            )
-        };
-        assert!(!wake(&route(BROADCAST)).0.any());
-        assert!(wake(&route(LOCAL)).0.routes);
-        // One that cannot be read may be one that matters.
-        assert!(wake(&event(libc::RTM_DELROUTE, &[2])).0.routes);
-    }
-
-    #[test]
-    fn all_events_of_a_datagram_count() {
-        let mut datagram = event(libc::RTM_NEWLINK, &[0; 17]);
-        datagram.resize(aligned(datagram.len()), 0);
-        datagram.extend(event(libc::RTM_NEWADDR, &[0; 8]));
-        let (wake, complete) = wake(&datagram);
-        assert!(wake.links && wake.addresses && complete);
-    }
-
-    #[test]
-    fn of_a_cut_event_the_type_still_wakes_and_the_cut_is_told() {
-        let datagram = event(libc::RTM_NEWLINK, &[0; 32]);
-        for length in 1..datagram.len() {
-            let (wake, complete) = wake(&datagram[..length]);
-            assert!(!complete, "{length}");
-            assert_eq!(wake.links, length >= 6, "{length}");
-        }
-    }
-
-    #[test]
-    fn a_length_below_the_header_ends_the_datagram() {
-        let mut datagram = event(libc::RTM_NEWLINK, &[]);
-        datagram[0] = 0;
-        assert!(!wake(&datagram).1);
-    }
-
-    proptest! {
-        #[test]
-        fn any_datagram_is_read_or_counted(bytes: Vec<u8>) {
-            let _ = wake(&bytes);
-        }
-    }
-}

@@ -8,7 +8,7 @@ use std::{
 use ipvlan_common::{Delivery, Reason};
 
 use super::{
-    ChildKey, Deliver, EgressProgram, Policy, Wanted,
+    ChildKey, Deliver, Policy, Wanted,
     holders::{Holders, broadcast, is_link_local_v6, refusal_while},
 };
 use crate::discover::snapshot::{Child, ChildAddress, Dad, Link, LinkStats, Mode, NetnsId};
@@ -61,27 +61,60 @@ impl AddressView {
             None | Some(Reason::Probing | Reason::Duplicate)
         )
     }
+
+    /// Whether it belongs into the address map. What the driver does not deliver to this child does
+    /// not.
+    pub(super) fn is_claim(&self) -> bool {
+        self.refusal != Some(Reason::PeerAddress)
+    }
 }
 
 impl ChildView {
-    /// Keys and values for the address map. What the driver does not deliver to this child does not
-    /// belong there.
+    /// Keys and values for the address map.
     pub(super) fn wanted(&self) -> impl Iterator<Item = (IpAddr, Wanted)> {
         self.addresses
             .iter()
-            .filter(|view| view.refusal != Some(Reason::PeerAddress))
-            .map(|view| {
-                let is_v6 = view.address.is_ipv6();
-                let wanted = Wanted::Child {
-                    child: self.key,
-                    delivery: self.delivery,
-                    refusal: view.refusal,
-                    arp_by_kernel: self.arp_by_kernel && !is_v6,
-                    router: self.forwarding && is_v6,
-                    optimistic: view.optimistic,
-                };
-                (view.address, wanted)
-            })
+            .filter(|view| view.is_claim())
+            .map(|view| (view.address, self.wanted_of(view)))
+    }
+
+    /// What one of its addresses should be in the map, if nobody else has it.
+    pub(super) fn wanted_of(&self, view: &AddressView) -> Wanted {
+        let is_v6 = view.address.is_ipv6();
+        Wanted::Child {
+            child: self.key,
+            delivery: self.delivery,
+            refusal: view.refusal,
+            arp_by_kernel: self.arp_by_kernel && !is_v6,
+            router: self.forwarding && is_v6,
+            optimistic: view.optimistic,
+        }
+    }
+
+    /// How many of its addresses are answered for.
+    pub(super) fn answered(&self) -> usize {
+        let answered = |view: &&AddressView| view.refusal.is_none();
+        self.addresses.iter().filter(answered).count()
+    }
+
+    /// Whether they differ in nothing but their addresses and counters.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        let Self {
+            key,
+            name,
+            up,
+            forwarding,
+            delivery,
+            arp_by_kernel,
+            stats: _,
+            addresses: _,
+        } = self;
+        *key == other.key
+            && *name == other.name
+            && *up == other.up
+            && *forwarding == other.forwarding
+            && *delivery == other.delivery
+            && *arp_by_kernel == other.arp_by_kernel
     }
 }
 
@@ -176,28 +209,22 @@ impl Considered<'_> {
         is_refused.then_some(Reason::TargetLinkLocal)
     }
 
-    /// A child that the host is not on-link with gets the host's packets with a gateway's MAC on
-    /// them, so the MAC does not tell. Link-local packets never have a gateway.
-    pub(super) fn egress_program(&self, addresses: &BTreeMap<IpAddr, Wanted>) -> EgressProgram {
-        let routed = addresses.iter().any(|(&address, wanted)| {
-            matches!(
-                wanted,
-                Wanted::Child {
-                    child: ChildKey {
-                        netns: NetnsId::Nsid(_),
-                        ..
-                    },
-                    refusal: None,
+    /// Whether an address needs `EgressProgram::Routed`: a child that the host is not on-link with
+    /// gets the host's packets with a gateway's MAC on them, so the MAC does not tell. Link-local
+    /// packets never have a gateway.
+    pub(super) fn is_routed(&self, address: IpAddr, wanted: Wanted) -> bool {
+        matches!(
+            wanted,
+            Wanted::Child {
+                child: ChildKey {
+                    netns: NetnsId::Nsid(_),
                     ..
-                }
-            ) && !is_link_local_v6(address)
-                && !self.holders.is_on_link(address)
-        });
-        if routed {
-            EgressProgram::Routed
-        } else {
-            EgressProgram::OwnMac
-        }
+                },
+                refusal: None,
+                ..
+            }
+        ) && !is_link_local_v6(address)
+            && !self.holders.is_on_link(address)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Conflicts that a snapshot shows: an address that somebody else has a claim on as well.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipvlan_common::Reason;
 
@@ -58,16 +61,16 @@ impl Conflict {
     }
 }
 
-/// The conflicts that children of this parent are in, in the order of children and addresses.
+/// The conflicts that children of this parent are in.
 pub(super) fn conflicts(
     snapshot: &Snapshot,
     parent: &Link,
     holders: &Holders,
     views: &[ChildView],
     addresses: &BTreeMap<IpAddr, Wanted>,
-) -> Vec<Conflict> {
+) -> BTreeSet<Conflict> {
     let elsewhere = elsewhere(snapshot, parent);
-    let mut conflicts = Vec::new();
+    let mut conflicts = BTreeSet::new();
     for view in views {
         for of in &view.addresses {
             let rivals = [
@@ -88,7 +91,7 @@ pub(super) fn conflicts(
 }
 
 /// What the refusal says already, with the name of who is behind it.
-fn claimed(view: &AddressView, holders: &Holders) -> Option<Rival> {
+pub(super) fn claimed(view: &AddressView, holders: &Holders) -> Option<Rival> {
     match view.refusal? {
         Reason::HostAddress => holders.host(view.address).map(|held| Rival::Host {
             ifindex: held.ifindex,
@@ -100,7 +103,7 @@ fn claimed(view: &AddressView, holders: &Holders) -> Option<Rival> {
 }
 
 /// The sibling that the address map gave the address to.
-fn sibling(
+pub(super) fn sibling(
     view: &AddressView,
     key: ChildKey,
     addresses: &BTreeMap<IpAddr, Wanted>,

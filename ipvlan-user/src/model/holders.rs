@@ -98,6 +98,12 @@ impl Holders {
         hosts.chain(gateways).collect()
     }
 
+    /// The same for one address.
+    pub(super) fn wanted_of(&self, address: IpAddr) -> Option<Wanted> {
+        let gateway = || self.gateways.contains(&address).then_some(Wanted::Gateway);
+        self.host(address).map(|held| held.wanted).or_else(gateway)
+    }
+
     /// What the host holds of this address.
     pub(super) fn host(&self, address: IpAddr) -> Option<Held> {
         self.addresses.get(&address).copied()

@@ -10,9 +10,13 @@ mod holders;
 mod parent;
 mod policy;
 mod prefix;
+mod revise;
 mod wanted;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipvlan_common::{Config, Delivery, Reason};
 
@@ -23,6 +27,7 @@ pub use self::{
     parent::{ParentError, check_parent},
     policy::{Deliver, L2Broadcast, Policy},
     prefix::{Prefix, PrefixError},
+    revise::Revision,
     wanted::Wanted,
 };
 use crate::discover::snapshot::{Child, Link, Mode, NetnsId, PortFlag, Snapshot};
@@ -66,7 +71,7 @@ pub enum EgressProgram {
 }
 
 /// What the datapath of one parent should hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
     /// Value of the `CONFIG` map.
     pub config: Config,
@@ -79,11 +84,17 @@ pub struct Desired {
     /// The children and what was decided about them, for `status`.
     pub children: Vec<ChildView>,
     /// Addresses that somebody else has a claim on as well.
-    pub conflicts: Vec<Conflict>,
+    pub conflicts: BTreeSet<Conflict>,
+    /// How many addresses of children are answered for.
+    pub answered: usize,
     /// Mode and flag of the port; `None` without children.
     pub port: Option<(Mode, PortFlag)>,
     /// What the user should know about how it was decided.
     pub notes: Vec<&'static str>,
+    /// Addresses that more than one child has, or one twice; those of the host aside.
+    contested: BTreeSet<IpAddr>,
+    /// How many addresses need [`EgressProgram::Routed`].
+    routed: usize,
 }
 
 /// Decides what the datapath of `parent` should hold.
@@ -114,35 +125,91 @@ pub fn desired(
         .map(|child| considered.child(child))
         .collect();
 
-    let mut addresses = holders.wanted();
-    for view in &views {
-        for (address, wanted) in view.wanted() {
-            let entry = addresses.entry(address).or_insert(wanted);
-            if wanted.outranks(*entry) {
-                *entry = wanted;
-            }
-        }
-    }
-
-    let port = children.first().map(|child| (child.mode, child.flag));
-    let egress = considered.egress_program(&addresses);
-    let redirects = views.iter().any(|view| view.delivery == Delivery::Redirect);
-    let ingress = if redirects {
-        IngressProgram::Demux
-    } else {
-        IngressProgram::Neighbour
-    };
-    let mut notes = Vec::new();
-    let flags = flags::config_flags(&snapshot.host, parent, policy, port, egress, &mut notes);
-    Desired {
-        config: Config::new(parent.mac.unwrap_or_default(), flags),
-        ingress,
-        egress,
+    let (addresses, contested) = decide(&holders, &views);
+    let mut desired = Desired {
+        config: Config::default(),
+        ingress: IngressProgram::default(),
+        egress: EgressProgram::default(),
         conflicts: conflict::conflicts(snapshot, parent, &holders, &views, &addresses),
+        answered: views.iter().map(ChildView::answered).sum(),
+        routed: addresses
+            .iter()
+            .filter(|&(&address, &wanted)| considered.is_routed(address, wanted))
+            .count(),
         addresses,
         children: views,
-        port,
-        notes,
+        port: None,
+        notes: Vec::new(),
+        contested,
+    };
+    desired.conclude(snapshot, parent, policy);
+    desired
+}
+
+/// Who has which address, and which ones more than one child has.
+fn decide(holders: &Holders, views: &[ChildView]) -> (BTreeMap<IpAddr, Wanted>, BTreeSet<IpAddr>) {
+    let claims = views.iter().flat_map(ChildView::wanted);
+    let mut addresses: Vec<(IpAddr, Wanted)> = holders.wanted().into_iter().chain(claims).collect();
+    // Stable: among those of an address, holders come first, then children by their order.
+    addresses.sort_by_key(|&(address, _)| address);
+    let mut contested = BTreeSet::new();
+    addresses.dedup_by(|&mut (address, wanted), (first, holder)| {
+        if address != *first {
+            return false;
+        }
+        if holder.child().is_some() {
+            contested.insert(address);
+        }
+        if wanted.outranks(*holder) {
+            *holder = wanted;
+        }
+        true
+    });
+    (addresses.into_iter().collect(), contested)
+}
+
+impl Desired {
+    /// Decides what depends on all children and addresses together.
+    fn conclude(&mut self, snapshot: &Snapshot, parent: &Link, policy: &Policy) {
+        let mut children = snapshot.children.iter();
+        self.port = children
+            .find(|child| child.parent_ifindex == parent.ifindex)
+            .map(|child| (child.mode, child.flag));
+        self.egress = if self.routed > 0 {
+            EgressProgram::Routed
+        } else {
+            EgressProgram::OwnMac
+        };
+        let mut children = self.children.iter();
+        self.ingress = if policy.deliver == Deliver::Redirect
+            && children.any(|view| view.delivery == Delivery::Redirect)
+        {
+            IngressProgram::Demux
+        } else {
+            IngressProgram::Neighbour
+        };
+        self.notes.clear();
+        let flags = flags::config_flags(
+            &snapshot.host,
+            parent,
+            policy,
+            self.port,
+            self.egress,
+            &mut self.notes,
+        );
+        self.config = Config::new(parent.mac.unwrap_or_default(), flags);
+    }
+
+    /// Says who has an address from now on.
+    fn set(&mut self, considered: &Considered<'_>, address: IpAddr, wanted: Option<Wanted>) {
+        let before = match wanted {
+            Some(wanted) => self.addresses.insert(address, wanted),
+            None => self.addresses.remove(&address),
+        };
+        let routed = |wanted: Option<Wanted>| {
+            usize::from(wanted.is_some_and(|wanted| considered.is_routed(address, wanted)))
+        };
+        self.routed = self.routed + routed(wanted) - routed(before);
     }
 }
 

@@ -1,9 +1,9 @@
 //! When neighbours are told who has an address.
 //!
-//! In: the addresses that are answered for, the parent's MAC, claims of others. Out: announcements
+//! In: what changes of the addresses that are answered for, claims of others. Out: announcements
 //! that are due. Pure: time is an argument. An address is announced [`TRAIN`] times when it becomes
 //! answered for, when it moves to another child or what is said of it changes, and when the MAC
-//! changes; then nothing is due until something changes again.
+//! changes; then nothing is due until something changes again, and nothing is kept of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{frame::Mac, pace::Pace, random::Random};
+use super::{pace::Pace, random::Random};
 use crate::model::ChildKey;
 
 /// How often an address is announced: `MAX_NEIGHBOR_ADVERTISEMENT` (RFC 4861 §10), and one more than
@@ -23,6 +23,9 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 pub const JITTER: Duration = Duration::from_millis(100);
 /// Shortest time between two defences of an address: `DEFEND_INTERVAL` (RFC 5227 §1.1).
 pub const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How many addresses are being announced at once; others stand in line, which takes less memory.
+pub const AT_ONCE: usize = 10_240;
 
 /// What neighbours are told about an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,98 +53,75 @@ pub struct Announcement {
 /// The schedule of one parent.
 #[derive(Debug, Default)]
 pub struct Announce {
-    mac: Option<Mac>,
+    /// Trains that did not start yet, and whether the address is new here, rather than its MAC.
+    line: BTreeMap<IpAddr, bool>,
+    /// Trains that are under way.
     trains: BTreeMap<IpAddr, Train>,
-    /// The trains that are not over, by when they go on.
+    /// The same by when they go on.
     queue: BTreeSet<(Instant, IpAddr)>,
     /// Addresses to be defended at once.
     defences: BTreeSet<IpAddr>,
+    /// When addresses were last defended.
+    defended: BTreeMap<IpAddr, Instant>,
 }
 
 #[derive(Debug)]
 struct Train {
-    live: Live,
     /// How many are left.
     left: u8,
-    /// When the next is due; `None` when none is left.
-    due: Option<Instant>,
-    /// The address is new here, rather than its MAC.
+    due: Instant,
     new: bool,
-    /// When it was last defended.
-    defended: Option<Instant>,
 }
 
 impl Announce {
-    /// Follows what is announced. A train that is under way goes on unless there is a reason for a
-    /// new one, which replaces it. What is gone is not announced any more.
-    pub fn follow(&mut self, now: Instant, live: &BTreeMap<IpAddr, Live>, mac: Mac) {
-        let mac_changed = self.mac.is_some_and(|before| before != mac);
-        self.mac = Some(mac);
-        let gone: Vec<IpAddr> = self
-            .trains
-            .keys()
-            .filter(|address| !live.contains_key(address))
-            .copied()
-            .collect();
-        for address in gone {
-            self.remove(address);
-        }
-        for (&address, &live) in live {
-            self.put(now, address, live, mac_changed);
+    /// Announces an address if neighbours do not know already what is to be said of it. `told` is what
+    /// they were told; `None` if it was not announced.
+    pub fn tell(&mut self, address: IpAddr, told: Option<Live>, live: Live) {
+        let new = told.is_none_or(|told| told.child != live.child);
+        let otherwise = address.is_ipv6() && told != Some(live);
+        if new || otherwise {
+            self.start(address, new);
         }
     }
 
-    /// Announces one more address.
-    pub fn add(&mut self, now: Instant, address: IpAddr, live: Live) {
-        self.put(now, address, live, false);
+    /// Starts a train, in place of one that is under way.
+    pub fn start(&mut self, address: IpAddr, new: bool) {
+        let was_new = self.take(address).unwrap_or(false);
+        self.line.insert(address, new || was_new);
     }
 
     /// Announces this address no more.
     pub fn remove(&mut self, address: IpAddr) {
+        self.take(address);
         self.defences.remove(&address);
-        let item = self
-            .trains
-            .remove(&address)
-            .and_then(|train| train.item(address));
-        if let Some(item) = item {
-            self.queue.remove(&item);
-        }
+        self.defended.remove(&address);
     }
 
-    fn put(&mut self, now: Instant, address: IpAddr, live: Live, mac_changed: bool) {
-        let mut fresh = false;
-        let train = self.trains.entry(address).or_insert_with(|| {
-            fresh = true;
-            Train::new(live)
-        });
-        let moved = train.live.child != live.child;
-        let told_otherwise = address.is_ipv6() && train.live != live;
-        train.live = live;
-        if fresh || moved || told_otherwise || mac_changed {
-            if let Some(item) = train.item(address) {
-                self.queue.remove(&item);
-            }
-            train.new = fresh || moved || (train.new && train.left > 0);
-            train.left = TRAIN;
-            train.due = Some(now);
-            self.queue.insert((now, address));
-        }
+    /// Announces nothing more.
+    pub fn clear(&mut self) {
+        *self = Self::default();
     }
 
-    /// Somebody else claims an address. Returns whether that is answered: at most once in
-    /// [`DEFEND_INTERVAL`], so that two who defend the same address do not flood the LAN (RFC 5227
-    /// §2.4(c)).
+    /// Takes a train away. Returns whether it was to tell of an address that is new.
+    fn take(&mut self, address: IpAddr) -> Option<bool> {
+        let train = self.trains.remove(&address);
+        if let Some(train) = &train {
+            self.queue.remove(&(train.due, address));
+        }
+        let waiting = self.line.remove(&address);
+        waiting.or(train.map(|train| train.new))
+    }
+
+    /// Somebody else claims an address that was announced. Returns whether that is answered: at most
+    /// once in [`DEFEND_INTERVAL`], so that two who defend the same address do not flood the LAN (RFC
+    /// 5227 §2.4(c)).
     pub fn claim(&mut self, now: Instant, address: IpAddr) -> bool {
-        let Some(train) = self.trains.get_mut(&address) else {
-            return false;
-        };
-        let recently = train
-            .defended
-            .is_some_and(|at| now.saturating_duration_since(at) < DEFEND_INTERVAL);
-        if recently {
+        self.defended
+            .retain(|_, at| now.saturating_duration_since(*at) < DEFEND_INTERVAL);
+        if self.defended.contains_key(&address) {
             return false;
         }
-        train.defended = Some(now);
+        self.defended.insert(address, now);
         self.defences.insert(address);
         true
     }
@@ -149,73 +129,77 @@ impl Announce {
     /// When the next announcement is due; in the past if one was held up by `pace`.
     #[must_use]
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
-        if self.defences.is_empty() {
+        if self.defences.is_empty() && !self.can_start() {
             self.queue.first().map(|&(due, _)| due)
         } else {
             Some(now)
         }
     }
 
-    /// Takes what is due, as far as `pace` allows: defences, then trains by age.
-    pub fn due(&mut self, now: Instant, pace: &mut Pace, random: &mut Random) -> Vec<Announcement> {
+    fn can_start(&self) -> bool {
+        !self.line.is_empty() && self.trains.len() < AT_ONCE
+    }
+
+    /// Takes what is due, as far as `pace` allows: defences, then those in line, then trains by age.
+    /// `live` is what is to be said of an address.
+    pub fn due(
+        &mut self,
+        now: Instant,
+        pace: &mut Pace,
+        random: &mut Random,
+        live: impl Fn(IpAddr) -> Option<Live>,
+    ) -> Vec<Announcement> {
         let mut due = Vec::new();
+        let mut announce = |address, new, pace: &mut Pace| {
+            let Some(live) = live(address) else {
+                return;
+            };
+            let routed = matches!(address, IpAddr::V6(v6) if !v6.is_unicast_link_local());
+            let to_routers = new && routed;
+            if to_routers {
+                // A frame of its own.
+                pace.spend(now);
+            }
+            due.push(Announcement {
+                address,
+                live,
+                to_routers,
+            });
+        };
         while let Some(&address) = self.defences.first() {
             if !pace.take(now) {
                 return due;
             }
             self.defences.pop_first();
-            due.extend(
-                self.trains
-                    .get(&address)
-                    .map(|train| train.announcement(address, false)),
-            );
+            announce(address, false, pace);
+        }
+        while self.can_start() && pace.take(now) {
+            let Some((address, new)) = self.line.pop_first() else {
+                break;
+            };
+            announce(address, new, pace);
+            self.go_on(now, random, address, new, TRAIN - 1);
         }
         while let Some(&(at, address)) = self.queue.first() {
             if at > now || !pace.take(now) {
                 break;
             }
             self.queue.pop_first();
-            let Some(train) = self.trains.get_mut(&address) else {
-                continue;
-            };
-            let announcement = train.announcement(address, train.new);
-            if announcement.to_routers {
-                // A frame of its own.
-                pace.spend(now);
+            if let Some(Train { new, left, .. }) = self.trains.remove(&address) {
+                announce(address, new, pace);
+                self.go_on(now, random, address, new, left - 1);
             }
-            due.push(announcement);
-            train.left -= 1;
-            train.due = (train.left > 0).then(|| now + random.between(INTERVAL, INTERVAL + JITTER));
-            self.queue.extend(train.item(address));
         }
         due
     }
-}
 
-impl Train {
-    /// One that did not start yet.
-    const fn new(live: Live) -> Self {
-        Self {
-            live,
-            left: TRAIN,
-            due: None,
-            new: true,
-            defended: None,
+    fn go_on(&mut self, now: Instant, random: &mut Random, address: IpAddr, new: bool, left: u8) {
+        if left == 0 {
+            return;
         }
-    }
-
-    /// Its place in the queue.
-    fn item(&self, address: IpAddr) -> Option<(Instant, IpAddr)> {
-        self.due.map(|due| (due, address))
-    }
-
-    fn announcement(&self, address: IpAddr, new: bool) -> Announcement {
-        let routed = matches!(address, IpAddr::V6(v6) if !v6.is_unicast_link_local());
-        Announcement {
-            address,
-            live: self.live,
-            to_routers: new && routed,
-        }
+        let due = now + random.between(INTERVAL, INTERVAL + JITTER);
+        self.queue.insert((due, address));
+        self.trains.insert(address, Train { left, due, new });
     }
 }
 

@@ -45,6 +45,9 @@ pub const MAX_CONFLICTS: u8 = 10;
 /// Time from a conflict to the next probe where there were many.
 pub const RATE_LIMIT_INTERVAL: Duration = Duration::from_mins(1);
 
+/// How many addresses are probed for at once; others stand in line, which takes less memory.
+pub const AT_ONCE: usize = 10_240;
+
 /// Whether and how new addresses are probed for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DadMode {
@@ -86,6 +89,11 @@ pub struct Due {
 #[derive(Debug)]
 pub struct Dad {
     mode: DadMode,
+    /// Addresses not probed for yet, where the first probe does not wait for anything else.
+    line: BTreeSet<IpAddr>,
+    /// When the last of them came.
+    since: Option<Instant>,
+    /// Addresses that are being probed for, or that others have. Of all others nothing is kept.
     checks: BTreeMap<IpAddr, Check>,
     /// The checks that go on, by when.
     queue: BTreeSet<(Instant, IpAddr)>,
@@ -106,12 +114,22 @@ struct Check {
 }
 
 impl Check {
+    /// One of which no probe was sent yet.
+    const fn new() -> Self {
+        Self {
+            phase: Phase::Probing { sent: 0 },
+            due: None,
+            conflicts: 0,
+            with: None,
+            quiet: true,
+        }
+    }
+
     /// Why the address is held back where that is done.
-    fn refusal(&self) -> Option<Reason> {
-        match (self.phase, self.with) {
-            (Phase::Free, _) => None,
-            (_, Some(_)) => Some(Reason::Duplicate),
-            (_, None) => Some(Reason::Probing),
+    const fn refusal(&self) -> Reason {
+        match self.with {
+            Some(_) => Reason::Duplicate,
+            None => Reason::Probing,
         }
     }
 }
@@ -124,8 +142,6 @@ enum Phase {
     Grace { next_probe: Instant },
     /// The last probe was sent.
     Waiting,
-    /// Nobody else has it.
-    Free,
     /// Somebody has it.
     Taken,
 }
@@ -136,14 +152,16 @@ impl Dad {
     pub const fn new(mode: DadMode) -> Self {
         Self {
             mode,
+            line: BTreeSet::new(),
+            since: None,
             checks: BTreeMap::new(),
             queue: BTreeSet::new(),
             carrier: true,
         }
     }
 
-    /// Changes the mode. `answered` is what is answered for, as [`Self::follow`] has it: where nothing
-    /// was probed for so far, it goes on being answered for and is not announced again.
+    /// Changes the mode. `answered` is what is answered for, and whether it is to be probed for: where
+    /// nothing was probed for so far, it goes on being answered for and is not announced again.
     pub fn set_mode(
         &mut self,
         now: Instant,
@@ -152,75 +170,52 @@ impl Dad {
         random: &mut Random,
     ) {
         let before = std::mem::replace(&mut self.mode, mode);
+        if mode != DadMode::Warn {
+            // Answered for already: to hold them back now would cut off who talks to them.
+            self.line.clear();
+        }
         if mode == DadMode::Off {
             self.checks.clear();
             self.queue.clear();
-        } else if before == DadMode::Off {
-            for (address, probed) in answered {
-                // To hold it back until it is probed for would cut off who talks to it.
-                let probes = probed && mode == DadMode::Warn;
-                let mut check = Check {
-                    phase: Phase::Free,
-                    due: None,
-                    conflicts: 0,
-                    with: None,
+        } else if before == DadMode::Off && mode == DadMode::Warn {
+            for (address, _) in answered.filter(|&(_, probed)| probed) {
+                let check = Check {
                     quiet: false,
+                    ..Check::new()
                 };
-                if probes {
-                    check.phase = Phase::Probing { sent: 0 };
-                    let due = now + self.wait(random);
-                    check.due = Some(due);
-                    self.queue.insert((due, address));
-                }
                 self.checks.insert(address, check);
+                let due = now + self.wait(random);
+                self.go_on(address, Phase::Probing { sent: 0 }, Some(due));
             }
         }
     }
 
-    /// Follows the addresses that are or would be answered for; `true` for those to be probed for.
-    /// Not so are those for which the child's own kernel does it. What is gone is forgotten: when it
-    /// comes back, it is new.
-    ///
-    /// Returns whether something is held back, or not announced, that was not known before.
-    pub fn follow(
-        &mut self,
-        now: Instant,
-        addresses: &BTreeMap<IpAddr, bool>,
-        random: &mut Random,
-    ) -> bool {
-        if self.mode == DadMode::Off {
-            return false;
-        }
-        let queue = &mut self.queue;
-        self.checks.retain(|address, check| {
-            let stays = addresses.contains_key(address);
-            if !stays && let Some(due) = check.due {
-                queue.remove(&(due, *address));
+    /// Follows one more address that is or would be answered for, and that is to be probed for. Not so
+    /// are those for which the child's own kernel does it. Returns whether it is held back, or not
+    /// announced.
+    pub fn add(&mut self, now: Instant, address: IpAddr, random: &mut Random) -> bool {
+        match self.mode {
+            DadMode::Off => return false,
+            DadMode::Warn => {
+                self.line.insert(address);
+                self.since = Some(now);
             }
-            stays
-        });
-        let mut new = false;
-        for (&address, &probed) in addresses {
-            if self.checks.contains_key(&address) {
-                continue;
-            }
-            new |= probed;
-            let mut check = Check {
-                phase: Phase::Free,
-                due: None,
-                conflicts: 0,
-                with: None,
-                quiet: probed,
-            };
-            if probed {
-                check.phase = Phase::Probing { sent: 0 };
+            DadMode::Enforce => {
                 let due = now + self.wait(random);
-                check.due = Some(due);
-                self.queue.insert((due, address));
+                self.checks.insert(address, Check::new());
+                self.go_on(address, Phase::Probing { sent: 0 }, Some(due));
             }
-            self.checks.insert(address, check);
         }
-        new
+        true
+    }
+
+    /// Forgets one that is gone: when it comes back, it is new.
+    pub fn remove(&mut self, address: IpAddr) {
+        self.line.remove(&address);
+        let due = self.checks.remove(&address).and_then(|check| check.due);
+        if let Some(due) = due {
+            self.queue.remove(&(due, address));
+        }
     }
 
     /// The parent has a carrier, or has none. When it comes back, checks that were under way start
@@ -230,7 +225,7 @@ impl Dad {
             let under_way: Vec<IpAddr> = self
                 .checks
                 .iter()
-                .filter(|(_, check)| !matches!(check.phase, Phase::Free | Phase::Taken))
+                .filter(|(_, check)| check.phase != Phase::Taken)
                 .map(|(&address, _)| address)
                 .collect();
             for address in under_way {
@@ -251,6 +246,10 @@ impl Dad {
         random: &mut Random,
     ) -> Verdict {
         let enforced = self.mode == DadMode::Enforce;
+        if self.line.remove(&address) {
+            self.checks.insert(address, Check::new());
+            self.go_on(address, Phase::Probing { sent: 0 }, Some(now));
+        }
         let Some(check) = self.checks.get_mut(&address) else {
             return Verdict::Undisputed;
         };
@@ -260,7 +259,7 @@ impl Dad {
             EventKind::Claim => true,
             EventKind::Probe => enforced,
         };
-        if check.phase == Phase::Free || !conflicts {
+        if !conflicts {
             return Verdict::Undisputed;
         }
         let verdict = match (enforced, check.quiet) {
@@ -288,7 +287,7 @@ impl Dad {
             Some(Phase::Probing { sent }) => sent.saturating_sub(1),
             Some(Phase::Grace { .. }) => 0,
             Some(Phase::Waiting) => PROBES - 1,
-            Some(Phase::Free | Phase::Taken) | None => return,
+            Some(Phase::Taken) | None => return,
         };
         self.go_on(address, Phase::Probing { sent }, Some(now + PROBE_MIN));
     }
@@ -296,13 +295,27 @@ impl Dad {
     /// When something is due; in the past if a probe was held up by the pace.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        let first = self.queue.first().filter(|_| self.carrier);
-        first.map(|&(due, _)| due)
+        let since = self.since.filter(|_| self.can_start());
+        let first = self.queue.first().map(|&(due, _)| due);
+        let due = [since, first].into_iter().flatten().min();
+        due.filter(|_| self.carrier)
     }
 
-    /// Takes what is due, as far as `pace` allows.
+    fn can_start(&self) -> bool {
+        !self.line.is_empty() && self.checks.len() < AT_ONCE
+    }
+
+    /// Takes what is due, as far as `pace` allows: those in line, then checks by age.
     pub fn due(&mut self, now: Instant, pace: &mut Pace, random: &mut Random) -> Due {
         let mut due = Due::default();
+        while self.carrier && self.can_start() && pace.take(now) {
+            let Some(address) = self.line.pop_first() else {
+                break;
+            };
+            self.checks.insert(address, Check::new());
+            due.probes.push(address);
+            self.probed(now, address, 1, random);
+        }
         while let Some(&(at, address)) = self.queue.first() {
             if at > now || !self.carrier {
                 break;
@@ -311,7 +324,7 @@ impl Dad {
                 self.queue.pop_first();
                 continue;
             };
-            let (phase, next) = match check.phase {
+            match check.phase {
                 Phase::Probing { .. } | Phase::Taken => {
                     if !pace.take(now) {
                         break;
@@ -321,38 +334,37 @@ impl Dad {
                         Phase::Probing { sent } => sent + 1,
                         _ => 1,
                     };
-                    let next = now + random.between(PROBE_MIN, PROBE_MAX);
-                    if sent == PROBES {
-                        (Phase::Waiting, Some(now + ANNOUNCE_WAIT))
-                    } else if sent == 1
-                        && self.mode == DadMode::Warn
-                        && check.quiet
-                        && check.with.is_none()
-                    {
-                        (Phase::Grace { next_probe: next }, Some(now + GRACE))
-                    } else {
-                        (Phase::Probing { sent }, Some(next))
-                    }
+                    self.probed(now, address, sent, random);
                 }
                 Phase::Grace { next_probe } => {
                     due.freed.push(address);
                     check.quiet = false;
-                    (Phase::Probing { sent: 1 }, Some(next_probe))
+                    self.go_on(address, Phase::Probing { sent: 1 }, Some(next_probe));
                 }
                 Phase::Waiting => {
                     if check.quiet || self.mode == DadMode::Enforce {
                         due.freed.push(address);
                     }
-                    check.quiet = false;
-                    check.with = None;
-                    check.conflicts = 0;
-                    (Phase::Free, None)
+                    self.remove(address);
                 }
-                Phase::Free => (Phase::Free, None),
-            };
-            self.go_on(address, phase, next);
+            }
         }
         due
+    }
+
+    /// The probe with this number was sent.
+    fn probed(&mut self, now: Instant, address: IpAddr, sent: u8, random: &mut Random) {
+        let next = now + random.between(PROBE_MIN, PROBE_MAX);
+        let check = self.checks.get(&address);
+        let undisputed = check.is_some_and(|check| check.quiet && check.with.is_none());
+        let (phase, due) = if sent == PROBES {
+            (Phase::Waiting, now + ANNOUNCE_WAIT)
+        } else if sent == 1 && self.mode == DadMode::Warn && undisputed {
+            (Phase::Grace { next_probe: next }, now + GRACE)
+        } else {
+            (Phase::Probing { sent }, next)
+        };
+        self.go_on(address, phase, Some(due));
     }
 
     /// The addresses that are not answered for, and why. None unless the mode is
@@ -364,7 +376,7 @@ impl Dad {
         }
         self.checks
             .iter()
-            .filter_map(|(&address, check)| Some((address, check.refusal()?)))
+            .map(|(&address, check)| (address, check.refusal()))
             .collect()
     }
 
@@ -372,7 +384,7 @@ impl Dad {
     #[must_use]
     pub fn refusal(&self, address: IpAddr) -> Option<Reason> {
         let check = self.checks.get(&address).filter(|_| self.enforces())?;
-        check.refusal()
+        Some(check.refusal())
     }
 
     /// Whether addresses are held back at all.
@@ -385,13 +397,9 @@ impl Dad {
     /// might have had time to say so.
     #[must_use]
     pub fn is_free(&self, address: IpAddr) -> bool {
-        self.checks
-            .get(&address)
-            .is_none_or(|check| match self.mode {
-                DadMode::Off => true,
-                DadMode::Warn => !check.quiet,
-                DadMode::Enforce => check.phase == Phase::Free,
-            })
+        let check = self.checks.get(&address);
+        !self.line.contains(&address)
+            && check.is_none_or(|check| self.mode == DadMode::Warn && !check.quiet)
     }
 
     /// The addresses that another station has, and its MAC.

@@ -1,7 +1,7 @@
 //! One parent's manners: what is due is sent, what others do is judged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, btree_map::Entry},
     io,
     net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant, SystemTime},
@@ -53,6 +53,14 @@ impl Candidate {
     const fn is_probed(&self, address: IpAddr) -> bool {
         self.mute || address.is_ipv4()
     }
+
+    /// The solicited-node group that the parent joins for it.
+    fn group(&self, address: IpAddr) -> Option<Ipv6Addr> {
+        match address {
+            IpAddr::V6(address) if self.mute => Some(solicited_node(address)),
+            _ => None,
+        }
+    }
 }
 
 /// The manners of one parent.
@@ -67,7 +75,11 @@ pub struct Neighbours {
     announce: Option<Announce>,
     dad: Dad,
     groups: Groups,
-    wanted: (BTreeSet<Ipv6Addr>, u32),
+    /// How many addresses want each group.
+    wanted: BTreeMap<Ipv6Addr, usize>,
+    /// Groups of addresses that came or went have not been joined or left yet.
+    unjoined: bool,
+    mtu: u32,
     groups_retry: Option<Instant>,
     socket: PacketSocket,
     /// Why the last frame could not be sent.
@@ -89,7 +101,9 @@ impl Neighbours {
             announce: (manners.announce == Announcing::On).then(Announce::default),
             dad: Dad::new(manners.dad),
             groups: Groups::new(ifindex),
-            wanted: (BTreeSet::new(), 0),
+            wanted: BTreeMap::new(),
+            unjoined: false,
+            mtu: 0,
             groups_retry: None,
             socket: PacketSocket::open(ifindex)?,
             failure: None,
@@ -124,35 +138,105 @@ impl Neighbours {
         candidates: BTreeMap<IpAddr, Candidate>,
     ) -> bool {
         self.parent.clone_from(&link.name);
-        self.mac = link.mac.unwrap_or_default();
-        self.heard = link.up && link.carrier && link.mac.is_some();
-        self.dad.set_carrier(now, self.heard, &mut self.random);
-        let probed = candidates
-            .iter()
-            .map(|(&address, candidate)| (address, candidate.is_probed(address)))
+        let mac = link.mac.unwrap_or_default();
+        let mac_changed = std::mem::replace(&mut self.mac, mac) != mac;
+        let heard = link.up && link.carrier && link.mac.is_some();
+        let was_heard = std::mem::replace(&mut self.heard, heard);
+        self.dad.set_carrier(now, heard, &mut self.random);
+
+        let gone = self.candidates.keys();
+        let gone: Vec<IpAddr> = gone
+            .filter(|address| !candidates.contains_key(address))
+            .copied()
             .collect();
-        let changed = self.dad.follow(now, &probed, &mut self.random);
-
-        let groups = candidates.iter().filter_map(|(address, candidate)| {
-            let IpAddr::V6(address) = address else {
-                return None;
-            };
-            candidate.mute.then(|| solicited_node(*address))
-        });
-        self.join(now, (groups.collect(), link.mtu));
-
+        for address in gone {
+            self.revise(now, address, None);
+        }
+        let mut changed = false;
+        for (&address, &candidate) in &candidates {
+            let before = self.candidates.get(&address).copied();
+            changed |= self.meet(now, address, before, candidate);
+        }
         self.candidates = candidates;
-        if let Some(announce) = &mut self.announce {
-            // Who would not be heard now is announced when the carrier is back.
-            let live = self
-                .candidates
-                .iter()
-                .filter(|&(&address, _)| self.heard && self.dad.is_free(address))
-                .map(|(&address, candidate)| (address, candidate.live))
-                .collect();
-            announce.follow(now, &live, self.mac);
+        self.unjoined |= std::mem::replace(&mut self.mtu, link.mtu) != link.mtu;
+        self.join_groups(now);
+
+        // Who would not be heard now is announced when the carrier is back.
+        match &mut self.announce {
+            Some(announce) if !heard => announce.clear(),
+            Some(announce) if !was_heard || mac_changed => {
+                let all = self.candidates.keys();
+                for &address in all.filter(|&&address| self.dad.is_free(address)) {
+                    announce.start(address, !was_heard);
+                }
+            }
+            _ => {}
         }
         changed && self.dad.enforces()
+    }
+
+    /// Follows one address that became a candidate, is no more one, or another child's;
+    /// [`Self::join_groups`] is to be called after the last. Returns as [`Self::follow`] does.
+    pub fn revise(&mut self, now: Instant, address: IpAddr, candidate: Option<Candidate>) -> bool {
+        if let Some(candidate) = candidate {
+            let before = self.candidates.insert(address, candidate);
+            return self.meet(now, address, before, candidate) && self.dad.enforces();
+        }
+        if let Some(before) = self.candidates.remove(&address) {
+            self.want(before.group(address), None);
+            self.dad.remove(address);
+            if let Some(announce) = &mut self.announce {
+                announce.remove(address);
+            }
+        }
+        false
+    }
+
+    /// Returns whether something is held back, or not announced, that was not known before.
+    fn meet(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        before: Option<Candidate>,
+        candidate: Candidate,
+    ) -> bool {
+        if before == Some(candidate) {
+            return false;
+        }
+        self.want(
+            before.and_then(|it| it.group(address)),
+            candidate.group(address),
+        );
+        let new = before.is_none()
+            && candidate.is_probed(address)
+            && self.dad.add(now, address, &mut self.random);
+        if let Some(announce) = &mut self.announce
+            && self.heard
+            && self.dad.is_free(address)
+        {
+            announce.tell(address, before.map(|it| it.live), candidate.live);
+        }
+        new
+    }
+
+    fn want(&mut self, before: Option<Ipv6Addr>, now: Option<Ipv6Addr>) {
+        if before == now {
+            return;
+        }
+        if let Some(group) = before
+            && let Entry::Occupied(mut entry) = self.wanted.entry(group)
+        {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+                self.unjoined = true;
+            }
+        }
+        if let Some(group) = now {
+            let entry = self.wanted.entry(group).or_default();
+            *entry += 1;
+            self.unjoined |= *entry == 1;
+        }
     }
 
     /// Judges what a station did. `name` names children. Returns as [`Self::follow`] does.
@@ -233,12 +317,13 @@ impl Neighbours {
     /// Sends what is due. Returns as [`Self::follow`] does.
     pub fn tick(&mut self, now: Instant) -> bool {
         if self.groups_retry.is_some_and(|at| at <= now) {
-            let wanted = std::mem::take(&mut self.wanted);
-            self.join(now, wanted);
+            self.join_groups(now);
         }
         // First: what they say is certain, and others wait for it.
         let announcements = self.announce.as_mut().map_or_else(Vec::new, |announce| {
-            announce.due(now, &mut self.pace, &mut self.random)
+            announce.due(now, &mut self.pace, &mut self.random, |address| {
+                self.candidates.get(&address).map(|it| it.live)
+            })
         });
         for announcement in announcements {
             self.announce(&announcement);
@@ -255,8 +340,8 @@ impl Neighbours {
         }
         if let Some(announce) = self.announce.as_mut().filter(|_| self.heard) {
             for address in due.freed {
-                if let Some(candidate) = self.candidates.get(&address) {
-                    announce.add(now, address, candidate.live);
+                if self.candidates.contains_key(&address) {
+                    announce.start(address, true);
                 }
             }
         }
@@ -305,19 +390,23 @@ impl Neighbours {
         self.groups.note().into_iter().chain(failure).collect()
     }
 
-    fn join(&mut self, now: Instant, wanted: (BTreeSet<Ipv6Addr>, u32)) {
-        if self.wanted != wanted || self.groups.is_degraded() {
-            self.groups.follow(&wanted.0, wanted.1);
-            self.wanted = wanted;
+    /// Joins the groups that addresses want, and leaves all others.
+    pub fn join_groups(&mut self, now: Instant) {
+        if self.unjoined || self.groups.is_degraded() {
+            self.groups
+                .follow(&self.wanted.keys().copied().collect(), self.mtu);
+            self.unjoined = false;
         }
         self.groups_retry = self.groups.has_failed().then(|| now + GROUPS_RETRY);
     }
 
     fn defend(&mut self, now: Instant, address: IpAddr) -> Action {
+        let is_announced =
+            self.heard && self.candidates.contains_key(&address) && self.dad.is_free(address);
         let defended = self
             .announce
             .as_mut()
-            .is_some_and(|of| of.claim(now, address));
+            .is_some_and(|of| is_announced && of.claim(now, address));
         if defended {
             Action::Defended
         } else {

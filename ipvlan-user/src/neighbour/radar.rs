@@ -39,7 +39,7 @@ impl Radar {
             .collect();
         let mut incidents = Vec::new();
 
-        let conflicts: BTreeSet<Conflict> = desired.conflicts.iter().copied().collect();
+        let conflicts = desired.conflicts.clone();
         incidents.extend(
             conflicts
                 .difference(&self.conflicts)

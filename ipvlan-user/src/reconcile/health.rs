@@ -1,17 +1,20 @@
 //! How the agent is, for its service manager: one line, and whether it gets ahead.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use super::{
     Agent,
     parent::{Parent, State},
     refresh::Refresh,
 };
+use crate::discover::{Part, snapshot::NetnsId};
 
 impl Agent {
     /// Syncs, and tells the service manager what came of it. Returns whether it succeeded.
-    pub(super) fn sync_and_tell(&mut self, refresh: Refresh) -> bool {
-        let succeeded = self.sync(refresh);
+    pub(super) fn sync_and_tell(&mut self, refresh: &Refresh) -> bool {
+        let stale = self.sync(refresh);
+        let succeeded = stale.is_some();
+        self.pending.keep(stale.unwrap_or_default());
         self.proven |= succeeded;
         self.service.synced(succeeded);
         self.tell();
@@ -21,10 +24,11 @@ impl Agent {
     /// Feeds the watchdog if there was a sync since it was fed last, or if one that is made for the
     /// purpose succeeds; but not while one that failed has to be made good. Returns whether it was fed.
     pub(super) fn feed_watchdog(&mut self) -> bool {
-        if self.failures > 0 {
+        if self.pending.has_failed() {
             return false;
         }
-        let proven = self.proven || self.sync_and_tell(Refresh::Addresses);
+        let own = BTreeMap::from([(NetnsId::Own, Part::Addresses)]);
+        let proven = self.proven || self.sync_and_tell(&Refresh::Parts(own));
         if proven {
             self.service.feed();
         }
@@ -52,7 +56,7 @@ fn line(parents: &[Parent], sync: Option<&str>, reload: Option<&str>) -> String 
             State::Serving(serving) => {
                 names.push(parent.name());
                 children += serving.desired.children.len();
-                answered += serving.answered();
+                answered += serving.desired.answered;
             }
             State::Waiting(reason) => parts.push(format!("{} waits: {reason}", parent.name())),
         }

@@ -16,7 +16,7 @@ use crate::{
         Snapshot,
         snapshot::{Link, Mode},
     },
-    model::{ChildKey, Desired, Wanted},
+    model::{ChildKey, Desired, Revision, Wanted},
     neighbour::{
         Candidate, Manners, Neighbours, announce::Live, events::Events, frame::Mac, log::Log,
         radar::Radar,
@@ -74,10 +74,37 @@ impl Lan {
         let candidates = candidates(desired, no_room);
         self.own = snapshot.links.iter().filter_map(|link| link.mac).collect();
         let changed = self.neighbours.follow(now, link, candidates);
+        self.watch(now, desired, snapshot);
+        changed
+    }
+
+    /// Follows what was revised of what is desired, as [`Self::follow`] does.
+    pub(super) fn revise(
+        &mut self,
+        desired: &Desired,
+        revision: &Revision,
+        no_room: &BTreeSet<IpAddr>,
+        snapshot: &Snapshot,
+    ) {
+        let now = Instant::now();
+        let l2 = is_l2(desired);
+        for &address in &revision.addresses {
+            let wanted = desired.addresses.get(&address);
+            let candidate = wanted
+                .filter(|_| !no_room.contains(&address))
+                .and_then(|wanted| candidate(address, wanted, l2));
+            self.neighbours.revise(now, address, candidate);
+        }
+        self.neighbours.join_groups(now);
+        if revision.children || revision.conflicts {
+            self.watch(now, desired, snapshot);
+        }
+    }
+
+    fn watch(&mut self, now: Instant, desired: &Desired, snapshot: &Snapshot) {
         for incident in self.radar.compare(now, desired, snapshot) {
             self.neighbours.found(now, SystemTime::now(), incident);
         }
-        changed
     }
 
     /// Waits for events of the programs.
@@ -154,8 +181,21 @@ impl Lan {
 
 /// The addresses that are answered for, or would be if no station had them.
 fn candidates(desired: &Desired, no_room: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Candidate> {
-    let l2 = desired.port.is_some_and(|(mode, _)| mode == Mode::L2);
-    let candidate = |(&address, wanted): (&IpAddr, &Wanted)| match *wanted {
+    let l2 = is_l2(desired);
+    desired
+        .addresses
+        .iter()
+        .filter_map(|(&address, wanted)| Some((address, candidate(address, wanted, l2)?)))
+        .filter(|(address, _)| !no_room.contains(address))
+        .collect()
+}
+
+fn is_l2(desired: &Desired) -> bool {
+    desired.port.is_some_and(|(mode, _)| mode == Mode::L2)
+}
+
+fn candidate(address: IpAddr, wanted: &Wanted, l2: bool) -> Option<Candidate> {
+    match *wanted {
         Wanted::Child {
             child,
             refusal: None | Some(Reason::Probing | Reason::Duplicate),
@@ -169,16 +209,10 @@ fn candidates(desired: &Desired, no_room: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr,
                 optimistic,
             };
             let mute = address.is_ipv6() && !l2;
-            Some((address, Candidate { live, mute }))
+            Some(Candidate { live, mute })
         }
         _ => None,
-    };
-    desired
-        .addresses
-        .iter()
-        .filter_map(candidate)
-        .filter(|(address, _)| !no_room.contains(address))
-        .collect()
+    }
 }
 
 #[cfg(test)]

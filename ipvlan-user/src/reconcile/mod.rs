@@ -14,6 +14,7 @@ mod signals;
 mod start;
 
 use std::{
+    collections::BTreeMap,
     future::{self, poll_fn},
     io,
     ops::BitOr,
@@ -29,17 +30,24 @@ pub(crate) use self::error::{is_denied, is_errno_of_denial};
 use self::{
     error::{chain, system},
     parent::{Parent, Tidings},
-    refresh::{MAX_GAP, MIN_GAP, Refresh, backoff},
+    refresh::{MAX_GAP, Pending, Refresh},
     reload::Configuration,
     signals::{Asked, Signals},
+    start::Started,
 };
 pub use crate::config::{PinSettings, Settings};
 use crate::{
     config::{Loaded, Source},
-    discover::{Discover, Scope, Snapshot, Wake, Watch},
+    discover::{
+        Changed, Discover, DiscoverError, Part, Renewed, Scope, Snapshot, Stale, Wake, Watch,
+        snapshot::NetnsId,
+    },
     runtime::{self, Service, StatusSocket},
     status,
 };
+
+/// How often the first snapshot is tried.
+const FIRST_ATTEMPTS: u32 = 100;
 
 /// A running agent.
 pub struct Agent {
@@ -56,8 +64,8 @@ pub struct Agent {
     synced: Instant,
     signals: Signals,
     service: Service,
-    /// Syncs that failed since the last one that had to succeed did.
-    failures: u32,
+    /// What woke, and is not done yet.
+    pending: Pending,
     /// A sync succeeded since the watchdog was fed.
     proven: bool,
     /// All that the first snapshot asks for is done.
@@ -75,8 +83,14 @@ impl Agent {
         // Before the first snapshot: what changes from here on wakes us.
         let watch = Watch::new()?;
         let mut discover = Discover::new()?;
-        let snapshot = discover.snapshot(Scope::Everything, None)?;
-        let (parents, complete) = start::start(netns, &snapshot, &settings)?;
+        let started = Instant::now();
+        let snapshot = first_snapshot(&mut discover)?;
+        let dumped = started.elapsed();
+        let Started {
+            parents,
+            complete,
+            filled,
+        } = start::start(netns, &snapshot, &settings)?;
         let socket = match StatusSocket::bind(&settings.runtime_dir) {
             Ok(socket) => socket,
             Err(failure) => {
@@ -97,16 +111,19 @@ impl Agent {
             synced: Instant::now(),
             signals,
             service: Service::new(),
-            failures: 0,
+            pending: Pending::new(Instant::now()),
             proven: false,
             complete,
         };
         agent.stats.syncs = 1;
+        agent.stats.whole = 1;
+        agent.stats.first_us = u64::try_from((dumped + filled).as_micros()).unwrap_or(u64::MAX);
         for parent in &agent.parents {
             if parent.is_serving() {
                 info!("ready: {}", parent.summary());
             }
         }
+        runtime::give_back();
         Ok(agent)
     }
 
@@ -114,9 +131,6 @@ impl Agent {
     pub async fn run(mut self) -> Result<(), AgentError> {
         let mut audit = ticks(self.settings.audit);
         let mut watchdog = self.service.watchdog().map(ticks);
-        // What a wake asks for is done at `due`; until then more wakes join it.
-        let mut pending: Option<Refresh> = None;
-        let mut due = Instant::now();
         // When to pin again what somebody else has unpinned.
         let mut repin: Option<Instant> = None;
         if self.complete {
@@ -124,9 +138,10 @@ impl Agent {
             self.service.synced(true);
             self.tell();
         } else {
-            pending = Some(Refresh::Everything);
+            self.pending.add_everything();
         }
         loop {
+            let sync_due = self.pending.next_due();
             let stale_soon = self.stale_soon();
             let next = self.parents.iter().filter_map(Parent::next_due);
             let next = next.chain(self.service.next_due()).min();
@@ -138,62 +153,55 @@ impl Agent {
                         self.service.reloading();
                         if self.reload() {
                             audit = ticks(self.settings.audit);
-                            pending = Some(Refresh::Everything);
-                            due = Instant::now();
+                            self.pending.add(Instant::now(), Stale::everything());
                         } else {
                             self.service.not_reloaded();
                             self.tell();
                         }
                     }
                 },
-                () = sleep_until(due.into()), if pending.is_some() => {
-                    let refresh = pending.take().unwrap_or(Refresh::Everything);
+                () = at(sync_due), if sync_due.is_some() => {
                     let started = Instant::now();
-                    if self.sync_and_tell(refresh) {
-                        self.failures = 0;
-                        due = Instant::now() + started.elapsed().clamp(MIN_GAP, MAX_GAP);
-                    } else {
-                        self.failures += 1;
-                        pending = Some(Refresh::Everything);
-                        due = Instant::now() + backoff(self.failures);
+                    if let Some(refresh) = self.pending.take(started) {
+                        if self.sync_and_tell(&refresh) {
+                            self.pending.done(started, Instant::now(), refresh.is_whole());
+                        } else {
+                            self.pending.failed(Instant::now());
+                        }
                     }
                 }
-                () = sleep_until(next.unwrap_or_else(Instant::now).into()), if next.is_some() => {
+                () = at(next), if next.is_some() => {
                     self.service.tick(Instant::now());
                     if self.tick() {
-                        pending = pending.max(Some(Refresh::Model));
+                        self.pending.add_model();
                     }
                 }
                 (index, tidings) = told(&mut self.parents) => match tidings {
                     Tidings::Events(events) => {
                         if self.parents[index].told(&events) {
-                            pending = pending.max(Some(Refresh::Model));
+                            self.pending.add_model();
                         }
                     }
                     // Whoever removes pins may be at it still.
                     Tidings::Unpinned => repin = repin.or(Some(Instant::now() + MAX_GAP)),
                 },
-                () = sleep_until(repin.unwrap_or(due).into()), if repin.is_some() => {
+                () = at(repin), if repin.is_some() => {
                     let again = self.parents.iter_mut().map(Parent::repin).fold(false, BitOr::bitor);
                     repin = again.then(|| Instant::now() + MAX_GAP);
                 }
-                () = sleep_until(stale_soon.into()), if pending.is_none() => {
-                    pending = Some(Refresh::Addresses);
-                }
+                () = at(stale_soon), if stale_soon.is_some() => self.pending.add_everything(),
                 wake = self.watch.wake() => {
                     let wake = wake?;
-                    self.note(wake);
-                    pending = pending.max(Some(Refresh::after(wake)));
-                    // News does not wait for the end of a long pause after failures.
-                    due = due.min(Instant::now() + MAX_GAP);
+                    self.note(&wake);
+                    self.pending.add(Instant::now(), self.discover.stale(&wake));
                 }
                 _ = audit.tick() => {
                     self.audit();
-                    pending = Some(Refresh::Everything);
+                    self.pending.add_everything();
                 }
                 () = tick(&mut watchdog) => {
                     if !self.feed_watchdog() {
-                        pending = Some(Refresh::Everything);
+                        self.pending.add_everything();
                     }
                 }
                 client = self.socket.accept() => self.serve(client),
@@ -208,13 +216,14 @@ impl Agent {
         self.stop()
     }
 
-    /// When the programs have to be told again that somebody looks after them.
-    fn stale_soon(&self) -> Instant {
-        const NEVER: Duration = Duration::from_hours(24);
-        self.synced + self.settings.stale_after.map_or(NEVER, |time| time / 3)
+    /// When the programs have to be told again that somebody looks after them, if that is not about to
+    /// be done anyway.
+    fn stale_soon(&self) -> Option<Instant> {
+        let time = self.settings.stale_after?;
+        (!self.pending.is_whole()).then(|| self.synced + time / 3)
     }
 
-    fn note(&mut self, wake: Wake) {
+    fn note(&mut self, wake: &Wake) {
         self.stats.wakes += 1;
         if wake.overrun {
             self.stats.overruns += 1;
@@ -222,43 +231,59 @@ impl Agent {
         }
     }
 
-    /// Takes a snapshot and makes every parent follow it. Returns whether all of it succeeded.
-    fn sync(&mut self, refresh: Refresh) -> bool {
+    /// Reads what is asked for and makes every parent follow it. Returns what is still stale; `None`
+    /// if something failed.
+    fn sync(&mut self, refresh: &Refresh) -> Option<BTreeMap<NetnsId, Part>> {
         self.stats.syncs += 1;
-        let snapshot = match refresh {
-            Refresh::Model => Ok(std::mem::take(&mut self.snapshot)),
-            Refresh::Addresses => self.discover.readdress(&self.snapshot, None),
-            Refresh::KnownNetns => self.discover.snapshot(Scope::KnownNetns, None),
-            Refresh::Everything => self.discover.snapshot(Scope::Everything, None),
-        };
-        match snapshot {
-            Ok(snapshot) => self.snapshot = snapshot,
+        self.stats.whole += u64::from(refresh.is_whole());
+        let Renewed { changed, stale } = match self.read(refresh) {
+            Ok(renewed) => renewed,
             Err(failure) => {
                 self.fail(&failure);
-                return false;
+                return None;
             }
-        }
+        };
+        // What is known of the kernel may be as old as before.
+        let is_news = *refresh != Refresh::Model;
         let mut failure: Option<Box<dyn std::error::Error>> = None;
         for parent in &mut self.parents {
-            let followed = parent.follow(&self.snapshot, &self.settings);
+            let followed = parent.follow(&self.snapshot, &changed, &self.settings);
             let stamped = match followed {
-                // What is known of the kernel may be as old as before.
-                Ok(()) if refresh == Refresh::Model => Ok(()),
-                Ok(()) => parent.stamp(&self.settings).map_err(Box::from),
+                Ok(()) if is_news => parent.stamp(&self.settings).map_err(Box::from),
+                Ok(()) => Ok(()),
                 Err(error) => Err(Box::from(error)),
             };
             failure = stamped.err().or(failure);
         }
         if let Some(failure) = failure {
             self.fail(&*failure);
-            return false;
+            return None;
+        }
+        if refresh.is_whole() {
+            runtime::give_back();
         }
         self.stats.error = None;
-        if refresh != Refresh::Model {
+        if is_news {
             self.synced = Instant::now();
         }
-        debug!(?refresh, "synced");
-        true
+        debug!(?refresh, ?stale, "synced");
+        Some(stale)
+    }
+
+    /// Makes the snapshot one of now, as far as is asked for. An error leaves it as it was.
+    fn read(&mut self, refresh: &Refresh) -> Result<Renewed, DiscoverError> {
+        let scope = match refresh {
+            Refresh::Model => {
+                return Ok(Renewed {
+                    changed: Changed::Anything,
+                    stale: BTreeMap::new(),
+                });
+            }
+            Refresh::Parts(parts) => return self.discover.renew(&mut self.snapshot, parts, None),
+            Refresh::KnownNetns => Scope::KnownNetns,
+            Refresh::Everything => Scope::Everything,
+        };
+        self.discover.renew_all(&mut self.snapshot, scope, None)
     }
 
     /// Sends what is due on every parent. Returns whether what is answered for changed.
@@ -308,17 +333,18 @@ impl Agent {
             }
         };
         // So that link counters are of now. What failed is not made good by less.
-        self.sync_and_tell(if self.failures == 0 {
-            Refresh::KnownNetns
-        } else {
+        self.sync_and_tell(&if self.pending.has_failed() {
             Refresh::Everything
+        } else {
+            Refresh::KnownNetns
         });
         let agent = self.status();
         // On its own: a client that does not read holds nothing up.
         tokio::spawn(async move {
-            if let Err(failure) = runtime::answer(stream, &agent).await {
+            if let Err(failure) = runtime::answer(stream, agent).await {
                 debug!("status client: {failure}");
             }
+            runtime::give_back();
         });
     }
 
@@ -352,11 +378,30 @@ impl Agent {
     }
 }
 
+/// The first snapshot, of which nothing may be missing: while something keeps changing it is taken again.
+fn first_snapshot(discover: &mut Discover) -> Result<Snapshot, DiscoverError> {
+    for _ in 1..FIRST_ATTEMPTS {
+        match discover.snapshot(Scope::Everything, None) {
+            Err(failure) if failure.is_transient() => debug!("once more: {failure}"),
+            snapshot => return snapshot,
+        }
+    }
+    discover.snapshot(Scope::Everything, None)
+}
+
 /// Ticks after each `period` from now on; one that comes late delays those after it.
 fn ticks(period: Duration) -> Interval {
     let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+/// Waits until then; for ever without a time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => future::pending().await,
+    }
 }
 
 /// Waits for a tick; for ever if there are none.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     net::IpAddr,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ipvlan_common::Event;
@@ -13,10 +13,16 @@ use tracing::{error, info, warn};
 use super::{AgentError, PinSettings, Settings, lan::Lan, refresh::backoff};
 use crate::{
     attach::{AttachError, Datapath, PinError, PinRoot, Pins},
-    discover::{Snapshot, snapshot::Link},
+    discover::{
+        Changed, Snapshot,
+        snapshot::{Link, NetnsId},
+    },
     model::{Desired, check_parent, desired},
     runtime::{Claim, ClaimError},
-    sync::{apply::Installed, maps::MapsError},
+    sync::{
+        apply::{Installed, Outcome},
+        maps::MapsError,
+    },
 };
 
 /// A parent that was asked for.
@@ -106,31 +112,42 @@ impl Parent {
         }
     }
 
-    /// Attaches and fills. After an error it waits.
+    /// Attaches and fills; gives how long filling took. After an error it waits.
     pub(super) fn start(
         &mut self,
         snapshot: &Snapshot,
         settings: &Settings,
-    ) -> Result<(), AgentError> {
+    ) -> Result<Duration, AgentError> {
         let link = check_parent(&snapshot.links, &self.name)?.clone();
         let mut serving = self.attach(link, snapshot, settings)?;
+        let started = Instant::now();
         if let Err(source) = serving.update(snapshot, settings) {
             log(serving.datapath.undo());
-            return Err(AgentError::Attach {
-                parent: self.name.clone(),
-                source: Box::new(source),
-            });
+            return Err(attach_error(&self.name)(source));
         }
+        let took = started.elapsed();
         self.state = State::Serving(Box::new(serving));
-        Ok(())
+        Ok(took)
     }
 
     /// Follows a snapshot: attaches if the parent came, detaches if it went, fills the maps.
     pub(super) fn follow(
         &mut self,
         snapshot: &Snapshot,
+        changed: &Changed,
         settings: &Settings,
     ) -> Result<(), AgentError> {
+        if let Changed::Children(netnses) = changed {
+            let State::Serving(serving) = &mut self.state else {
+                // Children do not make a parent.
+                return Ok(());
+            };
+            if serving.is_settled() {
+                return serving
+                    .revise(snapshot, netnses, settings)
+                    .map_err(attach_error(&serving.link.name));
+            }
+        }
         if let State::Serving(serving) = &mut self.state {
             // By ifindex: a rename changes nothing.
             let now = snapshot
@@ -142,13 +159,9 @@ impl Parent {
                         info!(from = serving.link.name, to = link.name, "parent renamed");
                     }
                     serving.link = link.clone();
-                    let parent = link.name.clone();
-                    return serving.update(snapshot, settings).map_err(|source| {
-                        AgentError::Attach {
-                            parent,
-                            source: Box::new(source),
-                        }
-                    });
+                    return serving
+                        .update(snapshot, settings)
+                        .map_err(attach_error(&serving.link.name));
                 }
                 Some(Err(reason)) => self.abandon(&reason.to_string()),
                 None => self.abandon("the interface is gone"),
@@ -173,7 +186,7 @@ impl Parent {
         }
         let tries = before.map_or(0, |of| of.tries) + 1;
         match self.start(snapshot, settings) {
-            Ok(()) => {
+            Ok(_) => {
                 self.failed = None;
                 info!(
                     parent = self.name,
@@ -333,7 +346,7 @@ impl Parent {
             serving.link.ifindex,
             hooks.join(", "),
             serving.desired.children.len(),
-            serving.answered(),
+            serving.desired.answered,
         )
     }
 
@@ -449,10 +462,39 @@ fn log(failures: Vec<AttachError>) {
 }
 
 impl Serving {
+    /// Whether everything is as it was desired, and what is desired depends on nothing but snapshots.
+    fn is_settled(&self) -> bool {
+        self.failure.is_none() && self.no_room.is_empty() && !self.lan.enforces()
+    }
+
+    /// Makes maps and programs what a snapshot asks for that differs from the last one in the
+    /// children of these netns only.
+    fn revise(
+        &mut self,
+        snapshot: &Snapshot,
+        netnses: &BTreeSet<NetnsId>,
+        settings: &Settings,
+    ) -> Result<(), AttachError> {
+        if netnses.is_empty() {
+            return Ok(());
+        }
+        let before = self.desired.answered;
+        let revision = self
+            .desired
+            .revise(snapshot, &self.link, &settings.policy, netnses);
+        let outcome = self.installed.revise(&self.desired, &revision);
+        let result = self.conclude(outcome, before);
+        self.lan
+            .revise(&self.desired, &revision, &self.no_room, snapshot);
+        result
+    }
+
     /// Makes maps and programs what the snapshot asks for.
     fn update(&mut self, snapshot: &Snapshot, settings: &Settings) -> Result<(), AttachError> {
-        let before = self.answered();
+        let before = self.desired.answered;
         self.lan.behave(settings.manners);
+        // First given up, so that it and the next are not there at once.
+        self.desired = Desired::default();
         self.desired = self.desire(snapshot, settings);
         // A new address must be held back before it is answered for; otherwise answers come first.
         let holds = self.lan.enforces();
@@ -464,6 +506,16 @@ impl Serving {
             let stamp = self.installed.stamp(settings.stale_after);
             outcome.errors.extend(stamp.err());
         }
+        let no_room = self.no_room.clone();
+        let result = self.conclude(outcome, before);
+        if !(holds && no_room == self.no_room) {
+            self.listen(snapshot);
+        }
+        result
+    }
+
+    /// Sets the programs that go by what was written, and tells and keeps how it went.
+    fn conclude(&mut self, outcome: Outcome, before: usize) -> Result<(), AttachError> {
         // Programs that go by these maps come after what they need is in there.
         let programs = if outcome.errors.is_empty() {
             self.datapath
@@ -476,7 +528,7 @@ impl Serving {
                 parent = self.link.name,
                 put = outcome.put,
                 removed = outcome.removed,
-                answered = self.answered(),
+                answered = self.desired.answered,
                 before,
                 "addresses changed"
             );
@@ -488,11 +540,7 @@ impl Serving {
                 "an address map is full: raise --max-addresses"
             );
         }
-        let same_room = outcome.no_room == self.no_room;
         self.no_room = outcome.no_room;
-        if !(holds && same_room) {
-            self.listen(snapshot);
-        }
         let mut errors = outcome.errors.into_iter();
         let first = errors.next().map(AttachError::from);
         for error in errors {
@@ -518,14 +566,12 @@ impl Serving {
         self.lan
             .follow(&self.link, &self.desired, &self.no_room, snapshot)
     }
+}
 
-    /// How many addresses are answered for.
-    pub(super) fn answered(&self) -> usize {
-        self.desired
-            .children
-            .iter()
-            .flat_map(|child| &child.addresses)
-            .filter(|address| address.refusal.is_none())
-            .count()
+fn attach_error(parent: &str) -> impl FnOnce(AttachError) -> AgentError {
+    let parent = parent.to_owned();
+    move |source| AgentError::Attach {
+        parent,
+        source: Box::new(source),
     }
 }

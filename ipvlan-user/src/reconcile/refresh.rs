@@ -1,38 +1,149 @@
 //! How much of the truth is taken anew, and how soon.
+//!
+//! What woke is done at once; what wakes while that is done, and for as long after it as it took, is
+//! done together. So unending churn takes half of a processor, and a quiet host does not wait. Reading
+//! everything is done at most once in [`WHOLE_GAP`]; parts of it do not wait for that.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use crate::discover::Wake;
+use crate::discover::{Part, Stale, snapshot::NetnsId};
 
 /// Shortest time from the end of a sync to the next: what changes meanwhile is one wake.
-pub(super) const MIN_GAP: Duration = Duration::from_millis(1);
+const MIN_GAP: Duration = Duration::from_millis(1);
 /// Longest such time, also while a long sync runs again and again.
 pub(super) const MAX_GAP: Duration = Duration::from_millis(100);
+/// Shortest time from one sync of everything to the next.
+const WHOLE_GAP: Duration = Duration::from_millis(100);
 /// Longest time to the next try after a failed sync.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// How much of the snapshot is taken anew. The later ones include the earlier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How much of the snapshot is taken anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refresh {
     /// Nothing: what the LAN says changed what is made of it.
     Model,
-    /// Addresses, routes and settings, of the links there were.
-    Addresses,
-    /// Links too, in the netns there were.
+    /// Parts, and no more.
+    Parts(BTreeMap<NetnsId, Part>),
+    /// Everything in the netns there were.
     KnownNetns,
     /// Netns too.
     Everything,
 }
 
 impl Refresh {
-    pub(super) fn after(wake: Wake) -> Self {
-        if wake.may_change_netnses() {
-            Self::Everything
-        } else if wake.changes_links() {
-            Self::KnownNetns
-        } else {
-            Self::Addresses
+    /// Whether everything is dumped.
+    pub(super) const fn is_whole(&self) -> bool {
+        matches!(self, Self::KnownNetns | Self::Everything)
+    }
+}
+
+/// What is to be done, and when.
+#[derive(Debug)]
+pub(super) struct Pending {
+    model: bool,
+    stale: Stale,
+    /// Nothing is done before.
+    due: Instant,
+    /// Everything is not read before.
+    whole_due: Instant,
+    failures: u32,
+}
+
+impl Pending {
+    /// Nothing is.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            model: false,
+            stale: Stale::default(),
+            due: now,
+            whole_due: now,
+            failures: 0,
         }
+    }
+
+    /// Decides anew, of what is known.
+    pub(super) const fn add_model(&mut self) {
+        self.model = true;
+    }
+
+    /// Reads everything anew.
+    pub(super) const fn add_everything(&mut self) {
+        self.stale.everything = true;
+    }
+
+    /// Reads anew what is stale. News does not wait for the end of a long pause after failures.
+    pub(super) fn add(&mut self, now: Instant, stale: Stale) {
+        self.stale.add(stale);
+        self.due = self.due.min(now + MAX_GAP);
+        self.whole_due = self.whole_due.min(now + WHOLE_GAP);
+    }
+
+    /// Reads anew what was not read now; that is not news.
+    pub(super) fn keep(&mut self, parts: BTreeMap<NetnsId, Part>) {
+        self.stale.add(Stale {
+            parts,
+            everything: false,
+        });
+    }
+
+    /// Whether everything is to be read anew.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.stale.everything
+    }
+
+    /// Whether the last sync failed, and was not made good yet.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// When to call [`Self::take`]; `None` if there is nothing to do.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        // After failures only everything will do.
+        let is_partial = self.model || !self.stale.parts.is_empty();
+        if is_partial && self.failures == 0 {
+            Some(self.due)
+        } else {
+            let whole_due = self.due.max(self.whole_due);
+            self.stale.everything.then_some(whole_due)
+        }
+    }
+
+    /// Takes what is due.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Refresh> {
+        if self.next_due().is_none_or(|due| due > now) {
+            return None;
+        }
+        if self.stale.everything && self.whole_due <= now {
+            self.model = false;
+            self.stale = Stale::default();
+            return Some(Refresh::Everything);
+        }
+        if self.model {
+            self.model = false;
+            return Some(Refresh::Model);
+        }
+        Some(Refresh::Parts(std::mem::take(&mut self.stale.parts)))
+    }
+
+    /// A sync went well.
+    pub(super) fn done(&mut self, started: Instant, ended: Instant, is_whole: bool) {
+        self.failures = 0;
+        let took = ended.saturating_duration_since(started);
+        self.due = ended + took.clamp(MIN_GAP, MAX_GAP);
+        if is_whole {
+            self.whole_due = self.due.max(started + WHOLE_GAP);
+        }
+    }
+
+    /// A sync failed: everything is read anew, later and later.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.failures += 1;
+        self.stale.everything = true;
+        self.due = now + backoff(self.failures);
+        self.whole_due = self.due;
     }
 }
 
@@ -42,33 +153,4 @@ pub(super) fn backoff(failures: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_doubles_up_to_its_limit() {
-        assert_eq!(backoff(1), Duration::from_millis(100));
-        assert_eq!(backoff(3), Duration::from_millis(400));
-        assert_eq!(backoff(u32::MAX), MAX_BACKOFF);
-    }
-
-    #[test]
-    fn pending_sync_only_widens() {
-        let addresses = Wake {
-            addresses: true,
-            ..Wake::default()
-        };
-        let links = Wake {
-            links: true,
-            ..Wake::default()
-        };
-        assert_eq!(Refresh::after(addresses), Refresh::Addresses);
-        assert_eq!(Refresh::after(links), Refresh::Everything);
-        for wakes in [[addresses, links], [links, addresses]] {
-            let pending = wakes.into_iter().fold(None, |pending, wake| {
-                pending.max(Some(Refresh::after(wake)))
-            });
-            assert_eq!(pending, Some(Refresh::Everything));
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! The first try at every parent: one that cannot be served waits, if another one can.
 
+use std::time::Duration;
+
 use tracing::{debug, info, warn};
 
 use super::{AgentError, PinSettings, Settings, chain, parent::Parent};
@@ -12,23 +14,32 @@ impl AgentError {
     }
 }
 
-/// Attaches to all of them, and tells whether that was all there was to do: what failed is told and
-/// tried again by the first sync. After an error nothing is attached that was not
-/// before.
+/// What came of the first try.
+pub(super) struct Started {
+    pub(super) parents: Vec<Parent>,
+    /// Whether that was all there was to do.
+    pub(super) complete: bool,
+    /// How long it took to fill their maps.
+    pub(super) filled: Duration,
+}
+
+/// Attaches to all of them. What failed is told and tried again by the first sync. After an error nothing
+/// is attached that was not before.
 pub(super) fn start(
     netns: u64,
     snapshot: &Snapshot,
     settings: &Settings,
-) -> Result<(Vec<Parent>, bool), AgentError> {
+) -> Result<Started, AgentError> {
     remove_orphans(&settings.pins, netns, snapshot);
     let mut parents = Vec::new();
     let mut failures = Vec::new();
+    let mut filled = Duration::ZERO;
     for name in &settings.parents {
         let mut parent = Parent::new(name.clone(), netns);
         let result = parent.start(snapshot, settings);
         parents.push(parent);
         match result {
-            Ok(()) => {}
+            Ok(took) => filled += took,
             Err(failure) if failure.is_fatal() => {
                 parents.into_iter().for_each(Parent::undo);
                 return Err(failure);
@@ -43,7 +54,11 @@ pub(super) fn start(
         parents.into_iter().for_each(Parent::undo);
         return Err(first);
     }
-    Ok((parents, complete))
+    Ok(Started {
+        parents,
+        complete,
+        filled,
+    })
 }
 
 /// Removes what is pinned for parents of this netns that are gone: they were deleted, or moved to another

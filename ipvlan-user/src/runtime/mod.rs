@@ -5,6 +5,7 @@
 
 mod claim;
 pub mod log;
+mod memory;
 pub mod privilege;
 mod service;
 mod socket;
@@ -14,6 +15,7 @@ use std::{fs, io, path::Path};
 
 pub use self::{
     claim::{Claim, ClaimError},
+    memory::give_back,
     service::Service,
     socket::{StatusSocket, answer, query_all},
 };

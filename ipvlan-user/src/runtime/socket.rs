@@ -82,8 +82,9 @@ impl Drop for StatusSocket {
 }
 
 /// Sends the answer; a client that does not read is left alone after a while.
-pub async fn answer(mut stream: UnixStream, agent: &Agent) -> io::Result<()> {
-    let json = serde_json::to_vec(agent)?;
+pub async fn answer(mut stream: UnixStream, agent: Agent) -> io::Result<()> {
+    let json = serde_json::to_vec(&agent)?;
+    drop(agent);
     timeout(PATIENCE, async {
         stream.write_all(&json).await?;
         stream.shutdown().await

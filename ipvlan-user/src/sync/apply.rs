@@ -10,11 +10,11 @@ use ipvlan_common::{Config, ConfigFlags, Owner};
 use nix::time::{ClockId, clock_gettime};
 
 use super::{
-    diff::{Addresses, diff},
+    diff::{Addresses, Plan, diff, diff_of},
     maps::{Events, Maps, MapsError},
     slots::Slots,
 };
-use crate::model::{ChildKey, Desired, Wanted};
+use crate::model::{ChildKey, Desired, Revision, Wanted};
 
 /// What the maps of a parent hold, as far as we wrote it.
 pub struct Installed {
@@ -85,6 +85,45 @@ impl Installed {
     /// Makes the maps hold what is desired. Idempotent; errors leave `self` saying what the maps do
     /// hold, so that the next update tries again.
     pub fn update(&mut self, desired: &Desired) -> Outcome {
+        let outcome = self.assign_slots(desired);
+        let wanted: Addresses = desired
+            .addresses
+            .iter()
+            .map(|(&address, wanted)| (address, wanted.entry(|child| self.slots.of(child))))
+            .collect();
+        let plan = diff(&self.addresses, &wanted);
+        let outcome = self.carry_out(plan, desired.config, outcome);
+        if outcome.errors.is_empty() && outcome.no_room.is_empty() {
+            // Equal, and built at once it takes half the memory.
+            self.addresses = wanted;
+        }
+        outcome
+    }
+
+    /// The same where nothing but what was revised is different from what was desired before.
+    pub fn revise(&mut self, desired: &Desired, revision: &Revision) -> Outcome {
+        let mut outcome = Outcome::default();
+        if revision.children {
+            let was_short = self.slots.is_short();
+            outcome = self.assign_slots(desired);
+            // A slot that was freed may be another child's now.
+            if was_short || self.slots.is_short() {
+                let mut whole = self.update(desired);
+                whole.errors.append(&mut outcome.errors);
+                return whole;
+            }
+        }
+        let slots = &self.slots;
+        let wanted = revision.addresses.iter().map(|&address| {
+            let wanted = desired.addresses.get(&address);
+            let entry = wanted.map(|wanted| wanted.entry(|child| slots.of(child)));
+            (address, entry)
+        });
+        let plan = diff_of(&self.addresses, wanted);
+        self.carry_out(plan, desired.config, outcome)
+    }
+
+    fn assign_slots(&mut self, desired: &Desired) -> Outcome {
         let mut outcome = Outcome::default();
         let children = desired.children.iter().map(|child| child.key);
         for slot in self.slots.update(children, &self.counted(desired)) {
@@ -92,13 +131,10 @@ impl Installed {
                 outcome.errors.push(error);
             }
         }
-        let wanted = desired
-            .addresses
-            .iter()
-            .map(|(&address, wanted)| (address, wanted.entry(|child| self.slots.of(child))))
-            .collect();
-        let plan = diff(&self.addresses, &wanted);
-        // What goes makes room for what comes.
+        outcome
+    }
+
+    fn carry_out(&mut self, plan: Plan, config: Config, mut outcome: Outcome) -> Outcome {
         for address in plan.remove {
             match self.maps.remove(address) {
                 Ok(()) => {
@@ -124,11 +160,9 @@ impl Installed {
         // "nobody here holds it" is not certain.
         let complete = outcome.errors.is_empty() && outcome.no_room.is_empty();
         let config = if complete {
-            desired.config
+            config
         } else {
-            desired
-                .config
-                .without(ConfigFlags::L2_DROP_FOREIGN | ConfigFlags::L2_DROP_FOREIGN_ND)
+            config.without(ConfigFlags::L2_DROP_FOREIGN | ConfigFlags::L2_DROP_FOREIGN_ND)
         };
         if config != self.config {
             match self.maps.set_config(config) {

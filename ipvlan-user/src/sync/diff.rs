@@ -41,10 +41,30 @@ pub fn diff(installed: &Addresses, desired: &Addresses) -> Plan {
     }
 }
 
+/// The same where only some addresses may differ, and what is desired of each of them.
+#[must_use]
+pub fn diff_of(
+    installed: &Addresses,
+    desired: impl IntoIterator<Item = (IpAddr, Option<AddressEntry>)>,
+) -> Plan {
+    let mut plan = Plan::default();
+    for (address, desired) in desired {
+        match (installed.get(&address), desired) {
+            (Some(_), None) => plan.remove.push(address),
+            (held, Some(entry)) if held != Some(&entry) => plan.put.push((address, entry)),
+            _ => {}
+        }
+    }
+    plan
+}
+
 #[cfg(test)]
 mod tests {
     use ipvlan_common::{Delivery, Owner, Reason};
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::{
+        collections::BTreeSet,
+        net::{Ipv4Addr, Ipv6Addr},
+    };
 
     use proptest::{collection::btree_map, prelude::*};
 
@@ -85,6 +105,16 @@ mod tests {
             }
             prop_assert_eq!(&map, &desired);
             prop_assert!(diff(&map, &desired).is_empty());
+        }
+
+        #[test]
+        fn some_addresses_differ_as_they_do_among_all(
+            installed in addresses(),
+            desired in addresses(),
+        ) {
+            let all: BTreeSet<IpAddr> = installed.keys().chain(desired.keys()).copied().collect();
+            let of_each = all.iter().map(|address| (*address, desired.get(address).copied()));
+            prop_assert_eq!(diff_of(&installed, of_each), diff(&installed, &desired));
         }
     }
 }

@@ -11,6 +11,7 @@ pub struct Slots {
     free: BTreeSet<u32>,
     next: u32,
     capacity: u32,
+    short: bool,
 }
 
 impl Slots {
@@ -22,6 +23,7 @@ impl Slots {
             free: BTreeSet::new(),
             next: 0,
             capacity,
+            short: false,
         }
     }
 
@@ -54,6 +56,7 @@ impl Slots {
                 self.assigned.insert(child, slot);
             }
         }
+        self.short = false;
         let mut reused = Vec::new();
         for child in children {
             if self.assigned.contains_key(&child) {
@@ -65,9 +68,17 @@ impl Slots {
             } else if self.next < self.capacity {
                 self.assigned.insert(child, self.next);
                 self.next += 1;
+            } else {
+                self.short = true;
             }
         }
         reused
+    }
+
+    /// Whether some child has none.
+    #[must_use]
+    pub const fn is_short(&self) -> bool {
+        self.short
     }
 
     /// Takes this slot, if nobody has it. The ones before it are free, and may have been counted in.
@@ -120,9 +131,11 @@ mod tests {
     fn child_without_a_slot_counts_past_the_end() {
         let mut slots = Slots::new(1);
         update(&mut slots, [1, 2]);
+        assert!(slots.is_short());
         assert_eq!(slots.of(child(1)), 0);
         assert_eq!(slots.of(child(2)), 1);
         update(&mut slots, [2]);
+        assert!(!slots.is_short());
         assert_eq!(slots.of(child(2)), 0);
     }
 

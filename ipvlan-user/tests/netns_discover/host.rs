@@ -124,7 +124,7 @@ fn sees_proxy_arp_and_proxy_neighbours() {
 
         let conf = "/proc/sys/net/ipv4/conf/parent0";
         fs::write(format!("{conf}/proxy_arp"), "1").expect("proxy_arp");
-        wake_until(&mut watch, "proxy_arp", |wake| wake.routes).await;
+        wake_until(&mut watch, "proxy_arp", |wake| wake.anywhere().routes).await;
         fs::write(format!("{conf}/proxy_arp_pvlan"), "1").expect("proxy_arp_pvlan");
         ip("neigh add proxy 192.0.2.9 dev parent0");
         let snapshot = known(&mut discover);

@@ -120,11 +120,11 @@ pub(crate) fn child_names(snapshot: &Snapshot) -> BTreeSet<&str> {
 }
 
 /// Wakes until one says what is waited for.
-pub(crate) async fn wake_until(watch: &mut Watch, what: &str, wanted: impl Fn(Wake) -> bool) {
+pub(crate) async fn wake_until(watch: &mut Watch, what: &str, wanted: impl Fn(&Wake) -> bool) {
     let mut seen = Wake::default();
     let wait = async {
-        while !wanted(seen) {
-            seen = seen.or(watch.wake().await.expect("wake"));
+        while !wanted(&seen) {
+            seen.add(watch.wake().await.expect("wake"));
         }
     };
     let in_time = tokio::time::timeout(DEADLINE, wait).await.is_ok();
@@ -206,6 +206,15 @@ impl Unnamed {
         run("nsenter", &arguments);
     }
 
+    /// The same where it may well fail.
+    pub(crate) fn try_ip(&self, command: &str) {
+        let pid = self.pid().to_string();
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args(["--target", &pid, "--net", "ip"]);
+        nsenter.args(command.split_whitespace());
+        nsenter.output().expect("run nsenter (util-linux)");
+    }
+
     /// Creates a child of [`PARENT`] directly inside.
     pub(crate) fn create_child(&self, name: &str) {
         let pid = self.pid();
@@ -226,6 +235,13 @@ impl Drop for Unnamed {
 /// `ip` in the netns of this thread.
 pub(crate) fn ip(command: &str) {
     run("ip", &command.split_whitespace().collect::<Vec<_>>());
+}
+
+/// The same where it may well fail.
+pub(crate) fn try_ip(command: &str) {
+    let mut ip = Command::new("ip");
+    ip.args(command.split_whitespace());
+    ip.output().expect("run ip (iproute2)");
 }
 
 /// `ip -batch` in the netns of this thread, or in that of a process.

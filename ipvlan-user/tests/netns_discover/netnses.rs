@@ -18,7 +18,10 @@ fn finds_a_child_created_in_an_unnamed_netns_and_forgets_it_with_the_netns() {
 
         let netns = Unnamed::new();
         netns.create_child("child0");
-        wake_until(&mut watch, "a child created elsewhere", |wake| wake.links).await;
+        wake_until(&mut watch, "a child created elsewhere", |wake| {
+            wake.anywhere().links
+        })
+        .await;
         let snapshot = snapshot_until(&mut watch, &mut discover, "the child", |snapshot| {
             child_names(snapshot).contains("child0")
         })

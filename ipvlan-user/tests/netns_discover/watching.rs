@@ -1,18 +1,12 @@
 //! What wakes, and what does not.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
-use ipvlan_user::discover::{
-    Watch,
-    snapshot::{Dad, LinkStats},
-};
+use ipvlan_user::discover::{Watch, snapshot::Dad};
 
 use super::lab::{
-    PARENT, Unnamed, address, child_kind, discover, everything, gateway, ifindex, in_fresh_netns,
-    ip, ip_batch, known, settle, wake_until,
+    PARENT, Unnamed, address, child_kind, discover, everything, in_fresh_netns, ip, ip_batch,
+    known, settle, wake_until,
 };
 
 #[test]
@@ -27,9 +21,15 @@ fn wakes_for_an_address_in_a_netns_with_an_nsid_and_reads_it() {
         settle(&mut watch).await;
 
         netns.ip("addr add 192.0.2.7 peer 192.0.2.8/31 dev child0");
-        wake_until(&mut watch, "an IPv4 address", |wake| wake.addresses).await;
+        wake_until(&mut watch, "an IPv4 address", |wake| {
+            wake.anywhere().addresses
+        })
+        .await;
         netns.ip("addr add 2001:db8::7/64 dev child0 nodad");
-        wake_until(&mut watch, "an IPv6 address", |wake| wake.addresses).await;
+        wake_until(&mut watch, "an IPv6 address", |wake| {
+            wake.anywhere().addresses
+        })
+        .await;
         let snapshot = known(&mut discover);
         let child = &snapshot.children[0];
         assert!(child.up);
@@ -47,7 +47,10 @@ fn wakes_for_an_address_in_a_netns_with_an_nsid_and_reads_it() {
         assert_eq!(v6.dad(), Dad::Done, "{v6:?}");
 
         netns.ip("addr del 192.0.2.7 peer 192.0.2.8/31 dev child0");
-        wake_until(&mut watch, "a deleted address", |wake| wake.addresses).await;
+        wake_until(&mut watch, "a deleted address", |wake| {
+            wake.anywhere().addresses
+        })
+        .await;
         let snapshot = known(&mut discover);
         let mut left = snapshot.children[0].addresses.iter();
         assert!(left.all(|it| it.local != address("192.0.2.7")));
@@ -68,7 +71,10 @@ fn wakes_for_ipv6_forwarding_of_parent_and_child_and_reads_it() {
         settle(&mut watch).await;
 
         netns.set("net/ipv6/conf/child1/forwarding", 1);
-        wake_until(&mut watch, "forwarding of a child", |wake| wake.settings).await;
+        wake_until(&mut watch, "forwarding of a child", |wake| {
+            wake.anywhere().settings
+        })
+        .await;
         let forwarding: Vec<bool> = known(&mut discover)
             .children
             .iter()
@@ -78,60 +84,13 @@ fn wakes_for_ipv6_forwarding_of_parent_and_child_and_reads_it() {
 
         // That of all links is each link's.
         fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").expect("forwarding");
-        wake_until(&mut watch, "forwarding of all", |wake| wake.settings).await;
+        wake_until(&mut watch, "forwarding of all", |wake| {
+            wake.anywhere().settings
+        })
+        .await;
         let snapshot = known(&mut discover);
         assert!(snapshot.link_named(PARENT).expect(PARENT).forwarding);
         assert!(!snapshot.children[0].forwarding, "another netns");
-    });
-}
-
-#[test]
-fn addresses_taken_anew_are_those_of_a_whole_snapshot() {
-    in_fresh_netns(async || {
-        let mut discover = discover();
-        let (first, second) = (Unnamed::new(), Unnamed::new());
-        for netns in [&first, &second] {
-            netns.create_child("child0");
-            netns.ip("link set child0 up");
-        }
-        ip(&format!(
-            "link add child0 link {PARENT} type {}",
-            child_kind()
-        ));
-        let before = everything(&mut discover);
-        assert_eq!(before.children.len(), 3);
-
-        first.ip("addr add 192.0.2.7/24 dev child0");
-        second.ip("addr add 198.51.100.7/24 dev child0");
-        second.ip("addr add 198.51.100.8/24 dev child0");
-        ip("addr add 203.0.113.7/24 dev child0");
-        ip(&format!("addr add 192.0.2.1/24 dev {PARENT}"));
-        ip("route add default via 192.0.2.254");
-        let mut readdressed = discover.readdress(&before, None).expect("readdress");
-        let mut whole = known(&mut discover);
-        for snapshot in [&mut readdressed, &mut whole] {
-            for child in &mut snapshot.children {
-                child.stats = LinkStats::default();
-            }
-        }
-        assert_eq!(readdressed, whole);
-        assert_ne!(readdressed.children, before.children);
-        let gateways = [gateway("192.0.2.254", ifindex(&before, PARENT))];
-        assert_eq!(readdressed.host.gateways, gateways.into());
-
-        // The kernel takes its time to take a netns down.
-        drop(second);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while discover
-            .readdress(&before, None)
-            .expect("readdress")
-            .children
-            .len()
-            > 2
-        {
-            assert!(Instant::now() < deadline, "child of a netns that is gone");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
     });
 }
 
@@ -151,7 +110,7 @@ fn reports_an_overrun_and_goes_on() {
         settle(&mut watch).await;
         ip(&format!("addr del 10.1.0.1/32 dev {PARENT}"));
         wake_until(&mut watch, "an event after the overrun", |wake| {
-            wake.addresses
+            wake.anywhere().addresses
         })
         .await;
         assert_eq!(watch.malformed(), 0);
@@ -189,6 +148,6 @@ fn a_routing_daemon_does_not_wake() {
         let wake = tokio::time::timeout(Duration::from_millis(300), watch.wake()).await;
         assert!(wake.is_err(), "woke for {wake:?}");
         ip("route add default via 198.51.100.254");
-        wake_until(&mut watch, "a default route", |wake| wake.routes).await;
+        wake_until(&mut watch, "a default route", |wake| wake.anywhere().routes).await;
     });
 }

@@ -5,7 +5,6 @@
 
 use std::{
     net::Ipv4Addr,
-    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -14,8 +13,6 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{PARENT, Site};
 use crate::{
-    agent::Agent,
-    lab::Lab,
     netlink::Netlink,
     netns::Netns,
     probe::{
@@ -25,57 +22,49 @@ use crate::{
     },
 };
 
-/// Addresses per child.
-const ROUNDS: u8 = 4;
-const FIRST: u8 = 100;
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(1);
 /// The agent has gone back to sleep by then, and the asker is asking.
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(150);
 const DEADLINE: Duration = Duration::from_secs(5);
 
-pub(super) fn measure(ipvlan: &Path) -> Result<Vec<Duration>> {
-    let site = Site::build(&Lab::new()?)?;
-    let mut batch = Vec::new();
-    for child in &site.children {
-        let netns = child.reference();
-        batch.push(format!(
-            "link add link {PARENT} name ipvlan1 netns {netns} type ipvlan mode l3\n"
-        ));
-    }
-    site.host.ip(&batch.concat())?;
-    for child in &site.children {
-        child.ip("link set ipvlan1 up\n")?;
-    }
-    let agent = Agent::start(ipvlan, &site.host, &[PARENT], &[])?;
-    let sha = site.vm01.hardware_address("eth0")?;
-    let mut times = Vec::new();
-    let mut last = FIRST;
-    for _ in 0..ROUNDS {
-        for child in &site.children {
-            let tpa = Ipv4Addr::new(172, 16, 91, last);
-            let spa = Ipv4Addr::new(172, 16, 91, 10);
-            let request = Request {
-                to: BROADCAST,
-                sha,
-                spa,
-                tpa,
-            };
-            let time = sample(&site.vm01, child, &request)
-                .with_context(|| format!("{tpa} in {}", child.label()))?;
-            times.push(time);
-            last += 1;
-        }
-    }
-    agent.stop()?;
-    Ok(times)
+/// Adds an address to `device` of every netns of the site, one after the other, the last number of which
+/// is this one.
+pub(super) fn measure(site: &Site, device: &str, last: u8) -> Result<Vec<Duration>> {
+    let children = site.children.iter().enumerate();
+    children
+        .map(|(number, child)| {
+            let tpa = Ipv4Addr::new(172, 17, u8::try_from(number)?, last);
+            sample(&site.vm01, child, device, tpa)
+                .with_context(|| format!("{tpa} in {}", child.label()))
+        })
+        .collect()
 }
 
-fn sample(asker: &Netns, child: &Netns, request: &Request) -> Result<Duration> {
+/// The same for as many addresses of the host's own, for which the kernel answers at once: what asking
+/// itself takes. There must be no agent.
+pub(super) fn floor(site: &Site) -> Result<Vec<Duration>> {
+    let numbers = 0..u8::try_from(site.children.len())?;
+    numbers
+        .map(|number| {
+            let tpa = Ipv4Addr::new(172, 19, number, 1);
+            sample(&site.vm01, &site.host, PARENT, tpa)
+                .with_context(|| format!("{tpa} of the host"))
+        })
+        .collect()
+}
+
+fn sample(asker: &Netns, child: &Netns, device: &str, tpa: Ipv4Addr) -> Result<Duration> {
+    let request = &Request {
+        to: BROADCAST,
+        sha: asker.hardware_address("eth0")?,
+        spa: Ipv4Addr::new(172, 16, 91, 10),
+        tpa,
+    };
     thread::scope(|scope| {
         let asking = scope.spawn(|| asker.run(|| first_reply(request)));
         thread::sleep(BETWEEN_SAMPLES);
         let started = Instant::now();
-        child.run(|| Netlink::open()?.add_address("ipvlan1", request.tpa))?;
+        child.run(|| Netlink::open()?.add_address(device, request.tpa))?;
         let added = Instant::now();
         let replied = asking.join().map_err(|_| anyhow!("the asker panicked"))??;
         ensure!(replied > started, "answered before it was added");

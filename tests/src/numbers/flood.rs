@@ -53,7 +53,7 @@ pub(super) struct Flood {
 }
 
 pub(super) fn measure(ipvlan: &Path, family: Family) -> Result<Flood> {
-    let site = Site::build(&Lab::new()?)?;
+    let site = Site::build(&Lab::new()?, 1)?;
     let child = site.children.first().context("a site without children")?;
     site.host.ip(&format!(
         "link add link {PARENT} name ipvlan1 netns {} type ipvlan mode l3\n",

@@ -1,22 +1,15 @@
 //! What does an agent cost that has nothing to do, with a thousand children?
 
 use std::{
-    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
-use serde_json::Value;
 
-use super::{NETNS, PARENT, Site, as_float, process};
-use crate::{agent::Agent, lab::Lab};
+use super::{as_float, process};
+use crate::agent::Agent;
 
-const CHILDREN: usize = 1000;
-/// One of IPv4 that is given, and a link-local one that every child gives itself.
-const ADDRESSES: usize = 2 * CHILDREN;
-const PER_NETNS: usize = CHILDREN / NETNS;
-const SETTLED_WITHIN: Duration = Duration::from_secs(50);
 /// Longer than from one probe or announcement of an address to the next (2 s, `PROBE_MAX` and
 /// `ANNOUNCE_WAIT` of the agent): who sleeps so long has sent the last of them.
 const QUIET: Duration = Duration::from_secs(3);
@@ -30,37 +23,12 @@ pub(super) struct Idle {
     pub(super) wakes: f64,
 }
 
-pub(super) fn measure(ipvlan: &Path) -> Result<Idle> {
-    let site = Site::build(&Lab::new()?)?;
-    for (subnet, child) in site.children.iter().enumerate() {
-        let mut links = Vec::new();
-        let mut addresses = Vec::new();
-        for number in 1..=PER_NETNS {
-            let device = format!("ipvlan{number}");
-            let netns = child.reference();
-            links.push(format!(
-                "link add link {PARENT} name {device} netns {netns} type ipvlan mode l3\n"
-            ));
-            addresses.push(format!(
-                "addr add 10.7.{subnet}.{number}/32 dev {device}\nlink set {device} up\n"
-            ));
-        }
-        site.host.ip(&links.concat())?;
-        child.ip(&addresses.concat())?;
-    }
-    println!("made {CHILDREN} children");
-    let mut agent = Agent::start(ipvlan, &site.host, &[PARENT], &[])?;
-    agent.wait_until(SETTLED_WITHIN, "answering for every child", |status| {
-        answered(status) == ADDRESSES
-    })?;
-    println!("waiting until all addresses are probed for and announced");
+pub(super) fn measure(agent: &Agent) -> Result<Idle> {
     let before = quiet(agent.pid())?;
     thread::sleep(IDLE);
     let after = process::wakes(agent.pid())?;
-    let resident_megabytes = process::resident_megabytes(agent.pid())?;
-    agent.stop()?;
     Ok(Idle {
-        resident_megabytes,
+        resident_megabytes: process::resident_megabytes(agent.pid())?,
         wakes: as_float(after.saturating_sub(before))?,
     })
 }
@@ -78,14 +46,4 @@ fn quiet(agent: u32) -> Result<u64> {
         }
         wakes = now;
     }
-}
-
-fn answered(agent: &Value) -> usize {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    list(&agent["parents"])
-        .iter()
-        .flat_map(|parent| list(&parent["children"]))
-        .flat_map(|child| list(&child["addresses"]))
-        .filter(|address| address["state"] == "answered")
-        .count()
 }

@@ -2,8 +2,10 @@
 
 mod answer;
 mod flood;
+mod floor;
 mod idle;
 mod process;
+mod scale;
 
 use std::path::PathBuf;
 
@@ -17,9 +19,6 @@ use crate::{
 };
 
 const PARENT: &str = "ens34";
-/// How many netns the children are spread over.
-const NETNS: usize = 20;
-
 /// A time taken in an emulated machine, on a host that has other work, fails only beyond this many
 /// times its limit: it then says something about the agent, not about the emulator.
 const EMULATION: f64 = 4.0;
@@ -36,38 +35,102 @@ pub struct Numbers {
 impl Numbers {
     /// Measures everything and tells what is within its limit; `true` if nothing is far beyond.
     pub fn run(&self) -> Result<bool> {
-        println!("measuring: the time to the first answer");
-        let times = answer::measure(&self.ipvlan)?;
-        let mut tolerable = self.tell(&Number {
-            name: "address added to first ARP reply, p50",
-            value: milliseconds(percentile(&times, 50)),
-            unit: "ms",
-            limit: 20.0,
-        })?;
-        tolerable &= self.tell(&Number {
-            name: "address added to first ARP reply, p99",
-            value: milliseconds(percentile(&times, 99)),
-            unit: "ms",
-            limit: 100.0,
-        })?;
-        println!("measuring: an idle agent");
-        let idle = idle::measure(&self.ipvlan)?;
-        tolerable &= self.tell(&Number {
-            name: "resident memory of the agent with 1000 children",
-            value: idle.resident_megabytes,
-            unit: "MB",
-            limit: 20.0,
-        })?;
-        tolerable &= self.tell(&Number {
-            name: "wake-ups of the idle agent in 10 s",
-            value: idle.wakes,
-            unit: "",
-            limit: 2.0,
-        })?;
+        println!("measuring: a thousand children in a hundred netns");
+        let mut tolerable = self.scale()?;
         for family in Family::ALL {
             tolerable &= self.flood(family)?;
         }
         Ok(tolerable)
+    }
+
+    /// Tells what an agent with many children and addresses does.
+    fn scale(&self) -> Result<bool> {
+        let scale::Scale {
+            idle,
+            quiet,
+            churned,
+            whole,
+            churn,
+            floor,
+            asking,
+            cold,
+        } = scale::measure(&self.ipvlan)?;
+        for (what, times) in [
+            ("an event heard and one netns dumped", floor),
+            ("an address asked for that the kernel answers for", asking),
+        ] {
+            self.note(&format!(
+                "floor of this machine: {what}: p50 {:.2} ms, p99 {:.2} ms",
+                milliseconds(percentile(&times, 50)),
+                milliseconds(percentile(&times, 99)),
+            ))?;
+        }
+        self.note(&format!(
+            "churn: {churn:.0} addresses added or deleted per second"
+        ))?;
+        let mut told = vec![
+            (
+                "resident memory of the agent with 1000 children".to_owned(),
+                idle.resident_megabytes,
+                "MB",
+                20.0,
+            ),
+            (
+                "wake-ups of the idle agent in 10 s".to_owned(),
+                idle.wakes,
+                "",
+                2.0,
+            ),
+            (
+                "whole syncs per second during churn".to_owned(),
+                whole,
+                "",
+                10.0,
+            ),
+        ];
+        for (when, times, limits) in [
+            ("", quiet, [5.0, 50.0]),
+            (" during churn", churned, [250.0, 250.0]),
+        ] {
+            for (percent, limit) in [50, 99].into_iter().zip(limits) {
+                let name = format!("address added to first ARP reply{when}, p{percent}");
+                told.push((name, milliseconds(percentile(&times, percent)), "ms", limit));
+            }
+        }
+        for (of, limit) in cold.into_iter().zip([1000.0, 6000.0]) {
+            let many = of.addresses;
+            self.note(&format!(
+                "start with {many} addresses, programs verified: {:.0} ms",
+                milliseconds(of.ready)
+            ))?;
+            told.push((
+                format!("cold sync of {many} addresses"),
+                milliseconds(of.sync),
+                "ms",
+                limit,
+            ));
+            told.push((
+                format!("resident memory with {many} addresses"),
+                of.resident_megabytes,
+                "MB",
+                32.0,
+            ));
+        }
+        let mut tolerable = true;
+        for (name, value, unit, limit) in told {
+            tolerable &= self.tell(&Number {
+                name: &name,
+                value,
+                unit,
+                limit,
+            })?;
+        }
+        Ok(tolerable)
+    }
+
+    fn note(&self, text: &str) -> Result<()> {
+        println!("{text}");
+        self.results.write(&Line::Note { text })
     }
 
     /// Tells what a flood of questions does, and whether every one of them was counted.
@@ -140,15 +203,15 @@ struct Site {
 }
 
 impl Site {
-    fn build(lab: &Lab) -> Result<Self> {
+    fn build(lab: &Lab, netnses: usize) -> Result<Self> {
         let (host, vm01) = (lab.netns("host")?, lab.netns("vm01")?);
         connect(&host, PARENT, &vm01, "eth0")?;
         host.ip(&format!(
             "addr add 172.16.91.14/24 dev {PARENT}\naddr add 2001:db8:91::14/64 dev {PARENT}\n"
         ))?;
         vm01.ip("addr add 172.16.91.10/24 dev eth0\naddr add 2001:db8:91::10/64 dev eth0\n")?;
-        let children = (1..=NETNS)
-            .map(|number| lab.netns(&format!("ns{number:02}")))
+        let children = (1..=netnses)
+            .map(|number| lab.netns(&format!("ns{number:03}")))
             .collect::<Result<_>>()?;
         Ok(Self {
             host,

@@ -6,6 +6,7 @@ mod holders;
 mod programs;
 mod property;
 mod refusal;
+mod revise;
 
 use ipvlan_common::{ConfigFlags, Delivery};
 

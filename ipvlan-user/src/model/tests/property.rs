@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::*;
 
 /// Addresses of all sorts, few enough that several children get the same one.
-const ADDRESSES: [&str; 20] = [
+pub(super) const ADDRESSES: [&str; 20] = [
     "172.16.91.101/24",
     "172.16.91.102/24",
     "10.0.1.10/24",
@@ -28,7 +28,7 @@ const ADDRESSES: [&str; 20] = [
     "::ffff:10.0.0.1/128",
 ];
 
-fn addresses() -> impl Strategy<Value = ChildAddress> {
+pub(super) fn addresses() -> impl Strategy<Value = ChildAddress> {
     let flags = select(vec![
         0,
         0,
@@ -66,7 +66,7 @@ fn children() -> impl Strategy<Value = Vec<Child>> {
     })
 }
 
-fn policies() -> impl Strategy<Value = Policy> {
+pub(super) fn policies() -> impl Strategy<Value = Policy> {
     let prefixes = || {
         let texts = [
             "172.16.91.0/24",

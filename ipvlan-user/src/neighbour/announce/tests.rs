@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::frame::Mac, *};
 use crate::discover::snapshot::NetnsId;
 
 const MAC: Mac = [2, 0, 0, 0, 0, 1];
@@ -29,6 +29,8 @@ fn live(addresses: &[(&str, Live)]) -> BTreeMap<IpAddr, Live> {
 struct World {
     start: Instant,
     announce: Announce,
+    live: BTreeMap<IpAddr, Live>,
+    mac: Option<Mac>,
     pace: Pace,
     random: Random,
 }
@@ -39,6 +41,8 @@ impl World {
         Self {
             start,
             announce: Announce::default(),
+            live: BTreeMap::new(),
+            mac: None,
             pace: Pace::new(start, 1000, 100),
             random: Random::seeded(7),
         }
@@ -48,9 +52,27 @@ impl World {
         self.start + Duration::from_secs_f64(seconds)
     }
 
-    fn follow(&mut self, seconds: f64, addresses: &[(&str, Live)], mac: Mac) {
-        let now = self.at(seconds);
-        self.announce.follow(now, &live(addresses), mac);
+    fn follow(&mut self, addresses: &[(&str, Live)], mac: Mac) {
+        self.follow_all(live(addresses), mac);
+    }
+
+    fn follow_all(&mut self, live: BTreeMap<IpAddr, Live>, mac: Mac) {
+        for &address in self
+            .live
+            .keys()
+            .filter(|address| !live.contains_key(address))
+        {
+            self.announce.remove(address);
+        }
+        for (&address, &live) in &live {
+            self.announce
+                .tell(address, self.live.get(&address).copied(), live);
+            if self.mac.is_some_and(|before| before != mac) {
+                self.announce.start(address, false);
+            }
+        }
+        self.live = live;
+        self.mac = Some(mac);
     }
 
     /// What is sent until `seconds`, waking only when told to, and when.
@@ -62,7 +84,11 @@ impl World {
             if now > end {
                 break;
             }
-            let due = self.announce.due(now, &mut self.pace, &mut self.random);
+            let due = self
+                .announce
+                .due(now, &mut self.pace, &mut self.random, |address| {
+                    self.live.get(&address).copied()
+                });
             assert!(!due.is_empty(), "woken for nothing");
             sent.extend(
                 due.into_iter()
@@ -91,11 +117,11 @@ fn assert_train(times: &[f64], from: f64) {
 #[test]
 fn an_address_that_appears_is_announced_three_times_and_then_nothing_is_due() {
     let mut world = World::new();
-    world.follow(0.0, &[(V4, child(1))], MAC);
+    world.follow(&[(V4, child(1))], MAC);
     assert_train(&world.times(0.0, 60.0), 0.0);
     assert_eq!(world.announce.next_due(world.at(60.0)), None);
     // Seen again, it is what it was.
-    world.follow(61.0, &[(V4, child(1))], MAC);
+    world.follow(&[(V4, child(1))], MAC);
     assert_eq!(world.announce.next_due(world.at(61.0)), None);
 }
 
@@ -130,9 +156,9 @@ fn whatever_neighbours_must_know_starts_a_train() {
     ];
     for (what, address, before, after, mac, train, to_routers) in rows {
         let mut world = World::new();
-        world.follow(0.0, &[(address, before)], MAC);
+        world.follow(&[(address, before)], MAC);
         world.sent(0.0, 10.0);
-        world.follow(10.0, &[(address, after)], mac);
+        world.follow(&[(address, after)], mac);
         let sent = world.sent(10.0, 20.0);
         assert_eq!(sent.len(), if train { 3 } else { 0 }, "{what}");
         for (_, announcement) in sent {
@@ -146,9 +172,9 @@ fn whatever_neighbours_must_know_starts_a_train() {
 fn routers_are_told_of_new_addresses_that_can_be_routed_to() {
     for (address, to_routers) in [(V4, false), (V6, true), (LINK_LOCAL, false)] {
         let mut world = World::new();
-        world.follow(0.0, &[(address, child(1))], MAC);
+        world.follow(&[(address, child(1))], MAC);
         // That the MAC changes as well does not make the address older.
-        world.follow(0.5, &[(address, child(1))], OTHER_MAC);
+        world.follow(&[(address, child(1))], OTHER_MAC);
         let sent = world.sent(0.5, 10.0);
         assert_eq!(sent.len(), 3);
         for (_, announcement) in sent {
@@ -160,17 +186,17 @@ fn routers_are_told_of_new_addresses_that_can_be_routed_to() {
 #[test]
 fn a_train_is_replaced_by_a_new_one_and_cancelled_with_its_address() {
     let mut world = World::new();
-    world.follow(0.0, &[(V4, child(1))], MAC);
+    world.follow(&[(V4, child(1))], MAC);
     assert_eq!(world.times(0.0, 1.5).len(), 2);
-    world.follow(1.5, &[(V4, child(1))], OTHER_MAC);
+    world.follow(&[(V4, child(1))], OTHER_MAC);
     assert_train(&world.times(1.5, 10.0), 1.5);
 
-    world.follow(10.0, &[(V4, child(1))], MAC);
+    world.follow(&[(V4, child(1))], MAC);
     assert_eq!(world.times(10.0, 10.5).len(), 1);
-    world.follow(10.5, &[], MAC);
+    world.follow(&[], MAC);
     assert_eq!(world.announce.next_due(world.at(10.5)), None);
     // Back again, it is new.
-    world.follow(11.0, &[(V4, child(1))], MAC);
+    world.follow(&[(V4, child(1))], MAC);
     assert_train(&world.times(11.0, 20.0), 11.0);
 }
 
@@ -179,8 +205,7 @@ fn an_address_is_defended_at_most_once_in_ten_seconds() {
     let mut world = World::new();
     let address: IpAddr = V4.parse().unwrap();
     let other: IpAddr = V6.parse().unwrap();
-    assert!(!world.announce.claim(world.start, address), "not ours");
-    world.follow(0.0, &[(V4, child(1)), (V6, child(1))], MAC);
+    world.follow(&[(V4, child(1)), (V6, child(1))], MAC);
     world.sent(0.0, 20.0);
     let rows = [
         (20.0, address, true),
@@ -206,10 +231,10 @@ fn an_address_is_defended_at_most_once_in_ten_seconds() {
 #[test]
 fn an_address_that_goes_is_not_defended_any_more() {
     let mut world = World::new();
-    world.follow(0.0, &[(V4, child(1))], MAC);
+    world.follow(&[(V4, child(1))], MAC);
     world.sent(0.0, 10.0);
     assert!(world.announce.claim(world.at(10.0), V4.parse().unwrap()));
-    world.follow(10.0, &[], MAC);
+    world.follow(&[], MAC);
     assert_eq!(world.announce.next_due(world.at(10.0)), None);
 }
 
@@ -219,7 +244,7 @@ fn ten_thousand_addresses_are_paced_and_all_announced_in_turn() {
     let addresses: BTreeMap<IpAddr, Live> = (0..10_000_u32)
         .map(|index| (IpAddr::from((0x0a00_0000 + index).to_be_bytes()), child(1)))
         .collect();
-    world.announce.follow(world.start, &addresses, MAC);
+    world.follow_all(addresses, MAC);
     let sent = world.sent(0.0, 100.0);
     assert_eq!(sent.len(), 30_000);
     // Everybody once before anybody twice.
@@ -235,4 +260,22 @@ fn ten_thousand_addresses_are_paced_and_all_announced_in_turn() {
         assert!(within.count() <= 1_101, "at {at}");
     }
     assert!((29.0..31.0).contains(&times[29_999]), "{}", times[29_999]);
+}
+
+#[test]
+fn more_addresses_than_are_announced_at_once_are_all_announced_three_times() {
+    let mut world = World::new();
+    let count = u32::try_from(AT_ONCE).unwrap() + 100;
+    let address = |index: u32| IpAddr::from((0x0a00_0000 + index).to_be_bytes());
+    let addresses = (0..count).map(|index| (address(index), child(1))).collect();
+    world.follow_all(addresses, MAC);
+    let mut sent: Vec<IpAddr> = world
+        .sent(0.0, 1000.0)
+        .into_iter()
+        .map(|(_, sent)| sent.address)
+        .collect();
+    sent.sort_unstable();
+    let expected: Vec<IpAddr> = (0..3 * count).map(|index| address(index / 3)).collect();
+    assert_eq!(sent, expected);
+    assert_eq!(world.announce.next_due(world.at(1000.0)), None);
 }

@@ -8,6 +8,7 @@ const V6: &str = "2001:db8::7";
 struct World {
     start: Instant,
     dad: Dad,
+    known: BTreeSet<IpAddr>,
     pace: Pace,
     random: Random,
 }
@@ -25,6 +26,7 @@ impl World {
         Self {
             start,
             dad: Dad::new(mode),
+            known: BTreeSet::new(),
             pace: Pace::new(start, 1000, 100),
             random: Random::seeded(5),
         }
@@ -36,11 +38,19 @@ impl World {
 
     fn follow(&mut self, seconds: f64, addresses: &[&str]) -> bool {
         let now = self.at(seconds);
-        let addresses = addresses
+        let addresses: BTreeSet<IpAddr> = addresses
             .iter()
-            .map(|address| (address.parse().unwrap(), true))
+            .map(|address| address.parse().unwrap())
             .collect();
-        self.dad.follow(now, &addresses, &mut self.random)
+        for &gone in self.known.difference(&addresses) {
+            self.dad.remove(gone);
+        }
+        let mut new = false;
+        for &address in addresses.difference(&self.known) {
+            new |= self.dad.add(now, address, &mut self.random);
+        }
+        self.known = addresses;
+        new
     }
 
     fn change(&mut self, seconds: f64, mode: DadMode, answered: &[&str]) {
@@ -139,14 +149,31 @@ fn off_probes_for_nothing_and_disputes_nothing() {
 }
 
 #[test]
-fn the_childs_own_kernel_does_it_for_some() {
-    let mut world = World::new(DadMode::Enforce);
-    let addresses = BTreeMap::from([(V6.parse().unwrap(), false)]);
-    let start = world.start;
-    assert!(!world.dad.follow(start, &addresses, &mut world.random));
+fn of_many_more_than_are_probed_for_at_once_each_is_probed_for_and_freed() {
+    let mut world = World::new(DadMode::Warn);
+    let count = AT_ONCE + 100;
+    for index in (0..).take(count) {
+        let address = IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + index));
+        assert!(world.dad.add(world.start, address, &mut world.random));
+        assert!(!world.dad.is_free(address));
+    }
+    let seen = world.run(0.0, 1000.0);
+    assert_eq!(seen.probes.len(), usize::from(PROBES) * count);
+    assert_eq!(seen.freed.len(), count);
     assert_eq!(world.dad.next_due(), None);
-    assert_eq!(world.held(V6), None);
-    assert!(world.is_free(V6));
+}
+
+#[test]
+fn a_claim_before_the_first_probe_is_noted() {
+    let mut world = World::new(DadMode::Warn);
+    world.follow(0.0, &[V4]);
+    assert_eq!(world.other(0.0, V4, EventKind::Claim), Verdict::Noted);
+    assert!(!world.is_free(V4));
+    assert_eq!(world.dad.taken().count(), 1);
+    // It is asked for again when the other may have gone.
+    let seen = world.run(0.0, 30.0);
+    assert!((10.0..=11.0).contains(&seen.probes[0]), "{seen:?}");
+    assert!(world.is_free(V4));
 }
 
 #[test]

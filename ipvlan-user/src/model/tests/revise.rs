@@ -1,0 +1,115 @@
+//! What is decided anew of some children is what is decided of all.
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::{
+    property::{ADDRESSES, addresses, policies},
+    *,
+};
+
+/// Children in three netns, two of each, some of another parent, that do or do not have addresses.
+fn children() -> impl Strategy<Value = Vec<Child>> {
+    let of_one = (
+        vec(addresses(), 0..6),
+        prop::bool::weighted(0.8),
+        any::<bool>(),
+        prop::bool::weighted(0.85),
+        prop::bool::weighted(0.85),
+    );
+    vec(of_one, 6).prop_map(|all| {
+        (0..)
+            .zip(all)
+            .filter(|(_, (.., exists))| *exists)
+            .map(|(index, (addresses, up, forwarding, is_ours, _))| Child {
+                netns: NetnsId::Nsid(index / 2),
+                addresses,
+                up,
+                forwarding,
+                parent_ifindex: if is_ours { PARENT } else { PARENT + 1 },
+                ..child(7 + index.unsigned_abs() % 2, &[])
+            })
+            .collect()
+    })
+}
+
+/// The children of these netns from `now`, of the others from `before`.
+fn mixed(before: &[Child], now: &[Child], changed: &BTreeSet<NetnsId>) -> Vec<Child> {
+    let of = |children: &[Child], wanted: bool| -> Vec<Child> {
+        let all = children.iter();
+        all.filter(|child| changed.contains(&child.netns) == wanted)
+            .cloned()
+            .collect()
+    };
+    let mut mixed = of(before, false);
+    mixed.extend(of(now, true));
+    mixed.sort_by_key(|child| (child.netns, child.ifindex));
+    mixed
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_revision_gives_what_deciding_everything_gives(
+        steps in vec((children(), select(vec![vec![0], vec![1], vec![2], vec![0, 1], vec![1, 2]])), 2..5),
+        own in vec(select(&ADDRESSES), 0..2),
+        policy in policies(),
+    ) {
+        let own = own_child(6, &own);
+        let (first, later) = steps.split_first().unwrap();
+        let with_own = |children: &[Child]| {
+            let mut all = vec![own.clone()];
+            all.extend_from_slice(children);
+            snapshot(all)
+        };
+        let mut children = first.0.clone();
+        let mut revised = decide(&with_own(&children), &policy);
+        for (now, changed) in later {
+            let before = revised.clone();
+            let changed = changed.iter().map(|&nsid| NetnsId::Nsid(nsid)).collect();
+            children = mixed(&children, now, &changed);
+            let snapshot = with_own(&children);
+            let revision = revised.revise(&snapshot, &snapshot.links[0], &policy, &changed);
+            let whole = decide(&snapshot, &policy);
+            prop_assert_eq!(&revised, &whole);
+            // What is different is told.
+            for address in before.addresses.keys().chain(whole.addresses.keys()) {
+                if before.addresses.get(address) != whole.addresses.get(address) {
+                    prop_assert!(revision.addresses.contains(address), "{}", address);
+                }
+            }
+            if before.conflicts != whole.conflicts {
+                prop_assert!(revision.conflicts);
+            }
+            let keys = |desired: &Desired| -> Vec<_> {
+                desired.children.iter().map(|view| (view.key, view.name.clone())).collect()
+            };
+            if keys(&before) != keys(&whole) {
+                prop_assert!(revision.children);
+            }
+        }
+    }
+}
+
+#[test]
+fn of_a_child_with_many_addresses_only_the_new_one_is_decided() {
+    let many: Vec<String> = (1..200)
+        .map(|last| format!("172.16.91.{last}/24"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let before = snapshot(vec![child(7, &many[100..150])]);
+    let mut revised = usual(&before);
+    let netnses = BTreeSet::from([key(7).netns]);
+    for (now, expected) in [
+        (&many[100..151], &many[150..151]),
+        (&many[101..151], &many[100..101]),
+        (&many[101..151], &[][..]),
+    ] {
+        let now = snapshot(vec![child(7, now)]);
+        let revision = revised.revise(&now, &now.links[0], &Policy::default(), &netnses);
+        let expected = expected.iter().map(|text| cidr(text).local).collect();
+        assert_eq!(revision.addresses, expected);
+        assert!(!revision.children && !revision.conflicts);
+        assert_eq!(revised, usual(&now));
+    }
+}

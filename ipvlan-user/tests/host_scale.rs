@@ -1,0 +1,175 @@
+//! What many addresses take of memory, counted; and what one more of them takes of time, printed
+//! (`--nocapture`).
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    collections::{BTreeMap, BTreeSet},
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use ipvlan_user::{
+    discover::{
+        Snapshot,
+        snapshot::{Child, ChildAddress, Link, NetnsId},
+    },
+    model::{Desired, Policy, desired},
+    neighbour::{
+        announce::Announce,
+        dad::{Dad, DadMode},
+        random::Random,
+    },
+};
+
+/// The system's allocator, counting what is in use.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What `make` makes, and by how many bytes of each address more is in use then.
+fn per_address<T>(what: &str, addresses: usize, make: impl FnOnce() -> T) -> (T, usize) {
+    let before = IN_USE.load(Ordering::Relaxed);
+    let value = make();
+    let bytes = IN_USE.load(Ordering::Relaxed).saturating_sub(before) / addresses;
+    println!("{what}: {bytes} bytes per address");
+    (value, bytes)
+}
+
+const PARENT: u32 = 2;
+
+fn snapshot(netnses: i32, children: u32, addresses: u32) -> Snapshot {
+    let child = |netns: i32, number: u32| Child {
+        ifindex: 2 + number,
+        name: format!("ipvlan{number}"),
+        netns: NetnsId::Nsid(netns),
+        parent_ifindex: PARENT,
+        up: true,
+        addresses: (0..addresses)
+            .map(|index| address(netns, number * addresses + index))
+            .collect(),
+        ..Child::default()
+    };
+    Snapshot {
+        links: vec![Link {
+            ifindex: PARENT,
+            name: "ens34".to_owned(),
+            mac: Some([2, 0, 0, 0, 0, 1]),
+            up: true,
+            carrier: true,
+            ..Link::default()
+        }],
+        children: (0..netnses)
+            .flat_map(|netns| (0..children).map(move |number| child(netns, number)))
+            .collect(),
+        ..Snapshot::default()
+    }
+}
+
+fn address(netns: i32, index: u32) -> ChildAddress {
+    let bits = 0x0a00_0000 + (netns.unsigned_abs() << 16) + index;
+    ChildAddress {
+        local: Ipv4Addr::from_bits(bits).into(),
+        peer: None,
+        prefix_len: 16,
+        flags: libc::IFA_F_PERMANENT,
+    }
+}
+
+fn decide(snapshot: &Snapshot) -> Desired {
+    let policy = Policy::default();
+    desired(snapshot, &snapshot.links[0], &policy, &BTreeMap::new())
+}
+
+#[test]
+fn an_address_takes_less_than_two_hundred_bytes_once_it_is_known_on_the_lan() {
+    const MANY: usize = 65_000;
+    let (snapshot, shown) = per_address("snapshot", MANY, || snapshot(65, 1, 1000));
+    let (desired, decided) = per_address("desired", MANY, || decide(&snapshot));
+    assert_eq!(desired.answered, MANY);
+    let addresses: Vec<IpAddr> = desired.addresses.keys().copied().collect();
+
+    let now = Instant::now();
+    let mut random = Random::seeded(1);
+    let (dad, waiting) = per_address("in line for probes", MANY, || {
+        let mut dad = Dad::new(DadMode::Warn);
+        for &address in &addresses {
+            dad.add(now, address, &mut random);
+        }
+        dad
+    });
+    let (announce, to_announce) = per_address("in line for announcements", MANY, || {
+        let mut announce = Announce::default();
+        for &address in &addresses {
+            announce.start(address, true);
+        }
+        announce
+    });
+    drop(black_box((dad, announce)));
+    // What the maps hold and what is said on the LAN take about as much as half of what is desired.
+    assert!(shown + decided < 130, "{shown} + {decided}");
+    assert!(waiting < 45 && to_announce < 45, "{waiting}, {to_announce}");
+}
+
+#[test]
+fn one_address_more_is_decided_without_looking_at_the_others() {
+    for (netnses, children, addresses) in [(100, 10, 2), (65, 1, 1000)] {
+        let mut snapshot = snapshot(netnses, children, addresses);
+        let whole = fastest(|| {
+            black_box(decide(&snapshot));
+        });
+        let mut desired = decide(&snapshot);
+        let before = desired.answered;
+        let policy = Policy::default();
+        let changed = BTreeSet::from([NetnsId::Nsid(7)]);
+        let index = snapshot
+            .children
+            .iter()
+            .position(|child| child.netns == NetnsId::Nsid(7))
+            .expect("a child there");
+        let mut next = 50_000;
+        let one = fastest(|| {
+            snapshot.children[index].addresses.push(address(7, next));
+            next += 1;
+            let link = snapshot.links[0].clone();
+            let revision = desired.revise(&snapshot, &link, &policy, &changed);
+            assert_eq!(revision.addresses.len(), 1);
+        });
+        assert_eq!(desired, decide(&snapshot));
+        assert!(desired.answered > before);
+        println!(
+            "{netnses} netns x {children} children x {addresses} addresses: all {whole:?}, one more \
+             {one:?}"
+        );
+    }
+}
+
+fn fastest(mut run: impl FnMut()) -> Duration {
+    (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            run();
+            start.elapsed()
+        })
+        .min()
+        .unwrap_or_default()
+}

@@ -1,0 +1,234 @@
+//! An agent with a thousand children in a hundred netns: at rest, asked for new addresses, asked while
+//! others churn, and started with many more addresses.
+
+use std::{
+    net::Ipv4Addr,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use nix::net::if_::if_nametoindex;
+use serde_json::Value;
+
+use super::{PARENT, Site, answer, as_float, floor, idle, process};
+use crate::{
+    agent::Agent,
+    lab::Lab,
+    netlink::{AddressChange, Netlink},
+    netns::Netns,
+};
+
+const NETNSES: usize = 100;
+const PER_NETNS: usize = 10;
+/// Room for all of them, and for those that are deleted last.
+const ROOM: &[&str] = &["--max-addresses", "100000"];
+/// One of IPv4 that is given, and a link-local one that every child gives itself.
+const AT_FIRST: usize = 2 * NETNSES * PER_NETNS;
+const SETTLED_WITHIN: Duration = Duration::from_secs(50);
+/// The device that gets new addresses in each netns, and the one that gets many.
+const ASKED: &str = "ipvlan1";
+const FULL: &str = "ipvlan2";
+const CHURNING: usize = 10;
+const EACH: usize = 1000;
+const MANY: usize = 65;
+
+/// What was measured.
+pub(super) struct Scale {
+    pub(super) idle: idle::Idle,
+    pub(super) quiet: Vec<Duration>,
+    pub(super) churned: Vec<Duration>,
+    /// Whole syncs in a second, meanwhile.
+    pub(super) whole: f64,
+    /// Addresses added and deleted in a second, meanwhile.
+    pub(super) churn: f64,
+    /// What hearing of an address and dumping its netns takes at the least.
+    pub(super) floor: Vec<Duration>,
+    /// What asking for an address takes that is answered for at once.
+    pub(super) asking: Vec<Duration>,
+    pub(super) cold: [Cold; 2],
+}
+
+/// An agent that was started with many addresses.
+pub(super) struct Cold {
+    pub(super) addresses: usize,
+    /// From before its first dump to the last entry of its maps.
+    pub(super) sync: Duration,
+    /// From its start to its answer to `status`.
+    pub(super) ready: Duration,
+    pub(super) resident_megabytes: f64,
+}
+
+pub(super) fn measure(ipvlan: &Path) -> Result<Scale> {
+    let site = Site::build(&Lab::new()?, NETNSES)?;
+    populate(&site)?;
+    println!("made {} children", NETNSES * PER_NETNS);
+    let mut agent = Agent::start(ipvlan, &site.host, &[PARENT], ROOM)?;
+    agent.wait_until(SETTLED_WITHIN, "answering for every child", |status| {
+        answered(status) == AT_FIRST
+    })?;
+    println!("waiting until all addresses are probed for and announced");
+    let idle = idle::measure(&agent)?;
+    let quiet = answer::measure(&site, ASKED, 1)?;
+    println!("churning {} addresses", CHURNING * EACH);
+    let (churned, churn, whole) = during_churn(&site, &agent)?;
+    agent.stop()?;
+    println!("measuring: what this machine needs at the least");
+    let floor = floor::measure(&site, ASKED)?;
+    let asking = answer::floor(&site)?;
+    let mut cold = Vec::new();
+    let mut filled = 0;
+    for netnses in [CHURNING, MANY] {
+        for number in filled..netnses {
+            Full::of(&site, number)?.change(AddressChange::Add)?;
+            println!("added {} addresses", (number + 1) * EACH);
+        }
+        filled = netnses;
+        println!("starting with {} addresses more", netnses * EACH);
+        cold.push(start(ipvlan, &site, netnses * EACH)?);
+    }
+    let cold = cold
+        .try_into()
+        .map_err(|_| anyhow!("not as many starts as asked for"))?;
+    Ok(Scale {
+        idle,
+        quiet,
+        churned,
+        whole,
+        churn,
+        floor,
+        asking,
+        cold,
+    })
+}
+
+fn populate(site: &Site) -> Result<()> {
+    for (subnet, child) in site.children.iter().enumerate() {
+        let mut links = Vec::new();
+        let mut addresses = Vec::new();
+        for number in 1..=PER_NETNS {
+            let device = format!("ipvlan{number}");
+            let netns = child.reference();
+            links.push(format!(
+                "link add link {PARENT} name {device} netns {netns} type ipvlan mode l3\n"
+            ));
+            addresses.push(format!(
+                "addr add 10.7.{subnet}.{number}/32 dev {device}\nlink set {device} up\n"
+            ));
+        }
+        site.host.ip(&links.concat())?;
+        child.ip(&addresses.concat())?;
+    }
+    Ok(())
+}
+
+/// The times to the first answer, changes of addresses and whole syncs per second.
+fn during_churn(site: &Site, agent: &Agent) -> Result<(Vec<Duration>, f64, f64)> {
+    let full: Vec<Full> = (0..CHURNING)
+        .map(|number| Full::of(site, number))
+        .collect::<Result<_>>()?;
+    let over = AtomicBool::new(false);
+    let before = agent.status()?;
+    let started = Instant::now();
+    let (times, changes) = thread::scope(|scope| {
+        let churning = scope.spawn(|| churn(&full, &over));
+        let times = answer::measure(site, ASKED, 2);
+        over.store(true, Ordering::Relaxed);
+        let changes = churning
+            .join()
+            .map_err(|_| anyhow!("the churn panicked"))??;
+        Ok::<_, anyhow::Error>((times?, changes))
+    })?;
+    let seconds = started.elapsed().as_secs_f64();
+    let after = agent.status()?;
+    println!(
+        "syncs before churn: {}, after {seconds:.1} s of it: {}",
+        before["sync"], after["sync"]
+    );
+    // A status is a sync of its own.
+    let whole = whole(&after)? - whole(&before)? - 1;
+    Ok((
+        times,
+        as_float(changes)? / seconds,
+        as_float(whole)? / seconds,
+    ))
+}
+
+/// Adds and deletes all addresses until it is over; gives how many were. None is left.
+fn churn(full: &[Full], over: &AtomicBool) -> Result<u64> {
+    let mut changes = 0;
+    loop {
+        for change in [AddressChange::Add, AddressChange::Delete] {
+            for of_netns in full {
+                of_netns.change(change)?;
+                changes += EACH as u64;
+            }
+        }
+        if over.load(Ordering::Relaxed) {
+            return Ok(changes);
+        }
+    }
+}
+
+fn start(ipvlan: &Path, site: &Site, addresses: usize) -> Result<Cold> {
+    let started = Instant::now();
+    let mut agent = Agent::start(ipvlan, &site.host, &[PARENT], ROOM)?;
+    let ready = started.elapsed();
+    agent.wait_until(SETTLED_WITHIN, "answering for all", |status| {
+        answered(status) >= addresses
+    })?;
+    let resident_megabytes = process::resident_megabytes(agent.pid())?;
+    let sync = agent.status()?["sync"]["first_us"].as_u64();
+    agent.stop()?;
+    Ok(Cold {
+        addresses,
+        sync: Duration::from_micros(sync.context("status does not tell the first sync")?),
+        ready,
+        resident_megabytes,
+    })
+}
+
+/// A child that gets many addresses.
+struct Full {
+    netlink: Netlink,
+    index: u32,
+    addresses: Vec<Ipv4Addr>,
+}
+
+impl Full {
+    fn of(site: &Site, number: usize) -> Result<Self> {
+        let netns: &Netns = site.children.get(number).context("not as many netns")?;
+        let (netlink, index) = netns.run(|| Ok((Netlink::open()?, if_nametoindex(FULL)?)))?;
+        let first = 0x0b00_0000 + u32::try_from(number * 0x1_0000)?;
+        let last = first + u32::try_from(EACH)?;
+        let addresses = (first..last).map(Ipv4Addr::from_bits).collect();
+        Ok(Self {
+            netlink,
+            index,
+            addresses,
+        })
+    }
+
+    fn change(&self, change: AddressChange) -> Result<()> {
+        self.netlink
+            .change_addresses(change, self.index, &self.addresses)
+    }
+}
+
+fn whole(agent: &Value) -> Result<u64> {
+    agent["sync"]["whole"]
+        .as_u64()
+        .context("status does not tell whole syncs")
+}
+
+fn answered(agent: &Value) -> usize {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    list(&agent["parents"])
+        .iter()
+        .flat_map(|parent| list(&parent["children"]))
+        .flat_map(|child| list(&child["addresses"]))
+        .filter(|address| address["state"] == "answered")
+        .count()
+}
