@@ -8,7 +8,7 @@ use std::{
         unix::{net::UnixStream, process::CommandExt as _},
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -39,6 +39,8 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 const NEW: Pair = Pair::new(112);
+/// How many ask for a status at the same time.
+const READERS: usize = 100;
 const DAY: Duration = Duration::from_hours(24);
 
 /// An address comes and goes, and is followed.
@@ -83,13 +85,15 @@ fn out_of_memory(stage: &mut Stage) -> Result<()> {
     let mut agent = stage.agent.take().context("no agent is running")?;
     fs::write(group.join("cgroup.procs"), agent.pid().to_string())?;
     fs::write(group.join("memory.max"), "0")?;
-    // It has to take memory to be killed for it.
-    for _ in 0..20 {
-        if agent.has_ended() {
-            break;
-        }
+    // It has to take memory to be killed for it; what it has taken before is the old group's.
+    let begun = Instant::now();
+    while !agent.has_ended() && begun.elapsed() < PATIENCE {
         stage.site.third.ip(&NEW.added(CHILD))?;
         stage.site.third.ip(&NEW.deleted(CHILD))?;
+        let readers: Vec<_> = (0..READERS)
+            .filter_map(|_| UnixStream::connect(socket(&agent).ok()?).ok())
+            .collect();
+        drop(readers);
     }
     let status = agent.wait(PATIENCE)?;
     let events = fs::read_to_string(group.join("memory.events"))?;
@@ -152,11 +156,14 @@ fn slow_reader(stage: &mut Stage) -> Result<()> {
     let agent = stage.agent()?;
     let socket = socket(agent)?;
     let mut readers = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..READERS {
         readers.push(UnixStream::connect(&socket).context("cannot connect to the agent")?);
     }
     follows(&stage.site, &mut stage.traffic)?;
-    stage.status().context("beside readers that read nothing")?;
+    // A status client gives up after two seconds, and an emulated agent may be that busy with them.
+    wait_for("status beside readers that read nothing", || {
+        Ok(stage.status().is_ok())
+    })?;
     // One of them reads at last: it may have been given up.
     if let Some(reader) = readers.first_mut() {
         reader.set_read_timeout(Some(Duration::from_secs(1)))?;
