@@ -124,7 +124,7 @@ fn of_large_netns_one_is_read_at_a_time_and_each_in_turn() {
     for nsid in [1, 2, 10, 11, 12] {
         pending.add(now, parts(nsid));
     }
-    let mut read = |pending: &mut Pending| match pending.take(now, addresses) {
+    let read = |pending: &mut Pending| match pending.take(now, addresses) {
         Some(Refresh::Parts(parts)) => parts.into_keys().collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
