@@ -22,9 +22,15 @@ macro_rules! reasons {
             #[must_use]
             #[inline]
             pub const fn from_number(number: u8) -> Self {
-                match number {
-                    $($number => Self::$name,)+
-                    _ => Self::Unknown,
+                /// A bit for each number.
+                const KNOWN: u64 = $(1 << $number)|+;
+                if number < 64 && KNOWN & 1 << number != 0 {
+                    // Not a `match`, of which the verifier follows every arm, and all that is behind it
+                    // once for each.
+                    // SAFETY: there is a reason with this number, and numbers are what the type holds.
+                    unsafe { core::mem::transmute::<u32, Self>(number as u32) }
+                } else {
+                    Self::Unknown
                 }
             }
 

@@ -78,12 +78,35 @@ impl Decision {
     }
 }
 
+impl Decision {
+    /// The same, of which the verifier does not know the reason: it would follow what is behind once for
+    /// each. See [`forget`].
+    #[must_use]
+    #[inline(always)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the number of a reason fits a byte"
+    )]
+    pub fn of_any_reason(self, any: u32) -> Self {
+        Self {
+            reason: Reason::from_number(forget(self.reason as u32, any) as u8),
+            ..self
+        }
+    }
+}
+
 /// `value`, of which the verifier then knows no more than of `any`, which must come from a frame or a map:
 /// it would follow everything behind it once for every value there can be.
 ///
-/// A detour over the stack would not do: since Linux 6.9 it remembers constants there, bytes too.
+/// A detour over the stack would not do: since Linux 6.9 it remembers constants there, bytes too. The one
+/// that is made here is of a whole word: without `CAP_PERFMON` kernels before 6.8 let nobody write a part of
+/// one that held a register.
 #[must_use]
 #[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "what was not there before is cut off again"
+)]
 pub fn forget(value: u32, any: u32) -> u32 {
-    black_box(value ^ any) ^ any
+    black_box(u64::from(value ^ any)) as u32 ^ any
 }

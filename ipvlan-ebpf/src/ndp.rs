@@ -18,8 +18,12 @@ pub(crate) const ROUTER: u32 = 1 << 7;
 pub(crate) const SOLICITED: u32 = 1 << 6;
 pub(crate) const OVERRIDE: u32 = 1 << 5;
 
+/// Beside the flags: the advertisement tells the link-layer address. Who asked by multicast is told it
+/// (RFC 4861 §7.2.4), who asked by unicast knows it.
+pub(crate) const LINK_LAYER: u32 = 1 << 8;
+
 /// What is done with a solicitation, and the flags of the advertisement if it is answered: R, S and O
-/// in the three highest bits of a byte. Without padding, as [`Decision`].
+/// in the three highest bits of a byte, [`LINK_LAYER`] above. Without padding, as [`Decision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NdDecision {
     /// What is done, and why.
@@ -57,8 +61,11 @@ impl NdDecision {
         if !nd.is_dad() {
             flags |= SOLICITED;
         }
-        if nd.header.dst.is_multicast() && !entry.optimistic() {
-            flags |= OVERRIDE;
+        if nd.header.dst.is_multicast() {
+            flags |= LINK_LAYER;
+            if !entry.optimistic() {
+                flags |= OVERRIDE;
+            }
         }
         Self {
             decision: Decision::about(entry, Reason::NdAnswered),
@@ -506,7 +513,9 @@ mod tests {
             let decided = decide_ingress(&nd, config, &Table(&table()));
             let row = format!("{src} asks for {target}, directly: {direct}, {config:?}");
             assert_eq!(decided.decision.reason, reason, "{row}");
-            assert_eq!(decided.flags, flags, "{row}");
+            let answered = decided.decision.reason == Reason::NdAnswered;
+            let told = if answered && !direct { LINK_LAYER } else { 0 };
+            assert_eq!(decided.flags, flags | told, "{row}");
         }
     }
 

@@ -52,7 +52,7 @@ fn arp(ctx: &XdpContext, config: Config) -> Decision {
         Ok(arp) => arp,
         Err(reason) => return Decision::stranger(reason),
     };
-    let decision = arp::decide_ingress(&arp, config, &AddressMap);
+    let decision = arp::decide_ingress(&arp, config, &AddressMap).of_any_reason(len(ctx));
     event::tell_arp(Hook::Xdp, &arp, decision);
     if decision.reason != Reason::ArpAnswered {
         return decision;
@@ -90,10 +90,12 @@ fn nd(ctx: &XdpContext, kind: NdKind, config: Config) -> Decision {
     };
     if kind == NdKind::Advertisement {
         let decision = ndp::decide_advertisement(&nd, config, &AddressMap);
+        let decision = decision.of_any_reason(len(ctx));
         event::tell_advertisement(Hook::Xdp, &nd, decision);
         return decision;
     }
     let NdDecision { decision, flags } = ndp::decide_ingress(&nd, config, &AddressMap);
+    let decision = decision.of_any_reason(len(ctx));
     event::tell_solicitation(Hook::Xdp, &nd, decision);
     if decision.reason == Reason::NdAnswered && !advertise(ctx, &nd, flags, Mac::new(config.mac()))
     {

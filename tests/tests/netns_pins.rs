@@ -415,6 +415,43 @@ fn cleanup_removes_what_is_ours_and_nothing_else() {
     }
 }
 
+/// As root does for the agent of a service, which runs as a user of its own.
+#[test]
+fn cleanup_removes_what_another_user_pinned_and_follows_no_link_of_his() {
+    const NOBODY: u32 = 65534;
+    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
+    ends(pins.start(&world, &dir, &[]), Signal::SIGKILL);
+    let kept = Dir::new();
+    fs::create_dir(kept.path()).unwrap();
+    fs::write(kept.path().join("file"), "").unwrap();
+    let parents: Vec<_> = fs::read_dir(pins.pin_dir()).unwrap().flatten().collect();
+    let [parent] = &parents[..] else {
+        panic!("{parents:?}")
+    };
+    std::os::unix::fs::symlink(kept.path(), parent.path().join("v0")).unwrap();
+    let mut chown = Command::new("chown");
+    chown
+        .args(["--recursive", "--no-dereference", &NOBODY.to_string()])
+        .arg(pins.pin_dir());
+    assert!(chown.status().unwrap().success());
+
+    // Root's own agent does not use it.
+    let refused = Ended::of(pins.command(&dir, PARENT, &[]), &world);
+    assert_eq!(refused.code, Some(77), "{refused:?}");
+    assert!(
+        refused.stderr.contains("belongs to uid 65534"),
+        "{refused:?}"
+    );
+    assert_eq!(world.attached(&[PARENT]).len(), 2);
+
+    let ended = pins.cleanup(&world, &dir, &[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.starts_with("removed ens34: "), "{ended:?}");
+    world.assert_nothing_attached(&[PARENT]);
+    assert_eq!(pins.tree(), [""; 0]);
+    assert_eq!(kept.files(), ["file"]);
+}
+
 #[test]
 fn cleanup_removes_the_filters_of_a_killed_agent_that_did_not_pin() {
     let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());

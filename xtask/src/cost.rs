@@ -9,7 +9,7 @@ use crate::{
 /// Fails if an answer costs too much. Not on 6.1: the lab's own programs take TCX, which it has not.
 pub(crate) const COST: Instrument = Instrument {
     verb: "cost",
-    options: &[],
+    options: |_| &[],
     limit: LIMIT,
     prepare: NOTHING,
     clock: Clock::Instructions,

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 /// Every fault once.
 pub(crate) const SHORT: Instrument = Instrument {
     verb: "faults",
-    options: &["--next", NEXT],
+    options: |_| &["--next", NEXT],
     limit: Duration::from_mins(10),
     prepare: build::next_layout,
     clock: Clock::Time,
@@ -40,7 +40,7 @@ pub(crate) const SHORT: Instrument = Instrument {
 
 /// More of everything.
 pub(crate) const LONG: Instrument = Instrument {
-    options: &["--next", NEXT, "--long"],
+    options: |_| &["--next", NEXT, "--long"],
     limit: Duration::from_hours(1),
     ..SHORT
 };

@@ -29,8 +29,8 @@ pub(crate) struct Args {
 pub(crate) struct Instrument {
     /// What `lab` is told.
     pub verb: &'static str,
-    /// What it is told besides.
-    pub options: &'static [&'static str],
+    /// What else `lab` is told, by kernel.
+    pub options: fn(Kernel) -> &'static [&'static str],
     /// What all of it may take on a busy host.
     pub limit: Duration,
     /// What has to be built besides.
@@ -82,7 +82,7 @@ impl Instrument {
 
     fn on(&self, kernel: Kernel, options: &[String]) -> Vec<String> {
         let words: Vec<_> = std::iter::once(self.verb)
-            .chain(self.options.iter().copied())
+            .chain((self.options)(kernel).iter().copied())
             .chain(options.iter().map(String::as_str))
             .collect();
         match lab::in_machine_by(self.clock, kernel, &words, self.limit) {

@@ -8,7 +8,7 @@ use crate::{
 /// Fails if an answer differs that may not: it judges itself.
 pub(crate) const ORACLE: Instrument = Instrument {
     verb: "oracle",
-    options: &[],
+    options: |_| &[],
     limit: LIMIT,
     prepare: NOTHING,
     clock: Clock::Time,

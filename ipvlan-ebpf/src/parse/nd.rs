@@ -320,6 +320,7 @@ const BAD: u64 = 1 << 49;
 fn link_layer(message: &Message, units: usize, wanted: u8) -> u64 {
     const FIRST: usize = ND_LEN / 8;
 
+    let any = message.0[0] as u32;
     let mut found = 0;
     let mut bad = 0;
     // Where the next option starts.
@@ -330,7 +331,7 @@ fn link_layer(message: &Message, units: usize, wanted: u8) -> u64 {
         }
         // Never a constant to the verifier: without `CAP_PERFMON` it wants the same kind of access in
         // every round.
-        let place = forget(at as u32, units as u32) as usize % (ND_MAX / 8);
+        let place = forget(at as u32, any) as usize % (ND_MAX / 8);
         let [kind, len, address @ ..] = message.0[place].to_ne_bytes();
         let starts = is_zero(next ^ at as u64);
         let is_wanted = starts & is_zero(u64::from(kind ^ wanted)) & is_zero(found >> 48);

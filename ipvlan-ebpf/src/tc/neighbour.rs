@@ -46,6 +46,7 @@ pub(super) fn arp<const FROM_WIRE: bool>(ctx: &TcContext) -> Decision {
     } else {
         arp::decide_egress(&arp, config, &AddressMap)
     };
+    let decision = decision.of_any_reason(ctx.len());
     if FROM_WIRE {
         event::tell_arp(Hook::Ingress, &arp, decision);
     }
@@ -95,6 +96,7 @@ pub(super) fn nd<const FROM_WIRE: bool>(ctx: &TcContext, kind: NdKind) -> Decisi
     };
     if FROM_WIRE && kind == NdKind::Advertisement {
         let decision = ndp::decide_advertisement(&nd, config, &AddressMap);
+        let decision = decision.of_any_reason(ctx.len());
         event::tell_advertisement(Hook::Ingress, &nd, decision);
         return decision;
     }
@@ -103,6 +105,7 @@ pub(super) fn nd<const FROM_WIRE: bool>(ctx: &TcContext, kind: NdKind) -> Decisi
     } else {
         ndp::decide_egress(&nd, config, &AddressMap)
     };
+    let decision = decision.of_any_reason(ctx.len());
     if FROM_WIRE {
         event::tell_solicitation(Hook::Ingress, &nd, decision);
     }

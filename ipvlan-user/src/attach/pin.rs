@@ -232,8 +232,18 @@ impl PinRoot {
         }
     }
 
-    /// The directory of this name, ours until it is dropped; none if it is gone.
+    /// The directory of this name, ours until it is dropped; none if it is gone. It must belong to us:
+    /// what is in it is used.
     pub fn open(&self, name: &PinName) -> Result<Option<ParentPins>, PinError> {
+        let pins = self.open_to_remove(name)?;
+        if let Some(pins) = &pins {
+            make_private(&pins.path)?;
+        }
+        Ok(pins)
+    }
+
+    /// The same to remove it, whoever it belongs to: the user that the agent of a service runs as.
+    pub fn open_to_remove(&self, name: &PinName) -> Result<Option<ParentPins>, PinError> {
         let path = self.path.join(&name.file);
         let dir = match File::open(&path) {
             Ok(dir) => dir,
@@ -250,11 +260,8 @@ impl PinRoot {
         };
         let locked = lock.metadata().map_err(PinError::file("look at", &path))?;
         match fs::metadata(&path) {
-            Ok(there) if there.ino() == locked.ino() => {
-                make_private(&path)?;
-                Ok(Some(ParentPins { path, _lock: lock }))
-            }
-            Ok(_) => self.open(name),
+            Ok(there) if there.ino() == locked.ino() => Ok(Some(ParentPins { path, _lock: lock })),
+            Ok(_) => self.open_to_remove(name),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(PinError::file("look at", &path)(error)),
         }
@@ -354,26 +361,33 @@ impl ParentPins {
 }
 
 /// Removes a directory and all that is in it; one that is not there is a success. Returns how many files
-/// were in it.
+/// were in it. Symbolic links are never followed: root does this in directories of others.
 fn remove_tree(path: &Path) -> Result<usize, PinError> {
+    let files = count_files(path)?;
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(PinError::file("remove", path)(error))
+        }
+        _ => Ok(files),
+    }
+}
+
+fn count_files(path: &Path) -> Result<usize, PinError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(PinError::file("list", path)(error)),
     };
-    let mut removed = 0;
+    let mut files = 0;
     for entry in entries {
         let entry = entry.map_err(PinError::file("list", path))?;
-        let inner = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            removed += remove_tree(&inner)?;
+        files += if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            count_files(&entry.path())?
         } else {
-            fs::remove_file(&inner).map_err(PinError::file("remove", &inner))?;
-            removed += 1;
-        }
+            1
+        };
     }
-    fs::remove_dir(path).map_err(PinError::file("remove", path))?;
-    Ok(removed)
+    Ok(files)
 }
 
 /// Makes a directory that is nobody's but ours; one that is there is made so.

@@ -96,7 +96,7 @@ fn is_meant(name: &PinName, netns: u64, interfaces: &[String]) -> bool {
 /// Returns how many objects were removed, and whether the qdisc of the parent was added for us; none if
 /// somebody else was faster.
 fn unpin(root: &PinRoot, name: &PinName) -> anyhow::Result<Option<(usize, bool)>> {
-    let pins = match root.open(name) {
+    let pins = match root.open_to_remove(name) {
         Ok(Some(pins)) => pins,
         Ok(None) => return Ok(None),
         Err(PinError::Taken { owner, .. }) => {

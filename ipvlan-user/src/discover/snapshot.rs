@@ -52,6 +52,13 @@ impl Snapshot {
         &self.children[self.place_of(id)]
     }
 
+    /// How many addresses they have.
+    #[must_use]
+    pub fn addresses_of(&self, id: NetnsId) -> usize {
+        let children = self.children_of(id).iter();
+        children.map(|child| child.addresses.len()).sum()
+    }
+
     /// Where they are among all children.
     pub(super) fn place_of(&self, id: NetnsId) -> Range<usize> {
         let start = self.children.partition_point(|child| child.netns < id);

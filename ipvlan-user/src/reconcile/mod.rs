@@ -162,7 +162,8 @@ impl Agent {
                 },
                 () = at(sync_due), if sync_due.is_some() => {
                     let started = Instant::now();
-                    if let Some(refresh) = self.pending.take(started) {
+                    let size = |id| self.snapshot.addresses_of(id);
+                    if let Some(refresh) = self.pending.take(started, size) {
                         if self.sync_and_tell(&refresh) {
                             self.pending.done(started, Instant::now(), refresh.is_whole());
                         } else {

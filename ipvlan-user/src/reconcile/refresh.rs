@@ -2,10 +2,12 @@
 //!
 //! What woke is done at once; what wakes while that is done, and for as long after it as it took, is
 //! done together. So unending churn takes half of a processor, and a quiet host does not wait. Reading
-//! everything is done at most once in [`WHOLE_GAP`]; parts of it do not wait for that.
+//! everything is done at most once in [`WHOLE_GAP`]; parts of it do not wait for that, and those of small
+//! netns for no more than one large one.
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     time::{Duration, Instant},
 };
 
@@ -40,6 +42,9 @@ impl Refresh {
     }
 }
 
+/// A netns with more addresses takes milliseconds to read.
+const LARGE: usize = 256;
+
 /// What is to be done, and when.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -50,6 +55,8 @@ pub(super) struct Pending {
     /// Everything is not read before.
     whole_due: Instant,
     failures: u32,
+    /// The large netns that was read last: others come first.
+    last: NetnsId,
 }
 
 impl Pending {
@@ -61,6 +68,7 @@ impl Pending {
             due: now,
             whole_due: now,
             failures: 0,
+            last: NetnsId::Own,
         }
     }
 
@@ -111,8 +119,12 @@ impl Pending {
         }
     }
 
-    /// Takes what is due.
-    pub(super) fn take(&mut self, now: Instant) -> Option<Refresh> {
+    /// Takes what is due. `addresses` is how many a netns is known to have.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        addresses: impl Fn(NetnsId) -> usize,
+    ) -> Option<Refresh> {
         if self.next_due().is_none_or(|due| due > now) {
             return None;
         }
@@ -125,7 +137,18 @@ impl Pending {
             self.model = false;
             return Some(Refresh::Model);
         }
-        Some(Refresh::Parts(std::mem::take(&mut self.stale.parts)))
+        let mut parts = std::mem::take(&mut self.stale.parts);
+        let large = parts.extract_if(.., |&id, _| addresses(id) > LARGE);
+        let mut large: BTreeMap<_, _> = large.collect();
+        let next = large.range((Bound::Excluded(self.last), Bound::Unbounded));
+        let next = next.chain(&large).next().map(|(&id, &part)| (id, part));
+        if let Some((id, part)) = next {
+            large.remove(&id);
+            parts.insert(id, part);
+            self.last = id;
+        }
+        self.stale.parts = large;
+        Some(Refresh::Parts(parts))
     }
 
     /// A sync went well.

@@ -77,11 +77,7 @@ pub fn check() -> Result<(), PrivilegeError> {
 /// Keeps what is needed and drops all else, so that neither this process nor one that it would start
 /// can get it back. Of the calling thread only: call it before there are others.
 pub fn drop_others() -> Result<(), PrivilegeError> {
-    let mut needed = CapsHashSet::from_iter(NEEDED);
-    // Where it was given: without it the verifiers of Linux 6.1 and 6.12 do not take the programs.
-    if read(CapSet::Permitted)?.contains(&Capability::CAP_PERFMON) {
-        needed.insert(Capability::CAP_PERFMON);
-    }
+    let needed = CapsHashSet::from_iter(NEEDED);
     // First: it takes a capability that is among what goes. A service manager has done it for those
     // who have not got that.
     if read(CapSet::Effective)?.contains(&Capability::CAP_SETPCAP) {

@@ -45,6 +45,9 @@ enum Verb {
     },
     /// Measure the time to the first answer and the cost of an idle agent
     Numbers {
+        /// With 65 000 addresses, too
+        #[arg(long)]
+        many: bool,
         /// The agent
         #[arg(long)]
         ipvlan: PathBuf,
@@ -178,8 +181,13 @@ fn run() -> Result<bool> {
             results: Results::open(&results)?,
         }
         .run(),
-        Verb::Numbers { ipvlan, results } => Numbers {
+        Verb::Numbers {
+            many,
             ipvlan,
+            results,
+        } => Numbers {
+            ipvlan,
+            many,
             results: Results::open(&results)?,
         }
         .run(),

@@ -39,16 +39,24 @@ const MANY: usize = 65;
 pub(super) struct Scale {
     pub(super) idle: idle::Idle,
     pub(super) quiet: Vec<Duration>,
-    pub(super) churned: Vec<Duration>,
-    /// Whole syncs in a second, meanwhile.
-    pub(super) whole: f64,
-    /// Addresses added and deleted in a second, meanwhile.
-    pub(super) churn: f64,
+    pub(super) churned: Churned,
     /// What hearing of an address and dumping its netns takes at the least.
     pub(super) floor: Vec<Duration>,
     /// What asking for an address takes that is answered for at once.
     pub(super) asking: Vec<Duration>,
-    pub(super) cold: [Cold; 2],
+    pub(super) cold: Vec<Cold>,
+}
+
+/// What became of an agent while addresses came and went.
+pub(super) struct Churned {
+    /// Times to the first answer in other netns than those where they did.
+    pub(super) elsewhere: Vec<Duration>,
+    /// And in those themselves.
+    pub(super) inside: Vec<Duration>,
+    /// Whole syncs in a second.
+    pub(super) whole: f64,
+    /// Addresses added and deleted in a second.
+    pub(super) changes: f64,
 }
 
 /// An agent that was started with many addresses.
@@ -61,7 +69,7 @@ pub(super) struct Cold {
     pub(super) resident_megabytes: f64,
 }
 
-pub(super) fn measure(ipvlan: &Path) -> Result<Scale> {
+pub(super) fn measure(ipvlan: &Path, with_many: bool) -> Result<Scale> {
     let site = Site::build(&Lab::new()?, NETNSES)?;
     populate(&site)?;
     println!("made {} children", NETNSES * PER_NETNS);
@@ -71,16 +79,19 @@ pub(super) fn measure(ipvlan: &Path) -> Result<Scale> {
     })?;
     println!("waiting until all addresses are probed for and announced");
     let idle = idle::measure(&agent)?;
-    let quiet = answer::measure(&site, ASKED, 1)?;
+    let quiet = answer::measure(&site, 0..NETNSES, ASKED, 1)?;
     println!("churning {} addresses", CHURNING * EACH);
-    let (churned, churn, whole) = during_churn(&site, &agent)?;
+    let churned = during_churn(&site, &agent)?;
     agent.stop()?;
     println!("measuring: what this machine needs at the least");
     let floor = floor::measure(&site, ASKED)?;
     let asking = answer::floor(&site)?;
     let mut cold = Vec::new();
     let mut filled = 0;
-    for netnses in [CHURNING, MANY] {
+    for netnses in [CHURNING, MANY]
+        .into_iter()
+        .take(1 + usize::from(with_many))
+    {
         for number in filled..netnses {
             Full::of(&site, number)?.change(AddressChange::Add)?;
             println!("added {} addresses", (number + 1) * EACH);
@@ -89,15 +100,10 @@ pub(super) fn measure(ipvlan: &Path) -> Result<Scale> {
         println!("starting with {} addresses more", netnses * EACH);
         cold.push(start(ipvlan, &site, netnses * EACH)?);
     }
-    let cold = cold
-        .try_into()
-        .map_err(|_| anyhow!("not as many starts as asked for"))?;
     Ok(Scale {
         idle,
         quiet,
         churned,
-        whole,
-        churn,
         floor,
         asking,
         cold,
@@ -124,22 +130,22 @@ fn populate(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// The times to the first answer, changes of addresses and whole syncs per second.
-fn during_churn(site: &Site, agent: &Agent) -> Result<(Vec<Duration>, f64, f64)> {
+fn during_churn(site: &Site, agent: &Agent) -> Result<Churned> {
     let full: Vec<Full> = (0..CHURNING)
         .map(|number| Full::of(site, number))
         .collect::<Result<_>>()?;
     let over = AtomicBool::new(false);
     let before = agent.status()?;
     let started = Instant::now();
-    let (times, changes) = thread::scope(|scope| {
+    let (elsewhere, inside, changes) = thread::scope(|scope| {
         let churning = scope.spawn(|| churn(&full, &over));
-        let times = answer::measure(site, ASKED, 2);
+        let elsewhere = answer::measure(site, CHURNING..NETNSES, ASKED, 2);
+        let inside = answer::measure(site, 0..CHURNING, ASKED, 2);
         over.store(true, Ordering::Relaxed);
         let changes = churning
             .join()
             .map_err(|_| anyhow!("the churn panicked"))??;
-        Ok::<_, anyhow::Error>((times?, changes))
+        Ok::<_, anyhow::Error>((elsewhere?, inside?, changes))
     })?;
     let seconds = started.elapsed().as_secs_f64();
     let after = agent.status()?;
@@ -149,11 +155,12 @@ fn during_churn(site: &Site, agent: &Agent) -> Result<(Vec<Duration>, f64, f64)>
     );
     // A status is a sync of its own.
     let whole = whole(&after)? - whole(&before)? - 1;
-    Ok((
-        times,
-        as_float(changes)? / seconds,
-        as_float(whole)? / seconds,
-    ))
+    Ok(Churned {
+        elsewhere,
+        inside,
+        whole: as_float(whole)? / seconds,
+        changes: as_float(changes)? / seconds,
+    })
 }
 
 /// Adds and deletes all addresses until it is over; gives how many were. None is left.

@@ -2,6 +2,10 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
+const fn small(_: NetnsId) -> usize {
+    10
+}
+
 fn parts(nsid: i32) -> Stale {
     Stale {
         parts: BTreeMap::from([(NetnsId::Nsid(nsid), Part::Addresses)]),
@@ -21,11 +25,11 @@ fn the_first_wake_after_quiet_is_done_at_once() {
     let now = Instant::now();
     let mut pending = Pending::new(now);
     assert_eq!(pending.next_due(), None);
-    assert_eq!(pending.take(now), None);
+    assert_eq!(pending.take(now, small), None);
     for stale in [parts(1), everything()] {
         pending.add(now, stale);
         assert_eq!(pending.next_due(), Some(now));
-        assert!(pending.take(now).is_some());
+        assert!(pending.take(now, small).is_some());
         assert_eq!(pending.next_due(), None);
     }
 }
@@ -37,8 +41,8 @@ fn wakes_during_a_sync_wait_as_long_as_it_took_and_are_done_together() {
     pending.done(start, start + 20 * MS, false);
     pending.add(start + 21 * MS, parts(1));
     pending.add(start + 22 * MS, parts(2));
-    assert_eq!(pending.take(start + 39 * MS), None);
-    let Some(Refresh::Parts(parts)) = pending.take(start + 40 * MS) else {
+    assert_eq!(pending.take(start + 39 * MS, small), None);
+    let Some(Refresh::Parts(parts)) = pending.take(start + 40 * MS, small) else {
         panic!("not done after 40 ms: {pending:?}");
     };
     assert_eq!(parts.len(), 2);
@@ -53,7 +57,7 @@ fn everything_is_read_at_most_ten_times_a_second_however_much_wakes() {
         let now = start + millisecond * MS;
         pending.add(now, everything());
         pending.add(now, parts(1));
-        if let Some(refresh) = pending.take(now) {
+        if let Some(refresh) = pending.take(now, small) {
             whole += u32::from(refresh.is_whole());
             partial += u32::from(!refresh.is_whole());
             pending.done(now, now + MS / 2, refresh.is_whole());
@@ -71,12 +75,15 @@ fn parts_do_not_wait_for_everything_and_are_part_of_it() {
     pending.add(start + 5 * MS, everything());
     pending.add(start + 5 * MS, parts(1));
     assert!(matches!(
-        pending.take(start + 5 * MS),
+        pending.take(start + 5 * MS, small),
         Some(Refresh::Parts(_))
     ));
     assert_eq!(pending.next_due(), Some(start + 100 * MS));
     pending.add(start + 100 * MS, parts(1));
-    assert_eq!(pending.take(start + 100 * MS), Some(Refresh::Everything));
+    assert_eq!(
+        pending.take(start + 100 * MS, small),
+        Some(Refresh::Everything)
+    );
     assert_eq!(pending.next_due(), None);
 }
 
@@ -89,8 +96,11 @@ fn after_a_failure_everything_is_read_later_and_later_and_sooner_with_news() {
     pending.failed(start);
     assert_eq!(pending.next_due(), Some(start + 400 * MS));
     pending.add(start + 10 * MS, parts(1));
-    assert_eq!(pending.take(start + 109 * MS), None);
-    assert_eq!(pending.take(start + 110 * MS), Some(Refresh::Everything));
+    assert_eq!(pending.take(start + 109 * MS, small), None);
+    assert_eq!(
+        pending.take(start + 110 * MS, small),
+        Some(Refresh::Everything)
+    );
 }
 
 #[test]
@@ -98,4 +108,34 @@ fn backoff_doubles_up_to_its_limit() {
     assert_eq!(backoff(1), Duration::from_millis(100));
     assert_eq!(backoff(3), Duration::from_millis(400));
     assert_eq!(backoff(u32::MAX), MAX_BACKOFF);
+}
+
+#[test]
+fn of_large_netns_one_is_read_at_a_time_and_each_in_turn() {
+    let now = Instant::now();
+    let mut pending = Pending::new(now);
+    let addresses = |id| {
+        if matches!(id, NetnsId::Nsid(10..)) {
+            1000
+        } else {
+            10
+        }
+    };
+    for nsid in [1, 2, 10, 11, 12] {
+        pending.add(now, parts(nsid));
+    }
+    let read = |pending: &mut Pending| match pending.take(now, addresses) {
+        Some(Refresh::Parts(parts)) => parts.into_keys().collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let ids =
+        |nsids: &[i32]| -> Vec<NetnsId> { nsids.iter().copied().map(NetnsId::Nsid).collect() };
+    assert_eq!(read(&mut pending), ids(&[1, 2, 10]));
+    // It changes again and again, and the small ones do.
+    pending.add(now, parts(10));
+    pending.add(now, parts(1));
+    assert_eq!(read(&mut pending), ids(&[1, 11]));
+    assert_eq!(read(&mut pending), ids(&[12]));
+    assert_eq!(read(&mut pending), ids(&[10]));
+    assert_eq!(pending.next_due(), None);
 }
