@@ -2,8 +2,9 @@
 //!
 //! What woke is done at once; what wakes while that is done, and for as long after it as it took, is
 //! done together. So unending churn takes half of a processor, and a quiet host does not wait. Reading
-//! everything is done at most once in [`WHOLE_GAP`]; parts of it do not wait for that, and those of small
-//! netns for no more than one large one.
+//! everything is done at most once in [`WHOLE_GAP`]; parts of it do not wait for that. Netns with many
+//! addresses are read one at a time, each in its turn, and rest by themselves: a small one waits for no
+//! more than one of them.
 
 use std::{
     collections::BTreeMap,
@@ -55,8 +56,13 @@ pub(super) struct Pending {
     /// Everything is not read before.
     whole_due: Instant,
     failures: u32,
-    /// The large netns that was read last: others come first.
+    /// What is stale of netns with many addresses, which are read one at a time.
+    large: BTreeMap<NetnsId, Part>,
+    /// None of them is read before.
+    large_due: Instant,
+    /// The one that was read last: others come first.
     last: NetnsId,
+    took_large: bool,
 }
 
 impl Pending {
@@ -68,7 +74,10 @@ impl Pending {
             due: now,
             whole_due: now,
             failures: 0,
+            large: BTreeMap::new(),
+            large_due: now,
             last: NetnsId::Own,
+            took_large: false,
         }
     }
 
@@ -109,14 +118,14 @@ impl Pending {
 
     /// When to call [`Self::take`]; `None` if there is nothing to do.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        // After failures only everything will do.
-        let is_partial = self.model || !self.stale.parts.is_empty();
-        if is_partial && self.failures == 0 {
-            Some(self.due)
-        } else {
-            let whole_due = self.due.max(self.whole_due);
-            self.stale.everything.then_some(whole_due)
+        let everything = self.stale.everything.then(|| self.due.max(self.whole_due));
+        if self.failures > 0 {
+            // Only that will do.
+            return everything;
         }
+        let small = (self.model || !self.stale.parts.is_empty()).then_some(self.due);
+        let large = (!self.large.is_empty()).then(|| self.due.max(self.large_due));
+        [small, large, everything].into_iter().flatten().min()
     }
 
     /// Takes what is due. `addresses` is how many a netns is known to have.
@@ -131,6 +140,7 @@ impl Pending {
         if self.stale.everything && self.whole_due <= now {
             self.model = false;
             self.stale = Stale::default();
+            self.large.clear();
             return Some(Refresh::Everything);
         }
         if self.model {
@@ -138,24 +148,35 @@ impl Pending {
             return Some(Refresh::Model);
         }
         let mut parts = std::mem::take(&mut self.stale.parts);
-        let large = parts.extract_if(.., |&id, _| addresses(id) > LARGE);
-        let mut large: BTreeMap<_, _> = large.collect();
-        let next = large.range((Bound::Excluded(self.last), Bound::Unbounded));
-        let next = next.chain(&large).next().map(|(&id, &part)| (id, part));
-        if let Some((id, part)) = next {
-            large.remove(&id);
-            parts.insert(id, part);
-            self.last = id;
+        for (id, part) in parts.extract_if(.., |&id, _| addresses(id) > LARGE) {
+            let entry = self.large.entry(id).or_insert(part);
+            *entry = part.max(*entry);
         }
-        self.stale.parts = large;
-        Some(Refresh::Parts(parts))
+        if self.large_due <= now {
+            let next = self
+                .large
+                .range((Bound::Excluded(self.last), Bound::Unbounded));
+            if let Some((&id, &part)) = next.chain(&self.large).next() {
+                self.large.remove(&id);
+                self.last = id;
+                self.took_large = true;
+                parts.insert(id, part);
+            }
+        }
+        (!parts.is_empty()).then_some(Refresh::Parts(parts))
     }
 
     /// A sync went well.
     pub(super) fn done(&mut self, started: Instant, ended: Instant, is_whole: bool) {
         self.failures = 0;
         let took = ended.saturating_duration_since(started);
-        self.due = ended + took.clamp(MIN_GAP, MAX_GAP);
+        let rested = ended + took.clamp(MIN_GAP, MAX_GAP);
+        if std::mem::take(&mut self.took_large) {
+            self.large_due = rested;
+            self.due = ended + MIN_GAP;
+        } else {
+            self.due = rested;
+        }
         if is_whole {
             self.whole_due = self.due.max(started + WHOLE_GAP);
         }
@@ -164,6 +185,7 @@ impl Pending {
     /// A sync failed: everything is read anew, later and later.
     pub(super) fn failed(&mut self, now: Instant) {
         self.failures += 1;
+        self.took_large = false;
         self.stale.everything = true;
         self.due = now + backoff(self.failures);
         self.whole_due = self.due;

@@ -139,3 +139,23 @@ fn of_large_netns_one_is_read_at_a_time_and_each_in_turn() {
     assert_eq!(read(&mut pending), ids(&[10]));
     assert_eq!(pending.next_due(), None);
 }
+
+#[test]
+fn a_small_netns_does_not_rest_for_a_large_one() {
+    let start = Instant::now();
+    let mut pending = Pending::new(start);
+    let large = |id| if id == NetnsId::Nsid(10) { 1000 } else { 10 };
+    pending.add(start, parts(10));
+    assert!(pending.take(start, large).is_some());
+    pending.done(start, start + 20 * MS, false);
+    pending.add(start + 20 * MS, parts(10));
+    pending.add(start + 20 * MS, parts(1));
+    let Some(Refresh::Parts(parts)) = pending.take(start + 21 * MS, large) else {
+        panic!("not done 1 ms later: {pending:?}");
+    };
+    assert_eq!(parts.into_keys().collect::<Vec<_>>(), [NetnsId::Nsid(1)]);
+    pending.done(start + 21 * MS, start + 22 * MS, false);
+    assert_eq!(pending.next_due(), Some(start + 40 * MS));
+    assert!(pending.take(start + 40 * MS, large).is_some());
+    assert_eq!(pending.next_due(), None);
+}
