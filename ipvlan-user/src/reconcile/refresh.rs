@@ -152,7 +152,13 @@ impl Pending {
             let entry = self.large.entry(id).or_insert(part);
             *entry = part.max(*entry);
         }
-        if self.large_due <= now {
+        // Small ones first, but not for ever.
+        let yields = if parts.is_empty() {
+            Duration::ZERO
+        } else {
+            MAX_GAP
+        };
+        if self.large_due + yields <= now {
             let next = self
                 .large
                 .range((Bound::Excluded(self.last), Bound::Unbounded));

@@ -111,32 +111,32 @@ fn backoff_doubles_up_to_its_limit() {
 }
 
 #[test]
-fn of_large_netns_one_is_read_at_a_time_and_each_in_turn() {
-    let now = Instant::now();
-    let mut pending = Pending::new(now);
-    let addresses = |id| {
-        if matches!(id, NetnsId::Nsid(10..)) {
-            1000
-        } else {
-            10
-        }
-    };
-    for nsid in [1, 2, 10, 11, 12] {
-        pending.add(now, parts(nsid));
-    }
-    let read = |pending: &mut Pending| match pending.take(now, addresses) {
-        Some(Refresh::Parts(parts)) => parts.into_keys().collect::<Vec<_>>(),
-        other => panic!("{other:?}"),
+fn of_large_netns_one_is_read_at_a_time_each_in_turn_and_after_small_ones() {
+    let start = Instant::now();
+    let mut pending = Pending::new(start);
+    let addresses = |id| match id {
+        NetnsId::Nsid(10..) => 1000,
+        _ => 10,
     };
     let ids =
         |nsids: &[i32]| -> Vec<NetnsId> { nsids.iter().copied().map(NetnsId::Nsid).collect() };
-    assert_eq!(read(&mut pending), ids(&[1, 2, 10]));
+    let read = |pending: &mut Pending, now| match pending.take(now, addresses) {
+        Some(Refresh::Parts(parts)) => parts.into_keys().collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    for nsid in [1, 2, 10, 11, 12] {
+        pending.add(start, parts(nsid));
+    }
+    assert_eq!(read(&mut pending, start), ids(&[1, 2]));
+    assert_eq!(read(&mut pending, start), ids(&[10]));
     // It changes again and again, and the small ones do.
-    pending.add(now, parts(10));
-    pending.add(now, parts(1));
-    assert_eq!(read(&mut pending), ids(&[1, 11]));
-    assert_eq!(read(&mut pending), ids(&[12]));
-    assert_eq!(read(&mut pending), ids(&[10]));
+    pending.add(start, parts(10));
+    pending.add(start, parts(1));
+    assert_eq!(read(&mut pending, start), ids(&[1]));
+    pending.add(start, parts(1));
+    assert_eq!(read(&mut pending, start + MAX_GAP), ids(&[1, 11]));
+    assert_eq!(read(&mut pending, start + MAX_GAP), ids(&[12]));
+    assert_eq!(read(&mut pending, start + MAX_GAP), ids(&[10]));
     assert_eq!(pending.next_due(), None);
 }
 
