@@ -116,6 +116,30 @@ fn addresses_of_both_families_are_written_and_removed() {
 }
 
 #[test]
+fn ten_thousand_addresses_of_each_family_are_read_back() {
+    let mut installed = installed(10_010);
+    let texts: Vec<String> = (0..10_000)
+        .flat_map(|index| {
+            let (high, low) = (index / 250, index % 250);
+            [
+                format!("10.1.{high}.{low}"),
+                format!("2001:db8:1:{high}::{low}"),
+            ]
+        })
+        .collect();
+    let desired = of_child(&texts);
+    assert_eq!(desired.addresses.len(), HOST.len() + 20_000);
+    assert!(installed.update(&desired).errors.is_empty());
+    let started = std::time::Instant::now();
+    assert_eq!(installed.audit().unwrap(), 0);
+    println!("read back and compared in {:?}", started.elapsed());
+    assert_eq!(
+        installed.maps().addresses().unwrap().len(),
+        desired.addresses.len()
+    );
+}
+
+#[test]
 fn a_full_map_of_one_family_leaves_the_other_alone_and_drops_nothing_foreign() {
     const ROOM: u32 = 4;
     let drops = |installed: &Installed| {

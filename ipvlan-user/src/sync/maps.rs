@@ -1,17 +1,18 @@
 //! The maps of one loaded object, typed.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, os::fd::AsFd as _};
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{Array, HashMap, IterableMap, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    sys::SyscallError,
     util::nr_cpus,
 };
 use ipvlan_common::{
     AddressEntry, ChildCounters, Config, Hook, REASONS, Reason, counter_index, maps,
 };
 
-use super::diff::Addresses;
+use super::{batch, diff::Addresses};
 
 /// A map could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -215,14 +216,17 @@ const fn map_of(address: IpAddr) -> &'static str {
 
 fn read<const N: usize>(map: &AddressMap<N>, name: &'static str) -> Result<Addresses, MapsError>
 where
-    [u8; N]: aya::Pod + Into<IpAddr>,
+    [u8; N]: aya::Pod + Default + Into<IpAddr>,
 {
-    map.iter()
-        .map(|item| {
-            item.map(|(address, entry)| (address.into(), entry))
-                .map_err(|source| failed(name, "read", source))
-        })
-        .collect()
+    let map = IterableMap::map(map).fd().as_fd();
+    let entries = batch::read::<[u8; N], AddressEntry>(map).map_err(|io_error| {
+        let call = "bpf_map_lookup_batch";
+        failed(name, "read", SyscallError { call, io_error }.into())
+    })?;
+    let entries = entries.into_iter();
+    Ok(entries
+        .map(|(address, entry)| (address.into(), entry))
+        .collect())
 }
 
 fn failed(name: &'static str, action: impl Into<String>, source: MapError) -> MapsError {

@@ -1,6 +1,7 @@
 //! From what the maps should hold to what they hold.
 
 pub mod apply;
+mod batch;
 pub mod diff;
 pub mod maps;
 pub mod slots;
