@@ -14,7 +14,7 @@ const AT_ONCE: usize = 4096;
 
 /// `struct bpf_attr.batch`
 #[repr(C)]
-struct Batch {
+struct Attributes {
     in_batch: u64,
     out_batch: u64,
     keys: u64,
@@ -39,7 +39,7 @@ where
     let mut all = Vec::new();
     loop {
         let place = (&raw mut bucket) as u64;
-        let mut batch = Batch {
+        let mut batch = Attributes {
             in_batch: if is_first { 0 } else { place },
             out_batch: place,
             keys: keys.as_mut_ptr() as u64,
@@ -56,7 +56,7 @@ where
                 libc::SYS_bpf,
                 LOOKUP_BATCH,
                 &raw mut batch,
-                size_of::<Batch>(),
+                size_of::<Attributes>(),
             )
         };
         let is_last = if result == 0 {
