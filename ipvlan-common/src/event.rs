@@ -15,20 +15,21 @@ pub enum EventKind {
     Probe = 2,
 }
 
-/// Record of the `EVENTS` ring buffer: 32 bytes, no padding.
+/// Record of the `EVENTS` ring buffer: 32 bytes, no padding. In whole words, as the programs make them on
+/// the stack, where without `CAP_PERFMON` kernels before 6.8 let nobody write a part of a word that may
+/// have held a register (`check_stack_write_fixed_off`).
 ///
 /// The programs tell a station's events at a bounded rate, and count those they do not tell
 /// ([`Reason::EventSuppressed`](crate::Reason::EventSuppressed)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Event {
-    /// As on the wire; two words, so that making one is two stores.
+    /// As on the wire.
     address: [u64; 2],
-    child: u32,
-    mac: [u8; 6],
-    kind: u8,
-    family: u8,
-    hook: u32,
+    /// Bytes: MAC, kind, family.
+    who: u64,
+    /// Number of the hook above, ifindex of the child below.
+    at: u64,
 }
 
 const _: () = assert!(size_of::<Event>() == 32 && align_of::<Event>() == 8);
@@ -43,8 +44,8 @@ impl Event {
     #[must_use]
     #[inline]
     pub const fn source(&self) -> u64 {
-        let mac = self.mac;
-        u64::from_ne_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], self.kind, 0])
+        let [a, b, c, d, e, f, kind, _] = self.who.to_ne_bytes();
+        u64::from_ne_bytes([a, b, c, d, e, f, kind, 0])
     }
 
     /// The station with this MAC did this with an IPv4 address of the child with this ifindex (in
@@ -61,11 +62,8 @@ impl Event {
         let [a, b, c, d] = address;
         Self {
             address: [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0],
-            child,
-            mac,
-            kind: kind as u8,
-            family: IPV4,
-            hook: hook as u32,
+            who: who(mac, kind, IPV4),
+            at: at(hook, child),
         }
     }
 
@@ -81,18 +79,16 @@ impl Event {
     ) -> Self {
         Self {
             address: words(address),
-            child,
-            mac,
-            kind: kind as u8,
-            family: IPV6,
-            hook: hook as u32,
+            who: who(mac, kind, IPV6),
+            at: at(hook, child),
         }
     }
 
     /// What happened; `None` for a number this build does not know.
     #[must_use]
     pub const fn kind(&self) -> Option<EventKind> {
-        match self.kind {
+        let [.., kind, _] = self.who.to_ne_bytes();
+        match kind {
             1 => Some(EventKind::Claim),
             2 => Some(EventKind::Probe),
             _ => None,
@@ -104,7 +100,8 @@ impl Event {
     pub const fn address(&self) -> Option<IpAddr> {
         let [first, last] = self.address;
         let [a, b, c, d, ..] = first.to_ne_bytes();
-        match self.family {
+        let [.., family] = self.who.to_ne_bytes();
+        match family {
             IPV4 => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d))),
             IPV6 => {
                 let [first, last] = [u64::from_be(first) as u128, u64::from_be(last) as u128];
@@ -117,19 +114,21 @@ impl Event {
     /// MAC of the station: the one it claims or asks with.
     #[must_use]
     pub const fn mac(&self) -> [u8; 6] {
-        self.mac
+        let [a, b, c, d, e, f, ..] = self.who.to_ne_bytes();
+        [a, b, c, d, e, f]
     }
 
     /// Interface index of the child, in its own netns; 0 for an address of the host.
     #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half")]
     pub const fn child(&self) -> u32 {
-        self.child
+        self.at as u32
     }
 
     /// Where it was seen; `None` for a number this build does not know.
     #[must_use]
     pub const fn hook(&self) -> Option<Hook> {
-        match self.hook {
+        match self.at >> 32 {
             0 => Some(Hook::Ingress),
             1 => Some(Hook::Egress),
             2 => Some(Hook::Xdp),
@@ -141,27 +140,25 @@ impl Event {
     #[must_use]
     pub fn from_record(record: &[u8]) -> Option<Self> {
         let record: &[u8; size_of::<Self>()] = record.try_into().ok()?;
-        let field = |from: usize| -> [u8; 4] {
-            [
-                record[from],
-                record[from + 1],
-                record[from + 2],
-                record[from + 3],
-            ]
-        };
-        let mut address = [0; 16];
-        address.copy_from_slice(&record[..16]);
-        let mut mac = [0; 6];
-        mac.copy_from_slice(&record[20..26]);
+        let (words, _) = record.as_chunks::<8>();
+        let [first, last, who, at] = words.try_into().ok()?;
         Some(Self {
-            address: words(address),
-            child: u32::from_ne_bytes(field(16)),
-            mac,
-            kind: record[26],
-            family: record[27],
-            hook: u32::from_ne_bytes(field(28)),
+            address: [u64::from_ne_bytes(first), u64::from_ne_bytes(last)],
+            who: u64::from_ne_bytes(who),
+            at: u64::from_ne_bytes(at),
         })
     }
+}
+
+#[inline]
+const fn who(mac: [u8; 6], kind: EventKind, family: u8) -> u64 {
+    let [a, b, c, d, e, f] = mac;
+    u64::from_ne_bytes([a, b, c, d, e, f, kind as u8, family])
+}
+
+#[inline]
+const fn at(hook: Hook, child: u32) -> u64 {
+    (hook as u64) << 32 | child as u64
 }
 
 #[inline]
@@ -207,9 +204,8 @@ mod tests {
     #[test]
     fn a_number_from_elsewhere_has_no_name() {
         let event = Event {
-            kind: 9,
-            family: 9,
-            hook: 9,
+            who: u64::from_ne_bytes([9; 8]),
+            at: 9 << 32,
             ..Event::default()
         };
         assert_eq!(
