@@ -44,8 +44,9 @@ impl Event {
     #[must_use]
     #[inline]
     pub const fn source(&self) -> u64 {
-        let [a, b, c, d, e, f, kind, _] = self.who.to_ne_bytes();
-        u64::from_ne_bytes([a, b, c, d, e, f, kind, 0])
+        let mut source = self.who.to_ne_bytes();
+        source[7] = 0;
+        u64::from_ne_bytes(source)
     }
 
     /// The station with this MAC did this with an IPv4 address of the child with this ifindex (in
@@ -114,8 +115,8 @@ impl Event {
     /// MAC of the station: the one it claims or asks with.
     #[must_use]
     pub const fn mac(&self) -> [u8; 6] {
-        let [a, b, c, d, e, f, ..] = self.who.to_ne_bytes();
-        [a, b, c, d, e, f]
+        let [mac @ .., _, _] = self.who.to_ne_bytes();
+        mac
     }
 
     /// Interface index of the child, in its own netns; 0 for an address of the host.
@@ -152,8 +153,9 @@ impl Event {
 
 #[inline]
 const fn who(mac: [u8; 6], kind: EventKind, family: u8) -> u64 {
-    let [a, b, c, d, e, f] = mac;
-    u64::from_ne_bytes([a, b, c, d, e, f, kind as u8, family])
+    u64::from_ne_bytes([
+        mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], kind as u8, family,
+    ])
 }
 
 #[inline]

@@ -12,7 +12,7 @@ use crate::{
 pub const ADVERTISEMENT_MAX: usize = ND_FRAME_LEN + 8;
 
 const ADVERTISEMENT: u16 = u16::from_ne_bytes([136, 0]);
-const VERSION: u32 = u32::from_ne_bytes([0x60, 0, 0, 0]);
+const VERSION: [u16; 2] = [u16::from_ne_bytes([0x60, 0]), 0];
 const NEXT_HEADER_AND_HOP_LIMIT: u16 = u16::from_ne_bytes([58, 255]);
 const OPTION: u16 = u16::from_ne_bytes([OPTION_TARGET_LINK_LAYER, 1]);
 
@@ -97,8 +97,9 @@ impl Advertisement {
 
     /// Writes the first [`ND_FRAME_LEN`] bytes, which every advertisement has.
     ///
-    /// In the fewest pieces that are aligned where a frame starts two bytes behind a multiple of eight:
-    /// the verifier wants that of what is written to the stack.
+    /// In words, where a frame starts two bytes behind a multiple of eight: on the stack the verifier wants
+    /// pieces that are aligned, and without `CAP_PERFMON` before Linux 6.8 no part of a word that the compiler
+    /// might have written whole.
     ///
     /// # Safety
     ///
@@ -114,20 +115,18 @@ impl Advertisement {
             let (first, others) = self.to_mac.split_first();
             put(frame, first);
             put(frame.add(2), others);
-            let (others, last) = self.own.split_last();
-            put(frame.add(6), others);
-            put(frame.add(10), last);
-            put(frame.add(12), ETH_P_IPV6.to_be());
-            put(frame.add(14), VERSION);
-            put(frame.add(18), payload_len);
-            put(frame.add(20), NEXT_HEADER_AND_HOP_LIMIT);
+            let [a, b, c] = self.own.words();
+            put(frame.add(6), word([a, b, c, ETH_P_IPV6.to_be()]));
+            let [version, flow] = VERSION;
+            let header = [version, flow, payload_len, NEXT_HEADER_AND_HOP_LIMIT];
+            put(frame.add(14), word(header));
             put(frame.add(22), target_first);
             put(frame.add(30), target_last);
             put(frame.add(38), to_first);
             put(frame.add(46), to_last);
-            put(frame.add(54), ADVERTISEMENT);
-            put(frame.add(56), self.checksum);
-            put(frame.add(58), self.flags);
+            let [flags, reserved] = halves(self.flags);
+            let message = [ADVERTISEMENT, self.checksum, flags, reserved];
+            put(frame.add(54), word(message));
             put(frame.add(62), target_first);
             put(frame.add(70), target_last);
         }
@@ -142,12 +141,35 @@ impl Advertisement {
     pub unsafe fn write_option(&self, frame: *mut u8) {
         // SAFETY: the last of it ends at `ADVERTISEMENT_MAX`.
         unsafe {
-            put(frame.add(ND_FRAME_LEN), OPTION);
-            let (first, others) = self.own.split_first();
-            put(frame.add(ND_FRAME_LEN + 2), first);
-            put(frame.add(ND_FRAME_LEN + 4), others);
+            let [a, b, c] = self.own.words();
+            put(frame.add(ND_FRAME_LEN), word([OPTION, a, b, c]));
         }
     }
+}
+
+/// Eight bytes, of two at a time in the order of the wire.
+#[inline(always)]
+const fn word(parts: [u16; 4]) -> u64 {
+    let (first, second) = (double(parts[0], parts[1]), double(parts[2], parts[3]));
+    if cfg!(target_endian = "little") {
+        first as u64 | (second as u64) << 32
+    } else {
+        (first as u64) << 32 | second as u64
+    }
+}
+
+/// Four bytes, of two at a time in the order of the wire.
+#[inline(always)]
+const fn double(first: u16, second: u16) -> u32 {
+    let (first, second) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u32::from_ne_bytes([first[0], first[1], second[0], second[1]])
+}
+
+/// Four bytes, two at a time in the order of the wire.
+#[inline(always)]
+const fn halves(word: u32) -> [u16; 2] {
+    let [a, b, c, d] = word.to_ne_bytes();
+    [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])]
 }
 
 #[cfg(test)]

@@ -78,17 +78,6 @@ impl Mac {
         )
     }
 
-    /// The first four bytes and the other two, in the order of the wire.
-    #[must_use]
-    #[inline(always)]
-    pub const fn split_last(self) -> (u32, u16) {
-        let mac = self.bytes();
-        (
-            u32::from_ne_bytes([mac[0], mac[1], mac[2], mac[3]]),
-            u16::from_ne_bytes([mac[4], mac[5]]),
-        )
-    }
-
     /// Multicast or broadcast: the group bit is set (IEEE 802).
     #[must_use]
     #[inline(always)]

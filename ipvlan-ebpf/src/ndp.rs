@@ -23,7 +23,8 @@ pub(crate) const OVERRIDE: u32 = 1 << 5;
 pub(crate) const LINK_LAYER: u32 = 1 << 8;
 
 /// What is done with a solicitation, and the flags of the advertisement if it is answered: R, S and O
-/// in the three highest bits of a byte, [`LINK_LAYER`] above. Without padding, as [`Decision`].
+/// in the three highest bits of a byte, and above whether the link-layer address is told. Without padding,
+/// as [`Decision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NdDecision {
     /// What is done, and why.
