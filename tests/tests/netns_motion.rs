@@ -23,7 +23,7 @@ use ipvlan_tests::agent::Agent;
 use nix::sys::signal::Signal;
 
 use self::netns::{
-    Dir, PATIENCE, SOON, World, wait_until,
+    ATTACHED, Dir, PATIENCE, SOON, World, wait_until,
     world::{HOST_IP, LAN, LAN_IP, PARENT, counted, hooks_of, parent},
 };
 
@@ -32,7 +32,7 @@ const OTHER: &str = "ens35";
 #[track_caller]
 fn wait_attached(world: &World, device: &str, programs: usize) {
     wait_until(
-        SOON,
+        if programs == 0 { SOON } else { ATTACHED },
         &format!("{programs} hooks of {device}"),
         || world.attached(&[device]),
         |attached| attached.len() == programs,
@@ -67,7 +67,7 @@ fn deleted_parent_is_waited_for_and_served_again_when_it_is_back() {
             let started = Instant::now();
             world.cable(PARENT, LAN);
             wait_until(
-                SOON,
+                ATTACHED,
                 "attached again",
                 || world.attached(&[PARENT]),
                 |attached| attached.len() >= 2,
@@ -320,7 +320,7 @@ fn parent_moved_to_another_netns_is_let_go() {
             ))
             .unwrap();
         wait_until(
-            SOON,
+            ATTACHED,
             "attached again",
             || parent(&agent, 0)["state"].clone(),
             |state| state == "ready",

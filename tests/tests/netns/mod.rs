@@ -25,6 +25,9 @@ pub use self::world::{Dir, World};
 
 /// How soon the agent follows a change.
 pub const SOON: Duration = Duration::from_secs(1);
+/// How soon it is attached to a parent that has come: without `CAP_PERFMON` the verifier alone takes 300 to
+/// 400 ms of a CPU, which other tests want as well.
+pub const ATTACHED: Duration = Duration::from_secs(3);
 /// For what is not promised to be fast.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
