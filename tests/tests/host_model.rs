@@ -91,7 +91,7 @@ proptest! {
         let event = Event::from_record(&record);
         prop_assert_eq!(event.is_some(), record.len() == size_of::<Event>());
         if let Some(event) = event {
-            prop_assert_eq!(&event.mac()[..], &record[20..26]);
+            prop_assert_eq!(&event.mac()[..], &record[16..22]);
             let _names = (event.kind(), event.hook(), event.address());
         }
     }

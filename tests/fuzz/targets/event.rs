@@ -9,7 +9,7 @@ fuzz_target!(|record: &[u8]| {
     let event = Event::from_record(record);
     assert_eq!(event.is_some(), record.len() == size_of::<Event>());
     if let Some(event) = event {
-        assert_eq!(event.mac(), record[20..26]);
+        assert_eq!(event.mac(), record[16..22]);
         assert_eq!(event.child().to_ne_bytes(), record[16..20]);
         let _names = (event.kind(), event.hook(), event.address());
     }
