@@ -38,7 +38,7 @@ pub mod maps {
     pub const CHILD_COUNTERS: &str = "CHILD_COUNTERS";
     /// Ring buffer of [`Event`](crate::Event)s.
     pub const EVENTS: &str = "EVENTS";
-    /// Array of one `u64`: nanoseconds of `CLOCK_MONOTONIC` after which nothing is answered any more.
+    /// Array of one `u64`: the kernel's `jiffies_64` after which nothing is answered any more.
     pub const DEADLINE: &str = "DEADLINE";
     /// All that the loader fills or reads.
     pub const ALL: [&str; 7] = [

@@ -7,12 +7,12 @@ use std::{
 };
 
 use ipvlan_common::{Config, ConfigFlags, Owner};
-use nix::time::{ClockId, clock_gettime};
 
 use super::{
     diff::{Addresses, Plan, diff, diff_of},
     maps::{Events, Maps, MapsError},
     slots::Slots,
+    ticks,
 };
 use crate::model::{ChildKey, Desired, Revision, Wanted};
 
@@ -59,10 +59,8 @@ impl Installed {
 
     /// Lets the programs answer for `stale_after` from now on; without it for ever.
     pub fn stamp(&mut self, stale_after: Option<Duration>) -> Result<(), MapsError> {
-        self.maps.set_deadline(match stale_after {
-            Some(time) => monotonic_nanoseconds().saturating_add(nanoseconds(time)),
-            None => u64::MAX,
-        })
+        self.maps
+            .set_deadline(stale_after.map_or(u64::MAX, ticks::after))
     }
 
     /// The events of the programs; `None` from the second call on.
@@ -199,14 +197,4 @@ impl Installed {
         self.config = self.maps.config()?;
         Ok(differing)
     }
-}
-
-/// `CLOCK_MONOTONIC`, which programs read as `bpf_ktime_get_coarse_ns`; no jump of the wall clock moves
-/// it. Should it not be there, the programs stop answering at once: time can only be told as over.
-fn monotonic_nanoseconds() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| nanoseconds(now.into()))
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -148,7 +148,7 @@ impl Maps {
             .map_err(|source| failed(maps::CONFIG, "read", source))
     }
 
-    /// Lets the programs answer until then, in nanoseconds of `CLOCK_MONOTONIC`; `u64::MAX`: for ever.
+    /// Lets the programs answer until then, in ticks ([`super::ticks`]); `u64::MAX`: for ever.
     pub fn set_deadline(&mut self, deadline: u64) -> Result<(), MapsError> {
         self.deadline
             .set(0, deadline, 0)

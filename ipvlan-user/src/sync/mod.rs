@@ -5,3 +5,4 @@ mod batch;
 pub mod diff;
 pub mod maps;
 pub mod slots;
+pub mod ticks;

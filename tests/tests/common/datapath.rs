@@ -165,7 +165,7 @@ impl Datapath {
         }
     }
 
-    /// Lets the programs answer until then (`CLOCK_MONOTONIC`, nanoseconds), as the loader does.
+    /// Lets the programs answer until then (in ticks), as the loader does.
     pub fn set_deadline(&mut self, deadline: u64) {
         self.deadline.set(0, deadline, 0).expect("write DEADLINE");
     }

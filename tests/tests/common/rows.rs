@@ -93,7 +93,7 @@ impl Row {
         Self { config, ..self }
     }
 
-    /// The last agent was alive at this time (`CLOCK_MONOTONIC`, nanoseconds), plus what it allowed for.
+    /// The last agent was alive at this time (in ticks), plus what it allowed for.
     pub fn deadline(self, deadline: u64) -> Self {
         Self { deadline, ..self }
     }
