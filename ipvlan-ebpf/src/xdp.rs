@@ -52,7 +52,7 @@ fn arp(ctx: &XdpContext, config: Config) -> Decision {
         Ok(arp) => arp,
         Err(reason) => return Decision::stranger(reason),
     };
-    let decision = arp::decide_ingress(&arp, config, &AddressMap).of_any_reason(len(ctx));
+    let decision = arp::decide_ingress(&arp, config, &AddressMap);
     event::tell_arp(Hook::Xdp, &arp, decision);
     if decision.reason != Reason::ArpAnswered {
         return decision;

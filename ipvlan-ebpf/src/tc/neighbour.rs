@@ -15,8 +15,7 @@ use super::{linear, vlan_id};
 use crate::{
     Decision,
     advertisement::{ADVERTISEMENT_MAX, Advertisement},
-    arp::{self, ArpFrame},
-    event,
+    arp, event,
     frame::Mac,
     lookup::{self, AddressMap},
     ndp::{self, NdDecision},
@@ -46,20 +45,14 @@ pub(super) fn arp<const FROM_WIRE: bool>(ctx: &TcContext) -> Decision {
     } else {
         arp::decide_egress(&arp, config, &AddressMap)
     };
-    let decision = decision.of_any_reason(ctx.len());
     if FROM_WIRE {
         event::tell_arp(Hook::Ingress, &arp, decision);
     }
     if decision.reason != Reason::ArpAnswered {
         return decision;
     }
-    let mut buffer = Buffer::<ARP_WORDS>(MaybeUninit::uninit());
-    buffer.clear();
     let reply = arp::reply_arp(&arp, Mac::new(config.mac()));
-    // SAFETY: the buffer is as long and aligned to more.
-    unsafe { buffer.0.as_mut_ptr().cast::<ArpFrame>().write(reply) };
-    // SAFETY: the buffer is no shorter than the frame.
-    if resize(ctx, ARP_FRAME_LEN) && unsafe { buffer.store(ctx, 0, ARP_FRAME_LEN) } {
+    if resize(ctx, ARP_FRAME_LEN) && ctx.store(0, &reply, 0).is_ok() {
         decision
     } else {
         Decision::stranger(Reason::NotReady)
@@ -146,68 +139,31 @@ fn load<'a>(ctx: &TcContext, header: NdHeader) -> Result<&'a Message, Reason> {
 
 /// Turns the solicitation into the advertisement.
 #[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the length of an answer is below 100"
+)]
 fn advertise(ctx: &TcContext, nd: &Nd, flags: u32, own: Mac) -> bool {
     let reply = Advertisement::new(nd, flags, own);
     let len = reply.frame_len();
-    let mut buffer = Buffer::<ADVERTISEMENT_WORDS>(MaybeUninit::uninit());
-    buffer.clear();
+    let mut buffer = Buffer(MaybeUninit::uninit());
     // SAFETY: two bytes and then the longest frame is what the buffer is long.
-    unsafe {
-        let frame = buffer.start().add(SHIFT);
+    let frame = unsafe {
+        let frame = buffer.0.as_mut_ptr().cast::<u8>().add(2);
         reply.write(frame);
         if len == ADVERTISEMENT_MAX {
             reply.write_option(frame);
         }
-    }
-    // SAFETY: as above.
-    resize(ctx, len) && unsafe { buffer.store(ctx, SHIFT, len) }
+        frame
+    };
+    // SAFETY: `len` bytes were written just now, and the context of a TC program is a valid `__sk_buff`.
+    resize(ctx, len)
+        && unsafe { bpf_skb_store_bytes(ctx.as_ptr().cast(), 0, frame.cast(), len as u32, 0) } == 0
 }
 
-/// Before an advertisement, so that its packet is at a multiple of eight bytes.
-const SHIFT: usize = 2;
-const ADVERTISEMENT_WORDS: usize = (SHIFT + ADVERTISEMENT_MAX).div_ceil(8);
-const ARP_WORDS: usize = ARP_FRAME_LEN.div_ceil(8);
-
-/// Stack that an answer is written to before it is copied into the skb.
-///
-/// Cleared, word by word, though all that is read of it is written: without `CAP_PERFMON` kernels before
-/// 6.8 let nobody write a part of a word that held a register (`check_stack_write_fixed_off`), as any
-/// word of the stack may have, and some after it take the end of a longer answer for never written.
-struct Buffer<const WORDS: usize>(MaybeUninit<[u64; WORDS]>);
-
-impl<const WORDS: usize> Buffer<WORDS> {
-    #[inline(always)]
-    fn clear(&mut self) {
-        let first = self.0.as_mut_ptr().cast::<u64>();
-        for word in 0..WORDS {
-            // SAFETY: within the array. Volatile, or the compiler would leave it out.
-            unsafe { first.add(word).write_volatile(0) };
-        }
-    }
-
-    #[inline(always)]
-    fn start(&mut self) -> *mut u8 {
-        self.0.as_mut_ptr().cast()
-    }
-
-    /// Copies `len` bytes, from `at` on, into the skb.
-    ///
-    /// # Safety
-    ///
-    /// They are within the buffer.
-    #[inline(always)]
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the length of an answer is below 100"
-    )]
-    unsafe fn store(&mut self, ctx: &TcContext, at: usize, len: usize) -> bool {
-        // SAFETY: said by the caller; the context of a TC program is a valid `__sk_buff`.
-        unsafe {
-            let from = self.start().add(at).cast();
-            bpf_skb_store_bytes(ctx.as_ptr().cast(), 0, from, len as u32, 0) == 0
-        }
-    }
-}
+/// Room for the longest advertisement, with the packet at a multiple of eight bytes.
+#[repr(C, align(8))]
+struct Buffer(MaybeUninit<[u8; 2 + ADVERTISEMENT_MAX]>);
 
 /// Makes room for an answer of `len` bytes without a tag.
 #[inline(always)]
