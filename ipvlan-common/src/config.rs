@@ -1,55 +1,90 @@
-//! What the programs must know about their parent.
+//! What the loader tells the programs about their parent.
 
-use core::ops::BitOr;
+use core::{fmt, ops::BitOr};
 
-/// Value of the `CONFIG` map: 8 bytes, no padding.
+/// Value of the `CONFIG` map, an array of one: 24 bytes, no padding.
 ///
-/// The map holds two copies. The loader writes the first, then the second; a program reads the
-/// second, then the first, and does not answer while they differ: a MAC read half-way through an
-/// update never leaves the parent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(C, align(8))]
-pub struct Config {
-    mac: [u8; 6],
-    flags: u16,
+/// There are two copies of the configuration. The loader writes the first, then the second; a program
+/// reads the second, then the first, and does not answer while they differ: a MAC read half-way through
+/// an update never leaves the parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Control {
+    /// Written first.
+    pub first: Config,
+    /// Written when the first is.
+    pub second: Config,
+    /// The kernel's `jiffies_64` after which nothing is answered any more; `u64::MAX`: never.
+    pub deadline: u64,
 }
 
-const _: () = assert!(size_of::<Config>() == 8 && align_of::<Config>() == 8);
+const _: () = assert!(size_of::<Control>() == 24 && align_of::<Control>() == 8);
+
+/// What the programs must know about their parent: 8 bytes, loaded and compared as one integer.
+///
+/// The MAC in the low 48 bits: its first four bytes in the low half of the integer and the other two above
+/// them, each in the byte order of the machine. Above it the flags.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Config(u64);
+
+/// Where the flags start.
+const FLAGS: u32 = 48;
 
 impl Config {
-    /// How many copies the map holds.
-    pub const COPIES: u32 = 2;
-
     /// A parent with this MAC.
     #[must_use]
+    #[inline]
+    #[allow(clippy::cast_lossless, reason = "From is not const")]
     pub const fn new(mac: [u8; 6], flags: ConfigFlags) -> Self {
-        Self {
-            mac,
-            flags: flags.0,
-        }
+        let head = u32::from_ne_bytes([mac[0], mac[1], mac[2], mac[3]]);
+        let tail = u16::from_ne_bytes([mac[4], mac[5]]);
+        Self(head as u64 | (tail as u64) << 32 | (flags.0 as u64) << FLAGS)
     }
 
     /// MAC of the parent and so of all its children.
     #[must_use]
     #[inline]
-    pub const fn mac(&self) -> [u8; 6] {
-        self.mac
+    #[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
+    pub const fn mac(self) -> [u8; 6] {
+        let head = (self.0 as u32).to_ne_bytes();
+        let tail = ((self.0 >> 32) as u16).to_ne_bytes();
+        [head[0], head[1], head[2], head[3], tail[0], tail[1]]
+    }
+
+    /// The MAC in the low 48 bits, flags above.
+    #[must_use]
+    #[inline]
+    pub const fn low_bits(self) -> u64 {
+        self.0
     }
 
     /// The same without `flags`.
     #[must_use]
+    #[allow(clippy::cast_lossless, reason = "From is not const")]
     pub const fn without(self, flags: ConfigFlags) -> Self {
-        Self {
-            flags: self.flags & !flags.0,
-            ..self
-        }
+        Self(self.0 & !((flags.0 as u64) << FLAGS))
     }
 
     /// Whether all of `flags` are set.
     #[must_use]
     #[inline]
-    pub const fn has(&self, flags: ConfigFlags) -> bool {
-        self.flags & flags.0 == flags.0
+    pub const fn has(self, flags: ConfigFlags) -> bool {
+        self.flags().0 & flags.0 == flags.0
+    }
+
+    #[inline]
+    const fn flags(self) -> ConfigFlags {
+        ConfigFlags((self.0 >> FLAGS) as u16)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("mac", &self.mac())
+            .field("flags", &self.flags())
+            .finish()
     }
 }
 
@@ -85,4 +120,4 @@ impl BitOr for ConfigFlags {
 
 // SAFETY: `#[repr(C)]`, integers only, no padding (asserted above): every bit pattern is valid.
 #[cfg(feature = "user")]
-unsafe impl aya::Pod for Config {}
+unsafe impl aya::Pod for Control {}

@@ -14,7 +14,7 @@ mod reason;
 mod stats;
 
 pub use address::{AddressEntry, Delivery, Owner};
-pub use config::{Config, ConfigFlags};
+pub use config::{Config, ConfigFlags, Control};
 pub use event::{Event, EventKind};
 pub use reason::{REASONS, Reason};
 pub use stats::{COUNTERS, ChildCounters, Hook, counter_index};
@@ -29,7 +29,7 @@ pub mod maps {
     pub const ADDRESSES_V4: &str = "ADDRESSES_V4";
     /// Hash map, IPv6 address (16 bytes, network order) → [`AddressEntry`](crate::AddressEntry).
     pub const ADDRESSES_V6: &str = "ADDRESSES_V6";
-    /// Array of two copies of [`Config`](crate::Config), written first to last, read last to first.
+    /// Array of one [`Control`](crate::Control).
     pub const CONFIG: &str = "CONFIG";
     /// Per-CPU array of `u64`, indexed by [`counter_index`](crate::counter_index).
     pub const COUNTERS: &str = "COUNTERS";
@@ -38,14 +38,11 @@ pub mod maps {
     pub const CHILD_COUNTERS: &str = "CHILD_COUNTERS";
     /// Ring buffer of [`Event`](crate::Event)s.
     pub const EVENTS: &str = "EVENTS";
-    /// Array of one `u64`: the kernel's `jiffies_64` after which nothing is answered any more.
-    pub const DEADLINE: &str = "DEADLINE";
     /// All that the loader fills or reads.
-    pub const ALL: [&str; 7] = [
+    pub const ALL: [&str; 6] = [
         ADDRESSES_V4,
         ADDRESSES_V6,
         CONFIG,
-        DEADLINE,
         COUNTERS,
         CHILD_COUNTERS,
         EVENTS,

@@ -3,9 +3,9 @@
 
 use crate::{
     checksum,
-    frame::{Ip6, Mac, put},
+    frame::{Ip6, Mac, halves, put, word},
     ndp::{LINK_LAYER, SOLICITED},
-    parse::{ETH_P_IPV6, ND_FRAME_LEN, ND_START, Nd, OPTION_TARGET_LINK_LAYER},
+    parse::{Asked, ETH_P_IPV6, ND_FRAME_LEN, ND_START, OPTION_TARGET_LINK_LAYER},
 };
 
 /// Length of a frame with an advertisement that tells its link-layer address.
@@ -30,7 +30,7 @@ pub struct Advertisement {
 }
 
 impl Advertisement {
-    /// The answer to `nd`: its target is at `own`. `flags` as
+    /// The answer to whom is at `mac` and asked from `src`: `target` is at `own`. `flags` as
     /// [`NdDecision::flags`](crate::ndp::NdDecision::flags).
     #[must_use]
     #[inline(always)]
@@ -38,17 +38,14 @@ impl Advertisement {
         clippy::cast_possible_truncation,
         reason = "flags are the low byte of theirs"
     )]
-    pub fn new(nd: &Nd, flags: u32, own: Mac) -> Self {
-        // By the flags alone, which the verifier knows nothing about: what it knows about `nd` would have
-        // it follow the rest once for each way to get here.
+    pub fn new(mac: Mac, Asked { src, target }: Asked, flags: u32, own: Mac) -> Self {
         let long = flags & LINK_LAYER != 0;
         // Whoever asks from `::` cannot be sent anything (RFC 4861 §7.2.4).
         let (to_mac, to) = if flags & SOLICITED == 0 {
             (Ip6::ALL_NODES.group_mac(), Ip6::ALL_NODES)
         } else {
-            (nd.mac(), nd.header.src)
+            (mac, src)
         };
-        let target = nd.header.target;
         let flags = u32::from_ne_bytes([flags as u8, 0, 0, 0]);
         let len = if long {
             ADVERTISEMENT_MAX
@@ -147,37 +144,12 @@ impl Advertisement {
     }
 }
 
-/// Eight bytes, of two at a time in the order of the wire.
-#[inline(always)]
-const fn word(parts: [u16; 4]) -> u64 {
-    let (first, second) = (double(parts[0], parts[1]), double(parts[2], parts[3]));
-    if cfg!(target_endian = "little") {
-        first as u64 | (second as u64) << 32
-    } else {
-        (first as u64) << 32 | second as u64
-    }
-}
-
-/// Four bytes, of two at a time in the order of the wire.
-#[inline(always)]
-const fn double(first: u16, second: u16) -> u32 {
-    let (first, second) = (first.to_ne_bytes(), second.to_ne_bytes());
-    u32::from_ne_bytes([first[0], first[1], second[0], second[1]])
-}
-
-/// Four bytes, two at a time in the order of the wire.
-#[inline(always)]
-const fn halves(word: u32) -> [u16; 2] {
-    let [a, b, c, d] = word.to_ne_bytes();
-    [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])]
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
-    use crate::{ndp::OVERRIDE, parse::NdHeader};
+    use crate::ndp::OVERRIDE;
 
     const PARENT: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
     const LAN: Mac = Mac::new([2, 0, 0, 0, 0, 2]);
@@ -186,30 +158,18 @@ mod tests {
         Ip6::new(text.parse::<Ipv6Addr>().unwrap().octets())
     }
 
-    /// Whoever is at `LAN` with `src` asks `dst` for `fe80::1`.
-    fn asked(src: &str, dst: Ip6) -> Nd {
-        let header = NdHeader {
-            eth_dst: dst.group_mac(),
-            eth_src: LAN,
-            src: ip(src),
-            dst,
-            target: ip("fe80::1"),
-            len: 32,
-        };
-        Nd {
-            header,
-            link_layer: LAN,
-            has_link_layer: true,
-        }
-    }
-
     #[test]
     fn bytes_are_what_ndisc_send_na_makes() {
         let target = ip("fe80::1");
-        let group = target.solicited_node();
-        let answer = |src, dst, flags| Advertisement::new(&asked(src, dst), flags, PARENT).to_vec();
+        let answer = |src, flags| {
+            let asked = Asked {
+                src: ip(src),
+                target,
+            };
+            Advertisement::new(LAN, asked, flags, PARENT).to_vec()
+        };
 
-        let long = answer("fe80::2", group, SOLICITED | OVERRIDE | LINK_LAYER);
+        let long = answer("fe80::2", SOLICITED | OVERRIDE | LINK_LAYER);
         let head = [
             2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd, // to the asker, from the parent
             0x60, 0, 0, 0, 0, 32, 58, 255, // 32 bytes of ICMPv6
@@ -222,12 +182,12 @@ mod tests {
         assert_eq!(long[62..78], target.bytes());
         assert_eq!(long[78..], [2, 1, 2, 0, 0, 0, 0, 1]);
 
-        let short = answer("fe80::2", target, SOLICITED);
+        let short = answer("fe80::2", SOLICITED);
         assert_eq!(short.len(), ND_FRAME_LEN);
         assert_eq!(short[18..20], [0, 24]);
         assert_eq!(short[58], 0x40);
 
-        let to_all = answer("::", group, OVERRIDE | LINK_LAYER);
+        let to_all = answer("::", OVERRIDE | LINK_LAYER);
         assert_eq!(to_all.len(), ADVERTISEMENT_MAX);
         assert_eq!(to_all[..6], [0x33, 0x33, 0, 0, 0, 1]);
         assert_eq!(to_all[38..54], Ip6::ALL_NODES.bytes());

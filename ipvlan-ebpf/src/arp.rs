@@ -7,7 +7,7 @@ use ipvlan_common::{Config, ConfigFlags, Owner, Reason};
 
 use crate::{
     Decision,
-    frame::Mac,
+    frame::{Mac, halves, parts, put, quarters, word},
     guard::{self, UNSPECIFIED},
     lookup::Addresses,
     parse::{
@@ -19,7 +19,7 @@ use crate::{
 /// Decides on an ARP message that came in from the wire.
 #[inline(always)]
 pub fn decide_ingress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 4]>) -> Decision {
-    let own = Mac::new(config.mac());
+    let own = Mac::of_parent(config);
     let broadcast = arp.eth_dst == Mac::BROADCAST;
     if !broadcast && arp.eth_dst != own {
         return Decision::stranger(Reason::OtherMac);
@@ -87,7 +87,7 @@ const fn foreign(arp: &Arp, broadcast: bool, config: Config) -> Reason {
 /// wire (siblings have got their copy from the driver).
 #[inline(always)]
 pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 4]>) -> Decision {
-    let own = Mac::new(config.mac());
+    let own = Mac::of_parent(config);
     if arp.eth_src != own || arp.sha != own {
         return Decision::stranger(Reason::SenderMac);
     }
@@ -148,22 +148,55 @@ fn decide_egress_reply(
     }
 }
 
-/// An ARP message and its Ethernet header: two bytes at a time, in the order of the wire. Half as
-/// many stores as bytes one by one; more than two at a time are not aligned.
+/// An ARP message and its Ethernet header, in words of eight bytes. The frame starts [`Self::LEAD`] bytes
+/// into the first, as it does in the memory of an skb, so that only the first and the last are not all of it.
+///
+/// Before Linux 6.8 the verifier lets nobody without `CAP_PERFMON` write a part of a word on the stack
+/// that held a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct ArpFrame([u16; ARP_FRAME_LEN / 2]);
-
-const _: () = assert!(size_of::<ArpFrame>() == ARP_FRAME_LEN);
+pub struct ArpFrame([u64; (ArpFrame::LEAD + ARP_FRAME_LEN).div_ceil(8)]);
 
 impl ArpFrame {
-    /// The bytes, in the order of the wire.
+    /// Where in the first word the frame starts.
+    pub const LEAD: usize = 2;
+
+    /// The frame, of [`ARP_FRAME_LEN`] bytes.
+    #[must_use]
+    #[inline(always)]
+    pub const fn as_ptr(&self) -> *const u8 {
+        self.0.as_ptr().cast::<u8>().wrapping_add(Self::LEAD)
+    }
+
+    /// Writes the frame.
+    ///
+    /// # Safety
+    ///
+    /// There must be room for [`ARP_FRAME_LEN`] bytes at `frame`.
+    #[inline(always)]
+    pub unsafe fn write(&self, frame: *mut u8) {
+        let [first, a, b, c, d, last] = self.0;
+        let ([_, head], [tail, _]) = (parts(first), parts(last));
+        let [_, before, ..] = quarters(first);
+        // SAFETY: the last of it ends at `ARP_FRAME_LEN`.
+        unsafe {
+            put(frame, before);
+            put(frame.add(2), head);
+            put(frame.add(6), a);
+            put(frame.add(14), b);
+            put(frame.add(22), c);
+            put(frame.add(30), d);
+            put(frame.add(38), tail);
+        }
+    }
+
+    /// The bytes of the frame.
+    #[cfg(not(target_arch = "bpf"))]
     #[must_use]
     pub fn bytes(&self) -> [u8; ARP_FRAME_LEN] {
         let mut bytes = [0; ARP_FRAME_LEN];
-        for (pair, word) in bytes.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&word.to_ne_bytes());
-        }
+        // SAFETY: that is room for it.
+        unsafe { self.write(bytes.as_mut_ptr()) };
         bytes
     }
 }
@@ -175,41 +208,24 @@ impl ArpFrame {
 #[must_use]
 #[inline(always)]
 pub fn reply_arp(request: &Arp, own: Mac) -> ArpFrame {
-    let to = request.sha.words();
-    let own = own.words();
-    let spa = address_words(request.spa);
-    let tpa = address_words(request.tpa);
-    ArpFrame([
-        to[0],
-        to[1],
-        to[2],
-        own[0],
-        own[1],
-        own[2],
-        ETH_P_ARP.to_be(),
+    const HEADER: [u16; 4] = [
         ARPHRD_ETHER.to_be(),
         ETH_P_IP.to_be(),
         ARP_LENGTHS.to_be(),
         ARPOP_REPLY.to_be(),
-        own[0],
-        own[1],
-        own[2],
-        tpa[0],
-        tpa[1],
-        to[0],
-        to[1],
-        to[2],
-        spa[0],
-        spa[1],
+    ];
+    let [to0, to1, to2] = request.sha.words();
+    let [own0, own1, own2] = own.words();
+    let [spa0, spa1] = halves(u32::from_ne_bytes(request.spa));
+    let [tpa0, tpa1] = halves(u32::from_ne_bytes(request.tpa));
+    ArpFrame([
+        word([0, to0, to1, to2]),
+        word([own0, own1, own2, ETH_P_ARP.to_be()]),
+        word(HEADER),
+        word([own0, own1, own2, tpa0]),
+        word([tpa1, to0, to1, to2]),
+        word([spa0, spa1, 0, 0]),
     ])
-}
-
-#[inline(always)]
-const fn address_words(address: [u8; 4]) -> [u16; 2] {
-    [
-        u16::from_ne_bytes([address[0], address[1]]),
-        u16::from_ne_bytes([address[2], address[3]]),
-    ]
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::{Decision, frame::Mac, lookup::Addresses, parse::Ip};
 /// Decides on an IP packet that came in from the wire.
 #[inline(always)]
 pub fn decide<A: Copy>(packet: &Ip<A>, config: Config, addresses: &impl Addresses<A>) -> Decision {
-    if packet.eth_dst != Mac::new(config.mac()) {
+    if packet.eth_dst != Mac::of_parent(config) {
         return Decision::stranger(Reason::OtherMac);
     }
     let Some(entry) = addresses.get(packet.dst) else {

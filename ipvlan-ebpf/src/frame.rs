@@ -6,6 +6,8 @@
 
 use core::{marker::PhantomData, ptr};
 
+use ipvlan_common::Config;
+
 /// Length of an Ethernet header without tags.
 pub const ETH_LEN: usize = 14;
 
@@ -29,6 +31,13 @@ impl Mac {
             u32::from_ne_bytes([mac[0], mac[1], mac[2], mac[3]]),
             u16::from_ne_bytes([mac[4], mac[5]]),
         )
+    }
+
+    /// That of the parent.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_parent(config: Config) -> Self {
+        Self::from_low_bits(config.low_bits())
     }
 
     /// Bytes as they are on the wire.
@@ -328,6 +337,54 @@ pub unsafe fn put<T: Copy>(to: *mut u8, value: T) {
         // SAFETY: writable by the contract.
         unsafe { ptr::write_unaligned(to, value) }
     }
+}
+
+/// Eight bytes, of two at a time in the order of the wire.
+#[must_use]
+#[inline(always)]
+pub const fn word([a, b, c, d]: [u16; 4]) -> u64 {
+    let (first, second) = (double(a, b), double(c, d));
+    if cfg!(target_endian = "little") {
+        first as u64 | (second as u64) << 32
+    } else {
+        (first as u64) << 32 | second as u64
+    }
+}
+
+/// Four bytes, of two at a time in the order of the wire.
+#[inline(always)]
+const fn double(first: u16, second: u16) -> u32 {
+    let (first, second) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u32::from_ne_bytes([first[0], first[1], second[0], second[1]])
+}
+
+/// Two bytes at a time of four, in the order of the wire.
+#[must_use]
+#[inline(always)]
+pub const fn halves(double: u32) -> [u16; 2] {
+    let [a, b, c, d] = double.to_ne_bytes();
+    [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])]
+}
+
+/// Four bytes at a time of eight, in the order of the wire.
+#[must_use]
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
+pub const fn parts(word: u64) -> [u32; 2] {
+    if cfg!(target_endian = "little") {
+        [word as u32, (word >> 32) as u32]
+    } else {
+        [(word >> 32) as u32, word as u32]
+    }
+}
+
+/// Two bytes at a time of eight, in the order of the wire.
+#[must_use]
+#[inline(always)]
+pub const fn quarters(word: u64) -> [u16; 4] {
+    let [first, second] = parts(word);
+    let ([a, b], [c, d]) = (halves(first), halves(second));
+    [a, b, c, d]
 }
 
 #[cfg(test)]

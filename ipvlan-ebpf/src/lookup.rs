@@ -5,7 +5,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap},
 };
-use ipvlan_common::{AddressEntry, Config, ConfigFlags, Reason};
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Control, Reason};
 
 use crate::frame::Ip6;
 
@@ -20,10 +20,7 @@ static ADDRESSES_V4: HashMap<[u8; 4], AddressEntry> =
 static ADDRESSES_V6: HashMap<Ip6, AddressEntry> = HashMap::with_max_entries(DEFAULT_ADDRESSES, 0);
 
 #[map]
-static CONFIG: Array<Config> = Array::with_max_entries(Config::COPIES, 0);
-
-#[map]
-static DEADLINE: Array<u64> = Array::with_max_entries(1, 0);
+static CONFIG: Array<Control> = Array::with_max_entries(1, 0);
 
 /// What is known about the addresses of one family.
 pub trait Addresses<A> {
@@ -58,11 +55,18 @@ impl Addresses<Ip6> for AddressMap {
 /// changing, or no agent has been alive for too long.
 #[inline(always)]
 pub fn config() -> Result<Config, Reason> {
-    // Last to first, against the loader's first to last: a half-written copy differs from the other.
-    let (Some(&second), Some(&first), Some(&deadline)) =
-        (CONFIG.get(1), CONFIG.get(0), DEADLINE.get(0))
-    else {
+    let Some(control) = CONFIG.get_ptr(0) else {
         return Err(Reason::NotReady);
+    };
+    // Last to first, against the loader's first to last: a half-written copy differs from the other.
+    // SAFETY: the value of an array, which is never freed; the loader may be writing it, and each of these
+    // is read once.
+    let (second, first, deadline) = unsafe {
+        (
+            (&raw const (*control).second).read_volatile(),
+            (&raw const (*control).first).read_volatile(),
+            (&raw const (*control).deadline).read_volatile(),
+        )
     };
     if first != second || !first.has(ConfigFlags::READY) {
         return Err(Reason::NotReady);

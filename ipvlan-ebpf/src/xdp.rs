@@ -12,11 +12,11 @@ use crate::{
     arp, event,
     frame::{ETH_LEN, Frame, Mac},
     lookup::{self, AddressMap},
-    ndp::{self, NdDecision},
+    ndp::{self, NdDecision, ReplyTo},
     parse::{
-        ARP_FRAME_LEN, ETH_P_ARP, ETH_P_IPV6, Message, ND_FRAME_LEN, ND_START, Nd, NdHeader,
-        NdKind, Recognised, parse_arp, parse_nd, parse_nd_header, parse_short_nd, recognise_nd,
-        short_message,
+        ARP_FRAME_LEN, ETH_P_ARP, ETH_P_IPV6, Message, ND_FRAME_LEN, ND_START, NdHeader, NdKind,
+        Recognised, parse_arp, parse_asked, parse_nd, parse_nd_header, parse_short_nd,
+        recognise_nd, short_message,
     },
     scratch,
 };
@@ -57,15 +57,15 @@ fn arp(ctx: &XdpContext, config: Config) -> Decision {
     if decision.reason != Reason::ArpAnswered {
         return decision;
     }
-    let reply = arp::reply_arp(&arp, Mac::new(config.mac()));
+    let reply = arp::reply_arp(&arp, Mac::of_parent(config));
     if !resize(ctx, ARP_FRAME_LEN) {
         return Decision::stranger(Reason::NotReady);
     }
     let Some(frame) = room::<ARP_FRAME_LEN>(ctx) else {
         return Decision::stranger(Reason::NotReady);
     };
-    // SAFETY: there is room for it. It is made of `u16`, and frames start at an even address.
-    unsafe { (frame as *mut arp::ArpFrame).write(reply) };
+    // SAFETY: there is room for it.
+    unsafe { reply.write(frame as *mut u8) };
     decision
 }
 
@@ -97,7 +97,8 @@ fn nd(ctx: &XdpContext, kind: NdKind, config: Config) -> Decision {
     let NdDecision { decision, flags } = ndp::decide_ingress(&nd, config, &AddressMap);
     let decision = decision.of_any_reason(len(ctx));
     event::tell_solicitation(Hook::Xdp, &nd, decision);
-    if decision.reason == Reason::NdAnswered && !advertise(ctx, &nd, flags, Mac::new(config.mac()))
+    if decision.reason == Reason::NdAnswered
+        && !advertise(ctx, ReplyTo::new(nd.mac(), flags), config)
     {
         return Decision::stranger(Reason::NotReady);
     }
@@ -132,10 +133,14 @@ fn load<'a>(ctx: &XdpContext, header: NdHeader) -> Result<&'a Message, Reason> {
     }
 }
 
-/// Turns the solicitation into the advertisement.
-#[inline(always)]
-fn advertise(ctx: &XdpContext, nd: &Nd, flags: u32, own: Mac) -> bool {
-    let reply = Advertisement::new(nd, flags, own);
+/// Turns the solicitation, which was parsed, into the advertisement. A function of its own: see [`ReplyTo`].
+#[inline(never)]
+fn advertise(ctx: &XdpContext, to: ReplyTo, config: Config) -> bool {
+    let Some(asked) = parse_asked(frame(ctx)) else {
+        return false;
+    };
+    let (mac, flags) = to.parts();
+    let reply = Advertisement::new(mac, asked, flags, Mac::of_parent(config));
     let len = reply.frame_len();
     if !resize(ctx, len) {
         return false;

@@ -8,9 +8,9 @@ pub use self::{
     arp::{ARP_FRAME_LEN, ARP_LENGTHS, ARPHRD_ETHER, ARPOP_REPLY, ARPOP_REQUEST, Arp, parse_arp},
     ip::{IPV4_FRAME_LEN, IPV6_FRAME_LEN, Ip, parse_ipv4, parse_ipv6},
     nd::{
-        Message, ND_FRAME_LEN, ND_MAX, ND_START, Nd, NdHeader, NdKind, OPTION_TARGET_LINK_LAYER,
-        RECOGNISE_LEN, Recognised, parse_nd, parse_nd_header, parse_short_nd, recognise_nd,
-        short_message,
+        Asked, Message, ND_FRAME_LEN, ND_MAX, ND_START, Nd, NdHeader, NdKind,
+        OPTION_TARGET_LINK_LAYER, RECOGNISE_LEN, Recognised, parse_asked, parse_nd,
+        parse_nd_header, parse_short_nd, recognise_nd, short_message,
     },
 };
 

@@ -9,19 +9,19 @@ use aya_ebpf::{
     helpers::{bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes, bpf_skb_vlan_pop},
     programs::TcContext,
 };
-use ipvlan_common::{Hook, Reason};
+use ipvlan_common::{Config, Hook, Reason};
 
-use super::{linear, vlan_id};
+use super::{frame, linear, vlan_id};
 use crate::{
     Decision,
     advertisement::{ADVERTISEMENT_MAX, Advertisement},
     arp, event,
     frame::Mac,
     lookup::{self, AddressMap},
-    ndp::{self, NdDecision},
+    ndp::{self, NdDecision, ReplyTo},
     parse::{
-        ARP_FRAME_LEN, Message, ND_FRAME_LEN, ND_START, Nd, NdHeader, NdKind, parse_arp, parse_nd,
-        parse_nd_header, parse_short_nd, short_message,
+        ARP_FRAME_LEN, Message, ND_FRAME_LEN, ND_START, NdHeader, NdKind, parse_arp, parse_asked,
+        parse_nd, parse_nd_header, parse_short_nd, short_message,
     },
     scratch,
 };
@@ -51,8 +51,9 @@ pub(super) fn arp<const FROM_WIRE: bool>(ctx: &TcContext) -> Decision {
     if decision.reason != Reason::ArpAnswered {
         return decision;
     }
-    let reply = arp::reply_arp(&arp, Mac::new(config.mac()));
-    if resize(ctx, ARP_FRAME_LEN) && ctx.store(0, &reply, 0).is_ok() {
+    let reply = arp::reply_arp(&arp, Mac::of_parent(config));
+    // SAFETY: the frame of an answer is that long.
+    if resize(ctx, ARP_FRAME_LEN) && unsafe { store(ctx, reply.as_ptr(), ARP_FRAME_LEN) } {
         decision
     } else {
         Decision::stranger(Reason::NotReady)
@@ -102,7 +103,8 @@ pub(super) fn nd<const FROM_WIRE: bool>(ctx: &TcContext, kind: NdKind) -> Decisi
     if FROM_WIRE {
         event::tell_solicitation(Hook::Ingress, &nd, decision);
     }
-    if decision.reason == Reason::NdAnswered && !advertise(ctx, &nd, flags, Mac::new(config.mac()))
+    if decision.reason == Reason::NdAnswered
+        && !advertise(ctx, ReplyTo::new(nd.mac(), flags), config)
     {
         return Decision::stranger(Reason::NotReady);
     }
@@ -137,28 +139,41 @@ fn load<'a>(ctx: &TcContext, header: NdHeader) -> Result<&'a Message, Reason> {
     }
 }
 
-/// Turns the solicitation into the advertisement.
+/// Turns the solicitation, which was parsed, into the advertisement. A function of its own: see [`ReplyTo`].
+#[inline(never)]
+fn advertise(ctx: &TcContext, to: ReplyTo, config: Config) -> bool {
+    let Some(asked) = parse_asked(frame(ctx)) else {
+        return false;
+    };
+    let (mac, flags) = to.parts();
+    let reply = Advertisement::new(mac, asked, flags, Mac::of_parent(config));
+    let mut buffer = Buffer(MaybeUninit::uninit());
+    // SAFETY: two bytes and then the longest frame is what the buffer is long. The option is written in any
+    // case: before Linux 6.13 the verifier wants all that a length it does not know may take.
+    let frame = unsafe {
+        let frame = buffer.0.as_mut_ptr().cast::<u8>().add(2);
+        reply.write(frame);
+        reply.write_option(frame);
+        frame
+    };
+    let len = reply.frame_len();
+    // SAFETY: `len` bytes were written just now.
+    resize(ctx, len) && unsafe { store(ctx, frame, len) }
+}
+
+/// Writes `len` bytes to the start of the frame.
+///
+/// # Safety
+///
+/// `len` bytes must be readable at `from`.
 #[inline(always)]
 #[allow(
     clippy::cast_possible_truncation,
     reason = "the length of an answer is below 100"
 )]
-fn advertise(ctx: &TcContext, nd: &Nd, flags: u32, own: Mac) -> bool {
-    let reply = Advertisement::new(nd, flags, own);
-    let len = reply.frame_len();
-    let mut buffer = Buffer(MaybeUninit::uninit());
-    // SAFETY: two bytes and then the longest frame is what the buffer is long.
-    let frame = unsafe {
-        let frame = buffer.0.as_mut_ptr().cast::<u8>().add(2);
-        reply.write(frame);
-        if len == ADVERTISEMENT_MAX {
-            reply.write_option(frame);
-        }
-        frame
-    };
-    // SAFETY: `len` bytes were written just now, and the context of a TC program is a valid `__sk_buff`.
-    resize(ctx, len)
-        && unsafe { bpf_skb_store_bytes(ctx.as_ptr().cast(), 0, frame.cast(), len as u32, 0) } == 0
+unsafe fn store(ctx: &TcContext, from: *const u8, len: usize) -> bool {
+    // SAFETY: readable by the contract, and the context of a TC program is a valid `__sk_buff`.
+    unsafe { bpf_skb_store_bytes(ctx.as_ptr().cast(), 0, from.cast(), len as u32, 0) == 0 }
 }
 
 /// Room for the longest advertisement, with the packet at a multiple of eight bytes.

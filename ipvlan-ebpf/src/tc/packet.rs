@@ -107,5 +107,5 @@ where
 /// would not take it.
 #[inline(always)]
 fn aim_at_parent(ctx: &TcContext, eth_dst: Mac, config: Config) -> bool {
-    eth_dst == Mac::new(config.mac()) || ctx.store(0, &config.mac(), 0).is_ok()
+    eth_dst == Mac::of_parent(config) || ctx.store(0, &config.mac(), 0).is_ok()
 }

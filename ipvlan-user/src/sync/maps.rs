@@ -9,7 +9,7 @@ use aya::{
     util::nr_cpus,
 };
 use ipvlan_common::{
-    AddressEntry, ChildCounters, Config, Hook, REASONS, Reason, counter_index, maps,
+    AddressEntry, ChildCounters, Config, Control, Hook, REASONS, Reason, counter_index, maps,
 };
 
 use super::{batch, diff::Addresses};
@@ -66,8 +66,7 @@ pub struct Maps {
     v4: AddressMap<4>,
     v6: AddressMap<16>,
     events: Option<Events>,
-    config: Array<MapData, Config>,
-    deadline: Array<MapData, u64>,
+    config: Array<MapData, Control>,
     counters: PerCpuArray<MapData, u64>,
     children: PerCpuArray<MapData, ChildCounters>,
 }
@@ -87,7 +86,6 @@ impl Maps {
             v6: open(object, maps::ADDRESSES_V6)?,
             events: Some(open(object, maps::EVENTS)?),
             config: open(object, maps::CONFIG)?,
-            deadline: open(object, maps::DEADLINE)?,
             counters: open(object, maps::COUNTERS)?,
             children: open(object, maps::CHILD_COUNTERS)?,
         })
@@ -131,28 +129,44 @@ impl Maps {
         Ok(addresses)
     }
 
-    /// Writes both copies, first to last: see [`Config`].
+    /// Writes both copies, first to last: see [`Control`].
     pub fn set_config(&mut self, config: Config) -> Result<(), MapsError> {
-        for copy in 0..Config::COPIES {
-            self.config
-                .set(copy, config, 0)
-                .map_err(|source| failed(maps::CONFIG, format!("set copy {copy}"), source))?;
-        }
-        Ok(())
+        let control = self.control()?;
+        let half = Control {
+            first: config,
+            ..control
+        };
+        self.set_control(half)?;
+        self.set_control(Control {
+            second: config,
+            ..half
+        })
     }
 
     /// The first copy.
     pub fn config(&self) -> Result<Config, MapsError> {
+        Ok(self.control()?.first)
+    }
+
+    /// Lets the programs answer until then, in ticks ([`super::ticks`]); `u64::MAX`: for ever.
+    pub fn set_deadline(&mut self, deadline: u64) -> Result<(), MapsError> {
+        let control = self.control()?;
+        self.set_control(Control {
+            deadline,
+            ..control
+        })
+    }
+
+    fn control(&self) -> Result<Control, MapsError> {
         self.config
             .get(&0, 0)
             .map_err(|source| failed(maps::CONFIG, "read", source))
     }
 
-    /// Lets the programs answer until then, in ticks ([`super::ticks`]); `u64::MAX`: for ever.
-    pub fn set_deadline(&mut self, deadline: u64) -> Result<(), MapsError> {
-        self.deadline
-            .set(0, deadline, 0)
-            .map_err(|source| failed(maps::DEADLINE, "set", source))
+    fn set_control(&mut self, control: Control) -> Result<(), MapsError> {
+        self.config
+            .set(0, control, 0)
+            .map_err(|source| failed(maps::CONFIG, "set", source))
     }
 
     /// The counters of a hook that are not zero, summed over all CPUs.

@@ -147,9 +147,8 @@ impl Cost {
     }
 
     fn tell(&self, row: &Row, hook: Hook) -> Result<bool> {
-        // As precise as it is told: what the kernel takes differs by an instruction between runs.
-        let value = (row.answer(hook).ratio() * 1000.0).round() / 1000.0;
-        let met = value <= (LIMIT * 1000.0).round() / 1000.0;
+        let value = row.answer(hook).ratio();
+        let met = value <= LIMIT;
         let name = format!(
             "{}: instructions by {hook:?} per one of the kernel",
             row.name

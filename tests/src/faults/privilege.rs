@@ -1,18 +1,27 @@
-//! Starts without a privilege, and where something is read-only.
+//! Starts without a privilege, and with no more than are needed.
 
-use std::process::Command;
+use std::{fs, process::Command, time::Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use nix::{sys::signal::Signal, unistd::chown};
 
-use super::{row::Row, stage::Stage};
+use super::{
+    row::Row,
+    stage::{PATIENCE, Stage, runtime_dir},
+};
+use crate::agent::Agent;
 
-pub(super) const ROWS: &[Row] = &[Row::new(
-    "each capability missing, one after the other",
-    without_one,
-)];
+pub(super) const ROWS: &[Row] = &[
+    Row::new("each capability missing, one after the other", without_one),
+    Row::new("only the four capabilities, and not root", only_the_four),
+];
 
 /// What the agent needs, and who misses it.
 const NEEDED: [&str; 4] = ["bpf", "net_admin", "net_broadcast", "net_raw"];
+/// The user who has nothing.
+const NOBODY: u32 = 65_534;
+/// As the kernel follows it: of each program, on every kernel.
+const VERIFIED_AT_MOST: u32 = 20_000;
 /// `EX_NOPERM`
 const NO_PERMISSION: i32 = 77;
 
@@ -43,4 +52,60 @@ fn without_one(stage: &mut Stage) -> Result<()> {
     }
     stage.site.host.ip("link del ens36\n")?;
     stage.settle()
+}
+
+/// Serves a parent of its own; its programs are no longer than is promised as the kernel follows them for
+/// somebody who may not see the kernel's memory.
+fn only_the_four(stage: &mut Stage) -> Result<()> {
+    const PARENT: &str = "ens36";
+    crate::lab::connect(&stage.site.host, PARENT, &stage.site.lan, "p-ens36")?;
+    let runtime = runtime_dir(PARENT);
+    fs::create_dir_all(&runtime)?;
+    chown(&runtime, Some(NOBODY.into()), Some(NOBODY.into()))?;
+    let set = NEEDED.map(|capability| format!("+{capability}")).join(",");
+    let agent = stage.command_for(PARENT);
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", &NOBODY.to_string(), "--clear-groups"])
+        .args([
+            format!("--bounding-set=-all,{set}"),
+            format!("--inh-caps=-all,{set}"),
+            format!("--ambient-caps=-all,{set}"),
+        ])
+        .arg(agent.get_program())
+        .args(agent.get_args())
+        .arg("--no-pin");
+    let begun = Instant::now();
+    let mut agent = Agent::spawn(command, &stage.plan.ipvlan, runtime.clone(), &stage.site.host)?;
+    agent.wait_ready(&[PARENT])?;
+    let took = begun.elapsed();
+    let verified = most_verified(agent.pid())?;
+    println!("only the four: ready after {took:?}, {verified} instructions followed");
+    stage.expect(verified <= VERIFIED_AT_MOST, || {
+        format!("the kernel followed {verified} instructions of a program, more than {VERIFIED_AT_MOST}")
+    });
+    agent.signal(Signal::SIGTERM)?;
+    let status = agent.wait(PATIENCE)?;
+    stage.expect(status.success(), || format!("it ended with {status}"));
+    // In a directory of root's it may not remove it.
+    let _removed = fs::remove_dir_all(&runtime);
+    stage.site.host.ip("link del ens36\n")?;
+    stage.settle()
+}
+
+/// The most instructions that the verifier followed of a program which this process has open.
+fn most_verified(pid: u32) -> Result<u32> {
+    let directory = format!("/proc/{pid}/fdinfo");
+    let mut most = None;
+    for entry in fs::read_dir(&directory).with_context(|| directory.clone())? {
+        // Some are closed meanwhile.
+        let Ok(info) = fs::read_to_string(entry?.path()) else {
+            continue;
+        };
+        let verified = info
+            .lines()
+            .find_map(|line| line.strip_prefix("verified_insns:"));
+        most = most.max(verified.and_then(|number| number.trim().parse().ok()));
+    }
+    most.with_context(|| format!("no program in {directory}"))
 }

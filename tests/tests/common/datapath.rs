@@ -11,7 +11,7 @@ use aya::{
     programs::{Program as Loaded, ProgramError, ProgramInfo, SchedClassifier, Xdp},
 };
 use ipvlan_common::{
-    AddressEntry, COUNTERS, ChildCounters, Config, Event, Hook, Reason, counter_index, maps,
+    AddressEntry, COUNTERS, ChildCounters, Config, Control, Event, Hook, Reason, counter_index, maps,
 };
 
 pub use super::program::{Act, EGRESS, Program, TC, WIRE};
@@ -54,8 +54,7 @@ pub struct Counts {
 /// A fresh load of all programs, with maps of their own.
 pub struct Datapath {
     programs: Ebpf,
-    config: Array<MapData, Config>,
-    deadline: Array<MapData, u64>,
+    config: Array<MapData, Control>,
     addresses_v4: HashMap<MapData, Ip, AddressEntry>,
     addresses_v6: HashMap<MapData, Ip6, AddressEntry>,
     events: RingBuf<MapData>,
@@ -94,11 +93,8 @@ impl Datapath {
             ebpf.take_map(name)
                 .unwrap_or_else(|| panic!("no map {name} in the object"))
         };
-        let mut deadline: Array<_, u64> = map(maps::DEADLINE).try_into().expect("array of u64");
-        deadline.set(0, u64::MAX, 0).expect("write DEADLINE");
         Self {
-            deadline,
-            config: map(maps::CONFIG).try_into().expect("array of Config"),
+            config: map(maps::CONFIG).try_into().expect("array of Control"),
             addresses_v4: map(maps::ADDRESSES_V4).try_into().expect("hash"),
             addresses_v6: map(maps::ADDRESSES_V6).try_into().expect("hash"),
             events: map(maps::EVENTS).try_into().expect("ring buffer"),
@@ -135,9 +131,13 @@ impl Datapath {
     pub fn install(&mut self, config: [Config; 2], entries: &Entries) {
         let (old_config, old_entries) = &mut self.installed;
         if *old_config != Some(config) {
-            for (index, copy) in (0..).zip(config) {
-                self.config.set(index, copy, 0).expect("write CONFIG");
-            }
+            let [first, second] = config;
+            let control = Control {
+                first,
+                second,
+                deadline: u64::MAX,
+            };
+            self.config.set(0, control, 0).expect("write CONFIG");
             *old_config = Some(config);
         }
         let (v4, v6) = (&mut self.addresses_v4, &mut self.addresses_v6);
@@ -167,14 +167,19 @@ impl Datapath {
 
     /// Lets the programs answer until then (in ticks), as the loader does.
     pub fn set_deadline(&mut self, deadline: u64) {
-        self.deadline.set(0, deadline, 0).expect("write DEADLINE");
+        let control = self.config.get(&0, 0).expect("read CONFIG");
+        let control = Control {
+            deadline,
+            ..control
+        };
+        self.config.set(0, control, 0).expect("write CONFIG");
     }
 
     /// Asserts that the maps which only the loader writes hold what was installed.
     pub fn assert_maps_untouched(&self) {
         let (config, entries) = &self.installed;
-        let now: Vec<Config> = self.config.iter().map(|copy| copy.unwrap()).collect();
-        assert_eq!(Some(&now[..]), config.as_ref().map(|copies| &copies[..]));
+        let now = self.config.get(&0, 0).expect("read CONFIG");
+        assert_eq!(Some([now.first, now.second]), *config);
         let v4 = self.addresses_v4.iter().map(|pair| pair.unwrap());
         let v6 = self.addresses_v6.iter().map(|pair| pair.unwrap());
         let now: Entries = v4

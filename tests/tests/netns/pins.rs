@@ -10,7 +10,7 @@ use aya::{
     maps::{Array, Map, MapData, PerCpuArray},
     programs::links::{FdLink, PinnedLink},
 };
-use ipvlan_common::{Hook, LAYOUT, Reason, counter_index, maps};
+use ipvlan_common::{Control, Hook, LAYOUT, Reason, counter_index, maps};
 use ipvlan_tests::agent::{self, Agent};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -96,9 +96,14 @@ impl Bpffs {
 
     /// Lets the programs answer until then, as an agent would.
     pub fn set_deadline(&self, deadline: u64) {
-        let map = MapData::from_pin(self.maps().join(maps::DEADLINE)).unwrap();
-        let mut map: Array<_, u64> = Map::Array(map).try_into().unwrap();
-        map.set(0, deadline, 0).unwrap();
+        let map = MapData::from_pin(self.maps().join(maps::CONFIG)).unwrap();
+        let mut map: Array<_, Control> = Map::Array(map).try_into().unwrap();
+        let control = map.get(&0, 0).unwrap();
+        let control = Control {
+            deadline,
+            ..control
+        };
+        map.set(0, control, 0).unwrap();
     }
 
     /// Starts an agent that pins here, and waits until it is ready.
