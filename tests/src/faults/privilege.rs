@@ -76,13 +76,20 @@ fn only_the_four(stage: &mut Stage) -> Result<()> {
         .args(agent.get_args())
         .arg("--no-pin");
     let begun = Instant::now();
-    let mut agent = Agent::spawn(command, &stage.plan.ipvlan, runtime.clone(), &stage.site.host)?;
+    let mut agent = Agent::spawn(
+        command,
+        &stage.plan.ipvlan,
+        runtime.clone(),
+        &stage.site.host,
+    )?;
     agent.wait_ready(&[PARENT])?;
     let took = begun.elapsed();
     let verified = most_verified(agent.pid())?;
     println!("only the four: ready after {took:?}, {verified} instructions followed");
     stage.expect(verified <= VERIFIED_AT_MOST, || {
-        format!("the kernel followed {verified} instructions of a program, more than {VERIFIED_AT_MOST}")
+        format!(
+            "the kernel followed {verified} instructions of a program, more than {VERIFIED_AT_MOST}"
+        )
     });
     agent.signal(Signal::SIGTERM)?;
     let status = agent.wait(PATIENCE)?;

@@ -11,7 +11,8 @@ use aya::{
     programs::{Program as Loaded, ProgramError, ProgramInfo, SchedClassifier, Xdp},
 };
 use ipvlan_common::{
-    AddressEntry, COUNTERS, ChildCounters, Config, Control, Event, Hook, Reason, counter_index, maps,
+    AddressEntry, COUNTERS, ChildCounters, Config, Control, Event, Hook, Reason, counter_index,
+    maps,
 };
 
 pub use super::program::{Act, EGRESS, Program, TC, WIRE};

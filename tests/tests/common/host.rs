@@ -12,10 +12,10 @@ use ipvlan_ebpf::{
     frame::{Frame, Ip6, Mac},
     hairpin,
     lookup::Addresses,
-    ndp::{self, NdDecision},
+    ndp::{self, NdDecision, ReplyTo},
     parse::{
         Ip, Message, ND_MAX, ND_START, Nd, NdKind, Recognised, is_to_own_mac, parse_arp,
-        parse_ipv4, parse_ipv6, parse_nd, parse_nd_header, recognise_nd,
+        parse_asked, parse_ipv4, parse_ipv6, parse_nd, parse_nd_header, recognise_nd,
     },
 };
 
@@ -173,11 +173,13 @@ impl Run<'_> {
         } else {
             ndp::decide_ingress(nd, self.config, &self.table)
         };
-        let reply = || Advertisement::new(nd, flags, self.own()).to_vec();
-        (
-            decision,
-            (decision.reason == Reason::NdAnswered).then(reply),
-        )
+        let reply = || {
+            let (mac, flags) = ReplyTo::new(nd.mac(), flags).parts();
+            let asked = parse_asked(self.frame())?;
+            Some(Advertisement::new(mac, asked, flags, self.own()).to_vec())
+        };
+        let answered = decision.reason == Reason::NdAnswered;
+        (decision, answered.then(reply).flatten())
     }
 
     fn packet<A: Copy>(

@@ -134,7 +134,7 @@ pub struct Nd {
 }
 
 impl Nd {
-    /// With what [`link_layer`] found.
+    /// With what [`nd_options`](options::nd_options) found.
     #[inline(always)]
     const fn new(header: NdHeader, found: u64) -> Self {
         Self {

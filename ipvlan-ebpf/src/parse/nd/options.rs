@@ -37,12 +37,14 @@ extern "C" fn nd_link_layer(units: u64, wanted: u64) -> u64 {
     link_layer(unsafe { &*message }, units, wanted as u8)
 }
 
+/// [`link_layer`] of the message that was copied.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
 pub(super) fn nd_options(_: &Message, units: u64, wanted: u8) -> u64 {
     nd_link_layer(units, u64::from(wanted))
 }
 
+/// [`link_layer`], as anywhere else.
 #[cfg(not(target_arch = "bpf"))]
 pub(super) fn nd_options(message: &Message, units: u64, wanted: u8) -> u64 {
     link_layer(message, units, wanted)
