@@ -29,6 +29,7 @@ pub(super) const BAD: u64 = 1 << 49;
 #[cfg(target_arch = "bpf")]
 #[inline(never)]
 #[unsafe(no_mangle)]
+#[allow(clippy::cast_possible_truncation, reason = "it was a byte")]
 extern "C" fn nd_link_layer(units: u64, wanted: u64) -> u64 {
     let Some(message) = crate::scratch::message() else {
         return BAD;
