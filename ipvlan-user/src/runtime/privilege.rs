@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use aya::util::KernelVersion;
 use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
 use nix::errno::Errno;
 
@@ -75,13 +74,10 @@ pub fn check() -> Result<(), PrivilegeError> {
     }
 }
 
-/// Keeps what is needed, and on kernels before 6.18 `CAP_PERFMON` if it is there, and drops all else, so that neither this process nor one that it would start
-/// can get it back. Of the calling thread only: call it before there are others.
+/// Keeps what is needed and drops all else, so that neither this process nor one that it would start can
+/// get it back. Of the calling thread only: call it before there are others.
 pub fn drop_others() -> Result<(), PrivilegeError> {
-    let mut needed = CapsHashSet::from_iter(NEEDED);
-    if wants_perfmon() && read(CapSet::Permitted)?.contains(&Capability::CAP_PERFMON) {
-        needed.insert(Capability::CAP_PERFMON);
-    }
+    let needed = CapsHashSet::from_iter(NEEDED);
     // First: it takes a capability that is among what goes. A service manager has done it for those
     // who have not got that.
     if read(CapSet::Effective)?.contains(&Capability::CAP_SETPCAP) {
@@ -96,13 +92,6 @@ pub fn drop_others() -> Result<(), PrivilegeError> {
         caps::set(None, set, &needed).map_err(failed("drop the other capabilities"))?;
     }
     nix::sys::prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)
-}
-
-/// Whether the verifier of this kernel takes too long over the programs without `CAP_PERFMON`: it then
-/// follows what a processor that guesses wrong would do, too. 6.1 and 6.12 do (more than 30 s where the
-/// machine is emulated), 6.18 and 7.2 do not.
-fn wants_perfmon() -> bool {
-    KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 18, 0))
 }
 
 fn read(set: CapSet) -> Result<CapsHashSet, PrivilegeError> {
