@@ -84,7 +84,8 @@ const fn foreign(arp: &Arp, broadcast: bool, config: Config) -> Reason {
 }
 
 /// Decides on an ARP message that leaves the parent: the host's, or an l2 child's on its way to the
-/// wire (siblings have got their copy from the driver).
+/// wire (siblings have got their copy from the driver). l3 children send none, so the mode does not
+/// matter: one that has just become an l2 child is answered before the agent has heard of it.
 #[inline(always)]
 pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 4]>) -> Decision {
     let own = Mac::of_parent(config);
@@ -92,7 +93,7 @@ pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 
         return Decision::stranger(Reason::SenderMac);
     }
     if arp.oper == ARPOP_REPLY {
-        return decide_egress_reply(arp, own, config, addresses);
+        return decide_egress_reply(arp, own, addresses);
     }
     if arp.oper != ARPOP_REQUEST {
         return Decision::stranger(Reason::NotRequest);
@@ -123,8 +124,8 @@ pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 
     let reason = match (target.owner(), from_child) {
         (Some(Owner::Child), false) => Reason::ArpAnswered,
         (Some(Owner::Child), true) => Reason::Sibling,
-        (Some(Owner::Host), true) if config.has(ConfigFlags::L2) => Reason::ArpAnswered,
-        (Some(Owner::Host), _) => Reason::HostAddress,
+        (Some(Owner::Host), true) => Reason::ArpAnswered,
+        (Some(Owner::Host), false) => Reason::HostAddress,
         (Some(Owner::Gateway) | None, _) => return Decision::stranger(Reason::NotOurs),
     };
     Decision::about(target, reason)
@@ -133,13 +134,8 @@ pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 
 /// The host's reply to the unicast probe of an l2 child, which the driver had handed to the host:
 /// it goes to the parent's own MAC, so it would be lost on the wire.
 #[inline(always)]
-fn decide_egress_reply(
-    arp: &Arp,
-    own: Mac,
-    config: Config,
-    addresses: &impl Addresses<[u8; 4]>,
-) -> Decision {
-    if arp.eth_dst != own || !config.has(ConfigFlags::L2) {
+fn decide_egress_reply(arp: &Arp, own: Mac, addresses: &impl Addresses<[u8; 4]>) -> Decision {
+    if arp.eth_dst != own {
         return Decision::stranger(Reason::NotRequest);
     }
     match addresses.get(arp.tpa) {
@@ -351,14 +347,13 @@ mod tests {
                 Reason::ArpAnswered => {
                     let from_child = [CHILD, DOWN, ODD].contains(&arp.spa);
                     let for_child = arp.tpa == CHILD && !from_child;
-                    let for_host = arp.tpa == HOST && from_child && config.has(ConfigFlags::L2);
+                    let for_host = arp.tpa == HOST && from_child;
                     assert!(for_child || for_host);
                     assert_eq!(arp.oper, ARPOP_REQUEST);
                     assert_ne!(arp.spa, UNSPECIFIED);
                 }
                 Reason::Hairpinned => {
                     assert_eq!((arp.oper, arp.eth_dst), (ARPOP_REPLY, Mac::new(PARENT)));
-                    assert!(config.has(ConfigFlags::L2));
                     // `ODD` cannot be sent to by ARP of the host, but is no harm either.
                     assert!([CHILD, ODD].contains(&arp.tpa));
                 }

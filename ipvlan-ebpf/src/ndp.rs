@@ -198,10 +198,9 @@ pub fn decide_egress(nd: &Nd, config: Config, addresses: &impl Addresses<Ip6>) -
     let reason = match (target.owner(), from_child) {
         (Some(Owner::Child), false) => return NdDecision::answered(nd, target),
         (Some(Owner::Child), true) => Reason::Sibling,
-        (Some(Owner::Host), true) if config.has(ConfigFlags::L2) => {
-            return NdDecision::answered(nd, target);
-        }
-        (Some(Owner::Host), _) => Reason::HostAddress,
+        // Whatever the mode, as for ARP.
+        (Some(Owner::Host), true) => return NdDecision::answered(nd, target),
+        (Some(Owner::Host), false) => Reason::HostAddress,
         (Some(Owner::Gateway) | None, _) => return NdDecision::stranger(Reason::NotOurs),
     };
     NdDecision::about(target, reason)

@@ -99,7 +99,7 @@ fn answers_an_l2_child_for_the_host() {
             None,
         )
         .flags(l2_filter()),
-        passes("l3 children do not ask", CHILD_REQUEST, Reason::HostAddress),
+        answers("l2 since a moment ago", CHILD_REQUEST, None).flags(L3),
         passes(
             "the host asks for itself",
             Arp {
@@ -136,9 +136,9 @@ fn turns_the_hosts_unicast_reply_around_to_an_l2_child() {
         reply("l2 flood", HOST_REPLY)
             .flags(l2_flood())
             .hairpinned(Some(CHILD_SLOT)),
-        reply("in l3", HOST_REPLY)
+        reply("to one in l2 since a moment ago", HOST_REPLY)
             .flags(L3)
-            .passes(Reason::NotRequest),
+            .hairpinned(Some(CHILD_SLOT)),
         reply("to a down child", to_child(DOWN_IP)).passes(Reason::NotRequest),
         reply("to itself", to_child(HOST_IP)).passes(Reason::NotRequest),
         reply("to nobody here", to_child(FOREIGN_IP)).passes(Reason::NotRequest),

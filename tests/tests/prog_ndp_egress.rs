@@ -121,7 +121,7 @@ fn answers_an_l2_child_for_the_host() {
         answers("the host forwards", &asks, "RSO", None)
             .entry(HOST_IP6, AddressEntry::held_by(Owner::Host).with_router())
             .flags(l2_filter()),
-        passes("l3 children do not ask", &asks, Reason::HostAddress),
+        answers("l2 since a moment ago", &asks, "SO", None).flags(L3),
         passes("the host asks for itself", &itself, Reason::HostAddress).flags(l2_filter()),
     ]);
 }

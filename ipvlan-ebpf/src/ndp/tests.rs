@@ -410,7 +410,7 @@ fn to_the_wire() {
         (l3, "::", "2001:db8::1", false, Reason::Probe),
         (l2, "2001:db8::7", "2001:db8::1", false, Reason::Sibling),
         (l2, "2001:db8::7", "2001:db8::2", false, Reason::NdAnswered),
-        (l3, "2001:db8::7", "2001:db8::2", false, Reason::HostAddress),
+        (l3, "2001:db8::7", "2001:db8::2", false, Reason::NdAnswered),
         (l2, "2001:db8::2", "2001:db8::2", false, Reason::HostAddress),
     ];
     for (flags, src, target, direct, reason) in rows {

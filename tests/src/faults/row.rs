@@ -75,6 +75,8 @@ pub(super) struct Outcome {
     pub(super) wrong: u64,
     /// Until everything was as it should be; none if nothing changed.
     pub(super) healed: Option<Duration>,
+    /// Whose traffic was the last that was.
+    pub(super) last: Option<String>,
     /// Addresses that are served and that no child has, after it.
     pub(super) stale: usize,
     /// Addresses that a child has and that are not served, after it.
@@ -93,11 +95,17 @@ impl Outcome {
     }
 
     /// Adds what became of the traffic.
-    pub(super) fn judge(&mut self, Judged { tally, problems }: Judged) {
+    pub(super) fn judge(&mut self, judged: Judged) {
+        let Judged {
+            tally,
+            last,
+            problems,
+        } = judged;
         self.sent = tally.sent;
         self.lost = tally.lost;
         self.wrong = tally.wrong;
         self.healed = tally.healed;
+        self.last = last;
         self.problems.extend(problems);
     }
 
@@ -129,9 +137,12 @@ impl fmt::Display for Outcome {
             formatter,
             "{lost} lost of {sent}, {wrong} wrong, {stale} stale, {missing} missing"
         )?;
-        match self.healed_ms() {
-            Some(healed) => write!(formatter, ", healed in {healed:.0} ms"),
-            None => Ok(()),
+        if let Some(healed) = self.healed_ms() {
+            write!(formatter, ", healed in {healed:.0} ms")?;
         }
+        if let Some(last) = &self.last {
+            write!(formatter, " ({last})")?;
+        }
+        Ok(())
     }
 }

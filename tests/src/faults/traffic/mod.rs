@@ -58,6 +58,8 @@ pub(super) struct Traffic {
 pub(super) struct Judged {
     /// In all.
     pub(super) tally: Tally,
+    /// Whose traffic was the last to be as it should be.
+    pub(super) last: Option<String>,
     /// What was lost or wrong, for people.
     pub(super) problems: Vec<String>,
 }
@@ -282,6 +284,7 @@ impl Traffic {
                 healed: self.healed,
                 ..Tally::default()
             },
+            last: None,
             problems: Vec::new(),
         };
         for (log, thread) in std::mem::take(&mut self.sources) {
@@ -303,7 +306,10 @@ impl Traffic {
             judged.tally.sent += tally.sent;
             judged.tally.lost += tally.lost;
             judged.tally.wrong += tally.wrong;
-            judged.tally.healed = judged.tally.healed.max(tally.healed);
+            if tally.healed > judged.tally.healed {
+                judged.tally.healed = tally.healed;
+                judged.last = Some(log.name.clone());
+            }
         }
         Ok(judged)
     }

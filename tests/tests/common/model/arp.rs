@@ -115,7 +115,6 @@ impl Question<'_> {
         let (parent, oper) = (self.config.mac(), self.u16(arp::OPER));
         let eth_dst = self.mac(0);
         let (spa, tpa) = (self.ip(arp::SPA), self.ip(arp::TPA));
-        let l2 = self.config.has(ConfigFlags::L2);
         let target = self.entry(tpa);
         let refusal = target.and_then(|entry| entry.refusal());
         let to_child = self.held_by(tpa, &[Owner::Child]);
@@ -129,7 +128,7 @@ impl Question<'_> {
                 (Reason::SenderMac, None),
             ),
             (
-                l2 && oper == REPLY && eth_dst == parent && to_child && refusal.is_none(),
+                oper == REPLY && eth_dst == parent && to_child && refusal.is_none(),
                 (Reason::Hairpinned, target),
             ),
             (oper != REQUEST, (Reason::NotRequest, None)),
@@ -149,10 +148,7 @@ impl Question<'_> {
             ),
             (!to_child && !to_host, (Reason::NotOurs, None)),
             (to_child && from_child, (Reason::Sibling, target)),
-            (
-                to_host && !(l2 && from_child),
-                (Reason::HostAddress, target),
-            ),
+            (to_host && !from_child, (Reason::HostAddress, target)),
         ])
         .unwrap_or((Reason::ArpAnswered, target))
     }

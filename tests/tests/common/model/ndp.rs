@@ -237,7 +237,6 @@ impl Question<'_> {
         let to_child = self.held_by(self.target(), &[Owner::Child]);
         let to_host = self.held_by(self.target(), &[Owner::Host]);
         let from_child = self.held_by(self.src(), &[Owner::Child]);
-        let l2 = self.config.has(ConfigFlags::L2);
         first([
             (macs != [self.config.mac(); 2], (Reason::SenderMac, None)),
             (never.is_some(), never.unwrap_or((Reason::Unknown, None))),
@@ -248,10 +247,7 @@ impl Question<'_> {
             ),
             (!to_child && !to_host, (Reason::NotOurs, None)),
             (to_child && from_child, (Reason::Sibling, target)),
-            (
-                to_host && !(l2 && from_child),
-                (Reason::HostAddress, target),
-            ),
+            (to_host && !from_child, (Reason::HostAddress, target)),
         ])
         .unwrap_or((Reason::NdAnswered, target))
     }
