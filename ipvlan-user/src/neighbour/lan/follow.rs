@@ -10,7 +10,7 @@ use crate::{
 
 impl Neighbours {
     /// Changes its manners. What is announced from now on, and what was answered for when nothing was
-    /// probed for: see [`Dad::set_mode`].
+    /// probed for: see [`Dad::set_mode`](crate::neighbour::dad::Dad::set_mode).
     pub fn set_manners(&mut self, now: Instant, manners: Manners) {
         let breaks_silence = manners.announce == Announcing::On && self.announce.is_none();
         match manners.announce {
