@@ -18,6 +18,7 @@ mod timer;
 
 use std::{ops::BitOr, time::Instant};
 
+use tokio::net::UnixStream;
 use tracing::{error, info, warn};
 
 pub use self::error::AgentError;
@@ -48,6 +49,10 @@ pub struct Agent {
     discover: Discover,
     watch: Watch,
     socket: StatusSocket,
+    /// Who asked for the status since everything began to be read.
+    asking: Vec<UnixStream>,
+    /// Who did before, and is answered when that is done.
+    served: Vec<UnixStream>,
     parents: Vec<Parent>,
     snapshot: Snapshot,
     stats: status::Sync,
@@ -96,6 +101,8 @@ impl Agent {
             discover,
             watch,
             socket,
+            asking: Vec::new(),
+            served: Vec::new(),
             parents,
             snapshot,
             stats: status::Sync::default(),
@@ -129,6 +136,7 @@ impl Agent {
             self.service.synced(true);
             self.tell();
         } else {
+            self.pending.add_model();
             self.pending.add_everything();
         }
         loop {
@@ -144,6 +152,7 @@ impl Agent {
                         self.service.reloading();
                         if self.reload() {
                             audit = ticks(self.settings.audit);
+                            self.pending.add_model();
                             self.pending.add(Instant::now(), Stale::everything());
                         } else {
                             self.service.not_reloaded();
@@ -155,11 +164,7 @@ impl Agent {
                     let started = Instant::now();
                     let size = |id| self.snapshot.addresses_of(id);
                     if let Some(refresh) = self.pending.take(started, size) {
-                        if self.sync_and_tell(&refresh) {
-                            self.pending.done(started, Instant::now(), refresh.is_whole());
-                        } else {
-                            self.pending.failed(Instant::now());
-                        }
+                        self.refresh(&refresh);
                     }
                 }
                 () = at(next), if next.is_some() => {
@@ -189,6 +194,7 @@ impl Agent {
                 }
                 _ = audit.tick() => {
                     self.audit();
+                    self.pending.add_model();
                     self.pending.add_everything();
                 }
                 () = tick(&mut watchdog) => {

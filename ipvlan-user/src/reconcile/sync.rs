@@ -4,29 +4,61 @@ use std::{collections::BTreeMap, time::Instant};
 
 use tracing::{debug, error, warn};
 
-use super::{Agent, chain, refresh::Refresh};
+use super::{
+    Agent, chain,
+    refresh::{Refresh, SLICE},
+};
 use crate::{
-    discover::{
-        Changed, Discover, DiscoverError, Part, Renewed, Scope, Snapshot, snapshot::NetnsId,
-    },
+    discover::{Changed, Discover, DiscoverError, Renewed, Scope, Snapshot},
     runtime,
 };
 
 /// How often the first snapshot is tried.
 const FIRST_ATTEMPTS: u32 = 100;
 
+/// How far a sync came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Synced {
+    /// Everything that was read is in effect.
+    Done,
+    /// There is more to read before anything is.
+    InPart,
+    /// Something failed.
+    Failed,
+}
+
 impl Agent {
-    /// Reads what is asked for and makes every parent follow it. Returns what is still stale; `None`
-    /// if something failed.
-    pub(super) fn sync(&mut self, refresh: &Refresh) -> Option<BTreeMap<NetnsId, Part>> {
-        self.stats.syncs += 1;
-        self.stats.whole += u64::from(refresh.is_whole());
-        let Renewed { changed, stale } = match self.read(refresh) {
+    /// Does what is due.
+    pub(super) fn refresh(&mut self, refresh: &Refresh) {
+        let started = Instant::now();
+        match self.sync_and_tell(refresh) {
+            Synced::Failed => {
+                self.pending.failed(Instant::now());
+                self.answer_all();
+            }
+            Synced::InPart => self.pending.sliced(started, Instant::now()),
+            Synced::Done if matches!(refresh, Refresh::Sweep(_) | Refresh::Slice) => {
+                self.pending.swept(started, Instant::now());
+                self.answer_served();
+            }
+            Synced::Done => self.pending.done(started, Instant::now()),
+        }
+    }
+
+    /// Reads what is asked for and makes every parent follow it.
+    pub(super) fn sync(&mut self, refresh: &Refresh) -> Synced {
+        let is_sweep = matches!(refresh, Refresh::Sweep(_));
+        self.stats.syncs += u64::from(*refresh != Refresh::Slice);
+        self.stats.whole += u64::from(is_sweep);
+        let renewed = match self.read(refresh) {
             Ok(renewed) => renewed,
             Err(failure) => {
                 self.fail(&failure);
-                return None;
+                return Synced::Failed;
             }
+        };
+        let Some(Renewed { changed, stale }) = renewed else {
+            return Synced::InPart;
         };
         // What is known of the kernel may be as old as before.
         let is_news = *refresh != Refresh::Model;
@@ -42,9 +74,9 @@ impl Agent {
         }
         if let Some(failure) = failure {
             self.fail(&*failure);
-            return None;
+            return Synced::Failed;
         }
-        if refresh.is_whole() {
+        if *refresh == Refresh::Slice {
             runtime::give_back();
         }
         self.stats.error = None;
@@ -52,23 +84,30 @@ impl Agent {
             self.synced = Instant::now();
         }
         debug!(?refresh, ?stale, "synced");
-        Some(stale)
+        self.pending.keep(stale);
+        Synced::Done
     }
 
-    /// Makes the snapshot one of now, as far as is asked for. An error leaves it as it was.
-    fn read(&mut self, refresh: &Refresh) -> Result<Renewed, DiscoverError> {
-        let scope = match refresh {
-            Refresh::Model => {
-                return Ok(Renewed {
-                    changed: Changed::Anything,
-                    stale: BTreeMap::new(),
-                });
+    /// Makes the snapshot one of now, as far as is asked for; none if there is more to read before it
+    /// changes. An error leaves it as it was.
+    fn read(&mut self, refresh: &Refresh) -> Result<Option<Renewed>, DiscoverError> {
+        match refresh {
+            Refresh::Model => Ok(Some(Renewed {
+                changed: Changed::Anything,
+                stale: BTreeMap::new(),
+            })),
+            Refresh::Parts(parts) => self
+                .discover
+                .renew(&mut self.snapshot, parts, None)
+                .map(Some),
+            Refresh::Sweep(scope) => {
+                self.serve_asking();
+                let new = self.discover.begin(&mut self.snapshot, *scope)?;
+                self.pending.keep(new);
+                Ok(None)
             }
-            Refresh::Parts(parts) => return self.discover.renew(&mut self.snapshot, parts, None),
-            Refresh::KnownNetns => Scope::KnownNetns,
-            Refresh::Everything => Scope::Everything,
-        };
-        self.discover.renew_all(&mut self.snapshot, scope, None)
+            Refresh::Slice => self.discover.go_on(&mut self.snapshot, SLICE, None),
+        }
     }
 
     /// Sends what is due on every parent. Returns whether what is answered for changed.
@@ -87,7 +126,7 @@ impl Agent {
         self.stats.error = Some(failure);
     }
 
-    /// Reads the maps back. What others changed in them is mended by the sync that follows.
+    /// Reads the maps back. What others changed in them is mended by the decision that follows.
     pub(super) fn audit(&mut self) {
         let mut failure = None;
         for parent in &mut self.parents {
