@@ -5,11 +5,10 @@ use std::{ops::RangeInclusive, path::PathBuf};
 use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::{
-    attach::{PIN_DIR, TcAttach},
+    attach::TcAttach,
     config::{AUDIT, InterfaceName, Options, ROOM, STALE_AFTER, Source, XdpChoice},
     model::{Deliver, L2Broadcast, Prefix},
     neighbour::{Announcing, DadMode},
-    runtime::RUNTIME_DIR,
 };
 
 /// Makes every ipvlan child behind a NIC reachable: from the LAN, from the host, in every mode.
@@ -27,7 +26,8 @@ pub enum Command {
     /// Attach to parents and serve their children until SIGINT or SIGTERM. What is attached goes on
     /// answering then; `ipvlan cleanup` removes it.
     Run(RunArgs),
-    /// Show the running agents: parents, hooks, children, addresses, counters.
+    /// Show the running agents: parents, hooks, children, addresses, counters. And parents that answers
+    /// are pinned for, but that no agent looks after.
     Status(StatusArgs),
     /// Remove what agents left attached and pinned that are not running any more.
     Cleanup(CleanupArgs),
@@ -139,6 +139,14 @@ pub struct RunArgs {
     #[arg(long, hide = true, overrides_with_all = ["pin", "no_pin"])]
     pub pin: bool,
 
+    /// Where agents keep their files.
+    #[command(flatten)]
+    pub places: PlaceArgs,
+}
+
+/// Where agents keep their files.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
     /// Directory on a bpffs for pinned links and maps. [default: /sys/fs/bpf/ipvlan]
     #[arg(long, value_name = "DIR")]
     pub pin_dir: Option<PathBuf>,
@@ -146,6 +154,39 @@ pub struct RunArgs {
     /// Directory of lock files and status sockets. [default: /run/ipvlan]
     #[arg(long, value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
+}
+
+/// How other commands find what agents left there.
+#[derive(Debug, Args)]
+pub struct FindArgs {
+    /// Read from this file, and the files `config.d/*.toml` beside it, where agents keep their files. The
+    /// command line counts more. [default: /etc/ipvlan/config.toml, which may be missing]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Where they are.
+    #[command(flatten)]
+    pub places: PlaceArgs,
+}
+
+impl From<FindArgs> for Source {
+    fn from(args: FindArgs) -> Self {
+        let FindArgs {
+            config,
+            places: PlaceArgs {
+                pin_dir,
+                runtime_dir,
+            },
+        } = args;
+        Self {
+            file: config,
+            overrides: Options {
+                pin_dir,
+                runtime_dir,
+                ..Options::default()
+            },
+        }
+    }
 }
 
 /// What clap takes as the range of a `u32`.
@@ -176,8 +217,10 @@ impl From<RunArgs> for Source {
             stale_after,
             no_pin,
             pin,
-            pin_dir,
-            runtime_dir,
+            places: PlaceArgs {
+                pin_dir,
+                runtime_dir,
+            },
         } = args;
         Self {
             file: config,
@@ -222,13 +265,9 @@ pub struct CleanupArgs {
     #[arg(long, value_name = "NAME")]
     pub iface: Vec<InterfaceName>,
 
-    /// Directory where programs and maps outlive the agent.
-    #[arg(long, default_value = PIN_DIR, value_name = "DIR")]
-    pub pin_dir: PathBuf,
-
-    /// Directory of lock files and status sockets.
-    #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
-    pub runtime_dir: PathBuf,
+    /// Where to look.
+    #[command(flatten)]
+    pub find: FindArgs,
 }
 
 /// Options of `status`.
@@ -238,9 +277,9 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Directory of lock files and status sockets.
-    #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
-    pub runtime_dir: PathBuf,
+    /// Where to look.
+    #[command(flatten)]
+    pub find: FindArgs,
 }
 
 #[cfg(test)]
@@ -248,6 +287,7 @@ mod tests {
     use clap::{CommandFactory as _, ValueEnum};
 
     use super::*;
+    use crate::{attach::PIN_DIR, runtime::RUNTIME_DIR};
 
     #[test]
     fn command_line_is_consistent() {

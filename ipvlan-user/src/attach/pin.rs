@@ -81,6 +81,19 @@ impl PinRoot {
         Ok(names)
     }
 
+    /// Whether somebody holds the directory of this name, as far as the kernel shows locks.
+    #[must_use]
+    pub fn is_held(&self, name: &PinName) -> bool {
+        let metadata = fs::metadata(self.path(name));
+        metadata.is_ok_and(|dir| owner_of_lock(dir.ino()).is_some())
+    }
+
+    /// Where the directory of this name is.
+    #[must_use]
+    pub fn path(&self, name: &PinName) -> PathBuf {
+        self.path.join(&name.file)
+    }
+
     /// The directory of a parent, made if it is not there, and ours until it is dropped.
     pub fn claim(&self, netns: u64, parent: &str, ifindex: u32) -> Result<ParentPins, PinError> {
         let wanted = PinName::new(parent, netns, ifindex);
@@ -120,7 +133,7 @@ impl PinRoot {
 
     /// The same to remove it, whoever it belongs to: the user that the agent of a service runs as.
     pub fn open_to_remove(&self, name: &PinName) -> Result<Option<ParentPins>, PinError> {
-        let path = self.path.join(&name.file);
+        let path = self.path(name);
         let dir = match File::open(&path) {
             Ok(dir) => dir,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
