@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::{
     attach::TcAttach,
-    config::{AUDIT, InterfaceName, Options, ROOM, STALE_AFTER, Source, XdpChoice},
+    config::{AUDIT, InterfaceName, Options, ROOM, Source, StaleAfter, XdpChoice},
     model::{Deliver, L2Broadcast, Prefix},
     neighbour::{Announcing, DadMode},
 };
@@ -126,9 +126,9 @@ pub struct RunArgs {
     pub audit: Option<u64>,
 
     /// Seconds for which the programs go on answering when the agent has stopped or does not get
-    /// ahead; 0 for ever. [default: 600]
-    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(STALE_AFTER))]
-    pub stale_after: Option<u64>,
+    /// ahead: at least 2, or 0 for ever. [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    pub stale_after: Option<StaleAfter>,
 
     /// Attach for as long as the agent runs: nothing is pinned, and nothing answers without it.
     /// `--pin` takes back what a configuration file says.
@@ -239,7 +239,7 @@ impl From<RunArgs> for Source {
                 max_addresses,
                 max_children,
                 audit,
-                stale_after,
+                stale_after: stale_after.map(|StaleAfter(seconds)| seconds),
                 pin: one_of(pin, no_pin),
                 pin_dir,
                 runtime_dir,

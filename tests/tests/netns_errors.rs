@@ -167,7 +167,11 @@ fn parent_that_cannot_be_served_waits_while_another_one_is() {
 #[test]
 fn options_that_cannot_be_are_refused_with_what_can() {
     let world = World::new();
-    let rows: [(&[&str], &str); 5] = [
+    let rows: [(&[&str], &str); 6] = [
+        (
+            &["--stale-after", "1"],
+            "the smallest value is 2, or 0 for ever",
+        ),
         (&["--max-addresses", "0"], "0 is not in 1..=1048576"),
         (&["--attach", "xdp"], "[possible values: auto, tcx, clsact]"),
         (&["--dad", "maybe"], "[possible values: off, warn, enforce]"),

@@ -213,7 +213,7 @@ fn parent_that_changed_while_nobody_looked_is_found_again() {
 #[test]
 fn programs_stop_answering_when_no_agent_was_alive_for_long_enough() {
     let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
-    let patience = Duration::from_secs(4);
+    let patience = Duration::from_secs(5);
     let ask = || {
         world.arp(HOST_IP, PATIENCE);
         (
@@ -221,7 +221,7 @@ fn programs_stop_answering_when_no_agent_was_alive_for_long_enough() {
             pins.counted(Reason::HostAddress),
         )
     };
-    let agent = pins.start(&world, &dir, &["--stale-after", "1"]);
+    let agent = pins.start(&world, &dir, &["--stale-after", "2"]);
     // An agent that has nothing to do says often enough that it lives.
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(ask().0, 0);

@@ -25,7 +25,9 @@ pub use self::{
         DEFAULT_AUDIT, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
         PinSettings, Settings,
     },
-    value::{AUDIT, InterfaceName, NameError, ROOM, STALE_AFTER, XdpChoice},
+    value::{
+        AUDIT, InterfaceName, NameError, ROOM, STALE_AFTER, StaleAfter, StaleAfterError, XdpChoice,
+    },
 };
 
 /// The configuration file that need not be there.

@@ -59,7 +59,7 @@ fn every_key_is_read() {
 }
 
 /// The text, where, which key, and what is said of it.
-const WRONG: [(&[u8], &str, Option<&str>, &str); 25] = [
+const WRONG: [(&[u8], &str, Option<&str>, &str); 27] = [
     (
         b"ifaces = [\"a\"]\n",
         "1:1",
@@ -173,6 +173,18 @@ const WRONG: [(&[u8], &str, Option<&str>, &str); 25] = [
         "1:15",
         Some("stale-after"),
         "invalid type: floating point",
+    ),
+    (
+        b"stale-after = 1",
+        "1:15",
+        Some("stale-after"),
+        "1 is too short for an agent to say in time that it lives: the smallest value is 2, or 0 for ever",
+    ),
+    (
+        b"stale-after = 31536001",
+        "1:15",
+        Some("stale-after"),
+        "31536001 is too long: the largest value is 31536000",
     ),
     (
         b"runtime-dir = [\"/run\"]",
