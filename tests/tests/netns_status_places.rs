@@ -119,12 +119,14 @@ fn parent_that_answers_without_an_agent_is_mentioned() {
 fn who_may_not_look_at_pins_is_not_told_that_there_are_none() {
     let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
     ends(pins.start(&world, &dir, &[]), Signal::SIGKILL);
+    // No agent, rather than one that may not be asked.
+    let nobody = Dir::new();
     let mut command = Command::new("setpriv");
     command
         .args(["--reuid", "65534", "--clear-groups"])
         .arg(ipvlan())
         .args(["status", "--json", "--runtime-dir"])
-        .arg(dir.path())
+        .arg(nobody.path())
         .arg("--pin-dir")
         .arg(pins.pin_dir());
     let ended = Ended::of(command, &world);

@@ -11,7 +11,8 @@ use ipvlan_user::discover::{
 };
 
 use super::lab::{
-    PARENT, Unnamed, child_kind, discover, everything, in_fresh_netns, ip, ip_batch, known, settle,
+    PARENT, Unnamed, discover, everything, in_fresh_netns, ip, ip_batch, known, nine_children,
+    settle,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -67,16 +68,7 @@ fn after_any_changes_the_renewed_snapshot_is_the_whole_one() {
     in_fresh_netns(async || {
         let mut watch = Watch::new().expect("watch");
         let mut discover = discover();
-        let lab: Vec<_> = (0..4).map(|_| Unnamed::new()).collect();
-        for netns in &lab {
-            netns.create_child("child0");
-            netns.create_child("child1");
-        }
-        ip(&format!(
-            "link add child0 link {PARENT} type {}",
-            child_kind()
-        ));
-        settle(&mut watch).await;
+        let lab = nine_children(&mut watch).await;
         let mut snapshot = everything(&mut discover);
         assert_eq!(snapshot.children.len(), 9);
         settle(&mut watch).await;

@@ -9,10 +9,7 @@ use std::{
 use ipvlan_user::discover::{Changed, Discover, Part, Scope, Snapshot, Watch, snapshot::NetnsId};
 
 use super::{
-    lab::{
-        PARENT, Unnamed, address, child_kind, discover, everything, in_fresh_netns, ip, ip_batch,
-    },
-    lab::{known, settle},
+    lab::{Unnamed, address, discover, everything, in_fresh_netns, ip_batch, known, nine_children},
     renewing::{Dice, bare, change, renew, stale, told_what_changed},
 };
 
@@ -41,16 +38,7 @@ fn whatever_changes_between_its_slices_the_end_is_the_whole_snapshot() {
     in_fresh_netns(async || {
         let mut watch = Watch::new().expect("watch");
         let mut discover = discover();
-        let lab: Vec<_> = (0..4).map(|_| Unnamed::new()).collect();
-        for netns in &lab {
-            netns.create_child("child0");
-            netns.create_child("child1");
-        }
-        ip(&format!(
-            "link add child0 link {PARENT} type {}",
-            child_kind()
-        ));
-        settle(&mut watch).await;
+        let lab = nine_children(&mut watch).await;
         let mut snapshot = everything(&mut discover);
         assert_eq!(snapshot.children.len(), 9);
 

@@ -159,33 +159,74 @@ fn during_churn(site: &Site, agent: &Agent) -> Result<Churned> {
     let full: Vec<Full> = (0..CHURNING)
         .map(|number| Full::of(site, number))
         .collect::<Result<_>>()?;
+    let ((elsewhere, inside), changes, during) = beside(
+        agent,
+        |over| churn(&full, over),
+        || {
+            Ok((
+                answer::measure(site, CHURNING..NETNSES, ASKED, 2)?,
+                answer::measure(site, 0..CHURNING, ASKED, 2)?,
+            ))
+        },
+    )?;
+    Ok(Churned {
+        elsewhere,
+        inside,
+        whole: during.per_second(during.whole)?,
+        changes: during.per_second(changes)?,
+    })
+}
+
+fn during_resyncs(site: &Site, agent: &Agent) -> Result<Resynced> {
+    let (times, (), during) = beside(
+        agent,
+        |over| wake_everything(site, over),
+        || answer::measure(site, CHURNING..CHURNING + RESYNCED, ASKED, 3),
+    )?;
+    Ok(Resynced {
+        times,
+        whole: during.per_second(during.whole)?,
+    })
+}
+
+/// Some time, and what the agent did in it.
+struct During {
+    seconds: f64,
+    /// Whole syncs.
+    whole: u64,
+}
+
+impl During {
+    fn per_second(&self, times: u64) -> Result<f64> {
+        Ok(as_float(times)? / self.seconds)
+    }
+}
+
+/// Measures while `work` goes on until it is told that it is over.
+fn beside<M, W: Send>(
+    agent: &Agent,
+    work: impl FnOnce(&AtomicBool) -> Result<W> + Send,
+    measure: impl FnOnce() -> Result<M>,
+) -> Result<(M, W, During)> {
     let over = AtomicBool::new(false);
     let before = agent.status()?;
     let started = Instant::now();
-    let (elsewhere, inside, changes) = thread::scope(|scope| {
-        let churning = scope.spawn(|| churn(&full, &over));
-        let elsewhere = answer::measure(site, CHURNING..NETNSES, ASKED, 2);
-        let inside = answer::measure(site, 0..CHURNING, ASKED, 2);
+    let (measured, worked) = thread::scope(|scope| {
+        let working = scope.spawn(|| work(&over));
+        let measured = measure();
         over.store(true, Ordering::Relaxed);
-        let changes = churning
-            .join()
-            .map_err(|_| anyhow!("the churn panicked"))??;
-        Ok::<_, anyhow::Error>((elsewhere?, inside?, changes))
+        let worked = working.join().map_err(|_| anyhow!("the work panicked"))??;
+        Ok::<_, anyhow::Error>((measured?, worked))
     })?;
     let seconds = started.elapsed().as_secs_f64();
     let after = agent.status()?;
     println!(
-        "syncs before churn: {}, after {seconds:.1} s of it: {}",
+        "syncs before: {}, after {seconds:.1} s: {}",
         before["sync"], after["sync"]
     );
     // A status is a sync of its own.
     let whole = whole(&after)? - whole(&before)? - 1;
-    Ok(Churned {
-        elsewhere,
-        inside,
-        whole: as_float(whole)? / seconds,
-        changes: as_float(changes)? / seconds,
-    })
+    Ok((measured, worked, During { seconds, whole }))
 }
 
 /// Adds and deletes all addresses until it is over; gives how many were. None is left.
@@ -202,32 +243,6 @@ fn churn(full: &[Full], over: &AtomicBool) -> Result<u64> {
             return Ok(changes);
         }
     }
-}
-
-fn during_resyncs(site: &Site, agent: &Agent) -> Result<Resynced> {
-    let over = AtomicBool::new(false);
-    let before = agent.status()?;
-    let started = Instant::now();
-    let times = thread::scope(|scope| {
-        let waking = scope.spawn(|| wake_everything(site, &over));
-        let times = answer::measure(site, CHURNING..CHURNING + RESYNCED, ASKED, 3);
-        over.store(true, Ordering::Relaxed);
-        waking
-            .join()
-            .map_err(|_| anyhow!("what wakes panicked"))??;
-        times
-    })?;
-    let seconds = started.elapsed().as_secs_f64();
-    let after = agent.status()?;
-    println!(
-        "syncs before: {}, after {seconds:.1} s: {}",
-        before["sync"], after["sync"]
-    );
-    let whole = whole(&after)? - whole(&before)? - 1;
-    Ok(Resynced {
-        times,
-        whole: as_float(whole)? / seconds,
-    })
 }
 
 /// A link of the host's netns that is changed may be the only sign of a child in another one.
