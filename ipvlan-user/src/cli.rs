@@ -5,11 +5,10 @@ use std::{ops::RangeInclusive, path::PathBuf};
 use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::{
-    attach::{PIN_DIR, TcAttach},
-    config::{AUDIT, InterfaceName, Options, ROOM, STALE_AFTER, Source, XdpChoice},
+    attach::TcAttach,
+    config::{AUDIT, InterfaceName, Options, ROOM, Source, StaleAfter, XdpChoice},
     model::{Deliver, L2Broadcast, Prefix},
     neighbour::{Announcing, DadMode},
-    runtime::RUNTIME_DIR,
 };
 
 /// Makes every ipvlan child behind a NIC reachable: from the LAN, from the host, in every mode.
@@ -27,7 +26,8 @@ pub enum Command {
     /// Attach to parents and serve their children until SIGINT or SIGTERM. What is attached goes on
     /// answering then; `ipvlan cleanup` removes it.
     Run(RunArgs),
-    /// Show the running agents: parents, hooks, children, addresses, counters.
+    /// Show the running agents: parents, hooks, children, addresses, counters. And parents that answers
+    /// are pinned for, but that no agent looks after.
     Status(StatusArgs),
     /// Remove what agents left attached and pinned that are not running any more.
     Cleanup(CleanupArgs),
@@ -126,9 +126,9 @@ pub struct RunArgs {
     pub audit: Option<u64>,
 
     /// Seconds for which the programs go on answering when the agent has stopped or does not get
-    /// ahead; 0 for ever. [default: 600]
-    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(STALE_AFTER))]
-    pub stale_after: Option<u64>,
+    /// ahead: at least 2, or 0 for ever. [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    pub stale_after: Option<StaleAfter>,
 
     /// Attach for as long as the agent runs: nothing is pinned, and nothing answers without it.
     /// `--pin` takes back what a configuration file says.
@@ -139,6 +139,14 @@ pub struct RunArgs {
     #[arg(long, hide = true, overrides_with_all = ["pin", "no_pin"])]
     pub pin: bool,
 
+    /// Where agents keep their files.
+    #[command(flatten)]
+    pub places: PlaceArgs,
+}
+
+/// Where agents keep their files.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
     /// Directory on a bpffs for pinned links and maps. [default: /sys/fs/bpf/ipvlan]
     #[arg(long, value_name = "DIR")]
     pub pin_dir: Option<PathBuf>,
@@ -146,6 +154,39 @@ pub struct RunArgs {
     /// Directory of lock files and status sockets. [default: /run/ipvlan]
     #[arg(long, value_name = "DIR")]
     pub runtime_dir: Option<PathBuf>,
+}
+
+/// How other commands find what agents left there.
+#[derive(Debug, Args)]
+pub struct FindArgs {
+    /// Read from this file, and the files `config.d/*.toml` beside it, where agents keep their files. The
+    /// command line counts more. [default: /etc/ipvlan/config.toml, which may be missing]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Where they are.
+    #[command(flatten)]
+    pub places: PlaceArgs,
+}
+
+impl From<FindArgs> for Source {
+    fn from(args: FindArgs) -> Self {
+        let FindArgs {
+            config,
+            places: PlaceArgs {
+                pin_dir,
+                runtime_dir,
+            },
+        } = args;
+        Self {
+            file: config,
+            overrides: Options {
+                pin_dir,
+                runtime_dir,
+                ..Options::default()
+            },
+        }
+    }
 }
 
 /// What clap takes as the range of a `u32`.
@@ -176,8 +217,10 @@ impl From<RunArgs> for Source {
             stale_after,
             no_pin,
             pin,
-            pin_dir,
-            runtime_dir,
+            places: PlaceArgs {
+                pin_dir,
+                runtime_dir,
+            },
         } = args;
         Self {
             file: config,
@@ -196,7 +239,7 @@ impl From<RunArgs> for Source {
                 max_addresses,
                 max_children,
                 audit,
-                stale_after,
+                stale_after: stale_after.map(|StaleAfter(seconds)| seconds),
                 pin: one_of(pin, no_pin),
                 pin_dir,
                 runtime_dir,
@@ -222,13 +265,9 @@ pub struct CleanupArgs {
     #[arg(long, value_name = "NAME")]
     pub iface: Vec<InterfaceName>,
 
-    /// Directory where programs and maps outlive the agent.
-    #[arg(long, default_value = PIN_DIR, value_name = "DIR")]
-    pub pin_dir: PathBuf,
-
-    /// Directory of lock files and status sockets.
-    #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
-    pub runtime_dir: PathBuf,
+    /// Where to look.
+    #[command(flatten)]
+    pub find: FindArgs,
 }
 
 /// Options of `status`.
@@ -238,146 +277,10 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Directory of lock files and status sockets.
-    #[arg(long, default_value = RUNTIME_DIR, value_name = "DIR")]
-    pub runtime_dir: PathBuf,
+    /// Where to look.
+    #[command(flatten)]
+    pub find: FindArgs,
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::{CommandFactory as _, ValueEnum};
-
-    use super::*;
-
-    #[test]
-    fn command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    fn source(options: &[&str]) -> Result<Source, String> {
-        match Cli::try_parse_from(["ipvlan", "run"].iter().chain(options)) {
-            Ok(Cli {
-                command: Command::Run(args),
-            }) => Ok(args.into()),
-            Ok(other) => panic!("{other:?}"),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    #[test]
-    fn nothing_given_is_nothing_said() {
-        let source = source(&[]).unwrap();
-        assert_eq!(source.overrides, Options::default());
-        assert_eq!(source.file, None);
-    }
-
-    #[test]
-    fn what_is_given_is_said() {
-        let Source { file, overrides } = source(&[
-            "--config=/tmp/x.toml",
-            "--iface=lan0",
-            "--iface=lan1",
-            "--allow=10.0.0.0/8",
-            "--allow=2001:db8::/32",
-            "--deny=10.0.0.1",
-            "--dad=enforce",
-            "--announce=off",
-            "--stale-after=0",
-            "--no-pin",
-        ])
-        .unwrap();
-        assert_eq!(file, Some("/tmp/x.toml".into()));
-        assert_eq!(overrides.iface.map(|names| names.len()), Some(2));
-        assert_eq!(overrides.allow.map(|prefixes| prefixes.len()), Some(2));
-        assert_eq!(overrides.deny.map(|prefixes| prefixes.len()), Some(1));
-        assert_eq!(overrides.dad, Some(DadMode::Enforce));
-        assert_eq!(overrides.announce, Some(Announcing::Off));
-        assert_eq!(
-            (overrides.stale_after, overrides.pin),
-            (Some(0), Some(false))
-        );
-
-        let error = source(&["--deny=10.0.0.1/8"]).unwrap_err();
-        assert!(error.contains("10.0.0.0/8 is meant"), "{error}");
-    }
-
-    #[test]
-    fn of_two_that_take_each_other_back_the_last_counts() {
-        let rows: [(&[&str], _); 5] = [
-            (&[], None),
-            (&["--no-pin"], Some(false)),
-            (&["--pin"], Some(true)),
-            (&["--no-pin", "--pin"], Some(true)),
-            (&["--pin", "--no-pin", "--no-pin"], Some(false)),
-        ];
-        for (options, pin) in rows {
-            assert_eq!(source(options).unwrap().overrides.pin, pin, "{options:?}");
-        }
-        let link_local = source(&["--answer-link-local", "--no-answer-link-local"]).unwrap();
-        assert_eq!(link_local.overrides.answer_link_local, Some(false));
-        let access = source(&["--no-host-access", "--host-access"]).unwrap();
-        assert_eq!(access.overrides.host_access, Some(true));
-    }
-
-    /// `--help` says what holds without an option.
-    #[test]
-    fn defaults_in_the_help_text_are_the_defaults() {
-        use crate::config::{
-            DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN,
-            DEFAULT_STALE_AFTER,
-        };
-        fn name<T: ValueEnum + Default>() -> String {
-            let value = T::default().to_possible_value().unwrap();
-            value.get_name().to_owned()
-        }
-        let rows = [
-            ("l2-broadcast", name::<L2Broadcast>()),
-            ("deliver", name::<Deliver>()),
-            ("attach", name::<TcAttach>()),
-            ("xdp", name::<XdpChoice>()),
-            ("dad", name::<DadMode>()),
-            ("announce", name::<Announcing>()),
-            ("max-addresses", DEFAULT_MAX_ADDRESSES.to_string()),
-            ("max-children", DEFAULT_MAX_CHILDREN.to_string()),
-            ("audit", DEFAULT_AUDIT.to_string()),
-            ("stale-after", DEFAULT_STALE_AFTER.to_string()),
-            ("pin-dir", PIN_DIR.to_owned()),
-            ("runtime-dir", RUNTIME_DIR.to_owned()),
-            ("config", format!("{DEFAULT_FILE}, which may be missing")),
-        ];
-        let cli = Cli::command();
-        let run = cli.find_subcommand("run").unwrap();
-        let mut stated = 0;
-        for argument in run.get_arguments() {
-            let help = argument.get_help().unwrap().to_string();
-            stated += usize::from(help.contains("[default:"));
-            for (option, default) in &rows {
-                if argument.get_long() == Some(*option) {
-                    let says = format!("[default: {default}]");
-                    assert!(help.ends_with(&says), "--{option}: {help}");
-                }
-            }
-        }
-        assert_eq!(stated, rows.len());
-    }
-
-    #[test]
-    fn every_option_is_a_key_and_every_key_an_option() {
-        let cli = Cli::command();
-        let run = cli.find_subcommand("run").unwrap();
-        let mut options: Vec<&str> = run
-            .get_arguments()
-            .filter_map(clap::Arg::get_long)
-            .filter(|long| !matches!(*long, "config" | "help") && !long.starts_with("no-"))
-            .collect();
-        options.sort_unstable();
-        let error = toml::from_str::<Options>("no-such-key = 1").unwrap_err();
-        let expected = error.message().split_once("expected one of ").unwrap().1;
-        let mut keys: Vec<&str> = expected
-            .split(", ")
-            .map(|key| key.trim_matches('`'))
-            .collect();
-        keys.sort_unstable();
-        assert_eq!(options, keys);
-    }
-}
+mod tests;

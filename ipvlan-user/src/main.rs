@@ -14,8 +14,8 @@ fn main() -> ExitCode {
     log::init();
     let result = match cli.command {
         Command::Run(args) => commands::run::run(args),
-        Command::Cleanup(args) => commands::cleanup::cleanup(&args),
-        Command::Status(args) => commands::status::status(&args),
+        Command::Cleanup(args) => commands::cleanup::cleanup(args),
+        Command::Status(args) => commands::status::status(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,6 +17,22 @@ pub struct Status {
     pub schema: u32,
     /// The running agents.
     pub agents: Vec<Agent>,
+    /// Parents that a datapath is pinned for, and that no agent serves; none if who asks may not look.
+    #[serde(default)]
+    pub unserved: Option<Vec<Unserved>>,
+}
+
+/// A parent whose datapath answers without an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unserved {
+    /// Its name; if there is no such interface any more, or not here, the one it had, with `_` for dots.
+    pub name: String,
+    /// Inode of its netns.
+    pub netns: u64,
+    /// Its ifindex there.
+    pub ifindex: u32,
+    /// Where its programs and maps are pinned.
+    pub pinned: String,
 }
 
 /// A running agent.

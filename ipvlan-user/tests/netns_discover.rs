@@ -18,5 +18,7 @@ mod privileges;
 mod renewing;
 #[path = "netns_discover/speed.rs"]
 mod speed;
+#[path = "netns_discover/sweeping.rs"]
+mod sweeping;
 #[path = "netns_discover/watching.rs"]
 mod watching;

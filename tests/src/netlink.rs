@@ -10,7 +10,7 @@ use netlink_packet_core::{
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{LinkFlags, LinkMessage},
+    link::{LinkAttribute, LinkFlags, LinkMessage},
     neighbour::{NeighbourMessage, NeighbourState},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -37,6 +37,17 @@ impl Netlink {
         link.header.change_mask = LinkFlags::Up;
         self.request(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)
             .with_context(|| format!("cannot bring device {index} up"))
+            .map(drop)
+    }
+
+    /// Makes the transmit queue of the device `index` so long. Nothing depends on that, and the kernel
+    /// tells everybody.
+    pub fn set_queue_length(&self, index: u32, length: u32) -> Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.attributes = vec![LinkAttribute::TxQueueLen(length)];
+        self.request(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)
+            .with_context(|| format!("cannot set the queue length of device {index}"))
             .map(drop)
     }
 

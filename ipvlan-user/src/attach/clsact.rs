@@ -116,3 +116,23 @@ impl Drop for Qdisc {
         }
     }
 }
+
+/// Takes everything of ours off an interface of the current netns that no agent serves: filters, and the
+/// qdisc if it is ours and nobody else uses it. Returns how many filters it were.
+pub fn remove_filters(name: &str, ifindex: u32, qdisc_is_ours: bool) -> Result<usize, AttachError> {
+    let failed = |action| {
+        move |source| AttachError::Clsact {
+            action,
+            parent: name.to_owned(),
+            source,
+        }
+    };
+    let filters = filter::ours(ifindex).map_err(failed("read"))?;
+    for filter in &filters {
+        filter.delete().map_err(failed("remove a filter of"))?;
+    }
+    if !filters.is_empty() && qdisc_is_ours {
+        Qdisc::adopt(name, ifindex).remove_if_unused()?;
+    }
+    Ok(filters.len())
+}

@@ -42,7 +42,7 @@ pub(super) enum Attachment {
 }
 
 impl Attachment {
-    pub(super) const fn mechanism(&self) -> TcMechanism {
+    const fn mechanism(&self) -> TcMechanism {
         match self {
             Self::Link(_) => TcMechanism::Tcx,
             Self::Filter(_) => TcMechanism::Clsact,
@@ -139,13 +139,7 @@ impl TcHook {
         let classifier = load(object, program)?;
         let attachment = Attachment::new(classifier, program, ifindex, hook, mechanism)
             .map_err(|error| failed("attach", program, error))?;
-        Ok(Self {
-            hook,
-            program,
-            program_id: id(classifier),
-            mechanism,
-            attachment: Some(attachment),
-        })
+        Ok(Self::on(attachment, hook, program, classifier))
     }
 
     /// Atomically puts this build's program in the place of what `attachment` runs.
@@ -156,17 +150,25 @@ impl TcHook {
         attachment: Attachment,
     ) -> Result<Self, AttachError> {
         let classifier = load(object, program)?;
-        let mechanism = attachment.mechanism();
         let attachment = attachment
             .replace(classifier, program)
             .map_err(|error| failed("replace the attached program by", program, error))?;
-        Ok(Self {
+        Ok(Self::on(attachment, hook, program, classifier))
+    }
+
+    fn on(
+        attachment: Attachment,
+        hook: Hook,
+        program: &'static str,
+        classifier: &SchedClassifier,
+    ) -> Self {
+        Self {
             hook,
             program,
             program_id: id(classifier),
-            mechanism,
+            mechanism: attachment.mechanism(),
             attachment: Some(attachment),
-        })
+        }
     }
 
     /// Atomically puts another program in the place of the attached one.

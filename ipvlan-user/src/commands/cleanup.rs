@@ -8,16 +8,23 @@ use std::{
 use anyhow::Context as _;
 use nix::net::if_::{if_nameindex, if_nametoindex};
 
+use super::find_places;
 use crate::{
     attach::{PinError, PinName, PinRoot, remove_filters},
     cli::CleanupArgs,
+    config::Places,
     runtime::{self, Claim, ClaimError},
 };
 
 /// Removes what no agent looks after: pinned links and maps, filters, the qdisc if it was added for us,
 /// stale files. What an agent serves stays, and is an error. Everything is tried.
-pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
-    let interfaces: Vec<String> = args.iface.iter().cloned().map(String::from).collect();
+pub fn cleanup(args: CleanupArgs) -> anyhow::Result<()> {
+    let CleanupArgs { iface, find } = args;
+    let interfaces: Vec<String> = iface.into_iter().map(String::from).collect();
+    let Places {
+        pin_dir,
+        runtime_dir,
+    } = find_places(find)?;
     let netns = runtime::own_netns().context("read the network namespace")?;
     let mut removed = Vec::new();
     let mut failures = Vec::new();
@@ -25,7 +32,7 @@ pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
     // Parents whose qdisc somebody else added.
     let mut foreign = BTreeSet::new();
 
-    let root = PinRoot::find(&args.pin_dir)?;
+    let root = PinRoot::find(&pin_dir)?;
     if let Some(root) = &root {
         for name in root.names()? {
             if !is_meant(&name, netns, &interfaces) {
@@ -51,7 +58,7 @@ pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
         if served.contains(&ifindex) {
             continue;
         }
-        let claim = Claim::new(&args.runtime_dir, netns, &name, ifindex);
+        let claim = Claim::new(&runtime_dir, netns, &name, ifindex);
         let claim = match claim {
             Ok(claim) => claim,
             // Nobody but its agent has a lock file there.
@@ -68,8 +75,8 @@ pub fn cleanup(args: &CleanupArgs) -> anyhow::Result<()> {
         }
         drop(claim);
     }
-    runtime::remove_stale(&args.runtime_dir)
-        .with_context(|| format!("remove stale files of {}", args.runtime_dir.display()))?;
+    runtime::remove_stale(&runtime_dir)
+        .with_context(|| format!("remove stale files of {}", runtime_dir.display()))?;
     say(&removed)?;
     let mut failures = failures.into_iter();
     match failures.next() {

@@ -1,6 +1,7 @@
 //! `ipvlan status`
 
 mod radar;
+mod unserved;
 
 use std::{
     fmt::Write as _,
@@ -11,24 +12,31 @@ use std::{
 use anyhow::Context as _;
 use comfy_table::{Table, presets::NOTHING};
 
+use super::find_places;
 use crate::{
     cli::StatusArgs,
+    config::Places,
     runtime::query_all,
-    status::{Agent, Child, Netns, Parent, SCHEMA, Status},
+    status::{Child, Netns, Parent, SCHEMA, Status},
 };
 
-/// Shows all running agents.
-pub fn status(args: &StatusArgs) -> anyhow::Result<()> {
-    let agents = query_all(&args.runtime_dir)
-        .with_context(|| format!("ask the agents in {}", args.runtime_dir.display()))?;
+/// Shows all running agents, and what answers without one.
+pub fn status(args: StatusArgs) -> anyhow::Result<()> {
+    let Places {
+        pin_dir,
+        runtime_dir,
+    } = find_places(args.find)?;
+    let agents = query_all(&runtime_dir)
+        .with_context(|| format!("ask the agents in {}", runtime_dir.display()))?;
+    let status = Status {
+        schema: SCHEMA,
+        unserved: unserved::find(&pin_dir, &agents),
+        agents,
+    };
     let text = if args.json {
-        let status = Status {
-            schema: SCHEMA,
-            agents,
-        };
         serde_json::to_string_pretty(&status).context("write JSON")? + "\n"
     } else {
-        render(&agents, now_ms()).context("write the table")?
+        render(&status, now_ms()).context("write the table")?
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // The reader has seen enough.
@@ -44,7 +52,12 @@ fn now_ms() -> u64 {
     })
 }
 
-fn render(agents: &[Agent], now_ms: u64) -> Result<String, std::fmt::Error> {
+fn render(status: &Status, now_ms: u64) -> Result<String, std::fmt::Error> {
+    let Status {
+        schema: _,
+        agents,
+        unserved,
+    } = status;
     let mut text = String::new();
     if agents.is_empty() {
         writeln!(text, "no agent is running")?;
@@ -82,6 +95,9 @@ fn render(agents: &[Agent], now_ms: u64) -> Result<String, std::fmt::Error> {
             writeln!(text)?;
             render_parent(&mut text, parent, now_ms)?;
         }
+    }
+    for unserved in unserved.iter().flatten() {
+        writeln!(text, "\n{}", unserved::line(unserved))?;
     }
     Ok(text)
 }

@@ -47,6 +47,22 @@ pub(super) fn list(file: &Path, required: bool) -> Result<Vec<PathBuf>, ConfigEr
     Ok(files)
 }
 
+/// Reads all of [`list`] that can be read, and tells what cannot.
+pub(super) fn read_what_can_be(file: &Path, required: bool) -> (Options, Vec<ConfigError>) {
+    let (files, mut failures) = match list(file, required) {
+        Ok(files) => (files, Vec::new()),
+        Err(failure) => (Vec::new(), vec![failure]),
+    };
+    let mut options = Options::default();
+    for path in &files {
+        match read(path) {
+            Ok(read) => options = read.over(options),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    (options, failures)
+}
+
 /// Reads one.
 pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
     let bytes = bytes(path)?;

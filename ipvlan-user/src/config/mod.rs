@@ -11,6 +11,7 @@
 mod error;
 mod file;
 mod options;
+mod places;
 mod settings;
 mod value;
 
@@ -19,11 +20,14 @@ use std::path::{Path, PathBuf};
 pub use self::{
     error::ConfigError,
     options::Options,
+    places::Places,
     settings::{
         DEFAULT_AUDIT, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
         PinSettings, Settings,
     },
-    value::{AUDIT, InterfaceName, NameError, ROOM, STALE_AFTER, XdpChoice},
+    value::{
+        AUDIT, InterfaceName, NameError, ROOM, STALE_AFTER, StaleAfter, StaleAfterError, XdpChoice,
+    },
 };
 
 /// The configuration file that need not be there.
@@ -50,16 +54,44 @@ pub struct Loaded {
 impl Source {
     /// Reads the files and makes settings of everything.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
-        let file = self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
-        let files = file::list(file, self.file.is_some())?;
+        let files = self.list()?;
         let mut options = Options::default();
         for path in &files {
             options = file::read(path)?.over(options);
         }
         let options = self.overrides.clone().over(options);
         let settings = Settings::new(options).ok_or_else(|| ConfigError::NoParent {
-            file: file.to_owned(),
+            file: self.first().to_owned(),
         })?;
         Ok(Loaded { settings, files })
+    }
+
+    /// Reads where an agent of this configuration keeps its files. What is wrong with files that nobody
+    /// named is no error: an agent may run all the same, with what they said before. It is told, and the
+    /// others count.
+    pub fn places(&self) -> Result<(Places, Vec<ConfigError>), ConfigError> {
+        let given = self.overrides.clone();
+        if let (Some(_), Some(_)) = (&given.pin_dir, &given.runtime_dir) {
+            return Ok((Places::new(given.pin_dir, given.runtime_dir), Vec::new()));
+        }
+        let is_named = self.file.is_some();
+        let (read, mut ignored) = file::read_what_can_be(self.first(), is_named);
+        if is_named && !ignored.is_empty() {
+            return Err(ignored.remove(0));
+        }
+        let Options {
+            pin_dir,
+            runtime_dir,
+            ..
+        } = given.over(read);
+        Ok((Places::new(pin_dir, runtime_dir), ignored))
+    }
+
+    fn list(&self) -> Result<Vec<PathBuf>, ConfigError> {
+        file::list(self.first(), self.file.is_some())
+    }
+
+    fn first(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
     }
 }

@@ -2,13 +2,8 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use super::Options;
-use crate::{
-    attach::{AttachOptions, PIN_DIR},
-    model::Policy,
-    neighbour::Manners,
-    runtime::RUNTIME_DIR,
-};
+use super::{Options, Places};
+use crate::{attach::AttachOptions, model::Policy, neighbour::Manners};
 
 /// Default of `--max-addresses`.
 pub const DEFAULT_MAX_ADDRESSES: u32 = 16_384;
@@ -83,6 +78,10 @@ impl Settings {
         if parents.is_empty() {
             return None;
         }
+        let Places {
+            pin_dir,
+            runtime_dir,
+        } = Places::new(pin_dir, runtime_dir);
         Some(Self {
             parents,
             policy: Policy {
@@ -108,10 +107,10 @@ impl Settings {
                 .filter(|&seconds| seconds > 0)
                 .map(Duration::from_secs),
             pins: PinSettings {
-                dir: pin_dir.unwrap_or_else(|| PIN_DIR.into()),
+                dir: pin_dir,
                 keep: pin.unwrap_or(true),
             },
-            runtime_dir: runtime_dir.unwrap_or_else(|| RUNTIME_DIR.into()),
+            runtime_dir,
         })
     }
 

@@ -17,8 +17,9 @@ const MAX_NAME: usize = 15;
 pub const ROOM: RangeInclusive<u32> = 1..=1_048_576;
 /// What `audit` can be, in seconds.
 pub const AUDIT: RangeInclusive<u64> = 1..=86_400;
-/// What `stale-after` can be, in seconds.
-pub const STALE_AFTER: RangeInclusive<u64> = 0..=31_536_000;
+/// What `stale-after` can be, in seconds, if it is not 0. In a third of that everything is read once more
+/// and the programs are told, which many addresses on a busy machine need half a second for.
+pub const STALE_AFTER: RangeInclusive<u64> = 2..=31_536_000;
 
 /// A name that an interface can have (`dev_valid_name`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,7 +146,52 @@ pub(super) fn stale_after<'de, D>(deserializer: D) -> Result<Option<u64>, D::Err
 where
     D: Deserializer<'de>,
 {
-    within(deserializer, &STALE_AFTER)
+    let StaleAfter(seconds) =
+        StaleAfter::try_from(i64::deserialize(deserializer)?).map_err(D::Error::custom)?;
+    Ok(Some(seconds))
+}
+
+/// How long programs answer without an agent, in seconds; 0 for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleAfter(pub u64);
+
+/// Why that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StaleAfterError {
+    /// No number of seconds.
+    #[error("not a whole number of seconds")]
+    NotANumber,
+    /// A living agent would be taken for a dead one.
+    #[error(
+        "{0} is too short for an agent to say in time that it lives: the smallest value is {least}, or 0 \
+         for ever",
+        least = STALE_AFTER.start()
+    )]
+    TooShort(i64),
+    /// Longer than a year.
+    #[error("{0} is too long: the largest value is {most}, or 0 for ever", most = STALE_AFTER.end())]
+    TooLong(i64),
+}
+
+impl TryFrom<i64> for StaleAfter {
+    type Error = StaleAfterError;
+
+    fn try_from(number: i64) -> Result<Self, StaleAfterError> {
+        match u64::try_from(number) {
+            Ok(seconds) if seconds == 0 || STALE_AFTER.contains(&seconds) => Ok(Self(seconds)),
+            Ok(seconds) if seconds > *STALE_AFTER.end() => Err(StaleAfterError::TooLong(number)),
+            _ => Err(StaleAfterError::TooShort(number)),
+        }
+    }
+}
+
+impl FromStr for StaleAfter {
+    type Err = StaleAfterError;
+
+    fn from_str(text: &str) -> Result<Self, StaleAfterError> {
+        let number: i64 = text.parse().map_err(|_| StaleAfterError::NotANumber)?;
+        number.try_into()
+    }
 }
 
 fn within<'de, D, T>(deserializer: D, range: &RangeInclusive<T>) -> Result<Option<T>, D::Error>
@@ -187,6 +233,21 @@ mod tests {
         for name in ["ens34", "eth0.100", "fifteen-letters", "ü"] {
             let parsed: InterfaceName = name.parse().unwrap();
             assert_eq!(String::from(parsed), name);
+        }
+    }
+
+    #[test]
+    fn stale_after_is_never_or_long_enough() {
+        for (text, expected) in [
+            ("0", Ok(StaleAfter(0))),
+            ("2", Ok(StaleAfter(2))),
+            ("31536000", Ok(StaleAfter(31_536_000))),
+            ("1", Err(StaleAfterError::TooShort(1))),
+            ("-5", Err(StaleAfterError::TooShort(-5))),
+            ("31536001", Err(StaleAfterError::TooLong(31_536_001))),
+            ("10s", Err(StaleAfterError::NotANumber)),
+        ] {
+            assert_eq!(text.parse(), expected, "{text}");
         }
     }
 }

@@ -17,9 +17,8 @@ use super::{
     rtnl::Rtnl,
     snapshot::{
         AnycastAddress, Child, ChildAddress, Host, HostAddress, Link, Lower, Master, NetnsId,
-        OnLinkRoute, ProxyArp, Snapshot,
+        OnLinkRoute, ProxyArp,
     },
-    stale::Part,
 };
 
 /// What a snapshot is taken with.
@@ -38,41 +37,6 @@ pub(super) enum Inside {
 }
 
 impl Assembly<'_> {
-    /// What there is. A netns that keeps changing while it is dumped is an error; where there is a
-    /// last snapshot it is taken from there instead, and told.
-    pub(super) fn snapshot(
-        mut self,
-        last: Option<&Snapshot>,
-    ) -> Result<(Snapshot, BTreeMap<NetnsId, Part>), DiscoverError> {
-        let own_links = dump::links(self.rtnl, None)?.unwrap_or_default();
-        let own_addresses = dump::addresses(self.rtnl, None)?.unwrap_or_default();
-        let mut children = self.children_in(NetnsId::Own, &own_links, &own_addresses);
-        let mut netnses = Vec::new();
-        let mut stale = BTreeMap::new();
-        for netns in self.netnses.known() {
-            if let NetnsId::Nsid(nsid) = netns.id {
-                match (self.inside(nsid), last) {
-                    (Ok(Inside::Children(inside)), _) => children.extend(inside),
-                    (Ok(Inside::Gone), _) => continue,
-                    (Err(error), Some(last)) if error.is_transient() => {
-                        children.extend_from_slice(last.children_of(netns.id));
-                        stale.insert(netns.id, Part::Links);
-                    }
-                    (Err(error), _) => return Err(error),
-                }
-            }
-            netnses.push(netns.clone());
-        }
-        let links = self.links(own_links);
-        let snapshot = Snapshot {
-            host: self.host(own_addresses, &links, &children)?,
-            links,
-            children,
-            netnses,
-        };
-        Ok((snapshot, stale))
-    }
-
     pub(super) fn host(
         &mut self,
         addresses: Vec<AddressRow>,

@@ -20,11 +20,15 @@ mod route;
 mod rtnl;
 pub mod snapshot;
 mod stale;
+mod sweep;
 mod wake;
 mod walk;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 pub use error::DiscoverError;
 pub use renew::{Changed, Renewed};
@@ -33,7 +37,7 @@ pub use stale::{Part, Stale};
 pub use wake::{Change, Wake};
 pub use watch::Watch;
 
-use self::{netns::Netnses, rtnl::Rtnl, snapshot::NetnsId};
+use self::{netns::Netnses, rtnl::Rtnl, snapshot::NetnsId, sweep::Sweep};
 
 /// How far a snapshot looks for netns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct Discover {
     rtnl: Rtnl,
     netnses: Netnses,
     child_kinds: &'static [&'static str],
+    /// The one that is under way.
+    sweep: Option<Sweep>,
 }
 
 impl Discover {
@@ -71,6 +77,7 @@ impl Discover {
             rtnl,
             netnses,
             child_kinds,
+            sweep: None,
         })
     }
 
@@ -81,9 +88,19 @@ impl Discover {
         scope: Scope,
         parents: Option<&BTreeSet<u32>>,
     ) -> Result<Snapshot, DiscoverError> {
-        self.look(scope)?;
-        let (snapshot, _) = self.assembly(parents).snapshot(None)?;
+        let mut snapshot = Snapshot::default();
+        let mut sweep = self.sweep(scope)?;
+        sweep.read_on(&mut self.assembly(parents), None)?;
+        if let Some(error) = sweep.interrupted.take() {
+            return Err(error);
+        }
+        sweep.finish(self.assembly(parents), &mut snapshot)?;
         Ok(snapshot)
+    }
+
+    fn sweep(&mut self, scope: Scope) -> Result<Sweep, DiscoverError> {
+        self.look(scope)?;
+        Ok(Sweep::new(self.netnses.known()))
     }
 
     fn look(&mut self, scope: Scope) -> Result<(), DiscoverError> {
@@ -109,26 +126,69 @@ impl Discover {
         parts: &BTreeMap<NetnsId, Part>,
         parents: Option<&BTreeSet<u32>>,
     ) -> Result<Renewed, DiscoverError> {
-        match self.assembly(parents).renew(snapshot, parts)? {
-            Some(renewed) => Ok(renewed),
-            None => self.renew_all(snapshot, Scope::KnownNetns, parents),
+        let Some(renewed) = self.assembly(parents).renew(snapshot, parts)? else {
+            return self.renew_all(snapshot, Scope::KnownNetns, parents);
+        };
+        if let Some(sweep) = &mut self.sweep {
+            let read = parts
+                .iter()
+                .filter(|(id, _)| !renewed.stale.contains_key(id));
+            for (&id, &part) in read {
+                sweep.supersede(id, part);
+            }
         }
+        Ok(renewed)
     }
 
-    /// The same with all of it.
+    /// The same with all of it, at once.
     pub fn renew_all(
         &mut self,
         snapshot: &mut Snapshot,
         scope: Scope,
         parents: Option<&BTreeSet<u32>>,
     ) -> Result<Renewed, DiscoverError> {
-        self.look(scope)?;
-        let (whole, stale) = self.assembly(parents).snapshot(Some(snapshot))?;
-        *snapshot = whole;
-        Ok(Renewed {
-            changed: Changed::Anything,
-            stale,
-        })
+        let mut whole = self.sweep(scope)?;
+        whole.read_on(&mut self.assembly(parents), None)?;
+        let renewed = whole.finish(self.assembly(parents), snapshot)?;
+        if let Some(sweep) = &mut self.sweep {
+            sweep.supersede_all();
+        }
+        Ok(renewed)
+    }
+
+    /// Begins to read all of it anew, a slice at a time; one that was begun before is given up. Gives
+    /// netns that are new to `snapshot`, which has them without children until they are read.
+    pub fn begin(
+        &mut self,
+        snapshot: &mut Snapshot,
+        scope: Scope,
+    ) -> Result<BTreeMap<NetnsId, Part>, DiscoverError> {
+        self.sweep = None;
+        let sweep = self.sweep(scope)?;
+        let new = sweep.introduce(snapshot);
+        self.sweep = Some(sweep);
+        Ok(new)
+    }
+
+    /// Goes on with it, for as long as `slice` and the netns that is read then; `None` until all is read.
+    /// Other parts may be renewed in between. The last slice changes `snapshot`; an error leaves it as it
+    /// was, and ends what was begun.
+    pub fn go_on(
+        &mut self,
+        snapshot: &mut Snapshot,
+        slice: Duration,
+        parents: Option<&BTreeSet<u32>>,
+    ) -> Result<Option<Renewed>, DiscoverError> {
+        let until = Instant::now() + slice;
+        let Some(mut sweep) = self.sweep.take() else {
+            return Ok(Some(Renewed::default()));
+        };
+        let complete = sweep.read_on(&mut self.assembly(parents), Some(until))?;
+        if complete && Instant::now() < until {
+            return sweep.finish(self.assembly(parents), snapshot).map(Some);
+        }
+        self.sweep = Some(sweep);
+        Ok(None)
     }
 
     fn assembly<'a>(&'a mut self, parents: Option<&'a BTreeSet<u32>>) -> assemble::Assembly<'a> {

@@ -21,8 +21,15 @@ pub enum Changed {
     Anything,
 }
 
+impl Default for Changed {
+    /// Nothing.
+    fn default() -> Self {
+        Self::Children(BTreeSet::new())
+    }
+}
+
 /// What came of reading anew.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renewed {
     /// What is different.
     pub changed: Changed,
@@ -161,7 +168,7 @@ fn apply(snapshot: &mut Snapshot, netns: NetnsId, fresh: Fresh) -> bool {
     let place = snapshot
         .netnses
         .binary_search_by_key(&netns, |netns| netns.id);
-    let mut children = match fresh {
+    let children = match fresh {
         Fresh::Addresses(mut addresses) => {
             let mut is_changed = false;
             for child in &mut snapshot.children[among] {
@@ -192,18 +199,37 @@ fn apply(snapshot: &mut Snapshot, netns: NetnsId, fresh: Fresh) -> bool {
     let is_changed = before.len() != children.len()
         || before
             .iter()
-            .zip(&mut children)
+            .zip(&children)
             .any(|(before, now)| !is_alike(before, now));
     snapshot.children.splice(among, children);
     is_changed
 }
 
 /// Whether they differ in nothing but their counters.
-fn is_alike(before: &Child, now: &mut Child) -> bool {
-    let stats = std::mem::replace(&mut now.stats, before.stats);
-    let is_alike = before == now;
-    now.stats = stats;
-    is_alike
+pub(super) fn is_alike(before: &Child, now: &Child) -> bool {
+    let Child {
+        ifindex,
+        name,
+        netns,
+        parent_ifindex,
+        mode,
+        flag,
+        up,
+        forwarding,
+        mac,
+        addresses,
+        stats: _,
+    } = before;
+    (*ifindex, *netns, *parent_ifindex, *mode, *flag)
+        == (
+            now.ifindex,
+            now.netns,
+            now.parent_ifindex,
+            now.mode,
+            now.flag,
+        )
+        && (*up, *forwarding, *mac) == (now.up, now.forwarding, now.mac)
+        && (name, addresses) == (&now.name, &now.addresses)
 }
 
 fn replace<T: PartialEq>(place: &mut T, now: T) -> bool {

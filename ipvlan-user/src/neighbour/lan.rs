@@ -1,9 +1,11 @@
 //! One parent's manners: what is due is sent, what others do is judged.
 
+mod follow;
+
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     time::{Instant, SystemTime},
 };
 
@@ -11,17 +13,17 @@ use ipvlan_common::{Event, EventKind, Reason};
 use tracing::{debug, info, warn};
 
 use super::{
-    Announcing,
-    announce::{Announce, Announcement, Live},
+    Announcing, Candidate,
+    announce::{Announce, Announcement},
     dad::{Dad, DadMode, Verdict},
-    frame::{self, Mac, solicited_node},
+    frame::{self, Mac},
     log::{Action, Incident, Kind, Log},
     memberships::Memberships,
     pace::Pace,
     random::Random,
     socket::{PacketSocket, Sent},
 };
-use crate::{discover::snapshot::Link, model::ChildKey};
+use crate::model::ChildKey;
 
 /// Most frames per second in the long run, and at once. 10 000 children are announced once in 10 s.
 const FRAMES: (u32, u32) = (1000, 100);
@@ -35,30 +37,6 @@ pub struct Manners {
     pub announce: Announcing,
     /// Whether and how new addresses are probed for.
     pub dad: DadMode,
-}
-
-/// An address of a child that is answered for, or would be if no other station had it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Whose it is, and what is said of it.
-    pub live: Live,
-    /// Its child joins no groups and does no duplicate address detection for it: IPv6 of l3 and l3s.
-    pub mute: bool,
-}
-
-impl Candidate {
-    /// Whether the LAN is to be probed for it: no kernel does so for IPv4.
-    const fn is_probed(&self, address: IpAddr) -> bool {
-        self.mute || address.is_ipv4()
-    }
-
-    /// The solicited-node group that the parent joins for it.
-    fn group(&self, address: IpAddr) -> Option<Ipv6Addr> {
-        match address {
-            IpAddr::V6(address) if self.mute => Some(solicited_node(address)),
-            _ => None,
-        }
-    }
 }
 
 /// The manners of one parent.
@@ -102,141 +80,6 @@ impl Neighbours {
             random: Random::new(),
             log: Log::new(now),
         })
-    }
-
-    /// Changes its manners. What is announced from now on, and what was answered for when nothing was
-    /// probed for: see [`Dad::set_mode`].
-    pub fn set_manners(&mut self, now: Instant, manners: Manners) {
-        let breaks_silence = manners.announce == Announcing::On && self.announce.is_none();
-        match manners.announce {
-            Announcing::Off => self.announce = None,
-            Announcing::On => {
-                self.announce.get_or_insert_default();
-            }
-        }
-        let answered = self
-            .candidates
-            .iter()
-            .map(|(&address, candidate)| (address, candidate.is_probed(address)));
-        self.dad
-            .set_mode(now, manners.dad, answered, &mut self.random);
-        if breaks_silence && self.heard {
-            self.announce_all(true);
-        }
-    }
-
-    /// Announces all that is free to be.
-    fn announce_all(&mut self, new: bool) {
-        let Some(announce) = &mut self.announce else {
-            return;
-        };
-        let all = self.candidates.keys();
-        for &address in all.filter(|&&address| self.dad.is_free(address)) {
-            announce.start(address, new);
-        }
-    }
-
-    /// Follows the parent and what would be answered for. Returns whether [`Self::held_back`] is
-    /// another: then what is answered for has to be decided again, and that need not be followed.
-    pub fn follow(
-        &mut self,
-        now: Instant,
-        link: &Link,
-        candidates: BTreeMap<IpAddr, Candidate>,
-    ) -> bool {
-        self.parent.clone_from(&link.name);
-        let mac = link.mac.unwrap_or_default();
-        let mac_changed = std::mem::replace(&mut self.mac, mac) != mac;
-        let heard = link.up && link.carrier && link.mac.is_some();
-        let was_heard = std::mem::replace(&mut self.heard, heard);
-        self.dad.set_carrier(now, heard, &mut self.random);
-
-        let gone = self.candidates.keys();
-        let gone: Vec<IpAddr> = gone
-            .filter(|address| !candidates.contains_key(address))
-            .copied()
-            .collect();
-        for address in gone {
-            self.revise(now, address, None);
-        }
-        let mut changed = false;
-        for (&address, &candidate) in &candidates {
-            let before = self.candidates.get(&address).copied();
-            changed |= self.meet(now, address, before, candidate);
-        }
-        self.candidates = candidates;
-        self.memberships.set_mtu(link.mtu);
-        self.memberships.join(now);
-
-        let freed = std::mem::take(&mut self.freed);
-        self.announce_freed(freed);
-        // Who would not be heard now is announced when the carrier is back.
-        match &mut self.announce {
-            Some(announce) if !heard => announce.clear(),
-            Some(_) if !was_heard || mac_changed => self.announce_all(!was_heard),
-            _ => {}
-        }
-        changed && self.dad.enforces()
-    }
-
-    fn announce_freed(&mut self, freed: Vec<IpAddr>) {
-        let Some(announce) = self.announce.as_mut().filter(|_| self.heard) else {
-            return;
-        };
-        for address in freed {
-            if self.candidates.contains_key(&address) {
-                announce.start(address, true);
-            }
-        }
-    }
-
-    /// Follows one address that became a candidate, is no more one, or another child's;
-    /// [`Self::join_groups`] is to be called after the last. Returns as [`Self::follow`] does.
-    pub fn revise(&mut self, now: Instant, address: IpAddr, candidate: Option<Candidate>) -> bool {
-        if let Some(candidate) = candidate {
-            let before = self.candidates.insert(address, candidate);
-            return self.meet(now, address, before, candidate) && self.dad.enforces();
-        }
-        if let Some(before) = self.candidates.remove(&address) {
-            self.memberships.want(before.group(address), None);
-            self.dad.remove(address);
-            if let Some(announce) = &mut self.announce {
-                announce.remove(address);
-            }
-        }
-        false
-    }
-
-    /// Returns whether something is held back, or not announced, that was not known before.
-    fn meet(
-        &mut self,
-        now: Instant,
-        address: IpAddr,
-        before: Option<Candidate>,
-        candidate: Candidate,
-    ) -> bool {
-        if before == Some(candidate) {
-            return false;
-        }
-        self.memberships.want(
-            before.and_then(|it| it.group(address)),
-            candidate.group(address),
-        );
-        let new = before.is_none()
-            && candidate.is_probed(address)
-            && self.dad.add(now, address, &mut self.random);
-        if let Some(announce) = &mut self.announce
-            && self.heard
-            && self.dad.is_free(address)
-        {
-            announce.tell(address, before.map(|it| it.live), candidate.live);
-        }
-        new
-    }
-
-    /// Joins the groups that addresses want, and leaves all others.
-    pub fn join_groups(&mut self, now: Instant) {
-        self.memberships.join(now);
     }
 
     /// Judges what a station did. `name` names children. Returns as [`Self::follow`] does.

@@ -12,6 +12,7 @@
 //! it asks when something is due, and nothing is when nothing changes.
 
 pub mod announce;
+mod candidate;
 pub mod dad;
 pub mod events;
 pub mod frame;
@@ -25,8 +26,9 @@ pub mod random;
 pub mod socket;
 
 pub use self::{
+    candidate::Candidate,
     dad::DadMode,
-    lan::{Candidate, Manners, Neighbours},
+    lan::{Manners, Neighbours},
 };
 
 /// Whether children's addresses are announced.

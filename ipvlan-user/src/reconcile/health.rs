@@ -6,19 +6,21 @@ use super::{
     Agent,
     parent::{Parent, State},
     refresh::Refresh,
+    sync::Synced,
 };
 use crate::discover::{Part, snapshot::NetnsId};
 
 impl Agent {
-    /// Syncs, and tells the service manager what came of it. Returns whether it succeeded.
-    pub(super) fn sync_and_tell(&mut self, refresh: &Refresh) -> bool {
-        let stale = self.sync(refresh);
-        let succeeded = stale.is_some();
-        self.pending.keep(stale.unwrap_or_default());
-        self.proven |= succeeded;
-        self.service.synced(succeeded);
-        self.tell();
-        succeeded
+    /// Syncs, and tells the service manager what came of it.
+    pub(super) fn sync_and_tell(&mut self, refresh: &Refresh) -> Synced {
+        let synced = self.sync(refresh);
+        if synced != Synced::InPart {
+            let succeeded = synced == Synced::Done;
+            self.proven |= succeeded;
+            self.service.synced(succeeded);
+            self.tell();
+        }
+        synced
     }
 
     /// Feeds the watchdog if there was a sync since it was fed last, or if one that is made for the
@@ -28,7 +30,7 @@ impl Agent {
             return false;
         }
         let own = BTreeMap::from([(NetnsId::Own, Part::Addresses)]);
-        let proven = self.proven || self.sync_and_tell(&Refresh::Parts(own));
+        let proven = self.proven || self.sync_and_tell(&Refresh::Parts(own)) == Synced::Done;
         if proven {
             self.service.feed();
         }

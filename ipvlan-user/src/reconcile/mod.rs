@@ -10,44 +10,36 @@ mod parent;
 mod refresh;
 mod reload;
 mod report;
+mod serve;
 mod signals;
 mod start;
+mod sync;
+mod timer;
 
-use std::{
-    collections::BTreeMap,
-    future::{self, poll_fn},
-    io,
-    ops::BitOr,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::{ops::BitOr, time::Instant};
 
-use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until};
-use tracing::{debug, error, info, warn};
+use tokio::net::UnixStream;
+use tracing::{error, info, warn};
 
 pub use self::error::AgentError;
 pub(crate) use self::error::{is_denied, is_errno_of_denial};
 use self::{
     error::{chain, system},
     parent::{Parent, Tidings},
-    refresh::{MAX_GAP, Pending, Refresh},
+    refresh::{MAX_GAP, Pending},
     reload::Configuration,
     signals::{Asked, Signals},
     start::Started,
+    sync::first_snapshot,
+    timer::{at, tick, ticks, told},
 };
 pub use crate::config::{PinSettings, Settings};
 use crate::{
     config::{Loaded, Source},
-    discover::{
-        Changed, Discover, DiscoverError, Part, Renewed, Scope, Snapshot, Stale, Wake, Watch,
-        snapshot::NetnsId,
-    },
+    discover::{Discover, Snapshot, Stale, Wake, Watch},
     runtime::{self, Service, StatusSocket},
     status,
 };
-
-/// How often the first snapshot is tried.
-const FIRST_ATTEMPTS: u32 = 100;
 
 /// A running agent.
 pub struct Agent {
@@ -57,6 +49,10 @@ pub struct Agent {
     discover: Discover,
     watch: Watch,
     socket: StatusSocket,
+    /// Who asked for the status since everything began to be read.
+    asking: Vec<UnixStream>,
+    /// Who did before, and is answered when that is done.
+    served: Vec<UnixStream>,
     parents: Vec<Parent>,
     snapshot: Snapshot,
     stats: status::Sync,
@@ -105,6 +101,8 @@ impl Agent {
             discover,
             watch,
             socket,
+            asking: Vec::new(),
+            served: Vec::new(),
             parents,
             snapshot,
             stats: status::Sync::default(),
@@ -138,6 +136,7 @@ impl Agent {
             self.service.synced(true);
             self.tell();
         } else {
+            self.pending.add_model();
             self.pending.add_everything();
         }
         loop {
@@ -153,6 +152,7 @@ impl Agent {
                         self.service.reloading();
                         if self.reload() {
                             audit = ticks(self.settings.audit);
+                            self.pending.add_model();
                             self.pending.add(Instant::now(), Stale::everything());
                         } else {
                             self.service.not_reloaded();
@@ -164,11 +164,7 @@ impl Agent {
                     let started = Instant::now();
                     let size = |id| self.snapshot.addresses_of(id);
                     if let Some(refresh) = self.pending.take(started, size) {
-                        if self.sync_and_tell(&refresh) {
-                            self.pending.done(started, Instant::now(), refresh.is_whole());
-                        } else {
-                            self.pending.failed(Instant::now());
-                        }
+                        self.refresh(&refresh);
                     }
                 }
                 () = at(next), if next.is_some() => {
@@ -198,6 +194,7 @@ impl Agent {
                 }
                 _ = audit.tick() => {
                     self.audit();
+                    self.pending.add_model();
                     self.pending.add_everything();
                 }
                 () = tick(&mut watchdog) => {
@@ -232,138 +229,6 @@ impl Agent {
         }
     }
 
-    /// Reads what is asked for and makes every parent follow it. Returns what is still stale; `None`
-    /// if something failed.
-    fn sync(&mut self, refresh: &Refresh) -> Option<BTreeMap<NetnsId, Part>> {
-        self.stats.syncs += 1;
-        self.stats.whole += u64::from(refresh.is_whole());
-        let Renewed { changed, stale } = match self.read(refresh) {
-            Ok(renewed) => renewed,
-            Err(failure) => {
-                self.fail(&failure);
-                return None;
-            }
-        };
-        // What is known of the kernel may be as old as before.
-        let is_news = *refresh != Refresh::Model;
-        let mut failure: Option<Box<dyn std::error::Error>> = None;
-        for parent in &mut self.parents {
-            let followed = parent.follow(&self.snapshot, &changed, &self.settings);
-            let stamped = match followed {
-                Ok(()) if is_news => parent.stamp(&self.settings).map_err(Box::from),
-                Ok(()) => Ok(()),
-                Err(error) => Err(Box::from(error)),
-            };
-            failure = stamped.err().or(failure);
-        }
-        if let Some(failure) = failure {
-            self.fail(&*failure);
-            return None;
-        }
-        if refresh.is_whole() {
-            runtime::give_back();
-        }
-        self.stats.error = None;
-        if is_news {
-            self.synced = Instant::now();
-        }
-        debug!(?refresh, ?stale, "synced");
-        Some(stale)
-    }
-
-    /// Makes the snapshot one of now, as far as is asked for. An error leaves it as it was.
-    fn read(&mut self, refresh: &Refresh) -> Result<Renewed, DiscoverError> {
-        let scope = match refresh {
-            Refresh::Model => {
-                return Ok(Renewed {
-                    changed: Changed::Anything,
-                    stale: BTreeMap::new(),
-                });
-            }
-            Refresh::Parts(parts) => return self.discover.renew(&mut self.snapshot, parts, None),
-            Refresh::KnownNetns => Scope::KnownNetns,
-            Refresh::Everything => Scope::Everything,
-        };
-        self.discover.renew_all(&mut self.snapshot, scope, None)
-    }
-
-    /// Sends what is due on every parent. Returns whether what is answered for changed.
-    fn tick(&mut self) -> bool {
-        let mut changed = false;
-        for parent in &mut self.parents {
-            changed |= parent.tick();
-        }
-        changed
-    }
-
-    fn fail(&mut self, failure: &dyn std::error::Error) {
-        self.stats.failed += 1;
-        let failure = chain(failure);
-        error!("sync failed, what is installed stays: {failure}");
-        self.stats.error = Some(failure);
-    }
-
-    /// Reads the maps back. What others changed in them is mended by the sync that follows.
-    fn audit(&mut self) {
-        let mut failure = None;
-        for parent in &mut self.parents {
-            parent.repin();
-            match parent.audit() {
-                Ok(0) => {}
-                Ok(differing) => {
-                    self.stats.mended += differing as u64;
-                    warn!(
-                        parent = parent.name(),
-                        differing, "somebody else changed the address map: mending it"
-                    );
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        if let Some(failure) = failure {
-            self.fail(&failure);
-        }
-    }
-
-    fn serve(&mut self, client: io::Result<tokio::net::UnixStream>) {
-        let stream = match client {
-            Ok(stream) => stream,
-            Err(failure) => {
-                warn!("status socket: {failure}");
-                return;
-            }
-        };
-        // So that link counters are of now. What failed is not made good by less.
-        self.sync_and_tell(&if self.pending.has_failed() {
-            Refresh::Everything
-        } else {
-            Refresh::KnownNetns
-        });
-        let agent = self.status();
-        // On its own: a client that does not read holds nothing up.
-        tokio::spawn(async move {
-            if let Err(failure) = runtime::answer(stream, agent).await {
-                debug!("status client: {failure}");
-            }
-            runtime::give_back();
-        });
-    }
-
-    fn status(&self) -> status::Agent {
-        status::Agent {
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            netns: self.netns,
-            sync: self.stats.clone(),
-            config: report::configuration(&self.configuration),
-            parents: self
-                .parents
-                .iter()
-                .map(|parent| report::parent(parent, &self.snapshot))
-                .collect(),
-        }
-    }
-
     fn stop(self) -> Result<(), AgentError> {
         let count = self
             .parents
@@ -377,53 +242,4 @@ impl Agent {
             Err(AgentError::Detach { count })
         }
     }
-}
-
-/// The first snapshot, of which nothing may be missing: while something keeps changing it is taken again.
-fn first_snapshot(discover: &mut Discover) -> Result<Snapshot, DiscoverError> {
-    for _ in 1..FIRST_ATTEMPTS {
-        match discover.snapshot(Scope::Everything, None) {
-            Err(failure) if failure.is_transient() => debug!("once more: {failure}"),
-            snapshot => return snapshot,
-        }
-    }
-    discover.snapshot(Scope::Everything, None)
-}
-
-/// Ticks after each `period` from now on; one that comes late delays those after it.
-fn ticks(period: Duration) -> Interval {
-    let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
-}
-
-/// Waits until then; for ever without a time.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time.into()).await,
-        None => future::pending().await,
-    }
-}
-
-/// Waits for a tick; for ever if there are none.
-async fn tick(ticks: &mut Option<Interval>) {
-    match ticks {
-        Some(ticks) => {
-            ticks.tick().await;
-        }
-        None => future::pending().await,
-    }
-}
-
-/// Waits for what any parent hears, and of which it is. Cancelling loses nothing.
-async fn told(parents: &mut [Parent]) -> (usize, Tidings) {
-    poll_fn(|context| {
-        for (index, parent) in parents.iter_mut().enumerate() {
-            if let Poll::Ready(tidings) = parent.poll(context) {
-                return Poll::Ready((index, tidings));
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

@@ -1,28 +1,25 @@
 //! One parent: from its name to an attached, filled datapath, and back.
 
+mod pins;
+mod serving;
+
 use std::{
     collections::BTreeSet,
-    net::IpAddr,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use ipvlan_common::Event;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::{AgentError, PinSettings, Settings, lan::Lan, refresh::backoff};
+pub(super) use self::serving::Serving;
+use super::{AgentError, Settings, lan::Lan, refresh::backoff};
 use crate::{
-    attach::{AttachError, Datapath, PinError, PinRoot, Pins},
-    discover::{
-        Changed, Snapshot,
-        snapshot::{Link, NetnsId},
-    },
-    model::{Desired, check_parent, desired},
-    runtime::{Claim, ClaimError},
-    sync::{
-        apply::{Installed, Outcome},
-        maps::MapsError,
-    },
+    attach::{AttachError, Datapath},
+    discover::{Changed, Snapshot, snapshot::Link},
+    model::{check_parent, desired},
+    runtime::Claim,
+    sync::{apply::Installed, maps::MapsError},
 };
 
 /// A parent that was asked for.
@@ -49,22 +46,6 @@ pub(super) enum State {
     Waiting(String),
     /// Attached.
     Serving(Box<Serving>),
-}
-
-pub(super) struct Serving {
-    pub(super) link: Link,
-    pub(super) datapath: Datapath,
-    pub(super) installed: Installed,
-    pub(super) desired: Desired,
-    pub(super) lan: Lan,
-    /// Addresses for which the map has no room.
-    pub(super) no_room: BTreeSet<IpAddr>,
-    /// Why nothing is pinned, if that is not as it should be.
-    pub(super) unpinned: Option<String>,
-    /// Why the last sync was not complete.
-    pub(super) failure: Option<String>,
-    // Last: given up when nothing is attached any more.
-    _claim: Claim,
 }
 
 impl Parent {
@@ -263,33 +244,6 @@ impl Parent {
         }
     }
 
-    /// Pins again what somebody else has unpinned. Returns whether to try again soon.
-    pub(super) fn repin(&mut self) -> bool {
-        let State::Serving(serving) = &mut self.state else {
-            return false;
-        };
-        let parent = &serving.link.name;
-        match serving.datapath.repin() {
-            Ok(objects) => {
-                if objects > 0 {
-                    warn!(parent, objects, "somebody else removed pins: they are back");
-                }
-                if serving.datapath.pin_directory().is_some() {
-                    serving.unpinned = None;
-                }
-                false
-            }
-            Err(failure) => {
-                let failure = super::chain(&failure);
-                let note = format!("not everything is pinned: {failure}");
-                let again = serving.unpinned.as_ref() != Some(&note);
-                warn!(parent, "{note}");
-                serving.unpinned = Some(note);
-                again
-            }
-        }
-    }
-
     /// Judges what the programs told. Returns whether what is answered for changed.
     pub(super) fn told(&mut self, events: &[Event]) -> bool {
         match &mut self.state {
@@ -359,54 +313,6 @@ impl Parent {
         }
     }
 
-    /// Where to pin what is attached; without a filesystem for that, the reason why not.
-    fn pins(
-        &self,
-        link: &Link,
-        settings: &PinSettings,
-    ) -> Result<(Pins, Option<String>), AgentError> {
-        let result = if settings.keep {
-            PinRoot::create(&settings.dir)
-                .and_then(|root| root.claim(self.netns, &link.name, link.ifindex))
-                .map(Pins::Keep)
-        } else {
-            self.pins_of_before(link, settings)
-        };
-        match result {
-            Ok(pins) => Ok((pins, None)),
-            Err(PinError::Taken { owner, .. }) => Err(ClaimError::Taken {
-                parent: link.name.clone(),
-                owner,
-            }
-            .into()),
-            Err(failure) if failure.is_for_want_of_a_filesystem() => {
-                let note = format!(
-                    "nothing is pinned, and answers end with the agent: {}",
-                    super::chain(&failure)
-                );
-                if settings.keep {
-                    warn!(parent = link.name, "{note}");
-                }
-                Ok((Pins::None, settings.keep.then_some(note)))
-            }
-            Err(failure) => Err(AgentError::Attach {
-                parent: link.name.clone(),
-                source: Box::new(failure.into()),
-            }),
-        }
-    }
-
-    /// What an agent that did pin has left.
-    fn pins_of_before(&self, link: &Link, settings: &PinSettings) -> Result<Pins, PinError> {
-        let Some(root) = PinRoot::find(&settings.dir)? else {
-            return Ok(Pins::None);
-        };
-        let mut names = root.names()?.into_iter();
-        let name = names.find(|name| (name.netns, name.ifindex) == (self.netns, link.ifindex));
-        let dir = name.map(|name| root.open(&name)).transpose()?.flatten();
-        Ok(dir.map_or(Pins::None, Pins::Release))
-    }
-
     fn attach(
         &self,
         link: Link,
@@ -458,113 +364,6 @@ pub(super) enum Tidings {
 fn log(failures: Vec<AttachError>) {
     for failure in failures {
         tracing::debug!("{}", super::chain(&failure));
-    }
-}
-
-impl Serving {
-    /// Whether everything is as it was desired, and what is desired depends on nothing but snapshots.
-    fn is_settled(&self) -> bool {
-        self.failure.is_none() && self.no_room.is_empty() && !self.lan.enforces()
-    }
-
-    /// Makes maps and programs what a snapshot asks for that differs from the last one in the
-    /// children of these netns only.
-    fn revise(
-        &mut self,
-        snapshot: &Snapshot,
-        netnses: &BTreeSet<NetnsId>,
-        settings: &Settings,
-    ) -> Result<(), AttachError> {
-        if netnses.is_empty() {
-            return Ok(());
-        }
-        let before = self.desired.answered;
-        let revision = self
-            .desired
-            .revise(snapshot, &self.link, &settings.policy, netnses);
-        let outcome = self.installed.revise(&self.desired, &revision);
-        let result = self.conclude(outcome, before);
-        self.lan
-            .revise(&self.desired, &revision, &self.no_room, snapshot);
-        result
-    }
-
-    /// Makes maps and programs what the snapshot asks for.
-    fn update(&mut self, snapshot: &Snapshot, settings: &Settings) -> Result<(), AttachError> {
-        let before = self.desired.answered;
-        self.lan.behave(settings.manners);
-        // First given up, so that it and the next are not there at once.
-        self.desired = Desired::default();
-        self.desired = self.desire(snapshot, settings);
-        // A new address must be held back before it is answered for; otherwise answers come first.
-        let holds = self.lan.enforces();
-        if holds && self.listen(snapshot) {
-            self.desired = self.desire(snapshot, settings);
-        }
-        let mut outcome = self.installed.update(&self.desired);
-        if self.datapath.hooks().is_empty() {
-            let stamp = self.installed.stamp(settings.stale_after);
-            outcome.errors.extend(stamp.err());
-        }
-        let no_room = self.no_room.clone();
-        let result = self.conclude(outcome, before);
-        if !(holds && no_room == self.no_room) {
-            self.listen(snapshot);
-        }
-        result
-    }
-
-    /// Sets the programs that go by what was written, and tells and keeps how it went.
-    fn conclude(&mut self, outcome: Outcome, before: usize) -> Result<(), AttachError> {
-        // Programs that go by these maps come after what they need is in there.
-        let programs = if outcome.errors.is_empty() {
-            self.datapath
-                .set_programs(self.desired.ingress, self.desired.egress)
-        } else {
-            Ok(())
-        };
-        if outcome.put + outcome.removed > 0 {
-            info!(
-                parent = self.link.name,
-                put = outcome.put,
-                removed = outcome.removed,
-                answered = self.desired.answered,
-                before,
-                "addresses changed"
-            );
-        }
-        if !outcome.no_room.is_empty() && outcome.no_room != self.no_room {
-            error!(
-                parent = self.link.name,
-                refused = outcome.no_room.len(),
-                "an address map is full: raise --max-addresses"
-            );
-        }
-        self.no_room = outcome.no_room;
-        let mut errors = outcome.errors.into_iter();
-        let first = errors.next().map(AttachError::from);
-        for error in errors {
-            error!(parent = self.link.name, "{}", super::chain(&error));
-        }
-        let result = first.map_or(programs, Err);
-        self.failure = result.as_ref().err().map(|error| super::chain(error));
-        result
-    }
-
-    fn desire(&self, snapshot: &Snapshot, settings: &Settings) -> Desired {
-        desired(
-            snapshot,
-            &self.link,
-            &settings.policy,
-            &self.lan.held_back(),
-        )
-    }
-
-    /// Makes what is said on the LAN follow what is desired. Returns whether that in turn holds back
-    /// other addresses than before.
-    fn listen(&mut self, snapshot: &Snapshot) -> bool {
-        self.lan
-            .follow(&self.link, &self.desired, &self.no_room, snapshot)
     }
 }
 

@@ -1,10 +1,12 @@
 //! How much of the truth is taken anew, and how soon.
 //!
 //! What woke is done at once; what wakes while that is done, and for as long after it as it took, is
-//! done together. So unending churn takes half of a processor, and a quiet host does not wait. Reading
-//! everything is done at most once in [`WHOLE_GAP`]; parts of it do not wait for that. Netns with many
-//! addresses are read one at a time, each in its turn, and rest by themselves: a small one waits for no
-//! more than one of them.
+//! done together. So unending churn takes half of a processor, and a quiet host does not wait. Netns with
+//! many addresses are read one at a time, each in its turn, and rest by themselves: a small one waits for
+//! no more than one of them.
+//!
+//! Everything is read at most once in [`WHOLE_GAP`], or when somebody asks, and in slices: what wakes
+//! meanwhile is done between two of them.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +14,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::discover::{Part, Stale, snapshot::NetnsId};
+use crate::discover::{Part, Scope, Stale, snapshot::NetnsId};
 
 /// Shortest time from the end of a sync to the next: what changes meanwhile is one wake.
 const MIN_GAP: Duration = Duration::from_millis(1);
 /// Longest such time, also while a long sync runs again and again.
 pub(super) const MAX_GAP: Duration = Duration::from_millis(100);
+/// How long everything is read at a time; the netns that is read then comes on top.
+pub(super) const SLICE: Duration = Duration::from_millis(5);
 /// Shortest time from one sync of everything to the next.
 const WHOLE_GAP: Duration = Duration::from_millis(100);
 /// Longest time to the next try after a failed sync.
@@ -30,17 +34,20 @@ pub(super) enum Refresh {
     Model,
     /// Parts, and no more.
     Parts(BTreeMap<NetnsId, Part>),
-    /// Everything in the netns there were.
-    KnownNetns,
-    /// Netns too.
-    Everything,
+    /// Everything, of which this is the beginning.
+    Sweep(Scope),
+    /// More of it.
+    Slice,
 }
 
-impl Refresh {
-    /// Whether everything is dumped.
-    pub(super) const fn is_whole(&self) -> bool {
-        matches!(self, Self::KnownNetns | Self::Everything)
-    }
+/// Everything is being read.
+#[derive(Debug)]
+struct Sweeping {
+    started: Instant,
+    /// When to go on.
+    due: Instant,
+    /// What its slices took so far.
+    took: Duration,
 }
 
 /// A netns with more addresses takes milliseconds to read.
@@ -53,8 +60,11 @@ pub(super) struct Pending {
     stale: Stale,
     /// Nothing is done before.
     due: Instant,
-    /// Everything is not read before.
+    /// Everything is not read before, unless somebody asks.
     whole_due: Instant,
+    /// Since when somebody is waiting for everything to be read.
+    asked: Option<Instant>,
+    sweeping: Option<Sweeping>,
     failures: u32,
     /// What is stale of netns with many addresses, which are read one at a time.
     large: BTreeMap<NetnsId, Part>,
@@ -73,6 +83,8 @@ impl Pending {
             stale: Stale::default(),
             due: now,
             whole_due: now,
+            asked: None,
+            sweeping: None,
             failures: 0,
             large: BTreeMap::new(),
             large_due: now,
@@ -91,6 +103,11 @@ impl Pending {
         self.stale.everything = true;
     }
 
+    /// Reads everything anew for somebody who waits for it.
+    pub(super) fn ask(&mut self, now: Instant) {
+        self.asked.get_or_insert(now);
+    }
+
     /// Reads anew what is stale. News does not wait for the end of a long pause after failures.
     pub(super) fn add(&mut self, now: Instant, stale: Stale) {
         self.stale.add(stale);
@@ -106,9 +123,9 @@ impl Pending {
         });
     }
 
-    /// Whether everything is to be read anew.
+    /// Whether everything is to be read anew, or is being read.
     pub(super) const fn is_whole(&self) -> bool {
-        self.stale.everything
+        self.stale.everything || self.sweeping.is_some()
     }
 
     /// Whether the last sync failed, and was not made good yet.
@@ -118,14 +135,26 @@ impl Pending {
 
     /// When to call [`Self::take`]; `None` if there is nothing to do.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let everything = self.stale.everything.then(|| self.due.max(self.whole_due));
+        let whole = self.next_of_whole();
         if self.failures > 0 {
             // Only that will do.
-            return everything;
+            return whole;
         }
+        [whole, self.next_of_parts()].into_iter().flatten().min()
+    }
+
+    fn next_of_whole(&self) -> Option<Instant> {
+        if let Some(sweeping) = &self.sweeping {
+            return Some(sweeping.due);
+        }
+        let everything = self.stale.everything.then_some(self.whole_due);
+        [everything, self.asked].into_iter().flatten().min()
+    }
+
+    fn next_of_parts(&self) -> Option<Instant> {
         let small = (self.model || !self.stale.parts.is_empty()).then_some(self.due);
         let large = (!self.large.is_empty()).then(|| self.due.max(self.large_due));
-        [small, large, everything].into_iter().flatten().min()
+        [small, large].into_iter().flatten().min()
     }
 
     /// Takes what is due. `addresses` is how many a netns is known to have.
@@ -134,15 +163,47 @@ impl Pending {
         now: Instant,
         addresses: impl Fn(NetnsId) -> usize,
     ) -> Option<Refresh> {
-        if self.next_due().is_none_or(|due| due > now) {
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        // Parts first: each rests when it is done, and everything goes on meanwhile.
+        if self.failures == 0 && is_due(self.next_of_parts()) {
+            let parts = self.take_parts(now, addresses);
+            if parts.is_some() {
+                return parts;
+            }
+        }
+        if !is_due(self.next_of_whole()) {
             return None;
         }
-        if self.stale.everything && self.whole_due <= now {
-            self.model = false;
-            self.stale = Stale::default();
-            self.large.clear();
-            return Some(Refresh::Everything);
+        if self.sweeping.is_some() {
+            return Some(Refresh::Slice);
         }
+        Some(Refresh::Sweep(self.begin(now)))
+    }
+
+    fn begin(&mut self, now: Instant) -> Scope {
+        self.sweeping = Some(Sweeping {
+            started: now,
+            due: now,
+            took: Duration::ZERO,
+        });
+        self.asked = None;
+        if self.failures > 0 {
+            // They are part of it, and nothing is done before it.
+            self.stale.parts.clear();
+            self.large.clear();
+        }
+        if std::mem::take(&mut self.stale.everything) {
+            Scope::Everything
+        } else {
+            Scope::KnownNetns
+        }
+    }
+
+    fn take_parts(
+        &mut self,
+        now: Instant,
+        addresses: impl Fn(NetnsId) -> usize,
+    ) -> Option<Refresh> {
         if self.model {
             self.model = false;
             return Some(Refresh::Model);
@@ -172,9 +233,8 @@ impl Pending {
         (!parts.is_empty()).then_some(Refresh::Parts(parts))
     }
 
-    /// A sync went well.
-    pub(super) fn done(&mut self, started: Instant, ended: Instant, is_whole: bool) {
-        self.failures = 0;
+    /// A sync of parts, or of what is known, went well.
+    pub(super) fn done(&mut self, started: Instant, ended: Instant) {
         let took = ended.saturating_duration_since(started);
         let rested = ended + took.clamp(MIN_GAP, MAX_GAP);
         if std::mem::take(&mut self.took_large) {
@@ -183,15 +243,34 @@ impl Pending {
         } else {
             self.due = rested;
         }
-        if is_whole {
-            self.whole_due = self.due.max(started + WHOLE_GAP);
+    }
+
+    /// A slice of everything went well; nothing has changed by it yet.
+    pub(super) fn sliced(&mut self, started: Instant, ended: Instant) {
+        if let Some(sweeping) = &mut self.sweeping {
+            sweeping.took += ended.saturating_duration_since(started);
+            sweeping.due = ended + MIN_GAP;
         }
+    }
+
+    /// The last slice did, and with it the sync of everything.
+    pub(super) fn swept(&mut self, started: Instant, ended: Instant) {
+        self.sliced(started, ended);
+        self.failures = 0;
+        if let Some(Sweeping { started, took, .. }) = self.sweeping.take() {
+            let rested = ended + took.clamp(MIN_GAP, MAX_GAP);
+            self.whole_due = rested.max(started + WHOLE_GAP);
+        }
+        // What was put off by failures is not any more.
+        self.due = self.due.min(ended + MIN_GAP);
     }
 
     /// A sync failed: everything is read anew, later and later.
     pub(super) fn failed(&mut self, now: Instant) {
         self.failures += 1;
         self.took_large = false;
+        self.sweeping = None;
+        self.asked = None;
         self.stale.everything = true;
         self.due = now + backoff(self.failures);
         self.whole_due = self.due;

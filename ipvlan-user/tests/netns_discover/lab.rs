@@ -110,6 +110,21 @@ pub(crate) fn child_kind() -> &'static str {
     })
 }
 
+/// Nine children: two in each of four netns, and one in our own.
+pub(crate) async fn nine_children(watch: &mut Watch) -> Vec<Unnamed> {
+    let lab: Vec<_> = (0..4).map(|_| Unnamed::new()).collect();
+    for netns in &lab {
+        netns.create_child("child0");
+        netns.create_child("child1");
+    }
+    ip(&format!(
+        "link add child0 link {PARENT} type {}",
+        child_kind()
+    ));
+    settle(watch).await;
+    lab
+}
+
 /// Names of the children, without the order.
 pub(crate) fn child_names(snapshot: &Snapshot) -> BTreeSet<&str> {
     snapshot

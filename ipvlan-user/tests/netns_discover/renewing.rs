@@ -11,14 +11,15 @@ use ipvlan_user::discover::{
 };
 
 use super::lab::{
-    PARENT, Unnamed, child_kind, discover, everything, in_fresh_netns, ip, ip_batch, known, settle,
+    PARENT, Unnamed, discover, everything, in_fresh_netns, ip, ip_batch, known, nine_children,
+    settle,
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Without what a renewed one need not have, counters and how netns are called, and without netns that
 /// other tests make on this machine.
-fn bare(mut snapshot: Snapshot) -> Snapshot {
+pub(super) fn bare(mut snapshot: Snapshot) -> Snapshot {
     for child in &mut snapshot.children {
         child.stats = LinkStats::default();
     }
@@ -35,7 +36,7 @@ fn bare(mut snapshot: Snapshot) -> Snapshot {
 }
 
 /// What makes `snapshot` stale until nothing more does.
-async fn stale(watch: &mut Watch, discover: &Discover) -> Stale {
+pub(super) async fn stale(watch: &mut Watch, discover: &Discover) -> Stale {
     let mut stale = Stale::default();
     while let Ok(wake) = tokio::time::timeout(Duration::from_millis(100), watch.wake()).await {
         stale.add(discover.stale(&wake.expect("wake")));
@@ -43,17 +44,17 @@ async fn stale(watch: &mut Watch, discover: &Discover) -> Stale {
     stale
 }
 
-fn renew(discover: &mut Discover, snapshot: &mut Snapshot, stale: &Stale) -> Changed {
+pub(super) fn renew(discover: &mut Discover, snapshot: &mut Snapshot, stale: &Stale) -> Changed {
     let renewed = discover.renew(snapshot, &stale.parts, None).expect("renew");
     assert!(renewed.stale.is_empty(), "{renewed:?}");
     renewed.changed
 }
 
 /// A made-up order of things, the same on each run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -67,16 +68,7 @@ fn after_any_changes_the_renewed_snapshot_is_the_whole_one() {
     in_fresh_netns(async || {
         let mut watch = Watch::new().expect("watch");
         let mut discover = discover();
-        let lab: Vec<_> = (0..4).map(|_| Unnamed::new()).collect();
-        for netns in &lab {
-            netns.create_child("child0");
-            netns.create_child("child1");
-        }
-        ip(&format!(
-            "link add child0 link {PARENT} type {}",
-            child_kind()
-        ));
-        settle(&mut watch).await;
+        let lab = nine_children(&mut watch).await;
         let mut snapshot = everything(&mut discover);
         assert_eq!(snapshot.children.len(), 9);
         settle(&mut watch).await;
@@ -114,7 +106,7 @@ fn after_any_changes_the_renewed_snapshot_is_the_whole_one() {
 }
 
 /// Does something that may fail, as taking away what is not there does.
-fn change(dice: &mut Dice, lab: &[Unnamed]) {
+pub(super) fn change(dice: &mut Dice, lab: &[Unnamed]) {
     let child = format!("child{}", dice.roll(2));
     let (third, fourth) = (dice.roll(3), dice.roll(6) + 1);
     let command = match dice.roll(12) {
@@ -132,7 +124,7 @@ fn change(dice: &mut Dice, lab: &[Unnamed]) {
     }
 }
 
-fn told_what_changed(before: &Snapshot, now: &Snapshot, changed: &Changed) {
+pub(super) fn told_what_changed(before: &Snapshot, now: &Snapshot, changed: &Changed) {
     let Changed::Children(netnses) = changed else {
         return;
     };

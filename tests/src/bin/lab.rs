@@ -110,6 +110,8 @@ enum Variants {
     Silent,
     /// --allow and --deny
     Narrow,
+    /// --config, and SIGHUP
+    Reloaded,
     /// Every one but the default, one after the other
     Others,
 }
@@ -125,6 +127,7 @@ impl Variants {
             Self::Enforce => vec![Variant::Enforce],
             Self::Silent => vec![Variant::Silent],
             Self::Narrow => vec![Variant::Narrow],
+            Self::Reloaded => vec![Variant::Reloaded],
             Self::Others => Variant::OTHERS.to_vec(),
         }
     }

@@ -47,6 +47,8 @@ pub enum Probe {
     ImpostorSilent,
     /// The parent is in the solicited-node group of the address while the child has it, and no longer.
     Group,
+    /// Broadcast or multicast, while a configuration file that is read again allows and denies the address.
+    Reloaded,
 }
 
 /// Why an address is announced.
@@ -92,6 +94,7 @@ impl Probe {
             Self::ImpostorTold => "the conflict is told",
             Self::ImpostorSilent => "only vm01 answers",
             Self::Group => "group joined and left",
+            Self::Reloaded => "answered as SIGHUP allows",
         }
     }
 }

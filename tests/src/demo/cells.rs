@@ -22,6 +22,7 @@ pub fn of(variant: Variant, mode: Mode) -> Vec<Cell> {
         Variant::Enforce => enforced(mode),
         Variant::Silent => silent(),
         Variant::Narrow => narrowed(),
+        Variant::Reloaded => reloaded(),
     }
 }
 
@@ -287,6 +288,10 @@ fn silent() -> Vec<Cell> {
 }
 
 /// With `--allow` of the LAN's subnets and `--deny` of [`NS02`].
+fn reloaded() -> Vec<Cell> {
+    in_both_families([Cell::new(VM01, NS01, Probe::Reloaded, None, Round::Alone)])
+}
+
 fn narrowed() -> Vec<Cell> {
     let solicit = |to| Cell::new(VM01, to, Probe::Solicit, None, Round::Into);
     in_both_families([

@@ -10,6 +10,7 @@ pub mod conflict;
 pub mod detection;
 pub mod group;
 pub mod mode;
+pub mod reload;
 pub mod spot;
 pub mod table;
 pub mod variant;
@@ -89,6 +90,9 @@ impl Demo {
         let clean_before = hooks::attached(host, &PARENTS)?.is_empty();
         world.flush_neighbours()?;
         announced::mislead(world)?;
+        if variant == Variant::Reloaded {
+            reload::prepare()?;
+        }
         say.line(&format!("after: starting the agent with {variant}"));
         let agent = shared(|| Agent::start(&self.ipvlan, host, &PARENTS, variant.options()))?;
         say.line("after: the agent is ready, asking again");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::mode::Mode;
+use super::{mode::Mode, reload};
 
 /// One way to start the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +23,13 @@ pub enum Variant {
     Silent,
     /// Answers for some addresses alone.
     Narrow,
+    /// The same, as a configuration file says at the time.
+    Reloaded,
 }
 
 impl Variant {
     /// All but the default.
-    pub const OTHERS: [Self; 7] = [
+    pub const OTHERS: [Self; 8] = [
         Self::Flood,
         Self::Clsact,
         Self::Xdp,
@@ -35,6 +37,7 @@ impl Variant {
         Self::Enforce,
         Self::Silent,
         Self::Narrow,
+        Self::Reloaded,
     ];
 
     /// What the results call it; the default has no name.
@@ -49,6 +52,7 @@ impl Variant {
             Self::Enforce => Some("dad enforce"),
             Self::Silent => Some("announce off"),
             Self::Narrow => Some("allow, deny"),
+            Self::Reloaded => Some("allow, deny, reloaded"),
         }
     }
 
@@ -73,6 +77,7 @@ impl Variant {
                 "--deny",
                 "2001:db8:91::102",
             ],
+            Self::Reloaded => &["--config", reload::FILE],
         }
     }
 
@@ -87,7 +92,7 @@ impl Variant {
             // What the agent says is the same for l3 and l3s children.
             Self::Enforce | Self::Silent | Self::Redirect => mode != Mode::L3s,
             // In l2 the child's own kernel answers whatever we do.
-            Self::Narrow => mode == Mode::L3,
+            Self::Narrow | Self::Reloaded => mode == Mode::L3,
         }
     }
 }

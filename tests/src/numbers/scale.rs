@@ -35,6 +35,9 @@ const FULL: &str = "ipvlan2";
 const CHURNING: usize = 10;
 const EACH: usize = 1000;
 const MANY: usize = 65;
+/// How many addresses are asked for while everything is read again, and how often something makes it so.
+const RESYNCED: usize = 60;
+const RESYNC_EVERY: Duration = Duration::from_millis(50);
 
 /// What was measured.
 pub(super) struct Scale {
@@ -43,6 +46,7 @@ pub(super) struct Scale {
     pub(super) first: Duration,
     pub(super) quiet: Vec<Duration>,
     pub(super) churned: Churned,
+    pub(super) resynced: Resynced,
     /// What hearing of an address and dumping its netns takes at the least.
     pub(super) floor: Vec<Duration>,
     /// What asking for an address takes that is answered for at once.
@@ -60,6 +64,15 @@ pub(super) struct Churned {
     pub(super) whole: f64,
     /// Addresses added and deleted in a second.
     pub(super) changes: f64,
+}
+
+/// What became of an agent that read everything again and again, with [`CHURNING`] times [`EACH`] addresses.
+#[derive(Default)]
+pub(super) struct Resynced {
+    /// Times to the first answer.
+    pub(super) times: Vec<Duration>,
+    /// Whole syncs in a second.
+    pub(super) whole: f64,
 }
 
 /// An agent that was started with many addresses.
@@ -90,7 +103,7 @@ pub(super) fn measure(ipvlan: &Path, with_many: bool) -> Result<Scale> {
     println!("measuring: what this machine needs at the least");
     let floor = floor::measure(&site, ASKED)?;
     let asking = answer::floor(&site)?;
-    let mut cold = Vec::new();
+    let (mut cold, mut resynced) = (Vec::new(), Resynced::default());
     let mut filled = 0;
     for netnses in [CHURNING, MANY]
         .into_iter()
@@ -102,13 +115,20 @@ pub(super) fn measure(ipvlan: &Path, with_many: bool) -> Result<Scale> {
         }
         filled = netnses;
         println!("starting with {} addresses more", netnses * EACH);
-        cold.push(start(ipvlan, &site, netnses * EACH)?);
+        let (agent, started) = start(ipvlan, &site, netnses * EACH)?;
+        cold.push(started);
+        if netnses == CHURNING {
+            println!("reading everything again and again");
+            resynced = during_resyncs(&site, &agent)?;
+        }
+        agent.stop()?;
     }
     Ok(Scale {
         idle,
         first,
         quiet,
         churned,
+        resynced,
         floor,
         asking,
         cold,
@@ -139,33 +159,74 @@ fn during_churn(site: &Site, agent: &Agent) -> Result<Churned> {
     let full: Vec<Full> = (0..CHURNING)
         .map(|number| Full::of(site, number))
         .collect::<Result<_>>()?;
+    let ((elsewhere, inside), changes, during) = beside(
+        agent,
+        |over| churn(&full, over),
+        || {
+            Ok((
+                answer::measure(site, CHURNING..NETNSES, ASKED, 2)?,
+                answer::measure(site, 0..CHURNING, ASKED, 2)?,
+            ))
+        },
+    )?;
+    Ok(Churned {
+        elsewhere,
+        inside,
+        whole: during.per_second(during.whole)?,
+        changes: during.per_second(changes)?,
+    })
+}
+
+fn during_resyncs(site: &Site, agent: &Agent) -> Result<Resynced> {
+    let (times, (), during) = beside(
+        agent,
+        |over| wake_everything(site, over),
+        || answer::measure(site, CHURNING..CHURNING + RESYNCED, ASKED, 3),
+    )?;
+    Ok(Resynced {
+        times,
+        whole: during.per_second(during.whole)?,
+    })
+}
+
+/// Some time, and what the agent did in it.
+struct During {
+    seconds: f64,
+    /// Whole syncs.
+    whole: u64,
+}
+
+impl During {
+    fn per_second(&self, times: u64) -> Result<f64> {
+        Ok(as_float(times)? / self.seconds)
+    }
+}
+
+/// Measures while `work` goes on until it is told that it is over.
+fn beside<M, W: Send>(
+    agent: &Agent,
+    work: impl FnOnce(&AtomicBool) -> Result<W> + Send,
+    measure: impl FnOnce() -> Result<M>,
+) -> Result<(M, W, During)> {
     let over = AtomicBool::new(false);
     let before = agent.status()?;
     let started = Instant::now();
-    let (elsewhere, inside, changes) = thread::scope(|scope| {
-        let churning = scope.spawn(|| churn(&full, &over));
-        let elsewhere = answer::measure(site, CHURNING..NETNSES, ASKED, 2);
-        let inside = answer::measure(site, 0..CHURNING, ASKED, 2);
+    let (measured, worked) = thread::scope(|scope| {
+        let working = scope.spawn(|| work(&over));
+        let measured = measure();
         over.store(true, Ordering::Relaxed);
-        let changes = churning
-            .join()
-            .map_err(|_| anyhow!("the churn panicked"))??;
-        Ok::<_, anyhow::Error>((elsewhere?, inside?, changes))
+        let worked = working.join().map_err(|_| anyhow!("the work panicked"))??;
+        Ok::<_, anyhow::Error>((measured?, worked))
     })?;
     let seconds = started.elapsed().as_secs_f64();
     let after = agent.status()?;
     println!(
-        "syncs before churn: {}, after {seconds:.1} s of it: {}",
+        "syncs before: {}, after {seconds:.1} s: {}",
         before["sync"], after["sync"]
     );
     // A status is a sync of its own.
     let whole = whole(&after)? - whole(&before)? - 1;
-    Ok(Churned {
-        elsewhere,
-        inside,
-        whole: as_float(whole)? / seconds,
-        changes: as_float(changes)? / seconds,
-    })
+    Ok((measured, worked, During { seconds, whole }))
 }
 
 /// Adds and deletes all addresses until it is over; gives how many were. None is left.
@@ -184,7 +245,21 @@ fn churn(full: &[Full], over: &AtomicBool) -> Result<u64> {
     }
 }
 
-fn start(ipvlan: &Path, site: &Site, addresses: usize) -> Result<Cold> {
+/// A link of the host's netns that is changed may be the only sign of a child in another one.
+fn wake_everything(site: &Site, over: &AtomicBool) -> Result<()> {
+    let (netlink, index) = site
+        .host
+        .run(|| Ok((Netlink::open()?, if_nametoindex("lo")?)))?;
+    let mut length = 1000;
+    while !over.load(Ordering::Relaxed) {
+        length ^= 1;
+        netlink.set_queue_length(index, length)?;
+        thread::sleep(RESYNC_EVERY);
+    }
+    Ok(())
+}
+
+fn start(ipvlan: &Path, site: &Site, addresses: usize) -> Result<(Agent, Cold)> {
     let started = Instant::now();
     let mut agent = Agent::start(ipvlan, &site.host, &[PARENT], OPTIONS)?;
     let ready = started.elapsed();
@@ -193,13 +268,13 @@ fn start(ipvlan: &Path, site: &Site, addresses: usize) -> Result<Cold> {
     })?;
     let resident_megabytes = process::resident_megabytes(agent.pid())?;
     let sync = first_sync(&agent)?;
-    agent.stop()?;
-    Ok(Cold {
+    let cold = Cold {
         addresses,
         sync,
         ready,
         resident_megabytes,
-    })
+    };
+    Ok((agent, cold))
 }
 
 /// A child that gets many addresses.

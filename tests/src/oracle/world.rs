@@ -86,24 +86,19 @@ pub(crate) const OURS: [Ipv6Addr; 6] = [
     GATEWAY.v6,
 ];
 
-/// Addresses from which several frames come. Everybody knows a MAC for them from the start, so that no
-/// frame finds what another has left.
-const KNOWN: [Ipv6Addr; 7] = [
-    CHILD.v6,
-    CHILD_LINK_LOCAL,
-    SECOND.v6,
-    SIBLING.v6,
-    HOST.v6,
-    GATEWAY.v6,
-    MAPPED,
-];
-/// That MAC: a station on the LAN.
+/// The MAC that everybody knows from the start for the addresses from which several frames come, so that
+/// no frame finds what another has left: a station on the LAN.
 pub(crate) const KNOWN_MAC: Mac = OTHER_STATION;
+
+/// Those addresses.
+fn known() -> impl Iterator<Item = Ipv6Addr> {
+    OURS.into_iter().chain([MAPPED])
+}
 
 /// Is there a MAC for it from the start?
 #[must_use]
 pub(crate) fn is_known(address: Ipv6Addr) -> bool {
-    KNOWN.contains(&address)
+    known().any(|known| known == address)
 }
 
 /// What the sides have in common and a run of the matrix varies.
@@ -230,7 +225,7 @@ fn addresses(device: &str, pairs: &[Pair], flag: &str) -> String {
 
 /// The lines that tell `device` the MACs that everybody knows from the start.
 fn neighbours(device: &str) -> String {
-    let known = KNOWN.map(|address| (IpAddr::V6(address), KNOWN_MAC));
+    let known = known().map(|address| (IpAddr::V6(address), KNOWN_MAC));
     let lines = [(IpAddr::V4(SENTINEL), SENTINEL_MAC)]
         .into_iter()
         .chain(known)

@@ -14,7 +14,16 @@ use ipvlan_common::{Control, Hook, LAYOUT, Reason, counter_index, maps};
 use ipvlan_tests::agent::{self, Agent};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::{Dir, Ended, World, ipvlan, world::PARENT};
+use super::{
+    Dir, Ended, PATIENCE, World, ipvlan,
+    world::{HOST_IP, PARENT},
+};
+
+/// What is attached to [`PARENT`] by an agent without options.
+pub const TCX: [&str; 2] = [
+    "ens34: 1 TCX programs on ingress",
+    "ens34: 1 TCX programs on egress",
+];
 
 /// Unmounted when dropped, and with it goes all that is pinned there.
 #[derive(Debug)]
@@ -92,6 +101,13 @@ impl Bpffs {
         let map: PerCpuArray<_, u64> = Map::PerCpuArray(map).try_into().unwrap();
         let index = counter_index(Hook::Ingress, reason as u8);
         map.get(&index, 0).unwrap().iter().sum()
+    }
+
+    /// Whether the programs look at what the LAN asks.
+    pub fn looks(&self, world: &World) -> bool {
+        let before = self.counted(Reason::HostAddress);
+        assert!(world.arp(HOST_IP, PATIENCE).is_some());
+        self.counted(Reason::HostAddress) > before
     }
 
     /// Lets the programs answer until then, as an agent would.

@@ -14,7 +14,7 @@ use ipvlan_tests::{
     netns::Netns,
     probe::{arp, ping},
 };
-use nix::unistd::Uid;
+use nix::{sys::signal::Signal, unistd::Uid};
 use serde_json::Value;
 
 use super::{PATIENCE, ipvlan, wait_until};
@@ -193,6 +193,13 @@ impl Drop for Dir {
 #[track_caller]
 pub fn parent(agent: &Agent, index: usize) -> Value {
     agent.status().unwrap()["parents"][index].clone()
+}
+
+/// Ends an agent by a signal, and waits for its end.
+#[track_caller]
+pub fn ends(mut agent: Agent, signal: Signal) {
+    agent.signal(signal).unwrap();
+    agent.wait(PATIENCE).unwrap();
 }
 
 /// `hook by mechanism` of every hook of a parent.

@@ -59,7 +59,7 @@ fn every_key_is_read() {
 }
 
 /// The text, where, which key, and what is said of it.
-const WRONG: [(&[u8], &str, Option<&str>, &str); 25] = [
+const WRONG: [(&[u8], &str, Option<&str>, &str); 27] = [
     (
         b"ifaces = [\"a\"]\n",
         "1:1",
@@ -173,6 +173,18 @@ const WRONG: [(&[u8], &str, Option<&str>, &str); 25] = [
         "1:15",
         Some("stale-after"),
         "invalid type: floating point",
+    ),
+    (
+        b"stale-after = 1",
+        "1:15",
+        Some("stale-after"),
+        "1 is too short for an agent to say in time that it lives: the smallest value is 2, or 0 for ever",
+    ),
+    (
+        b"stale-after = 31536001",
+        "1:15",
+        Some("stale-after"),
+        "31536001 is too long: the largest value is 31536000",
     ),
     (
         b"runtime-dir = [\"/run\"]",
@@ -299,4 +311,47 @@ fn without_any_parent_the_error_says_where_one_can_be_named() {
         hint.contains("--iface") && hint.contains("config.toml"),
         "{hint}"
     );
+}
+
+#[test]
+fn one_file_that_is_wrong_does_not_hide_what_the_others_say() {
+    let dir = Dir::new("some");
+    let first = dir.write("config.toml", "runtime-dir = \"/run/x\"\nno-such-key = 1\n");
+    dir.write(
+        "config.d/1.toml",
+        "pin-dir = \"/sys/fs/bpf/x\"\naudit = 7\n",
+    );
+    dir.write("config.d/2.toml", "audit = 0\n");
+    let (options, failures) = read_what_can_be(&first, false);
+    assert_eq!(options.pin_dir, Some("/sys/fs/bpf/x".into()));
+    assert_eq!((options.runtime_dir, options.audit), (None, Some(7)));
+    assert_eq!(failures.len(), 2, "{failures:?}");
+
+    let nowhere = dir.0.join("no/config.toml");
+    let (options, failures) = read_what_can_be(&nowhere, false);
+    assert_eq!((options, failures.len()), (Options::default(), 0));
+    assert_eq!(read_what_can_be(&nowhere, true).1.len(), 1);
+}
+
+#[test]
+fn places_are_read_from_the_file_that_is_named_unless_the_command_line_says_both() {
+    let dir = Dir::new("places");
+    let file = dir.write("config.toml", "runtime-dir = \"/run/x\"\n");
+    let named = |overrides| Source {
+        file: Some(file.clone()),
+        overrides,
+    };
+    let (places, ignored) = named(Options::default()).places().unwrap();
+    assert!(ignored.is_empty());
+    assert_eq!(places.runtime_dir, PathBuf::from("/run/x"));
+    assert_eq!(places.pin_dir, PathBuf::from(crate::attach::PIN_DIR));
+    dir.write("config.toml", "runtime-dir = 1\n");
+    assert!(named(Options::default()).places().is_err());
+    let both = Options {
+        runtime_dir: Some("/run/y".into()),
+        pin_dir: Some("/sys/fs/bpf/y".into()),
+        ..Options::default()
+    };
+    let (places, _) = named(both).places().unwrap();
+    assert_eq!(places.runtime_dir, PathBuf::from("/run/y"));
 }

@@ -2,7 +2,7 @@ use std::str::FromStr as _;
 
 use super::*;
 use crate::{
-    attach::{TcAttach, XdpMode},
+    attach::{PIN_DIR, TcAttach, XdpMode},
     config::{InterfaceName, XdpChoice},
     model::{Deliver, L2Broadcast},
     neighbour::{Announcing, DadMode},

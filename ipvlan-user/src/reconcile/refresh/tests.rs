@@ -23,13 +23,19 @@ fn everything() -> Stale {
 #[test]
 fn the_first_wake_after_quiet_is_done_at_once() {
     let now = Instant::now();
-    let mut pending = Pending::new(now);
-    assert_eq!(pending.next_due(), None);
-    assert_eq!(pending.take(now, small), None);
     for stale in [parts(1), everything()] {
+        let mut pending = Pending::new(now);
+        assert_eq!(pending.next_due(), None);
+        assert_eq!(pending.take(now, small), None);
+        let is_whole = stale.everything;
         pending.add(now, stale);
         assert_eq!(pending.next_due(), Some(now));
         assert!(pending.take(now, small).is_some());
+        if is_whole {
+            pending.swept(now, now);
+        } else {
+            pending.done(now, now);
+        }
         assert_eq!(pending.next_due(), None);
     }
 }
@@ -38,7 +44,7 @@ fn the_first_wake_after_quiet_is_done_at_once() {
 fn wakes_during_a_sync_wait_as_long_as_it_took_and_are_done_together() {
     let start = Instant::now();
     let mut pending = Pending::new(start);
-    pending.done(start, start + 20 * MS, false);
+    pending.done(start, start + 20 * MS);
     pending.add(start + 21 * MS, parts(1));
     pending.add(start + 22 * MS, parts(2));
     assert_eq!(pending.take(start + 39 * MS, small), None);
@@ -58,9 +64,17 @@ fn everything_is_read_at_most_ten_times_a_second_however_much_wakes() {
         pending.add(now, everything());
         pending.add(now, parts(1));
         if let Some(refresh) = pending.take(now, small) {
-            whole += u32::from(refresh.is_whole());
-            partial += u32::from(!refresh.is_whole());
-            pending.done(now, now + MS / 2, refresh.is_whole());
+            match refresh {
+                Refresh::Sweep(_) => {
+                    whole += 1;
+                    pending.sliced(now, now + MS / 2);
+                }
+                Refresh::Slice => pending.swept(now, now + MS / 2),
+                _ => {
+                    partial += 1;
+                    pending.done(now, now + MS / 2);
+                }
+            }
         }
     }
     assert_eq!(whole, 10);
@@ -68,23 +82,126 @@ fn everything_is_read_at_most_ten_times_a_second_however_much_wakes() {
 }
 
 #[test]
-fn parts_do_not_wait_for_everything_and_are_part_of_it() {
+fn parts_do_not_wait_for_everything() {
     let start = Instant::now();
     let mut pending = Pending::new(start);
-    pending.done(start, start + 2 * MS, true);
+    sweep(&mut pending, start, 2 * MS);
     pending.add(start + 5 * MS, everything());
     pending.add(start + 5 * MS, parts(1));
     assert!(matches!(
         pending.take(start + 5 * MS, small),
         Some(Refresh::Parts(_))
     ));
+    pending.done(start + 5 * MS, start + 6 * MS);
     assert_eq!(pending.next_due(), Some(start + 100 * MS));
     pending.add(start + 100 * MS, parts(1));
-    assert_eq!(
+    assert!(matches!(
         pending.take(start + 100 * MS, small),
-        Some(Refresh::Everything)
+        Some(Refresh::Parts(_))
+    ));
+    pending.done(start + 100 * MS, start + 101 * MS);
+    assert_eq!(
+        pending.take(start + 101 * MS, small),
+        Some(Refresh::Sweep(Scope::Everything)),
+        "not a moment later than parts rest"
     );
+}
+
+/// Reads everything, in one slice.
+fn sweep(pending: &mut Pending, start: Instant, took: Duration) {
+    pending.add_everything();
+    assert!(matches!(
+        pending.take(start, small),
+        Some(Refresh::Sweep(_))
+    ));
+    pending.swept(start, start + took);
+}
+
+#[test]
+fn what_wakes_while_everything_is_read_is_done_between_two_slices() {
+    let start = Instant::now();
+    let mut pending = Pending::new(start);
+    pending.add(start, everything());
+    let mut now = start;
+    let (mut woke, mut waited) = (start, Duration::ZERO);
+    let mut slices = 0;
+    // A hundred slices, and something wakes in the middle of each.
+    while pending.is_whole() {
+        match pending.take(now, small) {
+            Some(Refresh::Sweep(_) | Refresh::Slice) if slices < 100 => {
+                pending.sliced(now, now + SLICE);
+                woke = now + SLICE / 2;
+                pending.add(woke, parts(1));
+                slices += 1;
+                now += SLICE;
+            }
+            Some(Refresh::Slice) => {
+                pending.swept(now, now + SLICE);
+                now += SLICE;
+            }
+            Some(Refresh::Parts(_)) => {
+                waited = waited.max(now - woke);
+                pending.done(now, now + MS);
+                now += MS;
+            }
+            other => panic!("{other:?}"),
+        }
+        let due = pending.next_due();
+        now = now.max(due.unwrap_or(now));
+    }
+    assert_eq!(slices, 100);
+    assert!(waited <= SLICE / 2, "{waited:?}");
+}
+
+#[test]
+fn who_asks_waits_for_all_of_what_is_read_after_that() {
+    let start = Instant::now();
+    let mut pending = Pending::new(start);
+    pending.ask(start);
+    let whole = Some(Refresh::Sweep(Scope::KnownNetns));
+    assert_eq!(pending.take(start, small), whole);
+    // Somebody else asks meanwhile.
+    pending.ask(start + MS);
+    pending.sliced(start, start + 5 * MS);
+    let next = start + 6 * MS;
+    assert_eq!(pending.take(next, small), Some(Refresh::Slice));
+    pending.swept(next, next + 5 * MS);
+    assert_eq!(pending.take(next + 5 * MS, small), whole);
+    pending.swept(next + 5 * MS, next + 6 * MS);
     assert_eq!(pending.next_due(), None);
+
+    // Everything is due, or something failed: then it is as well done at once.
+    pending.add_everything();
+    pending.failed(next + 7 * MS);
+    pending.ask(next + 8 * MS);
+    assert_eq!(
+        pending.take(next + 8 * MS, small),
+        Some(Refresh::Sweep(Scope::Everything))
+    );
+    pending.swept(next + 8 * MS, next + 9 * MS);
+    assert!(!pending.has_failed());
+    assert_eq!(pending.next_due(), None);
+}
+
+#[test]
+fn what_fails_ends_a_sweep_and_everything_is_read_again_from_its_beginning() {
+    let start = Instant::now();
+    let mut pending = Pending::new(start);
+    pending.add(start, everything());
+    assert!(pending.take(start, small).is_some());
+    pending.sliced(start, start + MS);
+    pending.ask(start + MS);
+    pending.failed(start + 2 * MS);
+    assert_eq!(pending.next_due(), Some(start + 102 * MS));
+    pending.add_model();
+    let again = pending.take(start + 102 * MS, small);
+    assert_eq!(again, Some(Refresh::Sweep(Scope::Everything)));
+    pending.swept(start + 102 * MS, start + 103 * MS);
+    assert_eq!(
+        pending.take(start + 104 * MS, small),
+        Some(Refresh::Model),
+        "what is known was not decided anew"
+    );
 }
 
 #[test]
@@ -99,7 +216,7 @@ fn after_a_failure_everything_is_read_later_and_later_and_sooner_with_news() {
     assert_eq!(pending.take(start + 109 * MS, small), None);
     assert_eq!(
         pending.take(start + 110 * MS, small),
-        Some(Refresh::Everything)
+        Some(Refresh::Sweep(Scope::Everything))
     );
 }
 
@@ -147,14 +264,14 @@ fn a_small_netns_does_not_rest_for_a_large_one() {
     let large = |id| if id == NetnsId::Nsid(10) { 1000 } else { 10 };
     pending.add(start, parts(10));
     assert!(pending.take(start, large).is_some());
-    pending.done(start, start + 20 * MS, false);
+    pending.done(start, start + 20 * MS);
     pending.add(start + 20 * MS, parts(10));
     pending.add(start + 20 * MS, parts(1));
     let Some(Refresh::Parts(parts)) = pending.take(start + 21 * MS, large) else {
         panic!("not done 1 ms later: {pending:?}");
     };
     assert_eq!(parts.into_keys().collect::<Vec<_>>(), [NetnsId::Nsid(1)]);
-    pending.done(start + 21 * MS, start + 22 * MS, false);
+    pending.done(start + 21 * MS, start + 22 * MS);
     assert_eq!(pending.next_due(), Some(start + 40 * MS));
     assert!(pending.take(start + 40 * MS, large).is_some());
     assert_eq!(pending.next_due(), None);

@@ -1,0 +1,230 @@
+//! The programs of one parent, from loading to detaching.
+
+use std::{
+    io,
+    path::Path,
+    task::{Context, Poll},
+};
+
+use aya::{Ebpf, EbpfLoader};
+use ipvlan_common::{maps, programs};
+
+use super::{
+    AttachError, AttachOptions, HookInfo, OBJECT, Pins, clsact::Qdisc, found::Found, layout,
+    pinned::Pinned, tc::TcHook, xdp::XdpHook,
+};
+use crate::{
+    model::{EgressProgram, IngressProgram},
+    sync::maps::Maps,
+};
+
+/// The programs of one parent.
+///
+/// Dropping it detaches links that are not pinned; [`Datapath::detach`] detaches everything and says
+/// what failed, [`Datapath::leave`] leaves what is pinned.
+#[derive(Debug)]
+pub struct Datapath {
+    pub(super) name: String,
+    pub(super) ifindex: u32,
+    pub(super) options: AttachOptions,
+    // Links before the object: they go first.
+    pub(super) ingress: Option<TcHook>,
+    pub(super) egress: Option<TcHook>,
+    pub(super) xdp: Option<XdpHook>,
+    pub(super) qdisc: Option<Qdisc>,
+    /// What an agent before left, until the first programs are set.
+    pub(super) found: Found,
+    /// Whether there was anything.
+    pub(super) takes_over: bool,
+    pub(super) adopts: bool,
+    pub(super) pins: Pins,
+    pub(super) pinned: Option<Pinned>,
+    pub(super) note: Option<String>,
+    pub(super) object: Ebpf,
+}
+
+impl Datapath {
+    /// Loads the object, with the maps of an agent before where they fit. Nothing is attached, and what
+    /// is attached stays as it is, before [`Self::set_programs`]: the caller fills the maps meanwhile.
+    pub fn open(
+        name: &str,
+        ifindex: u32,
+        options: AttachOptions,
+        pins: Pins,
+    ) -> Result<(Self, Maps), AttachError> {
+        if OBJECT.is_empty() {
+            return Err(AttachError::NoObject);
+        }
+        let found = Found::look(ifindex, pins.dir())?;
+        let adopts = match &pins {
+            Pins::Keep(dir) => found.any() && layout::fits(&dir.maps(), options)?,
+            Pins::Release(_) | Pins::None => false,
+        };
+        let mut loader = EbpfLoader::new();
+        for map in maps::ALL {
+            if let Some(entries) = options.entries(map) {
+                loader.map_max_entries(map, entries);
+            }
+        }
+        if let Pins::Keep(dir) = &pins {
+            let directory = if adopts {
+                dir.maps()
+            } else {
+                dir.make_staging()?
+            };
+            for map in maps::ALL {
+                loader.map_pin_path(map, directory.join(map));
+            }
+        }
+        let mut object = loader.load(OBJECT).map_err(AttachError::load)?;
+        let maps = Maps::take(&mut object)?;
+        #[cfg(feature = "trace")]
+        super::trace::follow(&mut object);
+        let datapath = Self {
+            name: name.to_owned(),
+            ifindex,
+            options,
+            ingress: None,
+            egress: None,
+            xdp: None,
+            qdisc: None,
+            takes_over: found.any(),
+            found,
+            adopts,
+            pins,
+            pinned: None,
+            note: None,
+            object,
+        };
+        Ok((datapath, maps))
+    }
+
+    /// Whether the maps are those of an agent before, and hold what it wrote.
+    #[must_use]
+    pub const fn adopts(&self) -> bool {
+        self.adopts
+    }
+
+    /// Makes these the attached programs. A replacement is atomic: no frame sees none or both. The first
+    /// time this is what attaches and pins; the maps must be filled by then.
+    pub fn set_programs(
+        &mut self,
+        ingress: IngressProgram,
+        egress: EgressProgram,
+    ) -> Result<(), AttachError> {
+        let ingress = match ingress {
+            IngressProgram::Neighbour => programs::PARENT_INGRESS,
+            IngressProgram::Demux => programs::PARENT_INGRESS_DEMUX,
+        };
+        let egress = match egress {
+            EgressProgram::OwnMac => programs::PARENT_EGRESS,
+            EgressProgram::Routed => programs::PARENT_EGRESS_ROUTED,
+        };
+        let Some(hook) = &mut self.ingress else {
+            return self.attach(ingress, egress);
+        };
+        hook.replace(&mut self.object, ingress)?;
+        match &mut self.egress {
+            Some(hook) => hook.replace(&mut self.object, egress),
+            None => Ok(()),
+        }
+    }
+
+    /// What is attached where.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<HookInfo> {
+        let tc = [&self.ingress, &self.egress];
+        tc.into_iter()
+            .flatten()
+            .map(TcHook::info)
+            .chain(self.xdp.iter().map(XdpHook::info))
+            .collect()
+    }
+
+    /// Where everything is pinned, if it is.
+    #[must_use]
+    pub fn pin_directory(&self) -> Option<&Path> {
+        match &self.pins {
+            Pins::Keep(dir) => Some(dir.path()),
+            Pins::Release(_) | Pins::None => None,
+        }
+    }
+
+    /// What people should know about how it is attached.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Pins again what somebody else has unpinned. Returns how many objects it was.
+    pub fn repin(&mut self) -> Result<usize, AttachError> {
+        match (&mut self.pinned, &self.pins) {
+            (Some(pinned), Pins::Keep(dir)) => pinned.repair(dir),
+            _ => Ok(0),
+        }
+    }
+
+    /// Waits until somebody else may have changed what is pinned. Cancelling loses nothing.
+    pub fn poll_pins(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.pinned {
+            Some(pinned) => pinned.poll(context),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Ends, and leaves attached what is pinned.
+    #[must_use]
+    pub fn leave(self) -> Vec<AttachError> {
+        if self.pinned.is_some() {
+            self.let_go()
+        } else {
+            self.detach()
+        }
+    }
+
+    /// Closes what it holds: links that are pinned stay, and so do filters.
+    fn let_go(mut self) -> Vec<AttachError> {
+        if let Some(qdisc) = self.qdisc.take() {
+            qdisc.leave();
+        }
+        Vec::new()
+    }
+
+    /// Detaches everything. All of it is tried; every failure is returned.
+    #[must_use]
+    pub fn detach(self) -> Vec<AttachError> {
+        let Self {
+            ingress,
+            egress,
+            xdp,
+            qdisc,
+            found,
+            pins,
+            pinned,
+            object: _object,
+            ..
+        } = self;
+        let mut errors = Vec::new();
+        // Their handles, too, keep links attached.
+        drop(pinned);
+        errors.extend(found.detach(pins.dir()));
+        if let Pins::Keep(dir) | Pins::Release(dir) = pins {
+            errors.extend(dir.remove().err().map(AttachError::from));
+        }
+        errors.extend(xdp.and_then(|hook| hook.detach().err()));
+        errors.extend(egress.and_then(|hook| hook.detach().err()));
+        errors.extend(ingress.and_then(|hook| hook.detach().err()));
+        errors.extend(qdisc.and_then(|qdisc| qdisc.remove_if_unused().err()));
+        errors
+    }
+
+    /// Ends after a failed start: what an agent before left is as it was or replaced, what is new goes.
+    #[must_use]
+    pub fn undo(self) -> Vec<AttachError> {
+        if self.takes_over {
+            self.let_go()
+        } else {
+            self.detach()
+        }
+    }
+}

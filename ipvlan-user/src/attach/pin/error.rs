@@ -1,0 +1,91 @@
+//! What goes wrong with pins, and what to do about it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Something cannot be pinned, or what is pinned cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// There is no BPF filesystem.
+    #[error("{} is not on a BPF filesystem", path.display())]
+    NoBpffs {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Others could get at the maps.
+    #[error("{} belongs to uid {owner}, not to us", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// Another agent holds the directory of the parent.
+    #[error("{} is held by another agent", path.display())]
+    Taken {
+        /// The directory.
+        path: PathBuf,
+        /// Its process id, where the kernel tells.
+        owner: Option<u32>,
+    },
+    /// The filesystem refused.
+    #[error("{action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl PinError {
+    pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether the agent can do without pins: there is no filesystem for them, or none to write to.
+    #[must_use]
+    pub fn is_for_want_of_a_filesystem(&self) -> bool {
+        match self {
+            Self::NoBpffs { .. } => true,
+            Self::File { source, .. } => matches!(
+                source.raw_os_error(),
+                Some(libc::EROFS | libc::ENOENT | libc::ENOTDIR | libc::ENOSPC)
+            ),
+            Self::Foreign { .. } | Self::Taken { .. } => false,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoBpffs { .. } => "mount -t bpf bpf /sys/fs/bpf, or use --pin-dir or --no-pin",
+            Self::Foreign { .. } => {
+                "run as that user, or use --pin-dir with a directory of your own"
+            }
+            Self::Taken { .. } => "see `ipvlan status`; stop that agent first",
+            Self::File { .. } => {
+                "run as root, or use --pin-dir with a directory of your own, or --no-pin"
+            }
+        }
+    }
+
+    /// The error number behind it.
+    #[must_use]
+    pub fn os_error(&self) -> Option<i32> {
+        match self {
+            Self::File { source, .. } => source.raw_os_error(),
+            Self::Foreign { .. } => Some(libc::EACCES),
+            Self::NoBpffs { .. } | Self::Taken { .. } => None,
+        }
+    }
+}

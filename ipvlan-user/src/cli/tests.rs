@@ -1,0 +1,136 @@
+use clap::{CommandFactory as _, ValueEnum};
+
+use super::*;
+use crate::{attach::PIN_DIR, runtime::RUNTIME_DIR};
+
+#[test]
+fn command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+fn source(options: &[&str]) -> Result<Source, String> {
+    match Cli::try_parse_from(["ipvlan", "run"].iter().chain(options)) {
+        Ok(Cli {
+            command: Command::Run(args),
+        }) => Ok(args.into()),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn nothing_given_is_nothing_said() {
+    let source = source(&[]).unwrap();
+    assert_eq!(source.overrides, Options::default());
+    assert_eq!(source.file, None);
+}
+
+#[test]
+fn what_is_given_is_said() {
+    let Source { file, overrides } = source(&[
+        "--config=/tmp/x.toml",
+        "--iface=lan0",
+        "--iface=lan1",
+        "--allow=10.0.0.0/8",
+        "--allow=2001:db8::/32",
+        "--deny=10.0.0.1",
+        "--dad=enforce",
+        "--announce=off",
+        "--stale-after=0",
+        "--no-pin",
+    ])
+    .unwrap();
+    assert_eq!(file, Some("/tmp/x.toml".into()));
+    assert_eq!(overrides.iface.map(|names| names.len()), Some(2));
+    assert_eq!(overrides.allow.map(|prefixes| prefixes.len()), Some(2));
+    assert_eq!(overrides.deny.map(|prefixes| prefixes.len()), Some(1));
+    assert_eq!(overrides.dad, Some(DadMode::Enforce));
+    assert_eq!(overrides.announce, Some(Announcing::Off));
+    assert_eq!(
+        (overrides.stale_after, overrides.pin),
+        (Some(0), Some(false))
+    );
+
+    let error = source(&["--deny=10.0.0.1/8"]).unwrap_err();
+    assert!(error.contains("10.0.0.0/8 is meant"), "{error}");
+}
+
+#[test]
+fn of_two_that_take_each_other_back_the_last_counts() {
+    let rows: [(&[&str], _); 5] = [
+        (&[], None),
+        (&["--no-pin"], Some(false)),
+        (&["--pin"], Some(true)),
+        (&["--no-pin", "--pin"], Some(true)),
+        (&["--pin", "--no-pin", "--no-pin"], Some(false)),
+    ];
+    for (options, pin) in rows {
+        assert_eq!(source(options).unwrap().overrides.pin, pin, "{options:?}");
+    }
+    let link_local = source(&["--answer-link-local", "--no-answer-link-local"]).unwrap();
+    assert_eq!(link_local.overrides.answer_link_local, Some(false));
+    let access = source(&["--no-host-access", "--host-access"]).unwrap();
+    assert_eq!(access.overrides.host_access, Some(true));
+}
+
+/// `--help` says what holds without an option.
+#[test]
+fn defaults_in_the_help_text_are_the_defaults() {
+    use crate::config::{
+        DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN,
+        DEFAULT_STALE_AFTER,
+    };
+    fn name<T: ValueEnum + Default>() -> String {
+        let value = T::default().to_possible_value().unwrap();
+        value.get_name().to_owned()
+    }
+    let rows = [
+        ("l2-broadcast", name::<L2Broadcast>()),
+        ("deliver", name::<Deliver>()),
+        ("attach", name::<TcAttach>()),
+        ("xdp", name::<XdpChoice>()),
+        ("dad", name::<DadMode>()),
+        ("announce", name::<Announcing>()),
+        ("max-addresses", DEFAULT_MAX_ADDRESSES.to_string()),
+        ("max-children", DEFAULT_MAX_CHILDREN.to_string()),
+        ("audit", DEFAULT_AUDIT.to_string()),
+        ("stale-after", DEFAULT_STALE_AFTER.to_string()),
+        ("pin-dir", PIN_DIR.to_owned()),
+        ("runtime-dir", RUNTIME_DIR.to_owned()),
+        ("config", format!("{DEFAULT_FILE}, which may be missing")),
+    ];
+    let cli = Cli::command();
+    let run = cli.find_subcommand("run").unwrap();
+    let mut stated = 0;
+    for argument in run.get_arguments() {
+        let help = argument.get_help().unwrap().to_string();
+        stated += usize::from(help.contains("[default:"));
+        for (option, default) in &rows {
+            if argument.get_long() == Some(*option) {
+                let says = format!("[default: {default}]");
+                assert!(help.ends_with(&says), "--{option}: {help}");
+            }
+        }
+    }
+    assert_eq!(stated, rows.len());
+}
+
+#[test]
+fn every_option_is_a_key_and_every_key_an_option() {
+    let cli = Cli::command();
+    let run = cli.find_subcommand("run").unwrap();
+    let mut options: Vec<&str> = run
+        .get_arguments()
+        .filter_map(clap::Arg::get_long)
+        .filter(|long| !matches!(*long, "config" | "help") && !long.starts_with("no-"))
+        .collect();
+    options.sort_unstable();
+    let error = toml::from_str::<Options>("no-such-key = 1").unwrap_err();
+    let expected = error.message().split_once("expected one of ").unwrap().1;
+    let mut keys: Vec<&str> = expected
+        .split(", ")
+        .map(|key| key.trim_matches('`'))
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(options, keys);
+}

@@ -1,0 +1,24 @@
+//! Where agents keep what outlives a process, or is for others to find.
+
+use std::path::PathBuf;
+
+use crate::{attach::PIN_DIR, runtime::RUNTIME_DIR};
+
+/// Two directories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Directory of the pins of all parents, on a BPF filesystem.
+    pub pin_dir: PathBuf,
+    /// Directory of lock files and sockets.
+    pub runtime_dir: PathBuf,
+}
+
+impl Places {
+    /// These, or else the usual ones.
+    pub(super) fn new(pin_dir: Option<PathBuf>, runtime_dir: Option<PathBuf>) -> Self {
+        Self {
+            pin_dir: pin_dir.unwrap_or_else(|| PIN_DIR.into()),
+            runtime_dir: runtime_dir.unwrap_or_else(|| RUNTIME_DIR.into()),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A whole snapshot, read a slice at a time, so that nothing waits until all of it is read.
+//!
+//! It shows when it is complete, and not before. What was read anew meanwhile, for a wake, is newer: of
+//! these netns the snapshot stays as it is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use super::{
+    Changed, DiscoverError, Renewed,
+    assemble::{Assembly, Inside},
+    dump,
+    renew::is_alike,
+    snapshot::{Child, Mode, Netns, NetnsId, PortFlag, Snapshot},
+    stale::Part,
+};
+
+/// A snapshot in the making.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    /// The netns there were when it began.
+    netnses: BTreeMap<NetnsId, Netns>,
+    /// Those that are still to be read; the next is the last.
+    left: Vec<i32>,
+    /// The children of the others; none of a netns that is gone.
+    read: BTreeMap<NetnsId, Option<Vec<Child>>>,
+    /// Those that were read anew since.
+    newer: BTreeSet<NetnsId>,
+    /// What is still to be read when the sweep is over.
+    stale: BTreeMap<NetnsId, Part>,
+    /// Why, if something kept changing.
+    pub(super) interrupted: Option<DiscoverError>,
+}
+
+impl Sweep {
+    /// Of these netns.
+    pub(super) fn new<'a>(netnses: impl Iterator<Item = &'a Netns>) -> Self {
+        let netnses: BTreeMap<NetnsId, Netns> =
+            netnses.map(|netns| (netns.id, netns.clone())).collect();
+        let left = netnses.keys().rev().filter_map(|id| match id {
+            NetnsId::Own => None,
+            NetnsId::Nsid(nsid) => Some(*nsid),
+        });
+        Self {
+            left: left.collect(),
+            netnses,
+            read: BTreeMap::new(),
+            newer: BTreeSet::new(),
+            stale: BTreeMap::new(),
+            interrupted: None,
+        }
+    }
+
+    /// Gives `snapshot` the netns that it does not know, without children, and their names to all.
+    /// Returns the new ones: they are worth reading at once.
+    pub(super) fn introduce(&self, snapshot: &mut Snapshot) -> BTreeMap<NetnsId, Part> {
+        let mut new = BTreeMap::new();
+        for (&id, netns) in &self.netnses {
+            match snapshot.netnses.binary_search_by_key(&id, |netns| netns.id) {
+                Ok(place) => snapshot.netnses[place].clone_from(netns),
+                Err(place) => {
+                    snapshot.netnses.insert(place, netns.clone());
+                    new.insert(id, Part::Links);
+                }
+            }
+        }
+        new
+    }
+
+    /// Notes that this part of a netns was read anew.
+    pub(super) fn supersede(&mut self, id: NetnsId, part: Part) {
+        if matches!(id, NetnsId::Nsid(nsid) if self.left.contains(&nsid)) {
+            return;
+        }
+        self.newer.insert(id);
+        // Its links may be as old as when the sweep began.
+        if self.read.remove(&id).is_some() && part < Part::Links {
+            self.stale.insert(id, Part::Links);
+        }
+    }
+
+    /// Notes that all of them were.
+    pub(super) fn supersede_all(&mut self) {
+        self.left.clear();
+        self.read.clear();
+        self.newer.extend(self.netnses.keys());
+    }
+
+    /// Reads netns until `until`, one at the least; without it all. Returns whether all are read. A netns that keeps
+    /// changing while it is dumped is left for later.
+    pub(super) fn read_on(
+        &mut self,
+        assembly: &mut Assembly<'_>,
+        until: Option<Instant>,
+    ) -> Result<bool, DiscoverError> {
+        while let Some(nsid) = self.left.pop() {
+            let id = NetnsId::Nsid(nsid);
+            match assembly.inside(nsid) {
+                Ok(Inside::Children(children)) => {
+                    self.read.insert(id, Some(children));
+                }
+                Ok(Inside::Gone) => {
+                    self.read.insert(id, None);
+                }
+                Err(error) if error.is_transient() => {
+                    self.stale.insert(id, Part::Links);
+                    self.interrupted = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+            if until.is_some_and(|until| until <= Instant::now()) {
+                break;
+            }
+        }
+        Ok(self.left.is_empty())
+    }
+
+    /// Reads our own netns, and makes `snapshot` what was read.
+    pub(super) fn finish(
+        mut self,
+        mut assembly: Assembly<'_>,
+        snapshot: &mut Snapshot,
+    ) -> Result<Renewed, DiscoverError> {
+        let own_links = dump::links(assembly.rtnl, None)?.unwrap_or_default();
+        let own_addresses = dump::addresses(assembly.rtnl, None)?.unwrap_or_default();
+        let mut children = assembly.children_in(NetnsId::Own, &own_links, &own_addresses);
+        let mut netnses = Vec::new();
+        let ids: BTreeSet<NetnsId> = self.netnses.keys().chain(&self.newer).copied().collect();
+        for id in ids {
+            let known = self.netnses.remove(&id);
+            if id == NetnsId::Own {
+                netnses.extend(known);
+                continue;
+            }
+            match self.read.remove(&id) {
+                Some(Some(inside)) => children.extend(inside),
+                Some(None) => continue,
+                None if self.newer.contains(&id) && snapshot.netns(id).is_none() => continue,
+                None => children.extend_from_slice(snapshot.children_of(id)),
+            }
+            netnses.extend(known.or_else(|| snapshot.netns(id).cloned()));
+        }
+        let links = assembly.links(own_links);
+        let whole = Snapshot {
+            host: assembly.host(own_addresses, &links, &children)?,
+            links,
+            children,
+            netnses,
+        };
+        let changed = changed(snapshot, &whole);
+        *snapshot = whole;
+        Ok(Renewed {
+            changed,
+            stale: self.stale,
+        })
+    }
+}
+
+/// What is different, counters of links and names of netns aside.
+fn changed(before: &Snapshot, now: &Snapshot) -> Changed {
+    if before.host != now.host || before.links != now.links || ports(before) != ports(now) {
+        return Changed::Anything;
+    }
+    let mut changed = BTreeSet::new();
+    let mut of_before = before.children.iter().peekable();
+    for child in &now.children {
+        let key = |child: &Child| (child.netns, child.ifindex);
+        while let Some(gone) = of_before.next_if(|before| key(before) < key(child)) {
+            changed.insert(gone.netns);
+        }
+        let same = of_before.next_if(|before| key(before) == key(child));
+        if !same.is_some_and(|before| is_alike(before, child)) {
+            changed.insert(child.netns);
+        }
+    }
+    changed.extend(of_before.map(|gone| gone.netns));
+    if changed.contains(&NetnsId::Own) {
+        Changed::Anything
+    } else {
+        Changed::Children(changed)
+    }
+}
+
+/// Modes and flags of the ports, by parent: what they are is decided for all of its children.
+fn ports(snapshot: &Snapshot) -> BTreeMap<u32, Vec<(Mode, PortFlag)>> {
+    let mut ports = BTreeMap::<_, Vec<_>>::new();
+    for child in &snapshot.children {
+        let of_parent = ports.entry(child.parent_ifindex).or_default();
+        let port = (child.mode, child.flag);
+        if !of_parent.contains(&port) {
+            of_parent.push(port);
+        }
+    }
+    ports
+}

@@ -1,0 +1,88 @@
+//! Where a parent's links and maps are pinned, and that they stay so.
+
+use tracing::warn;
+
+use super::{Parent, State};
+use crate::{
+    attach::{PinError, PinRoot, Pins},
+    discover::snapshot::Link,
+    reconcile::{AgentError, PinSettings, chain},
+    runtime::ClaimError,
+};
+
+impl Parent {
+    /// Pins again what somebody else has unpinned. Returns whether to try again soon.
+    pub(in crate::reconcile) fn repin(&mut self) -> bool {
+        let State::Serving(serving) = &mut self.state else {
+            return false;
+        };
+        let parent = &serving.link.name;
+        match serving.datapath.repin() {
+            Ok(objects) => {
+                if objects > 0 {
+                    warn!(parent, objects, "somebody else removed pins: they are back");
+                }
+                if serving.datapath.pin_directory().is_some() {
+                    serving.unpinned = None;
+                }
+                false
+            }
+            Err(failure) => {
+                let failure = chain(&failure);
+                let note = format!("not everything is pinned: {failure}");
+                let again = serving.unpinned.as_ref() != Some(&note);
+                warn!(parent, "{note}");
+                serving.unpinned = Some(note);
+                again
+            }
+        }
+    }
+
+    /// Where to pin what is attached; without a filesystem for that, the reason why not.
+    pub(super) fn pins(
+        &self,
+        link: &Link,
+        settings: &PinSettings,
+    ) -> Result<(Pins, Option<String>), AgentError> {
+        let result = if settings.keep {
+            PinRoot::create(&settings.dir)
+                .and_then(|root| root.claim(self.netns, &link.name, link.ifindex))
+                .map(Pins::Keep)
+        } else {
+            self.pins_of_before(link, settings)
+        };
+        match result {
+            Ok(pins) => Ok((pins, None)),
+            Err(PinError::Taken { owner, .. }) => Err(ClaimError::Taken {
+                parent: link.name.clone(),
+                owner,
+            }
+            .into()),
+            Err(failure) if failure.is_for_want_of_a_filesystem() => {
+                let note = format!(
+                    "nothing is pinned, and answers end with the agent: {}",
+                    chain(&failure)
+                );
+                if settings.keep {
+                    warn!(parent = link.name, "{note}");
+                }
+                Ok((Pins::None, settings.keep.then_some(note)))
+            }
+            Err(failure) => Err(AgentError::Attach {
+                parent: link.name.clone(),
+                source: Box::new(failure.into()),
+            }),
+        }
+    }
+
+    /// What an agent that did pin has left.
+    fn pins_of_before(&self, link: &Link, settings: &PinSettings) -> Result<Pins, PinError> {
+        let Some(root) = PinRoot::find(&settings.dir)? else {
+            return Ok(Pins::None);
+        };
+        let mut names = root.names()?.into_iter();
+        let name = names.find(|name| (name.netns, name.ifindex) == (self.netns, link.ifindex));
+        let dir = name.map(|name| root.open(&name)).transpose()?.flatten();
+        Ok(dir.map_or(Pins::None, Pins::Release))
+    }
+}

@@ -1,0 +1,145 @@
+//! An attached parent: its maps and programs are made what a snapshot asks for.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use tracing::{error, info};
+
+use crate::{
+    attach::{AttachError, Datapath},
+    discover::{
+        Snapshot,
+        snapshot::{Link, NetnsId},
+    },
+    model::{Desired, desired},
+    reconcile::{Settings, chain, lan::Lan},
+    runtime::Claim,
+    sync::apply::{Installed, Outcome},
+};
+
+/// An attached parent.
+pub(in crate::reconcile) struct Serving {
+    pub(in crate::reconcile) link: Link,
+    pub(in crate::reconcile) datapath: Datapath,
+    pub(in crate::reconcile) installed: Installed,
+    pub(in crate::reconcile) desired: Desired,
+    pub(in crate::reconcile) lan: Lan,
+    /// Addresses for which the map has no room.
+    pub(in crate::reconcile) no_room: BTreeSet<IpAddr>,
+    /// Why nothing is pinned, if that is not as it should be.
+    pub(in crate::reconcile) unpinned: Option<String>,
+    /// Why the last sync was not complete.
+    pub(in crate::reconcile) failure: Option<String>,
+    // Last: given up when nothing is attached any more.
+    pub(super) _claim: Claim,
+}
+
+impl Serving {
+    /// Whether everything is as it was desired, and what is desired depends on nothing but snapshots.
+    pub(super) fn is_settled(&self) -> bool {
+        self.failure.is_none() && self.no_room.is_empty() && !self.lan.enforces()
+    }
+
+    /// Makes maps and programs what a snapshot asks for that differs from the last one in the
+    /// children of these netns only.
+    pub(super) fn revise(
+        &mut self,
+        snapshot: &Snapshot,
+        netnses: &BTreeSet<NetnsId>,
+        settings: &Settings,
+    ) -> Result<(), AttachError> {
+        if netnses.is_empty() {
+            return Ok(());
+        }
+        let before = self.desired.answered;
+        let revision = self
+            .desired
+            .revise(snapshot, &self.link, &settings.policy, netnses);
+        let outcome = self.installed.revise(&self.desired, &revision);
+        let result = self.conclude(outcome, before);
+        self.lan
+            .revise(&self.desired, &revision, &self.no_room, snapshot);
+        result
+    }
+
+    /// Makes maps and programs what the snapshot asks for.
+    pub(super) fn update(
+        &mut self,
+        snapshot: &Snapshot,
+        settings: &Settings,
+    ) -> Result<(), AttachError> {
+        let before = self.desired.answered;
+        self.lan.behave(settings.manners);
+        // First given up, so that it and the next are not there at once.
+        self.desired = Desired::default();
+        self.desired = self.desire(snapshot, settings);
+        // A new address must be held back before it is answered for; otherwise answers come first.
+        let holds = self.lan.enforces();
+        if holds && self.listen(snapshot) {
+            self.desired = self.desire(snapshot, settings);
+        }
+        let mut outcome = self.installed.update(&self.desired);
+        if self.datapath.hooks().is_empty() {
+            let stamp = self.installed.stamp(settings.stale_after);
+            outcome.errors.extend(stamp.err());
+        }
+        let no_room = self.no_room.clone();
+        let result = self.conclude(outcome, before);
+        if !(holds && no_room == self.no_room) {
+            self.listen(snapshot);
+        }
+        result
+    }
+
+    /// Sets the programs that go by what was written, and tells and keeps how it went.
+    fn conclude(&mut self, outcome: Outcome, before: usize) -> Result<(), AttachError> {
+        // Programs that go by these maps come after what they need is in there.
+        let programs = if outcome.errors.is_empty() {
+            self.datapath
+                .set_programs(self.desired.ingress, self.desired.egress)
+        } else {
+            Ok(())
+        };
+        if outcome.put + outcome.removed > 0 {
+            info!(
+                parent = self.link.name,
+                put = outcome.put,
+                removed = outcome.removed,
+                answered = self.desired.answered,
+                before,
+                "addresses changed"
+            );
+        }
+        if !outcome.no_room.is_empty() && outcome.no_room != self.no_room {
+            error!(
+                parent = self.link.name,
+                refused = outcome.no_room.len(),
+                "an address map is full: raise --max-addresses"
+            );
+        }
+        self.no_room = outcome.no_room;
+        let mut errors = outcome.errors.into_iter();
+        let first = errors.next().map(AttachError::from);
+        for error in errors {
+            error!(parent = self.link.name, "{}", chain(&error));
+        }
+        let result = first.map_or(programs, Err);
+        self.failure = result.as_ref().err().map(|error| chain(error));
+        result
+    }
+
+    fn desire(&self, snapshot: &Snapshot, settings: &Settings) -> Desired {
+        desired(
+            snapshot,
+            &self.link,
+            &settings.policy,
+            &self.lan.held_back(),
+        )
+    }
+
+    /// Makes what is said on the LAN follow what is desired. Returns whether that in turn holds back
+    /// other addresses than before.
+    fn listen(&mut self, snapshot: &Snapshot) -> bool {
+        self.lan
+            .follow(&self.link, &self.desired, &self.no_room, snapshot)
+    }
+}

@@ -1,0 +1,74 @@
+//! Answering those who ask for the status.
+
+use std::{io, mem, sync::Arc, time::Instant};
+
+use tracing::{debug, warn};
+
+use tokio::net::UnixStream;
+
+use super::{Agent, report};
+use crate::{runtime, status};
+
+impl Agent {
+    /// Lets a client wait for everything to be read, so that link counters are of now.
+    pub(super) fn serve(&mut self, client: io::Result<UnixStream>) {
+        match client {
+            Ok(stream) => {
+                self.asking.push(stream);
+                self.pending.ask(Instant::now());
+            }
+            Err(failure) => warn!("status socket: {failure}"),
+        }
+    }
+
+    /// Everything begins to be read: for all who have asked by now.
+    pub(super) fn serve_asking(&mut self) {
+        self.served.append(&mut self.asking);
+    }
+
+    /// Answers those for whom everything was read.
+    pub(super) fn answer_served(&mut self) {
+        if self.served.is_empty() {
+            return;
+        }
+        let status: Arc<[u8]> = match serde_json::to_vec(&self.status()) {
+            Ok(json) => json.into(),
+            Err(failure) => {
+                warn!("status: {failure}");
+                self.served.clear();
+                return;
+            }
+        };
+        for stream in mem::take(&mut self.served) {
+            let status = Arc::clone(&status);
+            // On its own: a client that does not read holds nothing up.
+            tokio::spawn(async move {
+                if let Err(failure) = runtime::answer(stream, &status).await {
+                    debug!("status client: {failure}");
+                }
+                runtime::give_back();
+            });
+        }
+    }
+
+    /// Answers all who ask: they learn what failed.
+    pub(super) fn answer_all(&mut self) {
+        self.serve_asking();
+        self.answer_served();
+    }
+
+    fn status(&self) -> status::Agent {
+        status::Agent {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            netns: self.netns,
+            sync: self.stats.clone(),
+            config: report::configuration(&self.configuration),
+            parents: self
+                .parents
+                .iter()
+                .map(|parent| report::parent(parent, &self.snapshot))
+                .collect(),
+        }
+    }
+}

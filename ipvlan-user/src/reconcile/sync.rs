@@ -1,0 +1,161 @@
+//! One sync: read, and every parent follows.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use tracing::{debug, error, warn};
+
+use super::{
+    Agent, chain,
+    refresh::{Refresh, SLICE},
+};
+use crate::{
+    discover::{Changed, Discover, DiscoverError, Renewed, Scope, Snapshot},
+    runtime,
+};
+
+/// How often the first snapshot is tried.
+const FIRST_ATTEMPTS: u32 = 100;
+
+/// How far a sync came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Synced {
+    /// Everything that was read is in effect.
+    Done,
+    /// There is more to read before anything is.
+    InPart,
+    /// Something failed.
+    Failed,
+}
+
+impl Agent {
+    /// Does what is due.
+    pub(super) fn refresh(&mut self, refresh: &Refresh) {
+        let started = Instant::now();
+        match self.sync_and_tell(refresh) {
+            Synced::Failed => {
+                self.pending.failed(Instant::now());
+                self.answer_all();
+            }
+            Synced::InPart => self.pending.sliced(started, Instant::now()),
+            Synced::Done if matches!(refresh, Refresh::Sweep(_) | Refresh::Slice) => {
+                self.pending.swept(started, Instant::now());
+                self.answer_served();
+            }
+            Synced::Done => self.pending.done(started, Instant::now()),
+        }
+    }
+
+    /// Reads what is asked for and makes every parent follow it.
+    pub(super) fn sync(&mut self, refresh: &Refresh) -> Synced {
+        let is_sweep = matches!(refresh, Refresh::Sweep(_));
+        self.stats.syncs += u64::from(*refresh != Refresh::Slice);
+        self.stats.whole += u64::from(is_sweep);
+        let renewed = match self.read(refresh) {
+            Ok(renewed) => renewed,
+            Err(failure) => {
+                self.fail(&failure);
+                return Synced::Failed;
+            }
+        };
+        let Some(Renewed { changed, stale }) = renewed else {
+            return Synced::InPart;
+        };
+        // What is known of the kernel may be as old as before.
+        let is_news = *refresh != Refresh::Model;
+        let mut failure: Option<Box<dyn std::error::Error>> = None;
+        for parent in &mut self.parents {
+            let followed = parent.follow(&self.snapshot, &changed, &self.settings);
+            let stamped = match followed {
+                Ok(()) if is_news => parent.stamp(&self.settings).map_err(Box::from),
+                Ok(()) => Ok(()),
+                Err(error) => Err(Box::from(error)),
+            };
+            failure = stamped.err().or(failure);
+        }
+        if let Some(failure) = failure {
+            self.fail(&*failure);
+            return Synced::Failed;
+        }
+        if *refresh == Refresh::Slice {
+            runtime::give_back();
+        }
+        self.stats.error = None;
+        if is_news {
+            self.synced = Instant::now();
+        }
+        debug!(?refresh, ?stale, "synced");
+        self.pending.keep(stale);
+        Synced::Done
+    }
+
+    /// Makes the snapshot one of now, as far as is asked for; none if there is more to read before it
+    /// changes. An error leaves it as it was.
+    fn read(&mut self, refresh: &Refresh) -> Result<Option<Renewed>, DiscoverError> {
+        match refresh {
+            Refresh::Model => Ok(Some(Renewed {
+                changed: Changed::Anything,
+                stale: BTreeMap::new(),
+            })),
+            Refresh::Parts(parts) => self
+                .discover
+                .renew(&mut self.snapshot, parts, None)
+                .map(Some),
+            Refresh::Sweep(scope) => {
+                self.serve_asking();
+                let new = self.discover.begin(&mut self.snapshot, *scope)?;
+                self.pending.keep(new);
+                Ok(None)
+            }
+            Refresh::Slice => self.discover.go_on(&mut self.snapshot, SLICE, None),
+        }
+    }
+
+    /// Sends what is due on every parent. Returns whether what is answered for changed.
+    pub(super) fn tick(&mut self) -> bool {
+        let mut changed = false;
+        for parent in &mut self.parents {
+            changed |= parent.tick();
+        }
+        changed
+    }
+
+    fn fail(&mut self, failure: &dyn std::error::Error) {
+        self.stats.failed += 1;
+        let failure = chain(failure);
+        error!("sync failed, what is installed stays: {failure}");
+        self.stats.error = Some(failure);
+    }
+
+    /// Reads the maps back. What others changed in them is mended by the decision that follows.
+    pub(super) fn audit(&mut self) {
+        let mut failure = None;
+        for parent in &mut self.parents {
+            parent.repin();
+            match parent.audit() {
+                Ok(0) => {}
+                Ok(differing) => {
+                    self.stats.mended += differing as u64;
+                    warn!(
+                        parent = parent.name(),
+                        differing, "somebody else changed the address map: mending it"
+                    );
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(failure) = failure {
+            self.fail(&failure);
+        }
+    }
+}
+
+/// The first snapshot, of which nothing may be missing: while something keeps changing it is taken again.
+pub(super) fn first_snapshot(discover: &mut Discover) -> Result<Snapshot, DiscoverError> {
+    for _ in 1..FIRST_ATTEMPTS {
+        match discover.snapshot(Scope::Everything, None) {
+            Err(failure) if failure.is_transient() => debug!("once more: {failure}"),
+            snapshot => return snapshot,
+        }
+    }
+    discover.snapshot(Scope::Everything, None)
+}

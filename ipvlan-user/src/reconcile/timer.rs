@@ -1,0 +1,49 @@
+//! What the main loop waits for.
+
+use std::{
+    future::{self, poll_fn},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until};
+
+use super::parent::{Parent, Tidings};
+
+/// Ticks after each `period` from now on; one that comes late delays those after it.
+pub(super) fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Waits until then; for ever without a time.
+pub(super) async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => future::pending().await,
+    }
+}
+
+/// Waits for a tick; for ever if there are none.
+pub(super) async fn tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => {
+            ticks.tick().await;
+        }
+        None => future::pending().await,
+    }
+}
+
+/// Waits for what any parent hears, and of which it is. Cancelling loses nothing.
+pub(super) async fn told(parents: &mut [Parent]) -> (usize, Tidings) {
+    poll_fn(|context| {
+        for (index, parent) in parents.iter_mut().enumerate() {
+            if let Poll::Ready(tidings) = parent.poll(context) {
+                return Poll::Ready((index, tidings));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
