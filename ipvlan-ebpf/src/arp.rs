@@ -122,9 +122,8 @@ pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 
         .get(arp.spa)
         .is_some_and(|sender| sender.owner() == Some(Owner::Child));
     let reason = match (target.owner(), from_child) {
-        (Some(Owner::Child), false) => Reason::ArpAnswered,
+        (Some(Owner::Child), false) | (Some(Owner::Host), true) => Reason::ArpAnswered,
         (Some(Owner::Child), true) => Reason::Sibling,
-        (Some(Owner::Host), true) => Reason::ArpAnswered,
         (Some(Owner::Host), false) => Reason::HostAddress,
         (Some(Owner::Gateway) | None, _) => return Decision::stranger(Reason::NotOurs),
     };

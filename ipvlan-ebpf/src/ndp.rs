@@ -196,10 +196,11 @@ pub fn decide_egress(nd: &Nd, config: Config, addresses: &impl Addresses<Ip6>) -
         .get(nd.header.src)
         .is_some_and(|sender| sender.owner() == Some(Owner::Child));
     let reason = match (target.owner(), from_child) {
-        (Some(Owner::Child), false) => return NdDecision::answered(nd, target),
-        (Some(Owner::Child), true) => Reason::Sibling,
         // Whatever the mode, as for ARP.
-        (Some(Owner::Host), true) => return NdDecision::answered(nd, target),
+        (Some(Owner::Child), false) | (Some(Owner::Host), true) => {
+            return NdDecision::answered(nd, target);
+        }
+        (Some(Owner::Child), true) => Reason::Sibling,
         (Some(Owner::Host), false) => Reason::HostAddress,
         (Some(Owner::Gateway) | None, _) => return NdDecision::stranger(Reason::NotOurs),
     };

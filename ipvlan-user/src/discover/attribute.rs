@@ -10,10 +10,10 @@ use netlink_packet_core::NlasIterator;
 
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed(pub(super) &'static str);
+pub(crate) struct Malformed(pub(crate) &'static str);
 
 /// The attributes of a message or of a nested attribute: kind and value.
-pub(super) fn attributes(
+pub(crate) fn attributes(
     bytes: &[u8],
 ) -> impl Iterator<Item = Result<(u16, &[u8]), Malformed>> + '_ {
     NlasIterator::new(bytes).map(|attribute| {
@@ -27,14 +27,14 @@ pub(super) fn attributes(
 const HEADER: usize = 4;
 
 /// The attributes that follow a fixed header.
-pub(super) fn after(payload: &[u8], header: usize) -> Result<&[u8], Malformed> {
+pub(crate) fn after(payload: &[u8], header: usize) -> Result<&[u8], Malformed> {
     payload
         .get(header..)
         .ok_or(Malformed("shorter than its fixed header"))
 }
 
 /// Length rounded up to netlink's alignment.
-pub(super) const fn aligned(length: usize) -> usize {
+pub(crate) const fn aligned(length: usize) -> usize {
     length.saturating_add(3) & !3
 }
 
@@ -42,43 +42,43 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     array(bytes, at).map(u16::from_ne_bytes)
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(u32::from_ne_bytes)
 }
 
-pub(super) fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
+pub(crate) fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
     array(bytes, at).map(i32::from_ne_bytes)
 }
 
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_ne_bytes)
 }
 
-pub(super) fn u16_value(value: &[u8]) -> Result<u16, Malformed> {
+pub(crate) fn u16_value(value: &[u8]) -> Result<u16, Malformed> {
     u16_at(value, 0).ok_or(Malformed("attribute shorter than 16 bits"))
 }
 
-pub(super) fn u32_value(value: &[u8]) -> Result<u32, Malformed> {
+pub(crate) fn u32_value(value: &[u8]) -> Result<u32, Malformed> {
     u32_at(value, 0).ok_or(Malformed("attribute shorter than 32 bits"))
 }
 
-pub(super) fn i32_value(value: &[u8]) -> Result<i32, Malformed> {
+pub(crate) fn i32_value(value: &[u8]) -> Result<i32, Malformed> {
     i32_at(value, 0).ok_or(Malformed("attribute shorter than 32 bits"))
 }
 
 /// A NUL-terminated string.
-pub(super) fn str_value(value: &[u8]) -> Result<&str, Malformed> {
+pub(crate) fn str_value(value: &[u8]) -> Result<&str, Malformed> {
     let end = value.iter().position(|&byte| byte == 0);
     let text = value.get(..end.unwrap_or(value.len())).unwrap_or_default();
     std::str::from_utf8(text).map_err(|_| Malformed("text is not UTF-8"))
 }
 
 /// An address, of the family its length tells.
-pub(super) fn ip_value(value: &[u8]) -> Result<IpAddr, Malformed> {
+pub(crate) fn ip_value(value: &[u8]) -> Result<IpAddr, Malformed> {
     if let Ok(octets) = <[u8; 4]>::try_from(value) {
         Ok(octets.into())
     } else if let Ok(octets) = <[u8; 16]>::try_from(value) {

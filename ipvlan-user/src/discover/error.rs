@@ -81,7 +81,7 @@ impl DiscoverError {
     }
 
     /// The kernel's answer to a request.
-    pub(super) fn errno(&self) -> Option<i32> {
+    pub(crate) fn errno(&self) -> Option<i32> {
         match self {
             Self::Request { source, .. } => source.raw_os_error(),
             _ => None,

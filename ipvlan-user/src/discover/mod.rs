@@ -8,7 +8,7 @@
 
 mod address;
 mod assemble;
-mod attribute;
+pub(crate) mod attribute;
 mod dump;
 mod error;
 mod link;
@@ -17,7 +17,7 @@ mod nsid;
 mod number;
 mod renew;
 mod route;
-mod rtnl;
+pub(crate) mod rtnl;
 pub mod snapshot;
 mod stale;
 mod sweep;

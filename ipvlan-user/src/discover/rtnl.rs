@@ -29,7 +29,7 @@ const ANSWER_SECONDS: i64 = 10;
 
 /// A strict-checking request socket and the buffer its answers are read into.
 #[derive(Debug)]
-pub(super) struct Rtnl {
+pub(crate) struct Rtnl {
     socket: Socket,
     buffer: Vec<u8>,
     request: Vec<u8>,
@@ -39,13 +39,13 @@ pub(super) struct Rtnl {
 
 /// What is asked, for messages.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request {
-    pub(super) name: &'static str,
-    pub(super) nsid: Option<i32>,
+pub(crate) struct Request {
+    pub(crate) name: &'static str,
+    pub(crate) nsid: Option<i32>,
 }
 
 impl Request {
-    pub(super) const fn own(name: &'static str) -> Self {
+    pub(crate) const fn own(name: &'static str) -> Self {
         Self { name, nsid: None }
     }
 
@@ -73,7 +73,7 @@ enum Round<T> {
 
 impl Rtnl {
     /// Opens a socket in the netns of the calling thread.
-    pub(super) fn new() -> Result<Self, DiscoverError> {
+    pub(crate) fn new() -> Result<Self, DiscoverError> {
         Ok(Self {
             socket: open()?,
             buffer: vec![0; RECEIVE_BUFFER],
@@ -84,7 +84,7 @@ impl Rtnl {
     }
 
     /// Dumps all rows that `decode` makes something of.
-    pub(super) fn dump<T>(
+    pub(crate) fn dump<T>(
         &mut self,
         request: Request,
         message: &RouteNetlinkMessage,
@@ -103,7 +103,7 @@ impl Rtnl {
     }
 
     /// Makes one request; the answer is the row that `decode` finds before the acknowledgement.
-    pub(super) fn ask<T>(
+    pub(crate) fn ask<T>(
         &mut self,
         request: Request,
         message: &RouteNetlinkMessage,
@@ -114,6 +114,18 @@ impl Rtnl {
             Round::Complete(rows) => Ok(rows.into_iter().next()),
             Round::Interrupted => Ok(None),
         }
+    }
+
+    /// Makes one change; `flags` are those beside the usual ones.
+    pub(crate) fn change(
+        &mut self,
+        request: Request,
+        message: &RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<(), DiscoverError> {
+        self.send(request, message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
+        self.receive(request, false, &mut |_| Ok(None::<()>))
+            .map(drop)
     }
 
     fn send(

@@ -5,6 +5,7 @@
 //!                        ├─► announce ─► announcements ──┼─► socket ─► the parent's egress
 //!                        └─► groups ───► the kernel: MLD │
 //! EVENTS ─► claims and probes of others ─► dad, announce ┘ ─► log ─► status
+//! Desired ─► answered for ─► host ─► the host's own neighbour table
 //! ```
 //!
 //! Everything that has to do with time ([`announce`], [`dad`], [`log`], [`pace`]) is pure and takes
@@ -17,6 +18,7 @@ pub mod dad;
 pub mod events;
 pub mod frame;
 pub mod groups;
+pub mod host;
 mod lan;
 pub mod log;
 pub mod memberships;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ipvlan_common::{Event, Reason};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     discover::{
@@ -18,8 +18,8 @@ use crate::{
     },
     model::{ChildKey, Desired, Revision, Wanted},
     neighbour::{
-        Candidate, Manners, Neighbours, announce::Live, events::Events, frame::Mac, log::Log,
-        radar::Radar,
+        Candidate, Manners, Neighbours, announce::Live, events::Events, frame::Mac,
+        host::HostNeighbours, log::Log, radar::Radar,
     },
     sync::maps,
 };
@@ -33,17 +33,19 @@ pub(super) struct Lan {
     events: Option<Events>,
     /// MACs of the host's own links.
     own: BTreeSet<Mac>,
+    host: HostNeighbours,
 }
 
 impl Lan {
     /// Needs `CAP_NET_RAW`.
-    pub(super) fn open(ifindex: u32, manners: Manners) -> io::Result<Self> {
+    pub(super) fn open(ifindex: u32, manners: Manners, host: HostNeighbours) -> io::Result<Self> {
         Ok(Self {
             manners,
             neighbours: Neighbours::open(Instant::now(), ifindex, manners)?,
             radar: Radar::default(),
             events: None,
             own: BTreeSet::new(),
+            host,
         })
     }
 
@@ -98,6 +100,27 @@ impl Lan {
         self.neighbours.join_groups(now);
         if revision.children || revision.conflicts {
             self.watch(now, desired, snapshot);
+        }
+    }
+
+    /// What the programs answer for is another: the host is not to wait until it asks again.
+    pub(super) fn tell_host(&mut self, link: &Link, desired: &Desired) {
+        let Some(mac) = link.mac else {
+            return;
+        };
+        let is_router = |address| match desired.addresses.get(&address) {
+            Some(Wanted::Child {
+                refusal: None,
+                router,
+                ..
+            }) => Some(*router),
+            _ => None,
+        };
+        match self.host.resolve(mac, is_router) {
+            Ok(0) => {}
+            Ok(told) => debug!(parent = link.name, told, "the host waited for an answer"),
+            // It asks again after a second.
+            Err(failure) => debug!(parent = link.name, "the host was not told: {failure}"),
         }
     }
 

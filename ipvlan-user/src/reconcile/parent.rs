@@ -18,6 +18,7 @@ use crate::{
     attach::{AttachError, Datapath},
     discover::{Changed, Snapshot, snapshot::Link},
     model::{check_parent, desired},
+    neighbour::host::HostNeighbours,
     runtime::Claim,
     sync::{apply::Installed, maps::MapsError},
 };
@@ -326,7 +327,8 @@ impl Parent {
         };
         let (pins, unpinned) = self.pins(&link, &settings.pins)?;
         // Before anything is attached: it takes a capability of its own.
-        let mut lan = Lan::open(link.ifindex, settings.manners)
+        let host = HostNeighbours::open(link.ifindex)?;
+        let mut lan = Lan::open(link.ifindex, settings.manners, host)
             .map_err(super::system("open a packet socket on the parent"))?;
         let (datapath, mut maps) =
             Datapath::open(&link.name, link.ifindex, settings.attach, pins).map_err(failed)?;

@@ -31,6 +31,8 @@ pub struct Outcome {
     pub put: usize,
     /// Addresses deleted.
     pub removed: usize,
+    /// Whether the parent's MAC or flags are others.
+    pub reconfigured: bool,
     /// Addresses for which the map of their family had no room. What was there before keeps working.
     pub no_room: BTreeSet<IpAddr>,
     /// Everything else that failed. The rest of the plan was carried out all the same.
@@ -164,7 +166,10 @@ impl Installed {
         };
         if config != self.config {
             match self.maps.set_config(config) {
-                Ok(()) => self.config = config,
+                Ok(()) => {
+                    self.config = config;
+                    outcome.reconfigured = true;
+                }
                 Err(error) => outcome.errors.push(error),
             }
         }

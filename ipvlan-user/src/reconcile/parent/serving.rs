@@ -99,6 +99,9 @@ impl Serving {
         } else {
             Ok(())
         };
+        if outcome.put > 0 || outcome.reconfigured {
+            self.lan.tell_host(&self.link, &self.desired);
+        }
         if outcome.put + outcome.removed > 0 {
             info!(
                 parent = self.link.name,
