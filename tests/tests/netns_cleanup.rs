@@ -13,9 +13,9 @@ use std::{fs, process::Command};
 use nix::sys::signal::Signal;
 
 use self::netns::{
-    Dir, Ended, World, foreign,
+    Dir, Ended, World, foreign, ipvlan,
     pins::Bpffs,
-    world::{PARENT, ends, hooks_of, parent},
+    world::{PARENT, configuration, ends, hooks_of, parent},
 };
 
 #[test]
@@ -98,6 +98,24 @@ fn cleanup_removes_what_another_user_pinned_and_follows_no_link_of_his() {
     world.assert_nothing_attached(&[PARENT]);
     assert_eq!(pins.tree(), [""; 0]);
     assert_eq!(kept.files(), ["file"]);
+}
+
+#[test]
+fn cleanup_looks_where_the_configuration_says() {
+    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
+    let (_kept, file) = configuration(&format!(
+        "runtime-dir = {:?}\npin-dir = {:?}\n",
+        dir.path(),
+        pins.pin_dir()
+    ));
+    ends(pins.start(&world, &dir, &[]), Signal::SIGKILL);
+    let mut command = Command::new(ipvlan());
+    command.args(["cleanup", "--config"]).arg(file);
+    let ended = Ended::of(command, &world);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.starts_with("removed ens34: "), "{ended:?}");
+    assert_eq!(pins.tree(), [""; 0]);
+    assert!(!dir.path().exists(), "{:?}", dir.files());
 }
 
 #[test]

@@ -8,11 +8,7 @@
 
 mod netns;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use ipvlan_user::status::Status;
 use nix::sys::signal::Signal;
@@ -20,17 +16,8 @@ use nix::sys::signal::Signal;
 use self::netns::{
     Dir, Ended, World, ipvlan,
     pins::Bpffs,
-    world::{PARENT, ends},
+    world::{PARENT, configuration, ends},
 };
-
-/// A configuration file in a directory of its own.
-fn configuration(text: &str) -> (Dir, PathBuf) {
-    let dir = Dir::new();
-    fs::create_dir(dir.path()).unwrap();
-    let file = dir.path().join("ipvlan.toml");
-    fs::write(&file, text).unwrap();
-    (dir, file)
-}
 
 fn asked(world: &World, config: &Path, options: &[&str]) -> Ended {
     let mut command = Command::new(ipvlan());

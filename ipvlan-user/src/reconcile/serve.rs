@@ -31,8 +31,8 @@ impl Agent {
         if self.served.is_empty() {
             return;
         }
-        let status: Arc<[u8]> = match serde_json::to_vec(&self.status()) {
-            Ok(json) => json.into(),
+        let status = match serde_json::to_vec(&self.status()) {
+            Ok(json) => Arc::new(json),
             Err(failure) => {
                 warn!("status: {failure}");
                 self.served.clear();
@@ -46,6 +46,8 @@ impl Agent {
                 if let Err(failure) = runtime::answer(stream, &status).await {
                     debug!("status client: {failure}");
                 }
+                // The last of them gives back what it took.
+                drop(status);
                 runtime::give_back();
             });
         }

@@ -189,6 +189,15 @@ impl Drop for Dir {
     }
 }
 
+/// A configuration file in a directory of its own.
+pub fn configuration(text: &str) -> (Dir, PathBuf) {
+    let dir = Dir::new();
+    fs::create_dir(dir.path()).unwrap();
+    let file = dir.path().join("ipvlan.toml");
+    fs::write(&file, text).unwrap();
+    (dir, file)
+}
+
 /// What `status` says about the parent at `index`.
 #[track_caller]
 pub fn parent(agent: &Agent, index: usize) -> Value {
