@@ -36,8 +36,8 @@ use crate::{
 };
 
 /// A time taken in an emulated machine, on a host that has other work, fails only beyond this many
-/// times its limit. Most of a start is the verifier's, half a second of it where nothing else runs.
-const EMULATION: u32 = 8;
+/// times its limit.
+const EMULATION: u32 = 4;
 
 /// What to run.
 #[derive(Debug)]

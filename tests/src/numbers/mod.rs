@@ -23,7 +23,7 @@ use crate::{
 const PARENT: &str = "ens34";
 /// A time taken in an emulated machine, on a host that has other work, fails only beyond this many
 /// times its limit: it then says something about the agent, not about the emulator.
-const EMULATION: f64 = 8.0;
+const EMULATION: f64 = 4.0;
 
 /// What to run.
 #[derive(Debug)]
