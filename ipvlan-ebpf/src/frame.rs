@@ -259,6 +259,13 @@ impl<const LEN: usize> Header<'_, LEN> {
         u16::from_be(self.read::<AT, u16>())
     }
 
+    /// Four bytes at offset `AT`, in the byte order of the machine.
+    #[must_use]
+    #[inline(always)]
+    pub fn u32<const AT: usize>(&self) -> u32 {
+        self.read::<AT, u32>()
+    }
+
     /// Eight bytes at offset `AT`, in the byte order of the machine.
     #[must_use]
     #[inline(always)]
