@@ -42,10 +42,8 @@ pub enum Towards {
 #[inline(always)]
 pub fn is_unrelated_at_ingress(ctx: &TcContext) -> bool {
     match protocol(ctx) {
-        IPV4 => true,
         IPV6 => is_transport(frame(ctx)),
-        ARP => false,
-        _ => true,
+        protocol => protocol != ARP,
     }
 }
 
@@ -56,8 +54,7 @@ pub fn is_unrelated_at_egress(ctx: &TcContext) -> bool {
     match protocol(ctx) {
         IPV4 => !is_to_own_mac(frame(ctx)),
         IPV6 => is_transport(frame(ctx)) && !is_to_own_mac(frame(ctx)),
-        ARP => false,
-        _ => true,
+        protocol => protocol != ARP,
     }
 }
 
