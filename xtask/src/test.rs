@@ -68,11 +68,20 @@ fn unit() -> Result<()> {
 /// Builds as the user, then runs the test binaries whose names begin with `prefix` as root, with these
 /// settings in their environment.
 pub(crate) fn as_root(prefix: &str, settings: &[(&str, String)]) -> Result<()> {
+    as_root_by(exec::run, prefix, settings)
+}
+
+/// The same; `run` runs them.
+pub(crate) fn as_root_by(
+    run: fn(&mut Command) -> Result<()>,
+    prefix: &str,
+    settings: &[(&str, String)],
+) -> Result<()> {
     for test in binaries(prefix)? {
         let mut command = exec::as_root(&test.binary)?;
         command.current_dir(&test.package).arg("--nocapture");
         command.envs(settings.iter().map(|(name, value)| (name, value)));
-        exec::run(&mut command)?;
+        run(&mut command)?;
     }
     Ok(())
 }
@@ -95,7 +104,7 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
             "-p",
             "ipvlan-user",
         ])
-        .args(["--test", "prog*", "--test", "netns*"]);
+        .args(["--test", "prog*", "--test", "netns*", "--test", "bench*"]);
     let mut tests = Vec::new();
     for message in build::messages(&mut command)? {
         let (Some(binary), Some(target)) = (message.executable, message.target) else {

@@ -4,11 +4,12 @@
 mod call;
 mod counter;
 mod instruction;
+mod restored;
 
 use std::{
     ffi::CString,
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
@@ -17,7 +18,6 @@ use std::{
 use anyhow::{Context, Result, bail};
 use nix::net::if_::if_nametoindex;
 
-pub use self::counter::{Count, Counter};
 use self::{
     call::{
         LINK_CREATE, LinkCreate, MAP_CREATE, MapCreate, OBJ_PIN, PROG_LOAD, PROG_TEST_RUN, Pin,
@@ -28,6 +28,10 @@ use self::{
         LOAD_WORD, MAP_VALUE, MOVE, MOVE_REGISTER, STORE, STORE_HALF, STORE_WORD,
         SUBTRACT_REGISTER, give,
     },
+};
+pub use self::{
+    counter::{Count, Counter},
+    restored::{Restored, Varied},
 };
 
 const MAP_TYPE_HASH: u32 = 1;
@@ -88,6 +92,12 @@ impl Program {
     /// A TC program that leaves everything to the next one.
     pub fn tc_next(hook: Hook) -> Result<Self> {
         load(hook, &give(TC_ACT_UNSPEC))
+    }
+
+    /// The program in the kernel.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 
     /// Pins it to `path`, in a bpffs.

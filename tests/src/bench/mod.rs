@@ -1,0 +1,3 @@
+//! Benchmarks: what a frame costs, on which way and beside what.
+
+pub mod row;
