@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Bench, Compared, let_in,
-    site::{Kind, LAN, PARENT, Site, v4, v6},
+    site::{Kind, LAN, PARENT, Site, shared_group, v4, v6},
 };
 use crate::{
     bpf::{Attached, Counter, Hook, Program},
@@ -41,6 +41,7 @@ pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
         }
         println!("making {children} children");
         let site = Site::build(lab, Kind::Ipvlan(Mode::L2), children)?;
+        site.join_one_group()?;
         let _let_in = let_in(&site)?;
         let requests = requests(children);
         let bases = requests
@@ -64,7 +65,7 @@ pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
 }
 
 /// For the child that is cloned to last, or for nobody.
-fn requests(children: u32) -> [Request; 3] {
+fn requests(children: u32) -> [Request; 4] {
     let asker = Asker::new(0);
     let last = children - 1;
     [
@@ -79,6 +80,12 @@ fn requests(children: u32) -> [Request; 3] {
             frame: Nd::multicast(&asker, v6(last)).bytes(),
             answer: Some(86),
             to_all: false,
+        },
+        Request {
+            path: "multicast NS to a group of all l2 children",
+            frame: Nd::multicast(&asker, shared_group(last)).bytes(),
+            answer: Some(86),
+            to_all: true,
         },
         Request {
             path: "broadcast ARP for nobody here, l2",

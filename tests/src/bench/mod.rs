@@ -6,6 +6,7 @@
 
 mod answers;
 mod broadcast;
+mod hooks;
 mod host;
 pub mod row;
 mod rx;
@@ -15,6 +16,7 @@ mod site;
 mod source;
 mod tcp;
 mod tx;
+mod verifier;
 
 use std::{path::PathBuf, thread, time::Duration};
 
@@ -62,13 +64,15 @@ struct Part {
     measure: fn(&Bench, &Lab) -> Result<()>,
 }
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 10] = [
+    part("verifier", true, verifier::measure),
     part("rx", true, rx::attached),
     part("tx", true, tx::attached),
     part("broadcast", true, broadcast::measure),
     part("answers", true, answers::measure),
     part("host", true, host::packets),
     part("tcp", true, tcp::measure),
+    part("hooks", false, hooks::measure),
     part("alternatives", false, tx::alternatives),
     part("scale", false, scale::measure),
 ];

@@ -25,7 +25,7 @@ const ADDED_BY_LOOKUP: f64 = 260.0;
 /// What all of it may be, with the kernel's own generator in front.
 const WHOLE: f64 = 1.045;
 /// A child in the host's own netns, for which packets have to be looked up.
-const LOCAL: &str = "link add link ens34 name local0 type ipvlan mode l3\naddr add 10.77.2.9/32 dev local0\nlink set local0 up\n";
+pub(super) const LOCAL: &str = "link add link ens34 name local0 type ipvlan mode l3\naddr add 10.77.2.9/32 dev local0\nlink set local0 up\n";
 
 /// With and without an agent, in every way it can be attached.
 pub(super) fn attached(bench: &Bench, lab: &Lab) -> Result<()> {

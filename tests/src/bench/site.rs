@@ -79,6 +79,11 @@ pub(super) fn v6(child: u32) -> Ipv6Addr {
     Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, low[0], low[1])
 }
 
+/// Another address of a child, in a prefix of its own: all have the same solicited-node group.
+pub(super) fn shared_group(child: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits(0xfd78_u128 << 112 | u128::from(child) << 64 | 0x99)
+}
+
 impl Site {
     /// So many children, each with an address of both families. Beyond [`DEVICES`] they share devices.
     pub(super) fn build(lab: &Lab, kind: Kind, children: u32) -> Result<Self> {
@@ -194,6 +199,16 @@ impl Site {
         let lines: String = std::iter::once(device).chain(routes).collect();
         self.host.ip(&lines)?;
         long_lived(&self.host, SHIM)
+    }
+
+    /// Gives each child an address whose group all of them are in.
+    pub(super) fn join_one_group(&self) -> Result<()> {
+        for device in 0..self.devices() {
+            let (netns, name) = self.child(device)?;
+            let address = shared_group(device);
+            netns.ip(&format!("addr add {address}/64 dev {name} nodad\n"))?;
+        }
+        Ok(())
     }
 
     fn connect(&self, device: u32) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::{
     bpf::{Counter, Program},
     cost::price::{self, Begin, Plan, Price},
     netns::{Netns, colons},
+    probe::packet::PacketSocket,
 };
 
 /// The port that every packet is for.
@@ -39,6 +40,13 @@ pub(super) enum Source<'a> {
     },
     /// A process sends by a socket, one system call each.
     Socket { netns: &'a Netns, to: IpAddr },
+    /// A process sends whole frames, one system call each.
+    Raw {
+        netns: &'a Netns,
+        device: &'a str,
+        ether_type: u16,
+        frame: &'a [u8],
+    },
     /// The kernel's own generator, a buffer from the allocator for each frame.
     Pktgen {
         netns: &'a Netns,
@@ -69,6 +77,20 @@ impl Source<'_> {
                     for _ in 0..count {
                         let sent = socket.send(&[0; PAYLOAD]).context("cannot send")?;
                         ensure!(sent == PAYLOAD, "{sent} bytes sent");
+                    }
+                    Ok(())
+                })
+            }
+            Self::Raw {
+                netns,
+                device,
+                ether_type,
+                frame,
+            } => {
+                let socket = netns.run(|| PacketSocket::open(device, *ether_type))?;
+                price::measure(counter, Begin::Call, plan, |count| {
+                    for _ in 0..count {
+                        socket.send(frame).context("cannot send a frame")?;
                     }
                     Ok(())
                 })

@@ -4,6 +4,7 @@
 mod call;
 mod counter;
 mod filter;
+mod info;
 mod instruction;
 mod restored;
 
@@ -33,6 +34,7 @@ use self::{
 pub use self::{
     counter::{Count, Counter},
     filter::Filter,
+    info::verified_instructions,
     restored::{Restored, Varied},
 };
 

@@ -38,7 +38,7 @@ struct Machines {
     /// The kernel to boot; without it 6.12 and the latest
     #[arg(long, value_enum)]
     kernel: Option<Kernel>,
-    /// Only this part (rx, tx, broadcast, answers, host, tcp, alternatives, scale); can be given several
+    /// Only this part (verifier, rx, tx, broadcast, answers, host, tcp, hooks, alternatives, scale); can be given several
     /// times
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
