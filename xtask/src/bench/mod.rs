@@ -1,26 +1,47 @@
 //! `cargo xtask bench`: what frames and events cost, beside what people use instead.
 
+mod compare;
+mod converge;
+mod csv;
+mod plot;
 mod prog;
 mod report;
+mod save;
 mod vm;
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
 use clap::Subcommand;
 
 use self::report::Report;
-use crate::vm::kernels::Kernel;
+use crate::{exec, paths, vm::kernels::Kernel};
 
 /// What to measure, and how to tell it.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line, and none excludes another"
+)]
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
     instrument: Option<Instrument>,
-    /// Less of everything, in less than three minutes
+    /// Less of everything, on 6.12 alone, in less than three minutes; fails if something of ours grew by
+    /// more than a tenth since the baseline
     #[arg(long, global = true)]
     quick: bool,
     /// Tell it as JSON, one line for each instrument and kernel
     #[arg(long, global = true)]
     json: bool,
+    /// Keep rows, pictures and what they were made with below bench/runs
+    #[arg(long, global = true)]
+    save: bool,
+    /// Make this the baseline in bench/baseline
+    #[arg(long, global = true)]
+    baseline: bool,
+    /// Measure nothing: show what changed between two directories of runs
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["save", "baseline", "json"])]
+    compare: Option<Vec<PathBuf>>,
 }
 
 /// The instruments; without one, all of them.
@@ -30,6 +51,12 @@ enum Instrument {
     Prog,
     /// Guest instructions of a packet, ours beside the kernel's and beside what people use instead
     Vm(Machines),
+    /// How long until the agent has followed, and what it needs
+    Converge {
+        /// The kernel to boot; without it this host if it has ipvlan, else 6.12
+        #[arg(long, value_enum)]
+        kernel: Option<Kernel>,
+    },
 }
 
 /// Where to measure, and what.
@@ -38,37 +65,83 @@ struct Machines {
     /// The kernel to boot; without it 6.12 and the latest
     #[arg(long, value_enum)]
     kernel: Option<Kernel>,
-    /// Only this part (verifier, rx, tx, broadcast, answers, host, tcp, hooks, alternatives, scale); can be given several
-    /// times
+    /// Only this part (verifier, rx, tx, broadcast, answers, host, tcp, hooks, alternatives, scale); can be
+    /// given several times
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
 }
 
-/// Measures and tells.
+/// Measures, tells, keeps and judges.
 pub(crate) fn bench(args: &Args) -> Result<()> {
-    let mut failures = Vec::new();
-    if matches!(args.instrument, None | Some(Instrument::Prog)) {
-        tell(&prog::measure(args.quick)?, args.json)?;
+    if let Some([old, new]) = args.compare.as_deref() {
+        return compare::directories(old, new);
     }
-    let machines = match &args.instrument {
-        None => Some(Machines::default()),
-        Some(Instrument::Vm(machines)) => Some(machines.clone()),
-        Some(Instrument::Prog) => None,
-    };
-    if let Some(machines) = machines {
-        let kernels = machines
-            .kernel
-            .map_or_else(|| vm::KERNELS.to_vec(), |kernel| vec![kernel]);
-        for kernel in kernels {
-            let (report, failure) = vm::measure(kernel, args.quick, &machines.only)?;
-            tell(&report, args.json)?;
-            failures.extend(failure);
-        }
+    let mut failures = Vec::new();
+    let mut reports = Vec::new();
+    for measured in measurements(args) {
+        let (report, failure) = measured()?;
+        tell(&report, args.json)?;
+        failures.extend(failure);
+        reports.push(report);
+    }
+    if args.save {
+        save::save(&reports)?;
+    }
+    if args.baseline {
+        ensure!(
+            failures.is_empty(),
+            "no baseline of a run that failed:\n{}",
+            failures.join("\n")
+        );
+        keep_baseline(&reports)?;
+    } else {
+        failures.extend(grown(&reports)?);
     }
     if failures.is_empty() {
         return Ok(());
     }
     bail!("{}", failures.join("\n"))
+}
+
+type Measured = Result<(Report, Option<String>)>;
+
+/// What is asked for, in the order in which it is told.
+fn measurements(args: &Args) -> Vec<Box<dyn Fn() -> Measured>> {
+    let quick = args.quick;
+    let prog =
+        || -> Box<dyn Fn() -> Measured> { Box::new(move || Ok((prog::measure(quick)?, None))) };
+    let converge = |kernel| -> Box<dyn Fn() -> Measured> {
+        Box::new(move || converge::measure(kernel, quick))
+    };
+    let machines = |machines: &Machines| {
+        let kernels = match machines.kernel {
+            Some(kernel) => vec![kernel],
+            None if quick => vec![Kernel::V6_12],
+            None => vm::KERNELS.to_vec(),
+        };
+        let only = machines.only.clone();
+        kernels
+            .into_iter()
+            .map(|kernel| -> Box<dyn Fn() -> Measured> {
+                let only = only.clone();
+                Box::new(move || vm::measure(kernel, quick, &only))
+            })
+            .collect::<Vec<_>>()
+    };
+    match &args.instrument {
+        Some(Instrument::Prog) => vec![prog()],
+        Some(Instrument::Vm(what)) => machines(what),
+        Some(Instrument::Converge { kernel }) => vec![converge(*kernel)],
+        None => {
+            let mut all = vec![prog()];
+            all.extend(machines(&Machines::default()));
+            // What it tells of an agent takes minutes, however little of it.
+            if !quick {
+                all.push(converge(None));
+            }
+            all
+        }
+    }
 }
 
 fn tell(report: &Report, json: bool) -> Result<()> {
@@ -78,4 +151,47 @@ fn tell(report: &Report, json: bool) -> Result<()> {
         println!("{}", report.table());
     }
     Ok(())
+}
+
+fn baseline() -> PathBuf {
+    paths::bench().join("baseline")
+}
+
+fn keep_baseline(reports: &[Report]) -> Result<()> {
+    let directory = paths::directory(baseline())?;
+    for report in reports {
+        let series = compare::series(&report.kernel);
+        let file = directory.join(format!("{}-{series}.csv", report.instrument));
+        csv::write(report, &file)?;
+        exec::say(format!("the baseline is {}", file.display()));
+    }
+    Ok(())
+}
+
+/// What grew since the baseline, if there is one for that kernel.
+fn grown(reports: &[Report]) -> Result<Vec<String>> {
+    if !baseline().exists() {
+        return Ok(Vec::new());
+    }
+    let known = csv::read(&baseline())?;
+    let mut grown = Vec::new();
+    for report in reports {
+        match compare::growth(&known, report) {
+            Some((compared, growth)) => {
+                exec::say(format!(
+                    "{} on Linux {}: {compared} rows of ours compared with the baseline, {} grew by more \
+                     than a tenth",
+                    report.instrument,
+                    report.kernel,
+                    growth.len()
+                ));
+                grown.extend(growth);
+            }
+            None => exec::say(format!(
+                "{} on Linux {}: there is no baseline for this",
+                report.instrument, report.kernel
+            )),
+        }
+    }
+    Ok(grown)
 }
