@@ -11,38 +11,43 @@ use anyhow::{Context as _, Result};
 use super::{csv, plot, report::Report};
 use crate::{exec, paths, results::Row};
 
-/// Writes reports to `bench/runs/DATE-KERNEL`, one directory for each kernel; says where.
+/// Writes reports to `bench/runs/DATE-KERNEL`, one directory for each kernel; says where. What other
+/// instruments have left there stays.
 pub(super) fn save(reports: &[Report]) -> Result<()> {
-    let mut kernels: Vec<&str> = reports
-        .iter()
-        .map(|report| report.kernel.as_str())
-        .collect();
-    kernels.sort_unstable();
-    kernels.dedup();
     let date = exec::output(Command::new("date").args(["-u", "+%F"]))?;
-    for kernel in kernels {
-        let of_kernel: Vec<_> = reports
-            .iter()
-            .filter(|report| report.kernel == kernel)
-            .collect();
-        let directory = paths::bench()
-            .join("runs")
-            .join(format!("{}-{kernel}", date.trim()));
-        let directory = paths::directory(directory)?;
-        let mut text = format!("# {}, Linux {kernel}\n\n{}", date.trim(), made_with()?);
-        for report in of_kernel {
-            csv::write(
-                report,
-                &directory.join(format!("{}.csv", report.instrument)),
-            )?;
-            let pictures = plot::draw(report, &directory)?;
-            text += &section(report, &pictures);
-        }
+    let date = date.trim();
+    for report in reports {
+        let name = format!("{date}-{}", report.kernel);
+        let directory = paths::directory(paths::bench().join("runs").join(name))?;
+        csv::write(
+            report,
+            &directory.join(format!("{}.csv", report.instrument)),
+        )?;
+        let pictures = plot::draw(report, &directory)?;
         let readme: PathBuf = directory.join("README.md");
+        let title = format!("# {date}, Linux {}\n", report.kernel);
+        let before = fs::read_to_string(&readme).unwrap_or(title);
+        let text = with_section(&before, &section(report, &pictures)?);
         fs::write(&readme, text).with_context(|| format!("cannot write {}", readme.display()))?;
         exec::say(format!("kept in {}", shown(&directory)));
     }
     Ok(())
+}
+
+/// The text with this section; an older one of the same name gives way to it.
+fn with_section(text: &str, section: &str) -> String {
+    const MARK: &str = "\n## ";
+    let name = |section: &str| section.lines().next().unwrap_or_default().to_owned();
+    let mut parts: Vec<&str> = text.trim_end().split(MARK).collect();
+    let title = parts.remove(0);
+    parts.retain(|part| name(part) != name(section));
+    parts.push(section);
+    parts.sort_unstable();
+    let sections: Vec<_> = parts
+        .iter()
+        .map(|part| format!("{MARK}{}\n", part.trim_end()))
+        .collect();
+    format!("{}\n{}", title.trim_end(), sections.concat())
 }
 
 fn shown(path: &Path) -> String {
@@ -88,7 +93,7 @@ fn made_with() -> Result<String> {
     ))
 }
 
-fn section(report: &Report, pictures: &[String]) -> String {
+fn section(report: &Report, pictures: &[String]) -> Result<String> {
     let (all, met) = report.goals();
     let goals = report.rows.iter().filter(|row| row.goal.is_some());
     let lines: Vec<_> = goals.map(goal).collect();
@@ -96,13 +101,14 @@ fn section(report: &Report, pictures: &[String]) -> String {
         .iter()
         .map(|picture| format!("![{picture}]({picture})\n"))
         .collect();
-    format!(
-        "## {0}\nAll rows: [{0}.csv]({0}.csv). {met} of {all} goals met.\n\n\
+    Ok(format!(
+        "{0}\nAll rows: [{0}.csv]({0}.csv). {met} of {all} goals met.\n\n{3}\
          | | | children | value | ratio | at most | |\n|---|---|---|---|---|---|---|\n{1}\n{2}\n",
         report.instrument,
         lines.concat(),
-        shown.concat()
-    )
+        shown.concat(),
+        made_with()?
+    ))
 }
 
 fn goal(row: &Row) -> String {
@@ -123,4 +129,19 @@ fn goal(row: &Row) -> String {
         ratio.unwrap_or_default(),
         most.unwrap_or_default(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_takes_the_place_of_one_of_the_same_name() {
+        let one = with_section("# today\n", "vm\nold\n");
+        assert_eq!(one, "# today\n\n## vm\nold\n");
+        let two = with_section(&one, "converge\nrows\n");
+        assert_eq!(two, "# today\n\n## converge\nrows\n\n## vm\nold\n");
+        let three = with_section(&two, "vm\nnew\n");
+        assert_eq!(three, "# today\n\n## converge\nrows\n\n## vm\nnew\n");
+    }
 }
