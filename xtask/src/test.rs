@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::{
-    build, cost::COST, demo, exec, faults, instrument::Instrument, lint, numbers::NUMBERS,
+    bench, build, cost::COST, demo, exec, faults, instrument::Instrument, lint, numbers::NUMBERS,
     oracle::ORACLE, tools::clients,
 };
 
@@ -26,8 +26,8 @@ enum Part {
     Prog,
     /// Network namespaces on this host's kernel; needs root
     Netns,
-    /// The connectivity table, the measurements, the kernel as oracle, the cost of an answer and every
-    /// fault once, in virtual machines
+    /// The connectivity table, the measurements, the kernel as oracle, the cost of an answer, every fault
+    /// once, and growth since the baseline of `cargo xtask bench`, in virtual machines
     Vm,
     /// The long form of the faults, in virtual machines; takes long, so only when asked for
     Faults,
@@ -132,7 +132,8 @@ fn machines() -> Result<()> {
     build::release()?;
     demo::everywhere()?;
     let instruments = [NUMBERS, ORACLE, COST, faults::SHORT];
-    let failures: Vec<_> = instruments.iter().flat_map(Instrument::failures).collect();
+    let mut failures: Vec<_> = instruments.iter().flat_map(Instrument::failures).collect();
+    failures.extend(bench::growth());
     fail_for(&failures)
 }
 

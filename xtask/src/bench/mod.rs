@@ -103,6 +103,19 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     bail!("{}", failures.join("\n"))
 }
 
+/// What a change must not make dearer, in a machine: the quick part, compared with the baseline.
+pub(crate) fn growth() -> Vec<String> {
+    let measured = vm::measure(Kernel::V6_12, true, &[]);
+    match measured.and_then(|(report, failure)| Ok((compared(&report)?, failure))) {
+        Ok((Some((1.., growth)), failure)) => growth.into_iter().chain(failure).collect(),
+        Ok((_, failure)) => {
+            let nothing = "bench: nothing was compared with the baseline".to_owned();
+            std::iter::once(nothing).chain(failure).collect()
+        }
+        Err(error) => vec![format!("bench: {error:#}")],
+    }
+}
+
 type Measured = Result<(Report, Option<String>)>;
 
 /// What is asked for, in the order in which it is told.
@@ -170,28 +183,31 @@ fn keep_baseline(reports: &[Report]) -> Result<()> {
 
 /// What grew since the baseline, if there is one for that kernel.
 fn grown(reports: &[Report]) -> Result<Vec<String>> {
-    if !baseline().exists() {
-        return Ok(Vec::new());
-    }
-    let known = csv::read(&baseline())?;
     let mut grown = Vec::new();
     for report in reports {
-        match compare::growth(&known, report) {
-            Some((compared, growth)) => {
-                exec::say(format!(
-                    "{} on Linux {}: {compared} rows of ours compared with the baseline, {} grew by more \
-                     than a tenth",
-                    report.instrument,
-                    report.kernel,
-                    growth.len()
-                ));
-                grown.extend(growth);
-            }
-            None => exec::say(format!(
-                "{} on Linux {}: there is no baseline for this",
-                report.instrument, report.kernel
-            )),
-        }
+        grown.extend(compared(report)?.into_iter().flat_map(|(_, growth)| growth));
     }
     Ok(grown)
+}
+
+/// How many rows of ours the baseline has too, and what grew; says so.
+fn compared(report: &Report) -> Result<Option<(usize, Vec<String>)>> {
+    let Report {
+        instrument, kernel, ..
+    } = report;
+    let known = if baseline().exists() {
+        csv::read(&baseline())?
+    } else {
+        Vec::new()
+    };
+    let compared = compare::growth(&known, report);
+    exec::say(match &compared {
+        Some((rows, growth)) => format!(
+            "{instrument} on Linux {kernel}: {rows} rows of ours compared with the baseline, {} grew by \
+             more than a tenth",
+            growth.len()
+        ),
+        None => format!("{instrument} on Linux {kernel}: there is no baseline for this"),
+    });
+    Ok(compared)
 }

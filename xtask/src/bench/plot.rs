@@ -167,7 +167,7 @@ fn over_children<'a>(canvas: &Canvas<'a>, title: &str, unit: &str, lines: &[Line
         .y_label_area_size(80)
         .build_cartesian_2d(
             (few..many).log_scale(),
-            (least.max(1.0) / 1.5..most * 1.5).log_scale(),
+            (least.max(1.0) / 1.5..most * 6.0).log_scale(),
         )?;
     chart
         .configure_mesh()
