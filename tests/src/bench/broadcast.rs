@@ -116,7 +116,8 @@ fn by_kernel(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
     } else {
         let (netns, device) = site.child(site.children - 1)?;
         let length = i32::try_from(request.frame.len())?;
-        let program = Program::count(Hook::Tc, &counter, length)?;
+        // Not dropped there: some drivers count only what is taken.
+        let program = Program::watch(Hook::Tc, &counter, length)?;
         netns.run(|| program.attach(&device))?
     };
     let plan = plan(bench, site);

@@ -30,7 +30,7 @@ const ROUTER_MAC: [u8; 6] = [2, 0x77, 0, 2, 0, 0];
 /// The host's own child of the parent, where it reaches the others through one.
 pub(super) const SHIM: &str = "shim0";
 pub(super) const SHIM_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 3);
-/// What of a child's addresses may be in one netns: devices.
+/// Devices in one netns, unless each is to have its own.
 const DEVICES_PER_NETNS: u32 = 64;
 /// At most as many devices; what is more is addresses of them.
 const DEVICES: u32 = 256;
@@ -64,6 +64,8 @@ pub(super) struct Site {
     pub(super) host: Netns,
     pub(super) kind: Kind,
     pub(super) children: u32,
+    /// Devices in each netns.
+    per_netns: u32,
     netns: Vec<Netns>,
 }
 
@@ -128,6 +130,7 @@ impl Site {
             host,
             kind,
             children,
+            per_netns: DEVICES_PER_NETNS,
             netns,
         };
         for device in 0..devices {
@@ -146,8 +149,9 @@ impl Site {
             site.netns.push(netns);
         }
         site.children = children;
+        site.per_netns = 1;
         for device in 0..children {
-            site.connect_in(device, device)?;
+            site.connect(device)?;
         }
         site.patient()?;
         Ok(site)
@@ -156,12 +160,7 @@ impl Site {
     /// Where the child with this number is, and its device.
     pub(super) fn child(&self, child: u32) -> Result<(&Netns, String)> {
         let device = child % self.devices();
-        let netns = if usize::try_from(self.devices())? == self.netns.len() {
-            device
-        } else {
-            device / DEVICES_PER_NETNS
-        };
-        let netns = self.netns.get(usize::try_from(netns)?);
+        let netns = self.netns.get(usize::try_from(device / self.per_netns)?);
         Ok((netns.context("no such child")?, name(device)))
     }
 
@@ -212,12 +211,8 @@ impl Site {
     }
 
     fn connect(&self, device: u32) -> Result<()> {
-        self.connect_in(device, device / DEVICES_PER_NETNS)
-    }
-
-    fn connect_in(&self, device: u32, netns: u32) -> Result<()> {
-        let netns = &self.netns[usize::try_from(netns)?];
-        let (name, reference) = (name(device), netns.reference());
+        let (netns, name) = self.child(device)?;
+        let reference = netns.reference();
         let mac = colons(own_mac(device));
         self.host.ip(&match self.kind {
             Kind::Ipvlan(mode) => format!(
