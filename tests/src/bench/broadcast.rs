@@ -102,8 +102,9 @@ fn requests(children: u32) -> [Request; 4] {
 }
 
 fn plan(bench: &Bench, site: &Site) -> Plan {
+    let clones = if bench.quick { CLONES / 4 } else { CLONES };
     Plan {
-        batch: (CLONES / site.children).clamp(50, 900),
+        batch: (clones / site.children).clamp(20, 900),
         batches: bench.plan().batches.min(5),
     }
 }
