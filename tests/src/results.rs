@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::{demo::mode::Mode, family::Family};
+use crate::{bench::row::Row, demo::mode::Mode, family::Family};
 
 /// One line of the results.
 #[derive(Debug, Serialize)]
@@ -78,6 +78,8 @@ pub enum Line<'a> {
         /// What else is wrong, or why; empty if nothing is.
         problem: &'a str,
     },
+    /// A row of a benchmark.
+    Row(&'a Row),
     /// Something to know about the run.
     Note {
         /// For people.

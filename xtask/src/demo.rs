@@ -143,6 +143,7 @@ impl Check {
             cells,
             numbers: _,
             faults: _,
+            rows: _,
             failure,
         } = findings;
         let kernel = Kernel {

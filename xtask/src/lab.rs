@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     exec, paths,
-    results::{self, Fault, Found, Line, Number},
+    results::{self, Fault, Found, Line, Number, Row},
     tools::clients,
     vm::{
         console::Outcome,
@@ -26,6 +26,8 @@ pub(crate) struct Findings {
     pub numbers: Vec<Number>,
     /// What faults did.
     pub faults: Vec<Fault>,
+    /// Rows of a benchmark.
+    pub rows: Vec<Row>,
     /// Why it failed, if it did.
     pub failure: Option<String>,
 }
@@ -43,6 +45,7 @@ impl Findings {
                 Line::Cell(cell) => self.cells.push(cell),
                 Line::Number(number) => self.numbers.push(number),
                 Line::Fault(fault) => self.faults.push(fault),
+                Line::Row(row) => self.rows.push(row),
                 Line::Note { text } => exec::say(format!("{}: {text}", self.kernel)),
             }
         }

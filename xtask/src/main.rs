@@ -1,5 +1,6 @@
 //! Project tasks: `cargo xtask VERB`.
 
+mod bench;
 mod build;
 mod cost;
 mod demo;
@@ -47,6 +48,8 @@ enum Verb {
     Numbers(instrument::Args),
     /// Measure what an answer costs beside the kernel's, in guest instructions
     Cost(instrument::Args),
+    /// Measure what frames and events cost, beside what people use instead
+    Bench(bench::Args),
     /// Compare the agent's answers with the kernel's, byte for byte
     Oracle(instrument::Args),
     /// Inject faults while traffic runs, in virtual machines, and count what that costs
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::demo(&args),
         Verb::Numbers(args) => numbers::NUMBERS.run(&args),
         Verb::Cost(args) => cost::COST.run(&args),
+        Verb::Bench(args) => bench::bench(&args),
         Verb::Oracle(args) => oracle::ORACLE.run(&args),
         Verb::Faults(args) => faults::faults(&args),
         Verb::Fuzz(args) => fuzz::fuzz(&args),

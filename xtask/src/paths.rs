@@ -47,6 +47,12 @@ pub(crate) fn next() -> PathBuf {
     target().join("next").join("ipvlan")
 }
 
+/// Committed measurements: the baseline, and runs.
+#[must_use]
+pub(crate) fn bench() -> PathBuf {
+    workspace().join("bench")
+}
+
 /// Makes `path` a directory and gives it back.
 pub(crate) fn directory(path: PathBuf) -> Result<PathBuf> {
     fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;

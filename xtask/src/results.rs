@@ -13,6 +13,8 @@ pub(crate) enum Line {
     Number(Number),
     /// What a fault did.
     Fault(Fault),
+    /// A row of a benchmark.
+    Row(Row),
     /// Something for people to know.
     Note {
         /// What.
@@ -104,6 +106,27 @@ pub(crate) struct Fault {
     pub problem: String,
 }
 
+/// A row of a benchmark.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Row {
+    /// Which way a frame took, or what was waited for.
+    pub path: String,
+    /// Who carried it there.
+    pub variant: String,
+    /// With how many children, or addresses of children.
+    pub children: u32,
+    /// How much.
+    pub value: f64,
+    /// Of what.
+    pub unit: String,
+    /// The value as a part of that of the row it is compared with.
+    pub ratio: Option<f64>,
+    /// The most that the ratio may be; the value, if there is no ratio.
+    pub goal: Option<f64>,
+    /// Is it within the goal?
+    pub met: Option<bool>,
+}
+
 /// The cells of one mode.
 #[derive(Debug, Serialize)]
 pub(crate) struct Mode {
@@ -175,7 +198,7 @@ mod tests {
             .into_iter()
             .filter_map(|line| match line {
                 Line::Cell(found) => Some(found),
-                Line::Number(_) | Line::Fault(_) | Line::Note { .. } => None,
+                Line::Number(_) | Line::Fault(_) | Line::Row(_) | Line::Note { .. } => None,
             })
             .collect();
         let modes = by_mode(cells);

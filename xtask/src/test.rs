@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::{
-    build, cost::COST, demo, exec, faults, instrument::Instrument, lint, numbers::NUMBERS,
+    bench, build, cost::COST, demo, exec, faults, instrument::Instrument, lint, numbers::NUMBERS,
     oracle::ORACLE, tools::clients,
 };
 
@@ -26,8 +26,8 @@ enum Part {
     Prog,
     /// Network namespaces on this host's kernel; needs root
     Netns,
-    /// The connectivity table, the measurements, the kernel as oracle, the cost of an answer and every
-    /// fault once, in virtual machines
+    /// The connectivity table, the measurements, the kernel as oracle, the cost of an answer, every fault
+    /// once, and growth since the baseline of `cargo xtask bench`, in virtual machines
     Vm,
     /// The long form of the faults, in virtual machines; takes long, so only when asked for
     Faults,
@@ -68,11 +68,20 @@ fn unit() -> Result<()> {
 /// Builds as the user, then runs the test binaries whose names begin with `prefix` as root, with these
 /// settings in their environment.
 pub(crate) fn as_root(prefix: &str, settings: &[(&str, String)]) -> Result<()> {
+    as_root_by(exec::run, prefix, settings)
+}
+
+/// The same; `run` runs them.
+pub(crate) fn as_root_by(
+    run: fn(&mut Command) -> Result<()>,
+    prefix: &str,
+    settings: &[(&str, String)],
+) -> Result<()> {
     for test in binaries(prefix)? {
         let mut command = exec::as_root(&test.binary)?;
         command.current_dir(&test.package).arg("--nocapture");
         command.envs(settings.iter().map(|(name, value)| (name, value)));
-        exec::run(&mut command)?;
+        run(&mut command)?;
     }
     Ok(())
 }
@@ -95,7 +104,7 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
             "-p",
             "ipvlan-user",
         ])
-        .args(["--test", "prog*", "--test", "netns*"]);
+        .args(["--test", "prog*", "--test", "netns*", "--test", "bench*"]);
     let mut tests = Vec::new();
     for message in build::messages(&mut command)? {
         let (Some(binary), Some(target)) = (message.executable, message.target) else {
@@ -123,7 +132,8 @@ fn machines() -> Result<()> {
     build::release()?;
     demo::everywhere()?;
     let instruments = [NUMBERS, ORACLE, COST, faults::SHORT];
-    let failures: Vec<_> = instruments.iter().flat_map(Instrument::failures).collect();
+    let mut failures: Vec<_> = instruments.iter().flat_map(Instrument::failures).collect();
+    failures.extend(bench::growth());
     fail_for(&failures)
 }
 

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use ipvlan_tests::{
+    bench::Bench,
     cost::Cost,
     demo::{self, Demo, mode::Mode, variant::Variant},
     faults::Faults,
@@ -63,6 +64,21 @@ enum Verb {
         /// Where to write the results, one JSON object per line
         #[arg(long)]
         results: PathBuf,
+    },
+    /// Measure what frames cost, in a machine whose clock counts instructions
+    Bench {
+        /// The agent
+        #[arg(long)]
+        ipvlan: PathBuf,
+        /// Where to write the results, one JSON object per line
+        #[arg(long)]
+        results: PathBuf,
+        /// Less of everything
+        #[arg(long)]
+        quick: bool,
+        /// Only this part; can be given several times
+        #[arg(long)]
+        only: Vec<String>,
     },
     /// Inject faults while traffic runs, and count what that costs
     Faults {
@@ -197,6 +213,18 @@ fn run() -> Result<bool> {
         Verb::Cost { ipvlan, results } => Cost {
             ipvlan,
             results: Results::open(&results)?,
+        }
+        .run(),
+        Verb::Bench {
+            ipvlan,
+            results,
+            quick,
+            only,
+        } => Bench {
+            ipvlan,
+            results: Results::open(&results)?,
+            quick,
+            only,
         }
         .run(),
         Verb::Faults {

@@ -11,6 +11,8 @@ pub(super) const MAP_UPDATE_ELEM: libc::c_long = 2;
 pub(super) const PROG_LOAD: libc::c_long = 5;
 pub(super) const OBJ_PIN: libc::c_long = 6;
 pub(super) const PROG_TEST_RUN: libc::c_long = 10;
+pub(super) const PROG_GET_FD_BY_ID: libc::c_long = 13;
+pub(super) const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 pub(super) const LINK_CREATE: libc::c_long = 28;
 
 // Beginnings of `union bpf_attr` (`linux/bpf.h`), one for each command. The kernel takes a shorter one
@@ -77,6 +79,21 @@ pub(super) struct TestRun {
     pub(super) cpu: u32,
     pub(super) batch_size: u32,
     pub(super) padding: u32,
+}
+
+#[derive(Default)]
+#[repr(C)]
+pub(super) struct ProgById {
+    pub(super) id: u32,
+    pub(super) next_id: u32,
+    pub(super) open_flags: u32,
+}
+
+#[repr(C)]
+pub(super) struct ObjectInfo {
+    pub(super) bpf_fd: u32,
+    pub(super) info_len: u32,
+    pub(super) info: u64,
 }
 
 #[repr(C)]

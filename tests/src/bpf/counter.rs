@@ -3,6 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
+use nix::time::{ClockId, clock_gettime};
 
 use super::call::{
     Element, MAP_CREATE, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MapCreate, bpf, descriptor, word,
@@ -16,7 +17,7 @@ const MAP_TYPE_ARRAY: u32 = 2;
 pub struct Count {
     /// How many frames.
     pub frames: u64,
-    /// When the first one was sent; nanoseconds since boot.
+    /// When the first one was sent, if that is known, or else arrived; nanoseconds since boot.
     pub first: u64,
     /// When the last one arrived.
     pub last: u64,
@@ -51,6 +52,18 @@ impl Counter {
     /// Begins anew.
     pub fn reset(&self) -> Result<()> {
         self.element(MAP_UPDATE_ELEM, &mut Count::default())
+            .context("cannot reset a counter")
+    }
+
+    /// Begins anew, as if the first frame were sent now.
+    pub fn start(&self) -> Result<()> {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("cannot read the clock")?;
+        let seconds = u64::try_from(now.tv_sec())?;
+        let mut count = Count {
+            first: seconds * 1_000_000_000 + u64::try_from(now.tv_nsec())?,
+            ..Count::default()
+        };
+        self.element(MAP_UPDATE_ELEM, &mut count)
             .context("cannot reset a counter")
     }
 

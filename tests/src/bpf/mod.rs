@@ -3,12 +3,15 @@
 
 mod call;
 mod counter;
+mod filter;
+mod info;
 mod instruction;
+mod restored;
 
 use std::{
     ffi::CString,
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
@@ -17,7 +20,6 @@ use std::{
 use anyhow::{Context, Result, bail};
 use nix::net::if_::if_nametoindex;
 
-pub use self::counter::{Count, Counter};
 use self::{
     call::{
         LINK_CREATE, LinkCreate, MAP_CREATE, MapCreate, OBJ_PIN, PROG_LOAD, PROG_TEST_RUN, Pin,
@@ -28,6 +30,12 @@ use self::{
         LOAD_WORD, MAP_VALUE, MOVE, MOVE_REGISTER, STORE, STORE_HALF, STORE_WORD,
         SUBTRACT_REGISTER, give,
     },
+};
+pub use self::{
+    counter::{Count, Counter},
+    filter::Filter,
+    info::verified_instructions,
+    restored::{Restored, Varied},
 };
 
 const MAP_TYPE_HASH: u32 = 1;
@@ -90,17 +98,30 @@ impl Program {
         load(hook, &give(TC_ACT_UNSPEC))
     }
 
+    /// The program in the kernel.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
     /// Pins it to `path`, in a bpffs.
     pub fn pin(&self, path: &Path) -> Result<()> {
         pin(&self.descriptor, path)
     }
 
+    /// A TC program that leaves everything to the next one, and counts as the one below.
+    pub fn watch(hook: Hook, counter: &Counter, length: i32) -> Result<Self> {
+        let mut program = vec![Instruction(LOAD_WORD, 0x13, 0, 0)];
+        program.extend(counting(counter, length, TC_ACT_UNSPEC));
+        load(hook, &program)
+    }
+
     /// A program that drops everything, and counts in `counter` the frames that are `length` bytes long.
     pub fn count(hook: Hook, counter: &Counter, length: i32) -> Result<Self> {
-        let [verdict, exit] = give(match hook {
+        let drop = match hook {
             Hook::Xdp => XDP_DROP,
             Hook::Tc | Hook::Egress => TC_ACT_SHOT,
-        });
+        };
         // r3 = length of the frame
         let mut program = match hook {
             Hook::Xdp => vec![
@@ -110,20 +131,7 @@ impl Program {
             ],
             Hook::Tc | Hook::Egress => vec![Instruction(LOAD_WORD, 0x13, 0, 0)],
         };
-        program.extend([
-            // if r3 != length goto verdict
-            Instruction(JUMP_UNLESS, 0x03, 6, length),
-            // r0 = now, r1 = counter
-            Instruction(CALL, 0, 0, KTIME_GET_NS),
-            Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.descriptor()),
-            Instruction(0, 0, 0, 0),
-            // counter.last = now, counter.frames += 1
-            Instruction(STORE, 0x01, 16, 0),
-            Instruction(MOVE, 2, 0, 1),
-            Instruction(ATOMIC_ADD, 0x21, 0, 0),
-            verdict,
-            exit,
-        ]);
+        program.extend(counting(counter, length, drop));
         load(hook, &program)
     }
 
@@ -272,13 +280,45 @@ fn stores(frame: &[u8]) -> Result<Vec<Instruction>> {
     Ok(stores)
 }
 
+/// If r3 is `length`, counts and writes the time in `counter`, as the first time too if there is none yet; gives `verdict` in any case.
+fn counting(counter: &Counter, length: i32, verdict: i32) -> Vec<Instruction> {
+    let [verdict, exit] = give(verdict);
+    vec![
+        // if r3 != length goto verdict
+        Instruction(JUMP_UNLESS, 0x03, 9, length),
+        // r0 = now, r1 = counter
+        Instruction(CALL, 0, 0, KTIME_GET_NS),
+        Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.descriptor()),
+        Instruction(0, 0, 0, 0),
+        // if counter.first == 0: counter.first = now
+        Instruction(LOAD, 0x12, 8, 0),
+        Instruction(JUMP_UNLESS, 0x02, 1, 0),
+        Instruction(STORE, 0x01, 8, 0),
+        // counter.last = now, counter.frames += 1
+        Instruction(STORE, 0x01, 16, 0),
+        Instruction(MOVE, 2, 0, 1),
+        Instruction(ATOMIC_ADD, 0x21, 0, 0),
+        verdict,
+        exit,
+    ]
+}
+
 fn load(hook: Hook, instructions: &[Instruction]) -> Result<Program> {
-    let bytes: Vec<[u8; 8]> = instructions.iter().map(|one| one.bytes()).collect();
-    let (prog_type, prog_flags, expected_attach_type) = match hook {
+    let descriptor = match hook {
         // Without that flag a device with a large MTU does not take it.
-        Hook::Xdp => (PROG_TYPE_XDP, XDP_HAS_FRAGS, XDP),
-        Hook::Tc | Hook::Egress => (PROG_TYPE_SCHED_CLS, 0, 0),
-    };
+        Hook::Xdp => load_as(PROG_TYPE_XDP, XDP_HAS_FRAGS, XDP, instructions),
+        Hook::Tc | Hook::Egress => load_as(PROG_TYPE_SCHED_CLS, 0, 0, instructions),
+    }?;
+    Ok(Program { descriptor, hook })
+}
+
+fn load_as(
+    prog_type: u32,
+    prog_flags: u32,
+    expected_attach_type: u32,
+    instructions: &[Instruction],
+) -> Result<OwnedFd> {
+    let bytes: Vec<[u8; 8]> = instructions.iter().map(|one| one.bytes()).collect();
     let mut attributes = ProgLoad {
         prog_type,
         insn_cnt: u32::try_from(bytes.len())?,
@@ -288,11 +328,7 @@ fn load(hook: Hook, instructions: &[Instruction]) -> Result<Program> {
         expected_attach_type,
         ..ProgLoad::default()
     };
-    let program = bpf(PROG_LOAD, &mut attributes).context("cannot load a program")?;
-    Ok(Program {
-        descriptor: descriptor(program)?,
-        hook,
-    })
+    descriptor(bpf(PROG_LOAD, &mut attributes).context("cannot load a program")?)
 }
 
 fn index(device: &str) -> Result<u32> {

@@ -11,19 +11,21 @@
 //! The asker is the same all the time: the kernel has its route and neighbour entry, which is the
 //! least it can need.
 
+pub(crate) mod price;
 mod table;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 
+use self::price::{Begin, Plan, Price};
 use crate::{
     agent::Agent,
-    bpf::{Attached, Count, Counter, Hook, Program},
+    bpf::{Attached, Counter, Hook, Program},
     demo::mode::Mode,
     lab::Lab,
     oracle::{
@@ -33,15 +35,14 @@ use crate::{
     results::{Line, Results},
 };
 
-/// How many requests are sent at once: an l2 parent has room for a thousand broadcasts
-/// (`IPVLAN_QBACKLOG_LIMIT`), and its work queue may get its turn only at the end.
-const BATCH: u32 = 900;
-/// How many times, after a first one that makes the entries of routes and neighbours.
-const BATCHES: u32 = 11;
+/// An l2 parent has room for a thousand broadcasts (`IPVLAN_QBACKLOG_LIMIT`), and its work queue may
+/// get its turn only at the end.
+const PLAN: Plan = Plan {
+    batch: 900,
+    batches: 11,
+};
 /// Until everything that a boot leaves behind is done.
 const SETTLE: Duration = Duration::from_secs(20);
-/// How long the last answers may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How much of what the kernel needs we may.
 const LIMIT: f64 = 1.0 / 3.0;
 /// The agent says nothing of its own.
@@ -63,25 +64,21 @@ struct Request {
     answer: i32,
 }
 
-/// Instructions per request, in the cheapest batch and in the dearest.
-#[derive(Clone, Copy)]
-struct Price {
-    least: f64,
-    most: f64,
-}
-
 /// What one request costs: floors and ours by TC and by XDP.
-struct Row {
-    name: &'static str,
+pub(crate) struct Row {
+    /// What people are shown.
+    pub name: &'static str,
     floors: [Price; 2],
     kernel: Price,
     ours: [Price; 2],
 }
 
 /// What an answer costs beyond the floor of a hook.
-struct Answer {
-    kernel: f64,
-    ours: f64,
+pub(crate) struct Answer {
+    /// By the kernel.
+    pub kernel: f64,
+    /// By the agent's programs.
+    pub ours: f64,
 }
 
 impl Cost {
@@ -89,15 +86,7 @@ impl Cost {
     pub fn run(&self) -> Result<bool> {
         println!("waiting until the machine has settled");
         thread::sleep(SETTLE);
-        let lab = Lab::new()?;
-        let rows = requests()
-            .iter()
-            .map(|request| {
-                println!("measuring: {}", request.name);
-                self.measure(&lab, request)
-                    .with_context(|| request.name.to_owned())
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let rows = rows(&self.ipvlan, &Lab::new()?)?;
         let table = table::render(&rows);
         print!("{table}");
         self.results.write(&Line::Note { text: &table })?;
@@ -108,42 +97,6 @@ impl Cost {
             }
         }
         Ok(met)
-    }
-
-    fn measure(&self, lab: &Lab, request: &Request) -> Result<Row> {
-        let Request {
-            name,
-            frame,
-            answer,
-        } = request;
-        let side = Side::build(lab, "kernel", Mode::L2, Traits::default())?;
-        side.leave_one_child()?;
-        let floors = [
-            floor(&side, Hook::Tc, frame)?,
-            floor(&side, Hook::Xdp, frame)?,
-        ];
-        let kernel = answered(&side, Hook::Tc, frame, *answer)?;
-        drop(side);
-        let by = |hook: Hook, options: &[&str]| {
-            let side = Side::build(lab, "ours", Mode::L3, Traits::default())?;
-            side.leave_one_child()?;
-            let options = [&SILENT, options].concat();
-            let agent = Agent::start(&self.ipvlan, &side.host, &[PARENT], &options)?;
-            let price = answered(&side, hook, frame, *answer)?;
-            let counted = answers_counted(&agent, hook)?;
-            ensure!(
-                counted == u64::from(BATCH * (1 + BATCHES)),
-                "the programs counted {counted} answers"
-            );
-            agent.stop()?;
-            Ok::<_, anyhow::Error>(price)
-        };
-        Ok(Row {
-            name,
-            floors,
-            kernel,
-            ours: [by(Hook::Tc, &[])?, by(Hook::Xdp, &["--xdp", "native"])?],
-        })
     }
 
     fn tell(&self, row: &Row, hook: Hook) -> Result<bool> {
@@ -164,8 +117,56 @@ impl Cost {
     }
 }
 
+/// Measures every request.
+pub(crate) fn rows(ipvlan: &Path, lab: &Lab) -> Result<Vec<Row>> {
+    requests()
+        .iter()
+        .map(|request| {
+            println!("measuring: {}", request.name);
+            measure(ipvlan, lab, request).with_context(|| request.name.to_owned())
+        })
+        .collect()
+}
+
+fn measure(ipvlan: &Path, lab: &Lab, request: &Request) -> Result<Row> {
+    let Request {
+        name,
+        frame,
+        answer,
+    } = request;
+    let side = Side::build(lab, "kernel", Mode::L2, Traits::default())?;
+    side.leave_one_child()?;
+    let floors = [
+        floor(&side, Hook::Tc, frame)?,
+        floor(&side, Hook::Xdp, frame)?,
+    ];
+    let kernel = answered(&side, Hook::Tc, frame, *answer)?;
+    drop(side);
+    let by = |hook: Hook, options: &[&str]| {
+        let side = Side::build(lab, "ours", Mode::L3, Traits::default())?;
+        side.leave_one_child()?;
+        let options = [&SILENT, options].concat();
+        let agent = Agent::start(ipvlan, &side.host, &[PARENT], &options)?;
+        let price = answered(&side, hook, frame, *answer)?;
+        let counted = answers_counted(&agent, hook)?;
+        ensure!(
+            counted == PLAN.frames(),
+            "the programs counted {counted} answers"
+        );
+        agent.stop()?;
+        Ok::<_, anyhow::Error>(price)
+    };
+    Ok(Row {
+        name,
+        floors,
+        kernel,
+        ours: [by(Hook::Tc, &[])?, by(Hook::Xdp, &["--xdp", "native"])?],
+    })
+}
+
 impl Row {
-    fn answer(&self, hook: Hook) -> Answer {
+    /// What the answer by `hook` costs.
+    pub(crate) fn answer(&self, hook: Hook) -> Answer {
         let floor = self.floors[place(hook)].least;
         Answer {
             kernel: self.kernel.least - floor,
@@ -270,31 +271,6 @@ fn let_in(side: &Side) -> Result<Attached> {
 /// Instructions from the sending of the first frame to the arrival of the last one, per frame.
 fn per_frame(side: &Side, counter: &Counter, frame: &[u8]) -> Result<Price> {
     let generator = side.lan.run(|| Program::send(LAN, frame, counter))?;
-    let mut price = Price {
-        least: f64::INFINITY,
-        most: 0.0,
-    };
-    for batch in 0..=BATCHES {
-        counter.reset()?;
-        side.lan.run(|| generator.generate(frame, BATCH))?;
-        let deadline = Instant::now() + PATIENCE;
-        while counter.get()?.frames < u64::from(BATCH) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
-        }
-        let Count {
-            frames,
-            first,
-            last,
-        } = counter.get()?;
-        ensure!(
-            frames == u64::from(BATCH),
-            "{frames} of {BATCH} frames arrived"
-        );
-        if batch > 0 {
-            let taken = f64::from(u32::try_from(last - first)?) / f64::from(BATCH);
-            price.least = price.least.min(taken);
-            price.most = price.most.max(taken);
-        }
-    }
-    Ok(price)
+    let send = |count| side.lan.run(|| generator.generate(frame, count));
+    price::measure(counter, Begin::FirstFrame, PLAN, send)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Answer, Price, Row};
+use super::{Answer, Row, price::Price};
 use crate::bpf::Hook;
 
 /// Both tables.

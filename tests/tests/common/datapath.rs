@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::{
-    Ebpf, TestRun as _, TestRunOptions,
+    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{Program as Loaded, ProgramError, ProgramInfo, SchedClassifier, Xdp},
 };
@@ -72,7 +72,24 @@ impl Datapath {
     ///
     /// If the kernel refuses one, or this process may not load programs.
     pub fn load() -> Self {
-        let mut ebpf = Ebpf::load(ipvlan_user::OBJECT).unwrap_or_else(|error| {
+        Self::load_by(&mut EbpfLoader::new())
+    }
+
+    /// The same, with room for so many addresses of each family.
+    ///
+    /// # Panics
+    ///
+    /// As above.
+    pub fn with_room(addresses: u32) -> Self {
+        let mut sizes = EbpfLoader::new();
+        for map in [maps::ADDRESSES_V4, maps::ADDRESSES_V6] {
+            sizes.map_max_entries(map, addresses);
+        }
+        Self::load_by(&mut sizes)
+    }
+
+    fn load_by(sizes: &mut EbpfLoader<'_>) -> Self {
+        let mut ebpf = sizes.load(ipvlan_user::OBJECT).unwrap_or_else(|error| {
             panic!(
                 "cannot create the maps ({error}): packet tests need root (CAP_BPF, CAP_NET_ADMIN), \
                  a kernel with BPF, and an object built without AYA_BUILD_SKIP"

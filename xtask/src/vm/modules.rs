@@ -9,12 +9,14 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// What the lab uses; in this kernel as a module or built in.
-const WANTED: [&str; 17] = [
+const WANTED: [&str; 19] = [
     "ipvlan",
+    "macvlan",
     "veth",
     "bridge",
     "8021q",
     "dummy",
+    "pktgen",
     "bonding",
     "af_packet",
     "sch_ingress",

@@ -1,0 +1,190 @@
+//! One broadcast or multicast request into a parent of many l2 children: the driver clones it to each, the
+//! agent's programs answer or drop it before that.
+
+use std::{net::Ipv4Addr, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{
+    Bench, Compared, let_in,
+    site::{Kind, LAN, PARENT, Site, shared_group, v4, v6},
+};
+use crate::{
+    bpf::{Attached, Counter, Hook, Program},
+    cost::price::{self, Begin, Plan, Price},
+    demo::mode::Mode,
+    lab::Lab,
+    oracle::frames::{Arp, Asker, Nd},
+};
+
+const CHILDREN: [u32; 4] = [1, 16, 64, 256];
+/// What a request may cost beside one that the driver clones to so many children.
+const GOAL: (u32, f64) = (256, 0.01);
+/// Neither the host nor a child has it.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 77, 200, 200);
+/// Clones in one batch, about: a request for many children takes long.
+const CLONES: u32 = 20_000;
+
+/// A request, and where its way ends.
+struct Request {
+    path: &'static str,
+    frame: Vec<u8>,
+    /// The length of its answer, if somebody has the address.
+    answer: Option<i32>,
+    /// Every child gets a clone, whatever groups it is in.
+    to_all: bool,
+    /// All children have to be in one group. Addresses in subnets of their own come with that, for which the
+    /// agent attaches programs that look up more; so this comes last.
+    one_group: bool,
+}
+
+pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
+    for children in CHILDREN {
+        if bench.quick && children != 1 && children != GOAL.0 {
+            continue;
+        }
+        println!("making {children} children");
+        let site = Site::build(lab, Kind::Ipvlan(Mode::L2), children)?;
+        let _let_in = let_in(&site)?;
+        for request in requests(children) {
+            if request.one_group {
+                site.join_one_group()?;
+            }
+            let path = request.path;
+            let base = by_kernel(bench, &site, &request).context(path)?;
+            bench.tell_base(path, "no agent", children, base)?;
+            let price = by_agent(bench, &site, &request).context(path)?;
+            let mut compared = Compared::new(path, "agent", children);
+            if children == GOAL.0 {
+                compared = compared.ratio(GOAL.1);
+            }
+            bench.tell_beside(&compared, base, price)?;
+        }
+    }
+    Ok(())
+}
+
+/// For the child that is cloned to last, or for nobody.
+fn requests(children: u32) -> [Request; 4] {
+    let asker = Asker::new(0);
+    let last = children - 1;
+    let arp = Request {
+        path: "broadcast ARP for an l2 child",
+        frame: Arp::request(&asker, v4(last)).bytes(),
+        answer: Some(42),
+        to_all: true,
+        one_group: false,
+    };
+    [
+        Request {
+            path: "broadcast ARP for nobody here, l2",
+            frame: Arp::request(&asker, NOBODY).bytes(),
+            answer: None,
+            ..arp
+        },
+        arp,
+        Request {
+            path: "multicast NS for an l2 child",
+            frame: Nd::multicast(&asker, v6(last)).bytes(),
+            answer: Some(86),
+            to_all: false,
+            one_group: false,
+        },
+        Request {
+            path: "multicast NS to a group of all l2 children",
+            frame: Nd::multicast(&asker, shared_group(last)).bytes(),
+            answer: Some(86),
+            to_all: true,
+            one_group: true,
+        },
+    ]
+}
+
+fn plan(bench: &Bench, site: &Site) -> Plan {
+    let clones = if bench.quick { CLONES / 4 } else { CLONES };
+    Plan {
+        batch: (clones / site.children).clamp(20, 900),
+        batches: bench.plan().batches.min(5),
+    }
+}
+
+/// To the answer of the last child, or to the last child if there is none.
+fn by_kernel(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
+    let counter = Counter::new()?;
+    let _counted = if let Some(length) = request.answer {
+        at_egress(site, &counter, length)?
+    } else {
+        let (netns, device) = site.child(site.children - 1)?;
+        let length = i32::try_from(request.frame.len())?;
+        // Not dropped there: some drivers count only what is taken.
+        let program = Program::watch(Hook::Tc, &counter, length)?;
+        netns.run(|| program.attach(&device))?
+    };
+    let plan = plan(bench, site);
+    let before = received(site)?;
+    let price = send(site, &counter, plan, &request.frame)?;
+    let clones = received(site)? - before;
+    let expected = plan.frames() * u64::from(site.children);
+    ensure!(
+        !request.to_all || clones >= expected,
+        "{clones} clones arrived, there should be {expected}"
+    );
+    Ok(price)
+}
+
+/// To the answer; where there is none, to before the program that drops it.
+fn by_agent(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
+    let counter = Counter::new()?;
+    let length = i32::try_from(request.frame.len())?;
+    // Programs run in the order in which they were attached.
+    let watched = match request.answer {
+        Some(_) => None,
+        None => Some(site.host.run(|| {
+            let program = Program::watch(Hook::Tc, &counter, length)?;
+            program.attach(PARENT)
+        })?),
+    };
+    let agent = bench.agent(site, &[])?;
+    let _counted = match request.answer {
+        Some(length) => Some(at_egress(site, &counter, length)?),
+        None => watched,
+    };
+    let plan = plan(bench, site);
+    let before = received(site)?;
+    let price = send(site, &counter, plan, &request.frame)?;
+    let clones = received(site)? - before;
+    ensure!(
+        clones < plan.frames(),
+        "{clones} clones arrived though the agent answers"
+    );
+    agent.stop()?;
+    Ok(price)
+}
+
+fn at_egress(site: &Site, counter: &Counter, length: i32) -> Result<Attached> {
+    let program = Program::count(Hook::Egress, counter, length)?;
+    site.host.run(|| program.attach(PARENT))
+}
+
+fn send(site: &Site, counter: &Counter, plan: Plan, frame: &[u8]) -> Result<Price> {
+    let generator = site.lan.run(|| Program::send(LAN, frame, counter))?;
+    price::measure(counter, Begin::FirstFrame, plan, |count| {
+        site.lan.run(|| generator.generate(frame, count))
+    })
+}
+
+/// Packets that all children have received, as the driver counts them.
+fn received(site: &Site) -> Result<u64> {
+    let mut sum = 0;
+    for netns in site.netns() {
+        let mut command = Command::new("ip");
+        command.args(["-s", "-j", "link", "show", "type", "ipvlan"]);
+        let shown: Value = serde_json::from_str(&netns.command(&mut command, "")?)?;
+        for link in shown.as_array().into_iter().flatten() {
+            let packets = link["stats64"]["rx"]["packets"].as_u64();
+            sum += packets.context("`ip -s -j link` tells no packets")?;
+        }
+    }
+    Ok(sum)
+}

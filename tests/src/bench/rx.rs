@@ -1,0 +1,169 @@
+//! From the LAN to an ipvlan child: what an attached agent adds to the kernel's own way.
+
+use std::net::IpAddr;
+
+use anyhow::{Result, ensure};
+
+use super::{
+    Bench, Compared, let_in, price,
+    sink::Sink,
+    site::{Kind, LAN, LAN_MAC, LAN_V4, LAN_V6, PARENT, Site, address_of},
+    source::{self, Source},
+};
+use crate::{
+    agent::Agent,
+    bpf::{Hook, Program},
+    cost::price::{Plan, Price},
+    demo::mode::Mode,
+    lab::Lab,
+};
+
+/// What an agent may add to each frame.
+const ADDED: f64 = 125.0;
+/// What it may where every packet is looked up and counted.
+const ADDED_BY_LOOKUP: f64 = 260.0;
+/// What all of it may be, with the kernel's own generator in front.
+const WHOLE: f64 = 1.045;
+/// A child in the host's own netns, for which packets have to be looked up.
+pub(super) const LOCAL: &str = "link add link ens34 name local0 type ipvlan mode l3\naddr add 10.77.2.9/32 dev local0\nlink set local0 up\n";
+
+/// With and without an agent, in every way it can be attached.
+pub(super) fn attached(bench: &Bench, lab: &Lab) -> Result<()> {
+    let site = Site::build(lab, Kind::Ipvlan(Mode::L3), 1)?;
+    for v6 in [false, true] {
+        live(bench, &site, v6)?;
+    }
+    from_pktgen(bench, &site)?;
+    looked_up(bench, &site)
+}
+
+/// Packets that XDP makes at the LAN's end, for a child.
+pub(super) fn live_source(site: &Site, child: u32, v6: bool) -> Result<Source<'_>> {
+    let to = (address_of(child, v6), site.mac_for_lan(child));
+    Ok(Source::Live {
+        netns: &site.lan,
+        device: LAN,
+        frame: source::frame((lan(v6), LAN_MAC), to)?,
+    })
+}
+
+/// What they cost, to the hook of its device.
+pub(super) fn by_live_frames(bench: &Bench, site: &Site, child: u32, v6: bool) -> Result<Price> {
+    let (netns, device) = site.child(child)?;
+    let sink = Sink::Device {
+        netns,
+        device: &device,
+        hook: Hook::Tc,
+        to: address_of(child, v6),
+    };
+    bench.price(&live_source(site, child, v6)?, sink)
+}
+
+fn live(bench: &Bench, site: &Site, v6: bool) -> Result<()> {
+    let path = if v6 {
+        "RX IPv6, LAN to l3 child"
+    } else {
+        "RX, LAN to l3 child"
+    };
+    let measure = || by_live_frames(bench, site, 0, v6);
+    let let_in_by_us = let_in(site)?;
+    let base = measure()?;
+    bench.tell_base(path, "no agent", 1, base)?;
+    let empty = site
+        .host
+        .run(|| Program::tc_next(Hook::Tc)?.attach(PARENT))?;
+    let compared = Compared::new(path, "empty TCX program", 1);
+    bench.tell_beside(&compared, base, measure()?)?;
+    drop(empty);
+    let agent = bench.agent(site, &[])?;
+    let compared = Compared::new(path, "agent", 1).added(ADDED);
+    bench.tell_beside(&compared, base, measure()?)?;
+    agent.stop()?;
+    let agent = bench.agent(site, &["--attach", "clsact"])?;
+    let compared = Compared::new(path, "agent, clsact", 1);
+    bench.tell_beside(&compared, base, measure()?)?;
+    agent.stop()?;
+    drop(let_in_by_us);
+    let agent = bench.agent(site, &["--xdp", "native"])?;
+    let compared = Compared::new(path, "agent, XDP native (base: an empty one)", 1);
+    bench.tell_beside(&compared, base, measure()?)?;
+    agent.stop()
+}
+
+/// The same with the kernel's own generator: the whole way that the goal is a part of.
+fn from_pktgen(bench: &Bench, site: &Site) -> Result<()> {
+    let path = "RX, LAN to l3 child, pktgen and all";
+    let to = address_of(0, false);
+    let (netns, device) = site.child(0)?;
+    let source = Source::Pktgen {
+        netns: &site.lan,
+        device: LAN,
+        to,
+        from: LAN_V4.into(),
+        mac: site.mac_for_lan(0),
+    };
+    let sink = Sink::Device {
+        netns,
+        device: &device,
+        hook: Hook::Tc,
+        to,
+    };
+    let plan = Plan {
+        batch: 5_000,
+        ..bench.plan()
+    };
+    let measure = || price(plan, &source, sink);
+    let base = measure()?;
+    bench.tell_base(path, "no agent", 1, base)?;
+    let empty = site
+        .host
+        .run(|| Program::tc_next(Hook::Tc)?.attach(PARENT))?;
+    let compared = Compared::new(path, "empty TCX program", 1);
+    bench.tell_beside(&compared, base, measure()?)?;
+    drop(empty);
+    for (variant, options, goal) in [
+        ("agent", &[][..], Some(WHOLE)),
+        ("agent, clsact", &["--attach", "clsact"], None),
+        ("agent, XDP generic", &["--xdp", "generic"], None),
+    ] {
+        let agent = bench.agent(site, options)?;
+        let compared = Compared {
+            ratio: goal,
+            ..Compared::new(path, variant, 1)
+        };
+        bench.tell_beside(&compared, base, measure()?)?;
+        agent.stop()?;
+    }
+    Ok(())
+}
+
+/// With a lookup and counting of every packet, which takes a child in the host's own netns.
+fn looked_up(bench: &Bench, site: &Site) -> Result<()> {
+    let path = "RX, LAN to l3 child, looked up and counted";
+    site.host.ip(LOCAL)?;
+    let _let_in = let_in(site)?;
+    let measure = || by_live_frames(bench, site, 0, false);
+    let base = measure()?;
+    bench.tell_base(path, "no agent", 1, base)?;
+    let agent = bench.agent(site, &["--deliver", "redirect"])?;
+    let before = counted(&agent)?;
+    let ours = measure()?;
+    let seen = counted(&agent)? - before;
+    let sent = bench.plan().frames();
+    ensure!(seen >= sent, "{seen} of {sent} packets were looked up");
+    let compared = Compared::new(path, "agent", 1).added(ADDED_BY_LOOKUP);
+    bench.tell_beside(&compared, base, ours)?;
+    agent.stop()
+}
+
+/// How many packets the program has left to the driver after a lookup.
+fn counted(agent: &Agent) -> Result<u64> {
+    let status = agent.status()?;
+    let counters = &status["parents"][0]["counters"]["ingress"];
+    ensure!(counters.is_object(), "no counters of ingress in {status}");
+    Ok(counters["left_to_driver"].as_u64().unwrap_or_default())
+}
+
+fn lan(v6: bool) -> IpAddr {
+    if v6 { LAN_V6.into() } else { LAN_V4.into() }
+}

@@ -1,0 +1,65 @@
+//! Where the frames whose way is measured are counted and end.
+
+use std::{
+    net::{IpAddr, UdpSocket},
+    os::fd::AsFd as _,
+};
+
+use anyhow::{Context, Result};
+
+use super::source::{PAYLOAD, PORT, frame_length};
+use crate::{
+    bpf::{Attached, Counter, Filter, Hook, Program},
+    netns::Netns,
+};
+
+/// The length of the UDP header, which a filter of a socket sees too.
+const UDP_HEADER: usize = 8;
+
+/// Where packets to an address end.
+#[derive(Clone, Copy)]
+pub(super) enum Sink<'a> {
+    /// At the hook of a device, before or behind everything else there.
+    Device {
+        netns: &'a Netns,
+        device: &'a str,
+        hook: Hook,
+        to: IpAddr,
+    },
+    /// At the socket of a process, which never gets them: its filter drops them.
+    Socket { netns: &'a Netns, to: IpAddr },
+}
+
+/// Counts and drops until it is dropped.
+pub(super) enum Open {
+    Device { _attached: Attached },
+    Socket { _socket: UdpSocket },
+}
+
+impl Sink<'_> {
+    /// Begins to count in `counter`.
+    pub(super) fn open(self, counter: &Counter) -> Result<Open> {
+        match self {
+            Self::Device {
+                netns,
+                device,
+                hook,
+                to,
+            } => {
+                let program = Program::count(hook, counter, frame_length(to))?;
+                Ok(Open::Device {
+                    _attached: netns.run(|| program.attach(device))?,
+                })
+            }
+            Self::Socket { netns, to } => {
+                let length = i32::try_from(UDP_HEADER + PAYLOAD)?;
+                let filter = Filter::count(counter, length)?;
+                let socket = netns.run(|| {
+                    UdpSocket::bind((to, PORT)).with_context(|| format!("cannot listen on {to}"))
+                })?;
+                filter.attach(socket.as_fd())?;
+                Ok(Open::Socket { _socket: socket })
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What the kernel tells of a loaded program.
+
+use std::os::fd::AsRawFd as _;
+
+use anyhow::{Context, Result};
+
+use super::call::{
+    OBJ_GET_INFO_BY_FD, ObjectInfo, PROG_GET_FD_BY_ID, ProgById, bpf, descriptor, word,
+};
+
+/// `struct bpf_prog_info` up to the field that is read, in words; a longer one is cut by the kernel.
+const WORDS: usize = 55;
+/// `offsetof(struct bpf_prog_info, verified_insns)`, in words.
+const VERIFIED: usize = 216 / 4;
+
+/// How many instructions the verifier had to look at for the program with this id.
+pub fn verified_instructions(id: u32) -> Result<u32> {
+    let mut by_id = ProgById {
+        id,
+        ..ProgById::default()
+    };
+    let program =
+        bpf(PROG_GET_FD_BY_ID, &mut by_id).with_context(|| format!("cannot open program {id}"))?;
+    let program = descriptor(program)?;
+    let mut info = [0u32; WORDS];
+    let mut attributes = ObjectInfo {
+        bpf_fd: word(program.as_raw_fd()),
+        info_len: u32::try_from(size_of_val(&info))?,
+        info: (&raw mut info) as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &mut attributes)
+        .with_context(|| format!("cannot ask about program {id}"))?;
+    Ok(info[VERIFIED])
+}

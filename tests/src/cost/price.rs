@@ -1,0 +1,101 @@
+//! What one frame of many costs: the time from the sending of the first to the arrival of the last, or between
+//! arrivals.
+//!
+//! In a machine whose clock counts instructions a nanosecond is an instruction. Every frame that was
+//! sent must arrive, and no other: a way on which some are lost looks cheap.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+
+use crate::bpf::{Count, Counter};
+
+/// How long the last frames may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Until a frame that is one too many would have arrived.
+const AFTERWARDS: Duration = Duration::from_millis(20);
+
+/// Instructions per frame, in the cheapest batch and in the dearest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Price {
+    /// In the cheapest.
+    pub least: f64,
+    /// In the dearest.
+    pub most: f64,
+}
+
+/// How many frames are sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// At once.
+    pub batch: u32,
+    /// How many times, after a first one that makes the entries of routes and neighbours.
+    pub batches: u32,
+}
+
+impl Plan {
+    /// All of them.
+    pub(crate) fn frames(self) -> u64 {
+        u64::from(self.batch) * u64::from(1 + self.batches)
+    }
+}
+
+/// When the clock starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// The program that makes the frames starts it when it makes the first.
+    FirstFrame,
+    /// When `send` is called.
+    Call,
+    /// When the first frame arrives: what is before it is no part of the frames.
+    FirstArrival,
+}
+
+/// Sends batches by `send`, which is told how many frames, and waits for `counter` to have counted
+/// each.
+pub(crate) fn measure(
+    counter: &Counter,
+    begin: Begin,
+    plan: Plan,
+    send: impl Fn(u32) -> Result<()>,
+) -> Result<Price> {
+    let mut price = Price {
+        least: f64::INFINITY,
+        most: 0.0,
+    };
+    let expected = u64::from(plan.batch);
+    for batch in 0..=plan.batches {
+        match begin {
+            Begin::FirstFrame | Begin::FirstArrival => counter.reset()?,
+            Begin::Call => counter.start()?,
+        }
+        send(plan.batch)?;
+        let deadline = Instant::now() + PATIENCE;
+        while counter.get()?.frames < expected && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(AFTERWARDS);
+        let Count {
+            frames,
+            first,
+            last,
+        } = counter.get()?;
+        ensure!(
+            frames == expected,
+            "{frames} frames arrived, {expected} were sent"
+        );
+        if batch > 0 {
+            let frames = match begin {
+                Begin::FirstFrame | Begin::Call => plan.batch,
+                Begin::FirstArrival => plan.batch - 1,
+            };
+            let taken = f64::from(u32::try_from(last - first)?) / f64::from(frames);
+            price.least = price.least.min(taken);
+            price.most = price.most.max(taken);
+        }
+    }
+    Ok(price)
+}

@@ -1,0 +1,191 @@
+//! Classes of frames, and which programs do what with them.
+
+use ipvlan_common::Reason;
+use ipvlan_tests::bpf::Varied;
+
+use crate::common::{
+    datapath::{Act, Program},
+    frames::{Arp, Ipv4, Ipv6, Nd},
+    world::{HOST_IP, HOST_IP6, Ip, Ip6, LAN},
+};
+
+/// The child with this number has these two addresses.
+pub(crate) const fn v4(number: u16) -> Ip {
+    let [high, low] = number.to_be_bytes();
+    [10, 9, high, low]
+}
+
+/// In another on-link prefix, with its number in the last two bytes.
+pub(crate) const fn v6(number: u16) -> Ip6 {
+    let [high, low] = number.to_be_bytes();
+    [0xfd, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low]
+}
+
+/// Nobody has these, whatever their last two bytes.
+const NOBODY: Ip = [10, 170, 0, 0];
+const NOBODY6: Ip6 = [0xfd, 0, 0, 0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Frames that differ only in which child, or which of nobody's addresses, they are for.
+pub(crate) struct Class {
+    /// What people are shown.
+    pub(crate) name: &'static str,
+    pub(crate) frame: Vec<u8>,
+    /// Where the number of the child is; the mask says how many there are.
+    pub(crate) varied: Varied,
+    /// What becomes of it, and what is counted.
+    pub(crate) taken: Vec<(Program, Act, Option<Reason>)>,
+}
+
+const IPV4_ID: usize = 18;
+const IPV4_DST: usize = 32;
+const IPV6_DST: usize = 52;
+const ARP_TPA: usize = 40;
+const ND_ETH_DST: usize = 4;
+const ND_RESERVED: [usize; 2] = [58, 60];
+const ND_TARGET: usize = 76;
+
+fn varied(with: &[usize], against: &[usize]) -> Varied {
+    Varied {
+        mask: 0,
+        with: with.to_vec(),
+        against: against.to_vec(),
+    }
+}
+
+/// The header's checksum stays right: the complement is in its identification.
+fn ipv4(name: &'static str, packet: &Ipv4, taken: Vec<(Program, Act, Option<Reason>)>) -> Class {
+    Class {
+        name,
+        frame: packet.frame(),
+        varied: varied(&[IPV4_DST], &[IPV4_ID]),
+        taken,
+    }
+}
+
+fn ipv6(name: &'static str, packet: &Ipv6, taken: Vec<(Program, Act, Option<Reason>)>) -> Class {
+    Class {
+        name,
+        frame: packet.frame(),
+        varied: varied(&[IPV6_DST], &[]),
+        taken,
+    }
+}
+
+fn arp(name: &'static str, asked: Arp, taken: Vec<(Program, Act, Option<Reason>)>) -> Class {
+    Class {
+        name,
+        frame: asked.frame(),
+        varied: varied(&[ARP_TPA], &[]),
+        taken,
+    }
+}
+
+/// The number is in the target and in its group; its complement in the two reserved half words, which
+/// a receiver must not look at, so the checksum stays right.
+fn nd(name: &'static str, asked: &Nd, taken: Vec<(Program, Act, Option<Reason>)>) -> Class {
+    let mut frame = asked.frame();
+    for place in ND_RESERVED {
+        frame[place..place + 2].fill(0xff);
+    }
+    Class {
+        name,
+        frame,
+        varied: varied(&[ND_ETH_DST, IPV6_DST, ND_TARGET], &ND_RESERVED),
+        taken,
+    }
+}
+
+/// Every class there is a promise for.
+pub(crate) fn all() -> Vec<Class> {
+    let mut classes = packets();
+    classes.extend(neighbours());
+    classes
+}
+
+fn packets() -> Vec<Class> {
+    use Act::{Pass, Send};
+    use Program::{Egress, EgressRouted, Ingress, IngressDemux, Xdp};
+    let left = Some(Reason::LeftToDriver);
+    let not_ours = Some(Reason::NotOurs);
+    let hairpinned = Some(Reason::Hairpinned);
+    let to_child = || {
+        vec![
+            (Ingress, Pass, None),
+            (IngressDemux, Pass, left),
+            (Xdp, Pass, None),
+        ]
+    };
+    let missed = || {
+        vec![
+            (IngressDemux, Pass, not_ours),
+            (EgressRouted, Pass, not_ours),
+        ]
+    };
+    let turned = || vec![(Egress, Send, hairpinned), (EgressRouted, Send, hairpinned)];
+    let unrelated = || vec![(Egress, Pass, None), (EgressRouted, Pass, not_ours)];
+    let leaving = Ipv4 {
+        eth_dst: LAN,
+        ..Ipv4::from_host(NOBODY)
+    };
+    let leaving6 = Ipv6 {
+        eth_dst: LAN,
+        ..Ipv6::from_host(NOBODY6)
+    };
+    vec![
+        ipv4("IPv4 to a child", &Ipv4::from_lan(v4(0)), to_child()),
+        ipv6("IPv6 to a child", &Ipv6::from_lan(v6(0)), to_child()),
+        ipv4("IPv4 to nobody here", &Ipv4::from_lan(NOBODY), missed()),
+        ipv6("IPv6 to nobody here", &Ipv6::from_lan(NOBODY6), missed()),
+        ipv4("IPv4 host to child", &Ipv4::from_host(v4(0)), turned()),
+        ipv6("IPv6 host to child", &Ipv6::from_host(v6(0)), turned()),
+        ipv4("IPv4 unrelated, leaving", &leaving, unrelated()),
+        ipv6("IPv6 unrelated, leaving", &leaving6, unrelated()),
+    ]
+}
+
+fn neighbours() -> Vec<Class> {
+    use Act::{Pass, Send};
+    use Program::{Egress, EgressRouted, Ingress, IngressDemux, Xdp};
+    let by = |programs: &[Program], act, reason| {
+        let taken = programs.iter().map(|&program| (program, act, Some(reason)));
+        taken.collect::<Vec<_>>()
+    };
+    let wire = [Ingress, IngressDemux, Xdp];
+    let egress = [Egress, EgressRouted];
+    let (arp_from_host, nd_from_host) = (
+        Arp::from_parent(HOST_IP, v4(0)),
+        Nd::from_parent(HOST_IP6, v6(0)),
+    );
+    vec![
+        arp(
+            "ARP answered",
+            Arp::request(v4(0)),
+            by(&wire, Send, Reason::ArpAnswered),
+        ),
+        arp(
+            "ARP answered, of the host",
+            arp_from_host,
+            by(&egress, Send, Reason::ArpAnswered),
+        ),
+        arp(
+            "ARP for nobody here",
+            Arp::request(NOBODY),
+            by(&wire, Pass, Reason::NotOurs),
+        ),
+        nd(
+            "NS answered",
+            &Nd::solicitation(v6(0)),
+            by(&wire, Send, Reason::NdAnswered),
+        ),
+        nd(
+            "NS answered, of the host",
+            &nd_from_host,
+            by(&egress, Send, Reason::NdAnswered),
+        ),
+        nd(
+            "NS for nobody here",
+            &Nd::solicitation(NOBODY6),
+            by(&wire, Pass, Reason::NotOurs),
+        ),
+    ]
+}
