@@ -19,6 +19,8 @@ const CHANGE: f64 = 0.005;
 const INSTRUCTIONS: &str = "instructions";
 /// How variants begin that are ours.
 const OURS: &str = "agent";
+/// And how others end that we are a part of.
+const WITH_OURS: &str = " + agent";
 /// How paths begin that are about the verifier's work.
 const VERIFIER: &str = "verifier";
 
@@ -76,7 +78,8 @@ pub(super) fn growth(baseline: &[Report], new: &Report) -> Option<(usize, Vec<St
 
 /// Ours, and repeatable.
 fn counts(row: &Row) -> bool {
-    row.unit == INSTRUCTIONS && (row.variant.starts_with(OURS) || row.path.starts_with(VERIFIER))
+    let ours = row.variant.starts_with(OURS) || row.variant.ends_with(WITH_OURS);
+    row.unit == INSTRUCTIONS && (ours || row.path.starts_with(VERIFIER))
 }
 
 /// On another release of a kernel its own part is another: there the ratio tells.
@@ -173,6 +176,17 @@ mod tests {
         assert_eq!(growth(&old, &new(219.0)), Some((1, Vec::new())));
         let grown = "Linux 6.12.1: RX, agent, 1 children: 11 % more than the baseline";
         assert_eq!(growth(&old, &new(222.0)), Some((1, vec![grown.to_owned()])));
+    }
+
+    #[test]
+    fn only_what_is_ours_is_compared() {
+        let rows = [("no agent", 100.0, 1.0), ("ipvlan l3 + agent", 100.0, 1.0)];
+        let grown = [("no agent", 900.0, 1.0), ("ipvlan l3 + agent", 900.0, 9.0)];
+        let found = growth(&[report("6.12.1", &rows)], &report("6.12.1", &grown));
+        assert_eq!(
+            found.map(|(compared, grown)| (compared, grown.len())),
+            Some((1, 1))
+        );
     }
 
     #[test]
