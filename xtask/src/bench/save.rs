@@ -72,7 +72,9 @@ fn made_with() -> Result<String> {
     let mut changed = Command::new("git");
     changed
         .current_dir(paths::workspace())
-        .args(["status", "--porcelain", "--untracked-files=no"]);
+        .args(["status", "--porcelain", "--untracked-files=no"])
+        // But for what is being written.
+        .args(["--", ".", ":!bench"]);
     let changed = exec::output(&mut changed).is_ok_and(|files| !files.trim().is_empty());
     let command: Vec<_> = std::env::args().skip(1).collect();
     Ok(format!(
