@@ -90,7 +90,7 @@ fn whatever_changes_between_its_slices_the_end_is_the_whole_snapshot() {
                 );
             }
         }
-        assert!(between > 5, "{between}");
+        assert!(between > 0, "nothing was read anew between slices");
     });
 }
 
