@@ -183,8 +183,12 @@ impl Discover {
         let Some(mut sweep) = self.sweep.take() else {
             return Ok(Some(Renewed::default()));
         };
-        let complete = sweep.read_on(&mut self.assembly(parents), Some(until))?;
-        if complete && Instant::now() < until {
+        // What a slice begins with it does, however short it is, so that every sweep comes to its end.
+        let may_finish = sweep.is_read() || {
+            sweep.read_on(&mut self.assembly(parents), Some(until))?;
+            sweep.is_read() && Instant::now() < until
+        };
+        if may_finish {
             return sweep.finish(self.assembly(parents), snapshot).map(Some);
         }
         self.sweep = Some(sweep);

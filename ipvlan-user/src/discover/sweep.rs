@@ -88,13 +88,18 @@ impl Sweep {
         self.newer.extend(self.netnses.keys());
     }
 
-    /// Reads netns until `until`, one at the least; without it all. Returns whether all are read. A netns that keeps
-    /// changing while it is dumped is left for later.
+    /// Whether all netns but our own are read.
+    pub(super) const fn is_read(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Reads netns until `until`, one at the least; without it all. A netns that keeps changing while it is
+    /// dumped is left for later.
     pub(super) fn read_on(
         &mut self,
         assembly: &mut Assembly<'_>,
         until: Option<Instant>,
-    ) -> Result<bool, DiscoverError> {
+    ) -> Result<(), DiscoverError> {
         while let Some(nsid) = self.left.pop() {
             let id = NetnsId::Nsid(nsid);
             match assembly.inside(nsid) {
@@ -114,7 +119,7 @@ impl Sweep {
                 break;
             }
         }
-        Ok(self.left.is_empty())
+        Ok(())
     }
 
     /// Reads our own netns, and makes `snapshot` what was read.

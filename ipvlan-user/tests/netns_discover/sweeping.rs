@@ -62,8 +62,8 @@ fn whatever_changes_between_its_slices_the_end_is_the_whole_snapshot() {
                         between += 1;
                     }
                 }
-                let slice = Duration::from_micros(1 + dice.roll(300));
-                if let Some(renewed) = discover.go_on(&mut snapshot, slice, None).expect("go on") {
+                let one = Duration::from_nanos(1);
+                if let Some(renewed) = discover.go_on(&mut snapshot, one, None).expect("go on") {
                     break renewed;
                 }
             };
@@ -90,7 +90,7 @@ fn whatever_changes_between_its_slices_the_end_is_the_whole_snapshot() {
                 );
             }
         }
-        assert!(between > 0, "nothing was read anew between slices");
+        assert!(between > 5, "{between}");
     });
 }
 
@@ -109,7 +109,8 @@ fn what_was_read_anew_meanwhile_is_not_undone() {
             .expect("begin");
         // So long that all but our own are read.
         let all = Duration::from_nanos(1);
-        for _ in &snapshot.netnses.clone() {
+        let others = snapshot.netnses.iter().filter(|it| it.id != NetnsId::Own);
+        for _ in 0..others.count() {
             let renewed = discover.go_on(&mut snapshot, all, None).expect("a slice");
             assert_eq!(renewed, None);
         }
