@@ -20,10 +20,29 @@ pub struct Control {
 
 const _: () = assert!(size_of::<Control>() == 24 && align_of::<Control>() == 8);
 
-/// What the programs must know about their parent: 8 bytes, loaded and compared as one integer.
-///
-/// The MAC in the low 48 bits: its first four bytes in the low half of the integer and the other two above
-/// them, each in the byte order of the machine. Above it the flags.
+/// A MAC as the low 48 bits of an integer, to compare in one instruction: its first four bytes in the low half
+/// of the integer and the other two above them, each in the byte order of the machine.
+#[must_use]
+#[inline]
+#[allow(clippy::cast_lossless, reason = "From is not const")]
+pub const fn mac_to_bits(mac: [u8; 6]) -> u64 {
+    let head = u32::from_ne_bytes([mac[0], mac[1], mac[2], mac[3]]);
+    let tail = u16::from_ne_bytes([mac[4], mac[5]]);
+    head as u64 | (tail as u64) << 32
+}
+
+/// The MAC of which [`mac_to_bits`] made the low 48 bits; those above are ignored.
+#[must_use]
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
+pub const fn mac_from_bits(bits: u64) -> [u8; 6] {
+    let head = (bits as u32).to_ne_bytes();
+    let tail = ((bits >> 32) as u16).to_ne_bytes();
+    [head[0], head[1], head[2], head[3], tail[0], tail[1]]
+}
+
+/// What the programs must know about their parent: 8 bytes, loaded and compared as one integer. The MAC as
+/// [`mac_to_bits`] has it, and above it the flags.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Config(u64);
@@ -37,19 +56,14 @@ impl Config {
     #[inline]
     #[allow(clippy::cast_lossless, reason = "From is not const")]
     pub const fn new(mac: [u8; 6], flags: ConfigFlags) -> Self {
-        let head = u32::from_ne_bytes([mac[0], mac[1], mac[2], mac[3]]);
-        let tail = u16::from_ne_bytes([mac[4], mac[5]]);
-        Self(head as u64 | (tail as u64) << 32 | (flags.0 as u64) << FLAGS)
+        Self(mac_to_bits(mac) | (flags.0 as u64) << FLAGS)
     }
 
     /// MAC of the parent and so of all its children.
     #[must_use]
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
     pub const fn mac(self) -> [u8; 6] {
-        let head = (self.0 as u32).to_ne_bytes();
-        let tail = ((self.0 >> 32) as u16).to_ne_bytes();
-        [head[0], head[1], head[2], head[3], tail[0], tail[1]]
+        mac_from_bits(self.0)
     }
 
     /// The MAC in the low 48 bits, flags above.

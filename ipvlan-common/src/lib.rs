@@ -14,7 +14,7 @@ mod reason;
 mod stats;
 
 pub use address::{AddressEntry, Delivery, Owner};
-pub use config::{Config, ConfigFlags, Control};
+pub use config::{Config, ConfigFlags, Control, mac_from_bits, mac_to_bits};
 pub use event::{Event, EventKind};
 pub use reason::{REASONS, Reason};
 pub use stats::{COUNTERS, ChildCounters, Hook, counter_index};

@@ -1,11 +1,13 @@
 //! The answer to a solicitation (RFC 4861 §4.4): byte for byte what `ndisc_send_na` of the kernel sends
 //! for the same address on an l2 child.
 
+use ipvlan_common::Config;
+
 use crate::{
     checksum,
-    frame::{Ip6, Mac, halves, put, word},
-    ndp::{LINK_LAYER, SOLICITED},
-    parse::{Asked, ETH_P_IPV6, ND_FRAME_LEN, ND_START, OPTION_TARGET_LINK_LAYER},
+    frame::{Frame, Ip6, Mac, halves, put, word},
+    ndp::{LINK_LAYER, ReplyTo, SOLICITED},
+    parse::{Asked, ETH_P_IPV6, ND_FRAME_LEN, ND_START, OPTION_TARGET_LINK_LAYER, parse_asked},
 };
 
 /// Length of a frame with an advertisement that tells its link-layer address.
@@ -30,6 +32,15 @@ pub struct Advertisement {
 }
 
 impl Advertisement {
+    /// The answer to the solicitation in `frame`, which was parsed before: its target is at the parent's MAC.
+    #[must_use]
+    #[inline(always)]
+    pub fn answering(frame: Frame<'_>, to: ReplyTo, config: Config) -> Option<Self> {
+        let asked = parse_asked(frame)?;
+        let (mac, flags) = to.parts();
+        Some(Self::new(mac, asked, flags, Mac::of_parent(config)))
+    }
+
     /// The answer to whom is at `mac` and asked from `src`: `target` is at `own`. `flags` as
     /// [`NdDecision::flags`](crate::ndp::NdDecision::flags).
     #[must_use]
@@ -38,7 +49,7 @@ impl Advertisement {
         clippy::cast_possible_truncation,
         reason = "flags are the low byte of theirs"
     )]
-    pub fn new(mac: Mac, Asked { src, target }: Asked, flags: u32, own: Mac) -> Self {
+    fn new(mac: Mac, Asked { src, target }: Asked, flags: u32, own: Mac) -> Self {
         let long = flags & LINK_LAYER != 0;
         // Whoever asks from `::` cannot be sent anything (RFC 4861 §7.2.4).
         let (to_mac, to) = if flags & SOLICITED == 0 {

@@ -6,13 +6,12 @@
 
 use core::{marker::PhantomData, ptr};
 
-use ipvlan_common::Config;
+use ipvlan_common::{Config, mac_from_bits, mac_to_bits};
 
 /// Length of an Ethernet header without tags.
 pub const ETH_LEN: usize = 14;
 
-/// A MAC address as one integer, to compare in one instruction: the first four bytes in the low half,
-/// the other two above them, each in the byte order of the machine.
+/// A MAC address as one integer, to compare in one instruction: see [`mac_to_bits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Mac(u64);
@@ -27,10 +26,7 @@ impl Mac {
     #[must_use]
     #[inline(always)]
     pub const fn new(mac: [u8; 6]) -> Self {
-        Self::from_parts(
-            u32::from_ne_bytes([mac[0], mac[1], mac[2], mac[3]]),
-            u16::from_ne_bytes([mac[4], mac[5]]),
-        )
+        Self(mac_to_bits(mac))
     }
 
     /// That of the parent.
@@ -43,11 +39,8 @@ impl Mac {
     /// Bytes as they are on the wire.
     #[must_use]
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
     pub const fn bytes(self) -> [u8; 6] {
-        let head = (self.0 as u32).to_ne_bytes();
-        let tail = ((self.0 >> 32) as u16).to_ne_bytes();
-        [head[0], head[1], head[2], head[3], tail[0], tail[1]]
+        mac_from_bits(self.0)
     }
 
     /// The address in the low 48 bits, as it is compared.

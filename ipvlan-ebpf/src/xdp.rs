@@ -15,8 +15,8 @@ use crate::{
     ndp::{self, NdDecision, ReplyTo},
     parse::{
         ARP_FRAME_LEN, ETH_P_ARP, ETH_P_IPV6, Message, ND_FRAME_LEN, ND_START, NdHeader, NdKind,
-        Recognised, parse_arp, parse_asked, parse_nd, parse_nd_header, parse_short_nd,
-        recognise_nd, short_message,
+        Recognised, parse_arp, parse_nd, parse_nd_header, parse_short_nd, recognise_nd,
+        short_message,
     },
     scratch,
 };
@@ -136,11 +136,9 @@ fn load<'a>(ctx: &XdpContext, header: NdHeader) -> Result<&'a Message, Reason> {
 /// Turns the solicitation, which was parsed, into the advertisement. A function of its own: see [`ReplyTo`].
 #[inline(never)]
 fn advertise(ctx: &XdpContext, to: ReplyTo, config: Config) -> bool {
-    let Some(asked) = parse_asked(frame(ctx)) else {
+    let Some(reply) = Advertisement::answering(frame(ctx), to, config) else {
         return false;
     };
-    let (mac, flags) = to.parts();
-    let reply = Advertisement::new(mac, asked, flags, Mac::of_parent(config));
     let len = reply.frame_len();
     if !resize(ctx, len) {
         return false;

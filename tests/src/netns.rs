@@ -141,6 +141,18 @@ impl Netns {
             .with_context(|| format!("in netns {}", self.label))
     }
 
+    /// Devices that come from now on say nothing unasked and have no addresses of their own making.
+    pub fn quiet(&self) -> Result<()> {
+        for (key, value) in [
+            ("addr_gen_mode", "1"),
+            ("router_solicitations", "0"),
+            ("accept_ra", "0"),
+        ] {
+            self.sysctl(&format!("ipv6/conf/default/{key}"), value)?;
+        }
+        Ok(())
+    }
+
     /// The hardware address of `device`.
     pub fn hardware_address(&self, device: &str) -> Result<[u8; 6]> {
         self.run(|| getifaddrs().context("cannot list addresses"))?

@@ -20,8 +20,8 @@ use crate::{
     lookup::{self, AddressMap},
     ndp::{self, NdDecision, ReplyTo},
     parse::{
-        ARP_FRAME_LEN, Message, ND_FRAME_LEN, ND_START, NdHeader, NdKind, parse_arp, parse_asked,
-        parse_nd, parse_nd_header, parse_short_nd, short_message,
+        ARP_FRAME_LEN, Message, ND_FRAME_LEN, ND_START, NdHeader, NdKind, parse_arp, parse_nd,
+        parse_nd_header, parse_short_nd, short_message,
     },
     scratch,
 };
@@ -142,11 +142,9 @@ fn load<'a>(ctx: &TcContext, header: NdHeader) -> Result<&'a Message, Reason> {
 /// Turns the solicitation, which was parsed, into the advertisement. A function of its own: see [`ReplyTo`].
 #[inline(never)]
 fn advertise(ctx: &TcContext, to: ReplyTo, config: Config) -> bool {
-    let Some(asked) = parse_asked(frame(ctx)) else {
+    let Some(reply) = Advertisement::answering(frame(ctx), to, config) else {
         return false;
     };
-    let (mac, flags) = to.parts();
-    let reply = Advertisement::new(mac, asked, flags, Mac::of_parent(config));
     let mut buffer = Buffer(MaybeUninit::uninit());
     // SAFETY: two bytes and then the longest frame is what the buffer is long. The option is written in any
     // case: before Linux 6.13 the verifier wants all that a length it does not know may take.

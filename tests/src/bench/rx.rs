@@ -69,12 +69,7 @@ fn live(bench: &Bench, site: &Site, v6: bool) -> Result<()> {
     let let_in_by_us = let_in(site)?;
     let base = measure()?;
     bench.tell_base(path, "no agent", 1, base)?;
-    let empty = site
-        .host
-        .run(|| Program::tc_next(Hook::Tc)?.attach(PARENT))?;
-    let compared = Compared::new(path, "empty TCX program", 1);
-    bench.tell_beside(&compared, base, measure()?)?;
-    drop(empty);
+    beside_empty(bench, site, path, base, measure)?;
     let agent = bench.agent(site, &[])?;
     let compared = Compared::new(path, "agent", 1).added(ADDED);
     bench.tell_beside(&compared, base, measure()?)?;
@@ -88,6 +83,21 @@ fn live(bench: &Bench, site: &Site, v6: bool) -> Result<()> {
     let compared = Compared::new(path, "agent, XDP native (base: an empty one)", 1);
     bench.tell_beside(&compared, base, measure()?)?;
     agent.stop()
+}
+
+/// What an empty program on the parent costs: no agent can add less.
+fn beside_empty(
+    bench: &Bench,
+    site: &Site,
+    path: &str,
+    base: Price,
+    measure: impl Fn() -> Result<Price>,
+) -> Result<()> {
+    let _attached = site
+        .host
+        .run(|| Program::tc_next(Hook::Tc)?.attach(PARENT))?;
+    let compared = Compared::new(path, "empty TCX program", 1);
+    bench.tell_beside(&compared, base, measure()?)
 }
 
 /// The same with the kernel's own generator: the whole way that the goal is a part of.
@@ -115,12 +125,7 @@ fn from_pktgen(bench: &Bench, site: &Site) -> Result<()> {
     let measure = || price(plan, &source, sink);
     let base = measure()?;
     bench.tell_base(path, "no agent", 1, base)?;
-    let empty = site
-        .host
-        .run(|| Program::tc_next(Hook::Tc)?.attach(PARENT))?;
-    let compared = Compared::new(path, "empty TCX program", 1);
-    bench.tell_beside(&compared, base, measure()?)?;
-    drop(empty);
+    beside_empty(bench, site, path, base, measure)?;
     for (variant, options, goal) in [
         ("agent", &[][..], Some(WHOLE)),
         ("agent, clsact", &["--attach", "clsact"], None),

@@ -91,7 +91,7 @@ impl Site {
     pub(super) fn build(lab: &Lab, kind: Kind, children: u32) -> Result<Self> {
         let (lan, host) = (lab.netns("lan")?, lab.netns("host")?);
         for netns in [&lan, &host] {
-            quiet(netns)?;
+            netns.quiet()?;
         }
         connect(&host, PARENT, &lan, LAN)?;
         lan.ip(&format!(
@@ -121,7 +121,7 @@ impl Site {
         let netns = (0..devices.div_ceil(DEVICES_PER_NETNS))
             .map(|number| {
                 let netns = lab.netns(&format!("ns{number:03}"))?;
-                quiet(&netns)?;
+                netns.quiet()?;
                 Ok(netns)
             })
             .collect::<Result<_>>()?;
@@ -145,7 +145,7 @@ impl Site {
         let mut site = Self::build(lab, kind, 0)?;
         for number in 0..children {
             let netns = lab.netns(&format!("ns{number:03}"))?;
-            quiet(&netns)?;
+            netns.quiet()?;
             site.netns.push(netns);
         }
         site.children = children;
@@ -310,18 +310,6 @@ fn address(device: &str, v4: Ipv4Addr, v6: Ipv6Addr, number: u32) -> String {
 /// Who has none asks nobody.
 fn link_local(device: &str, number: u32) -> String {
     format!("addr add fe80::77:{number:x}/64 dev {device} nodad\n")
-}
-
-/// Says nothing unasked and has no addresses of its own making.
-fn quiet(netns: &Netns) -> Result<()> {
-    for (key, value) in [
-        ("addr_gen_mode", "1"),
-        ("router_solicitations", "0"),
-        ("accept_ra", "0"),
-    ] {
-        netns.sysctl(&format!("ipv6/conf/default/{key}"), value)?;
-    }
-    Ok(())
 }
 
 fn long_lived(netns: &Netns, device: &str) -> Result<()> {

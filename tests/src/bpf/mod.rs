@@ -146,15 +146,11 @@ impl Program {
     pub fn send(device: &str, frame: &[u8], counter: &Counter) -> Result<Self> {
         let index = i32::try_from(index(device)?)?;
         let mut program = vec![
-            // r6 = context, r0 = now, r1 = counter
+            // r6 = context
             Instruction(MOVE_REGISTER, 0x16, 0, 0),
-            Instruction(CALL, 0, 0, KTIME_GET_NS),
-            Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.descriptor()),
-            Instruction(0, 0, 0, 0),
-            // if counter.first == 0: counter.first = now
-            Instruction(LOAD, 0x12, 8, 0),
-            Instruction(JUMP_UNLESS, 0x02, 1, 0),
-            Instruction(STORE, 0x01, 8, 0),
+        ];
+        program.extend(noting_first(counter));
+        program.extend([
             // adjust_tail(context, -EXCESS)
             Instruction(MOVE_REGISTER, 0x61, 0, 0),
             Instruction(MOVE, 2, 0, -i32::from(EXCESS)),
@@ -165,7 +161,7 @@ impl Program {
             // r4 = data + length; if r4 > data_end goto send
             Instruction(MOVE_REGISTER, 0x24, 0, 0),
             Instruction(ADD, 4, 0, i32::try_from(frame.len())?),
-        ];
+        ]);
         let stores = stores(frame)?;
         program.push(Instruction(
             JUMP_IF_GREATER,
@@ -280,13 +276,9 @@ fn stores(frame: &[u8]) -> Result<Vec<Instruction>> {
     Ok(stores)
 }
 
-/// If r3 is `length`, counts and writes the time in `counter`, as the first time too if there is none yet; gives `verdict` in any case.
-fn counting(counter: &Counter, length: i32, verdict: i32) -> Vec<Instruction> {
-    let [verdict, exit] = give(verdict);
-    vec![
-        // if r3 != length goto verdict
-        Instruction(JUMP_UNLESS, 0x03, 9, length),
-        // r0 = now, r1 = counter
+/// Gives r0 = now and r1 = `counter`, and writes the time in it if it is the first.
+fn noting_first(counter: &Counter) -> [Instruction; 6] {
+    [
         Instruction(CALL, 0, 0, KTIME_GET_NS),
         Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.descriptor()),
         Instruction(0, 0, 0, 0),
@@ -294,13 +286,22 @@ fn counting(counter: &Counter, length: i32, verdict: i32) -> Vec<Instruction> {
         Instruction(LOAD, 0x12, 8, 0),
         Instruction(JUMP_UNLESS, 0x02, 1, 0),
         Instruction(STORE, 0x01, 8, 0),
+    ]
+}
+
+/// If r3 is `length`, counts and writes the time in `counter`, as the first time too if there is none yet; gives `verdict` in any case.
+fn counting(counter: &Counter, length: i32, verdict: i32) -> Vec<Instruction> {
+    // if r3 != length goto verdict
+    let mut program = vec![Instruction(JUMP_UNLESS, 0x03, 9, length)];
+    program.extend(noting_first(counter));
+    program.extend([
         // counter.last = now, counter.frames += 1
         Instruction(STORE, 0x01, 16, 0),
         Instruction(MOVE, 2, 0, 1),
         Instruction(ATOMIC_ADD, 0x21, 0, 0),
-        verdict,
-        exit,
-    ]
+    ]);
+    program.extend(give(verdict));
+    program
 }
 
 fn load(hook: Hook, instructions: &[Instruction]) -> Result<Program> {

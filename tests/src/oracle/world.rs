@@ -131,10 +131,10 @@ impl Side {
         let make = |name: &str| lab.netns(&format!("{label}-{name}"));
         let (lan, host) = (make("lan")?, make("host")?);
         let (child, sibling, down) = (make("child")?, make("sibling")?, make("down")?);
-        quiet(&lan)?;
+        lan.quiet()?;
         lan.sysctl("ipv6/conf/default/disable_ipv6", "1")?;
         for netns in [&host, &child, &sibling, &down] {
-            quiet(netns)?;
+            netns.quiet()?;
         }
         connect(&host, PARENT, &lan, LAN)?;
         lan.ip(&format!(
@@ -234,18 +234,6 @@ fn neighbours(device: &str) -> String {
             format!("neigh replace {address} lladdr {mac} dev {device} nud permanent\n")
         });
     lines.collect::<Vec<_>>().concat()
-}
-
-/// Nothing in `netns` says anything unasked or has addresses of its own making.
-fn quiet(netns: &Netns) -> Result<()> {
-    for (key, value) in [
-        ("addr_gen_mode", "1"),
-        ("router_solicitations", "0"),
-        ("accept_ra", "0"),
-    ] {
-        netns.sysctl(&format!("ipv6/conf/default/{key}"), value)?;
-    }
-    Ok(())
 }
 
 /// Neighbours that `device` learns from a frame are not asked again while the matrix runs, and one

@@ -15,7 +15,7 @@ use ipvlan_ebpf::{
     ndp::{self, NdDecision, ReplyTo},
     parse::{
         Ip, Message, ND_MAX, ND_START, Nd, NdKind, Recognised, is_to_own_mac, parse_arp,
-        parse_asked, parse_ipv4, parse_ipv6, parse_nd, parse_nd_header, recognise_nd,
+        parse_ipv4, parse_ipv6, parse_nd, parse_nd_header, recognise_nd,
     },
 };
 
@@ -174,9 +174,8 @@ impl Run<'_> {
             ndp::decide_ingress(nd, self.config, &self.table)
         };
         let reply = || {
-            let (mac, flags) = ReplyTo::new(nd.mac(), flags).parts();
-            let asked = parse_asked(self.frame())?;
-            Some(Advertisement::new(mac, asked, flags, self.own()).to_vec())
+            let to = ReplyTo::new(nd.mac(), flags);
+            Advertisement::answering(self.frame(), to, self.config).map(|reply| reply.to_vec())
         };
         let answered = decision.reason == Reason::NdAnswered;
         (decision, answered.then(reply).flatten())
