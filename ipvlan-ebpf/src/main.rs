@@ -28,10 +28,7 @@ use ipvlan_ebpf::{
 /// TC ingress of the parent.
 #[classifier]
 pub fn parent_ingress(ctx: TcContext) -> i32 {
-    if tc::is_unrelated_at_ingress(&ctx) {
-        return TC_ACT_UNSPEC;
-    }
-    ingress(&ctx)
+    tc_verdict(&ctx, Hook::Ingress, tc::ingress::<false>(&ctx))
 }
 
 /// TC ingress of a parent with children to redirect to.
@@ -43,10 +40,7 @@ pub fn parent_ingress_demux(ctx: TcContext) -> i32 {
 /// TC egress of the parent.
 #[classifier]
 pub fn parent_egress(ctx: TcContext) -> i32 {
-    if tc::is_unrelated_at_egress(&ctx) {
-        return TC_ACT_UNSPEC;
-    }
-    egress(&ctx)
+    tc_verdict(&ctx, Hook::Egress, tc::egress::<false>(&ctx))
 }
 
 /// TC egress of a parent with children that the host routes through a gateway.
@@ -67,19 +61,6 @@ pub fn parent_xdp(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn parent_xdp_generic(ctx: XdpContext) -> u32 {
     xdp_verdict(&ctx)
-}
-
-// What is not ours, which is nearly everything, gets past without a call of these: a function saves
-// the registers that it uses for all of its ways, also the shortest.
-
-#[inline(never)]
-fn ingress(ctx: &TcContext) -> i32 {
-    tc_verdict(ctx, Hook::Ingress, tc::ingress::<false>(ctx))
-}
-
-#[inline(never)]
-fn egress(ctx: &TcContext) -> i32 {
-    tc_verdict(ctx, Hook::Egress, tc::egress::<false>(ctx))
 }
 
 #[inline(always)]

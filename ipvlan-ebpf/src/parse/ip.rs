@@ -94,20 +94,6 @@ pub fn parse_ipv6(frame: Frame<'_>, frame_len: usize) -> Result<Ip<Ip6>, Reason>
     })
 }
 
-/// Whether an IPv6 packet is TCP or UDP right behind its header: the shortest way to say that it is no
-/// neighbour discovery. One whose header is not linear may be, but is not said to.
-#[must_use]
-#[inline(always)]
-pub fn is_transport(frame: Frame<'_>) -> bool {
-    const NEXT_HDR: usize = ETH_LEN + offset_of!(Ipv6Hdr, next_hdr);
-    const TCP: u8 = 6;
-    const UDP: u8 = 17;
-
-    frame
-        .header::<IPV6_FRAME_LEN>()
-        .is_some_and(|header| matches!(header.u8::<NEXT_HDR>(), TCP | UDP))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

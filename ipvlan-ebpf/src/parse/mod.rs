@@ -6,7 +6,7 @@ mod nd;
 
 pub use self::{
     arp::{ARP_FRAME_LEN, ARP_LENGTHS, ARPHRD_ETHER, ARPOP_REPLY, ARPOP_REQUEST, Arp, parse_arp},
-    ip::{IPV4_FRAME_LEN, IPV6_FRAME_LEN, Ip, is_transport, parse_ipv4, parse_ipv6},
+    ip::{IPV4_FRAME_LEN, IPV6_FRAME_LEN, Ip, parse_ipv4, parse_ipv6},
     nd::{
         Asked, Message, ND_FRAME_LEN, ND_MAX, ND_START, Nd, NdHeader, NdKind,
         OPTION_TARGET_LINK_LAYER, RECOGNISE_LEN, Recognised, parse_asked, parse_nd,

@@ -13,19 +13,11 @@ use ipvlan_common::Reason;
 use crate::{
     Decision,
     frame::Frame,
-    parse::{
-        ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, NdKind, RECOGNISE_LEN, Recognised, is_to_own_mac,
-        is_transport, recognise_nd,
-    },
+    parse::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, NdKind, RECOGNISE_LEN, Recognised, recognise_nd},
 };
 
 /// VLAN id in an 802.1Q tag control information.
 const VLAN_VID_MASK: u32 = 0x0fff;
-
-// Ethertypes in network byte order.
-const IPV4: u16 = ETH_P_IP.to_be();
-const IPV6: u16 = ETH_P_IPV6.to_be();
-const ARP: u16 = ETH_P_ARP.to_be();
 
 /// Direction of a redirect.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,28 +26,6 @@ pub enum Towards {
     Wire,
     /// Into the interface, as if received by it.
     Stack,
-}
-
-/// Is a frame from the wire none that [`ingress`] looks at? Not all of them, but what there is most of: IP
-/// other than neighbour discovery.
-#[must_use]
-#[inline(always)]
-pub fn is_unrelated_at_ingress(ctx: &TcContext) -> bool {
-    match protocol(ctx) {
-        IPV6 => is_transport(frame(ctx)),
-        protocol => protocol != ARP,
-    }
-}
-
-/// The same of a frame to the wire that does not go to the MAC that it comes from, and [`egress`].
-#[must_use]
-#[inline(always)]
-pub fn is_unrelated_at_egress(ctx: &TcContext) -> bool {
-    match protocol(ctx) {
-        IPV4 => !is_to_own_mac(frame(ctx)),
-        IPV6 => is_transport(frame(ctx)) && !is_to_own_mac(frame(ctx)),
-        protocol => protocol != ARP,
-    }
 }
 
 /// Parent ingress. `None` for a frame that is not looked at.
@@ -138,14 +108,9 @@ fn came_in_here(ctx: &TcContext) -> bool {
 /// Ethertype behind a VLAN tag, if there is one: the kernel has moved the tag out of the frame.
 #[inline(always)]
 fn ethertype(ctx: &TcContext) -> u16 {
-    u16::from_be(protocol(ctx))
-}
-
-/// The same, in network byte order.
-#[inline(always)]
-#[allow(clippy::cast_possible_truncation, reason = "the field holds a __be16")]
-fn protocol(ctx: &TcContext) -> u16 {
-    ctx.skb.protocol() as u16
+    #[allow(clippy::cast_possible_truncation, reason = "the field holds a __be16")]
+    let protocol = ctx.skb.protocol() as u16;
+    u16::from_be(protocol)
 }
 
 #[inline(always)]
