@@ -2,6 +2,16 @@
 
 use crate::Reason;
 
+/// The halves of an IPv6 address (network order): its first and last eight bytes, each in the byte order of
+/// the machine.
+#[must_use]
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
+pub const fn halves_v6(address: [u8; 16]) -> [u64; 2] {
+    let bits = u128::from_ne_bytes(address).to_le();
+    [(bits as u64).to_le(), ((bits >> 64) as u64).to_le()]
+}
+
 /// Who holds an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -77,6 +87,36 @@ impl AddressEntry {
             slot,
             delivery: delivery as u8,
             ..Self::held_by(Owner::Child)
+        }
+    }
+
+    /// Everything in it as two words: interface index and counters in the first, the rest in the second.
+    #[must_use]
+    #[inline]
+    #[allow(clippy::cast_lossless, reason = "From is not const")]
+    pub const fn to_words(self) -> (u64, u32) {
+        let bytes = [self.owner, self.delivery, self.refusal, self.flags];
+        (
+            self.ifindex as u64 | (self.slot as u64) << 32,
+            u32::from_le_bytes(bytes),
+        )
+    }
+
+    /// The entry of which [`Self::to_words`] made these.
+    #[must_use]
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
+    pub const fn from_words(first: u64, second: u32) -> Self {
+        let [owner, delivery, refusal, flags] = second.to_le_bytes();
+        Self {
+            ifindex: first as u32,
+            slot: (first >> 32) as u32,
+            owner,
+            delivery,
+            refusal,
+            flags,
+            #[cfg(feature = "next-layout")]
+            unused: 0,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::Hook;
+use crate::{Hook, address::halves_v6};
 
 /// What a station on the LAN did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,7 +79,7 @@ impl Event {
         child: u32,
     ) -> Self {
         Self {
-            address: words(address),
+            address: halves_v6(address),
             who: who(mac, kind, IPV6),
             at: at(hook, child),
         }
@@ -161,13 +161,6 @@ const fn who(mac: [u8; 6], kind: EventKind, family: u8) -> u64 {
 #[inline]
 const fn at(hook: Hook, child: u32) -> u64 {
     (hook as u64) << 32 | child as u64
-}
-
-#[inline]
-#[allow(clippy::cast_possible_truncation, reason = "takes the halves apart")]
-const fn words(address: [u8; 16]) -> [u64; 2] {
-    let bits = u128::from_ne_bytes(address).to_le();
-    [(bits as u64).to_le(), ((bits >> 64) as u64).to_le()]
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@
 mod address;
 mod config;
 mod event;
+pub mod index;
 mod reason;
 mod stats;
 
-pub use address::{AddressEntry, Delivery, Owner};
+pub use address::{AddressEntry, Delivery, Owner, halves_v6};
 pub use config::{Config, ConfigFlags, Control, mac_from_bits, mac_to_bits};
 pub use event::{Event, EventKind};
 pub use reason::{REASONS, Reason};
@@ -21,7 +22,7 @@ pub use stats::{COUNTERS, ChildCounters, Hook, counter_index};
 
 /// Number of this set of layouts. Goes up whenever the meaning or the size of anything in this
 /// crate changes; the loader refuses to share maps with another number.
-pub const LAYOUT: u32 = if cfg!(feature = "next-layout") { 4 } else { 3 };
+pub const LAYOUT: u32 = if cfg!(feature = "next-layout") { 5 } else { 4 };
 
 /// Names of the maps in the eBPF object, as the loader asks for them.
 pub mod maps {
@@ -29,6 +30,12 @@ pub mod maps {
     pub const ADDRESSES_V4: &str = "ADDRESSES_V4";
     /// Hash map, IPv6 address (16 bytes, network order) → [`AddressEntry`](crate::AddressEntry).
     pub const ADDRESSES_V6: &str = "ADDRESSES_V6";
+    /// Array of [`SlotV4`](crate::index::SlotV4)s that can be mapped: the [`index`](crate::index) of
+    /// [`ADDRESSES_V4`].
+    pub const INDEX_V4: &str = "INDEX_V4";
+    /// Array of [`SlotV6`](crate::index::SlotV6)s that can be mapped: the [`index`](crate::index) of
+    /// [`ADDRESSES_V6`].
+    pub const INDEX_V6: &str = "INDEX_V6";
     /// Array of one [`Control`](crate::Control).
     pub const CONFIG: &str = "CONFIG";
     /// Per-CPU array of `u64`, indexed by [`counter_index`](crate::counter_index).
@@ -39,9 +46,11 @@ pub mod maps {
     /// Ring buffer of [`Event`](crate::Event)s.
     pub const EVENTS: &str = "EVENTS";
     /// All that the loader fills or reads.
-    pub const ALL: [&str; 6] = [
+    pub const ALL: [&str; 8] = [
         ADDRESSES_V4,
         ADDRESSES_V6,
+        INDEX_V4,
+        INDEX_V6,
         CONFIG,
         COUNTERS,
         CHILD_COUNTERS,

@@ -15,6 +15,7 @@ struct Shape {
     key_size: u32,
     value_size: u32,
     max_entries: u32,
+    flags: u32,
 }
 
 /// Whether every map of ours is in this directory, in the shape that this build and these options want.
@@ -34,6 +35,7 @@ pub(super) fn fits(directory: &Path, options: AttachOptions) -> Result<bool, Att
                 key_size: map.key_size(),
                 value_size: map.value_size(),
                 max_entries: options.entries(name).unwrap_or(map.max_entries()),
+                flags: map.map_flags(),
             })
             .ok_or(crate::sync::maps::MapsError::Missing { name })?;
         let pinned = MapInfo::from_pin(directory.join(name)).and_then(|info| {
@@ -42,6 +44,7 @@ pub(super) fn fits(directory: &Path, options: AttachOptions) -> Result<bool, Att
                 key_size: info.key_size(),
                 value_size: info.value_size(),
                 max_entries: info.max_entries(),
+                flags: info.map_flags(),
             })
         });
         match pinned {

@@ -5,8 +5,8 @@
 //!     ens34-4026531840-2/                 NAME-NETNS-IFINDEX; held by flock(2) while an agent serves it
 //!         ingress egress xdp-native       links, whatever the layout of the maps
 //!         clsact/                         nothing but a mark: the qdisc was added for us
-//!         v3/ADDRESSES_V4 …               maps of a layout (`ipvlan_common::LAYOUT`)
-//!         v3-new/                         maps that are not complete yet
+//!         v4/ADDRESSES_V4 …               maps of a layout (`ipvlan_common::LAYOUT`)
+//!         v4-new/                         maps that are not complete yet
 //! ```
 //!
 //! The name is for people; what counts is netns and ifindex, so a rename changes nothing and two netns

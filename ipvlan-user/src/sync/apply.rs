@@ -42,7 +42,8 @@ pub struct Outcome {
 impl Installed {
     /// Freshly created, empty maps with room for `children` child counters.
     #[must_use]
-    pub fn new(maps: Maps, children: u32) -> Self {
+    pub fn new(mut maps: Maps, children: u32) -> Self {
+        maps.fill_index(&Addresses::new());
         Self {
             maps,
             addresses: Addresses::new(),
@@ -52,11 +53,16 @@ impl Installed {
     }
 
     /// The maps of an agent before, with what it wrote.
-    pub fn adopt(maps: Maps, children: u32) -> Result<Self, MapsError> {
-        let mut adopted = Self::new(maps, children);
-        adopted.addresses = adopted.maps.addresses()?;
-        adopted.config = adopted.maps.config()?;
-        Ok(adopted)
+    pub fn adopt(mut maps: Maps, children: u32) -> Result<Self, MapsError> {
+        let addresses = maps.addresses()?;
+        let config = maps.config()?;
+        maps.fill_index(&addresses);
+        Ok(Self {
+            maps,
+            addresses,
+            config,
+            slots: Slots::new(children),
+        })
     }
 
     /// Lets the programs answer for `stale_after` from now on; without it for ever.
@@ -193,11 +199,11 @@ impl Installed {
     }
 
     /// Compares what the maps hold with what we wrote, and from now on starts from what they hold.
-    /// Returns how many addresses differed.
+    /// Returns how many addresses, and slots of the indexes, differed.
     pub fn audit(&mut self) -> Result<usize, MapsError> {
         let held = self.maps.addresses()?;
         let plan = diff(&held, &self.addresses);
-        let differing = plan.remove.len() + plan.put.len();
+        let differing = plan.remove.len() + plan.put.len() + self.maps.fill_index(&held);
         self.addresses = held;
         self.config = self.maps.config()?;
         Ok(differing)

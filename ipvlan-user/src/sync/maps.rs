@@ -9,10 +9,12 @@ use aya::{
     util::nr_cpus,
 };
 use ipvlan_common::{
-    AddressEntry, ChildCounters, Config, Control, Hook, REASONS, Reason, counter_index, maps,
+    AddressEntry, ChildCounters, Config, Control, Hook, REASONS, Reason, counter_index,
+    index::{SlotV4, SlotV6},
+    maps,
 };
 
-use super::{batch, diff::Addresses};
+use super::{batch, diff::Addresses, index::Index};
 
 /// A map could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,13 @@ pub enum MapsError {
         /// Why it failed.
         source: Box<MapError>,
     },
+    /// The index could not be mapped into memory.
+    #[error(
+        "map the arrays `{}` and `{}` into memory",
+        maps::INDEX_V4,
+        maps::INDEX_V6
+    )]
+    Index(#[source] std::io::Error),
     /// The number of CPUs is not known.
     #[error("count the possible CPUs ({path})")]
     Cpus {
@@ -65,6 +74,7 @@ type AddressMap<const N: usize> = HashMap<MapData, [u8; N], AddressEntry>;
 pub struct Maps {
     v4: AddressMap<4>,
     v6: AddressMap<16>,
+    index: Index,
     events: Option<Events>,
     config: Array<MapData, Control>,
     counters: PerCpuArray<MapData, u64>,
@@ -81,9 +91,13 @@ impl Maps {
             let map = object.take_map(name).ok_or(MapsError::Missing { name })?;
             M::try_from(map).map_err(|source| failed(name, "open", source))
         }
+        let index_v4: Array<MapData, SlotV4> = open(object, maps::INDEX_V4)?;
+        let index_v6: Array<MapData, SlotV6> = open(object, maps::INDEX_V6)?;
+        let index = Index::new(index_v4.map().fd(), index_v6.map().fd());
         Ok(Self {
             v4: open(object, maps::ADDRESSES_V4)?,
             v6: open(object, maps::ADDRESSES_V6)?,
+            index: index.map_err(MapsError::Index)?,
             events: Some(open(object, maps::EVENTS)?),
             config: open(object, maps::CONFIG)?,
             counters: open(object, maps::COUNTERS)?,
@@ -102,11 +116,14 @@ impl Maps {
             IpAddr::V4(v4) => self.v4.insert(v4.octets(), entry, 0),
             IpAddr::V6(v6) => self.v6.insert(v6.octets(), entry, 0),
         }
-        .map_err(|source| failed(map_of(address), format!("put {address}"), source))
+        .map_err(|source| failed(map_of(address), format!("put {address}"), source))?;
+        self.index.put(address, entry);
+        Ok(())
     }
 
     /// Deletes an address. One that is not there is a success.
     pub fn remove(&mut self, address: IpAddr) -> Result<(), MapsError> {
+        self.index.remove(address);
         let removed = match address {
             IpAddr::V4(v4) => self.v4.remove(&v4.octets()),
             IpAddr::V6(v6) => self.v6.remove(&v6.octets()),
@@ -127,6 +144,12 @@ impl Maps {
         let mut addresses = read(&self.v4, maps::ADDRESSES_V4)?;
         addresses.append(&mut read(&self.v6, maps::ADDRESSES_V6)?);
         Ok(addresses)
+    }
+
+    /// Makes the indexes say what these addresses are, which must be all that the maps hold. Returns how
+    /// many slots said anything else.
+    pub fn fill_index(&mut self, addresses: &Addresses) -> usize {
+        self.index.fill(addresses)
     }
 
     /// Writes both copies, first to last: see [`Control`].

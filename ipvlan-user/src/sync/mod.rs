@@ -3,6 +3,7 @@
 pub mod apply;
 mod batch;
 pub mod diff;
+pub mod index;
 pub mod maps;
 pub mod slots;
 pub mod ticks;

@@ -11,11 +11,9 @@ use ipvlan_user::discover::{
 };
 
 use super::lab::{
-    PARENT, Unnamed, discover, everything, in_fresh_netns, ip, ip_batch, known, nine_children,
-    settle,
+    DEADLINE, PARENT, Unnamed, discover, everything, in_fresh_netns, ip, ip_batch, known,
+    nine_children, settle,
 };
-
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Without what a renewed one need not have, counters and how netns are called, and without netns that
 /// other tests make on this machine.

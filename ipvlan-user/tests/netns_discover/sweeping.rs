@@ -13,8 +13,6 @@ use super::{
     renewing::{Dice, bare, change, renew, stale, told_what_changed},
 };
 
-const DEADLINE: Duration = Duration::from_secs(10);
-
 fn id_of(snapshot: &Snapshot, netns: &Unnamed) -> NetnsId {
     let mut all = snapshot.netnses.iter();
     let found = all.find(|it| it.pid == Some(netns.pid()));

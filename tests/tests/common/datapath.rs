@@ -7,13 +7,15 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, IterableMap as _, Map, MapData, PerCpuArray, RingBuf},
     programs::{Program as Loaded, ProgramError, ProgramInfo, SchedClassifier, Xdp},
 };
 use ipvlan_common::{
     AddressEntry, COUNTERS, ChildCounters, Config, Control, Event, Hook, Reason, counter_index,
+    index::{SlotV4, SlotV6},
     maps,
 };
+use ipvlan_user::sync::index::Index;
 
 pub use super::program::{Act, EGRESS, Program, TC, WIRE};
 use super::world::{Entries, Ip, Ip6, SLOTS};
@@ -58,6 +60,8 @@ pub struct Datapath {
     config: Array<MapData, Control>,
     addresses_v4: HashMap<MapData, Ip, AddressEntry>,
     addresses_v6: HashMap<MapData, Ip6, AddressEntry>,
+    /// `None`: it is left as it is made, so that the programs ask the maps.
+    index: Option<Index>,
     events: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
     children: PerCpuArray<MapData, ChildCounters>,
@@ -73,6 +77,18 @@ impl Datapath {
     /// If the kernel refuses one, or this process may not load programs.
     pub fn load() -> Self {
         Self::load_by(&mut EbpfLoader::new())
+    }
+
+    /// The same, with indexes that say nothing: the programs look everything up in the maps.
+    ///
+    /// # Panics
+    ///
+    /// As above.
+    pub fn without_index() -> Self {
+        Self {
+            index: None,
+            ..Self::load()
+        }
     }
 
     /// The same, with room for so many addresses of each family.
@@ -111,7 +127,12 @@ impl Datapath {
             ebpf.take_map(name)
                 .unwrap_or_else(|| panic!("no map {name} in the object"))
         };
+        let index_v4: Array<MapData, SlotV4> = map(maps::INDEX_V4).try_into().expect("array");
+        let index_v6: Array<MapData, SlotV6> = map(maps::INDEX_V6).try_into().expect("array");
         Self {
+            index: Some(
+                Index::new(index_v4.map().fd(), index_v6.map().fd()).expect("arrays to be mapped"),
+            ),
             config: map(maps::CONFIG).try_into().expect("array of Control"),
             addresses_v4: map(maps::ADDRESSES_V4).try_into().expect("hash"),
             addresses_v6: map(maps::ADDRESSES_V6).try_into().expect("hash"),
@@ -145,9 +166,14 @@ impl Datapath {
         .as_fd()
     }
 
-    /// Fills the maps: `CONFIG` first copy, then second, as the loader does.
+    /// Fills the maps as the loader does.
     pub fn install(&mut self, config: [Config; 2], entries: &Entries) {
         let (old_config, old_entries) = &mut self.installed;
+        if old_config.is_none()
+            && let Some(index) = &mut self.index
+        {
+            index.fill(&Entries::new());
+        }
         if *old_config != Some(config) {
             let [first, second] = config;
             let control = Control {
@@ -162,6 +188,9 @@ impl Datapath {
         old_entries.retain(|address, _| {
             let stays = entries.contains_key(address);
             if !stays {
+                if let Some(index) = &mut self.index {
+                    index.remove(*address);
+                }
                 match address {
                     IpAddr::V4(address) => v4.remove(&address.octets()),
                     IpAddr::V6(address) => v6.remove(&address.octets()),
@@ -179,6 +208,9 @@ impl Datapath {
                 IpAddr::V6(address) => v6.insert(address.octets(), entry, 0),
             }
             .expect("write an address");
+            if let Some(index) = &mut self.index {
+                index.put(*address, *entry);
+            }
             old_entries.insert(*address, *entry);
         }
     }
@@ -194,8 +226,11 @@ impl Datapath {
     }
 
     /// Asserts that the maps which only the loader writes hold what was installed.
-    pub fn assert_maps_untouched(&self) {
+    pub fn assert_maps_untouched(&mut self) {
         let (config, entries) = &self.installed;
+        if let Some(index) = &mut self.index {
+            assert_eq!(index.fill(entries), 0, "a program wrote to an index");
+        }
         let now = self.config.get(&0, 0).expect("read CONFIG");
         assert_eq!(Some([now.first, now.second]), *config);
         let v4 = self.addresses_v4.iter().map(|pair| pair.unwrap());

@@ -279,29 +279,37 @@ pub const fn child_counter(counters: &mut ChildCounters, reason: Reason) -> &mut
     }
 }
 
-/// Runs every row through each of its programs, and reports all that fail.
+/// Runs every row through each of its programs, which look addresses up in the indexes and then once more in
+/// the maps alone, and reports all that fail.
 ///
 /// # Panics
 ///
 /// If one fails.
 pub fn check(rows: impl IntoIterator<Item = Row>) {
-    let mut datapath = Datapath::load();
+    let rows: Vec<Row> = rows.into_iter().collect();
     let mut runs = 0;
     let mut failures = Vec::new();
-    for row in rows {
-        for &program in row.programs {
-            runs += 1;
-            let mut result = row.check(&mut datapath, program);
-            if let Err(Failure::Suppressed) = result {
-                datapath = Datapath::load();
-                result = row.check(&mut datapath, program);
+    for (by, load) in [
+        ("index", Datapath::load as fn() -> Datapath),
+        ("map", Datapath::without_index),
+    ] {
+        let mut datapath = load();
+        for row in &rows {
+            for &program in row.programs {
+                runs += 1;
+                let mut result = row.check(&mut datapath, program);
+                if let Err(Failure::Suppressed) = result {
+                    datapath = load();
+                    result = row.check(&mut datapath, program);
+                }
+                let failure = match result {
+                    Ok(()) => continue,
+                    Err(Failure::Suppressed) => "suppressed the first event".to_owned(),
+                    Err(Failure::Other(failure)) => failure,
+                };
+                let (program, row) = (program.name(), &row.name);
+                failures.push(format!("{program} by {by}: {row}: {failure}"));
             }
-            let failure = match result {
-                Ok(()) => continue,
-                Err(Failure::Suppressed) => "suppressed the first event".to_owned(),
-                Err(Failure::Other(failure)) => failure,
-            };
-            failures.push(format!("{}: {}: {failure}", program.name(), row.name));
         }
     }
     assert!(runs > 0, "a table without rows");

@@ -28,8 +28,9 @@ pub const SOON: Duration = Duration::from_secs(1);
 /// How soon it is attached to a parent that has come: without `CAP_PERFMON` the verifier alone takes 300 to
 /// 400 ms of a CPU, which other tests want as well.
 pub const ATTACHED: Duration = Duration::from_secs(3);
-/// For what is not promised to be fast.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// For what is not promised to be fast: the kernel takes netns apart one after the other, those of all tests
+/// that run at the same time.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The agent that was built beside these tests.
 pub fn ipvlan() -> PathBuf {

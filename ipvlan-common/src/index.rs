@@ -1,0 +1,134 @@
+//! The index in front of each address map: an array with one slot for all addresses that have some bits
+//! in common. A slot says who holds the one of them that somebody holds, or that nobody holds any; only
+//! where several are held the map has to be asked, and where nothing was written yet.
+//!
+//! A slot is an array of words, the first of which is its state: what [`AddressEntry::to_words`] has as its
+//! second word in the low half, and in the high half an IPv4 address. The loader writes words while
+//! programs read them. It takes the state away first ([`ASK_MAP`]) and gives the new one last, and a program reads the
+//! state first, so it does not take what belongs to one address for another's.
+
+use crate::AddressEntry;
+
+/// Slots of the index of IPv4 addresses: one for each value of the last two bytes, so that no two
+/// addresses of a prefix of 16 bits or more share one.
+pub const INDEX_V4_SLOTS: u32 = 1 << 16;
+/// Slots of the index of IPv6 addresses.
+pub const INDEX_V6_SLOTS: u32 = 1 << V6_BITS;
+const V6_BITS: u32 = 14;
+
+/// A slot for IPv4: [`STATE`], [`FIRST`].
+pub type SlotV4 = [u64; 2];
+/// A slot for IPv6: [`STATE`], [`FIRST`], and the halves of the address.
+pub type SlotV6 = [u64; 4];
+
+/// Place in a slot of its state.
+pub const STATE: usize = 0;
+/// Place in a slot of the first word of [`AddressEntry::to_words`].
+pub const FIRST: usize = 1;
+/// Place in a slot of the first half of an IPv6 address; the other follows.
+pub const ADDRESS: usize = 2;
+
+/// State of a slot that says nothing: the map knows. A new array is full of these.
+pub const ASK_MAP: u64 = 0;
+/// State of a slot none of whose addresses is held: an entry of no known owner for the unspecified
+/// address.
+pub const NOBODY: u64 = 0xff;
+
+/// The slot of an IPv4 address (network order).
+#[must_use]
+#[inline]
+#[allow(clippy::cast_lossless, reason = "From is not const")]
+pub const fn index_v4([_, _, third, fourth]: [u8; 4]) -> u32 {
+    u16::from_be_bytes([third, fourth]) as u32
+}
+
+/// The slot of an IPv6 address: its first and last eight bytes, each in the byte order of the machine.
+///
+/// Of both halves, since link-local and global addresses of a child often end alike.
+#[must_use]
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "as many bits as are left")]
+pub const fn index_v6([first, last]: [u64; 2]) -> u32 {
+    /// 2⁶⁴ divided by the golden ratio (Knuth, TAOCP 3, §6.4).
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    ((first ^ last).wrapping_mul(SPREAD) >> (u64::BITS - V6_BITS)) as u32
+}
+
+/// What a slot holds that says who has this IPv4 address (network order).
+#[must_use]
+#[inline]
+#[allow(clippy::cast_lossless, reason = "From is not const")]
+pub const fn slot_v4(address: [u8; 4], entry: AddressEntry) -> SlotV4 {
+    let (first, second) = entry.to_words();
+    let address = u32::from_ne_bytes(address) as u64;
+    [second as u64 | address << 32, first]
+}
+
+/// What a slot holds that says who has the IPv6 address with these halves.
+#[must_use]
+#[inline]
+#[allow(clippy::cast_lossless, reason = "From is not const")]
+pub const fn slot_v6([a, b]: [u64; 2], entry: AddressEntry) -> SlotV6 {
+    let (first, second) = entry.to_words();
+    [second as u64, first, a, b]
+}
+
+/// Whether a slot in this state leaves it to the map.
+#[must_use]
+#[inline]
+pub const fn asks_map(state: u64) -> bool {
+    state & 0xff == ASK_MAP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Delivery, Owner, Reason, halves_v6};
+
+    #[test]
+    fn addresses_of_a_prefix_of_sixteen_bits_have_a_slot_each() {
+        for low in 0..=u16::MAX {
+            let [c, d] = low.to_be_bytes();
+            assert_eq!(index_v4([10, 1, c, d]), u32::from(low));
+        }
+    }
+
+    #[test]
+    fn addresses_side_by_side_are_spread_over_the_slots() {
+        let mut taken = [0_u8; INDEX_V6_SLOTS as usize];
+        // Two prefixes, 1 024 addresses each.
+        for prefix in [0xfe80_u128 << 112, 0x2001_0db8_u128 << 96] {
+            for low in 0..1_024_u128 {
+                let halves = halves_v6((prefix | low).to_be_bytes());
+                taken[index_v6(halves) as usize] += 1;
+            }
+        }
+        let shared: u32 = taken
+            .iter()
+            .filter(|&&n| n > 1)
+            .map(|&n| u32::from(n))
+            .sum();
+        assert!(shared < 2_048 / 4, "{shared} addresses share a slot");
+    }
+
+    #[test]
+    fn entries_survive_being_words_and_none_looks_like_a_state_of_its_own() {
+        let entries = [
+            AddressEntry::held_by(Owner::Host),
+            AddressEntry::held_by(Owner::Gateway),
+            AddressEntry::child(u32::MAX, 7, Delivery::Redirect)
+                .refused(Reason::Duplicate)
+                .with_router(),
+        ];
+        for entry in entries {
+            let (first, second) = entry.to_words();
+            assert_eq!(AddressEntry::from_words(first, second), entry);
+            let [state, _] = slot_v4([10, 0, 0, 1], entry);
+            assert!(!asks_map(state) && state & 0xff != NOBODY);
+            let [state, ..] = slot_v6([1, 2], entry);
+            assert!(!asks_map(state) && state != NOBODY);
+        }
+        let (first, second) = (0, u32::try_from(NOBODY).unwrap());
+        assert_eq!(AddressEntry::from_words(first, second).owner(), None);
+    }
+}
