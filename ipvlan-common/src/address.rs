@@ -55,6 +55,8 @@ const BY_KERNEL: u8 = 1 << 0;
 const ROUTER: u8 = 1 << 1;
 /// Bit of `AddressEntry::flags`: an optimistic IPv6 address.
 const OPTIMISTIC: u8 = 1 << 2;
+/// Bit of `AddressEntry::flags`: see [`AddressEntry::is_watched`].
+const WATCHED: u8 = 1 << 3;
 
 const SIZE: usize = if cfg!(feature = "next-layout") {
     16
@@ -73,7 +75,10 @@ impl AddressEntry {
             owner: owner as u8,
             delivery: Delivery::Pass as u8,
             refusal: 0,
-            flags: 0,
+            flags: match owner {
+                Owner::Child | Owner::Host => WATCHED,
+                Owner::Gateway => 0,
+            },
             #[cfg(feature = "next-layout")]
             unused: 0,
         }
@@ -123,8 +128,13 @@ impl AddressEntry {
     /// The same entry, never answered for; the programs count `reason`.
     #[must_use]
     pub const fn refused(self, reason: Reason) -> Self {
+        let watched = match (self.owner(), reason) {
+            (Some(Owner::Host), _) | (_, Reason::Probing | Reason::Duplicate) => self.flags,
+            _ => self.flags & !WATCHED,
+        };
         Self {
             refusal: reason as u8,
+            flags: watched,
             ..self
         }
     }
@@ -235,13 +245,7 @@ impl AddressEntry {
     #[must_use]
     #[inline]
     pub const fn is_watched(&self) -> bool {
-        const PROBING: u8 = Reason::Probing as u8;
-        const DUPLICATE: u8 = Reason::Duplicate as u8;
-        match self.owner() {
-            Some(Owner::Host) => true,
-            Some(Owner::Child) => matches!(self.refusal, 0 | PROBING | DUPLICATE),
-            Some(Owner::Gateway) | None => false,
-        }
+        self.flags & WATCHED != 0
     }
 
     /// Whether this is an address of a child that is answered for.

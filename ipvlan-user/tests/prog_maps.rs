@@ -9,9 +9,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{
     EbpfLoader,
-    maps::{HashMap, Map, MapData, loaded_maps},
+    maps::{Array, HashMap, Map, MapData, loaded_maps},
 };
-use ipvlan_common::{AddressEntry, ConfigFlags, Owner, maps};
+use ipvlan_common::{
+    AddressEntry, ConfigFlags, Owner,
+    index::{SlotV4, index_v4},
+    maps,
+};
 use ipvlan_user::{
     OBJECT,
     discover::snapshot::{Child, ChildAddress, Host, HostAddress, Link, Mode, NetnsId, Snapshot},
@@ -186,6 +190,29 @@ fn an_audit_finds_what_somebody_else_changed_in_either_map() {
     let outcome = installed.update(&desired);
     assert_eq!((outcome.put, outcome.removed), (2, 0));
     assert_eq!(installed.audit().unwrap(), 0);
+    overwrite_slot(sentinels[0]);
+    assert_eq!(installed.audit().unwrap(), 1);
+    assert_eq!(installed.audit().unwrap(), 0, "it is mended at once");
+}
+
+/// Makes the one index that knows this address say that somebody else has it.
+fn overwrite_slot(text: &str) {
+    let IpAddr::V4(v4) = address(text) else {
+        unreachable!("an IPv4 address")
+    };
+    let at = index_v4(v4.octets());
+    let overwritten = loaded_maps()
+        .flatten()
+        .filter(|info| info.name_as_str() == Some(maps::INDEX_V4))
+        .filter_map(|info| MapData::from_id(info.id()).ok())
+        .filter_map(|data| Array::<_, SlotV4>::try_from(Map::Array(data)).ok())
+        .filter_map(|mut index| {
+            let [state, first] = index.get(&at, 0).ok()?;
+            let is_it = state >> 32 == u64::from(u32::from_ne_bytes(v4.octets()));
+            is_it.then(|| index.set(at, [state, first + 1], 0).unwrap())
+        })
+        .count();
+    assert_eq!(overwritten, 1, "{text}");
 }
 
 /// Deletes an address behind the agent's back, in the one map of this name that has it.

@@ -203,7 +203,11 @@ impl Installed {
     pub fn audit(&mut self) -> Result<usize, MapsError> {
         let held = self.maps.addresses()?;
         let plan = diff(&held, &self.addresses);
-        let differing = plan.remove.len() + plan.put.len() + self.maps.fill_index(&held);
+        let mut differing = self.maps.fill_index(&self.addresses);
+        if !plan.is_empty() {
+            differing += plan.remove.len() + plan.put.len();
+            self.maps.fill_index(&held);
+        }
         self.addresses = held;
         self.config = self.maps.config()?;
         Ok(differing)

@@ -75,6 +75,8 @@ pub struct Maps {
     v4: AddressMap<4>,
     v6: AddressMap<16>,
     index: Index,
+    /// Of which programs that are loaded later want the descriptors.
+    _indexes: (Array<MapData, SlotV4>, Array<MapData, SlotV6>),
     events: Option<Events>,
     config: Array<MapData, Control>,
     counters: PerCpuArray<MapData, u64>,
@@ -98,6 +100,7 @@ impl Maps {
             v4: open(object, maps::ADDRESSES_V4)?,
             v6: open(object, maps::ADDRESSES_V6)?,
             index: index.map_err(MapsError::Index)?,
+            _indexes: (index_v4, index_v6),
             events: Some(open(object, maps::EVENTS)?),
             config: open(object, maps::CONFIG)?,
             counters: open(object, maps::COUNTERS)?,

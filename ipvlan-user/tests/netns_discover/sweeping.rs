@@ -9,7 +9,10 @@ use std::{
 use ipvlan_user::discover::{Changed, Discover, Part, Scope, Snapshot, Watch, snapshot::NetnsId};
 
 use super::{
-    lab::{Unnamed, address, discover, everything, in_fresh_netns, ip_batch, known, nine_children},
+    lab::{
+        DEADLINE, Unnamed, address, discover, everything, in_fresh_netns, ip_batch, known,
+        nine_children,
+    },
     renewing::{Dice, bare, change, renew, stale, told_what_changed},
 };
 
