@@ -24,7 +24,7 @@ use nix::{sched::CloneFlags, unistd::Uid};
 pub(crate) const PARENT: &str = "parent0";
 /// How long we wait for the kernel, which takes netns apart one after the other: those of all tests that run
 /// at the same time.
-pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Runs a test in a thread of its own whose netns (and mounts) are fresh, with [`PARENT`] up in it.
 pub(crate) fn in_fresh_netns<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send) {

@@ -30,7 +30,7 @@ pub const SOON: Duration = Duration::from_secs(1);
 pub const ATTACHED: Duration = Duration::from_secs(3);
 /// For what is not promised to be fast: the kernel takes netns apart one after the other, those of all tests
 /// that run at the same time.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The agent that was built beside these tests.
 pub fn ipvlan() -> PathBuf {
