@@ -50,9 +50,13 @@ pub(super) fn attached(bench: &Bench, lab: &Lab) -> Result<()> {
             for (path, from) in &paths {
                 let base = measure(path, from)?;
                 bench.tell_base(path, "no agent", 1, base)?;
-                let empty = Program::tc_next(Hook::Egress)?;
-                let _empty = site.host.run(|| empty.attach(PARENT))?;
-                let compared = Compared::new(path, "empty TCX program", 1);
+                // At ingress too, as the agent: once any device has one there, all look for theirs, also
+                // the one that stands for the LAN.
+                let (ingress, egress) =
+                    (Program::tc_next(Hook::Tc)?, Program::tc_next(Hook::Egress)?);
+                let _ingress = site.host.run(|| ingress.attach(PARENT))?;
+                let _egress = site.host.run(|| egress.attach(PARENT))?;
+                let compared = Compared::new(path, "empty TCX programs", 1);
                 bench.tell_beside(&compared, base, measure(path, from)?)?;
                 bases.push(base);
             }
