@@ -14,7 +14,7 @@ use crate::{
     vm::kernels,
 };
 
-const LIMIT: Duration = Duration::from_mins(5);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// Where and what to demonstrate.
 #[derive(Debug, clap::Args)]

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 pub(crate) const SHORT: Instrument = Instrument {
     verb: "faults",
     options: |_| &["--next", NEXT],
-    limit: Duration::from_mins(10),
+    limit: Duration::from_mins(20),
     prepare: build::next_layout,
     clock: Clock::Time,
     kernels: &Kernel::ALL,
