@@ -39,8 +39,8 @@ use crate::{
 /// times its limit, or as many as a plain start takes longer than [`START`].
 const EMULATION: u32 = 4;
 
-/// What a start of the agent takes at most on a machine that is not emulated; measured: 0.11 to 0.2 s.
-const START: Duration = Duration::from_millis(250);
+/// What a start of the agent takes at least on a machine that is not emulated; measured: 0.11 to 0.2 s.
+const START: Duration = Duration::from_millis(120);
 
 /// What to run.
 #[derive(Debug)]
