@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// More than most of them take on a busy host.
-pub(crate) const LIMIT: Duration = Duration::from_mins(12);
+pub(crate) const LIMIT: Duration = Duration::from_mins(25);
 
 /// For a verb that takes nothing that is not built anyway.
 pub(crate) const NOTHING: fn() -> Result<()> = || Ok(());
