@@ -133,8 +133,9 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         frames: "ARP requests for the host from a child's address and the parent's MAC",
-        reason: "the host's reply to its own MAC is for the child, and is turned around to it",
-        settings: switched,
+        reason: "the host's reply to its own MAC is for the child, and is turned around to it, whatever the mode: \
+                 it may be another since a moment ago",
+        settings: everywhere,
         covers: |case| {
             let children = [CHILD, SECOND, SIBLING].map(|pair| pair.v4);
             arp(case, |arp| {
