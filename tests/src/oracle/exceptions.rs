@@ -278,11 +278,6 @@ fn by_stack(setting: &Setting) -> bool {
     everywhere(setting) && setting.mode == Mode::L3s
 }
 
-/// The whole matrix, to children whose own kernel answers what we do not.
-fn switched(setting: &Setting) -> bool {
-    everywhere(setting) && setting.mode == Mode::L2
-}
-
 /// The whole matrix.
 fn everywhere(setting: &Setting) -> bool {
     setting.traits == Traits::default()
