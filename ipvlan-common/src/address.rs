@@ -128,13 +128,14 @@ impl AddressEntry {
     /// The same entry, never answered for; the programs count `reason`.
     #[must_use]
     pub const fn refused(self, reason: Reason) -> Self {
-        let watched = match (self.owner(), reason) {
-            (Some(Owner::Host), _) | (_, Reason::Probing | Reason::Duplicate) => self.flags,
-            _ => self.flags & !WATCHED,
+        let watched = match self.owner() {
+            Some(Owner::Host) => WATCHED,
+            Some(Owner::Child) if matches!(reason, Reason::Probing | Reason::Duplicate) => WATCHED,
+            _ => 0,
         };
         Self {
             refusal: reason as u8,
-            flags: watched,
+            flags: self.flags & !WATCHED | watched,
             ..self
         }
     }

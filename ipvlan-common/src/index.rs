@@ -73,6 +73,15 @@ pub const fn slot_v6([a, b]: [u64; 2], entry: AddressEntry) -> SlotV6 {
     [second as u64, first, a, b]
 }
 
+/// Whether a slot in this state, which does not leave it to the map, says who has this IPv4 address
+/// (network order).
+#[must_use]
+#[inline]
+#[allow(clippy::cast_lossless, reason = "From is not const")]
+pub const fn is_about_v4(state: u64, address: [u8; 4]) -> bool {
+    state >> 32 == u32::from_ne_bytes(address) as u64
+}
+
 /// Whether a slot in this state leaves it to the map.
 #[must_use]
 #[inline]
@@ -123,6 +132,7 @@ mod tests {
             assert_eq!(AddressEntry::from_words(first, second), entry);
             let [state, _] = slot_v4([10, 0, 0, 1], entry);
             assert!(!asks_map(state) && state & 0xff != NOBODY);
+            assert!(is_about_v4(state, [10, 0, 0, 1]) && !is_about_v4(state, [10, 1, 0, 1]));
             let [state, ..] = slot_v6([1, 2], entry);
             assert!(!asks_map(state) && state != NOBODY);
         }

@@ -10,7 +10,7 @@ use ipvlan_common::{
     AddressEntry, Config, ConfigFlags, Control, Reason,
     index::{
         ADDRESS, FIRST, INDEX_V4_SLOTS, INDEX_V6_SLOTS, STATE, SlotV4, SlotV6, asks_map, index_v4,
-        index_v6,
+        index_v6, is_about_v4,
     },
 };
 
@@ -55,7 +55,7 @@ impl Addresses<[u8; 4]> for AddressMap {
             // SAFETY: the value of an array, which is never freed.
             let state = unsafe { word(slot.cast(), STATE) };
             if !asks_map(state) {
-                if state >> 32 != u64::from(u32::from_ne_bytes(address)) {
+                if !is_about_v4(state, address) {
                     return None;
                 }
                 // SAFETY: as above.

@@ -13,7 +13,7 @@ use aya::{
 };
 use ipvlan_common::{
     AddressEntry, ConfigFlags, Owner,
-    index::{SlotV4, index_v4},
+    index::{SlotV4, index_v4, is_about_v4},
     maps,
 };
 use ipvlan_user::{
@@ -208,8 +208,7 @@ fn overwrite_slot(text: &str) {
         .filter_map(|data| Array::<_, SlotV4>::try_from(Map::Array(data)).ok())
         .filter_map(|mut index| {
             let [state, first] = index.get(&at, 0).ok()?;
-            let is_it = state >> 32 == u64::from(u32::from_ne_bytes(v4.octets()));
-            is_it.then(|| index.set(at, [state, first + 1], 0).unwrap())
+            is_about_v4(state, v4.octets()).then(|| index.set(at, [state, first + 1], 0).unwrap())
         })
         .count();
     assert_eq!(overwritten, 1, "{text}");

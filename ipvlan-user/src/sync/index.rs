@@ -46,31 +46,18 @@ impl Index {
 
     /// The map has this entry now.
     pub fn put(&mut self, address: IpAddr, entry: AddressEntry) {
-        match address {
-            IpAddr::V4(v4) => {
-                let address = v4.octets();
-                self.v4.put(index_v4(address), slot_v4(address, entry));
-            }
-            IpAddr::V6(v6) => {
-                let halves = halves_v6(v6.octets());
-                self.v6.put(index_v6(halves), slot_v6(halves, entry));
-            }
+        match Place::of(address, entry) {
+            Place::V4(at, slot) => self.v4.put(at, slot),
+            Place::V6(at, slot) => self.v6.put(at, slot),
         }
     }
 
     /// The map is about to lose this address.
     pub fn remove(&mut self, address: IpAddr) {
         // Which address a slot is about does not depend on the entry.
-        let entry = AddressEntry::default();
-        match address {
-            IpAddr::V4(v4) => {
-                let address = v4.octets();
-                self.v4.remove(index_v4(address), slot_v4(address, entry));
-            }
-            IpAddr::V6(v6) => {
-                let halves = halves_v6(v6.octets());
-                self.v6.remove(index_v6(halves), slot_v6(halves, entry));
-            }
+        match Place::of(address, AddressEntry::default()) {
+            Place::V4(at, slot) => self.v4.remove(at, slot),
+            Place::V6(at, slot) => self.v6.remove(at, slot),
         }
     }
 
@@ -79,18 +66,34 @@ impl Index {
         let mut v4 = self.v4.nobody();
         let mut v6 = self.v6.nobody();
         for (&address, &entry) in addresses {
-            match address {
-                IpAddr::V4(address) => {
-                    let address = address.octets();
-                    set(&mut v4, index_v4(address), slot_v4(address, entry));
-                }
-                IpAddr::V6(address) => {
-                    let halves = halves_v6(address.octets());
-                    set(&mut v6, index_v6(halves), slot_v6(halves, entry));
-                }
+            match Place::of(address, entry) {
+                Place::V4(at, slot) => set(&mut v4, at, slot),
+                Place::V6(at, slot) => set(&mut v6, at, slot),
             }
         }
         self.v4.fill(&v4) + self.v6.fill(&v6)
+    }
+}
+
+/// Which slot is that of an address, and what it says of it if it is the only one.
+#[derive(Debug)]
+enum Place {
+    V4(u32, SlotV4),
+    V6(u32, SlotV6),
+}
+
+impl Place {
+    fn of(address: IpAddr, entry: AddressEntry) -> Self {
+        match address {
+            IpAddr::V4(v4) => {
+                let address = v4.octets();
+                Self::V4(index_v4(address), slot_v4(address, entry))
+            }
+            IpAddr::V6(v6) => {
+                let halves = halves_v6(v6.octets());
+                Self::V6(index_v6(halves), slot_v6(halves, entry))
+            }
+        }
     }
 }
 
@@ -172,9 +175,11 @@ impl<const WORDS: usize> Slots<WORDS> {
     /// Writes a slot, so that at no moment it says something that is neither what it did nor what it will.
     fn write(&mut self, at: u32, words: [u64; WORDS]) {
         let slot = &self.slots()[at as usize];
-        slot[STATE].store(ASK_MAP, Ordering::SeqCst);
-        for (place, word) in slot.iter().zip(words).skip(STATE + 1) {
-            place.store(word, Ordering::SeqCst);
+        if self.read(at)[STATE + 1..] != words[STATE + 1..] {
+            slot[STATE].store(ASK_MAP, Ordering::SeqCst);
+            for (place, word) in slot.iter().zip(words).skip(STATE + 1) {
+                place.store(word, Ordering::SeqCst);
+            }
         }
         slot[STATE].store(words[STATE], Ordering::SeqCst);
     }
@@ -228,7 +233,7 @@ mod tests {
         net::{Ipv4Addr, Ipv6Addr},
     };
 
-    use ipvlan_common::{Delivery, index::slot_v4};
+    use ipvlan_common::{Delivery, index::is_about_v4};
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -260,8 +265,7 @@ mod tests {
         let (state, first, same) = match address {
             IpAddr::V4(v4) => {
                 let [state, first] = index.v4.read(index_v4(v4.octets()));
-                let address = u64::from(u32::from_ne_bytes(v4.octets()));
-                (state, first, state >> 32 == address)
+                (state, first, is_about_v4(state, v4.octets()))
             }
             IpAddr::V6(v6) => {
                 let halves = halves_v6(v6.octets());
@@ -330,11 +334,9 @@ mod tests {
     }
 
     fn same_slot(a: IpAddr, b: IpAddr) -> bool {
-        match (a, b) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => index_v4(a.octets()) == index_v4(b.octets()),
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                index_v6(halves_v6(a.octets())) == index_v6(halves_v6(b.octets()))
-            }
+        let place = |address| Place::of(address, AddressEntry::default());
+        match (place(a), place(b)) {
+            (Place::V4(a, _), Place::V4(b, _)) | (Place::V6(a, _), Place::V6(b, _)) => a == b,
             _ => false,
         }
     }

@@ -64,6 +64,8 @@ struct Ground {
     agent: Agent,
     options: &'static [&'static str],
     attached: Vec<String>,
+    /// How many times its limit a time may take on this machine.
+    slack: u32,
 }
 
 impl Faults {
@@ -92,7 +94,6 @@ impl Faults {
         let tcx = has_tcx()?;
         let _held = held::Branches::hold()?;
         let mut ground = None;
-        let mut slack = EMULATION;
         let mut good = true;
         for row in rows {
             let wanted =
@@ -102,9 +103,9 @@ impl Faults {
             }
             let begun = Instant::now();
             let outcome = self
-                .play(row, &mut ground, &mut slack)
+                .play(row, &mut ground)
                 .unwrap_or_else(|error| Outcome::failed(&error));
-            good &= self.tell(row, &outcome, slack, begun.elapsed())?;
+            good &= self.tell(row, &outcome, begun.elapsed())?;
         }
         if let Some(Ground { site, agent, .. }) = ground {
             stage::clean(&self.plan(), &site, Some(agent));
@@ -113,14 +114,15 @@ impl Faults {
     }
 
     /// Plays `row`; what it leaves is good enough for the next one only if nothing went wrong.
-    fn play(&self, row: &Row, ground: &mut Option<Ground>, slack: &mut u32) -> Result<Outcome> {
+    fn play(&self, row: &Row, ground: &mut Option<Ground>) -> Result<Outcome> {
         let Ground {
             site,
             agent,
             options,
             attached,
-        } = self.ready(row, ground.take(), slack)?;
-        let traffic = match Traffic::start(&site, row.heals_within * *slack) {
+            slack,
+        } = self.ready(row, ground.take())?;
+        let traffic = match Traffic::start(&site, row.heals_within * slack) {
             Ok(traffic) => traffic,
             Err(error) => {
                 told(&agent);
@@ -137,7 +139,10 @@ impl Faults {
             problems: Vec::new(),
             refused: Vec::new(),
         };
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome {
+            slack,
+            ..Outcome::default()
+        };
         let done = (row.run)(&mut stage)
             .and_then(|()| stage.settle())
             .and_then(|()| check(&mut stage, &attached, &mut outcome));
@@ -161,6 +166,7 @@ impl Faults {
                     agent,
                     options,
                     attached,
+                    slack,
                 });
             }
             agent => {
@@ -174,7 +180,7 @@ impl Faults {
     }
 
     /// The topology, with an agent with the options that `row` wants.
-    fn ready(&self, row: &Row, ground: Option<Ground>, slack: &mut u32) -> Result<Ground> {
+    fn ready(&self, row: &Row, ground: Option<Ground>) -> Result<Ground> {
         let site = match ground {
             Some(ground) if ground.options == row.options => return Ok(ground),
             Some(ground) => {
@@ -186,13 +192,14 @@ impl Faults {
         let begun = Instant::now();
         let agent = stage::start(&self.ipvlan, &site, row.options)?;
         let took = begun.elapsed();
-        *slack = EMULATION.max(u32::try_from(took.as_millis().div_ceil(START.as_millis()))?);
+        let slack = EMULATION.max(u32::try_from(took.as_millis().div_ceil(START.as_millis()))?);
         println!("a start takes {took:?}: a time fails beyond {slack} times its limit");
         Ok(Ground {
             attached: truth::attached(&site)?,
             site,
             agent,
             options: row.options,
+            slack,
         })
     }
 
@@ -204,9 +211,9 @@ impl Faults {
         }
     }
 
-    fn tell(&self, row: &Row, outcome: &Outcome, slack: u32, took: Duration) -> Result<bool> {
+    fn tell(&self, row: &Row, outcome: &Outcome, took: Duration) -> Result<bool> {
         let met = outcome.is_met(row.heals_within, 1);
-        let tolerable = outcome.is_met(row.heals_within, slack);
+        let tolerable = outcome.is_met(row.heals_within, outcome.slack);
         let verdict = match (met, tolerable) {
             (true, _) => "met",
             (false, true) => "MISSED",

@@ -69,6 +69,8 @@ impl Row {
 pub(super) struct Outcome {
     /// Packets and questions that something was expected of.
     pub(super) sent: u64,
+    /// How many times its limit a time may take on the machine that it was played on.
+    pub(super) slack: u32,
     /// Of these, not answered though they should have been.
     pub(super) lost: u64,
     /// Of these, answered otherwise than they should have been.

@@ -76,7 +76,7 @@ impl Datapath {
     ///
     /// If the kernel refuses one, or this process may not load programs.
     pub fn load() -> Self {
-        Self::load_by(&mut EbpfLoader::new())
+        Self::load_by(&mut EbpfLoader::new(), true)
     }
 
     /// The same, with indexes that say nothing: the programs look everything up in the maps.
@@ -85,10 +85,7 @@ impl Datapath {
     ///
     /// As above.
     pub fn without_index() -> Self {
-        Self {
-            index: None,
-            ..Self::load()
-        }
+        Self::load_by(&mut EbpfLoader::new(), false)
     }
 
     /// The same, with room for so many addresses of each family.
@@ -101,10 +98,10 @@ impl Datapath {
         for map in [maps::ADDRESSES_V4, maps::ADDRESSES_V6] {
             sizes.map_max_entries(map, addresses);
         }
-        Self::load_by(&mut sizes)
+        Self::load_by(&mut sizes, true)
     }
 
-    fn load_by(sizes: &mut EbpfLoader<'_>) -> Self {
+    fn load_by(sizes: &mut EbpfLoader<'_>, indexed: bool) -> Self {
         let mut ebpf = sizes.load(ipvlan_user::OBJECT).unwrap_or_else(|error| {
             panic!(
                 "cannot create the maps ({error}): packet tests need root (CAP_BPF, CAP_NET_ADMIN), \
@@ -129,10 +126,14 @@ impl Datapath {
         };
         let index_v4: Array<MapData, SlotV4> = map(maps::INDEX_V4).try_into().expect("array");
         let index_v6: Array<MapData, SlotV6> = map(maps::INDEX_V6).try_into().expect("array");
+        let index = indexed.then(|| {
+            let mut index =
+                Index::new(index_v4.map().fd(), index_v6.map().fd()).expect("arrays to be mapped");
+            index.fill(&Entries::new());
+            index
+        });
         Self {
-            index: Some(
-                Index::new(index_v4.map().fd(), index_v6.map().fd()).expect("arrays to be mapped"),
-            ),
+            index,
             config: map(maps::CONFIG).try_into().expect("array of Control"),
             addresses_v4: map(maps::ADDRESSES_V4).try_into().expect("hash"),
             addresses_v6: map(maps::ADDRESSES_V6).try_into().expect("hash"),
@@ -169,11 +170,6 @@ impl Datapath {
     /// Fills the maps as the loader does.
     pub fn install(&mut self, config: [Config; 2], entries: &Entries) {
         let (old_config, old_entries) = &mut self.installed;
-        if old_config.is_none()
-            && let Some(index) = &mut self.index
-        {
-            index.fill(&Entries::new());
-        }
         if *old_config != Some(config) {
             let [first, second] = config;
             let control = Control {
