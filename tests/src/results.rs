@@ -73,8 +73,6 @@ pub enum Line<'a> {
         limit_ms: f64,
         /// Is all of it within its limits?
         met: bool,
-        /// Is something beyond what an emulated machine explains?
-        failed: bool,
         /// What else is wrong, or why; empty if nothing is.
         problem: &'a str,
     },

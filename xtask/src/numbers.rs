@@ -12,7 +12,7 @@ pub(crate) const NUMBERS: Instrument = Instrument {
     options,
     limit: LIMIT,
     prepare: NOTHING,
-    clock: Clock::Time,
+    clock: Clock::Any,
     kernels: &Kernel::ALL,
     judge,
 };

@@ -11,7 +11,7 @@ pub(crate) const ORACLE: Instrument = Instrument {
     options: |_| &[],
     limit: LIMIT,
     prepare: NOTHING,
-    clock: Clock::Time,
+    clock: Clock::Any,
     kernels: &Kernel::ALL,
     judge: |_| Vec::new(),
 };

@@ -100,8 +100,6 @@ pub(crate) struct Fault {
     pub limit_ms: f64,
     /// Is all of it within its limits?
     pub met: bool,
-    /// Is something beyond what an emulated machine explains?
-    pub failed: bool,
     /// What else is wrong, or why; empty if nothing is.
     pub problem: String,
 }

@@ -30,8 +30,6 @@ const FAILOVER: Duration = Duration::from_secs(1);
 /// In this time three announcements have been made.
 const TRAIN: Duration = Duration::from_secs(4);
 const DOWN: Duration = Duration::from_secs(1);
-/// A busy emulated machine may be told the wrong address only when the announcements are over.
-const TRIES: u32 = 3;
 const POLL: Duration = Duration::from_millis(20);
 
 /// Does the asker of `cell` learn where its target is, on account of `trigger`?
@@ -67,22 +65,21 @@ pub fn learns(world: &World, cell: &Cell, trigger: Trigger, phase: Phase<'_>) ->
             })
         }
         Trigger::ChildUp => relearns(world, cell, &cell.to, phase, || {
-            down_and_up(world.at(cell.to.netns)?, cell.to.device)
+            down_and_up(world.at(cell.to.netns)?, cell.to.device, || Ok(()))
         }),
         Trigger::ParentUp => {
             let host = world.at(HOST_VEPA.netns)?;
             let right = host.hardware_address(HOST_VEPA.device)?;
-            let tries = if phase.agent().is_some() { TRIES } else { 1 };
-            for _ in 0..tries {
-                down_and_up(host, HOST_VEPA.device)?;
-                // vm01 forgot all it knew with its carrier; what it is told now, two more announcements
-                // have to put right.
-                asker.set(WRONG)?;
-                if asker.becomes(right, patience)? {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+            down_and_up(host, HOST_VEPA.device, || {
+                // vm01 forgets all it knows with its carrier.
+                ensure!(
+                    until(DOWN, POLL, || asker.has_no_carrier())?,
+                    "{} has a carrier though its peer is down",
+                    asker.device
+                );
+                asker.set(WRONG)
+            })?;
+            asker.becomes(right, patience)
         }
         Trigger::MacChange => {
             asker.set(world.ens34())?;
@@ -119,11 +116,12 @@ fn relearns(
     Ok(learnt)
 }
 
-/// Long enough down that nobody can overlook it; the kernel keeps the addresses.
-fn down_and_up(netns: &Netns, device: &str) -> Result<()> {
+/// Long enough down that nobody can overlook it, and `meanwhile`; the kernel keeps the addresses.
+fn down_and_up(netns: &Netns, device: &str, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
     netns.sysctl(&format!("ipv6/conf/{device}/keep_addr_on_down"), "1")?;
     netns.ip(&format!("link set {device} down\n"))?;
     thread::sleep(DOWN);
+    meanwhile()?;
     netns.ip(&format!("link set {device} up\n"))
 }
 
@@ -186,6 +184,14 @@ impl<'a> Entry<'a> {
     /// Does it become `mac` within `patience`?
     pub fn becomes(self, mac: [u8; 6], patience: Duration) -> Result<bool> {
         until(patience, POLL, || self.is(mac))
+    }
+
+    /// Has the asker's link gone down, with all that the kernel does then?
+    fn has_no_carrier(self) -> Result<bool> {
+        let mut command = Command::new("ip");
+        command.args(["-json", "link", "show", "dev", self.device]);
+        let link = self.netns.command(&mut command, "")?;
+        Ok(link.contains("\"LOWERLAYERDOWN\"") || link.contains("\"DOWN\""))
     }
 
     fn is(self, mac: [u8; 6]) -> Result<bool> {

@@ -69,8 +69,6 @@ impl Row {
 pub(super) struct Outcome {
     /// Packets and questions that something was expected of.
     pub(super) sent: u64,
-    /// How many times its limit a time may take on the machine that it was played on.
-    pub(super) slack: u32,
     /// Of these, not answered though they should have been.
     pub(super) lost: u64,
     /// Of these, answered otherwise than they should have been.
@@ -116,12 +114,12 @@ impl Outcome {
         self.healed.map(|healed| healed.as_secs_f64() * 1000.0)
     }
 
-    /// Is everything as it should be, in a machine that may be `slack` times slower?
-    pub(super) fn is_met(&self, limit: Duration, slack: u32) -> bool {
+    /// Was everything as it should be, within `limit`?
+    pub(super) fn is_met(&self, limit: Duration) -> bool {
         self.lost + self.wrong == 0
             && self.stale + self.missing == 0
             && self.problems.is_empty()
-            && self.healed.is_none_or(|healed| healed <= limit * slack)
+            && self.healed.is_none_or(|healed| healed <= limit)
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::{
     net::Ipv4Addr,
-    ops::Range,
     thread,
     time::{Duration, Instant},
 };
@@ -33,11 +32,12 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// is this one.
 pub(super) fn measure(
     site: &Site,
-    netnses: Range<usize>,
+    netnses: impl IntoIterator<Item = usize>,
     device: &str,
     last: u8,
 ) -> Result<Vec<Duration>> {
     netnses
+        .into_iter()
         .map(|number| {
             let child = site.children.get(number).context("not as many netns")?;
             let tpa = Ipv4Addr::new(172, 17, u8::try_from(number)?, last);
