@@ -10,8 +10,9 @@ use crate::{
     build, exec,
     lab::{self, Findings},
     results::{self, Kernel},
+    side_by_side::{self, Job},
     table,
-    vm::kernels,
+    vm::{kernels, qemu::Clock},
 };
 
 const LIMIT: Duration = Duration::from_mins(10);
@@ -80,6 +81,15 @@ impl Mode {
             Self::All => "all",
         }
     }
+
+    fn each(self) -> &'static [&'static str] {
+        match self {
+            Self::L2 => &["l2"],
+            Self::L3 => &["l3"],
+            Self::L3s => &["l3s"],
+            Self::All => &["l2", "l3", "l3s"],
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -88,37 +98,68 @@ struct Report {
     kernels: Vec<Kernel>,
 }
 
+/// The agent's own defaults, or all its other options one after the other, as `lab` calls them.
+const DEFAULTS: &str = "default";
+const OTHERS: &str = "others";
+
 /// Prints the tables; fails if a cell is not as expected.
 pub(crate) fn demo(args: &Args) -> Result<()> {
     build::release()?;
     let native = args.native || (args.kernel.is_none() && lab::host_has_ipvlan());
-    let kernels = if native {
-        &[]
-    } else {
-        args.kernel.unwrap_or(Kernels::V6_12).list()
-    };
+    let variant = if args.options { OTHERS } else { DEFAULTS };
     let mut check = Check::new(!args.json);
-    let variant = if args.options { "others" } else { "default" };
-    let arguments = ["demo", "--mode", args.mode.name(), "--variant", variant];
     if native {
-        check.add(lab::natively(&arguments)?)?;
+        let mode = args.mode.name();
+        check.add(lab::natively(&words(mode, variant))?)?;
+        return check.finish(args.json);
     }
-    for kernel in kernels {
-        check.add(lab::in_machine(*kernel, &arguments, LIMIT)?)?;
+    let modes = args.mode.each();
+    let kernels = args.kernel.unwrap_or(Kernels::V6_12).list();
+    let mut found = side_by_side::run(jobs(kernels, modes, variant)).into_iter();
+    for _ in kernels {
+        let of_kernel = found.by_ref().take(modes.len());
+        let of_kernel = of_kernel.collect::<Result<Vec<_>>>()?.into_iter();
+        check.add(of_kernel.reduce(Findings::and).unwrap_or_default())?;
     }
     check.finish(args.json)
 }
 
-/// Every cell in every mode on every kernel, and a shorter table with the agent's other options.
-pub(crate) fn everywhere() -> Result<()> {
-    let mut check = Check::new(true);
-    for kernel in kernels::Kernel::ALL {
-        check.add(lab::in_machine(kernel, &["demo", "--mode", "all"], LIMIT)?)?;
-    }
-    // The agent's other options, where the default table has shown the kernel to be no different.
-    let arguments = ["demo", "--mode", "all", "--variant", "others"];
-    check.add(lab::in_machine(kernels::Kernel::V6_12, &arguments, LIMIT)?)?;
-    check.finish(false)
+/// Every cell in every mode on every kernel, and shorter tables with the agent's other options where the
+/// default ones have shown the kernel to be no different; each job says what was wrong.
+pub(crate) fn everywhere() -> impl Iterator<Item = Job<'static, Vec<String>>> {
+    let modes = Mode::All.each();
+    let others = jobs(&[kernels::Kernel::V6_12], modes, OTHERS);
+    let all = others
+        .into_iter()
+        .chain(jobs(&kernels::Kernel::ALL, modes, DEFAULTS));
+    all.map(|job| -> Job<'static, Vec<String>> {
+        Box::new(|| {
+            let mut check = Check::new(true);
+            let checked = job().and_then(|findings| check.add(findings));
+            let error = checked.err().map(|error| format!("demo: {error:#}"));
+            check.failures.into_iter().chain(error).collect()
+        })
+    })
+}
+
+/// One for each mode on each kernel, kernel by kernel.
+fn jobs(
+    kernels: &[kernels::Kernel],
+    modes: &'static [&'static str],
+    variant: &'static str,
+) -> Vec<Job<'static, Result<Findings>>> {
+    let places = kernels
+        .iter()
+        .flat_map(|kernel| modes.iter().map(move |mode| (*kernel, *mode)));
+    places
+        .map(|(kernel, mode)| -> Job<'static, Result<Findings>> {
+            Box::new(move || lab::in_machine(Clock::Any, kernel, &words(mode, variant), LIMIT))
+        })
+        .collect()
+}
+
+fn words<'a>(mode: &'a str, variant: &'a str) -> [&'a str; 5] {
+    ["demo", "--mode", mode, "--variant", variant]
 }
 
 /// Collects what was found, and what of it is not as it must be.

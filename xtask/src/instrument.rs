@@ -1,4 +1,4 @@
-//! What the verbs have in common that boot one kernel after the other and judge what was found there:
+//! What the verbs have in common that boot some kernels and judge what was found there:
 //! `numbers`, `oracle`, `cost`, `faults`.
 
 use std::time::Duration;
@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use crate::{
     build,
     lab::{self, Findings},
+    side_by_side::{self, Job},
     vm::{kernels::Kernel, qemu::Clock},
 };
 
@@ -18,9 +19,9 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(25);
 pub(crate) const NOTHING: fn() -> Result<()> = || Ok(());
 
 /// Where to ask.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// The kernel to boot; without it all that the verb is for, one after the other
+    /// The kernel to boot; without it all that the verb is for, side by side
     #[arg(long, value_enum)]
     kernel: Option<Kernel>,
 }
@@ -52,32 +53,29 @@ impl Instrument {
     /// The same, with more to tell `lab`.
     pub(crate) fn run_with(&self, args: &Args, options: &[String]) -> Result<()> {
         build::release()?;
-        let failures = match args.kernel {
-            Some(kernel) => {
-                (self.prepare)()?;
-                self.on(kernel, options)
-            }
-            None => self.failures_with(options),
-        };
+        (self.prepare)()?;
+        let one = args.kernel.as_ref().map(std::slice::from_ref);
+        let failures = side_by_side::run(self.jobs(one.unwrap_or(self.kernels), options)).concat();
         if failures.is_empty() {
             return Ok(());
         }
         bail!("{}", failures.join("\n"))
     }
 
-    /// Asks everywhere, and says where what was wrong.
-    pub(crate) fn failures(&self) -> Vec<String> {
-        self.failures_with(&[])
+    /// What asking everywhere takes once everything is built; each says what was wrong.
+    pub(crate) fn everywhere(&self) -> Vec<Job<'_, Vec<String>>> {
+        self.jobs(self.kernels, &[])
     }
 
-    fn failures_with(&self, options: &[String]) -> Vec<String> {
-        if let Err(error) = (self.prepare)() {
-            return vec![format!("{error:#}")];
-        }
-        let kernels = self.kernels.iter();
-        kernels
-            .flat_map(|kernel| self.on(*kernel, options))
-            .collect()
+    fn jobs<'a>(
+        &'a self,
+        kernels: &'a [Kernel],
+        options: &'a [String],
+    ) -> Vec<Job<'a, Vec<String>>> {
+        let job = |kernel: &'a Kernel| -> Job<'a, Vec<String>> {
+            Box::new(move || self.on(*kernel, options))
+        };
+        kernels.iter().map(job).collect()
     }
 
     fn on(&self, kernel: Kernel, options: &[String]) -> Vec<String> {
@@ -85,7 +83,7 @@ impl Instrument {
             .chain((self.options)(kernel).iter().copied())
             .chain(options.iter().map(String::as_str))
             .collect();
-        match lab::in_machine_by(self.clock, kernel, &words, self.limit) {
+        match lab::in_machine(self.clock, kernel, &words, self.limit) {
             Ok(findings) => {
                 let mut failures = (self.judge)(&findings);
                 failures.extend(findings.failure);

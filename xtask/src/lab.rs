@@ -1,6 +1,11 @@
 //! Jobs of the `lab` binary: on this host, or in a virtual machine; and what they found.
 
-use std::{fs, process::Command, time::Duration};
+use std::{
+    fs,
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -39,6 +44,25 @@ impl Findings {
         self.numbers.is_empty().then(none)
     }
 
+    /// These and what another job found on the same kernel.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        let Self {
+            kernel: _,
+            cells,
+            numbers,
+            faults,
+            rows,
+            failure,
+        } = other;
+        self.cells.extend(cells);
+        self.numbers.extend(numbers);
+        self.faults.extend(faults);
+        self.rows.extend(rows);
+        let failures: Vec<_> = self.failure.into_iter().chain(failure).collect();
+        self.failure = (!failures.is_empty()).then(|| failures.join("\n"));
+        self
+    }
+
     fn add(&mut self, text: &str) -> Result<()> {
         for line in results::parse(text)? {
             match line {
@@ -53,23 +77,18 @@ impl Findings {
     }
 }
 
-/// Runs `lab VERB ARGUMENTS` on `kernel` in a virtual machine.
-pub(crate) fn in_machine(kernel: Kernel, arguments: &[&str], limit: Duration) -> Result<Findings> {
-    in_machine_by(Clock::Any, kernel, arguments, limit)
-}
-
-/// The same where the clock counts what `clock` says.
-pub(crate) fn in_machine_by(
+/// Runs `lab ARGUMENTS`, the first of which is a verb, on `kernel` in a virtual machine whose clock counts
+/// what `clock` says.
+pub(crate) fn in_machine(
     clock: Clock,
     kernel: Kernel,
     arguments: &[&str],
     limit: Duration,
 ) -> Result<Findings> {
-    clients::install_lab()?;
-    clients::install_vm()?;
-    let installed = kernels::install(kernel)?;
+    let installed = install(kernel)?;
+    let verb = arguments.first().copied().unwrap_or_default();
     let report = qemu::run(&Job {
-        name: kernel.to_string(),
+        name: format!("{kernel} {verb}"),
         kernel: &installed,
         command: command("/usr/bin", "/dev/ttyS1", arguments),
         limit,
@@ -103,7 +122,16 @@ pub(crate) fn in_machine_by(
     Ok(findings)
 }
 
-/// Runs `lab VERB ARGUMENTS` on this host, as root.
+/// What a machine takes; jobs side by side install it once.
+fn install(kernel: Kernel) -> Result<kernels::Installed> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    clients::install_lab()?;
+    clients::install_vm()?;
+    kernels::install(kernel)
+}
+
+/// Runs `lab ARGUMENTS` on this host, as root.
 pub(crate) fn natively(arguments: &[&str]) -> Result<Findings> {
     clients::install_lab()?;
     let results = tempfile::NamedTempFile::new().context("cannot make a file for the results")?;

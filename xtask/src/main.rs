@@ -16,6 +16,7 @@ mod paths;
 mod results;
 mod run;
 mod setup;
+mod side_by_side;
 mod table;
 mod test;
 mod tools;

@@ -6,8 +6,15 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::{
-    bench, build, cost::COST, demo, exec, faults, instrument::Instrument, lint, numbers::NUMBERS,
-    oracle::ORACLE, tools::clients,
+    bench, build,
+    cost::COST,
+    demo, exec, faults,
+    instrument::{self, Instrument},
+    lint,
+    numbers::NUMBERS,
+    oracle::ORACLE,
+    side_by_side::{self, Job},
+    tools::clients,
 };
 
 /// What to test.
@@ -51,10 +58,7 @@ fn run(part: Part) -> Result<()> {
         Part::Prog => as_root("prog", &[]),
         Part::Netns => as_root("netns", &[]),
         Part::Vm => machines(),
-        Part::Faults => {
-            build::release()?;
-            fail_for(&faults::LONG.failures())
-        }
+        Part::Faults => faults::LONG.run(&instrument::Args::default()),
     }
 }
 
@@ -129,12 +133,16 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
 }
 
 fn machines() -> Result<()> {
+    static INSTRUMENTS: [Instrument; 4] = [faults::SHORT, NUMBERS, ORACLE, COST];
     build::release()?;
-    demo::everywhere()?;
-    let instruments = [NUMBERS, ORACLE, COST, faults::SHORT];
-    let mut failures: Vec<_> = instruments.iter().flat_map(Instrument::failures).collect();
-    failures.extend(bench::growth());
-    fail_for(&failures)
+    for instrument in &INSTRUMENTS {
+        (instrument.prepare)()?;
+    }
+    // Those that take longest begin.
+    let mut jobs: Vec<Job<'_, Vec<String>>> = vec![Box::new(bench::growth)];
+    jobs.extend(INSTRUMENTS.iter().flat_map(Instrument::everywhere));
+    jobs.extend(demo::everywhere());
+    fail_for(&side_by_side::run(jobs).concat())
 }
 
 fn fail_for(failures: &[String]) -> Result<()> {

@@ -16,16 +16,16 @@ pub mod table;
 pub mod variant;
 pub mod world;
 
-use std::{path::PathBuf, sync::PoisonError, thread, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use self::{
     ask::Phase,
     cell::Cell,
     mode::Mode,
     spot::HOST,
-    table::{Answer, MACHINE, fill},
+    table::{Answer, fill},
     variant::Variant,
     world::{PARENTS, World},
 };
@@ -42,7 +42,7 @@ use crate::{
 pub struct Demo {
     /// The agent.
     pub ipvlan: PathBuf,
-    /// The modes, each in a topology of its own.
+    /// The modes, one after the other, each in a topology of its own.
     pub modes: Vec<Mode>,
     /// The options of the agent; anything but the default gets a shorter table.
     pub variants: Vec<Variant>,
@@ -53,16 +53,21 @@ pub struct Demo {
 impl Demo {
     /// Fills the tables; `true` if every cell is as expected.
     pub fn run(&self) -> Result<bool> {
-        let met = in_each(&self.modes, |mode| self.run_mode(mode))?;
-        Ok(met.into_iter().all(|(_, met)| met))
+        let mut met = true;
+        for mode in &self.modes {
+            met &= self
+                .run_mode(*mode)
+                .with_context(|| format!("mode {mode}"))?;
+        }
+        Ok(met)
     }
 
     fn run_mode(&self, mode: Mode) -> Result<bool> {
         let say = Progress::new(mode);
         say.line("building gateway, vm01, host and children");
-        let world = shared(|| World::build(&Lab::new()?, mode))?;
+        let world = World::build(&Lab::new()?, mode)?;
         if self.variants != [Variant::Default] {
-            shared(|| world.add_local_child())?;
+            world.add_local_child()?;
         }
         let mut met = true;
         let mut before = Before::default();
@@ -94,7 +99,7 @@ impl Demo {
             reload::prepare()?;
         }
         say.line(&format!("after: starting the agent with {variant}"));
-        let agent = shared(|| Agent::start(&self.ipvlan, host, &PARENTS, variant.options()))?;
+        let agent = Agent::start(&self.ipvlan, host, &PARENTS, variant.options())?;
         say.line("after: the agent is ready, asking again");
         let after = fill(world, cells, Phase::After(&agent))?;
         say.line(&format!(
@@ -142,11 +147,11 @@ impl Before {
 
 /// Prints what the kernel alone does in each of `modes`.
 pub fn show_before(modes: &[Mode]) -> Result<()> {
-    for (mode, answers) in in_each(modes, |mode| {
-        let world = World::build(&Lab::new()?, mode)?;
-        fill(&world, &cells::of(Variant::Default, mode), Phase::Before)
-    })? {
-        for (cell, answer) in cells::of(Variant::Default, mode).iter().zip(answers) {
+    for mode in modes {
+        let world = World::build(&Lab::new()?, *mode)?;
+        let cells = cells::of(Variant::Default, *mode);
+        let answers = fill(&world, &cells, Phase::Before)?;
+        for (cell, answer) in cells.iter().zip(answers) {
             let mark = if answer.works(cell.expected) {
                 '✓'
             } else {
@@ -156,12 +161,6 @@ pub fn show_before(modes: &[Mode]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Does `work` while nothing is measured against the clock.
-fn shared<T>(work: impl FnOnce() -> T) -> T {
-    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-    work()
 }
 
 /// Stops the agent; is nothing of it left?
@@ -271,28 +270,6 @@ impl Progress {
         let Self { mode, start } = self;
         eprintln!("[{mode:>3} {:5.1}s] {text}", start.elapsed().as_secs_f32());
     }
-}
-
-/// Runs `run` for every mode at the same time; results in their order.
-fn in_each<T: Send>(
-    modes: &[Mode],
-    run: impl Fn(Mode) -> Result<T> + Sync,
-) -> Result<Vec<(Mode, T)>> {
-    let run = &run;
-    thread::scope(|scope| {
-        let runs: Vec<_> = modes
-            .iter()
-            .map(|mode| (*mode, scope.spawn(move || run(*mode))))
-            .collect();
-        runs.into_iter()
-            .map(|(mode, run)| {
-                let run = run
-                    .join()
-                    .map_err(|_| anyhow!("the run of {mode} panicked"))?;
-                Ok((mode, run.with_context(|| format!("mode {mode}"))?))
-            })
-            .collect()
-    })
 }
 
 fn count(cells: &[Cell], answers: &[Answer]) -> usize {

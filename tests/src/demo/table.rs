@@ -1,9 +1,6 @@
 //! Fills one half of the table.
 
-use std::{
-    sync::{PoisonError, RwLock},
-    thread,
-};
+use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 
@@ -22,10 +19,6 @@ pub enum Answer {
     Unasked(String),
 }
 
-/// Held shared by whatever makes work for the machine, and alone by what has to happen within a
-/// time: topologies run side by side, and one second is not long in an emulated machine.
-pub static MACHINE: RwLock<()> = RwLock::new(());
-
 /// Asks every cell; answers in their order.
 ///
 /// Without an agent a cell that cannot be asked is a mistake of the lab, with one it is a result.
@@ -38,15 +31,8 @@ pub fn fill(world: &World, cells: &[Cell], phase: Phase<'_>) -> Result<Vec<Answe
         if places.is_empty() {
             continue;
         }
-        let timed = matches!(round, Round::Change | Round::Alone) && phase.agent().is_some();
-        let answered = if timed {
-            let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-            ask_round(world, cells, &places, round, phase)
-        } else {
-            let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-            ask_round(world, cells, &places, round, phase)
-        };
-        for (place, answer) in answered? {
+        let answered = ask_round(world, cells, &places, round, phase)?;
+        for (place, answer) in answered {
             answers[place] = Some(answer);
         }
         world.flush_neighbours()?;

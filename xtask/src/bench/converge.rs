@@ -38,7 +38,7 @@ pub(super) fn measure(kernel: Option<Kernel>, quick: bool) -> Result<(Report, Op
         lab::natively(words)?
     } else {
         let kernel = kernel.unwrap_or(Kernel::V6_12);
-        lab::in_machine_by(Clock::Any, kernel, words, LIMIT)?
+        lab::in_machine(Clock::Any, kernel, words, LIMIT)?
     };
     let variant = if native { "agent" } else { "agent, emulated" };
     let rows = findings

@@ -15,7 +15,11 @@ use anyhow::{Result, bail, ensure};
 use clap::Subcommand;
 
 use self::report::Report;
-use crate::{exec, paths, vm::kernels::Kernel};
+use crate::{
+    exec, paths,
+    side_by_side::{self, Job},
+    vm::kernels::Kernel,
+};
 
 /// What to measure, and how to tell it.
 #[allow(
@@ -78,11 +82,13 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     }
     let mut failures = Vec::new();
     let mut reports = Vec::new();
-    for measured in measurements(args) {
-        let (report, failure) = measured()?;
-        tell(&report, args.json)?;
-        failures.extend(failure);
-        reports.push(report);
+    for group in measurements(args) {
+        for measured in side_by_side::run(group) {
+            let (report, failure) = measured?;
+            tell(&report, args.json)?;
+            failures.extend(failure);
+            reports.push(report);
+        }
     }
     if args.save {
         save::save(&reports)?;
@@ -118,13 +124,14 @@ pub(crate) fn growth() -> Vec<String> {
 
 type Measured = Result<(Report, Option<String>)>;
 
-/// What is asked for, in the order in which it is told.
-fn measurements(args: &Args) -> Vec<Box<dyn Fn() -> Measured>> {
+/// What is asked for, in the order in which it is told: side by side only what no other work disturbs.
+fn measurements(args: &Args) -> Vec<Vec<Job<'static, Measured>>> {
     let quick = args.quick;
-    let prog =
-        || -> Box<dyn Fn() -> Measured> { Box::new(move || Ok((prog::measure(quick)?, None))) };
-    let converge = |kernel| -> Box<dyn Fn() -> Measured> {
-        Box::new(move || converge::measure(kernel, quick))
+    let prog = || -> Vec<Job<'static, Measured>> {
+        vec![Box::new(move || Ok((prog::measure(quick)?, None)))]
+    };
+    let converge = |kernel| -> Vec<Job<'static, Measured>> {
+        vec![Box::new(move || converge::measure(kernel, quick))]
     };
     let machines = |machines: &Machines| {
         let kernels = match machines.kernel {
@@ -135,7 +142,7 @@ fn measurements(args: &Args) -> Vec<Box<dyn Fn() -> Measured>> {
         let only = machines.only.clone();
         kernels
             .into_iter()
-            .map(|kernel| -> Box<dyn Fn() -> Measured> {
+            .map(|kernel| -> Job<'static, Measured> {
                 let only = only.clone();
                 Box::new(move || vm::measure(kernel, quick, &only))
             })
@@ -143,11 +150,10 @@ fn measurements(args: &Args) -> Vec<Box<dyn Fn() -> Measured>> {
     };
     match &args.instrument {
         Some(Instrument::Prog) => vec![prog()],
-        Some(Instrument::Vm(what)) => machines(what),
+        Some(Instrument::Vm(what)) => vec![machines(what)],
         Some(Instrument::Converge { kernel }) => vec![converge(*kernel)],
         None => {
-            let mut all = vec![prog()];
-            all.extend(machines(&Machines::default()));
+            let mut all = vec![prog(), machines(&Machines::default())];
             // What it tells of an agent takes minutes, however little of it.
             if !quick {
                 all.push(converge(None));

@@ -32,7 +32,7 @@ pub(super) fn measure(
     for part in only {
         words.extend(["--only", part]);
     }
-    let findings = lab::in_machine_by(Clock::Instructions, kernel, &words, LIMIT)?;
+    let findings = lab::in_machine(Clock::Instructions, kernel, &words, LIMIT)?;
     let report = Report::new(NAME, &findings.kernel, findings.rows);
     Ok((report, findings.failure))
 }
