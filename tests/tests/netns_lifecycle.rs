@@ -8,7 +8,10 @@
 
 mod netns;
 
-use std::{process::Command, time::Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use ipvlan_tests::agent::Agent;
 use nix::sys::signal::Signal;
@@ -204,7 +207,7 @@ fn stop_in_the_middle_of_a_start_leaves_nothing() {
         command.args(["--attach", "clsact"]);
         let path = dir.path().to_owned();
         let mut agent = Agent::spawn(command, &ipvlan(), path, &world.host).unwrap();
-        std::thread::sleep(std::time::Duration::from_micros(microseconds));
+        std::thread::sleep(Duration::from_micros(microseconds));
         agent.signal(Signal::SIGTERM).unwrap();
         agent.wait(PATIENCE).unwrap();
         assert_eq!(
@@ -213,6 +216,26 @@ fn stop_in_the_middle_of_a_start_leaves_nothing() {
             "stopped after {microseconds} µs\n{}",
             agent.said()
         );
+    }
+}
+
+/// The kernel verifies no further when the thread that asks for it has a signal.
+#[test]
+fn stopped_again_and_again_while_its_programs_are_verified_an_agent_starts() {
+    let world = World::new();
+    for milliseconds in [20, 50, 80, 110] {
+        let dir = Dir::new();
+        let command = ipvlan_tests::agent::run(&ipvlan(), dir.path(), &[PARENT]);
+        let path = dir.path().to_owned();
+        let mut agent = Agent::spawn(command, &ipvlan(), path, &world.host).unwrap();
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        for _ in 0..8 {
+            agent.signal(Signal::SIGSTOP).unwrap();
+            agent.signal(Signal::SIGCONT).unwrap();
+            std::thread::sleep(Duration::from_millis(8));
+        }
+        agent.wait_ready(&[PARENT]).unwrap();
+        agent.stop().unwrap();
     }
 }
 

@@ -11,7 +11,7 @@ use ipvlan_common::{maps, programs};
 
 use super::{
     AttachError, AttachOptions, HookInfo, OBJECT, Pins, clsact::Qdisc, found::Found, layout,
-    pinned::Pinned, tc::TcHook, xdp::XdpHook,
+    pinned::Pinned, tc::TcHook, verify, xdp::XdpHook,
 };
 use crate::{
     model::{EgressProgram, IngressProgram},
@@ -61,6 +61,7 @@ impl Datapath {
             Pins::Release(_) | Pins::None => false,
         };
         let mut loader = EbpfLoader::new();
+        loader.verifier_log_level(verify::LOG);
         for map in maps::ALL {
             if let Some(entries) = options.entries(map) {
                 loader.map_max_entries(map, entries);

@@ -22,6 +22,7 @@ mod rtnetlink;
 mod tc;
 #[cfg(feature = "trace")]
 mod trace;
+mod verify;
 mod xdp;
 
 use ipvlan_common::{Hook, maps};

@@ -11,7 +11,7 @@ use aya::{
 use ipvlan_common::Hook;
 use nix::net::if_::if_indextoname;
 
-use super::{AttachError, HookInfo, ParentPins, filter::Filter, pinned::PinnedOne};
+use super::{AttachError, HookInfo, ParentPins, filter::Filter, pinned::PinnedOne, verify};
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,10 +233,8 @@ fn load<'a>(
         .ok_or(AttachError::MissingProgram { program })?
         .try_into()
         .map_err(|error| failed("use", program, error))?;
-    match classifier.load() {
-        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(classifier),
-        Err(error) => Err(AttachError::load_program(program, error)),
-    }
+    verify::load(program, || classifier.load())?;
+    Ok(classifier)
 }
 
 /// The kernel's id of a loaded program; 0 if it does not tell.

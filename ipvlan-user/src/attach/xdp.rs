@@ -17,7 +17,8 @@ use netlink_packet_route::{
 };
 
 use super::{
-    AttachError, HookInfo, ParentPins, error::program_errno, pinned::PinnedOne, rtnetlink::exchange,
+    AttachError, HookInfo, ParentPins, error::program_errno, pinned::PinnedOne,
+    rtnetlink::exchange, verify,
 };
 
 /// Where the XDP program runs.
@@ -147,8 +148,7 @@ fn load(object: &mut Ebpf, mode: XdpMode) -> Result<&mut Xdp, AttachError> {
         .ok_or(AttachError::MissingProgram { program })?
         .try_into()
         .map_err(failed("use", mode))?;
-    xdp.load()
-        .map_err(|error| AttachError::load_program(program, error))?;
+    verify::load(program, || xdp.load())?;
     Ok(xdp)
 }
 
