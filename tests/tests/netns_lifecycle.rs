@@ -256,7 +256,7 @@ fn foreign_xdp_program_beside_tc_hooks_is_left_alone() {
 
 #[test]
 fn foreign_tcx_program_works_before_beside_and_after_ours() {
-    let patience = std::time::Duration::from_millis(200);
+    let patience = Duration::from_millis(200);
     let world = World::new();
     for attach in ["tcx", "clsact"] {
         let foreign = foreign::Tcx::attach(&world.host, PARENT);

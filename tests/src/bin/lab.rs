@@ -114,8 +114,6 @@ enum Variants {
     Default,
     /// --l2-broadcast flood
     Flood,
-    /// --attach clsact
-    Clsact,
     /// --xdp generic
     Xdp,
     /// --deliver redirect
@@ -137,7 +135,6 @@ impl Variants {
         match self {
             Self::Default => vec![Variant::Default],
             Self::Flood => vec![Variant::Flood],
-            Self::Clsact => vec![Variant::Clsact],
             Self::Xdp => vec![Variant::Xdp],
             Self::Redirect => vec![Variant::Redirect],
             Self::Enforce => vec![Variant::Enforce],

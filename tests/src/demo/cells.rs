@@ -18,7 +18,7 @@ use crate::family::Family;
 pub fn of(variant: Variant, mode: Mode) -> Vec<Cell> {
     match variant {
         Variant::Default => cells(mode),
-        Variant::Flood | Variant::Clsact | Variant::Xdp | Variant::Redirect => few(mode),
+        Variant::Flood | Variant::Xdp | Variant::Redirect => few(mode),
         Variant::Enforce => enforced(mode),
         Variant::Silent => silent(),
         Variant::Narrow => narrowed(),

@@ -11,8 +11,6 @@ pub enum Variant {
     Default,
     /// Broadcast ARP is left to the children.
     Flood,
-    /// TC programs in a clsact qdisc.
-    Clsact,
     /// A program in generic XDP as well.
     Xdp,
     /// Packets to children in the host's own netns are redirected.
@@ -29,9 +27,8 @@ pub enum Variant {
 
 impl Variant {
     /// All but the default.
-    pub const OTHERS: [Self; 8] = [
+    pub const OTHERS: [Self; 7] = [
         Self::Flood,
-        Self::Clsact,
         Self::Xdp,
         Self::Redirect,
         Self::Enforce,
@@ -46,7 +43,6 @@ impl Variant {
         match self {
             Self::Default => None,
             Self::Flood => Some("l2-broadcast flood"),
-            Self::Clsact => Some("attach clsact"),
             Self::Xdp => Some("xdp generic"),
             Self::Redirect => Some("deliver redirect"),
             Self::Enforce => Some("dad enforce"),
@@ -62,7 +58,6 @@ impl Variant {
         match self {
             Self::Default => &[],
             Self::Flood => &["--l2-broadcast", "flood"],
-            Self::Clsact => &["--attach", "clsact"],
             Self::Xdp => &["--xdp", "generic"],
             Self::Redirect => &["--deliver", "redirect"],
             Self::Enforce => &["--dad", "enforce"],
@@ -82,13 +77,13 @@ impl Variant {
     }
 
     /// Is it asked about in `mode`? Not where it makes no difference, nor where another mode or kernel
-    /// has shown the same.
+    /// has shown the same: Linux 6.1 has nothing but clsact, in any mode.
     #[must_use]
     pub fn concerns(self, mode: Mode) -> bool {
         match self {
             Self::Default | Self::Xdp => true,
-            // Linux 6.1 has nothing but clsact, in any mode; only l2 floods.
-            Self::Clsact | Self::Flood => mode == Mode::L2,
+            // Nothing else floods.
+            Self::Flood => mode == Mode::L2,
             // What the agent says is the same for l3 and l3s children.
             Self::Enforce | Self::Silent | Self::Redirect => mode != Mode::L3s,
             // In l2 the child's own kernel answers whatever we do.
