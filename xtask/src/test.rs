@@ -10,8 +10,7 @@ use crate::{
     cost::COST,
     demo, exec, faults,
     instrument::{self, Instrument},
-    lint,
-    numbers::NUMBERS,
+    lint, numbers,
     oracle::ORACLE,
     side_by_side::{self, Job},
     tools::clients,
@@ -133,7 +132,7 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
 }
 
 fn machines() -> Result<()> {
-    static INSTRUMENTS: [Instrument; 4] = [faults::SHORT, NUMBERS, ORACLE, COST];
+    static INSTRUMENTS: [Instrument; 4] = [faults::SHORT, numbers::SHORT, ORACLE, COST];
     build::release()?;
     for instrument in &INSTRUMENTS {
         (instrument.prepare)()?;

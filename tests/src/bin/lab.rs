@@ -49,6 +49,9 @@ enum Verb {
         /// With 65 000 addresses, too
         #[arg(long)]
         many: bool,
+        /// Nothing but what floods do
+        #[arg(long, conflicts_with = "many")]
+        floods: bool,
         /// The agent
         #[arg(long)]
         ipvlan: PathBuf,
@@ -199,11 +202,13 @@ fn run() -> Result<bool> {
         .run(),
         Verb::Numbers {
             many,
+            floods,
             ipvlan,
             results,
         } => Numbers {
             ipvlan,
             many,
+            floods,
             results: Results::open(&results)?,
         }
         .run(),

@@ -28,7 +28,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "mode flipped to l2 and back, from inside of a netns",
         flipped,
-    ),
+    )
+    .asked_meanwhile(),
     Row::new("sibling isolation switched on: private, vepa", isolated),
     Row::new("a child's address on a second child", twice),
     Row::new("host takes a child's address", host_takes),

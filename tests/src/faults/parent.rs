@@ -19,13 +19,15 @@ use crate::{
 };
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("parent down for 0.5 s, up", down),
-    Row::new("parent renamed, and back", rename),
-    Row::new("new MAC of the parent, and the old one", mac),
+    Row::new("parent down for 0.5 s, up", down).asked_meanwhile(),
+    Row::new("parent renamed, and back", rename).asked_meanwhile(),
+    Row::new("new MAC of the parent, and the old one", mac).asked_meanwhile(),
     Row::new("MTU of the parent 9000, 1400, 1500", mtu),
-    Row::new("parent deleted, made again", delete),
-    Row::new("parent deleted, made again (clsact)", delete).by_clsact(),
-    Row::new("parent moved to another netns, and back", moved),
+    Row::new("parent deleted, made again", delete).asked_meanwhile(),
+    Row::new("parent deleted, made again (clsact)", delete)
+        .by_clsact()
+        .asked_meanwhile(),
+    Row::new("parent moved to another netns, and back", moved).asked_meanwhile(),
     Row::new("a parent becomes a bridge port", enslaved),
     Row::new(
         "a VLAN device as parent, addresses of another parent's",

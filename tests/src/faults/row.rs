@@ -55,6 +55,12 @@ impl Row {
         }
     }
 
+    /// The same where a kernel may ask for an address before the agent has heard of the change, and gets no
+    /// answer: it asks again after a second (`RETRANS_TIMER` of RFC 4861 §10, `retrans_time_ms` of Linux).
+    pub(super) const fn asked_meanwhile(self) -> Self {
+        self.within(1_500)
+    }
+
     /// The same with another time to heal.
     pub(super) const fn within(self, milliseconds: u64) -> Self {
         Self {
