@@ -32,7 +32,7 @@ impl Patience {
     pub(crate) fn within(limit: Duration) -> Self {
         Self {
             silent: Duration::from_secs(40),
-            quiet: Duration::from_mins(3),
+            quiet: Duration::from_mins(8),
             power_off: Duration::from_secs(10),
             limit,
         }
