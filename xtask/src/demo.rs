@@ -15,7 +15,7 @@ use crate::{
     vm::{kernels, qemu::Clock},
 };
 
-const LIMIT: Duration = Duration::from_mins(10);
+const LIMIT: Duration = Duration::from_mins(20);
 
 /// Where and what to demonstrate.
 #[derive(Debug, clap::Args)]
