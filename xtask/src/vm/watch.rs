@@ -31,7 +31,7 @@ impl Patience {
     /// What an emulated machine on a busy host needs, and no more than `limit` in all.
     pub(crate) fn within(limit: Duration) -> Self {
         Self {
-            silent: Duration::from_secs(40),
+            silent: Duration::from_mins(3),
             quiet: Duration::from_mins(8),
             power_off: Duration::from_secs(10),
             limit,
