@@ -11,7 +11,7 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{LinkAttribute, LinkFlags, LinkMessage},
-    neighbour::{NeighbourMessage, NeighbourState},
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::net::if_::if_nametoindex;
@@ -121,16 +121,46 @@ impl Netlink {
         Ok(())
     }
 
-    fn flush_neighbours_of(&self, family: AddressFamily) -> Result<()> {
+    /// The hardware address that `address` is known to have on `device` of the current netns.
+    pub fn neighbour(&self, device: &str, address: IpAddr) -> Result<Option<Vec<u8>>> {
+        let index =
+            if_nametoindex(device).with_context(|| format!("no interface {device} here"))?;
+        let (family, address) = match address {
+            IpAddr::V4(v4) => (AddressFamily::Inet, NeighbourAddress::Inet(v4)),
+            IpAddr::V6(v6) => (AddressFamily::Inet6, NeighbourAddress::Inet6(v6)),
+        };
+        let address = NeighbourAttribute::Destination(address);
+        let known = self.neighbours(family)?.into_iter().find(|neighbour| {
+            neighbour.header.ifindex == index && neighbour.attributes.contains(&address)
+        });
+        Ok(known.and_then(|neighbour| {
+            neighbour
+                .attributes
+                .into_iter()
+                .find_map(|attribute| match attribute {
+                    NeighbourAttribute::LinkLayerAddress(mac) => Some(mac),
+                    _ => None,
+                })
+        }))
+    }
+
+    fn neighbours(&self, family: AddressFamily) -> Result<Vec<NeighbourMessage>> {
         let mut all = NeighbourMessage::default();
         all.header.family = family;
         let known = self
             .request(RouteNetlinkMessage::GetNeighbour(all), NLM_F_DUMP)
             .context("cannot list neighbours")?;
-        for neighbour in known {
-            let RouteNetlinkMessage::NewNeighbour(neighbour) = neighbour else {
-                continue;
-            };
+        Ok(known
+            .into_iter()
+            .filter_map(|known| match known {
+                RouteNetlinkMessage::NewNeighbour(neighbour) => Some(neighbour),
+                _ => None,
+            })
+            .collect())
+    }
+
+    fn flush_neighbours_of(&self, family: AddressFamily) -> Result<()> {
+        for neighbour in self.neighbours(family)? {
             if matches!(
                 neighbour.header.state,
                 NeighbourState::Permanent | NeighbourState::Noarp

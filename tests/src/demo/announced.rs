@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     family::Family,
+    netlink::Netlink,
     netns::{Netns, colons},
     probe::until,
 };
@@ -195,9 +196,12 @@ impl<'a> Entry<'a> {
     }
 
     fn is(self, mac: [u8; 6]) -> Result<bool> {
-        let address = self.address.to_string();
-        let mut command = Command::new("ip");
-        command.args(["neigh", "show", "to", &address, "dev", self.device]);
-        Ok(self.netns.command(&mut command, "")?.contains(&colons(mac)))
+        let Self {
+            netns,
+            device,
+            address,
+        } = self;
+        let known = netns.run(|| Netlink::open()?.neighbour(device, address))?;
+        Ok(known.as_deref() == Some(&mac))
     }
 }
