@@ -71,6 +71,8 @@ pub(crate) fn next_layout() -> Result<()> {
 /// What cargo tells about something that it has built.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Message {
+    /// That of the package.
+    pub manifest_path: Option<PathBuf>,
     /// Where a build script wrote to.
     pub out_dir: Option<PathBuf>,
     /// A binary or a test binary.
@@ -84,8 +86,6 @@ pub(crate) struct Message {
 pub(crate) struct Target {
     /// Its name.
     pub name: String,
-    /// The file it begins with.
-    pub src_path: PathBuf,
 }
 
 /// Runs a cargo command that needs the real object; gives what it told.

@@ -116,10 +116,10 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
         if !target.name.starts_with(prefix) {
             continue;
         }
-        // PACKAGE/tests/NAME.rs
-        let package = target.src_path.ancestors().nth(2);
+        let manifest = message.manifest_path.unwrap_or_default();
+        let package = manifest.parent().context("a test that is in no package")?;
         tests.push(Test {
-            package: package.context("a test that is in no package")?.to_owned(),
+            package: package.to_owned(),
             name: target.name,
             binary,
         });

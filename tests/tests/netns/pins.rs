@@ -1,178 +1,182 @@
-//! A BPF filesystem of a test's own, and an agent that pins there.
+//! Where the datapath is pinned: whatever others do to it is mended, and nobody else gets at it.
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::PathBuf,
     process::Command,
 };
 
-use aya::{
-    maps::{Array, Map, MapData, PerCpuArray},
-    programs::links::{FdLink, PinnedLink},
-};
-use ipvlan_common::{Control, Hook, LAYOUT, Reason, counter_index, maps};
-use ipvlan_tests::agent::{self, Agent};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use ipvlan_common::{LAYOUT, maps};
+use nix::sys::signal::Signal;
 
-use super::{
-    Dir, Ended, PATIENCE, World, ipvlan,
-    world::{HOST_IP, PARENT},
+use crate::common::{
+    Dir, Ended, SOON, World, ipvlan,
+    pins::{Bpffs, TCX},
+    wait_until,
+    world::{PARENT, ends, parent},
 };
 
-/// What is attached to [`PARENT`] by an agent without options.
-pub const TCX: [&str; 2] = [
-    "ens34: 1 TCX programs on ingress",
-    "ens34: 1 TCX programs on egress",
-];
-
-/// Unmounted when dropped, and with it goes all that is pinned there.
-#[derive(Debug)]
-pub struct Bpffs {
-    mounted: PathBuf,
-}
-
-impl Bpffs {
-    pub fn mount() -> Self {
-        let mounted = agent::new_runtime_dir().with_extension("bpf");
-        fs::create_dir(&mounted).unwrap();
-        let options = Some("mode=0700");
-        mount(
-            Some("bpf"),
-            &mounted,
-            Some("bpf"),
-            MsFlags::empty(),
-            options,
-        )
-        .unwrap();
-        Self { mounted }
-    }
-
-    pub fn read_only(&self) {
-        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(
-            None::<&str>,
-            &self.mounted,
-            None::<&str>,
-            flags,
-            None::<&str>,
-        )
-        .unwrap();
-    }
-
-    pub fn root(&self) -> &Path {
-        &self.mounted
-    }
-
-    /// What agents are given as `--pin-dir`.
-    pub fn pin_dir(&self) -> PathBuf {
-        self.mounted.join("ipvlan")
-    }
-
-    /// Everything below [`Self::pin_dir`], sorted; netns and ifindex left out.
-    pub fn tree(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        walk(&self.pin_dir(), "", &mut found);
-        found.sort();
-        found
-    }
-
-    /// The directory of the only parent.
-    pub fn parent(&self) -> PathBuf {
-        let mut entries = fs::read_dir(self.pin_dir()).unwrap();
-        let path = entries.next().unwrap().unwrap().path();
-        assert!(entries.next().is_none(), "more than one parent");
-        path
-    }
-
-    /// Where its maps are.
-    pub fn maps(&self) -> PathBuf {
-        self.parent().join(format!("v{LAYOUT}"))
-    }
-
-    /// Id of the link that is pinned under this name.
-    pub fn link_id(&self, name: &str) -> u32 {
-        let link = FdLink::from(PinnedLink::from_pin(self.parent().join(name)).unwrap());
-        link.info().unwrap().id()
-    }
-
-    /// How often ingress counted `reason`, read without an agent.
-    pub fn counted(&self, reason: Reason) -> u64 {
-        let map = MapData::from_pin(self.maps().join(maps::COUNTERS)).unwrap();
-        let map: PerCpuArray<_, u64> = Map::PerCpuArray(map).try_into().unwrap();
-        let index = counter_index(Hook::Ingress, reason as u8);
-        map.get(&index, 0).unwrap().iter().sum()
-    }
-
-    /// Whether the programs look at what the LAN asks.
-    pub fn looks(&self, world: &World) -> bool {
-        let before = self.counted(Reason::HostAddress);
-        assert!(world.arp(HOST_IP, PATIENCE).is_some());
-        self.counted(Reason::HostAddress) > before
-    }
-
-    /// Lets the programs answer until then, as an agent would.
-    pub fn set_deadline(&self, deadline: u64) {
-        let map = MapData::from_pin(self.maps().join(maps::CONFIG)).unwrap();
-        let mut map: Array<_, Control> = Map::Array(map).try_into().unwrap();
-        let control = map.get(&0, 0).unwrap();
-        let control = Control {
-            deadline,
-            ..control
+#[test]
+fn pins_that_somebody_removes_are_back_within_a_second() {
+    let rows = [
+        format!("v{LAYOUT}/{}", maps::ADDRESSES_V4),
+        format!("v{LAYOUT}"),
+        "ingress".to_owned(),
+        "egress".to_owned(),
+        String::new(),
+        "..".to_owned(),
+    ];
+    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
+    let agent = pins.start(&world, &dir, &[]);
+    let tree = pins.tree();
+    for row in rows {
+        let path = if row == ".." {
+            pins.pin_dir()
+        } else {
+            pins.parent().join(&row)
         };
-        map.set(0, control, 0).unwrap();
-    }
-
-    /// Starts an agent that pins here, and waits until it is ready.
-    #[track_caller]
-    pub fn start(&self, world: &World, dir: &Dir, options: &[&str]) -> Agent {
-        self.start_on(world, dir, PARENT, options)
-    }
-
-    /// The same on another parent.
-    #[track_caller]
-    pub fn start_on(&self, world: &World, dir: &Dir, parent: &str, options: &[&str]) -> Agent {
-        let path = dir.path().to_owned();
-        let command = self.command(dir, parent, options);
-        let mut agent = Agent::spawn(command, &ipvlan(), path, &world.host).unwrap();
-        agent.wait_ready(&[parent]).unwrap();
-        agent
-    }
-
-    /// `ipvlan run` that pins here.
-    pub fn command(&self, dir: &Dir, parent: &str, options: &[&str]) -> Command {
-        let mut command = agent::run_pinned(&ipvlan(), dir.path(), &[parent]);
-        command.arg("--pin-dir").arg(self.pin_dir()).args(options);
-        command
-    }
-
-    /// `ipvlan cleanup`.
-    pub fn cleanup(&self, world: &World, dir: &Dir, options: &[&str]) -> Ended {
-        let mut command = Command::new(ipvlan());
-        command.args(["cleanup", "--runtime-dir"]).arg(dir.path());
-        command.arg("--pin-dir").arg(self.pin_dir()).args(options);
-        Ended::of(command, world)
-    }
-}
-
-impl Drop for Bpffs {
-    fn drop(&mut self) {
-        // A test that failed may still have an agent that holds it.
-        let _unmounted = umount2(&self.mounted, MntFlags::MNT_DETACH);
-        let _removed = fs::remove_dir(&self.mounted);
-    }
-}
-
-fn walk(path: &Path, shown: &str, found: &mut Vec<String>) {
-    for entry in fs::read_dir(path).into_iter().flatten() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        let name = match shown {
-            "" => name.rsplitn(3, '-').last().unwrap().to_owned(),
-            _ => format!("{shown}/{name}"),
-        };
-        if entry.file_type().unwrap().is_dir() {
-            walk(&entry.path(), &name, found);
+        if path.is_dir() {
+            fs::remove_dir_all(&path).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
         }
-        found.push(name);
+        wait_until(
+            SOON,
+            &format!("{row} is back"),
+            || pins.tree(),
+            |now| *now == tree,
+        );
+        assert_eq!(world.attached(&[PARENT]), TCX, "{row}");
+        assert!(pins.looks(&world), "{row}");
     }
+    ends(agent, Signal::SIGKILL);
+    assert_eq!(world.attached(&[PARENT]), TCX);
+    assert!(pins.looks(&world));
+}
+
+#[test]
+fn whatever_became_of_the_pins_meanwhile_the_next_agent_is_ready() {
+    type Damage = fn(&Bpffs);
+    let rows: [(&str, Damage); 8] = [
+        ("a map is gone", |pins| {
+            fs::remove_file(pins.maps().join(maps::CONFIG)).unwrap();
+        }),
+        ("all maps are gone", |pins| {
+            fs::remove_dir_all(pins.maps()).unwrap();
+        }),
+        ("a link is gone", |pins| {
+            fs::remove_file(pins.parent().join("ingress")).unwrap();
+        }),
+        ("all is gone", |pins| {
+            fs::remove_dir_all(pins.pin_dir()).unwrap();
+        }),
+        ("a map is another one", |pins| {
+            let path = pins.maps().join(maps::ADDRESSES_V4);
+            fs::remove_file(&path).unwrap();
+            fs::rename(pins.maps().join(maps::ADDRESSES_V6), path).unwrap();
+        }),
+        ("a map stands where a link was", |pins| {
+            let path = pins.parent().join("ingress");
+            fs::remove_file(&path).unwrap();
+            fs::rename(pins.maps().join(maps::ADDRESSES_V6), path).unwrap();
+        }),
+        ("the layout is an old one", |pins| {
+            fs::rename(pins.maps(), pins.parent().join("v1")).unwrap();
+        }),
+        ("an agent died before its maps were complete", |pins| {
+            let staging = pins.parent().join(format!("v{LAYOUT}-new"));
+            fs::create_dir(&staging).unwrap();
+            fs::rename(pins.maps().join(maps::CONFIG), staging.join(maps::CONFIG)).unwrap();
+        }),
+    ];
+    for (what, damage) in rows {
+        let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
+        ends(pins.start(&world, &dir, &[]), Signal::SIGKILL);
+        let tree = pins.tree();
+        damage(&pins);
+        let agent = pins.start(&world, &dir, &[]);
+        assert_eq!(parent(&agent, 0)["state"], "ready", "{what}");
+        assert_eq!(world.attached(&[PARENT]), TCX, "{what}");
+        assert_eq!(pins.tree(), tree, "{what}");
+        assert!(pins.looks(&world), "{what}");
+        ends(agent, Signal::SIGKILL);
+    }
+}
+
+#[test]
+fn nobody_else_can_get_at_the_maps() {
+    const NOBODY: &str = "65534";
+    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
+    // As loose as can be.
+    fs::set_permissions(pins.root(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::create_dir(pins.pin_dir()).unwrap();
+    fs::set_permissions(pins.pin_dir(), fs::Permissions::from_mode(0o777)).unwrap();
+    let agent = pins.start(&world, &dir, &[]);
+    for path in [pins.pin_dir(), pins.parent(), pins.maps()] {
+        let mode = fs::metadata(&path).unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o700, "{}", path.display());
+    }
+    let map = pins.maps().join(maps::CONFIG);
+    fs::set_permissions(&map, fs::Permissions::from_mode(0o666)).unwrap();
+    let mut ask = Command::new("setpriv");
+    ask.args(["--reuid", NOBODY, "--clear-groups", "cat"])
+        .arg(&map);
+    let ended = Ended::of(ask, &world);
+    assert!(ended.stderr.contains("Permission denied"), "{ended:?}");
+    ends(agent, Signal::SIGTERM);
+}
+
+#[test]
+fn without_a_filesystem_for_pins_it_serves_and_says_so() {
+    type Prepare = fn(&Bpffs) -> PathBuf;
+    let rows: [(&str, Prepare, &str); 3] = [
+        (
+            "no BPF filesystem",
+            |_| std::env::temp_dir().join("ipvlan"),
+            "is not on a BPF filesystem",
+        ),
+        (
+            "nothing there",
+            |pins| pins.root().join("a/b"),
+            "No such file or directory",
+        ),
+        (
+            "read-only",
+            |pins| {
+                pins.read_only();
+                pins.pin_dir()
+            },
+            "Read-only file system",
+        ),
+    ];
+    for (what, prepare, says) in rows {
+        let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
+        let path = prepare(&pins);
+        let mut command = ipvlan_tests::agent::run_pinned(&ipvlan(), dir.path(), &[PARENT]);
+        command.arg("--pin-dir").arg(&path);
+        let runtime = dir.path().to_owned();
+        let mut agent =
+            ipvlan_tests::agent::Agent::spawn(command, &ipvlan(), runtime, &world.host).unwrap();
+        agent.wait_ready(&[PARENT]).unwrap();
+        let notes = parent(&agent, 0)["notes"].to_string();
+        assert!(
+            notes.contains("nothing is pinned") && notes.contains(says),
+            "{what}: {notes}"
+        );
+        ends(agent, Signal::SIGTERM);
+        world.assert_nothing_attached(&[PARENT]);
+    }
+}
+
+#[test]
+fn second_agent_is_refused_though_its_runtime_directory_is_another() {
+    let (world, dir, other, pins) = (World::new(), Dir::new(), Dir::new(), Bpffs::mount());
+    let agent = pins.start(&world, &dir, &[]);
+    let ended = Ended::of(pins.command(&other, PARENT, &[]), &world);
+    assert_eq!(ended.code, Some(75), "{ended:?}");
+    let says = format!("already served by another agent (pid {})", agent.pid());
+    assert!(ended.stderr.contains(&says), "{ended:?}");
+    assert_eq!(world.attached(&[PARENT]), TCX);
+    ends(agent, Signal::SIGTERM);
 }

@@ -19,7 +19,8 @@ pub(crate) fn install() -> Result<String> {
     let mut command = Command::new("cargo");
     command
         .args(["install", "cargo-deny", "--version", VERSION])
-        // It runs for a second; optimising it would take minutes.
+        // It runs for a second; optimising it, or being able to debug it, would take minutes.
+        .env("CARGO_PROFILE_DEV_DEBUG", "false")
         .args(["--locked", "--no-default-features", "--debug", "--root"])
         .arg(paths::tools());
     exec::progress(&mut command)?;

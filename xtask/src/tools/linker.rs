@@ -31,7 +31,9 @@ pub(crate) fn install(llvm: u32) -> Result<String> {
         .args(["install", "bpf-linker", "--version", VERSION])
         .args(["--no-default-features", "--features"])
         .arg(format!("llvm-{llvm}"))
-        .args(["--locked", "--force", "--root"])
+        // What takes its time is LLVM, which is optimised.
+        .env("CARGO_PROFILE_DEV_DEBUG", "false")
+        .args(["--debug", "--locked", "--force", "--root"])
         .arg(paths::tools());
     exec::progress(&mut command)?;
     fs::write(&stamp, &wanted).with_context(|| format!("cannot write {}", stamp.display()))?;

@@ -1,0 +1,22 @@
+//! The running agent, on this host's kernel: every test makes the network namespaces it needs.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
+
+mod cleanup;
+mod common;
+mod config;
+mod errors;
+mod host;
+mod lifecycle;
+mod motion;
+mod neighbours;
+mod pins;
+mod privileges;
+mod service;
+mod status;
+mod status_places;
+mod takeover;

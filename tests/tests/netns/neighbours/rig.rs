@@ -1,0 +1,220 @@
+//! One parent's manners and programs, without an agent around them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Delivery, Event, Reason};
+use ipvlan_user::{
+    attach::{AttachOptions, Datapath, Pins},
+    discover::snapshot::{Link, NetnsId},
+    model::{ChildKey, EgressProgram, IngressProgram},
+    neighbour::{Candidate, Manners, Neighbours, announce::Live, log::Entry},
+    sync::maps::{Events, Maps},
+};
+use nix::net::if_::if_nametoindex;
+
+use crate::common::{World, world::PARENT};
+
+use super::ip;
+
+const STEP: Duration = Duration::from_millis(5);
+const MTU: u32 = 1500;
+
+/// Attached to the parent of a world, in its host.
+pub(crate) struct Rig<'a> {
+    world: &'a World,
+    ifindex: u32,
+    neighbours: Neighbours,
+    candidates: BTreeMap<IpAddr, Candidate>,
+    maps: Maps,
+    events: Events,
+    installed: BTreeSet<IpAddr>,
+    _datapath: Datapath,
+}
+
+impl<'a> Rig<'a> {
+    pub(crate) fn new(world: &'a World, manners: Manners) -> Self {
+        let options = AttachOptions {
+            host_access: true,
+            max_addresses: 64,
+            max_children: 8,
+            ..AttachOptions::default()
+        };
+        world
+            .host
+            .run(|| {
+                let ifindex = if_nametoindex(PARENT)?;
+                let (mut datapath, mut maps) =
+                    Datapath::open(PARENT, ifindex, options, Pins::None)?;
+                maps.set_deadline(u64::MAX)?;
+                datapath.set_programs(IngressProgram::Neighbour, EgressProgram::OwnMac)?;
+                let events = maps.take_events().unwrap();
+                let neighbours = Neighbours::open(Instant::now(), ifindex, manners)?;
+                Ok(Self {
+                    world,
+                    ifindex,
+                    neighbours,
+                    candidates: BTreeMap::new(),
+                    maps,
+                    events,
+                    installed: BTreeSet::new(),
+                    _datapath: datapath,
+                })
+            })
+            .unwrap()
+    }
+
+    /// These are the addresses of an l3 child, from now on.
+    pub(crate) fn follow(&mut self, addresses: &[&str]) {
+        self.follow_with(addresses, MTU);
+    }
+
+    /// The same, and the parent has this MTU.
+    pub(crate) fn follow_with(&mut self, addresses: &[&str], mtu: u32) {
+        let mac = self.world.host.hardware_address(PARENT).unwrap();
+        let child = ChildKey {
+            netns: NetnsId::Nsid(1),
+            ifindex: 7,
+        };
+        self.candidates = addresses
+            .iter()
+            .map(|address| {
+                let live = Live {
+                    child,
+                    router: false,
+                    optimistic: false,
+                };
+                let mute = ip(address).is_ipv6();
+                (ip(address), Candidate { live, mute })
+            })
+            .collect();
+        let link = Link {
+            ifindex: self.ifindex,
+            name: PARENT.to_owned(),
+            mac: Some(mac),
+            mtu,
+            up: true,
+            carrier: true,
+            ..Link::default()
+        };
+        let candidates = self.candidates.clone();
+        self.world
+            .host
+            .run(|| {
+                self.neighbours.follow(Instant::now(), &link, candidates);
+                Ok(())
+            })
+            .unwrap();
+        self.install();
+        let config = Config::new(mac, ConfigFlags::READY);
+        self.maps.set_config(config).unwrap();
+    }
+
+    /// Changes the manners, as a reload does.
+    pub(crate) fn behave(&mut self, manners: Manners) {
+        self.neighbours.set_manners(Instant::now(), manners);
+        let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
+        self.follow(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// Puts into the maps what the agent would.
+    fn install(&mut self) {
+        let held = self.neighbours.held_back();
+        for &address in &self.installed {
+            if !self.candidates.contains_key(&address) {
+                self.maps.remove(address).unwrap();
+            }
+        }
+        self.installed = self.candidates.keys().copied().collect();
+        for (&address, candidate) in &self.candidates {
+            let entry = AddressEntry::child(candidate.live.child.ifindex, 0, Delivery::Pass);
+            let entry = match held.get(&address) {
+                Some(&reason) => entry.refused(reason),
+                None => entry,
+            };
+            self.maps.put(address, entry).unwrap();
+        }
+    }
+
+    /// Lets it do what is due, and hear what the programs tell, for so long.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.step();
+        }
+    }
+
+    /// The same until something is so.
+    #[track_caller]
+    pub(crate) fn run_until(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        mut is_so: impl FnMut(&Self) -> bool,
+    ) {
+        let end = Instant::now() + patience;
+        while !is_so(self) {
+            assert!(Instant::now() < end, "not so within {patience:?}: {what}");
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        let mut changed = false;
+        while let Some(record) = self.events.next() {
+            let event = Event::from_record(&record).unwrap();
+            let (now, at) = (Instant::now(), SystemTime::now());
+            changed |= self
+                .neighbours
+                .event(now, at, &event, |_| "ipvl0".to_owned());
+        }
+        let now = Instant::now();
+        if self.neighbours.next_due(now).is_some_and(|due| due <= now) {
+            changed |= self.neighbours.tick(now);
+        }
+        if changed {
+            let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
+            let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+            self.follow(&addresses);
+        }
+        thread::sleep(STEP);
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.neighbours.next_due(Instant::now())
+    }
+
+    pub(crate) fn refusal(&self, address: &str) -> Option<Reason> {
+        self.neighbours.held_back().get(&ip(address)).copied()
+    }
+
+    /// Whether the programs would answer for it.
+    pub(crate) fn answers(&self, address: &str) -> bool {
+        let addresses = self.maps.addresses().unwrap();
+        addresses
+            .get(&ip(address))
+            .is_some_and(AddressEntry::is_live_child)
+    }
+
+    pub(crate) fn taken(&self) -> impl Iterator<Item = (IpAddr, [u8; 6])> {
+        self.neighbours
+            .taken()
+            .map(|(address, _, mac)| (address, mac))
+    }
+
+    pub(crate) fn log(&self) -> impl Iterator<Item = &Entry> {
+        self.neighbours.log().entries()
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.neighbours.groups()
+    }
+
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.neighbours.notes()
+    }
+}

@@ -1,0 +1,23 @@
+//! Packets through the programs, on this host's kernel. What takes long or measures has a binary of its own.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod arp;
+mod arp_egress;
+mod bad;
+mod events;
+mod guard;
+mod ipv4;
+mod ipv6;
+mod ndp;
+mod ndp_bad;
+mod ndp_egress;
+mod ndp_guard;
+mod verify;

@@ -1,0 +1,426 @@
+//! The guard of neighbour discovery: who is never answered, what is never answered for, and who is
+//! told to the agent.
+
+use crate::common::{
+    datapath::WIRE,
+    frames::{
+        Nd,
+        ndp::{self, NONCE, SOURCE_MAC, TARGET_MAC, checksummed, option},
+        patched,
+    },
+    rows::{Row, check, row},
+    solicitations::{answers, confirms, multicast, passes},
+    world::{
+        ALL_NODES, ALL_NODES_MAC, BROADCAST, BY_KERNEL_IP6, BY_KERNEL_SLOT, CHILD_IP6, CHILD_LL,
+        CHILD_SLOT, CLAIMED_GATEWAY_IP6, CLAIMED_GATEWAY_SLOT, DOWN_IP6, DOWN_SLOT, DUPLICATE_IP6,
+        DUPLICATE_SLOT, FOREIGN_IP6, GATEWAY_IP6, HOST_IP6, HOST_LL, Ip6, L3, LAN, LOOPBACK6,
+        MULTICAST, Mac, ODD_SLOT, OTHER, PARENT, PROBING_IP6, PROBING_SLOT, SIBLING_IP6,
+        UNSPECIFIED6, V4_MAPPED, ZERO, child, group_mac, group_of, l2_filter, l2_flood,
+    },
+};
+use ipvlan_common::{AddressEntry, EventKind, Owner, Reason};
+
+#[test]
+fn never_answers_a_mac_that_cannot_be() {
+    let macs: [(Mac, Reason); 5] = [
+        (PARENT, Reason::OwnSender),
+        (ZERO, Reason::SenderMac),
+        (BROADCAST, Reason::SenderMac),
+        (MULTICAST, Reason::SenderMac),
+        (ALL_NODES_MAC, Reason::SenderMac),
+    ];
+    check(macs.into_iter().flat_map(|(mac, reason)| {
+        let source = |message: Nd| Nd {
+            eth_src: mac,
+            ..message
+        };
+        let told = |message: Nd| message.with(option(SOURCE_MAC, &mac));
+        [
+            passes(format!("from {mac:02x?}"), &source(multicast()), reason),
+            passes(format!("asks for {mac:02x?}"), &told(multicast()), reason),
+            passes("probe", &source(Nd::probe(CHILD_IP6)), reason),
+            passes("unicast", &told(Nd::unicast(CHILD_IP6)), reason),
+            // Our own child's probe, come back from a switch (RFC 7527), and a spoofed one.
+            passes("l2, for nobody", &source(Nd::probe(FOREIGN_IP6)), reason).flags(l2_filter()),
+        ]
+    }));
+}
+
+#[test]
+fn never_answers_an_address_that_cannot_ask() {
+    let addresses: [Ip6; 6] = [
+        ALL_NODES,
+        group_of(CHILD_IP6),
+        LOOPBACK6,
+        V4_MAPPED,
+        [0xff; 16],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0],
+    ];
+    check(addresses.into_iter().flat_map(|src| {
+        [
+            multicast(),
+            Nd::unicast(CHILD_IP6),
+            Nd::solicitation(FOREIGN_IP6),
+        ]
+        .map(|message| {
+            let message = Nd { src, ..message };
+            passes(format!("from {src:02x?}"), &message, Reason::SenderAddress).flags(l2_filter())
+        })
+    }));
+}
+
+/// RFC 4861 §7.1.1.
+#[test]
+fn a_probe_tells_no_mac_and_goes_to_a_solicited_node_group() {
+    let probe = Nd::probe(CHILD_IP6);
+    let to = |dst, eth_dst| Nd {
+        eth_dst,
+        dst,
+        ..probe.clone()
+    };
+    let with_mac = [option(NONCE, &[1; 6]), option(SOURCE_MAC, &LAN)].concat();
+    check([
+        passes(
+            "tells its MAC",
+            &probe.clone().with(option(SOURCE_MAC, &LAN)),
+            Reason::DadLinkLayer,
+        ),
+        passes(
+            "tells its MAC at last",
+            &probe.clone().with(with_mac),
+            Reason::DadLinkLayer,
+        ),
+        passes(
+            "to the target",
+            &to(CHILD_IP6, PARENT),
+            Reason::DadDestination,
+        ),
+        passes(
+            "to all nodes",
+            &to(ALL_NODES, ALL_NODES_MAC),
+            Reason::DadDestination,
+        ),
+        passes(
+            "to a group that is none",
+            &to(
+                [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe, 0, 0, 0x10],
+                PARENT,
+            ),
+            Reason::DadDestination,
+        ),
+        passes(
+            "to the group of another",
+            &to(group_of(FOREIGN_IP6), group_mac(group_of(FOREIGN_IP6))),
+            Reason::OtherDestination,
+        ),
+    ]);
+}
+
+#[test]
+fn never_answers_for_an_address_that_is_no_hosts() {
+    let targets: [(Ip6, Reason); 7] = [
+        (ALL_NODES, Reason::TargetMulticast),
+        (group_of(CHILD_IP6), Reason::TargetMulticast),
+        ([0xff; 16], Reason::TargetMulticast),
+        (UNSPECIFIED6, Reason::TargetUnspecified),
+        (LOOPBACK6, Reason::TargetLoopback),
+        (V4_MAPPED, Reason::TargetV4Mapped),
+        (
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0],
+            Reason::TargetV4Mapped,
+        ),
+    ];
+    // Even where a child holds it; in l2 too, where a foreign one would be dropped.
+    check(targets.into_iter().flat_map(|(target, reason)| {
+        [L3, l2_filter()].into_iter().flat_map(move |flags| {
+            [
+                Nd::solicitation(target),
+                Nd::probe(target),
+                Nd {
+                    dst: CHILD_IP6,
+                    ..Nd::unicast(target)
+                },
+            ]
+            .map(|message| {
+                passes(format!("target {target:02x?}"), &message, reason)
+                    .entry(target, child(ODD_SLOT))
+                    .flags(flags)
+            })
+        })
+    }));
+    let neighbours: [Ip6; 4] = [
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 0],
+        [0xfe; 16],
+    ];
+    check(neighbours.map(|target| {
+        answers(
+            format!("{target:02x?} is a host's"),
+            &Nd::solicitation(target),
+            "SO",
+            ODD_SLOT,
+        )
+        .entry(target, child(ODD_SLOT))
+    }));
+}
+
+#[test]
+fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
+    let refusals = [
+        Reason::HostAddress,
+        Reason::GatewayAddress,
+        Reason::ChildDown,
+        Reason::PeerAddress,
+        Reason::ParentDown,
+        Reason::NotAllowed,
+        Reason::Denied,
+        Reason::Tentative,
+        Reason::DadFailed,
+        Reason::Probing,
+        Reason::Duplicate,
+    ];
+    let messages = |target| {
+        [
+            Nd::solicitation(target),
+            Nd::unicast(target),
+            Nd::probe(target),
+        ]
+    };
+    check(refusals.into_iter().flat_map(|reason| {
+        messages(FOREIGN_IP6).map(|message| {
+            let row = row(format!("refused: {reason:?}"), WIRE, message.frame())
+                .entry(FOREIGN_IP6, child(ODD_SLOT).refused(reason))
+                .refused(reason, ODD_SLOT);
+            // Whoever probes for it at the same time as the agent is in conflict with the child.
+            let probed_for = matches!(reason, Reason::Probing | Reason::Duplicate);
+            if probed_for && message.src == UNSPECIFIED6 {
+                row.tells(EventKind::Probe, LAN, FOREIGN_IP6, Some(ODD_SLOT))
+            } else {
+                row
+            }
+        })
+    }));
+    let rows = [L3, l2_filter()].into_iter().flat_map(|flags| {
+        let host = [HOST_IP6, HOST_LL].into_iter().flat_map(messages);
+        let host = host.map(|message| passes("the host's", &message, Reason::HostAddress));
+        let refused = [
+            (DOWN_IP6, Reason::ChildDown, DOWN_SLOT),
+            (
+                CLAIMED_GATEWAY_IP6,
+                Reason::GatewayAddress,
+                CLAIMED_GATEWAY_SLOT,
+            ),
+        ];
+        let refused = refused.into_iter().flat_map(move |(target, reason, slot)| {
+            messages(target)
+                .map(|message| row("held by a child", WIRE, message.frame()).refused(reason, slot))
+        });
+        host.chain(refused).map(move |row| row.flags(flags))
+    });
+    check(rows);
+    check([GATEWAY_IP6, FOREIGN_IP6].into_iter().flat_map(|target| {
+        messages(target).map(|message| passes("nobody here", &message, Reason::NotOurs))
+    }));
+    let unknown = AddressEntry::default();
+    check([passes(
+        "owner unknown",
+        &Nd::solicitation(FOREIGN_IP6),
+        Reason::NotOurs,
+    )
+    .entry(FOREIGN_IP6, unknown)]);
+}
+
+fn conflicts(name: String, message: &Nd, mac: Mac, address: Ip6, slot: Option<u32>) -> Row {
+    let row = row(name, WIRE, message.frame());
+    let row = match slot {
+        Some(slot) => row.refused(Reason::SenderConflict, slot),
+        None => row.passes(Reason::SenderConflict),
+    };
+    row.tells(EventKind::Claim, mac, address, slot)
+}
+
+/// Every message in which a station says that it has `address`.
+fn claims(station: Mac, address: Ip6) -> [(&'static str, Nd); 7] {
+    let asks = |message: Nd| {
+        Nd {
+            src: address,
+            ..message
+        }
+        .with(option(SOURCE_MAC, &station))
+    };
+    let announces = Nd::announcement(address).with(option(TARGET_MAC, &station));
+    let answers = Nd {
+        eth_dst: PARENT,
+        dst: HOST_IP6,
+        ..announces.clone()
+    };
+    let relayed = Nd {
+        eth_src: OTHER,
+        src: FOREIGN_IP6,
+        ..announces.clone()
+    };
+    [
+        ("asks for a sibling", asks(Nd::solicitation(SIBLING_IP6))),
+        ("asks for nobody", asks(Nd::solicitation(FOREIGN_IP6))),
+        ("confirms a sibling", asks(Nd::unicast(SIBLING_IP6))),
+        ("asks for itself", asks(Nd::solicitation(address))),
+        ("announces", announces),
+        ("announces by another", relayed),
+        ("answers the host", answers),
+    ]
+}
+
+#[test]
+fn a_stranger_with_an_address_of_ours_is_told_and_never_answered() {
+    let watched: [(Ip6, Option<u32>); 6] = [
+        (CHILD_IP6, Some(CHILD_SLOT)),
+        (CHILD_LL, Some(CHILD_SLOT)),
+        (HOST_IP6, None),
+        (PROBING_IP6, Some(PROBING_SLOT)),
+        (DUPLICATE_IP6, Some(DUPLICATE_SLOT)),
+        (BY_KERNEL_IP6, Some(BY_KERNEL_SLOT)),
+    ];
+    let modes = [L3, l2_filter(), l2_flood()];
+    let rows = (0..).zip(modes).flat_map(|(mode, flags)| {
+        (0..)
+            .zip(watched)
+            .flat_map(move |(holder, (address, slot))| {
+                (0..7_u8).map(move |index| {
+                    // A station of its own for each row: what one may tell is bounded.
+                    let station = [2, 0, 0, mode, holder, index];
+                    let (what, message) = &claims(station, address)[usize::from(index)];
+                    let name = format!("{address:02x?} {what}");
+                    conflicts(name, message, station, address, slot).flags(flags)
+                })
+            })
+    });
+    check(rows);
+}
+
+#[test]
+fn without_the_option_the_source_of_the_frame_is_told() {
+    let from = |eth_src, message: Nd| Nd { eth_src, ..message }.with(Vec::new());
+    check([
+        conflicts(
+            "solicitation".into(),
+            &Nd {
+                src: CHILD_IP6,
+                ..from(OTHER, Nd::solicitation(FOREIGN_IP6))
+            },
+            OTHER,
+            CHILD_IP6,
+            Some(CHILD_SLOT),
+        ),
+        conflicts(
+            "advertisement".into(),
+            &from(LAN, Nd::announcement(HOST_IP6)),
+            LAN,
+            HOST_IP6,
+            None,
+        ),
+    ]);
+}
+
+/// A child that took a gateway's address, or one that is down, has nothing to defend.
+#[test]
+fn a_child_with_an_address_that_is_not_its_own_cuts_nobody_off() {
+    let unwatched = [CLAIMED_GATEWAY_IP6, GATEWAY_IP6, DOWN_IP6, FOREIGN_IP6];
+    check(unwatched.into_iter().flat_map(|src| {
+        let asks = |message: Nd| Nd { src, ..message };
+        [
+            answers("asks", &asks(multicast()), "SO", CHILD_SLOT),
+            answers("asks, l2", &asks(multicast()), "SO", CHILD_SLOT).flags(l2_filter()),
+            confirms("confirms", &asks(Nd::unicast(CHILD_IP6)), "S", CHILD_SLOT),
+            passes("announces", &Nd::announcement(src), Reason::Advertisement),
+        ]
+    }));
+    let refusals = [
+        Reason::ParentDown,
+        Reason::NotAllowed,
+        Reason::Denied,
+        Reason::HostAddress,
+        Reason::Tentative,
+        Reason::DadFailed,
+    ];
+    check(refusals.map(|reason| {
+        let asks = Nd {
+            src: FOREIGN_IP6,
+            ..multicast()
+        };
+        answers(format!("held, {reason:?}"), &asks, "SO", CHILD_SLOT)
+            .entry(FOREIGN_IP6, child(ODD_SLOT).refused(reason))
+    }));
+    check([
+        answers("held by a gateway, refused", &multicast(), "SO", CHILD_SLOT).entry(
+            multicast().src,
+            AddressEntry::held_by(Owner::Gateway).refused(Reason::GatewayAddress),
+        ),
+    ]);
+}
+
+#[test]
+fn an_advertisement_is_never_answered_nor_dropped() {
+    let unsolicited = Nd::announcement(FOREIGN_IP6);
+    let solicited = Nd::solicitation(FOREIGN_IP6).answered(LAN, "SO", Vec::new());
+    let router = Nd::announcement(GATEWAY_IP6);
+    let claim = Nd::announcement(CHILD_IP6);
+    let from = |eth_src| Nd {
+        eth_src,
+        ..claim.clone()
+    };
+    let to = |eth_dst| Nd {
+        eth_dst,
+        ..claim.clone()
+    };
+    check([L3, l2_filter(), l2_flood()].into_iter().flat_map(|flags| {
+        [
+            passes("unsolicited", &unsolicited, Reason::Advertisement),
+            passes(
+                "without options",
+                &unsolicited.clone().with(Vec::new()),
+                Reason::Advertisement,
+            ),
+            passes("solicited, to another", &solicited, Reason::OtherMac),
+            passes("of a gateway", &router, Reason::Advertisement),
+            passes(
+                "for a multicast address",
+                &Nd::announcement(ALL_NODES),
+                Reason::Advertisement,
+            ),
+            passes("our own, come back", &from(PARENT), Reason::OwnSender),
+            passes(
+                "with our MAC",
+                &claim.clone().with(option(TARGET_MAC, &PARENT)),
+                Reason::OwnSender,
+            ),
+            passes("to another MAC", &to(OTHER), Reason::OtherMac),
+        ]
+        .map(|row| row.flags(flags))
+    }));
+    let forwarded = Nd {
+        hop_limit: 254,
+        ..claim.clone()
+    };
+    let frame = claim.frame();
+    check([
+        passes("forwarded", &forwarded, Reason::HopLimit),
+        row(
+            "code 1",
+            WIRE,
+            checksummed(patched(frame.clone(), ndp::CODE, &[1])),
+        )
+        .passes(Reason::Code),
+        row("checksum", WIRE, patched(frame, ndp::CHECKSUM, &[0, 0])).passes(Reason::Checksum),
+        passes(
+            "target link-layer address of two units",
+            &claim.clone().with(option(TARGET_MAC, &[0; 14])),
+            Reason::BadOption,
+        ),
+        passes(
+            "option of length 0",
+            &claim.with(vec![14, 0, 0, 0, 0, 0, 0, 0]),
+            Reason::BadOption,
+        ),
+    ]);
+}

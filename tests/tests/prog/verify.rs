@@ -1,0 +1,125 @@
+//! The kernel of this machine loads every program, verifying them costs it little, and it asks for no
+//! more than two capabilities. No TC program writes to a packet directly.
+
+use std::{fmt::Write as _, fs, io, os::fd::AsFd as _};
+
+use crate::common::{
+    datapath::{Datapath, Program, TC},
+    raw::{Instruction, instruction, load_classifier, translated},
+};
+
+/// Budget of the project for the verifier's work on one program.
+const VERIFIER_INSTRUCTIONS: u32 = 20_000;
+/// Bytes per instruction.
+const INSTRUCTION: u32 = 8;
+
+#[test]
+fn every_program_loads_within_the_verifier_budget() {
+    let datapath = Datapath::load();
+    assert_within_budget(&datapath, "as root");
+}
+
+/// `CAP_PERFMON`, which root has, relaxes the verifier: it lets packet pointers be subtracted, for one,
+/// and spares it what a processor would do that guesses wrong.
+#[test]
+fn every_program_loads_within_it_with_cap_bpf_and_cap_net_admin_alone() {
+    const CAP_NET_ADMIN: u32 = 12;
+    const CAP_BPF: u32 = 39;
+    keep_only(1 << CAP_NET_ADMIN | 1 << CAP_BPF);
+    let error = fs::File::open("/proc/1/mem").expect_err("root's other capabilities are gone");
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    let datapath = Datapath::load();
+    assert_within_budget(&datapath, "with two capabilities");
+}
+
+/// Shows what every program is, and what verifying it took.
+fn assert_within_budget(datapath: &Datapath, how: &str) {
+    let mut table = format!("{how:<22} instructions  verifier instructions  native bytes\n");
+    for &program in Program::LOADED {
+        let info = datapath.info(program);
+        let name = program.name();
+        let size = info.size_translated().unwrap_or_default() / INSTRUCTION;
+        let verified = info
+            .verified_instruction_count()
+            .expect("Linux >= 5.16 tells what verifying took");
+        let native = info.size_jitted();
+        writeln!(table, "{name:<22} {size:>12}  {verified:>21}  {native:>12}").expect("a string");
+        assert!(
+            (1..=VERIFIER_INSTRUCTIONS).contains(&verified),
+            "{name} took the verifier {verified} instructions {how}"
+        );
+    }
+    print!("{table}");
+}
+
+/// Gives up all other capabilities of this thread; `capget(2)` has the layout.
+fn keep_only(capabilities: u64) {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Set {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+    let header = Header {
+        version: LINUX_CAPABILITY_VERSION_3,
+        pid: 0,
+    };
+    let sets = [0, 32].map(|shift| {
+        let half = u32::try_from(capabilities >> shift & u64::from(u32::MAX)).expect("32 bits");
+        Set {
+            effective: half,
+            permitted: half,
+            inheritable: 0,
+        }
+    });
+    // SAFETY: both arguments point to what version 3 of the call reads, and outlive it.
+    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
+    assert_eq!(result, 0, "capset: {}", io::Error::last_os_error());
+}
+
+/// One direct write to the packet anywhere in a program, and the kernel gives each cloned skb a copy
+/// of its own before the program runs: every TCP segment that leaves the host.
+#[test]
+fn no_tc_program_makes_the_kernel_copy_cloned_skbs() {
+    // data = skb->data; if data + 1 > skb->data_end, skip; *data = 0; return TC_ACT_UNSPEC
+    let writes = load_classifier(&[
+        instruction(0x61, 0x12, 76, 0),
+        instruction(0x61, 0x13, 80, 0),
+        instruction(0xbf, 0x24, 0, 0),
+        instruction(0x07, 0x04, 0, 1),
+        instruction(0x2d, 0x34, 1, 0),
+        instruction(0x72, 0x02, 0, 0),
+        instruction(0xb7, 0x00, 0, -1),
+        instruction(0x95, 0x00, 0, 0),
+    ]);
+    let control = translated(writes.as_fd());
+    assert!(starts_with_unclone(&control), "{control:?}");
+
+    let datapath = Datapath::load();
+    for &program in TC {
+        let instructions = translated(datapath.fd(program));
+        assert!(
+            !starts_with_unclone(&instructions),
+            "{} writes to the packet: {:?}",
+            program.name(),
+            &instructions[..8]
+        );
+    }
+}
+
+/// `bpf_unclone_prologue` in net/core/filter.c: `r6 = skb->cloned; r6 &= mask; if r6 == 0 goto +7`.
+fn starts_with_unclone(instructions: &[Instruction]) -> bool {
+    let start: Vec<_> = instructions
+        .iter()
+        .take(3)
+        .map(|instruction| (instruction.code, instruction.registers))
+        .collect();
+    start == [(0x71, 0x16), (0x54, 0x06), (0x15, 0x06)]
+}
