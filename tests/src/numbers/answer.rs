@@ -22,9 +22,12 @@ use crate::{
     },
 };
 
-const BETWEEN_REQUESTS: Duration = Duration::from_millis(1);
-/// The agent has gone back to sleep by then, and the asker is asking.
+/// What is measured is too long by up to this.
+const BETWEEN_REQUESTS: Duration = Duration::from_micros(200);
+/// The agent has gone back to sleep by then.
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(150);
+/// And the asker is asking.
+const ASKED_BEFORE: Duration = Duration::from_millis(10);
 const FLOOR_SAMPLES: u8 = 40;
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -66,9 +69,10 @@ fn sample(asker: &Netns, child: &Netns, device: &str, tpa: Ipv4Addr) -> Result<D
         spa: Ipv4Addr::new(172, 16, 91, 10),
         tpa,
     };
+    thread::sleep(BETWEEN_SAMPLES);
     thread::scope(|scope| {
         let asking = scope.spawn(|| asker.run(|| first_reply(request)));
-        thread::sleep(BETWEEN_SAMPLES);
+        thread::sleep(ASKED_BEFORE);
         let started = Instant::now();
         child.run(|| Netlink::open()?.add_address(device, request.tpa))?;
         let added = Instant::now();
@@ -83,7 +87,7 @@ fn first_reply(request: &Request) -> Result<Instant> {
     let socket = PacketSocket::open("eth0", ETHER_TYPE)?;
     let frame = request.frame();
     let mut buffer = [0; 256];
-    let deadline = Instant::now() + BETWEEN_SAMPLES + DEADLINE;
+    let deadline = Instant::now() + ASKED_BEFORE + DEADLINE;
     while Instant::now() < deadline {
         socket.send(&frame).context("cannot send ARP")?;
         let next = Instant::now() + BETWEEN_REQUESTS;

@@ -1,7 +1,7 @@
 //! A socket for whole Ethernet frames of one device.
 
 use std::{
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     time::Duration,
 };
 
@@ -9,13 +9,15 @@ use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
     net::if_::if_nametoindex,
-    sys::socket::{
-        AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, recv, send,
-        socket,
+    poll::{PollFd, PollFlags, ppoll},
+    sys::{
+        socket::{
+            AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, recv, send,
+            socket,
+        },
+        time::TimeSpec,
     },
 };
-
-use super::receive_within;
 
 /// Sends and receives frames of one `EtherType` on one device.
 #[derive(Debug)]
@@ -50,10 +52,16 @@ impl PacketSocket {
         send(self.0.as_raw_fd(), frame, MsgFlags::empty())
     }
 
-    /// Receives one frame, or nothing within `patience`.
+    /// Receives one frame, or nothing within `patience`, which is kept to the microsecond: what a socket
+    /// itself waits is counted in ticks of the kernel, of 4 ms.
     pub fn receive(&self, buffer: &mut [u8], patience: Duration) -> Result<Option<usize>> {
-        receive_within(&self.0, patience)?;
-        match recv(self.0.as_raw_fd(), buffer, MsgFlags::empty()) {
+        let mut readable = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut readable, Some(TimeSpec::from_duration(patience)), None) {
+            Ok(0) | Err(Errno::EINTR) => return Ok(None),
+            Ok(_) => {}
+            Err(errno) => return Err(errno).context("cannot wait for a frame"),
+        }
+        match recv(self.0.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(length) => Ok(Some(length)),
             Err(Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN) => Ok(None),
             Err(errno) => Err(errno).context("cannot receive a frame"),
