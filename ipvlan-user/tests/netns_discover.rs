@@ -6,6 +6,7 @@
     reason = "a test panics when its surroundings fail it"
 )]
 
+mod common;
 #[path = "netns_discover/host.rs"]
 mod host;
 #[path = "netns_discover/lab.rs"]

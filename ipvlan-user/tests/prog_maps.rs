@@ -5,22 +5,21 @@
     reason = "a test panics when its surroundings fail it"
 )]
 
+mod common;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
-use aya::{
-    EbpfLoader,
-    maps::{Array, HashMap, Map, MapData, loaded_maps},
-};
+use aya::maps::{Array, HashMap, Map, MapData, loaded_maps};
+use common::installed;
 use ipvlan_common::{
     AddressEntry, ConfigFlags, Owner,
     index::{SlotV4, index_v4, is_about_v4},
     maps,
 };
 use ipvlan_user::{
-    OBJECT,
     discover::snapshot::{Child, ChildAddress, Host, HostAddress, Link, Mode, NetnsId, Snapshot},
     model::{Desired, Policy, desired},
-    sync::{apply::Installed, maps::Maps},
+    sync::apply::Installed,
 };
 
 const PARENT: u32 = 2;
@@ -28,17 +27,6 @@ const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
-}
-
-/// Maps with room for so many addresses of each family.
-fn installed(max_addresses: u32) -> Installed {
-    assert!(!OBJECT.is_empty(), "built without the eBPF object");
-    let mut object = EbpfLoader::new()
-        .map_max_entries(maps::ADDRESSES_V4, max_addresses)
-        .map_max_entries(maps::ADDRESSES_V6, max_addresses)
-        .load(OBJECT)
-        .unwrap();
-    Installed::new(Maps::take(&mut object).unwrap(), 16)
 }
 
 /// What an l2 child with these addresses on a host with [`HOST`] asks for.

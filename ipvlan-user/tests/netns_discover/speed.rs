@@ -10,8 +10,9 @@ use ipvlan_user::{
     model::{Policy, desired},
 };
 
-use super::lab::{
-    PARENT, Unnamed, child_kind, discover, everything, in_fresh_netns, ip_batch, settle,
+use super::{
+    common::installed,
+    lab::{PARENT, Unnamed, child_kind, discover, everything, in_fresh_netns, ip_batch, settle},
 };
 
 #[test]
@@ -100,7 +101,7 @@ fn one_address_more_is_heard_of_read_and_decided_in_the_time_of_its_netns() {
 }
 
 #[test]
-fn a_snapshot_of_65_536_addresses_takes_less_than_six_seconds() {
+fn a_cold_sync_of_65_536_addresses_takes_less_than_six_seconds() {
     const NETNSES: usize = 64;
     const EACH: usize = 1024;
     in_fresh_netns(async || {
@@ -116,16 +117,23 @@ fn a_snapshot_of_65_536_addresses_takes_less_than_six_seconds() {
         }
         let mut fastest = Duration::MAX;
         for _ in 0..5 {
+            let mut installed = installed(u32::try_from(2 * NETNSES * EACH).expect("room"));
             let start = Instant::now();
             let snapshot = everything(&mut discover);
             let read = start.elapsed();
             let link = snapshot.link_named(PARENT).expect(PARENT).clone();
             let decided = desired(&snapshot, &link, &Policy::default(), &BTreeMap::new());
             let both = start.elapsed();
-            println!("{NETNSES} netns x {EACH} addresses: read {read:?}, decided {both:?}");
-            let decided = decided.children.iter().flat_map(|view| &view.addresses);
-            assert_eq!(decided.count(), NETNSES * EACH);
-            fastest = fastest.min(both);
+            let outcome = installed.update(&decided);
+            let all = start.elapsed();
+            println!(
+                "{NETNSES} netns x {EACH} addresses: read {read:?}, decided {both:?}, written {all:?}"
+            );
+            assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);
+            let held = decided.children.iter().flat_map(|view| &view.addresses);
+            assert_eq!(held.count(), NETNSES * EACH);
+            assert_eq!(outcome.put, decided.addresses.len());
+            fastest = fastest.min(all);
         }
         assert!(fastest < Duration::from_secs(6), "{fastest:?}");
     });

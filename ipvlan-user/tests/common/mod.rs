@@ -1,0 +1,24 @@
+//! What tests of more than one binary need.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a test panics when its surroundings fail it"
+)]
+
+use aya::EbpfLoader;
+use ipvlan_common::maps;
+use ipvlan_user::{
+    OBJECT,
+    sync::{apply::Installed, maps::Maps},
+};
+
+/// The maps of a parent that no agent has served, with room for so many addresses of each family.
+pub(crate) fn installed(max_addresses: u32) -> Installed {
+    assert!(!OBJECT.is_empty(), "built without the eBPF object");
+    let mut object = EbpfLoader::new()
+        .map_max_entries(maps::ADDRESSES_V4, max_addresses)
+        .map_max_entries(maps::ADDRESSES_V6, max_addresses)
+        .load(OBJECT)
+        .expect("load the maps");
+    Installed::new(Maps::take(&mut object).expect("all maps"), 16)
+}
