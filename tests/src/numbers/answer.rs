@@ -24,26 +24,30 @@ use crate::{
 
 /// What is measured is too long by up to this.
 const BETWEEN_REQUESTS: Duration = Duration::from_micros(200);
-/// The agent has gone back to sleep by then.
-const BETWEEN_SAMPLES: Duration = Duration::from_millis(150);
+/// An agent that has nothing else to do has gone back to sleep by then.
+pub(super) const ASLEEP: Duration = Duration::from_millis(150);
+/// One that has is found now here, now there in its work.
+pub(super) const AT_WORK: Duration = Duration::from_millis(70);
 /// And the asker is asking.
 const ASKED_BEFORE: Duration = Duration::from_millis(10);
 const FLOOR_SAMPLES: u8 = 40;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Adds an address to `device` of these netns of the site, one after the other, the last number of which
-/// is this one.
+/// is this one. Before each it waits.
 pub(super) fn measure(
     site: &Site,
     netnses: impl IntoIterator<Item = usize>,
     device: &str,
     last: u8,
+    wait: Duration,
 ) -> Result<Vec<Duration>> {
     netnses
         .into_iter()
         .map(|number| {
             let child = site.children.get(number).context("not as many netns")?;
             let tpa = Ipv4Addr::new(172, 17, u8::try_from(number)?, last);
+            thread::sleep(wait);
             sample(&site.vm01, child, device, tpa)
                 .with_context(|| format!("{tpa} in {}", child.label()))
         })
@@ -56,6 +60,7 @@ pub(super) fn floor(site: &Site) -> Result<Vec<Duration>> {
     (0..FLOOR_SAMPLES)
         .map(|number| {
             let tpa = Ipv4Addr::new(172, 19, number, 1);
+            thread::sleep(ASLEEP);
             sample(&site.vm01, &site.host, PARENT, tpa)
                 .with_context(|| format!("{tpa} of the host"))
         })
@@ -69,7 +74,6 @@ fn sample(asker: &Netns, child: &Netns, device: &str, tpa: Ipv4Addr) -> Result<D
         spa: Ipv4Addr::new(172, 16, 91, 10),
         tpa,
     };
-    thread::sleep(BETWEEN_SAMPLES);
     thread::scope(|scope| {
         let asking = scope.spawn(|| asker.run(|| first_reply(request)));
         thread::sleep(ASKED_BEFORE);

@@ -13,7 +13,11 @@ use anyhow::{Context, Result, anyhow};
 use nix::net::if_::if_nametoindex;
 use serde_json::Value;
 
-use super::{PARENT, Site, answer, as_float, floor, idle, process};
+use super::{
+    PARENT, Site,
+    answer::{self, ASLEEP, AT_WORK},
+    as_float, floor, idle, process,
+};
 use crate::{
     agent::Agent,
     lab::Lab,
@@ -101,7 +105,7 @@ pub(super) fn measure(ipvlan: &Path, with_many: bool) -> Result<Scale> {
     let first = first_sync(&agent)?;
     println!("waiting until all addresses are probed for and announced");
     let idle = idle::measure(&agent)?;
-    let quiet = answer::measure(&site, 0..NETNSES, ASKED, 1)?;
+    let quiet = answer::measure(&site, 0..NETNSES, ASKED, 1, ASLEEP)?;
     println!("churning {} addresses", CHURNING * EACH);
     let churned = during_churn(&site, &agent)?;
     agent.stop()?;
@@ -169,9 +173,10 @@ fn during_churn(site: &Site, agent: &Agent) -> Result<Churned> {
         |over| churn(&full, over),
         || {
             let beside = (CHURNING..NETNSES).step_by(ASKED_BESIDE);
-            let elsewhere = answer::measure(site, beside, ASKED, 2)?;
+            let elsewhere = answer::measure(site, beside, ASKED, 2, AT_WORK)?;
             println!("and asking in the netns that churn");
-            Ok((elsewhere, answer::measure(site, 0..CHURNING, ASKED, 2)?))
+            let inside = answer::measure(site, 0..CHURNING, ASKED, 2, AT_WORK)?;
+            Ok((elsewhere, inside))
         },
     )?;
     Ok(Churned {
@@ -186,7 +191,7 @@ fn during_resyncs(site: &Site, agent: &Agent) -> Result<Resynced> {
     let (times, (), during) = beside(
         agent,
         |over| wake_everything(site, over),
-        || answer::measure(site, CHURNING..CHURNING + RESYNCED, ASKED, 3),
+        || answer::measure(site, CHURNING..CHURNING + RESYNCED, ASKED, 3, AT_WORK),
     )?;
     Ok(Resynced {
         times,
