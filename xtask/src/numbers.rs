@@ -28,7 +28,7 @@ pub(crate) const SHORT: Instrument = Instrument {
     ..NUMBERS
 };
 
-/// The kernel takes long to add 65 000 addresses (each is compared with all of the parent's), half an hour where it
+/// The kernel takes long to add 65 000 addresses (each is compared with all of the parent's), twenty minutes where it
 /// is emulated, for numbers in which kernels do not differ.
 fn options(kernel: Kernel) -> &'static [&'static str] {
     match kernel {
