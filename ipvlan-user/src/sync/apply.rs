@@ -150,16 +150,17 @@ impl Installed {
                 Err(error) => outcome.errors.push(error),
             }
         }
+        let mut failed = self.maps.put(&plan.put);
         for (address, entry) in plan.put {
-            match self.maps.put(address, entry) {
-                Ok(()) => {
+            match failed.remove(&address) {
+                None => {
                     self.addresses.insert(address, entry);
                     outcome.put += 1;
                 }
-                Err(error) if error.is_full() => {
+                Some(error) if error.is_full() => {
                     outcome.no_room.insert(address);
                 }
-                Err(error) => outcome.errors.push(error),
+                Some(error) => outcome.errors.push(error),
             }
         }
         // Last: on the first update this is what makes the programs answer. With addresses missing,

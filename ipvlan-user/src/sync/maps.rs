@@ -113,15 +113,28 @@ impl Maps {
         self.events.take()
     }
 
-    /// Adds or replaces an address.
-    pub fn put(&mut self, address: IpAddr, entry: AddressEntry) -> Result<(), MapsError> {
-        match address {
-            IpAddr::V4(v4) => self.v4.insert(v4.octets(), entry, 0),
-            IpAddr::V6(v6) => self.v6.insert(v6.octets(), entry, 0),
+    /// Adds or replaces addresses. Gives those that failed, and why; all others are there.
+    pub fn put(&mut self, entries: &[(IpAddr, AddressEntry)]) -> BTreeMap<IpAddr, MapsError> {
+        let v4 = entries
+            .iter()
+            .filter_map(|&(address, entry)| match address {
+                IpAddr::V4(v4) => Some((v4.octets(), entry)),
+                IpAddr::V6(_) => None,
+            });
+        let v6 = entries
+            .iter()
+            .filter_map(|&(address, entry)| match address {
+                IpAddr::V6(v6) => Some((v6.octets(), entry)),
+                IpAddr::V4(_) => None,
+            });
+        let mut failed = write(&self.v4, v4.unzip());
+        failed.append(&mut write(&self.v6, v6.unzip()));
+        for &(address, entry) in entries {
+            if !failed.contains_key(&address) {
+                self.index.put(address, entry);
+            }
         }
-        .map_err(|source| failed(map_of(address), format!("put {address}"), source))?;
-        self.index.put(address, entry);
-        Ok(())
+        failed
     }
 
     /// Deletes an address. One that is not there is a success.
@@ -267,6 +280,27 @@ where
     Ok(entries
         .map(|(address, entry)| (address.into(), entry))
         .collect())
+}
+
+/// Gives the addresses that could not be written, and why.
+fn write<const N: usize>(
+    map: &AddressMap<N>,
+    (keys, values): (Vec<[u8; N]>, Vec<AddressEntry>),
+) -> BTreeMap<IpAddr, MapsError>
+where
+    [u8; N]: aya::Pod + Into<IpAddr>,
+{
+    let map = IterableMap::map(map).fd().as_fd();
+    let errors = batch::write(map, &keys, &values).into_iter();
+    errors
+        .map(|(at, io_error)| {
+            let address = keys[at].into();
+            let call = "bpf_map_update_batch";
+            let error = SyscallError { call, io_error }.into();
+            let error = failed(map_of(address), format!("put {address}"), error);
+            (address, error)
+        })
+        .collect()
 }
 
 fn failed(name: &'static str, action: impl Into<String>, source: MapError) -> MapsError {
