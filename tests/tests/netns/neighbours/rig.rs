@@ -130,14 +130,15 @@ impl<'a> Rig<'a> {
             }
         }
         self.installed = self.candidates.keys().copied().collect();
-        for (&address, candidate) in &self.candidates {
-            let entry = AddressEntry::child(candidate.live.child.ifindex, 0, Delivery::Pass);
-            let entry = match held.get(&address) {
-                Some(&reason) => entry.refused(reason),
-                None => entry,
-            };
-            self.maps.put(address, entry).unwrap();
-        }
+        let candidates = self.candidates.iter();
+        let entries: Vec<_> = candidates
+            .map(|(&address, candidate)| {
+                let entry = AddressEntry::child(candidate.live.child.ifindex, 0, Delivery::Pass);
+                let refused = held.get(&address).map(|&reason| entry.refused(reason));
+                (address, refused.unwrap_or(entry))
+            })
+            .collect();
+        assert!(self.maps.put(&entries).is_empty());
     }
 
     /// Lets it do what is due, and hear what the programs tell, for so long.
