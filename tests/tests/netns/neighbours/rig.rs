@@ -138,7 +138,8 @@ impl<'a> Rig<'a> {
                 (address, refused.unwrap_or(entry))
             })
             .collect();
-        assert!(self.maps.put(&entries).is_empty());
+        let failed = self.maps.put(&entries);
+        assert!(failed.is_empty(), "{failed:?}");
     }
 
     /// Lets it do what is due, and hear what the programs tell, for so long.
