@@ -57,6 +57,10 @@ const ROUTER: u8 = 1 << 1;
 const OPTIMISTIC: u8 = 1 << 2;
 /// Bit of `AddressEntry::flags`: see [`AddressEntry::is_watched`].
 const WATCHED: u8 = 1 << 3;
+/// Bit of `AddressEntry::flags`: see [`AddressEntry::routed`].
+const ROUTED: u8 = 1 << 4;
+/// Bit of `AddressEntry::flags`: see [`AddressEntry::probed`].
+const PROBED: u8 = 1 << 5;
 
 const SIZE: usize = if cfg!(feature = "next-layout") {
     16
@@ -169,6 +173,43 @@ impl AddressEntry {
             flags: self.flags | OPTIMISTIC,
             ..self
         }
+    }
+
+    /// The same entry, which also attracts packets that leave the parent for another MAC than its own.
+    ///
+    /// The address is off-link for the host, which routes it through a gateway, and the operator allowed
+    /// its prefix. Without this flag a container could take any address of the world and receive what the
+    /// host sends there.
+    #[must_use]
+    pub const fn with_routed(self) -> Self {
+        Self {
+            flags: self.flags | ROUTED,
+            ..self
+        }
+    }
+
+    /// The same entry, while the agent probes the LAN for the address.
+    #[must_use]
+    pub const fn with_probed(self) -> Self {
+        Self {
+            flags: self.flags | PROBED,
+            ..self
+        }
+    }
+
+    /// Whether packets to a gateway's MAC with this destination are hairpinned to the child.
+    #[must_use]
+    #[inline]
+    pub const fn routed(&self) -> bool {
+        self.flags & ROUTED != 0
+    }
+
+    /// Whether the agent is probing the LAN for the address: an answer to the probe must not be lost among
+    /// other events.
+    #[must_use]
+    #[inline]
+    pub const fn probed(&self) -> bool {
+        self.flags & PROBED != 0
     }
 
     /// Whether neighbour requests from the wire are left to the kernel.

@@ -22,7 +22,7 @@ pub use stats::{COUNTERS, ChildCounters, Hook, counter_index};
 
 /// Number of this set of layouts. Goes up whenever the meaning or the size of anything in this
 /// crate changes; the loader refuses to share maps with another number.
-pub const LAYOUT: u32 = if cfg!(feature = "next-layout") { 5 } else { 4 };
+pub const LAYOUT: u32 = if cfg!(feature = "next-layout") { 6 } else { 5 };
 
 /// Names of the maps in the eBPF object, as the loader asks for them.
 pub mod maps {

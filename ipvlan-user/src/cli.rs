@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, value_parser};
 
 use crate::{
     attach::TcAttach,
-    config::{AUDIT, InterfaceName, Options, ROOM, Source, StaleAfter, XdpChoice},
+    config::{AUDIT, InterfaceName, Options, PERCENT, RATE, ROOM, Source, StaleAfter, XdpChoice},
     model::{Deliver, L2Broadcast, Prefix},
     neighbour::{Announcing, DadMode},
 };
@@ -102,7 +102,7 @@ pub struct RunArgs {
     pub deny: Vec<Prefix>,
 
     /// Whether to probe the LAN for a child's new address, as its own kernel would if it could. Not
-    /// done for IPv6 in mode l2, where the child's kernel does. [default: warn]
+    /// done for IPv6 in mode l2, where the child's kernel does. [default: optimistic]
     #[arg(long, value_enum, value_name = "HOW")]
     pub dad: Option<DadMode>,
 
@@ -110,6 +110,32 @@ pub struct RunArgs {
     /// parent's MAC changes, and, at most every 10 seconds, when a station claims one. [default: on]
     #[arg(long, value_enum, value_name = "WHETHER")]
     pub announce: Option<Announcing>,
+
+    /// Announcements and probes of a parent, per second. [default: 10]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&RATE)))]
+    pub announce_rate: Option<u32>,
+
+    /// Addresses of one network namespace, both families together. Further ones are not answered, and
+    /// counted. [default: 4096]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&ROOM)))]
+    pub netns_addresses: Option<u32>,
+
+    /// Events about addresses of one network namespace, per second. [default: 16]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&RATE)))]
+    pub netns_events: Option<u32>,
+
+    /// Announcements and probes for one network namespace, per second, within --announce-rate.
+    /// [default: 5]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&RATE)))]
+    pub netns_announcements: Option<u32>,
+
+    /// Solicited-node groups that the parent joins for one network namespace. [default: 1024]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&ROOM)))]
+    pub netns_groups: Option<u32>,
+
+    /// Processor time for reading one network namespace, in percent of one processor. [default: 10]
+    #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u32).range(signed(&PERCENT)))]
+    pub netns_time: Option<u32>,
 
     /// Room for addresses of each family, per parent. [default: 16384]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&ROOM)))]
@@ -211,6 +237,12 @@ impl From<RunArgs> for Source {
             deny,
             dad,
             announce,
+            announce_rate,
+            netns_addresses,
+            netns_events,
+            netns_announcements,
+            netns_groups,
+            netns_time,
             max_addresses,
             max_children,
             audit,
@@ -236,6 +268,12 @@ impl From<RunArgs> for Source {
                 deny: given(deny),
                 dad,
                 announce,
+                announce_rate,
+                netns_addresses,
+                netns_events,
+                netns_announcements,
+                netns_groups,
+                netns_time,
                 max_addresses,
                 max_children,
                 audit,

@@ -15,6 +15,7 @@ pub mod config;
 pub mod discover;
 pub mod model;
 pub mod neighbour;
+pub mod quota;
 pub mod reconcile;
 pub mod report;
 pub mod runtime;

@@ -113,7 +113,7 @@ fn what_is_kept_of_an_address_is_small() {
     let now = Instant::now();
     let mut random = Random::seeded(1);
     let (dad, waiting) = per_address("in line for probes", MANY, || {
-        let mut dad = Dad::new(DadMode::Warn);
+        let mut dad = Dad::new(DadMode::Optimistic);
         for &address in &addresses {
             dad.add(now, address, &mut random);
         }

@@ -44,7 +44,7 @@ fn what_is_given_is_said() {
     assert_eq!(overrides.iface.map(|names| names.len()), Some(2));
     assert_eq!(overrides.allow.map(|prefixes| prefixes.len()), Some(2));
     assert_eq!(overrides.deny.map(|prefixes| prefixes.len()), Some(1));
-    assert_eq!(overrides.dad, Some(DadMode::Enforce));
+    assert_eq!(overrides.dad, Some(DadMode::Strict));
     assert_eq!(overrides.announce, Some(Announcing::Off));
     assert_eq!(
         (overrides.stale_after, overrides.pin),
@@ -77,9 +77,13 @@ fn of_two_that_take_each_other_back_the_last_counts() {
 #[test]
 fn defaults_in_the_help_text_are_the_defaults() {
     use crate::config::{
-        DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN,
-        DEFAULT_STALE_AFTER,
+        DEFAULT_ANNOUNCE_RATE, DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_MAX_ADDRESSES,
+        DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
     };
+    use crate::quota::{Quota, Quotas};
+    fn quota(quota: Quota) -> String {
+        quota.of(&Quotas::default()).to_string()
+    }
     fn name<T: ValueEnum + Default>() -> String {
         let value = T::default().to_possible_value().unwrap();
         value.get_name().to_owned()
@@ -91,6 +95,12 @@ fn defaults_in_the_help_text_are_the_defaults() {
         ("xdp", name::<XdpChoice>()),
         ("dad", name::<DadMode>()),
         ("announce", name::<Announcing>()),
+        ("announce-rate", DEFAULT_ANNOUNCE_RATE.to_string()),
+        ("netns-addresses", quota(Quota::Addresses)),
+        ("netns-events", quota(Quota::Events)),
+        ("netns-announcements", quota(Quota::Announcements)),
+        ("netns-groups", quota(Quota::Groups)),
+        ("netns-time", quota(Quota::Time)),
         ("max-addresses", DEFAULT_MAX_ADDRESSES.to_string()),
         ("max-children", DEFAULT_MAX_CHILDREN.to_string()),
         ("audit", DEFAULT_AUDIT.to_string()),

@@ -22,11 +22,12 @@ pub use self::{
     options::Options,
     places::Places,
     settings::{
-        DEFAULT_AUDIT, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
-        PinSettings, Settings,
+        DEFAULT_ANNOUNCE_RATE, DEFAULT_AUDIT, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN,
+        DEFAULT_STALE_AFTER, PinSettings, Settings,
     },
     value::{
-        AUDIT, InterfaceName, NameError, ROOM, STALE_AFTER, StaleAfter, StaleAfterError, XdpChoice,
+        AUDIT, InterfaceName, NameError, PERCENT, RATE, ROOM, STALE_AFTER, StaleAfter,
+        StaleAfterError, XdpChoice,
     },
 };
 

@@ -46,6 +46,24 @@ pub struct Options {
     /// Whether addresses are announced.
     #[serde(deserialize_with = "value::word")]
     pub announce: Option<Announcing>,
+    /// Announcements and probes of a parent, per second.
+    #[serde(deserialize_with = "value::rate")]
+    pub announce_rate: Option<u32>,
+    /// [`Quotas::addresses`](crate::quota::Quotas::addresses)
+    #[serde(deserialize_with = "value::room")]
+    pub netns_addresses: Option<u32>,
+    /// [`Quotas::events`](crate::quota::Quotas::events)
+    #[serde(deserialize_with = "value::rate")]
+    pub netns_events: Option<u32>,
+    /// [`Quotas::announcements`](crate::quota::Quotas::announcements)
+    #[serde(deserialize_with = "value::rate")]
+    pub netns_announcements: Option<u32>,
+    /// [`Quotas::groups`](crate::quota::Quotas::groups)
+    #[serde(deserialize_with = "value::room")]
+    pub netns_groups: Option<u32>,
+    /// [`Quotas::time`](crate::quota::Quotas::time)
+    #[serde(deserialize_with = "value::percent")]
+    pub netns_time: Option<u32>,
     /// Room for addresses of each family.
     #[serde(deserialize_with = "value::room")]
     pub max_addresses: Option<u32>,
@@ -82,6 +100,12 @@ impl Options {
             deny: self.deny.or(lower.deny),
             dad: self.dad.or(lower.dad),
             announce: self.announce.or(lower.announce),
+            announce_rate: self.announce_rate.or(lower.announce_rate),
+            netns_addresses: self.netns_addresses.or(lower.netns_addresses),
+            netns_events: self.netns_events.or(lower.netns_events),
+            netns_announcements: self.netns_announcements.or(lower.netns_announcements),
+            netns_groups: self.netns_groups.or(lower.netns_groups),
+            netns_time: self.netns_time.or(lower.netns_time),
             max_addresses: self.max_addresses.or(lower.max_addresses),
             max_children: self.max_children.or(lower.max_children),
             audit: self.audit.or(lower.audit),

@@ -3,12 +3,23 @@
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{Options, Places};
-use crate::{attach::AttachOptions, model::Policy, neighbour::Manners};
+use crate::{
+    attach::AttachOptions,
+    model::Policy,
+    neighbour::Manners,
+    quota::{
+        DEFAULT_ADDRESSES, DEFAULT_ANNOUNCEMENTS, DEFAULT_EVENTS, DEFAULT_GROUPS, DEFAULT_TIME,
+        Quotas,
+    },
+};
 
 /// Default of `--max-addresses`.
 pub const DEFAULT_MAX_ADDRESSES: u32 = 16_384;
 /// Default of `--max-children`.
 pub const DEFAULT_MAX_CHILDREN: u32 = 4_096;
+/// Default of `--announce-rate`, in frames per second: port security and ARP inspection of switches close
+/// a port at 15 ARP packets per second, and the host's own come on top.
+pub const DEFAULT_ANNOUNCE_RATE: u32 = 10;
 /// Default of `--audit`, in seconds.
 pub const DEFAULT_AUDIT: u64 = 60;
 /// Default of `--stale-after`, in seconds.
@@ -23,6 +34,8 @@ pub struct Settings {
     pub policy: Policy,
     /// What children say on the LAN.
     pub manners: Manners,
+    /// What one netns can use.
+    pub quotas: Quotas,
     /// How programs are attached.
     pub attach: AttachOptions,
     /// Time between two audits.
@@ -60,6 +73,12 @@ impl Settings {
             deny,
             dad,
             announce,
+            announce_rate,
+            netns_addresses,
+            netns_events,
+            netns_announcements,
+            netns_groups,
+            netns_time,
             max_addresses,
             max_children,
             audit,
@@ -94,6 +113,14 @@ impl Settings {
             manners: Manners {
                 announce: announce.unwrap_or_default(),
                 dad: dad.unwrap_or_default(),
+                rate: announce_rate.unwrap_or(DEFAULT_ANNOUNCE_RATE),
+            },
+            quotas: Quotas {
+                addresses: netns_addresses.unwrap_or(DEFAULT_ADDRESSES),
+                events: netns_events.unwrap_or(DEFAULT_EVENTS),
+                announcements: netns_announcements.unwrap_or(DEFAULT_ANNOUNCEMENTS),
+                groups: netns_groups.unwrap_or(DEFAULT_GROUPS),
+                time: netns_time.unwrap_or(DEFAULT_TIME),
             },
             attach: AttachOptions {
                 tc: attach.unwrap_or_default(),
@@ -121,6 +148,7 @@ impl Settings {
             parents,
             policy,
             manners,
+            quotas,
             attach,
             audit,
             stale_after,
@@ -147,6 +175,7 @@ impl Settings {
         self.parents = parents;
         self.policy = policy;
         self.manners = manners;
+        self.quotas = quotas;
         self.audit = audit;
         self.stale_after = stale_after;
         let differ = stay.into_iter().filter(|&(_, same)| !same);

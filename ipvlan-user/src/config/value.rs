@@ -15,6 +15,10 @@ const MAX_NAME: usize = 15;
 
 /// What `max-addresses` and `max-children` can be.
 pub const ROOM: RangeInclusive<u32> = 1..=1_048_576;
+/// What `announce-rate`, `netns-announcements` and `netns-events` can be, per second.
+pub const RATE: RangeInclusive<u32> = 1..=100_000;
+/// What `netns-time` can be, in percent.
+pub const PERCENT: RangeInclusive<u32> = 1..=100;
 /// What `audit` can be, in seconds.
 pub const AUDIT: RangeInclusive<u64> = 1..=86_400;
 /// What `stale-after` can be, in seconds, if it is not 0. In a third of that everything is read once more
@@ -136,6 +140,14 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
 
 pub(super) fn room<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     within(deserializer, &ROOM)
+}
+
+pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    within(deserializer, &RATE)
+}
+
+pub(super) fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    within(deserializer, &PERCENT)
 }
 
 pub(super) fn audit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {

@@ -5,7 +5,7 @@
 //!
 //! Every new address is asked for on the LAN, with the constants of RFC 5227 §1.1, which RFC 4862
 //! §5.1 leaves room for: [`PROBES`] probes, [`PROBE_MIN`] to [`PROBE_MAX`] apart, and
-//! [`ANNOUNCE_WAIT`] after the last. How [`DadMode::Warn`] differs:
+//! [`ANNOUNCE_WAIT`] after the last. How [`DadMode::Optimistic`] differs:
 //! - The address is answered for at once, so a station that probes for it at the same time is
 //!   answered and gives way: only a claim is a conflict.
 //! - The first probe does not wait (`PROBE_WAIT`): the sooner it is out, the sooner is known who was
@@ -56,12 +56,13 @@ pub const AT_ONCE: usize = 10_240;
 pub enum DadMode {
     /// No.
     Off,
-    /// Yes; they are answered for meanwhile, and a duplicate is told and not announced.
+    /// Yes. Answer for them meanwhile; withdraw one that another station is heard to own.
     #[default]
-    Warn,
-    /// Yes; they are answered for only once nobody was heard to have them, 4 to 7 seconds later. So
-    /// it is at start, too, and when the parent comes up.
-    Enforce,
+    #[value(alias = "warn")]
+    Optimistic,
+    /// Yes. Answer for them only after a clean probe, 4 to 7 seconds later.
+    #[value(alias = "enforce")]
+    Strict,
 }
 
 /// What a claim or a probe by another station means.
@@ -84,7 +85,7 @@ pub struct Due {
     /// Probes to send.
     pub probes: Vec<IpAddr>,
     /// Addresses that are free to be announced from now on ([`Dad::is_free`]), and in
-    /// [`DadMode::Enforce`] to be answered for.
+    /// [`DadMode::Strict`] to be answered for.
     pub freed: Vec<IpAddr>,
 }
 
@@ -128,14 +129,14 @@ impl Dad {
         random: &mut Random,
     ) {
         let before = std::mem::replace(&mut self.mode, mode);
-        if mode != DadMode::Warn {
+        if mode != DadMode::Optimistic {
             // Answered for already: to hold them back now would cut off who talks to them.
             self.line.clear();
         }
         if mode == DadMode::Off {
             self.checks.clear();
             self.queue.clear();
-        } else if before == DadMode::Off && mode == DadMode::Warn {
+        } else if before == DadMode::Off && mode == DadMode::Optimistic {
             for (address, _) in answered.filter(|&(_, probed)| probed) {
                 let check = Check {
                     quiet: false,
@@ -154,11 +155,11 @@ impl Dad {
     pub fn add(&mut self, now: Instant, address: IpAddr, random: &mut Random) -> bool {
         match self.mode {
             DadMode::Off => return false,
-            DadMode::Warn => {
+            DadMode::Optimistic => {
                 self.line.insert(address);
                 self.since = Some(now);
             }
-            DadMode::Enforce => {
+            DadMode::Strict => {
                 let due = now + self.wait(random);
                 self.checks.insert(address, Check::new());
                 self.go_on(address, Phase::Probing { sent: 0 }, Some(due));
@@ -203,7 +204,7 @@ impl Dad {
         kind: EventKind,
         random: &mut Random,
     ) -> Verdict {
-        let enforced = self.mode == DadMode::Enforce;
+        let enforced = self.mode == DadMode::Strict;
         if self.line.remove(&address) {
             self.checks.insert(address, Check::new());
             self.go_on(address, Phase::Probing { sent: 0 }, Some(now));
@@ -300,7 +301,7 @@ impl Dad {
                     self.go_on(address, Phase::Probing { sent: 1 }, Some(next_probe));
                 }
                 Phase::Waiting => {
-                    if check.quiet || self.mode == DadMode::Enforce {
+                    if check.quiet || self.mode == DadMode::Strict {
                         due.freed.push(address);
                     }
                     self.remove(address);
@@ -317,7 +318,7 @@ impl Dad {
         let undisputed = check.is_some_and(|check| check.quiet && check.with.is_none());
         let (phase, due) = if sent == PROBES {
             (Phase::Waiting, now + ANNOUNCE_WAIT)
-        } else if sent == 1 && self.mode == DadMode::Warn && undisputed {
+        } else if sent == 1 && self.mode == DadMode::Optimistic && undisputed {
             (Phase::Grace { next_probe: next }, now + GRACE)
         } else {
             (Phase::Probing { sent }, next)
@@ -326,7 +327,7 @@ impl Dad {
     }
 
     /// The addresses that are not answered for, and why. None unless the mode is
-    /// [`DadMode::Enforce`].
+    /// [`DadMode::Strict`].
     #[must_use]
     pub fn held_back(&self) -> BTreeMap<IpAddr, Reason> {
         if !self.enforces() {
@@ -348,7 +349,7 @@ impl Dad {
     /// Whether addresses are held back at all.
     #[must_use]
     pub fn enforces(&self) -> bool {
-        self.mode == DadMode::Enforce
+        self.mode == DadMode::Strict
     }
 
     /// Whether the address is free to be announced: nobody said that it is his before it was, and who
@@ -357,7 +358,7 @@ impl Dad {
     pub fn is_free(&self, address: IpAddr) -> bool {
         let check = self.checks.get(&address);
         !self.line.contains(&address)
-            && check.is_none_or(|check| self.mode == DadMode::Warn && !check.quiet)
+            && check.is_none_or(|check| self.mode == DadMode::Optimistic && !check.quiet)
     }
 
     /// The addresses that another station has, and its MAC.
@@ -369,7 +370,7 @@ impl Dad {
 
     /// How long the first probe waits.
     fn wait(&self, random: &mut Random) -> Duration {
-        if self.mode == DadMode::Enforce {
+        if self.mode == DadMode::Strict {
             random.between(Duration::ZERO, PROBE_WAIT)
         } else {
             Duration::ZERO

@@ -23,7 +23,7 @@ use super::{
     random::Random,
     socket::{PacketSocket, Sent},
 };
-use crate::model::ChildKey;
+use crate::{config::DEFAULT_ANNOUNCE_RATE, model::ChildKey};
 
 /// Most frames per second in the long run, and at once. 10 000 children are announced once in 10 s.
 const FRAMES: (u32, u32) = (1000, 100);
@@ -31,12 +31,24 @@ const FRAMES: (u32, u32) = (1000, 100);
 const SHARE: u32 = 10;
 
 /// What the user asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manners {
     /// Whether addresses are announced.
     pub announce: Announcing,
     /// Whether and how new addresses are probed for.
     pub dad: DadMode,
+    /// Announcements and probes per second.
+    pub rate: u32,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            announce: Announcing::default(),
+            dad: DadMode::default(),
+            rate: DEFAULT_ANNOUNCE_RATE,
+        }
+    }
 }
 
 /// The manners of one parent.

@@ -166,7 +166,10 @@ fn options_that_cannot_be_are_refused_with_what_can() {
         ),
         (&["--max-addresses", "0"], "0 is not in 1..=1048576"),
         (&["--attach", "xdp"], "[possible values: auto, tcx, clsact]"),
-        (&["--dad", "maybe"], "[possible values: off, warn, enforce]"),
+        (
+            &["--dad", "maybe"],
+            "[possible values: off, optimistic, strict]",
+        ),
         (
             &["--allow", "192.0.2.0/24", "--deny", "192.0.2.7/28"],
             "`192.0.2.7/28` has bits set behind the prefix: 192.0.2.0/28 is meant",

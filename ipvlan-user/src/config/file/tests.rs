@@ -43,6 +43,12 @@ fn every_key_is_read() {
         deny = ["10.0.0.1"]
         dad = "enforce"
         announce = "off"
+        announce-rate = 100
+        netns-addresses = 100
+        netns-events = 100
+        netns-announcements = 100
+        netns-groups = 100
+        netns-time = 50
         max-addresses = 1_048_576
         max-children = 1
         audit = 86400
@@ -118,7 +124,7 @@ const WRONG: [(&[u8], &str, Option<&str>, &str); 27] = [
         b"# \xc3\xbc\ndad = \"maybe\"",
         "2:7",
         Some("dad"),
-        "`maybe` is none of `off`, `warn`, `enforce`",
+        "`maybe` is none of `off`, `optimistic`, `strict`",
     ),
     (
         b"announce = true",

@@ -107,7 +107,7 @@ fn assert_probes(probes: &[f64], from: f64, wait: f64) {
 #[test]
 fn enforce_holds_a_new_address_back_until_nobody_answered_three_probes() {
     for address in [V4, V6] {
-        let mut world = World::new(DadMode::Enforce);
+        let mut world = World::new(DadMode::Strict);
         assert!(world.follow(0.0, &[address]));
         assert_eq!(world.held(address), Some(Reason::Probing));
         let seen = world.run(0.0, 60.0);
@@ -128,7 +128,7 @@ fn enforce_holds_a_new_address_back_until_nobody_answered_three_probes() {
 
 #[test]
 fn warn_holds_nothing_back_and_announces_after_a_grace() {
-    let mut world = World::new(DadMode::Warn);
+    let mut world = World::new(DadMode::Optimistic);
     assert!(world.follow(0.0, &[V4]));
     assert_eq!((world.held(V4), world.is_free(V4)), (None, false));
     let seen = world.run(0.0, 60.0);
@@ -150,7 +150,7 @@ fn off_probes_for_nothing_and_disputes_nothing() {
 
 #[test]
 fn of_many_more_than_are_probed_for_at_once_each_is_probed_for_and_freed() {
-    let mut world = World::new(DadMode::Warn);
+    let mut world = World::new(DadMode::Optimistic);
     let count = AT_ONCE + 100;
     for index in (0..).take(count) {
         let address = IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + index));
@@ -165,7 +165,7 @@ fn of_many_more_than_are_probed_for_at_once_each_is_probed_for_and_freed() {
 
 #[test]
 fn a_claim_before_the_first_probe_is_noted() {
-    let mut world = World::new(DadMode::Warn);
+    let mut world = World::new(DadMode::Optimistic);
     world.follow(0.0, &[V4]);
     assert_eq!(world.other(0.0, V4, EventKind::Claim), Verdict::Noted);
     assert!(!world.is_free(V4));
@@ -183,33 +183,33 @@ fn what_others_do_means_what_the_mode_makes_of_it() {
     // DadMode, when, by what: verdict, held back.
     let rows = [
         (
-            DadMode::Enforce,
+            DadMode::Strict,
             0.0,
             Claim,
             HeldBack,
             Some(Reason::Duplicate),
         ),
         (
-            DadMode::Enforce,
+            DadMode::Strict,
             2.0,
             Claim,
             HeldBack,
             Some(Reason::Duplicate),
         ),
         (
-            DadMode::Enforce,
+            DadMode::Strict,
             2.0,
             Probe,
             HeldBack,
             Some(Reason::Duplicate),
         ),
-        (DadMode::Enforce, 30.0, Claim, Undisputed, None),
-        (DadMode::Enforce, 30.0, Probe, Undisputed, None),
-        (DadMode::Warn, 0.1, Claim, Noted, None),
-        (DadMode::Warn, 0.6, Claim, Disputed, None),
-        (DadMode::Warn, 2.0, Claim, Disputed, None),
-        (DadMode::Warn, 2.0, Probe, Undisputed, None),
-        (DadMode::Warn, 30.0, Claim, Undisputed, None),
+        (DadMode::Strict, 30.0, Claim, Undisputed, None),
+        (DadMode::Strict, 30.0, Probe, Undisputed, None),
+        (DadMode::Optimistic, 0.1, Claim, Noted, None),
+        (DadMode::Optimistic, 0.6, Claim, Disputed, None),
+        (DadMode::Optimistic, 2.0, Claim, Disputed, None),
+        (DadMode::Optimistic, 2.0, Probe, Undisputed, None),
+        (DadMode::Optimistic, 30.0, Claim, Undisputed, None),
     ];
     for (mode, at, kind, verdict, held) in rows {
         let row = (mode, at, kind);
@@ -232,9 +232,9 @@ fn what_others_do_means_what_the_mode_makes_of_it() {
 fn an_address_heals_when_the_other_station_is_gone() {
     // Mode, when it is claimed, whether it may be announced meanwhile.
     let rows = [
-        (DadMode::Enforce, 2.0, false),
-        (DadMode::Warn, 0.1, false),
-        (DadMode::Warn, 2.0, true),
+        (DadMode::Strict, 2.0, false),
+        (DadMode::Optimistic, 0.1, false),
+        (DadMode::Optimistic, 2.0, true),
     ];
     for (mode, at, announced) in rows {
         let mut world = World::new(mode);
@@ -247,7 +247,7 @@ fn an_address_heals_when_the_other_station_is_gone() {
         assert!((10.0..=11.0).contains(&after), "{mode:?}: {seen:?}");
         assert_eq!(world.is_free(V4), announced, "{mode:?}");
         assert_eq!(world.dad.taken().count(), 1, "{mode:?}");
-        if mode == DadMode::Enforce {
+        if mode == DadMode::Strict {
             assert_eq!(world.held(V4), Some(Reason::Duplicate));
         }
         let seen = world.run(at + 12.0, 60.0);
@@ -261,7 +261,7 @@ fn an_address_heals_when_the_other_station_is_gone() {
 
 #[test]
 fn many_conflicts_make_probes_rare() {
-    let mut world = World::new(DadMode::Enforce);
+    let mut world = World::new(DadMode::Strict);
     world.follow(0.0, &[V4]);
     let (mut at, mut gaps) = (1.5, Vec::new());
     world.run(0.0, at);
@@ -288,7 +288,7 @@ fn many_conflicts_make_probes_rare() {
 
 #[test]
 fn a_station_that_goes_on_claiming_is_one_conflict() {
-    let mut world = World::new(DadMode::Enforce);
+    let mut world = World::new(DadMode::Strict);
     world.follow(0.0, &[V4]);
     world.run(0.0, 1.0);
     for second in 1..100 {
@@ -302,7 +302,7 @@ fn a_station_that_goes_on_claiming_is_one_conflict() {
 
 #[test]
 fn what_is_gone_is_forgotten_and_new_when_it_comes_back() {
-    let mut world = World::new(DadMode::Enforce);
+    let mut world = World::new(DadMode::Strict);
     world.follow(0.0, &[V4]);
     world.run(0.0, 1.0);
     world.other(1.0, V4, EventKind::Claim);
@@ -316,7 +316,7 @@ fn what_is_gone_is_forgotten_and_new_when_it_comes_back() {
 
 #[test]
 fn without_a_carrier_nothing_is_probed_for_and_nothing_becomes_clean() {
-    let mut world = World::new(DadMode::Enforce);
+    let mut world = World::new(DadMode::Strict);
     world.follow(0.0, &[V4]);
     world.run(0.0, 2.5);
     let (down, up) = (world.at(2.5), world.at(100.0));
@@ -334,7 +334,7 @@ fn without_a_carrier_nothing_is_probed_for_and_nothing_becomes_clean() {
 
 #[test]
 fn a_probe_that_could_not_be_sent_does_not_count() {
-    let mut world = World::new(DadMode::Enforce);
+    let mut world = World::new(DadMode::Strict);
     world.follow(0.0, &[V4]);
     let (mut sent, mut now) = (0, world.start);
     // Every other one is lost.
@@ -358,18 +358,18 @@ fn a_probe_that_could_not_be_sent_does_not_count() {
 
 #[test]
 fn another_mode_cuts_nobody_off_and_counts_for_what_is_new() {
-    use DadMode::{Enforce, Off, Warn};
+    use DadMode::{Off, Optimistic, Strict};
     const NEW: &str = "192.0.2.8";
     // From and to; whether what is answered for is probed for once more; whether what is new is
     // probed for, and held back meanwhile.
     let rows = [
-        (Off, Warn, true, true, None),
-        (Off, Enforce, false, true, Some(Reason::Probing)),
-        (Warn, Enforce, false, true, Some(Reason::Probing)),
-        (Enforce, Warn, false, true, None),
-        (Warn, Off, false, false, None),
-        (Enforce, Off, false, false, None),
-        (Warn, Warn, false, true, None),
+        (Off, Optimistic, true, true, None),
+        (Off, Strict, false, true, Some(Reason::Probing)),
+        (Optimistic, Strict, false, true, Some(Reason::Probing)),
+        (Strict, Optimistic, false, true, None),
+        (Optimistic, Off, false, false, None),
+        (Strict, Off, false, false, None),
+        (Optimistic, Optimistic, false, true, None),
     ];
     for (from, to, again, probed, held) in rows {
         let shown = format!("{from:?} → {to:?}");
@@ -400,8 +400,8 @@ fn another_mode_cuts_nobody_off_and_counts_for_what_is_new() {
 
 #[test]
 fn an_address_that_is_held_back_is_answered_for_when_that_is_not_wanted_any_more() {
-    for mode in [DadMode::Warn, DadMode::Off] {
-        let mut world = World::new(DadMode::Enforce);
+    for mode in [DadMode::Optimistic, DadMode::Off] {
+        let mut world = World::new(DadMode::Strict);
         world.follow(0.0, &[V4]);
         world.other(0.1, V4, EventKind::Claim);
         assert_eq!(world.held(V4), Some(Reason::Duplicate));
@@ -409,6 +409,6 @@ fn an_address_that_is_held_back_is_answered_for_when_that_is_not_wanted_any_more
         assert_eq!(world.held(V4), None, "{mode:?}");
         // The station is still told of, as long as somebody looks.
         let taken = world.dad.taken().count();
-        assert_eq!(taken, usize::from(mode == DadMode::Warn), "{mode:?}");
+        assert_eq!(taken, usize::from(mode == DadMode::Optimistic), "{mode:?}");
     }
 }

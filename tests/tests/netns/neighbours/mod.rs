@@ -39,10 +39,12 @@ const SECOND: Duration = Duration::from_secs(1);
 const SILENT: Manners = Manners {
     announce: Announcing::Off,
     dad: DadMode::Off,
+    rate: 1000,
 };
 const ANNOUNCING: Manners = Manners {
     announce: Announcing::On,
     dad: DadMode::Off,
+    rate: 1000,
 };
 
 fn ip(address: &str) -> IpAddr {
@@ -221,7 +223,8 @@ fn enforce_answers_for_what_is_free_and_heals_what_was_not() {
         &world,
         Manners {
             announce: Announcing::On,
-            dad: DadMode::Enforce,
+            dad: DadMode::Strict,
+            rate: 1000,
         },
     );
     let mac = world.host.hardware_address(PARENT).unwrap();
@@ -276,7 +279,8 @@ fn enforce_gives_way_to_a_station_that_probes_at_the_same_time() {
     let world = World::new();
     let manners = Manners {
         announce: Announcing::On,
-        dad: DadMode::Enforce,
+        dad: DadMode::Strict,
+        rate: 1000,
     };
     let mut rig = Rig::new(&world, manners);
     rig.follow(&[V4, V6]);

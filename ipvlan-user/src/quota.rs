@@ -1,0 +1,90 @@
+//! What one network namespace can use of the agent and of the LAN.
+//!
+//! A container's word is a claim: whatever it does, it uses at most its share, and what exceeds the share is
+//! counted and shown in `status`. The agent's own netns is not limited.
+
+use std::collections::BTreeMap;
+
+use crate::discover::snapshot::NetnsId;
+
+/// Default of `--netns-addresses`.
+pub const DEFAULT_ADDRESSES: u32 = 4_096;
+/// Default of `--netns-events`, per second.
+pub const DEFAULT_EVENTS: u32 = 16;
+/// Default of `--netns-announcements`, per second.
+pub const DEFAULT_ANNOUNCEMENTS: u32 = 5;
+/// Default of `--netns-groups`.
+pub const DEFAULT_GROUPS: u32 = 1_024;
+/// Default of `--netns-time`, in percent of one processor.
+pub const DEFAULT_TIME: u32 = 10;
+
+/// The share of each network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Addresses of its children that are read and kept, both families together.
+    pub addresses: u32,
+    /// Events about its addresses (claims and probes of stations on the LAN) that are handled, per second.
+    pub events: u32,
+    /// Announcements and probes that are sent for its addresses, per second.
+    pub announcements: u32,
+    /// Solicited-node groups that the parent joins for it.
+    pub groups: u32,
+    /// Time of the agent that reading it takes, in percent of one processor.
+    pub time: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            addresses: DEFAULT_ADDRESSES,
+            events: DEFAULT_EVENTS,
+            announcements: DEFAULT_ANNOUNCEMENTS,
+            groups: DEFAULT_GROUPS,
+            time: DEFAULT_TIME,
+        }
+    }
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quota {
+    /// [`Quotas::addresses`]
+    Addresses,
+    /// [`Quotas::events`]
+    Events,
+    /// [`Quotas::announcements`]
+    Announcements,
+    /// [`Quotas::groups`]
+    Groups,
+    /// [`Quotas::time`]
+    Time,
+}
+
+impl Quota {
+    /// The word for it in `status`, and the end of the option that sets it: `--netns-WORD`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Addresses => "addresses",
+            Self::Events => "events",
+            Self::Announcements => "announcements",
+            Self::Groups => "groups",
+            Self::Time => "time",
+        }
+    }
+
+    /// Its value in `quotas`.
+    #[must_use]
+    pub const fn of(self, quotas: &Quotas) -> u32 {
+        match self {
+            Self::Addresses => quotas.addresses,
+            Self::Events => quotas.events,
+            Self::Announcements => quotas.announcements,
+            Self::Groups => quotas.groups,
+            Self::Time => quotas.time,
+        }
+    }
+}
+
+/// How often each netns exceeded each of its quotas since it appeared; those that never did are not in it.
+pub type Exceeded = BTreeMap<(NetnsId, Quota), u64>;
