@@ -21,5 +21,6 @@ pub mod report;
 pub mod runtime;
 pub mod status;
 pub mod sync;
+pub mod text;
 
 pub use attach::OBJECT;
