@@ -91,13 +91,17 @@ pub struct RunArgs {
     #[arg(long, hide = true, overrides_with_all = ["answer_link_local", "no_answer_link_local"])]
     pub no_answer_link_local: bool,
 
-    /// Answer only for children's addresses in this prefix. Can be given several times. Restricts the
-    /// family it is of, link-local addresses included; the other family is not restricted.
+    /// Answer only children's addresses in this prefix. Can be given several times: together the prefixes
+    /// are the whole list for both families, so a list without IPv6 prefixes refuses all IPv6 addresses
+    /// but link-local ones, which it does not restrict. An allowed address also receives packets that the
+    /// host routes elsewhere (to the default gateway, say), so `--allow 0.0.0.0/0` or `--allow ::/0` lets
+    /// a child attract packets of the host to any address it takes. Without this option all addresses
+    /// are answered, and none that is off-link for the host attracts its packets.
     #[arg(long, value_name = "CIDR")]
     pub allow: Vec<Prefix>,
 
-    /// Never answer for children's addresses in this prefix, allowed or not. Can be given several
-    /// times.
+    /// Never answer children's addresses in this prefix, allowed or not; `fe80::/10` denies link-local
+    /// IPv6 addresses. Can be given several times.
     #[arg(long, value_name = "CIDR")]
     pub deny: Vec<Prefix>,
 

@@ -34,10 +34,10 @@ pub struct Options {
     pub host_access: Option<bool>,
     /// Whether addresses in 169.254.0.0/16 are answered for.
     pub answer_link_local: Option<bool>,
-    /// What is answered for, and nothing else of that family.
+    /// The only prefixes whose addresses are answered, of both families.
     #[serde(deserialize_with = "value::list")]
     pub allow: Option<Vec<Prefix>>,
-    /// What is not answered for.
+    /// Prefixes whose addresses are not answered.
     #[serde(deserialize_with = "value::list")]
     pub deny: Option<Vec<Prefix>>,
     /// Whether and how new addresses are probed for.

@@ -197,6 +197,7 @@ impl Desired {
             self.egress,
             &mut self.notes,
         );
+        self.notes.extend(policy.note());
         self.config = Config::new(parent.mac.unwrap_or_default(), flags);
     }
 

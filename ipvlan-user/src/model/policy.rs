@@ -1,45 +1,69 @@
-//! What the user asked for.
+//! The operator's settings of what is answered, and how packets are delivered.
 
 use std::net::IpAddr;
 
 use ipvlan_common::Reason;
 
-use super::Prefix;
+use super::{Prefix, holders::is_link_local_v6};
 
-/// What the user asked for.
+/// The operator's settings of what is answered, and how packets are delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// What happens to neighbour requests from the wire for l2 children.
     pub l2_broadcast: L2Broadcast,
     /// How packets reach children in the parent's own netns.
     pub deliver: Deliver,
-    /// Answer for children's addresses in 169.254.0.0/16.
+    /// Whether children's addresses in 169.254.0.0/16 are answered.
     pub answer_link_local: bool,
-    /// Answer for addresses in these only; a family without any is not restricted.
+    /// The only prefixes whose addresses are answered, of both families; empty for all addresses.
+    /// Link-local IPv6 addresses are not restricted by it.
     pub allow: Vec<Prefix>,
-    /// Never answer for addresses in these, allowed or not.
+    /// Prefixes whose addresses are never answered, allowed or not.
     pub deny: Vec<Prefix>,
 }
 
 impl Policy {
-    /// Why an address is not answered for, if the user does not want it.
+    /// Returns why an address is not answered, if the settings forbid it.
     ///
-    /// Prefixes of one family say nothing about the other. Link-local IPv6 addresses are addresses
-    /// like all others: `--allow 2001:db8::/32` leaves out `fe80::/10`.
+    /// A list of allowed prefixes is complete: an address of either family that none of them covers is
+    /// refused. Link-local IPv6 addresses are exempt, since every IPv6 link runs on them and they are never
+    /// routed; `deny` covers them as it does all others.
     pub(super) fn refusal(&self, address: IpAddr) -> Option<Reason> {
-        let covers = |prefixes: &[Prefix]| prefixes.iter().any(|prefix| prefix.contains(address));
-        let is_restricted = self
-            .allow
-            .iter()
-            .any(|prefix| prefix.is_ipv4() == address.is_ipv4());
-        if covers(&self.deny) {
+        if covers(&self.deny, address) {
             Some(Reason::Denied)
-        } else if is_restricted && !covers(&self.allow) {
-            Some(Reason::NotAllowed)
-        } else {
+        } else if self.allow.is_empty() || is_link_local_v6(address) || covers(&self.allow, address)
+        {
             None
+        } else {
+            Some(Reason::NotAllowed)
         }
     }
+
+    /// Returns whether a prefix that the operator allowed covers this address. Only such an address
+    /// attracts packets that the host routes to another destination than its own LAN.
+    #[must_use]
+    pub fn allows_explicitly(&self, address: IpAddr) -> bool {
+        covers(&self.allow, address) && !covers(&self.deny, address)
+    }
+
+    /// Returns what the operator may not have intended.
+    pub(crate) fn note(&self) -> Option<&'static str> {
+        let has = |is_ipv4| self.allow.iter().any(|prefix| prefix.is_ipv4() == is_ipv4);
+        match (has(true), has(false)) {
+            (true, false) => Some(ONLY_IPV4),
+            (false, true) => Some(ONLY_IPV6),
+            _ => None,
+        }
+    }
+}
+
+const ONLY_IPV4: &str = "--allow names IPv4 prefixes only: IPv6 addresses other than link-local are not \
+     answered; add the IPv6 prefixes of the children, or ::/0 for all";
+const ONLY_IPV6: &str = "--allow names IPv6 prefixes only: IPv4 addresses are not answered; add the IPv4 \
+     prefixes of the children, or 0.0.0.0/0 for all";
+
+fn covers(prefixes: &[Prefix], address: IpAddr) -> bool {
+    prefixes.iter().any(|prefix| prefix.contains(address))
 }
 
 /// What happens to neighbour requests from the wire for l2 children.
@@ -68,38 +92,84 @@ pub enum Deliver {
 mod tests {
     use super::*;
 
+    fn prefixes(texts: &[&str]) -> Vec<Prefix> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn policy(allow: &[&str], deny: &[&str]) -> Policy {
+        Policy {
+            allow: prefixes(allow),
+            deny: prefixes(deny),
+            ..Policy::default()
+        }
+    }
+
     #[test]
-    fn deny_beats_allow_and_families_do_not_restrict_each_other() {
+    fn an_allow_list_is_complete_and_deny_takes_precedence() {
         use Reason::{Denied, NotAllowed};
-        // allow, deny, address, refusal
-        type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a str, Option<Reason>);
-        let rows: [Row; 11] = [
-            (&[], &[], "10.0.0.1", None),
-            (&["10.0.0.0/8"], &[], "10.0.0.1", None),
-            (&["10.0.0.0/8"], &[], "11.0.0.1", Some(NotAllowed)),
-            (&["10.0.0.0/8"], &[], "2001:db8::1", None),
-            (&["2001:db8::/32"], &[], "10.0.0.1", None),
-            (&["2001:db8::/32"], &[], "fe80::1", Some(NotAllowed)),
-            (&["2001:db8::/32", "fe80::/10"], &[], "fe80::1", None),
-            (&["10.0.0.0/8", "11.0.0.0/8"], &[], "11.0.0.1", None),
-            (&["10.0.0.0/8"], &["10.0.0.1"], "10.0.0.1", Some(Denied)),
-            (&["10.0.0.0/8"], &["11.0.0.0/8"], "11.0.0.1", Some(Denied)),
-            (&[], &["::/0"], "10.0.0.1", None),
+        // allow, deny, address, refusal, explicitly allowed
+        type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a str, Option<Reason>, bool);
+        let rows: [Row; 17] = [
+            (&[], &[], "10.0.0.1", None, false),
+            (&[], &[], "2001:db8::1", None, false),
+            (&["10.0.0.0/8"], &[], "10.0.0.1", None, true),
+            (&["10.0.0.0/8"], &[], "11.0.0.1", Some(NotAllowed), false),
+            (&["10.0.0.0/8"], &[], "2001:db8::1", Some(NotAllowed), false),
+            (&["10.0.0.0/8", "::/0"], &[], "2001:db8::1", None, true),
+            (&["10.0.0.0/8"], &[], "fe80::1", None, false),
+            (
+                &["10.0.0.0/8"],
+                &["fe80::/10"],
+                "fe80::1",
+                Some(Denied),
+                false,
+            ),
+            (&["2001:db8::/32"], &[], "10.0.0.1", Some(NotAllowed), false),
+            (&["2001:db8::/32", "0.0.0.0/0"], &[], "10.0.0.1", None, true),
+            (
+                &["2001:db8::/32"],
+                &[],
+                "169.254.1.1",
+                Some(NotAllowed),
+                false,
+            ),
+            (&["2001:db8::/32"], &[], "fe80::1", None, false),
+            (&["2001:db8::/32", "fe80::/10"], &[], "fe80::1", None, true),
+            (&["10.0.0.0/8", "11.0.0.0/8"], &[], "11.0.0.1", None, true),
+            (
+                &["10.0.0.0/8"],
+                &["10.0.0.1"],
+                "10.0.0.1",
+                Some(Denied),
+                false,
+            ),
+            (
+                &["10.0.0.0/8"],
+                &["11.0.0.0/8"],
+                "11.0.0.1",
+                Some(Denied),
+                false,
+            ),
+            (&[], &["::/0"], "10.0.0.1", None, false),
         ];
-        for (allow, deny, address, refusal) in rows {
-            let prefixes =
-                |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-            let policy = Policy {
-                allow: prefixes(allow),
-                deny: prefixes(deny),
-                ..Policy::default()
-            };
+        for (allow, deny, address, refusal, is_explicit) in rows {
+            let policy = policy(allow, deny);
             let address = address.parse().unwrap();
-            assert_eq!(
-                policy.refusal(address),
-                refusal,
-                "{allow:?} {deny:?} {address}"
-            );
+            let decided = (policy.refusal(address), policy.allows_explicitly(address));
+            let expected = (refusal, is_explicit);
+            assert_eq!(decided, expected, "{allow:?} {deny:?} {address}");
+        }
+    }
+
+    #[test]
+    fn an_allow_list_of_one_family_is_noted() {
+        for (allow, note) in [
+            (&[][..], None),
+            (&["10.0.0.0/8"], Some(ONLY_IPV4)),
+            (&["::/0"], Some(ONLY_IPV6)),
+            (&["10.0.0.0/8", "::/0"], None),
+        ] {
+            assert_eq!(policy(allow, &["::/0"]).note(), note, "{allow:?}");
         }
     }
 }

@@ -121,6 +121,7 @@ impl Agent {
                 info!("ready: {}", parent.summary());
             }
         }
+        reload::warn_of(&agent.settings);
         runtime::give_back();
         Ok(agent)
     }

@@ -3,7 +3,7 @@
 use tracing::{error, info, warn};
 
 use super::{Agent, chain, parent::Parent};
-use crate::config::{ConfigError, Loaded, Source};
+use crate::config::{ConfigError, Loaded, Settings, Source};
 
 /// Where the settings are from, and how reading them went.
 #[derive(Debug)]
@@ -42,6 +42,13 @@ fn shown(files: &[std::path::PathBuf]) -> Vec<String> {
     files.iter().map(show).collect()
 }
 
+/// Logs settings that the operator may not have intended.
+pub(super) fn warn_of(settings: &Settings) {
+    if let Some(note) = settings.policy.note() {
+        warn!("{note}");
+    }
+}
+
 impl Agent {
     /// Reads the configuration again. Returns whether there are other settings now, which a sync is to
     /// follow; if they cannot be had, nothing changes.
@@ -62,6 +69,7 @@ impl Agent {
         for key in &self.configuration.waiting {
             warn!("`{key}` is another now: it takes effect at the next start");
         }
+        warn_of(&self.settings);
         self.change_parents();
         info!(
             files = self.configuration.files.join(", "),
