@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ipvlan_common::{Config, ConfigFlags, Owner};
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner};
 
 use super::{
     diff::{Addresses, Plan, diff, diff_of},
@@ -63,6 +63,19 @@ impl Installed {
             config,
             slots: Slots::new(children),
         })
+    }
+
+    /// Returns the established addresses, each with the ifindex of its child in the child's own netns.
+    ///
+    /// An address is established if it is answered and the agent is not probing the LAN for it. Right after
+    /// [`Self::adopt`] these are the addresses that the previous agent left so.
+    #[must_use]
+    pub fn established(&self) -> BTreeMap<IpAddr, u32> {
+        self.addresses
+            .iter()
+            .filter(|(_, entry)| is_established(entry))
+            .map(|(&address, entry)| (address, entry.ifindex()))
+            .collect()
     }
 
     /// Lets the programs answer for `stale_after` from now on; without it for ever.
@@ -212,5 +225,35 @@ impl Installed {
         self.addresses = held;
         self.config = self.maps.config()?;
         Ok(differing)
+    }
+}
+
+/// Returns whether an entry is answered for a child, and no probe for it is under way.
+const fn is_established(entry: &AddressEntry) -> bool {
+    entry.is_live_child() && !entry.probed()
+}
+
+#[cfg(test)]
+mod tests {
+    use ipvlan_common::{Delivery, Reason};
+
+    use super::*;
+
+    #[test]
+    fn only_an_answered_address_of_a_child_that_is_not_probed_is_established() {
+        let child = AddressEntry::child(7, 0, Delivery::Pass);
+        let rows = [
+            (child, true),
+            (child.with_routed().with_router(), true),
+            (child.with_probed(), false),
+            (child.refused(Reason::GatewayAddress), false),
+            (child.refused(Reason::ChildDown), false),
+            (child.refused(Reason::Duplicate), false),
+            (AddressEntry::held_by(Owner::Host), false),
+            (AddressEntry::held_by(Owner::Gateway), false),
+        ];
+        for (entry, expected) in rows {
+            assert_eq!(is_established(&entry), expected, "{entry:?}");
+        }
     }
 }
