@@ -62,7 +62,7 @@ const PARENT: u32 = 2;
 fn snapshot(netnses: i32, children: u32, addresses: u32) -> Snapshot {
     let child = |netns: i32, number: u32| Child {
         ifindex: 2 + number,
-        name: format!("ipvlan{number}"),
+        name: format!("ipvlan{number}").into(),
         netns: NetnsId::Nsid(netns),
         parent_ifindex: PARENT,
         up: true,
@@ -74,7 +74,7 @@ fn snapshot(netnses: i32, children: u32, addresses: u32) -> Snapshot {
     Snapshot {
         links: vec![Link {
             ifindex: PARENT,
-            name: "ens34".to_owned(),
+            name: "ens34".into(),
             mac: Some([2, 0, 0, 0, 0, 1]),
             up: true,
             carrier: true,

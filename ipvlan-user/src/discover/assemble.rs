@@ -2,9 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs,
     net::IpAddr,
-    path::PathBuf,
+    path::Path,
 };
 
 use super::{
@@ -138,12 +139,12 @@ impl Assembly<'_> {
             || children.iter().map(|child| child.parent_ifindex).collect(),
             Clone::clone,
         );
-        let all = read_proxy_arp("all")?;
+        let all = read_proxy_arp("all".as_ref())?;
         links
             .iter()
             .filter(|link| parents.contains(&link.ifindex))
             .map(|link| {
-                let own = read_proxy_arp(&link.name)?;
+                let own = read_proxy_arp(link.name.as_os_str())?;
                 let both = ProxyArp {
                     proxy_arp: own.proxy_arp || all.proxy_arp,
                     pvlan: own.pvlan || all.pvlan,
@@ -248,15 +249,15 @@ const fn host_len(address: IpAddr) -> u8 {
 }
 
 /// Both are or-ed with those of `all` by the kernel. A link that vanished has none.
-fn read_proxy_arp(link: &str) -> Result<ProxyArp, DiscoverError> {
+fn read_proxy_arp(link: &OsStr) -> Result<ProxyArp, DiscoverError> {
     Ok(ProxyArp {
         proxy_arp: read_switch(link, "proxy_arp")?,
         pvlan: read_switch(link, "proxy_arp_pvlan")?,
     })
 }
 
-fn read_switch(link: &str, name: &str) -> Result<bool, DiscoverError> {
-    let path: PathBuf = ["/proc/sys/net/ipv4/conf", link, name].iter().collect();
+fn read_switch(link: &OsStr, name: &str) -> Result<bool, DiscoverError> {
+    let path = Path::new("/proc/sys/net/ipv4/conf").join(link).join(name);
     match fs::read_to_string(&path) {
         Ok(value) => Ok(value.trim() != "0"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 use netlink_packet_core::NlasIterator;
 
+use crate::text::escaped;
+
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
@@ -70,11 +72,11 @@ pub(crate) fn i32_value(value: &[u8]) -> Result<i32, Malformed> {
     i32_at(value, 0).ok_or(Malformed("attribute shorter than 32 bits"))
 }
 
-/// A NUL-terminated string.
-pub(crate) fn str_value(value: &[u8]) -> Result<&str, Malformed> {
+/// Returns a NUL-terminated string for comparing and display: what is not printable is escaped.
+pub(crate) fn text_value(value: &[u8]) -> String {
     let end = value.iter().position(|&byte| byte == 0);
     let text = value.get(..end.unwrap_or(value.len())).unwrap_or_default();
-    std::str::from_utf8(text).map_err(|_| Malformed("text is not UTF-8"))
+    escaped(text).to_string()
 }
 
 /// An address, of the family its length tells.
@@ -118,9 +120,9 @@ mod tests {
 
     #[test]
     fn text_ends_at_the_first_nul() {
-        assert_eq!(str_value(b"eth0\0\0"), Ok("eth0"));
-        assert_eq!(str_value(b"eth0"), Ok("eth0"));
-        assert!(str_value(&[0xff, 0]).is_err());
+        assert_eq!(text_value(b"veth\0\0"), "veth");
+        assert_eq!(text_value(b"veth"), "veth");
+        assert_eq!(text_value(&[0xff, 0]), r"\xff");
     }
 
     proptest! {

@@ -2,10 +2,10 @@
 
 use super::{
     attribute::{
-        Malformed, after, attributes, i32_at, i32_value, str_value, u16_at, u16_value, u32_at,
+        Malformed, after, attributes, i32_at, i32_value, text_value, u16_at, u16_value, u32_at,
         u32_value, u64_at,
     },
-    snapshot::{LinkStats, Mode, PortFlag, Xdp, XdpMode},
+    snapshot::{LinkName, LinkStats, Mode, PortFlag, Xdp, XdpMode},
 };
 
 const HEADER: usize = 16;
@@ -33,7 +33,7 @@ pub(super) struct LinkRow {
     pub(super) ifindex: u32,
     pub(super) hardware: u16,
     pub(super) flags: u32,
-    pub(super) name: String,
+    pub(super) name: LinkName,
     pub(super) mac: Option<[u8; 6]>,
     pub(super) mtu: u32,
     /// Of IPv6; false without IPv6.
@@ -78,7 +78,7 @@ pub(super) fn decode_link(payload: &[u8]) -> Result<LinkRow, Malformed> {
         let (kind, value) = attribute?;
         match kind {
             libc::IFLA_ADDRESS => link.mac = value.try_into().ok(),
-            libc::IFLA_IFNAME => str_value(value)?.clone_into(&mut link.name),
+            libc::IFLA_IFNAME => link.name = LinkName::from_bytes(value),
             libc::IFLA_MTU => link.mtu = u32_value(value)?,
             libc::IFLA_LINK => link.lower = Some(u32_value(value)?).filter(|&lower| lower != 0),
             libc::IFLA_LINK_NETNSID => link.lower_nsid = Some(i32_value(value)?),
@@ -98,8 +98,8 @@ fn decode_info(value: &[u8], link: &mut LinkRow) -> Result<(), Malformed> {
     for attribute in attributes(value) {
         let (kind, value) = attribute?;
         match kind {
-            IFLA_INFO_KIND => link.kind = Some(str_value(value)?.to_owned()),
-            IFLA_INFO_SLAVE_KIND => link.master_kind = Some(str_value(value)?.to_owned()),
+            IFLA_INFO_KIND => link.kind = Some(text_value(value)),
+            IFLA_INFO_SLAVE_KIND => link.master_kind = Some(text_value(value)),
             IFLA_INFO_DATA => data = value,
             _ => {}
         }

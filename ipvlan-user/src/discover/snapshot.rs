@@ -5,10 +5,14 @@
 //! it could not be read there is no snapshot.
 
 mod host;
+mod name;
 
 use std::{net::IpAddr, ops::Range};
 
-pub use self::host::{AnycastAddress, Gateway, Host, HostAddress, OnLinkRoute, ProxyArp};
+pub use self::{
+    host::{AnycastAddress, Gateway, Host, HostAddress, OnLinkRoute, ProxyArp},
+    name::LinkName,
+};
 
 /// A network namespace, seen from ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +83,7 @@ pub struct Link {
     /// Its ifindex.
     pub ifindex: u32,
     /// Its name.
-    pub name: String,
+    pub name: LinkName,
     /// Its hardware type, `ARPHRD_*` (1 is Ethernet, 772 loopback).
     pub hardware: u16,
     /// Its hardware address, if that has six bytes.
@@ -146,7 +150,7 @@ pub struct Child {
     /// Its ifindex, in its own netns.
     pub ifindex: u32,
     /// Its name, in its own netns.
-    pub name: String,
+    pub name: LinkName,
     /// The netns it is in.
     pub netns: NetnsId,
     /// Its parent's ifindex, in our own netns.

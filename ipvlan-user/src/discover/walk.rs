@@ -2,13 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs, io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::{
+        ffi::{OsStrExt as _, OsStringExt as _},
+        fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
 use super::DiscoverError;
+use crate::text::escaped;
 
 const PROC: &str = "/proc";
 const MOUNTS: &str = "/proc/thread-self/mountinfo";
@@ -97,7 +101,7 @@ impl Walk {
 
     fn mounts(&mut self) -> Result<(), DiscoverError> {
         let mounts = fs::read(MOUNTS).map_err(failed(MOUNTS))?;
-        for line in String::from_utf8_lossy(&mounts).lines() {
+        for line in mounts.split(|&byte| byte == b'\n') {
             if let Some((identity, path)) = netns_mount(line) {
                 self.named(identity, path);
             }
@@ -108,16 +112,19 @@ impl Walk {
     fn named(&mut self, identity: Identity, path: PathBuf) {
         let found = self.found.entry(identity).or_default();
         let name = path.file_name().unwrap_or(OsStr::new("/"));
-        if found.names.insert(name.to_string_lossy().into_owned()) {
+        if found.names.insert(escaped(name.as_bytes()).to_string()) {
             found.paths.push(path);
         }
     }
 }
 
-/// The netns and the mount point of a line of mountinfo: `36 25 0:4 net:[4026532281] /run/x …`.
-fn netns_mount(line: &str) -> Option<(Identity, PathBuf)> {
-    let mut fields = line.split(' ').skip(2);
-    let (device, root, point) = (fields.next()?, fields.next()?, fields.next()?);
+/// Returns the netns and the mount point of a line of mountinfo: `36 25 0:4 net:[4026532281] /run/x …`.
+/// A mount point is bytes, as every path is.
+fn netns_mount(line: &[u8]) -> Option<(Identity, PathBuf)> {
+    let mut fields = line.split(|&byte| byte == b' ').skip(2);
+    let mut text = || str::from_utf8(fields.next()?).ok();
+    let (device, root) = (text()?, text()?);
+    let point = fields.next()?;
     let inode = root
         .strip_prefix("net:[")?
         .strip_suffix(']')?
@@ -125,16 +132,26 @@ fn netns_mount(line: &str) -> Option<(Identity, PathBuf)> {
         .ok()?;
     let (major, minor) = device.split_once(':')?;
     let device = libc::makedev(major.parse().ok()?, minor.parse().ok()?);
-    Some((Identity { device, inode }, unescaped(point).into()))
+    let path = OsString::from_vec(unescaped(point)).into();
+    Some((Identity { device, inode }, path))
 }
 
-/// Undoes mountinfo's octal escapes of space, tab, newline and backslash.
-fn unescaped(field: &str) -> String {
-    field
-        .replace("\\040", " ")
-        .replace("\\011", "\t")
-        .replace("\\012", "\n")
-        .replace("\\134", "\\")
+/// Resolves the escapes of mountinfo: a backslash and three octal digits for space, tab, line feed,
+/// backslash and `#`.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        let escape = behind.first_chunk::<3>().filter(|_| byte == b'\\');
+        let code =
+            escape.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+        if code.is_some() {
+            rest = &behind[3..];
+        }
+        bytes.push(code.unwrap_or(byte));
+    }
+    bytes
 }
 
 enum Seen {
@@ -182,7 +199,15 @@ mod tests {
             inode: 4_026_532_281,
         };
         let expected = (identity, PathBuf::from("/run/my netns/blue"));
-        assert_eq!(netns_mount(line), Some(expected));
+        assert_eq!(netns_mount(line.as_bytes()), Some(expected));
+    }
+
+    #[test]
+    fn a_mount_point_is_bytes() {
+        let mut line = b"712 29 0:4 net:[1] /run/\xff\\134\\011\\9".to_vec();
+        line.extend(b" rw - nsfs nsfs rw");
+        let (_, path) = netns_mount(&line).unwrap();
+        assert_eq!(path.as_os_str().as_bytes(), b"/run/\xff\\\t\\9");
     }
 
     #[test]
@@ -193,7 +218,7 @@ mod tests {
             "712 29 0:4 mnt:[4026532281] /run/x rw - nsfs nsfs rw",
             "712 29 0:4 net:[] /run/x rw - nsfs nsfs rw",
         ] {
-            assert_eq!(netns_mount(line), None, "{line}");
+            assert_eq!(netns_mount(line.as_bytes()), None, "{line}");
         }
     }
 }

@@ -11,7 +11,9 @@ use super::{
     ChildKey, Deliver, Policy, Wanted,
     holders::{Holders, broadcast, is_link_local_v6, refusal_while},
 };
-use crate::discover::snapshot::{Child, ChildAddress, Dad, Link, LinkStats, Mode, NetnsId};
+use crate::discover::snapshot::{
+    Child, ChildAddress, Dad, Link, LinkName, LinkStats, Mode, NetnsId,
+};
 
 /// A child and what was decided about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub struct ChildView {
     /// Its identity.
     pub key: ChildKey,
     /// Its name, in its own netns.
-    pub name: String,
+    pub name: LinkName,
     /// Administratively up.
     pub up: bool,
     /// Forwards IPv6.

@@ -24,7 +24,7 @@ use self::{child::Considered, holders::Holders};
 pub use self::{
     child::{AddressView, ChildView},
     conflict::{Conflict, Rival},
-    parent::{ParentError, check_parent},
+    parent::{ParentError, check_link, check_parent},
     policy::{Deliver, L2Broadcast, Policy},
     prefix::{Prefix, PrefixError},
     revise::Revision,

@@ -80,24 +80,29 @@ impl ParentError {
 
 /// Checks that a link can be a parent that we serve. `links` are those of its netns.
 pub fn check_parent<'a>(links: &'a [Link], name: &str) -> Result<&'a Link, ParentError> {
-    let link_name = |ifindex: u32| {
-        links
-            .iter()
-            .find(|link| link.ifindex == ifindex)
-            .map(|link| link.name.clone())
-    };
     let Some(link) = links.iter().find(|link| link.name == name) else {
         let known = links
             .iter()
             .filter(|link| link.hardware == ETHERNET)
-            .map(|link| link.name.clone())
+            .map(|link| link.name.to_string())
             .collect();
         return Err(ParentError::Missing {
             name: name.to_owned(),
             known,
         });
     };
-    let name = name.to_owned();
+    check_link(links, link)
+}
+
+/// Checks that this one of `links` can be a parent that we serve.
+pub fn check_link<'a>(links: &[Link], link: &'a Link) -> Result<&'a Link, ParentError> {
+    let link_name = |ifindex: u32| {
+        links
+            .iter()
+            .find(|link| link.ifindex == ifindex)
+            .map(|link| link.name.to_string())
+    };
+    let name = link.name.to_string();
     if link.kind.as_deref() == Some("ipvlan") {
         let parent = link
             .lower
@@ -135,7 +140,7 @@ mod tests {
     fn parents_that_cannot_be_are_named_with_what_to_do() {
         let ethernet = |ifindex, name: &str| Link {
             ifindex,
-            name: name.to_owned(),
+            name: name.into(),
             hardware: 1,
             mac: Some(MAC),
             ..Link::default()

@@ -35,7 +35,7 @@ impl Radar {
         let children: BTreeMap<ChildKey, String> = desired
             .children
             .iter()
-            .map(|child| (child.key, child.name.clone()))
+            .map(|child| (child.key, child.name.to_string()))
             .collect();
         let mut incidents = Vec::new();
 

@@ -118,9 +118,15 @@ impl Lan {
         };
         match self.host.resolve(mac, is_router) {
             Ok(0) => {}
-            Ok(told) => debug!(parent = link.name, told, "the host waited for an answer"),
+            Ok(told) => debug!(
+                parent = link.name.as_str(),
+                told, "the host waited for an answer"
+            ),
             // It asks again after a second.
-            Err(failure) => debug!(parent = link.name, "the host was not told: {failure}"),
+            Err(failure) => debug!(
+                parent = link.name.as_str(),
+                "the host was not told: {failure}"
+            ),
         }
     }
 
@@ -151,7 +157,7 @@ impl Lan {
         let now = Instant::now();
         let name = |key| {
             let child = desired.children.iter().find(|child| child.key == key);
-            child.map_or_else(String::new, |child| child.name.clone())
+            child.map_or_else(String::new, |child| child.name.to_string())
         };
         let mut changed = false;
         for event in events {

@@ -17,7 +17,7 @@ use super::{AgentError, Settings, lan::Lan, refresh::backoff};
 use crate::{
     attach::{AttachError, Datapath},
     discover::{Changed, Snapshot, snapshot::Link},
-    model::{check_parent, desired},
+    model::{check_link, check_parent, desired},
     neighbour::host::HostNeighbours,
     runtime::Claim,
     sync::{apply::Installed, maps::MapsError},
@@ -77,7 +77,7 @@ impl Parent {
     /// The name it has now; the one it was asked for by while there is no such interface.
     pub(super) fn name(&self) -> &str {
         match &self.state {
-            State::Serving(serving) => &serving.link.name,
+            State::Serving(serving) => serving.link.name.as_str(),
             State::Waiting(_) => &self.name,
         }
     }
@@ -127,23 +127,27 @@ impl Parent {
             if serving.is_settled() {
                 return serving
                     .revise(snapshot, netnses, settings)
-                    .map_err(attach_error(&serving.link.name));
+                    .map_err(attach_error(serving.link.name.as_str()));
             }
         }
         if let State::Serving(serving) = &mut self.state {
             // By ifindex: a rename changes nothing.
             let now = snapshot
                 .link(serving.link.ifindex)
-                .map(|link| check_parent(&snapshot.links, &link.name));
+                .map(|link| check_link(&snapshot.links, link));
             match now {
                 Some(Ok(link)) => {
                     if link.name != serving.link.name {
-                        info!(from = serving.link.name, to = link.name, "parent renamed");
+                        info!(
+                            from = serving.link.name.as_str(),
+                            to = link.name.as_str(),
+                            "parent renamed"
+                        );
                     }
                     serving.link = link.clone();
                     return serving
                         .update(snapshot, settings)
-                        .map_err(attach_error(&serving.link.name));
+                        .map_err(attach_error(serving.link.name.as_str()));
                 }
                 Some(Err(reason)) => self.abandon(&reason.to_string()),
                 None => self.abandon("the interface is gone"),
@@ -236,7 +240,7 @@ impl Parent {
             Poll::Ready(Ok(())) => Poll::Ready(Tidings::Unpinned),
             Poll::Ready(Err(failure)) => {
                 warn!(
-                    parent = serving.link.name,
+                    parent = serving.link.name.as_str(),
                     "pins are not watched any more: {failure}"
                 );
                 Poll::Pending
@@ -320,9 +324,14 @@ impl Parent {
         snapshot: &Snapshot,
         settings: &Settings,
     ) -> Result<Serving, AgentError> {
-        let claim = Claim::new(&settings.runtime_dir, self.netns, &link.name, link.ifindex)?;
+        let claim = Claim::new(
+            &settings.runtime_dir,
+            self.netns,
+            link.name.as_str(),
+            link.ifindex,
+        )?;
         let failed = |source| AgentError::Attach {
-            parent: link.name.clone(),
+            parent: link.name.to_string(),
             source: Box::new(source),
         };
         let (pins, unpinned) = self.pins(&link, &settings.pins)?;
@@ -331,12 +340,16 @@ impl Parent {
         let mut lan = Lan::open(link.ifindex, settings.manners, host)
             .map_err(super::system("open a packet socket on the parent"))?;
         let (datapath, mut maps) =
-            Datapath::open(&link.name, link.ifindex, settings.attach, pins).map_err(failed)?;
+            Datapath::open(link.name.as_str(), link.ifindex, settings.attach, pins)
+                .map_err(failed)?;
         lan.hear(maps.take_events())
             .map_err(super::system("read the events of the programs"))?;
         let children = settings.attach.max_children;
         let installed = if datapath.adopts() {
-            info!(parent = link.name, "taking over from an agent before");
+            info!(
+                parent = link.name.as_str(),
+                "taking over from an agent before"
+            );
             Installed::adopt(maps, children).map_err(|error| failed(error.into()))?
         } else {
             Installed::new(maps, children)

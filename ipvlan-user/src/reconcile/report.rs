@@ -75,7 +75,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
         ));
     }
     status::Parent {
-        name: serving.link.name.clone(),
+        name: serving.link.name.to_string(),
         ifindex: Some(serving.link.ifindex),
         mac: serving.link.mac.map(mac),
         up: serving.link.up,
@@ -117,7 +117,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
             .lan
             .log()
             .entries()
-            .map(|entry| event(entry, &serving.link.name, snapshot))
+            .map(|entry| event(entry, serving.link.name.as_str(), snapshot))
             .collect(),
         groups: serving.lan.groups() as u64,
         children: serving
@@ -171,7 +171,7 @@ fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Ch
         .child_counters(slot)
         .unwrap_or_default();
     status::Child {
-        name: view.name.clone(),
+        name: view.name.to_string(),
         ifindex: view.key.ifindex,
         netns: netns(view.key.netns, snapshot),
         mode: serving
@@ -227,7 +227,7 @@ fn address(view: &AddressView, serving: &Serving) -> status::Address {
 }
 
 fn conflict(of: &Conflict, snapshot: &Snapshot) -> status::Conflict {
-    let link = |ifindex| snapshot.link(ifindex).map(|link| link.name.clone());
+    let link = |ifindex| snapshot.link(ifindex).map(|link| link.name.to_string());
     let child = |key: ChildKey| status::Rival {
         interface: Some(child_name(key, snapshot)),
         netns: Some(netns(key.netns, snapshot)),
@@ -302,7 +302,7 @@ fn child_name(key: ChildKey, snapshot: &Snapshot) -> String {
         .children
         .iter()
         .find(|&child| ChildKey::from(child) == key)
-        .map_or_else(String::new, |child| child.name.clone())
+        .map_or_else(String::new, |child| child.name.to_string())
 }
 
 fn netns(id: NetnsId, snapshot: &Snapshot) -> status::Netns {

@@ -18,6 +18,8 @@ pub mod host;
 #[path = "../../tests/common/model/mod.rs"]
 pub mod model;
 pub mod netlink;
+#[path = "../../../ipvlan-user/src/text.rs"]
+mod text;
 #[path = "../../tests/common/program.rs"]
 pub mod program;
 #[path = "../../tests/common/world.rs"]

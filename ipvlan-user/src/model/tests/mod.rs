@@ -40,7 +40,7 @@ fn cidr(text: &str) -> ChildAddress {
 fn child(ifindex: u32, addresses: &[&str]) -> Child {
     Child {
         ifindex,
-        name: format!("ipvlan{ifindex}"),
+        name: format!("ipvlan{ifindex}").into(),
         netns: NetnsId::Nsid(i32::try_from(ifindex).unwrap()),
         parent_ifindex: PARENT,
         up: true,
@@ -106,7 +106,7 @@ fn snapshot(children: Vec<Child>) -> Snapshot {
         },
         links: vec![Link {
             ifindex: PARENT,
-            name: "ens34".to_owned(),
+            name: "ens34".into(),
             hardware: 1,
             mac: Some(MAC),
             up: true,

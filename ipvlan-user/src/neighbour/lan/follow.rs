@@ -49,7 +49,7 @@ impl Neighbours {
         link: &Link,
         candidates: BTreeMap<IpAddr, Candidate>,
     ) -> bool {
-        self.parent.clone_from(&link.name);
+        link.name.as_str().clone_into(&mut self.parent);
         let mac = link.mac.unwrap_or_default();
         let mac_changed = std::mem::replace(&mut self.mac, mac) != mac;
         let heard = link.up && link.carrier && link.mac.is_some();

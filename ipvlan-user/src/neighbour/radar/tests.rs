@@ -20,7 +20,7 @@ impl World {
         let snapshot = Snapshot {
             links: vec![Link {
                 ifindex: PARENT,
-                name: "ens34".to_owned(),
+                name: "ens34".into(),
                 hardware: 1,
                 mac: Some([2, 0, 0, 0, 0, 1]),
                 up: true,
@@ -68,7 +68,7 @@ impl World {
 fn child(nsid: i32, ifindex: u32) -> Child {
     Child {
         ifindex,
-        name: format!("ipvl{ifindex}"),
+        name: format!("ipvl{ifindex}").into(),
         netns: NetnsId::Nsid(nsid),
         parent_ifindex: PARENT,
         up: true,

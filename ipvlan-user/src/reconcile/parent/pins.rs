@@ -16,7 +16,7 @@ impl Parent {
         let State::Serving(serving) = &mut self.state else {
             return false;
         };
-        let parent = &serving.link.name;
+        let parent = serving.link.name.as_str();
         match serving.datapath.repin() {
             Ok(objects) => {
                 if objects > 0 {
@@ -46,7 +46,7 @@ impl Parent {
     ) -> Result<(Pins, Option<String>), AgentError> {
         let result = if settings.keep {
             PinRoot::create(&settings.dir)
-                .and_then(|root| root.claim(self.netns, &link.name, link.ifindex))
+                .and_then(|root| root.claim(self.netns, link.name.as_str(), link.ifindex))
                 .map(Pins::Keep)
         } else {
             self.pins_of_before(link, settings)
@@ -54,7 +54,7 @@ impl Parent {
         match result {
             Ok(pins) => Ok((pins, None)),
             Err(PinError::Taken { owner, .. }) => Err(ClaimError::Taken {
-                parent: link.name.clone(),
+                parent: link.name.to_string(),
                 owner,
             }
             .into()),
@@ -64,12 +64,12 @@ impl Parent {
                     chain(&failure)
                 );
                 if settings.keep {
-                    warn!(parent = link.name, "{note}");
+                    warn!(parent = link.name.as_str(), "{note}");
                 }
                 Ok((Pins::None, settings.keep.then_some(note)))
             }
             Err(failure) => Err(AgentError::Attach {
-                parent: link.name.clone(),
+                parent: link.name.to_string(),
                 source: Box::new(failure.into()),
             }),
         }

@@ -104,7 +104,7 @@ impl Serving {
         }
         if outcome.put + outcome.removed > 0 {
             info!(
-                parent = self.link.name,
+                parent = self.link.name.as_str(),
                 put = outcome.put,
                 removed = outcome.removed,
                 answered = self.desired.answered,
@@ -114,7 +114,7 @@ impl Serving {
         }
         if !outcome.no_room.is_empty() && outcome.no_room != self.no_room {
             error!(
-                parent = self.link.name,
+                parent = self.link.name.as_str(),
                 refused = outcome.no_room.len(),
                 "an address map is full: raise --max-addresses"
             );
@@ -123,7 +123,7 @@ impl Serving {
         let mut errors = outcome.errors.into_iter();
         let first = errors.next().map(AttachError::from);
         for error in errors {
-            error!(parent = self.link.name, "{}", chain(&error));
+            error!(parent = self.link.name.as_str(), "{}", chain(&error));
         }
         let result = first.map_or(programs, Err);
         self.failure = result.as_ref().err().map(|error| chain(error));

@@ -94,7 +94,7 @@ impl<'a> Rig<'a> {
             .collect();
         let link = Link {
             ifindex: self.ifindex,
-            name: PARENT.to_owned(),
+            name: PARENT.into(),
             mac: Some(mac),
             mtu,
             up: true,
