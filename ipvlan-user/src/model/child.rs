@@ -9,7 +9,7 @@ use ipvlan_common::{Delivery, Reason};
 
 use super::{
     ChildKey, Deliver, Policy, Wanted,
-    holders::{Holders, broadcast, is_link_local_v6, refusal_while},
+    holders::{Holders, broadcast, is_link_local, refusal_while},
 };
 use crate::discover::snapshot::{
     Child, ChildAddress, Dad, Link, LinkName, LinkStats, Mode, NetnsId,
@@ -50,6 +50,9 @@ pub struct AddressView {
     pub prefix_len: u8,
     /// In use before duplicate address detection has ended (RFC 4429).
     pub optimistic: bool,
+    /// Also attracts packets that leave the parent for a gateway's MAC; see
+    /// [`AddressEntry::with_routed`](ipvlan_common::AddressEntry::with_routed).
+    pub routed: bool,
     /// Why it is not answered for; `None` if it is.
     pub refusal: Option<Reason>,
 }
@@ -90,6 +93,7 @@ impl ChildView {
             arp_by_kernel: self.arp_by_kernel && !is_v6,
             router: self.forwarding && is_v6,
             optimistic: view.optimistic,
+            routed: view.routed,
         }
     }
 
@@ -150,14 +154,20 @@ impl Considered<'_> {
             addresses: child
                 .addresses
                 .iter()
-                .map(|address| AddressView {
-                    address: address.local,
-                    peer: address.peer,
-                    prefix_len: address.prefix_len,
-                    optimistic: address.dad() == Dad::Optimistic,
-                    refusal: self.refusal(child, address),
-                })
+                .map(|address| self.address(child, address))
                 .collect(),
+        }
+    }
+
+    fn address(&self, child: &Child, address: &ChildAddress) -> AddressView {
+        let refusal = self.refusal(child, address);
+        AddressView {
+            address: address.local,
+            peer: address.peer,
+            prefix_len: address.prefix_len,
+            optimistic: address.dad() == Dad::Optimistic,
+            routed: refusal.is_none() && self.is_routed(child, address.local),
+            refusal,
         }
     }
 
@@ -211,22 +221,17 @@ impl Considered<'_> {
         is_refused.then_some(Reason::TargetLinkLocal)
     }
 
-    /// Whether an address needs `EgressProgram::Routed`: a child that the host is not on-link with
-    /// gets the host's packets with a gateway's MAC on them, so the MAC does not tell. Link-local
-    /// packets never have a gateway.
-    pub(super) fn is_routed(&self, address: IpAddr, wanted: Wanted) -> bool {
-        matches!(
-            wanted,
-            Wanted::Child {
-                child: ChildKey {
-                    netns: NetnsId::Nsid(_),
-                    ..
-                },
-                refusal: None,
-                ..
-            }
-        ) && !is_link_local_v6(address)
+    /// Returns whether an answered address attracts packets that the host routes through a gateway.
+    ///
+    /// The host reaches a child that it is on-link with by the parent's own MAC, and one in its own netns
+    /// locally. Any other child would receive packets that the host routes to another destination, which
+    /// is the operator's to allow and not the child's. Packets to link-local addresses (RFC 3927 §2.7,
+    /// RFC 4291 §2.5.6) are never routed.
+    fn is_routed(&self, child: &Child, address: IpAddr) -> bool {
+        child.netns != NetnsId::Own
+            && !is_link_local(address)
             && !self.holders.is_on_link(address)
+            && self.policy.allows_explicitly(address)
     }
 }
 

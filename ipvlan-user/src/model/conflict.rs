@@ -9,7 +9,7 @@ use ipvlan_common::Reason;
 
 use super::{
     AddressView, ChildKey, ChildView, Wanted,
-    holders::{Holders, is_link_local_v6},
+    holders::{Holders, is_link_local},
 };
 use crate::discover::snapshot::{Link, Snapshot};
 
@@ -126,9 +126,7 @@ fn elsewhere(snapshot: &Snapshot, parent: &Link) -> BTreeMap<IpAddr, Rival> {
         };
         for address in &child.addresses {
             let registered = address.registered();
-            let is_link_local = is_link_local_v6(registered)
-                || matches!(registered, IpAddr::V4(v4) if v4.is_link_local());
-            if !is_link_local {
+            if !is_link_local(registered) {
                 addresses.entry(registered).or_insert(rival);
             }
         }

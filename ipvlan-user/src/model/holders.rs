@@ -8,7 +8,7 @@ use std::{
 use ipvlan_common::Reason;
 
 use super::{Prefix, Wanted};
-use crate::discover::snapshot::{Child, Dad, Link, NetnsId, Snapshot};
+use crate::discover::snapshot::{Child, Dad, Link, NetnsId, OnLinkRoute, Snapshot};
 
 /// What the host holds of an address.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Holders {
     gateways: BTreeSet<IpAddr>,
     /// Directed broadcast addresses of the host's prefixes.
     broadcasts: BTreeSet<Ipv4Addr>,
-    /// What the host reaches without a gateway.
+    /// Prefixes that the host reaches through the parent without a gateway.
     on_link: Vec<Prefix>,
 }
 
@@ -45,6 +45,7 @@ impl Holders {
             on_link: host
                 .routes_on_link
                 .iter()
+                .filter(|route| route.oif == parent.ifindex && is_looked_up(route, parent))
                 .map(|route| Prefix::of(route.prefix, route.prefix_len))
                 .collect(),
         };
@@ -125,10 +126,19 @@ impl Holders {
         self.broadcasts.contains(&address)
     }
 
-    /// Whether the host sends packets for this address to no gateway.
+    /// Returns whether the host sends packets for this address out of the parent, to no gateway.
     pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
         self.on_link.iter().any(|prefix| prefix.contains(address))
     }
+}
+
+/// Returns whether the host's lookup of any destination comes to the table of this route: main and default
+/// (`fib_default_rules_init`), or that of the VRF which the parent belongs to. A table that other rules
+/// name may be one that no rule uses.
+const fn is_looked_up(route: &OnLinkRoute, parent: &Link) -> bool {
+    const DEFAULT: u32 = libc::RT_TABLE_DEFAULT as u32;
+    const MAIN: u32 = libc::RT_TABLE_MAIN as u32;
+    matches!(route.table, DEFAULT | MAIN) || parent.master.is_some()
 }
 
 /// The link that a parent's stations share.
@@ -160,6 +170,14 @@ impl Lan<'_> {
 /// Whether it is in `fe80::/10`: of these there is one on every link.
 pub(super) const fn is_link_local_v6(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// Returns whether it is in `fe80::/10` or 169.254.0.0/16.
+pub(super) const fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 /// Why an address in this state is not answered for (RFC 4862 §5.4, RFC 4429 §3.3).

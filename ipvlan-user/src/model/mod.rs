@@ -66,7 +66,7 @@ pub enum EgressProgram {
     /// Packets to the parent's own MAC are for children.
     #[default]
     OwnMac,
-    /// Some child's packets leave with a gateway's MAC: look all up.
+    /// Some child also attracts packets that leave for a gateway's MAC: every packet is looked up.
     Routed,
 }
 
@@ -133,8 +133,8 @@ pub fn desired(
         conflicts: conflict::conflicts(snapshot, parent, &holders, &views, &addresses),
         answered: views.iter().map(ChildView::answered).sum(),
         routed: addresses
-            .iter()
-            .filter(|&(&address, &wanted)| considered.is_routed(address, wanted))
+            .values()
+            .filter(|wanted| wanted.is_routed())
             .count(),
         addresses,
         children: views,
@@ -201,15 +201,13 @@ impl Desired {
         self.config = Config::new(parent.mac.unwrap_or_default(), flags);
     }
 
-    /// Says who has an address from now on.
-    fn set(&mut self, considered: &Considered<'_>, address: IpAddr, wanted: Option<Wanted>) {
+    /// Records the owner of an address.
+    fn set(&mut self, address: IpAddr, wanted: Option<Wanted>) {
         let before = match wanted {
             Some(wanted) => self.addresses.insert(address, wanted),
             None => self.addresses.remove(&address),
         };
-        let routed = |wanted: Option<Wanted>| {
-            usize::from(wanted.is_some_and(|wanted| considered.is_routed(address, wanted)))
-        };
+        let routed = |wanted: Option<Wanted>| usize::from(wanted.is_some_and(Wanted::is_routed));
         self.routed = self.routed + routed(wanted) - routed(before);
     }
 }

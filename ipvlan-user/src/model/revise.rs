@@ -198,8 +198,7 @@ impl Revise<'_> {
             if self.desired.contested.contains(&address) || untouched + claims.now > 1 {
                 contested.insert(address);
             } else if untouched == 0 {
-                self.desired
-                    .set(self.considered, address, claims.wanted.or(holder));
+                self.desired.set(address, claims.wanted.or(holder));
             }
         }
         if !contested.is_empty() {
@@ -228,7 +227,7 @@ impl Revise<'_> {
                     holder = Some(wanted);
                 }
             }
-            self.desired.set(self.considered, address, holder);
+            self.desired.set(address, holder);
             if claims.len() > 1 {
                 self.desired.contested.insert(address);
             } else {

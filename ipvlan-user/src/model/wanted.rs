@@ -32,6 +32,8 @@ pub enum Wanted {
         router: bool,
         /// Advertised without the O flag (RFC 4429 §3.3).
         optimistic: bool,
+        /// Attracts packets that leave the parent for a gateway's MAC.
+        routed: bool,
     },
 }
 
@@ -59,6 +61,11 @@ impl Wanted {
         }
     }
 
+    /// Returns whether it needs [`EgressProgram::Routed`](super::EgressProgram::Routed).
+    pub(super) const fn is_routed(self) -> bool {
+        matches!(self, Self::Child { routed: true, .. })
+    }
+
     /// The map value, with the child's counter slot.
     #[must_use]
     pub fn entry(self, slot: impl FnOnce(ChildKey) -> u32) -> AddressEntry {
@@ -81,8 +88,12 @@ impl Wanted {
                 arp_by_kernel,
                 router,
                 optimistic,
+                routed,
             } => {
                 let mut entry = AddressEntry::child(child.ifindex, slot(child), delivery);
+                if routed {
+                    entry = entry.with_routed();
+                }
                 if arp_by_kernel {
                     entry = entry.with_by_kernel();
                 }

@@ -68,6 +68,8 @@ fn flags_follow_mode_flag_and_policy() {
         child.flag = flag;
         let policy = Policy {
             l2_broadcast,
+            // Without it no off-link address attracts packets.
+            allow: vec!["0.0.0.0/0".parse().unwrap()],
             ..Policy::default()
         };
         let desired = decide(&snapshot(vec![child]), &policy);

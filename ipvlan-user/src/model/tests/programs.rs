@@ -2,23 +2,128 @@
 
 use super::*;
 
+fn allowing(prefixes: &[&str]) -> Policy {
+    Policy {
+        allow: prefixes.iter().map(|text| text.parse().unwrap()).collect(),
+        ..Policy::default()
+    }
+}
+
+/// Returns the egress program, and whether the entry of this address attracts routed packets.
+fn routed(snapshot: &Snapshot, policy: &Policy, of: &str) -> (EgressProgram, bool) {
+    let desired = decide(snapshot, policy);
+    let wanted = desired.addresses.get(&cidr(of).local);
+    let entry = wanted.map(|wanted| wanted.entry(|_| 0));
+    (desired.egress, entry.is_some_and(|entry| entry.routed()))
+}
+
 #[test]
-fn egress_looks_packets_up_only_for_children_the_host_routes_elsewhere() {
-    let rows: [(&[&str], EgressProgram); 8] = [
-        (&[], EgressProgram::OwnMac),
-        (&["172.16.91.101/24"], EgressProgram::OwnMac),
-        (&["10.0.1.10/24"], EgressProgram::Routed),
-        // Refused, so there is nothing to turn around.
-        (&["169.254.3.4/16"], EgressProgram::OwnMac),
-        (&["2001:db8:91::101/64"], EgressProgram::OwnMac),
-        (&["2001:db8:7::101/64"], EgressProgram::Routed),
-        // Outside fe80::/64, which is the on-link route, and still never behind a gateway.
-        (&["fe80:1::101/64"], EgressProgram::OwnMac),
-        (&["::ffff:10.0.1.10/128"], EgressProgram::OwnMac),
+fn off_link_address_attracts_routed_packets_only_where_its_prefix_is_allowed() {
+    const ALL: &[&str] = &["0.0.0.0/0", "::/0"];
+    let rows: [(&str, &[&str], bool); 19] = [
+        // Row S2 of the attack table: an address of the world, and no operator who allowed it.
+        ("8.8.8.8/32", &[], false),
+        ("2001:4860:4860::8888/128", &[], false),
+        ("10.0.1.10/24", &[], false),
+        ("2001:db8:7::101/64", &[], false),
+        ("10.0.1.10/24", &["10.0.1.0/24"], true),
+        ("10.0.1.10/24", ALL, true),
+        ("2001:db8:7::101/64", &["2001:db8:7::/64"], true),
+        ("2001:db8:7::101/64", ALL, true),
+        // A prefix of one family says nothing about the other.
+        ("10.0.1.10/24", &["2001:db8:7::/64", "::/0"], false),
+        ("2001:db8:7::101/64", &["10.0.1.0/24", "0.0.0.0/0"], false),
+        ("10.0.1.10/24", &["10.0.2.0/24"], false),
+        ("2001:db8:7::101/64", &["2001:db8:8::/64"], false),
+        // The host is on-link with them.
+        ("172.16.91.101/24", ALL, false),
+        ("2001:db8:91::101/64", ALL, false),
+        // Link-local packets are never routed.
+        ("169.254.169.254/32", &["169.254.0.0/16"], false),
+        ("fe80:1::101/64", &["fe80::/10"], false),
+        // Refused for another reason.
+        ("::ffff:10.0.1.10/128", ALL, false),
+        ("172.16.91.2/32", ALL, false),
+        ("fe80::2/64", ALL, false),
     ];
-    for (addresses, program) in rows {
-        let desired = usual(&snapshot(vec![child(7, addresses)]));
-        assert_eq!(desired.egress, program, "{addresses:?}");
+    for (address, allow, expected) in rows {
+        for answer_link_local in [false, true] {
+            let policy = Policy {
+                answer_link_local,
+                ..allowing(allow)
+            };
+            let snapshot = snapshot(vec![child(7, &[address])]);
+            let program = if expected {
+                EgressProgram::Routed
+            } else {
+                EgressProgram::OwnMac
+            };
+            let found = routed(&snapshot, &policy, address);
+            assert_eq!(found, (program, expected), "{address} {allow:?}");
+        }
+    }
+}
+
+#[test]
+fn off_link_address_is_answered_on_the_lan_without_being_allowed() {
+    for text in ["8.8.8.8/32", "2001:4860:4860::8888/128"] {
+        let desired = usual(&snapshot(vec![child(7, &[text])]));
+        let entry = desired.addresses[&cidr(text).local].entry(|_| 0);
+        assert!(entry.is_live_child() && !entry.routed(), "{text}");
+    }
+}
+
+#[test]
+fn host_is_on_link_by_routes_out_of_the_parent_in_tables_it_looks_up() {
+    const WWAN: u32 = 9;
+    // Each family alone: one would hide the other.
+    let families = [
+        ("10.1.0.5/32", "10.1.0.0", 24, "0.0.0.0"),
+        ("2001:db8:7::5/128", "2001:db8:7::", 64, "::"),
+    ];
+    for (text, subnet, length, default) in families {
+        let rows = [
+            (subnet, length, PARENT, 254, false, false),
+            (subnet, length, PARENT, 253, false, false),
+            (default, 0, PARENT, 254, false, false),
+            // Another link's: packets leave by it, or by the gateway of another route.
+            (default, 0, WWAN, 254, false, true),
+            (subnet, length, WWAN, 254, false, true),
+            (default, 0, WWAN, 100, false, true),
+            // A table that a rule may name, or none.
+            (subnet, length, PARENT, 100, false, true),
+            // In a VRF the parent's table is another one.
+            (subnet, length, PARENT, 100, true, false),
+        ];
+        for (prefix, prefix_len, oif, table, in_vrf, expected) in rows {
+            let mut snapshot = snapshot(vec![child(7, &[text])]);
+            snapshot.host.routes_on_link.push(OnLinkRoute {
+                prefix: address(prefix),
+                prefix_len,
+                oif,
+                table,
+            });
+            snapshot.links[0].master = in_vrf.then(|| crate::discover::snapshot::Master {
+                ifindex: 20,
+                kind: Some("vrf".to_owned()),
+            });
+            let policy = allowing(&["10.0.0.0/8", "2001:db8::/32"]);
+            let (_, found) = routed(&snapshot, &policy, text);
+            assert_eq!(
+                found, expected,
+                "{prefix}/{prefix_len} {oif} {table} {in_vrf}"
+            );
+        }
+    }
+}
+
+#[test]
+fn child_in_the_hosts_netns_never_attracts_routed_packets() {
+    for text in ["10.0.1.10/24", "2001:db8:7::101/64"] {
+        let snapshot = snapshot(vec![own_child(7, &[text])]);
+        let policy = allowing(&["0.0.0.0/0", "::/0"]);
+        let expected = (EgressProgram::OwnMac, false);
+        assert_eq!(routed(&snapshot, &policy, text), expected, "{text}");
     }
 }
 

@@ -3,6 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
+use crate::model::holders::is_link_local;
 
 /// Addresses of all sorts, few enough that several children get the same one.
 pub(super) const ADDRESSES: [&str; 20] = [
@@ -121,6 +122,24 @@ proptest! {
             });
             prop_assert!(may_use, "{}", address);
         }
+        // Only what the operator allowed in this family attracts packets that the host routes elsewhere.
+        let mut attracting = 0;
+        for (&address, wanted) in &desired.addresses {
+            if !wanted.entry(|_| 0).routed() {
+                continue;
+            }
+            attracting += 1;
+            let of_family = |prefix: &&Prefix| prefix.is_ipv4() == address.is_ipv4();
+            let mut allowed = policy.allow.iter().filter(of_family);
+            prop_assert!(allowed.any(|prefix| prefix.contains(address)), "{}", address);
+            let on_link = snapshot.host.routes_on_link.iter().any(|route| {
+                route.oif == PARENT && Prefix::of(route.prefix, route.prefix_len).contains(address)
+            });
+            prop_assert!(!on_link && !is_link_local(address), "{}", address);
+            prop_assert!(wanted.child().is_some_and(|child| child.netns != NetnsId::Own));
+            prop_assert_eq!(wanted.entry(|_| 0).refusal(), None);
+        }
+        prop_assert_eq!(desired.egress == EgressProgram::Routed, attracting > 0);
         // What is said to be answered is.
         for view in &desired.children {
             for it in view.addresses.iter().filter(|it| it.refusal.is_none()) {
