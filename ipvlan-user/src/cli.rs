@@ -270,6 +270,7 @@ impl From<RunArgs> for Source {
                 answer_link_local: one_of(answer_link_local, no_answer_link_local),
                 allow: given(allow),
                 deny: given(deny),
+                rule: None,
                 dad,
                 announce,
                 announce_rate,

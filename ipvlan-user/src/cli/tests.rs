@@ -140,6 +140,8 @@ fn every_option_is_a_key_and_every_key_an_option() {
     let mut keys: Vec<&str> = expected
         .split(", ")
         .map(|key| key.trim_matches('`'))
+        // A rule has keys of its own, so only files have rules.
+        .filter(|&key| key != "rule")
         .collect();
     keys.sort_unstable();
     assert_eq!(options, keys);

@@ -8,9 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, Options};
+use super::{ConfigError, Options, rule};
 
 /// More than this nobody writes: 8 000 prefixes are half of it.
 const LIMIT: usize = 256 << 10;
@@ -78,10 +78,20 @@ pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
     };
     let text = str::from_utf8(&bytes)
         .map_err(|error| invalid(error.valid_up_to(), None, "not UTF-8 text"))?;
-    toml::from_str(text).map_err(|error| {
+    let mut options: Options = toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or_default();
-        invalid(span.start, key(text, &span), error.message())
-    })
+        let table = DeTable::parse(text).ok();
+        let key = table.and_then(|table| key(table.get_ref(), &span));
+        invalid(span.start, key, error.message())
+    })?;
+    let line = |at| format!("{}:{}", path.display(), place(&bytes, at).0);
+    rule::locate(options.rule.as_deref_mut().unwrap_or_default(), text, line).map_err(
+        |(error, at)| {
+            let key = format!("rule.{}", error.key());
+            invalid(at, Some(key), &error.to_string())
+        },
+    )?;
+    Ok(options)
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
@@ -127,14 +137,28 @@ fn place(text: &[u8], at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The key whose name or value an error is at.
-fn key(text: &str, error: &Range<usize>) -> Option<String> {
-    let table = DeTable::parse(text).ok()?;
-    table.get_ref().iter().find_map(|(name, value)| {
-        let all = name.span().start..value.span().end;
-        let holds = all.start <= error.start && error.end <= all.end;
-        holds.then(|| name.get_ref().to_string())
+/// Returns the key whose name or value an error is at, with the keys that it is within.
+fn key(table: &DeTable<'_>, error: &Range<usize>) -> Option<String> {
+    let is_in = |all: Range<usize>| all.start <= error.start && error.end <= all.end;
+    table.iter().find_map(|(name, value)| {
+        let name_of = name.get_ref();
+        let inner = inner_key(value.get_ref(), error);
+        // The header of a table is where its value is, and begins before its name.
+        let is_here = is_in(name.span().start..value.span().end) || is_in(value.span());
+        inner
+            .map(|inner| format!("{name_of}.{inner}"))
+            .or_else(|| is_here.then(|| name_of.to_string()))
     })
+}
+
+fn inner_key(value: &DeValue<'_>, error: &Range<usize>) -> Option<String> {
+    match value {
+        DeValue::Table(table) => key(table, error),
+        DeValue::Array(items) => items
+            .iter()
+            .find_map(|item| inner_key(item.get_ref(), error)),
+        _ => None,
+    }
 }
 
 fn one_line(message: &str) -> String {

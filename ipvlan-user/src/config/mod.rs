@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod options;
 mod places;
+mod rule;
 mod settings;
 mod value;
 

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::value::{self, InterfaceName, XdpChoice};
+use super::{
+    rule,
+    value::{self, InterfaceName, XdpChoice},
+};
 use crate::{
     attach::TcAttach,
-    model::{Deliver, L2Broadcast, Prefix},
+    model::{Deliver, L2Broadcast, Prefix, Rule},
     neighbour::{Announcing, DadMode},
 };
 
@@ -40,6 +43,9 @@ pub struct Options {
     /// Prefixes whose addresses are not answered.
     #[serde(deserialize_with = "value::list")]
     pub deny: Option<Vec<Prefix>>,
+    /// Settings of single children. Only files have them; those of all files apply, in the order of reading.
+    #[serde(deserialize_with = "rule::list")]
+    pub rule: Option<Vec<Rule>>,
     /// Whether and how new addresses are probed for.
     #[serde(deserialize_with = "value::word")]
     pub dad: Option<DadMode>,
@@ -98,6 +104,7 @@ impl Options {
             answer_link_local: self.answer_link_local.or(lower.answer_link_local),
             allow: self.allow.or(lower.allow),
             deny: self.deny.or(lower.deny),
+            rule: joined(lower.rule, self.rule),
             dad: self.dad.or(lower.dad),
             announce: self.announce.or(lower.announce),
             announce_rate: self.announce_rate.or(lower.announce_rate),
@@ -114,5 +121,16 @@ impl Options {
             pin_dir: self.pin_dir.or(lower.pin_dir),
             runtime_dir: self.runtime_dir.or(lower.runtime_dir),
         }
+    }
+}
+
+/// Returns both lists, one behind the other.
+fn joined<T>(first: Option<Vec<T>>, then: Option<Vec<T>>) -> Option<Vec<T>> {
+    match (first, then) {
+        (Some(mut first), Some(mut then)) => {
+            first.append(&mut then);
+            Some(first)
+        }
+        (first, then) => first.or(then),
     }
 }

@@ -71,6 +71,7 @@ impl Settings {
             answer_link_local,
             allow,
             deny,
+            rule,
             dad,
             announce,
             announce_rate,
@@ -109,6 +110,7 @@ impl Settings {
                 answer_link_local: answer_link_local.unwrap_or(false),
                 allow: allow.unwrap_or_default(),
                 deny: deny.unwrap_or_default(),
+                rules: rule.unwrap_or_default(),
             },
             manners: Manners {
                 announce: announce.unwrap_or_default(),

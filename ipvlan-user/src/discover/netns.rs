@@ -88,6 +88,7 @@ impl Netnses {
                         id,
                         inode: Some(identity.inode),
                         names: found.names.into_iter().collect(),
+                        files: found.files.into_iter().collect(),
                         pid: found.pid,
                     },
                 );

@@ -299,6 +299,8 @@ pub struct Netns {
     pub inode: Option<u64>,
     /// Its names: files it is bound to under /run/netns, /run/docker/netns and elsewhere.
     pub names: Vec<String>,
+    /// These files, as absolute paths.
+    pub files: Vec<String>,
     /// The lowest id of the processes that live in it.
     pub pid: Option<i32>,
 }

@@ -33,6 +33,8 @@ pub(super) struct Found {
     pub(super) pid: Option<i32>,
     /// File names it is bound to.
     pub(super) names: BTreeSet<String>,
+    /// These files, as absolute paths.
+    pub(super) files: BTreeSet<String>,
     /// Files to open it by.
     pub(super) paths: Vec<PathBuf>,
 }
@@ -111,6 +113,7 @@ impl Walk {
 
     fn named(&mut self, identity: Identity, path: PathBuf) {
         let found = self.found.entry(identity).or_default();
+        found.files.insert(path.to_string_lossy().into_owned());
         let name = path.file_name().unwrap_or(OsStr::new("/"));
         if found.names.insert(escaped(name.as_bytes()).to_string()) {
             found.paths.push(path);

@@ -8,11 +8,11 @@ use std::{
 use ipvlan_common::{Delivery, Reason};
 
 use super::{
-    ChildKey, Deliver, Policy, Wanted,
+    ChildContext, ChildKey, ChildPolicy, Deliver, Policy, Wanted,
     holders::{Holders, broadcast, is_link_local, refusal_while},
 };
 use crate::discover::snapshot::{
-    Child, ChildAddress, Dad, Link, LinkName, LinkStats, Mode, NetnsId,
+    Child, ChildAddress, Dad, Link, LinkName, LinkStats, Mode, NetnsId, Snapshot,
 };
 
 /// A child and what was decided about it.
@@ -35,6 +35,8 @@ pub struct ChildView {
     pub arp_by_kernel: bool,
     /// What the kernel counted on it.
     pub stats: LinkStats,
+    /// Index of the rule that applies to it.
+    pub rule: Option<usize>,
     /// Its addresses.
     pub addresses: Vec<AddressView>,
 }
@@ -113,6 +115,7 @@ impl ChildView {
             delivery,
             arp_by_kernel,
             stats: _,
+            rule,
             addresses: _,
         } = self;
         *key == other.key
@@ -121,11 +124,13 @@ impl ChildView {
             && *forwarding == other.forwarding
             && *delivery == other.delivery
             && *arp_by_kernel == other.arp_by_kernel
+            && *rule == other.rule
     }
 }
 
 /// The facts against which children are judged.
 pub(super) struct Considered<'a> {
+    pub(super) snapshot: &'a Snapshot,
     pub(super) holders: &'a Holders,
     pub(super) parent: &'a Link,
     pub(super) policy: &'a Policy,
@@ -143,6 +148,7 @@ impl Considered<'_> {
         } else {
             Delivery::Pass
         };
+        let policy = self.policy_of(child);
         ChildView {
             key: ChildKey::from(child),
             name: child.name.clone(),
@@ -151,30 +157,53 @@ impl Considered<'_> {
             delivery,
             arp_by_kernel: child.netns == NetnsId::Own && child.mode == Mode::L2,
             stats: child.stats,
+            rule: policy.rule(),
             addresses: child
                 .addresses
                 .iter()
-                .map(|address| self.address(child, address))
+                .map(|address| self.address(child, policy, address))
                 .collect(),
         }
     }
 
-    fn address(&self, child: &Child, address: &ChildAddress) -> AddressView {
-        let refusal = self.refusal(child, address);
+    fn address(
+        &self,
+        child: &Child,
+        policy: ChildPolicy<'_>,
+        address: &ChildAddress,
+    ) -> AddressView {
+        let refusal = self.refusal(child, policy, address);
         AddressView {
             address: address.local,
             peer: address.peer,
             prefix_len: address.prefix_len,
             optimistic: address.dad() == Dad::Optimistic,
-            routed: refusal.is_none() && self.is_routed(child, address.local),
+            routed: refusal.is_none() && self.is_routed(child, policy, address.local),
             refusal,
         }
+    }
+
+    /// Returns the operator's settings for a child. Its netns is looked for only if there is a rule.
+    fn policy_of(&self, child: &Child) -> ChildPolicy<'_> {
+        let netns = (!self.policy.rules.is_empty())
+            .then(|| self.snapshot.netns(child.netns))
+            .flatten();
+        self.policy.of_child(&ChildContext {
+            netns: netns.map_or(&[], |netns| &netns.files),
+            name: child.name.as_str(),
+            parent: self.parent.name.as_str(),
+        })
     }
 
     /// Why an address of a child is not answered for: what is wrong with the address, then who else
     /// has a claim on it, what the user said, what is wrong with the child for now, and last what
     /// the LAN says.
-    fn refusal(&self, child: &Child, address: &ChildAddress) -> Option<Reason> {
+    fn refusal(
+        &self,
+        child: &Child,
+        policy: ChildPolicy<'_>,
+        address: &ChildAddress,
+    ) -> Option<Reason> {
         let local = address.local;
         if address.registered() != local {
             return Some(Reason::PeerAddress);
@@ -185,7 +214,7 @@ impl Considered<'_> {
         };
         kind.or_else(|| self.holders.refusal(local))
             .or_else(|| self.link_local(local))
-            .or_else(|| self.policy.refusal(local))
+            .or_else(|| policy.refusal(local))
             .or_else(|| match address.dad() {
                 Dad::Failed => Some(Reason::DadFailed),
                 // Of a child that is down this is what keeps the address from being lost.
@@ -227,11 +256,11 @@ impl Considered<'_> {
     /// locally. Any other child would receive packets that the host routes to another destination, which
     /// is the operator's to allow and not the child's. Packets to link-local addresses (RFC 3927 §2.7,
     /// RFC 4291 §2.5.6) are never routed.
-    fn is_routed(&self, child: &Child, address: IpAddr) -> bool {
+    fn is_routed(&self, child: &Child, policy: ChildPolicy<'_>, address: IpAddr) -> bool {
         child.netns != NetnsId::Own
             && !is_link_local(address)
             && !self.holders.is_on_link(address)
-            && self.policy.allows_explicitly(address)
+            && policy.allows_explicitly(address)
     }
 }
 

@@ -11,6 +11,7 @@ mod parent;
 mod policy;
 mod prefix;
 mod revise;
+mod rule;
 mod wanted;
 
 use std::{
@@ -28,6 +29,7 @@ pub use self::{
     policy::{Deliver, L2Broadcast, Policy},
     prefix::{Prefix, PrefixError},
     revise::Revision,
+    rule::{ChildContext, ChildPolicy, Glob, GlobError, Rule, RuleError},
     wanted::Wanted,
 };
 use crate::discover::snapshot::{Child, Link, Mode, NetnsId, PortFlag, Snapshot};
@@ -115,6 +117,7 @@ pub fn desired(
         .collect();
     let holders = Holders::new(snapshot, parent, &children);
     let considered = Considered {
+        snapshot,
         holders: &holders,
         parent,
         policy,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipvlan_common::Reason;
 
-use super::{Prefix, holders::is_link_local_v6};
+use super::{Prefix, Rule, holders::is_link_local_v6};
 
 /// The operator's settings of what is answered, and how packets are delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,30 +20,14 @@ pub struct Policy {
     pub allow: Vec<Prefix>,
     /// Prefixes whose addresses are never answered, allowed or not.
     pub deny: Vec<Prefix>,
+    /// Settings of single children; of those that match one, the first applies.
+    pub rules: Vec<Rule>,
 }
 
 impl Policy {
-    /// Returns why an address is not answered, if the settings forbid it.
-    ///
-    /// A list of allowed prefixes is complete: an address of either family that none of them covers is
-    /// refused. Link-local IPv6 addresses are exempt, since every IPv6 link runs on them and they are never
-    /// routed; `deny` covers them as it does all others.
+    /// Returns why an address is not answered whatever child has it, if the settings forbid it.
     pub(super) fn refusal(&self, address: IpAddr) -> Option<Reason> {
-        if covers(&self.deny, address) {
-            Some(Reason::Denied)
-        } else if self.allow.is_empty() || is_link_local_v6(address) || covers(&self.allow, address)
-        {
-            None
-        } else {
-            Some(Reason::NotAllowed)
-        }
-    }
-
-    /// Returns whether a prefix that the operator allowed covers this address. Only such an address
-    /// attracts packets that the host routes to another destination than its own LAN.
-    #[must_use]
-    pub fn allows_explicitly(&self, address: IpAddr) -> bool {
-        covers(&self.allow, address) && !covers(&self.deny, address)
+        refusal(&self.allow, &self.deny, address)
     }
 
     /// Returns what the operator may not have intended.
@@ -62,7 +46,22 @@ const ONLY_IPV4: &str = "--allow names IPv4 prefixes only: IPv6 addresses other 
 const ONLY_IPV6: &str = "--allow names IPv6 prefixes only: IPv4 addresses are not answered; add the IPv4 \
      prefixes of the children, or 0.0.0.0/0 for all";
 
-fn covers(prefixes: &[Prefix], address: IpAddr) -> bool {
+/// Returns why these lists refuse an address, if they do.
+///
+/// A list of allowed prefixes is complete: an address of either family that none of them covers is refused.
+/// Link-local IPv6 addresses are exempt, since every IPv6 link runs on them and they are never routed; `deny`
+/// covers them as it does all others.
+pub(super) fn refusal(allow: &[Prefix], deny: &[Prefix], address: IpAddr) -> Option<Reason> {
+    if covers(deny, address) {
+        Some(Reason::Denied)
+    } else if allow.is_empty() || is_link_local_v6(address) || covers(allow, address) {
+        None
+    } else {
+        Some(Reason::NotAllowed)
+    }
+}
+
+pub(super) fn covers(prefixes: &[Prefix], address: IpAddr) -> bool {
     prefixes.iter().any(|prefix| prefix.contains(address))
 }
 
@@ -90,7 +89,7 @@ pub enum Deliver {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::ChildContext, *};
 
     fn prefixes(texts: &[&str]) -> Vec<Prefix> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -109,6 +108,11 @@ mod tests {
         use Reason::{Denied, NotAllowed};
         // allow, deny, address, refusal, explicitly allowed
         type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a str, Option<Reason>, bool);
+        let child = ChildContext {
+            netns: &[],
+            name: "eth0",
+            parent: "ens34",
+        };
         let rows: [Row; 17] = [
             (&[], &[], "10.0.0.1", None, false),
             (&[], &[], "2001:db8::1", None, false),
@@ -155,7 +159,11 @@ mod tests {
         for (allow, deny, address, refusal, is_explicit) in rows {
             let policy = policy(allow, deny);
             let address = address.parse().unwrap();
-            let decided = (policy.refusal(address), policy.allows_explicitly(address));
+            let of_child = policy.of_child(&child);
+            let decided = (
+                of_child.refusal(address),
+                of_child.allows_explicitly(address),
+            );
             let expected = (refusal, is_explicit);
             assert_eq!(decided, expected, "{allow:?} {deny:?} {address}");
         }

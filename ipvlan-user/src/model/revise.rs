@@ -63,6 +63,7 @@ impl Desired {
             .collect();
         let holders = Holders::new(snapshot, parent, &own);
         let considered = Considered {
+            snapshot,
             holders: &holders,
             parent,
             policy,

@@ -1,7 +1,10 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::config::{Loaded, Source};
+use crate::{
+    config::{Loaded, Source},
+    model::Rule,
+};
 
 /// A directory of its own, removed when dropped.
 struct Dir(PathBuf);
@@ -41,6 +44,7 @@ fn every_key_is_read() {
         answer-link-local = true
         allow = ["10.0.0.0/8", "2001:db8::/32"]
         deny = ["10.0.0.1"]
+        rule = [{ netns = ["blue"], addresses = 100 }]
         dad = "enforce"
         announce = "off"
         announce-rate = 100
@@ -65,7 +69,7 @@ fn every_key_is_read() {
 }
 
 /// The text, where, which key, and what is said of it.
-const WRONG: [(&[u8], &str, Option<&str>, &str); 27] = [
+const WRONG: [(&[u8], &str, Option<&str>, &str); 40] = [
     (
         b"ifaces = [\"a\"]\n",
         "1:1",
@@ -192,6 +196,79 @@ const WRONG: [(&[u8], &str, Option<&str>, &str); 27] = [
         Some("stale-after"),
         "31536001 is too long: the largest value is 31536000",
     ),
+    (b"rule = 1", "1:8", Some("rule"), "expected a sequence"),
+    (
+        b"[rule]\nallow = [\"::/0\"]",
+        "1:1",
+        Some("rule"),
+        "invalid type: map",
+    ),
+    (
+        b"[[rule]]\n[[rule]]\n netnss = [\"blue\"]",
+        "3:2",
+        Some("rule.netnss"),
+        "unknown field `netnss`, expected one of `netns`, `name`",
+    ),
+    (
+        b"[[rule]]\n[[rule]]\nnetns = \"blue\"",
+        "3:9",
+        Some("rule.netns"),
+        "invalid type: string \"blue\", expected a sequence",
+    ),
+    (
+        b"[[rule]]\nnetns = [\"red\",\n  \"[a\"]",
+        "3:3",
+        Some("rule.netns"),
+        "`[` without `]`",
+    ),
+    (
+        b"[[rule]]\nparent = [\"\"]",
+        "2:11",
+        Some("rule.parent"),
+        "matches no name",
+    ),
+    (
+        b"[[rule]]\nallow = []",
+        "2:9",
+        Some("rule.allow"),
+        "the list is empty",
+    ),
+    (
+        b"[[rule]]\nnetns = [\"a\"]\ndeny = [\"10.0.0.1/8\"]",
+        "3:9",
+        Some("rule.deny"),
+        "10.0.0.0/8 is meant",
+    ),
+    (
+        b"rule = [{ netns = [\"a\"], addresses = 0 }]",
+        "1:38",
+        Some("rule.addresses"),
+        "0 is not in 1..=1048576",
+    ),
+    (
+        b"[[rule]]\nanswer = \"no\"",
+        "2:10",
+        Some("rule.answer"),
+        "invalid type: string \"no\", expected a boolean",
+    ),
+    (
+        b"[[rule]]\n[[rule]]\nname = [\"eth0\"]\nallow = [\"::/0\"]",
+        "4:9",
+        Some("rule.allow"),
+        "a container can rename its link",
+    ),
+    (
+        b"[[rule]]\nname = [\"eth0\"]\nnetns = [\"*\"]\nnext-hop = true",
+        "4:12",
+        Some("rule.next-hop"),
+        "a container can rename its link",
+    ),
+    (
+        b"rule = [{ parent = [\"ens34\"], addresses = 9 }]",
+        "1:43",
+        Some("rule.addresses"),
+        "match by `netns` alone",
+    ),
     (
         b"runtime-dir = [\"/run\"]",
         "1:15",
@@ -283,6 +360,49 @@ fn files_are_read_in_order_and_the_command_line_last() {
     assert_eq!(settings.parents, ["b"]);
     assert_eq!(settings.audit.as_secs(), 30);
     assert_eq!(settings.attach.max_addresses, 10);
+}
+
+#[test]
+fn rules_of_all_files_apply_in_the_order_of_reading() {
+    let dir = Dir::new("rules");
+    let main = dir.write(
+        "config.toml",
+        "iface = [\"a\"]\n\n[[rule]]\nnetns = [\"cni-*\", \"/run/x\"]\nname = [\"eth[0-9]\"]\n\
+         parent = [\"ens*\"]\nallow = [\"10.1.0.0/16\"]\ndeny = [\"10.1.0.1\"]\nnext-hop = true\n\n\
+         [[rule]]\nnetns = [\"quiet\"]\nanswer = false\n",
+    );
+    dir.write("config.d/1.toml", "audit = 7\n");
+    let beside = dir.write("config.d/2.toml", "rule = [\n { addresses = 7 },\n]\n");
+    let source = Source {
+        file: Some(main.clone()),
+        overrides: Options::default(),
+    };
+    let Loaded { settings, .. } = source.load().unwrap();
+    let globs = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let expected = [
+        Rule {
+            place: format!("{}:3", main.display()),
+            netns: globs(&["cni-*", "/run/x"]),
+            name: globs(&["eth[0-9]"]),
+            parent: globs(&["ens*"]),
+            allow: vec!["10.1.0.0/16".parse().unwrap()],
+            deny: vec!["10.1.0.1".parse().unwrap()],
+            next_hop: true,
+            ..Rule::default()
+        },
+        Rule {
+            place: format!("{}:11", main.display()),
+            netns: globs(&["quiet"]),
+            answer: false,
+            ..Rule::default()
+        },
+        Rule {
+            place: format!("{}:2", beside.display()),
+            addresses: Some(7),
+            ..Rule::default()
+        },
+    ];
+    assert_eq!(settings.policy.rules, expected);
 }
 
 #[test]

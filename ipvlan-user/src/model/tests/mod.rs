@@ -12,7 +12,7 @@ use ipvlan_common::{ConfigFlags, Delivery};
 
 use super::*;
 use crate::discover::snapshot::{
-    ChildAddress, Gateway, Host, HostAddress, Lower, OnLinkRoute, ProxyArp,
+    ChildAddress, Gateway, Host, HostAddress, Lower, Netns, OnLinkRoute, ProxyArp,
 };
 
 const PARENT: u32 = 2;

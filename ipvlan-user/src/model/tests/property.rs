@@ -78,12 +78,33 @@ pub(super) fn policies() -> impl Strategy<Value = Policy> {
         vec(select(texts.to_vec()), 0..2)
             .prop_map(|texts| texts.iter().map(|text| text.parse().unwrap()).collect())
     };
-    (any::<bool>(), prefixes(), prefixes()).prop_map(|(answer_link_local, allow, deny)| Policy {
-        answer_link_local,
-        allow,
-        deny,
-        ..Policy::default()
-    })
+    let patterns = select(vec!["blue", "red*", "*", "ipvlan7"]);
+    let rule = (any::<bool>(), patterns, prefixes(), prefixes()).prop_map(
+        |(is_by_name, pattern, allow, deny)| {
+            let globs = vec![pattern.parse().unwrap()];
+            let (netns, name) = if is_by_name {
+                (Vec::new(), globs)
+            } else {
+                (globs, Vec::new())
+            };
+            Rule {
+                netns,
+                name,
+                allow,
+                deny,
+                ..Rule::default()
+            }
+        },
+    );
+    (any::<bool>(), prefixes(), prefixes(), vec(rule, 0..3)).prop_map(
+        |(answer_link_local, allow, deny, rules)| Policy {
+            answer_link_local,
+            allow,
+            deny,
+            rules,
+            ..Policy::default()
+        },
+    )
 }
 
 proptest! {
@@ -129,9 +150,17 @@ proptest! {
                 continue;
             }
             attracting += 1;
-            let of_family = |prefix: &&Prefix| prefix.is_ipv4() == address.is_ipv4();
-            let mut allowed = policy.allow.iter().filter(of_family);
-            prop_assert!(allowed.any(|prefix| prefix.contains(address)), "{}", address);
+            // No netns of this snapshot has a file: a rule matches by name, or not at all.
+            let name = format!("ipvlan{}", wanted.child().unwrap().ifindex);
+            let rule = policy.rules.iter().find(|rule| {
+                rule.netns.is_empty() && rule.name.iter().any(|glob| glob.matches(&name))
+            });
+            let lists = [Some(&policy.allow), rule.map(|rule| &rule.allow)];
+            let mut lists = lists.into_iter().flatten().filter(|list| !list.is_empty()).peekable();
+            prop_assert!(lists.peek().is_some(), "{}", address);
+            for list in lists {
+                prop_assert!(list.iter().any(|prefix| prefix.contains(address)), "{}", address);
+            }
             let on_link = snapshot.host.routes_on_link.iter().any(|route| {
                 route.oif == PARENT && Prefix::of(route.prefix, route.prefix_len).contains(address)
             });

@@ -32,6 +32,35 @@ fn children() -> impl Strategy<Value = Vec<Child>> {
     })
 }
 
+/// Files that each of the three netns may be bound to.
+fn files() -> impl Strategy<Value = [Vec<String>; 3]> {
+    let of_one = select(vec![
+        "/run/netns/blue",
+        "/run/netns/red1",
+        "/other/blue",
+        "",
+    ])
+    .prop_map(|file| -> Vec<String> {
+        [file]
+            .iter()
+            .filter(|it| !it.is_empty())
+            .map(ToString::to_string)
+            .collect()
+    });
+    prop::array::uniform3(of_one)
+}
+
+fn netnses(files: &[Vec<String>; 3]) -> Vec<Netns> {
+    (0..)
+        .zip(files)
+        .map(|(nsid, files)| Netns {
+            id: NetnsId::Nsid(nsid),
+            files: files.clone(),
+            ..Netns::default()
+        })
+        .collect()
+}
+
 /// The children of these netns from `now`, of the others from `before`.
 fn mixed(before: &[Child], now: &[Child], changed: &BTreeSet<NetnsId>) -> Vec<Child> {
     let of = |children: &[Child], wanted: bool| -> Vec<Child> {
@@ -51,24 +80,31 @@ proptest! {
 
     #[test]
     fn a_revision_gives_what_deciding_everything_gives(
-        steps in vec((children(), select(vec![vec![0], vec![1], vec![2], vec![0, 1], vec![1, 2]])), 2..5),
+        steps in vec((children(), files(), select(vec![vec![0], vec![1], vec![2], vec![0, 1], vec![1, 2]])), 2..5),
         own in vec(select(&ADDRESSES), 0..2),
         policy in policies(),
     ) {
         let own = own_child(6, &own);
         let (first, later) = steps.split_first().unwrap();
-        let with_own = |children: &[Child]| {
+        let with_own = |children: &[Child], files: &[Vec<String>; 3]| {
             let mut all = vec![own.clone()];
             all.extend_from_slice(children);
-            snapshot(all)
+            Snapshot {
+                netnses: netnses(files),
+                ..snapshot(all)
+            }
         };
-        let mut children = first.0.clone();
-        let mut revised = decide(&with_own(&children), &policy);
-        for (now, changed) in later {
+        let (mut children, mut files) = (first.0.clone(), first.1.clone());
+        let mut revised = decide(&with_own(&children, &files), &policy);
+        for (now, files_now, changed) in later {
             let before = revised.clone();
+            for &nsid in changed {
+                let index = usize::try_from(nsid).unwrap();
+                files[index].clone_from(&files_now[index]);
+            }
             let changed = changed.iter().map(|&nsid| NetnsId::Nsid(nsid)).collect();
             children = mixed(&children, now, &changed);
-            let snapshot = with_own(&children);
+            let snapshot = with_own(&children, &files);
             let revision = revised.revise(&snapshot, &snapshot.links[0], &policy, &changed);
             let whole = decide(&snapshot, &policy);
             prop_assert_eq!(&revised, &whole);

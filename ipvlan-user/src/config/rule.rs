@@ -1,0 +1,105 @@
+//! `[[rule]]` of a configuration file.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::value;
+use crate::model::{Glob, Prefix, Rule, RuleError};
+
+/// The keys of a rule.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Keys {
+    #[serde(deserialize_with = "some")]
+    netns: Vec<Glob>,
+    #[serde(deserialize_with = "some")]
+    name: Vec<Glob>,
+    #[serde(deserialize_with = "some")]
+    parent: Vec<Glob>,
+    #[serde(deserialize_with = "some")]
+    allow: Vec<Prefix>,
+    #[serde(deserialize_with = "some")]
+    deny: Vec<Prefix>,
+    #[serde(deserialize_with = "value::room")]
+    addresses: Option<u32>,
+    next_hop: bool,
+    answer: Option<bool>,
+}
+
+/// Reads rules, which are not checked as wholes.
+pub(super) fn list<'de, D>(deserializer: D) -> Result<Option<Vec<Rule>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let rules = Vec::<Keys>::deserialize(deserializer)?;
+    Ok(Some(rules.into_iter().map(Rule::from).collect()))
+}
+
+impl From<Keys> for Rule {
+    fn from(keys: Keys) -> Self {
+        let Keys {
+            netns,
+            name,
+            parent,
+            allow,
+            deny,
+            addresses,
+            next_hop,
+            answer,
+        } = keys;
+        Self {
+            place: String::new(),
+            netns,
+            name,
+            parent,
+            allow,
+            deny,
+            addresses,
+            next_hop,
+            answer: answer.unwrap_or(true),
+        }
+    }
+}
+
+/// Gives the rules of a file their places, and checks each as a whole. Returns the first error with the key and the
+/// byte that it is at.
+pub(super) fn locate(
+    rules: &mut [Rule],
+    text: &str,
+    place: impl Fn(usize) -> String,
+) -> Result<(), (RuleError, usize)> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let table = DeTable::parse(text).ok();
+    let items = table.as_ref().and_then(|table| table.get_ref().get("rule"));
+    let items = items.and_then(|items| items.get_ref().as_array());
+    for (index, rule) in rules.iter_mut().enumerate() {
+        let item = items.and_then(|items| items.get(index));
+        let start = |value: Option<&Spanned<DeValue<'_>>>| value.map_or(0, |it| it.span().start);
+        rule.place = place(start(item));
+        rule.check().map_err(|error| {
+            let value = item.and_then(|item| item.get_ref().get(error.key()));
+            (error, start(value.or(item)))
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads a list that is not empty: an empty one could be meant to match or to allow nothing, or all.
+fn some<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    let values = value::list(deserializer)?.unwrap_or_default();
+    if values.is_empty() {
+        return Err(D::Error::custom("the list is empty: leave the key out"));
+    }
+    Ok(values)
+}
