@@ -9,7 +9,7 @@ use super::{
     refresh::{Refresh, SLICE},
 };
 use crate::{
-    discover::{Changed, Discover, DiscoverError, Renewed, Scope, Snapshot},
+    discover::{Changed, Discover, DiscoverError, Renewed, Scope, Snapshot, snapshot::NetnsId},
     runtime,
 };
 
@@ -102,12 +102,26 @@ impl Agent {
                 .map(Some),
             Refresh::Sweep(scope) => {
                 self.serve_asking();
+                let before = self.files_of_netnses();
                 let new = self.discover.begin(&mut self.snapshot, *scope)?;
                 self.pending.keep(new);
+                // No event reports a new name of a netns, and rules match by it.
+                if before != self.files_of_netnses() {
+                    self.pending.add_model();
+                }
                 Ok(None)
             }
             Refresh::Slice => self.discover.go_on(&mut self.snapshot, SLICE, None),
         }
+    }
+
+    /// Returns what rules match netns by; nothing if there are no rules.
+    fn files_of_netnses(&self) -> Vec<(NetnsId, Vec<String>)> {
+        let netnses = self.snapshot.netnses.iter();
+        netnses
+            .filter(|netns| !netns.files.is_empty() && !self.settings.policy.rules.is_empty())
+            .map(|netns| (netns.id, netns.files.clone()))
+            .collect()
     }
 
     /// Sends what is due on every parent. Returns whether what is answered for changed.

@@ -1,11 +1,19 @@
 //! Children and the netns they are in: found, followed, forgotten.
 
-use std::{collections::BTreeSet, error::Error as _, fs, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error as _,
+    fs, io,
+};
 
-use ipvlan_user::discover::{Scope, Snapshot, Watch, snapshot::NetnsId};
+use ipvlan_common::Reason;
+use ipvlan_user::{
+    discover::{Scope, Snapshot, Watch, snapshot::NetnsId},
+    model::{Policy, Rule, desired},
+};
 
 use super::lab::{
-    PARENT, Unnamed, child_kind, child_mode, child_names, discover, everything, ifindex,
+    PARENT, Unnamed, address, child_kind, child_mode, child_names, discover, everything, ifindex,
     in_fresh_netns, ip, known, snapshot_until, wake_until,
 };
 
@@ -138,16 +146,7 @@ fn gives_no_nsid_to_a_netns_with_nothing_but_lo() {
 fn names_a_netns_by_its_bind_mount() {
     in_fresh_netns(async || {
         let mut discover = discover();
-        // The mounts of this thread are its own: no other netns directory is touched.
-        fs::create_dir_all("/run/netns").expect("/run/netns");
-        nix::mount::mount(
-            Some("tmpfs"),
-            "/run/netns",
-            Some("tmpfs"),
-            nix::mount::MsFlags::empty(),
-            None::<&str>,
-        )
-        .expect("mount tmpfs on /run/netns");
+        private_names();
         ip("netns add blue");
         ip(&format!(
             "link add child0 link {PARENT} netns blue type {}",
@@ -160,7 +159,62 @@ fn names_a_netns_by_its_bind_mount() {
             (netns.names.as_slice(), netns.pid),
             (&["blue".to_owned()][..], None)
         );
+        assert_eq!(netns.files, ["/run/netns/blue"]);
         ip("netns del blue");
+    });
+}
+
+/// Mounts an empty `/run/netns`. The mounts of this thread are its own: no other directory is touched.
+fn private_names() {
+    fs::create_dir_all("/run/netns").expect("/run/netns");
+    nix::mount::mount(
+        Some("tmpfs"),
+        "/run/netns",
+        Some("tmpfs"),
+        nix::mount::MsFlags::empty(),
+        None::<&str>,
+    )
+    .expect("mount tmpfs on /run/netns");
+}
+
+#[test]
+fn a_rule_applies_once_its_netns_is_named_and_no_longer_than_it_is() {
+    in_fresh_netns(async || {
+        private_names();
+        let mut discover = discover();
+        let netns = Unnamed::new();
+        netns.create_child("child0");
+        netns.ip("address add 192.0.2.7/24 dev child0");
+        netns.ip("link set child0 up");
+        let policy = Policy {
+            rules: vec![Rule {
+                netns: vec!["blue".parse().expect("pattern")],
+                answer: false,
+                ..Rule::default()
+            }],
+            ..Policy::default()
+        };
+        let mut snapshot = everything(&mut discover);
+        let refusal = |snapshot: &Snapshot| {
+            let parent = snapshot.link_named(PARENT).expect("parent");
+            let desired = desired(snapshot, parent, &policy, &BTreeMap::new());
+            let views = desired.children.iter().flat_map(|child| &child.addresses);
+            let mut of_child = views.filter(|view| view.address == address("192.0.2.7"));
+            of_child.next().expect("its address").refusal
+        };
+        assert_eq!(refusal(&snapshot), None);
+        let mut renamed = |command: &str| {
+            ip(command);
+            discover
+                .begin(&mut snapshot, Scope::Everything)
+                .expect("begin");
+            refusal(&snapshot)
+        };
+        let attach = |name| format!("netns attach {name} {}", netns.pid());
+        assert_eq!(renamed(&attach("red")), None);
+        assert_eq!(renamed(&attach("blue")), Some(Reason::Denied));
+        assert_eq!(renamed("netns del red"), Some(Reason::Denied));
+        assert_eq!(renamed("netns del blue"), None);
     });
 }
 
