@@ -13,6 +13,9 @@ pub enum EventKind {
     Claim = 1,
     /// It probes for an address of a child (RFC 5227 §2.1.1, RFC 4862 §5.4): it wants to take it.
     Probe = 2,
+    /// It sends a probe to the parent's MAC. No claim: switches that track devices send such probes to
+    /// stations that they know (Cisco IP Device Tracking, from 0.0.0.0).
+    UnicastProbe = 3,
 }
 
 /// Record of the `EVENTS` ring buffer: 32 bytes, no padding. In whole words, as the programs make them on
@@ -92,8 +95,18 @@ impl Event {
         match kind {
             1 => Some(EventKind::Claim),
             2 => Some(EventKind::Probe),
+            3 => Some(EventKind::UnicastProbe),
             _ => None,
         }
+    }
+
+    /// Returns the words of the address as on the wire, and whether it is an IPv4 address: then it is the
+    /// first four bytes.
+    #[must_use]
+    #[inline]
+    pub const fn address_words(&self) -> ([u64; 2], bool) {
+        let [.., family] = self.who.to_ne_bytes();
+        (self.address, family == IPV4)
     }
 
     /// The address it is about; `None` for a family this build does not know.
@@ -184,11 +197,24 @@ mod tests {
                 EventKind::Probe,
                 Hook::Xdp,
             ),
+            (
+                Event::ipv6(EventKind::UnicastProbe, Hook::Ingress, mac, v6, 7),
+                IpAddr::from(v6),
+                EventKind::UnicastProbe,
+                Hook::Ingress,
+            ),
         ];
         for (event, address, kind, hook) in events {
             assert_eq!(event.address(), Some(address));
             assert_eq!((event.kind(), event.hook()), (Some(kind), Some(hook)));
             assert_eq!((event.mac(), event.child()), (mac, 7));
+            let (words, is_v4) = event.address_words();
+            assert_eq!(is_v4, address.is_ipv4());
+            let bytes = words.map(u64::to_ne_bytes).concat();
+            match address {
+                IpAddr::V4(address) => assert_eq!(bytes[..4], address.octets()),
+                IpAddr::V6(address) => assert_eq!(bytes, address.octets()),
+            }
             // SAFETY: integers only, no padding (asserted above).
             let record: [u8; 32] = unsafe { core::mem::transmute(event) };
             assert_eq!(Event::from_record(&record), Some(event));

@@ -67,6 +67,9 @@ reasons! {
     ForeignDropped = 4, "foreign_dropped";
     /// Answered a neighbour solicitation.
     NdAnswered = 5, "nd_answered";
+    /// Not the reason of a frame: an event about an address that the agent is probing for exceeded the
+    /// rate of such events.
+    ProbedEventSuppressed = 6, "probed_event_suppressed";
 
     /// Nobody here holds the destination or target address.
     NotOurs = 16, "not_ours";

@@ -12,7 +12,9 @@ use ipvlan_common::{Event, EventKind, Hook, Reason};
 
 use crate::{
     Decision,
+    frame::{Ip6, Mac},
     guard::UNSPECIFIED,
+    lookup::{AddressMap, Addresses as _},
     parse::{Arp, Nd},
     stats,
 };
@@ -26,16 +28,28 @@ const STATIONS: u32 = 1024;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// What one station can make us tell, of each kind: who probes a lot is heard when it claims.
+/// Rate of the events of one kind that one station causes: a station that sends many probes is still
+/// reported when it claims.
 const OF_STATION: Rate = Rate {
     burst: 8,
     interval: SECOND,
 };
-/// What all of them together can.
+/// The same for events about addresses that the agent is probing for. One station can own many of them.
+const OF_STATION_PROBED: Rate = Rate {
+    burst: 32,
+    interval: SECOND / 16,
+};
+/// Rate of the events of all stations together. Events about addresses that the agent is probing for have
+/// a bucket of their own, so that claims of other addresses never use up the answer to a probe.
 const OF_ALL: Rate = Rate {
     burst: 64,
     interval: SECOND / 64,
 };
+
+/// Index into `EVENT_TOTAL` of the bucket of events about addresses that are not probed for.
+const OTHERS: u32 = 0;
+/// Index into `EVENT_TOTAL` of the bucket of events about addresses that the agent is probing for.
+const PROBED: u32 = 1;
 
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(RING, 0);
@@ -44,14 +58,14 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(RING, 0);
 static EVENT_STATIONS: LruHashMap<u64, Bucket> = LruHashMap::with_max_entries(STATIONS, 0);
 
 #[map]
-static EVENT_TOTAL: Array<Bucket> = Array::with_max_entries(1, 0);
+static EVENT_TOTAL: Array<Bucket> = Array::with_max_entries(2, 0);
 
 /// Tells what an ARP message from the wire did, if it is worth telling.
 #[inline(always)]
 pub fn tell_arp(hook: Hook, arp: &Arp, decision: Decision) {
     let (kind, address) = match decision.reason {
         Reason::SenderConflict => (EventKind::Claim, arp.spa),
-        reason if is_of_child(reason) && arp.spa == UNSPECIFIED => (EventKind::Probe, arp.tpa),
+        reason if is_of_child(reason) && arp.spa == UNSPECIFIED => (probe(arp.eth_dst), arp.tpa),
         _ => return,
     };
     let event = Event::ipv4(kind, hook, arp.sha.bytes(), address, decision.child);
@@ -63,7 +77,9 @@ pub fn tell_arp(hook: Hook, arp: &Arp, decision: Decision) {
 pub fn tell_solicitation(hook: Hook, nd: &Nd, decision: Decision) {
     let (kind, address) = match decision.reason {
         Reason::SenderConflict => (EventKind::Claim, nd.header.src),
-        reason if is_of_child(reason) && nd.is_dad() => (EventKind::Probe, nd.header.target),
+        reason if is_of_child(reason) && nd.is_dad() => {
+            (probe(nd.header.eth_dst), nd.header.target)
+        }
         _ => return,
     };
     let mac = nd.mac();
@@ -98,17 +114,58 @@ const fn is_of_child(reason: Reason) -> bool {
     )
 }
 
-/// A function of its own: it is rarely called, and the verifier follows it apart from the callers.
-#[inline(never)]
-fn tell(event: &Event, hook: Hook) {
-    if !(is_due(event.source()) && EVENTS.output::<Event>(event, 0).is_ok()) {
-        stats::count(hook, Reason::EventSuppressed as u8, 0, 0);
+/// The kind of a probe in a frame to this MAC.
+#[inline(always)]
+fn probe(eth_dst: Mac) -> EventKind {
+    if eth_dst.is_group() {
+        EventKind::Probe
+    } else {
+        EventKind::UnicastProbe
     }
 }
 
-/// Whether this station, and all together, may tell one more.
+/// A function of its own: it is rarely called, and the verifier follows it apart from the callers.
+#[inline(never)]
+fn tell(event: &Event, hook: Hook) {
+    let probed = is_probed(event);
+    if !(is_due(event.source(), probed) && EVENTS.output::<Event>(event, 0).is_ok()) {
+        let reason = if probed {
+            Reason::ProbedEventSuppressed
+        } else {
+            Reason::EventSuppressed
+        };
+        stats::count(hook, reason as u8, 0, 0);
+    }
+}
+
+/// Whether the agent is probing the LAN for the address. Looked up once more rather than passed along: no
+/// other frame pays for it.
 #[inline(always)]
-fn is_due(source: u64) -> bool {
+fn is_probed(event: &Event) -> bool {
+    let (words, is_v4) = event.address_words();
+    let entry = if is_v4 {
+        let [a, b, c, d, ..] = words[0].to_ne_bytes();
+        AddressMap.get([a, b, c, d])
+    } else {
+        AddressMap.get(Ip6::from_halves(words))
+    };
+    match entry {
+        Some(entry) => entry.probed(),
+        None => false,
+    }
+}
+
+/// Whether this station, and all together, may cause one more event about an address that is or is not
+/// being probed for.
+#[inline(always)]
+fn is_due(source: u64, probed: bool) -> bool {
+    let (total, of_station, source) = if probed {
+        // The last byte is free (`Event::source`).
+        const APART: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
+        (PROBED, OF_STATION_PROBED, source | APART)
+    } else {
+        (OTHERS, OF_STATION, source)
+    };
     // SAFETY: the helper takes nothing.
     let now = unsafe { bpf_ktime_get_ns() };
     // Buckets are changed without a lock: when two CPUs meet, one event more is told.
@@ -116,14 +173,14 @@ fn is_due(source: u64) -> bool {
         Some(bucket) => {
             // SAFETY: the value of a map entry; an entry that is reused meanwhile is one bucket or
             // another.
-            if !unsafe { &mut *bucket }.take(now, OF_STATION) {
+            if !unsafe { &mut *bucket }.take(now, of_station) {
                 return false;
             }
         }
         // Without room for it the total still counts.
-        None => drop(EVENT_STATIONS.insert(source, Bucket::new(now, OF_STATION), 0)),
+        None => drop(EVENT_STATIONS.insert(source, Bucket::new(now, of_station), 0)),
     }
-    match EVENT_TOTAL.get_ptr_mut(0) {
+    match EVENT_TOTAL.get_ptr_mut(total) {
         // SAFETY: the value of an array, which is never freed.
         Some(bucket) => unsafe { &mut *bucket }.take(now, OF_ALL),
         None => false,

@@ -131,6 +131,13 @@ impl Ip6 {
         })
     }
 
+    /// From the halves that [`Self::halves`] returns.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_halves(halves: [u64; 2]) -> Self {
+        Self(halves)
+    }
+
     /// The two halves, in the byte order of the machine.
     #[must_use]
     #[inline(always)]

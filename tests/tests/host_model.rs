@@ -101,10 +101,13 @@ proptest! {
         address: [u8; 16],
         mac: [u8; 6],
         child: u32,
-        claim: bool,
+        kind in prop::sample::select(vec![
+            EventKind::Claim,
+            EventKind::Probe,
+            EventKind::UnicastProbe,
+        ]),
         v6: bool,
     ) {
-        let kind = if claim { EventKind::Claim } else { EventKind::Probe };
         let [a, b, c, d, ..] = address;
         let (event, expected) = if v6 {
             (Event::ipv6(kind, Hook::Xdp, mac, address, child), IpAddr::from(address))

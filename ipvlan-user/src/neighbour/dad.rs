@@ -217,6 +217,8 @@ impl Dad {
         let conflicts = match kind {
             EventKind::Claim => true,
             EventKind::Probe => enforced,
+            // A switch that tracks devices, or a station that confirms what it knows.
+            EventKind::UnicastProbe => false,
         };
         if !conflicts {
             return Verdict::Undisputed;

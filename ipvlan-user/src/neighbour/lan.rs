@@ -107,15 +107,21 @@ impl Neighbours {
             return false;
         };
         let mac = event.mac();
+        let log_kind = match kind {
+            EventKind::Claim => Kind::Claim,
+            EventKind::Probe => Kind::Probe,
+            // Device tracking of a switch sends one every few seconds: no conflict, no incident.
+            EventKind::UnicastProbe => return false,
+        };
         let before = self.dad.refusal(address);
         let verdict = self.dad.claim(now, address, mac, kind, &mut self.random);
-        let action = match (verdict, kind) {
-            (Verdict::HeldBack, _) => Action::HeldBack,
-            (Verdict::Noted, _) => Action::None,
-            (Verdict::Undisputed | Verdict::Disputed, EventKind::Probe) => Action::Answered,
-            (Verdict::Undisputed | Verdict::Disputed, EventKind::Claim) => {
+        let action = match verdict {
+            Verdict::HeldBack => Action::HeldBack,
+            Verdict::Noted => Action::None,
+            Verdict::Undisputed | Verdict::Disputed if kind == EventKind::Claim => {
                 self.defend(now, address)
             }
+            Verdict::Undisputed | Verdict::Disputed => Action::Answered,
         };
         if let (Verdict::HeldBack | Verdict::Noted, Some(announce)) = (verdict, &mut self.announce)
         {
@@ -126,10 +132,7 @@ impl Neighbours {
             now,
             at,
             Incident {
-                kind: match kind {
-                    EventKind::Claim => Kind::Claim,
-                    EventKind::Probe => Kind::Probe,
-                },
+                kind: log_kind,
                 address: Some(address),
                 mac: Some(mac),
                 child: child.map(|key| (key, name(key))),

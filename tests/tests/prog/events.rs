@@ -14,8 +14,8 @@ use crate::common::{
     rows::MARK,
     world::{
         CHILD_IP, CHILD_IP6, CHILD_SLOT, DUPLICATE_IP6, DUPLICATE_SLOT, FOREIGN_IP6, HOST_IP,
-        HOST_IP6, L3, LAN, Mac, OTHER, PROBING_IP, PROBING_SLOT, SIBLING_IP, UNSPECIFIED, config,
-        entries, ifindex,
+        HOST_IP6, Ip, Ip6, L3, LAN, Mac, OTHER, PARENT, PROBING_IP, PROBING_SLOT, SIBLING_IP,
+        SIBLING_IP6, SIBLING_SLOT, UNSPECIFIED, child, config, entries, ifindex,
     },
 };
 use ipvlan_common::{Event, EventKind, Hook, Reason};
@@ -33,15 +33,20 @@ fn datapath() -> Datapath {
 
 /// A station claims a child's address, by whatever protocol.
 fn claim(station: Mac, v6: bool) -> Vec<u8> {
+    claim_of(station, CHILD_IP, CHILD_IP6, v6)
+}
+
+/// A station claims one of these addresses.
+fn claim_of(station: Mac, address: Ip, address6: Ip6, v6: bool) -> Vec<u8> {
     if v6 {
-        return Nd::announcement(CHILD_IP6)
+        return Nd::announcement(address6)
             .with(option(TARGET_MAC, &station))
             .frame();
     }
     Arp {
         eth_src: station,
         sha: station,
-        spa: CHILD_IP,
+        spa: address,
         ..Arp::request(CHILD_IP)
     }
     .frame()
@@ -61,7 +66,7 @@ fn run(datapath: &mut Datapath, program: Program, frame: &[u8]) {
 #[test]
 fn an_event_names_the_station_the_address_the_child_and_the_hook() {
     let mut datapath = datapath();
-    let child = ifindex(CHILD_SLOT);
+    let ifindex_of_child = ifindex(CHILD_SLOT);
     let probe = Arp {
         spa: UNSPECIFIED,
         ..Arp::request(CHILD_IP)
@@ -88,11 +93,39 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
         let probing = ifindex(PROBING_SLOT);
         let duplicate = ifindex(DUPLICATE_SLOT);
         let rows = [
-            (probe.frame(), ipv4(EventKind::Probe, LAN, CHILD_IP, child)),
+            (
+                probe.frame(),
+                ipv4(EventKind::Probe, LAN, CHILD_IP, ifindex_of_child),
+            ),
             (claims_host.frame(), ipv4(EventKind::Claim, LAN, HOST_IP, 0)),
             (Nd::probe(CHILD_IP6).frame(), {
-                ipv6(EventKind::Probe, LAN, CHILD_IP6, child)
+                ipv6(EventKind::Probe, LAN, CHILD_IP6, ifindex_of_child)
             }),
+            // Switches that track devices send probes to the stations that they know.
+            (
+                Arp {
+                    eth_dst: PARENT,
+                    ..probe
+                }
+                .frame(),
+                ipv4(EventKind::UnicastProbe, LAN, CHILD_IP, ifindex_of_child),
+            ),
+            (
+                Nd {
+                    eth_dst: PARENT,
+                    ..Nd::probe(CHILD_IP6)
+                }
+                .frame(),
+                ipv6(EventKind::UnicastProbe, LAN, CHILD_IP6, ifindex_of_child),
+            ),
+            (
+                Arp {
+                    eth_dst: PARENT,
+                    ..probes_too
+                }
+                .frame(),
+                ipv4(EventKind::UnicastProbe, LAN, PROBING_IP, probing),
+            ),
             // The agent probes for these itself (RFC 5227 §2.1.1).
             (probes_too.frame(), {
                 ipv4(EventKind::Probe, LAN, PROBING_IP, probing)
@@ -102,7 +135,7 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
             }),
             (
                 asks.frame(),
-                ipv6(EventKind::Claim, OTHER, CHILD_IP6, child),
+                ipv6(EventKind::Claim, OTHER, CHILD_IP6, ifindex_of_child),
             ),
             (Nd::announcement(HOST_IP6).frame(), {
                 ipv6(EventKind::Claim, LAN, HOST_IP6, 0)
@@ -183,6 +216,54 @@ fn all_stations_together_are_told_of_sixty_four_times_at_once_and_per_second() {
             datapath.count(Hook::Xdp, Reason::EventSuppressed),
             u64::from(STATIONS) - count
         );
+    }
+}
+
+/// Row S15 of the attack table: claims of other addresses must not use up the answer to a probe.
+#[test]
+fn the_answer_to_a_probe_is_reported_whatever_is_claimed_of_other_addresses() {
+    const FLOOD: u16 = 500;
+    for v6 in [false, true] {
+        for &program in WIRE {
+            let hook = program.hook();
+            let mut entries = entries();
+            let probed = child(SIBLING_SLOT).with_probed();
+            entries.insert(SIBLING_IP.into(), probed);
+            entries.insert(SIBLING_IP6.into(), probed);
+            let mut datapath = Datapath::load();
+            datapath.install(config(L3), &entries);
+            for number in 0..FLOOD {
+                run(&mut datapath, program, &claim(station(number), v6));
+            }
+            assert!(datapath.events().len() as u64 >= OF_ALL);
+            // The owner answers, with a MAC that was in the flood as well.
+            for (owner, answers) in [(station(1), 32), (OTHER, 1)] {
+                let answer = claim_of(owner, SIBLING_IP, SIBLING_IP6, v6);
+                for _ in 0..answers {
+                    run(&mut datapath, program, &answer);
+                }
+                let told = datapath.events();
+                assert_eq!(told.len(), answers, "{} {v6}", program.name());
+                assert!(told.iter().all(|event| event.mac() == owner
+                    && event.child() == ifindex(SIBLING_SLOT)));
+            }
+            assert_eq!(datapath.count(hook, Reason::ProbedEventSuppressed), 0);
+            // Their own rate is bounded as well, and what exceeds it has a counter of its own.
+            let others = datapath.count(hook, Reason::EventSuppressed);
+            let started = Instant::now();
+            for number in 0..FLOOD {
+                let answer = claim_of(station(number), SIBLING_IP, SIBLING_IP6, v6);
+                run(&mut datapath, program, &answer);
+            }
+            let earned = u64::try_from(started.elapsed().as_millis()).unwrap() * OF_ALL / 1_000;
+            let told = datapath.events().len() as u64;
+            assert!(told <= OF_ALL + earned + 1, "{told}");
+            assert_eq!(
+                datapath.count(hook, Reason::ProbedEventSuppressed),
+                u64::from(FLOOD) - told
+            );
+            assert_eq!(datapath.count(hook, Reason::EventSuppressed), others);
+        }
     }
 }
 

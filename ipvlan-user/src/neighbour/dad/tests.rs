@@ -178,7 +178,7 @@ fn a_claim_before_the_first_probe_is_noted() {
 
 #[test]
 fn what_others_do_means_what_the_mode_makes_of_it() {
-    use EventKind::{Claim, Probe};
+    use EventKind::{Claim, Probe, UnicastProbe};
     use Verdict::{Disputed, HeldBack, Noted, Undisputed};
     // DadMode, when, by what: verdict, held back.
     let rows = [
@@ -203,6 +203,15 @@ fn what_others_do_means_what_the_mode_makes_of_it() {
             HeldBack,
             Some(Reason::Duplicate),
         ),
+        // Cisco IP Device Tracking.
+        (
+            DadMode::Strict,
+            2.0,
+            UnicastProbe,
+            Undisputed,
+            Some(Reason::Probing),
+        ),
+        (DadMode::Optimistic, 0.1, UnicastProbe, Undisputed, None),
         (DadMode::Strict, 30.0, Claim, Undisputed, None),
         (DadMode::Strict, 30.0, Probe, Undisputed, None),
         (DadMode::Optimistic, 0.1, Claim, Noted, None),

@@ -230,7 +230,7 @@ impl Question<'_> {
             (Look::Arp, Reason::ArpAnswered | Reason::Probing | Reason::Duplicate) => {
                 (self.ip(arp_at::SPA) == [0; 4]).then(|| {
                     let address = self.ip(arp_at::TPA).into();
-                    (EventKind::Probe, self.mac(arp_at::SHA), address)
+                    (self.probe_kind(), self.mac(arp_at::SHA), address)
                 })
             }
             (Look::Nd(kind), Reason::SenderConflict) => {
@@ -243,13 +243,22 @@ impl Question<'_> {
             (Look::Nd(_), Reason::NdAnswered | Reason::Probing | Reason::Duplicate) => {
                 self.is_probe().then(|| {
                     (
-                        EventKind::Probe,
+                        self.probe_kind(),
                         self.mac(6),
                         self.ip6(nd_at::TARGET).into(),
                     )
                 })
             }
             _ => None,
+        }
+    }
+
+    /// A probe to one station is no claim of the address.
+    fn probe_kind(&self) -> EventKind {
+        if self.frame[0] & 1 == 1 {
+            EventKind::Probe
+        } else {
+            EventKind::UnicastProbe
         }
     }
 
