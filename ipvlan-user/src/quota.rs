@@ -86,5 +86,89 @@ impl Quota {
     }
 }
 
+impl Quota {
+    /// Returns what is counted when it is exceeded.
+    #[must_use]
+    pub const fn counted(self) -> &'static str {
+        match self {
+            Self::Addresses => "addresses are not kept",
+            Self::Events => "events were not handled",
+            Self::Announcements => "announcements and probes were delayed",
+            Self::Groups => "solicited-node groups are not joined",
+            Self::Time => "readings were delayed",
+        }
+    }
+
+    /// Returns the quota with this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        let all = [
+            Self::Addresses,
+            Self::Events,
+            Self::Announcements,
+            Self::Groups,
+            Self::Time,
+        ];
+        all.into_iter().find(|quota| quota.word() == word)
+    }
+
+    /// Returns the unit of its limit, as it is written behind the number.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Addresses | Self::Groups => "",
+            Self::Events | Self::Announcements => " per second",
+            Self::Time => " % of a processor",
+        }
+    }
+}
+
+/// Adds up what several parts of the agent counted.
+pub fn merged<'a>(parts: impl IntoIterator<Item = &'a Exceeded>) -> Exceeded {
+    let mut merged = Exceeded::new();
+    for (&key, &count) in parts.into_iter().flatten() {
+        let total = merged.entry(key).or_default();
+        *total = total.saturating_add(count);
+    }
+    merged
+}
+
 /// How often each netns exceeded each of its quotas since it appeared; those that never did are not in it.
 pub type Exceeded = BTreeMap<(NetnsId, Quota), u64>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_several_parts_are_added_up() {
+        let key = |nsid, quota| (NetnsId::Nsid(nsid), quota);
+        let first = Exceeded::from([(key(1, Quota::Events), 3), (key(2, Quota::Time), u64::MAX)]);
+        let second = Exceeded::from([
+            (key(1, Quota::Events), 4),
+            (key(1, Quota::Groups), 1),
+            (key(2, Quota::Time), 1),
+        ]);
+        let expected = Exceeded::from([
+            (key(1, Quota::Events), 7),
+            (key(1, Quota::Groups), 1),
+            (key(2, Quota::Time), u64::MAX),
+        ]);
+        assert_eq!(merged([&first, &second]), expected);
+        assert_eq!(merged([]), Exceeded::new());
+    }
+
+    #[test]
+    fn every_quota_has_a_word_of_its_own() {
+        for quota in [
+            Quota::Addresses,
+            Quota::Events,
+            Quota::Announcements,
+            Quota::Groups,
+            Quota::Time,
+        ] {
+            assert_eq!(Quota::from_word(quota.word()), Some(quota));
+        }
+        assert_eq!(Quota::from_word("later"), None);
+    }
+}

@@ -49,6 +49,9 @@ pub struct Agent {
     /// Where its settings are from.
     #[serde(default)]
     pub config: Config,
+    /// Quotas that network namespaces have exceeded.
+    #[serde(default)]
+    pub quotas: Vec<Quota>,
     /// The parents it serves.
     pub parents: Vec<Parent>,
 }
@@ -88,6 +91,23 @@ pub struct Config {
     pub error: Option<String>,
     /// Keys that say something else by now, which takes effect at the next start.
     pub at_next_start: Vec<String>,
+}
+
+/// A quota that a network namespace has exceeded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// The network namespace.
+    pub netns: Netns,
+    /// `addresses`, `events`, `announcements`, `groups` or `time`.
+    pub quota: String,
+    /// How much it can use: a number of addresses or groups, a rate per second, or a percentage of one
+    /// processor.
+    pub limit: u64,
+    /// How many addresses or groups exceed it now; of the others, how often it was exceeded since the netns
+    /// appeared.
+    pub exceeded: u64,
+    /// The option that sets the limit; `[[rule]] addresses` if a rule does.
+    pub option: String,
 }
 
 /// A parent.
@@ -162,6 +182,9 @@ pub struct Child {
     pub forwarding: bool,
     /// `pass` or `redirect`.
     pub delivery: String,
+    /// Where the rule is written that applies to it, `FILE:LINE`; none if no rule does.
+    #[serde(default)]
+    pub rule: Option<String>,
     /// `answering`, `refused` or `no-address`.
     pub state: String,
     /// Why, if refused.
@@ -293,6 +316,7 @@ mod tests {
         let parent: Parent = serde_json::from_str(older).unwrap();
         assert!(parent.conflicts.is_empty() && parent.events.is_empty());
         assert_eq!(parent.groups, 0);
+        assert_eq!(parent.children[0].rule, None);
         assert!(!parent.children[0].forwarding);
         assert_eq!(parent.children[0].addresses[0].peer, None);
     }

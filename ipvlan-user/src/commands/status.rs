@@ -16,8 +16,9 @@ use super::find_places;
 use crate::{
     cli::StatusArgs,
     config::Places,
+    quota::Quota,
     runtime::query_all,
-    status::{Child, Netns, Parent, SCHEMA, Status},
+    status::{self, Child, Netns, Parent, SCHEMA, Status},
 };
 
 /// Shows all running agents, and what answers without one.
@@ -91,6 +92,9 @@ fn render(status: &Status, now_ms: u64) -> Result<String, std::fmt::Error> {
             let keys = agent.config.at_next_start.join(", ");
             writeln!(text, "  changed, in effect from the next start on: {keys}")?;
         }
+        for quota in &agent.quotas {
+            writeln!(text, "  {}", quota_line(quota))?;
+        }
         for parent in &agent.parents {
             writeln!(text)?;
             render_parent(&mut text, parent, now_ms)?;
@@ -100,6 +104,25 @@ fn render(status: &Status, now_ms: u64) -> Result<String, std::fmt::Error> {
         writeln!(text, "\n{}", unserved::line(unserved))?;
     }
     Ok(text)
+}
+
+/// Returns the line about an exceeded quota.
+fn quota_line(exceeded: &status::Quota) -> String {
+    let status::Quota {
+        netns: of,
+        quota,
+        limit,
+        exceeded,
+        option,
+    } = exceeded;
+    let known = Quota::from_word(quota);
+    // The word may be one of a newer agent.
+    let counted = known.map_or("times exceeded", Quota::counted);
+    let unit = known.map_or("", Quota::unit);
+    format!(
+        "quota: netns {}: {quota}: {exceeded} {counted} ({option}: {limit}{unit})",
+        netns(of)
+    )
 }
 
 fn render_parent(text: &mut String, parent: &Parent, now_ms: u64) -> std::fmt::Result {
@@ -225,4 +248,54 @@ fn indent(text: &mut String, table: &Table) -> std::fmt::Result {
         writeln!(text, "  {}", line.trim_end())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exceeded_quota_is_one_line_with_its_option() {
+        let netns = Netns {
+            nsid: Some(3),
+            names: vec!["cni-1234".to_owned()],
+            ..Netns::default()
+        };
+        for (quota, option, line) in [
+            (
+                "addresses",
+                "--netns-addresses",
+                "quota: netns cni-1234: addresses: 7 addresses are not kept (--netns-addresses: 9)",
+            ),
+            (
+                "events",
+                "--netns-events",
+                "quota: netns cni-1234: events: 7 events were not handled (--netns-events: 9 per second)",
+            ),
+            (
+                "addresses",
+                "[[rule]] addresses",
+                "quota: netns cni-1234: addresses: 7 addresses are not kept ([[rule]] addresses: 9)",
+            ),
+            (
+                "time",
+                "--netns-time",
+                "quota: netns cni-1234: time: 7 readings were delayed (--netns-time: 9 % of a processor)",
+            ),
+            (
+                "later",
+                "--netns-later",
+                "quota: netns cni-1234: later: 7 times exceeded (--netns-later: 9)",
+            ),
+        ] {
+            let exceeded = status::Quota {
+                netns: netns.clone(),
+                quota: quota.to_owned(),
+                limit: 9,
+                exceeded: 7,
+                option: option.to_owned(),
+            };
+            assert_eq!(quota_line(&exceeded), line);
+        }
+    }
 }

@@ -5,13 +5,15 @@ use std::{collections::BTreeMap, time::SystemTime};
 use ipvlan_common::{Delivery, Hook, Reason};
 
 use super::{
+    Settings,
     parent::{Parent, Serving, State},
     reload::Configuration,
 };
 use crate::{
     discover::snapshot::{NetnsId, Snapshot},
-    model::{AddressView, ChildKey, ChildView, Conflict, Rival},
+    model::{AddressView, ChildKey, ChildView, Conflict, Policy, Rival},
     neighbour::log::Entry,
+    quota::{Exceeded, Quota},
     status,
 };
 
@@ -27,9 +29,38 @@ pub(super) fn configuration(of: &Configuration) -> status::Config {
     }
 }
 
-pub(super) fn parent(parent: &Parent, snapshot: &Snapshot) -> status::Parent {
+/// Returns the quotas that netns have exceeded. One that is gone has none.
+pub(super) fn quotas(
+    exceeded: &Exceeded,
+    settings: &Settings,
+    snapshot: &Snapshot,
+) -> Vec<status::Quota> {
+    let is_known =
+        |&(&(id, _), &count): &(&(NetnsId, Quota), &u64)| count > 0 && snapshot.netns(id).is_some();
+    let exceeded = exceeded.iter().filter(is_known);
+    exceeded
+        .map(|(&(id, quota), &count)| {
+            let of_rule = snapshot
+                .netns(id)
+                .filter(|_| quota == Quota::Addresses)
+                .and_then(|netns| settings.policy.quota_of(&netns.files));
+            status::Quota {
+                netns: netns(id, snapshot),
+                quota: quota.word().to_owned(),
+                limit: of_rule.unwrap_or(quota.of(&settings.quotas)).into(),
+                exceeded: count,
+                option: of_rule.map_or_else(
+                    || format!("--netns-{}", quota.word()),
+                    |_| "[[rule]] addresses".to_owned(),
+                ),
+            }
+        })
+        .collect()
+}
+
+pub(super) fn parent(parent: &Parent, snapshot: &Snapshot, policy: &Policy) -> status::Parent {
     match parent.state() {
-        State::Serving(serving) => serve(serving, snapshot),
+        State::Serving(serving) => serve(serving, snapshot, policy),
         State::Waiting(reason) => status::Parent {
             name: parent.name().to_owned(),
             ifindex: None,
@@ -51,7 +82,7 @@ pub(super) fn parent(parent: &Parent, snapshot: &Snapshot) -> status::Parent {
     }
 }
 
-fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
+fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Parent {
     let mut failure = serving.failure.clone();
     let mut counters = BTreeMap::new();
     let hooks = serving.datapath.hooks();
@@ -124,7 +155,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot) -> status::Parent {
             .desired
             .children
             .iter()
-            .map(|view| child(view, serving, snapshot))
+            .map(|view| child(view, serving, snapshot, policy))
             .collect(),
     }
 }
@@ -148,7 +179,12 @@ fn notes(serving: &Serving, hooks: &[Hook]) -> Vec<String> {
     notes
 }
 
-fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Child {
+fn child(
+    view: &ChildView,
+    serving: &Serving,
+    snapshot: &Snapshot,
+    policy: &Policy,
+) -> status::Child {
     let addresses: Vec<status::Address> = view
         .addresses
         .iter()
@@ -185,6 +221,10 @@ fn child(view: &ChildView, serving: &Serving, snapshot: &Snapshot) -> status::Ch
             Delivery::Redirect => "redirect",
         }
         .to_owned(),
+        rule: view
+            .rule
+            .and_then(|index| policy.rules.get(index))
+            .map(|rule| rule.place.clone()),
         state: state.to_owned(),
         reason: first_reason.filter(|_| state == "refused"),
         addresses,
@@ -326,4 +366,60 @@ fn netns(id: NetnsId, snapshot: &Snapshot) -> status::Netns {
 
 fn mac(bytes: [u8; 6]) -> String {
     bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Options, discover::snapshot::Netns, model::Rule};
+
+    #[test]
+    fn an_exceeded_quota_is_reported_with_the_limit_and_option_of_its_netns() {
+        let netns = |nsid, file: &str| Netns {
+            id: NetnsId::Nsid(nsid),
+            names: vec![file.to_owned()],
+            files: vec![format!("/run/netns/{file}")],
+            ..Netns::default()
+        };
+        let snapshot = Snapshot {
+            netnses: vec![netns(1, "red"), netns(2, "blue")],
+            ..Snapshot::default()
+        };
+        let settings = Settings::new(Options {
+            iface: Some(vec!["ens34".parse().unwrap()]),
+            netns_events: Some(5),
+            rule: Some(vec![Rule {
+                netns: vec!["blue".parse().unwrap()],
+                addresses: Some(10),
+                ..Rule::default()
+            }]),
+            ..Options::default()
+        })
+        .unwrap();
+        let key = |nsid, quota| (NetnsId::Nsid(nsid), quota);
+        let exceeded = Exceeded::from([
+            (key(1, Quota::Addresses), 904),
+            (key(1, Quota::Time), 0),
+            (key(2, Quota::Addresses), 7),
+            (key(2, Quota::Events), 3),
+            (key(3, Quota::Events), 3),
+        ]);
+        let shown: Vec<_> = quotas(&exceeded, &settings, &snapshot)
+            .into_iter()
+            .map(|it| {
+                let name = it.netns.names.concat();
+                (name, it.quota, it.limit, it.exceeded, it.option)
+            })
+            .collect();
+        let expected = [
+            ("red", "addresses", 4096, 904, "--netns-addresses"),
+            ("blue", "addresses", 10, 7, "[[rule]] addresses"),
+            ("blue", "events", 5, 3, "--netns-events"),
+        ]
+        .map(|(name, quota, limit, exceeded, option)| {
+            let [name, quota, option] = [name, quota, option].map(str::to_owned);
+            (name, quota, limit, exceeded, option)
+        });
+        assert_eq!(shown, expected);
+    }
 }

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 use tokio::net::UnixStream;
 
 use super::{Agent, report};
-use crate::{runtime, status};
+use crate::{quota, runtime, status};
 
 impl Agent {
     /// Lets a client wait for everything to be read, so that link counters are of now.
@@ -60,16 +60,19 @@ impl Agent {
     }
 
     fn status(&self) -> status::Agent {
+        // Each part of the agent that limits netns adds its counts here.
+        let exceeded = quota::merged([]);
         status::Agent {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             netns: self.netns,
             sync: self.stats.clone(),
             config: report::configuration(&self.configuration),
+            quotas: report::quotas(&exceeded, &self.settings, &self.snapshot),
             parents: self
                 .parents
                 .iter()
-                .map(|parent| report::parent(parent, &self.snapshot))
+                .map(|parent| report::parent(parent, &self.snapshot, &self.settings.policy))
                 .collect(),
         }
     }
