@@ -31,6 +31,11 @@ fn address(text: &str) -> IpAddr {
 
 /// What an l2 child with these addresses on a host with [`HOST`] asks for.
 fn of_child(addresses: &[String]) -> Desired {
+    of_children(&[addresses], &Policy::default())
+}
+
+/// The same of a child each in netns of their own.
+fn of_children(children: &[&[String]], policy: &Policy) -> Desired {
     let parent = Link {
         ifindex: PARENT,
         mac: Some([2, 0, 0, 0, 0, 1]),
@@ -51,26 +56,36 @@ fn of_child(addresses: &[String]) -> Desired {
             ..Host::default()
         },
         links: vec![parent.clone()],
-        children: vec![Child {
-            ifindex: 7,
-            netns: NetnsId::Nsid(1),
-            parent_ifindex: PARENT,
-            mode: Mode::L2,
-            up: true,
-            addresses: addresses
-                .iter()
-                .map(|text| ChildAddress {
-                    local: address(text),
-                    peer: None,
-                    prefix_len: 32,
-                    flags: 0,
-                })
-                .collect(),
-            ..Child::default()
-        }],
+        children: (1..)
+            .zip(children)
+            .map(|(nsid, addresses)| Child {
+                ifindex: 7,
+                netns: NetnsId::Nsid(nsid),
+                parent_ifindex: PARENT,
+                mode: Mode::L2,
+                up: true,
+                addresses: addresses
+                    .iter()
+                    .map(|text| ChildAddress {
+                        local: address(text),
+                        peer: None,
+                        prefix_len: 32,
+                        flags: 0,
+                    })
+                    .collect(),
+                ..Child::default()
+            })
+            .collect(),
         netnses: Vec::new(),
     };
-    desired(&snapshot, &parent, &Policy::default(), &BTreeMap::new())
+    desired(&snapshot, &parent, policy, &BTreeMap::new())
+}
+
+/// So many addresses of a prefix of each family.
+fn of_each_family(prefixes: [&str; 2], count: usize) -> Vec<String> {
+    (1..=count)
+        .flat_map(|last| prefixes.map(|prefix| format!("{prefix}{last}")))
+        .collect()
 }
 
 #[test]
@@ -109,7 +124,8 @@ fn addresses_of_both_families_are_written_and_removed() {
 
 #[test]
 fn ten_thousand_addresses_of_each_family_are_read_back() {
-    let mut installed = installed(10_010);
+    // One netns gets three quarters of a map.
+    let mut installed = installed(14_000);
     let texts: Vec<String> = (0..10_000)
         .flat_map(|index| {
             let (high, low) = (index / 250, index % 250);
@@ -163,6 +179,62 @@ fn a_full_map_of_one_family_leaves_the_other_alone_and_drops_nothing_foreign() {
         2 * ROOM as usize
     );
     assert_eq!(drops(&installed), [true, true]);
+}
+
+#[test]
+fn refused_addresses_take_no_room_in_fresh_or_adopted_maps() {
+    const ROOM: usize = 64;
+    // They sort before the host's address and the other child's.
+    let refused = of_each_family(["10.0.0.", "2001:db7::"], 200);
+    let allowed = of_each_family(["192.0.2.1", "2001:db8::1"], 9);
+    let policy = Policy {
+        allow: vec![
+            "192.0.2.0/24".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ],
+        ..Policy::default()
+    };
+    let desired = of_children(&[&refused, &allowed], &policy);
+    let hostile_first = of_children(&[&refused, &[]], &policy);
+    for before in [None, Some(&hostile_first)] {
+        let mut installed = installed(u32::try_from(ROOM).unwrap());
+        if let Some(before) = before {
+            installed.update(before);
+        }
+        let outcome = installed.update(&desired);
+        assert!(outcome.errors.is_empty() && outcome.no_room.is_empty());
+        let held = installed.maps().addresses().unwrap();
+        assert_eq!(held.len(), 2 * ROOM);
+        let host = HOST.map(str::to_owned);
+        for text in host.iter().chain(&allowed) {
+            assert!(held.contains_key(&address(text)), "{text}");
+        }
+        assert_eq!(installed.answered(), allowed.len());
+        let config = installed.maps().config().unwrap();
+        assert!(config.has(ConfigFlags::L2_DROP_FOREIGN | ConfigFlags::L2_DROP_FOREIGN_ND));
+        assert_eq!(installed.audit().unwrap(), 0);
+    }
+}
+
+#[test]
+fn answered_counts_what_is_in_the_maps_and_the_next_in_line_takes_the_room_of_one_that_goes() {
+    const ROOM: usize = 16;
+    let first = of_each_family(["192.0.2.1", "2001:db8::1"], 9);
+    let second = of_each_family(["192.0.2.2", "2001:db8::2"], 9);
+    let mut installed = installed(u32::try_from(ROOM).unwrap());
+    installed.update(&of_children(&[&first, &second], &Policy::default()));
+    assert_eq!(
+        installed.answered(),
+        2 * (ROOM - 1),
+        "the host has one of each"
+    );
+    let outcome = installed.update(&of_children(&[&first[2..], &second], &Policy::default()));
+    assert_eq!((outcome.put, outcome.removed), (2, 2));
+    assert_eq!(installed.answered(), 2 * (ROOM - 1));
+    assert_eq!(installed.established().len(), 2 * (ROOM - 1));
+    let outcome = installed.update(&of_children(&[&first[..4], &second], &Policy::default()));
+    assert!(outcome.no_room.is_empty());
+    assert_eq!(installed.answered(), 4 + second.len());
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub use self::{
     prefix::{Prefix, PrefixError},
     revise::Revision,
     rule::{ChildContext, ChildPolicy, Glob, GlobError, Rule, RuleError},
-    wanted::Wanted,
+    wanted::{Wanted, may_be_answered},
 };
 use crate::discover::snapshot::{Child, Link, Mode, NetnsId, PortFlag, Snapshot};
 
@@ -97,6 +97,8 @@ pub struct Desired {
     contested: BTreeSet<IpAddr>,
     /// How many addresses need [`EgressProgram::Routed`].
     routed: usize,
+    /// How many addresses are of IPv4.
+    v4: usize,
 }
 
 /// Decides what the datapath of `parent` should hold.
@@ -139,6 +141,7 @@ pub fn desired(
             .values()
             .filter(|wanted| wanted.is_routed())
             .count(),
+        v4: addresses.keys().filter(|address| address.is_ipv4()).count(),
         addresses,
         children: views,
         port: None,
@@ -212,6 +215,15 @@ impl Desired {
         };
         let routed = |wanted: Option<Wanted>| usize::from(wanted.is_some_and(Wanted::is_routed));
         self.routed = self.routed + routed(wanted) - routed(before);
+        if address.is_ipv4() {
+            self.v4 = self.v4 + usize::from(wanted.is_some()) - usize::from(before.is_some());
+        }
+    }
+
+    /// Returns how many addresses the larger of the two families has.
+    #[must_use]
+    pub fn most_of_family(&self) -> usize {
+        self.v4.max(self.addresses.len() - self.v4)
     }
 }
 

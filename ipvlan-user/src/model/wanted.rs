@@ -52,6 +52,12 @@ impl Wanted {
         }
     }
 
+    /// Returns whether it is an address of a child that is answered, or may be at any moment.
+    #[must_use]
+    pub const fn needs_room(self) -> bool {
+        matches!(self, Self::Child { refusal, .. } if may_be_answered(refusal))
+    }
+
     /// The child that holds it.
     #[must_use]
     pub const fn child(self) -> Option<ChildKey> {
@@ -108,4 +114,14 @@ impl Wanted {
         }
         refusal.map_or(entry, |reason| entry.refused(reason))
     }
+}
+
+/// Returns whether an address of a child with this refusal is answered, or may be without any change to the
+/// child: while a probe is under way, or the parent is down.
+#[must_use]
+pub const fn may_be_answered(refusal: Option<Reason>) -> bool {
+    matches!(
+        refusal,
+        None | Some(Reason::Tentative | Reason::Probing | Reason::Duplicate | Reason::ParentDown)
+    )
 }

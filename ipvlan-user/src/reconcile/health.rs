@@ -58,7 +58,7 @@ fn line(parents: &[Parent], sync: Option<&str>, reload: Option<&str>) -> String 
             State::Serving(serving) => {
                 names.push(parent.name());
                 children += serving.desired.children.len();
-                answered += serving.desired.answered;
+                answered += serving.installed.answered();
             }
             State::Waiting(reason) => parts.push(format!("{} waits: {reason}", parent.name())),
         }

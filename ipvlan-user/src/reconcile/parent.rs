@@ -305,7 +305,7 @@ impl Parent {
             serving.link.ifindex,
             hooks.join(", "),
             serving.desired.children.len(),
-            serving.desired.answered,
+            serving.installed.answered(),
         )
     }
 

@@ -11,6 +11,7 @@ use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner};
 use super::{
     diff::{Addresses, Plan, diff, diff_of},
     maps::{Events, Maps, MapsError},
+    room::{LeftOut, left_out, most_of_netns},
     slots::Slots,
     ticks,
 };
@@ -20,6 +21,10 @@ use crate::model::{ChildKey, Desired, Revision, Wanted};
 pub struct Installed {
     maps: Maps,
     addresses: Addresses,
+    /// How many of them are answered.
+    answered: usize,
+    /// What is desired and has no room.
+    left_out: LeftOut,
     config: Config,
     slots: Slots,
 }
@@ -33,7 +38,8 @@ pub struct Outcome {
     pub removed: usize,
     /// Whether the parent's MAC or flags are others.
     pub reconfigured: bool,
-    /// Addresses for which the map of their family had no room. What was there before keeps working.
+    /// Addresses that would be answered, and for which the map of their family has no room. What was there
+    /// before keeps working.
     pub no_room: BTreeSet<IpAddr>,
     /// Everything else that failed. The rest of the plan was carried out all the same.
     pub errors: Vec<MapsError>,
@@ -47,6 +53,8 @@ impl Installed {
         Self {
             maps,
             addresses: Addresses::new(),
+            answered: 0,
+            left_out: LeftOut::default(),
             config: Config::default(),
             slots: Slots::new(children),
         }
@@ -59,7 +67,9 @@ impl Installed {
         maps.fill_index(&addresses);
         Ok(Self {
             maps,
+            answered: answered(&addresses),
             addresses,
+            left_out: LeftOut::default(),
             config,
             slots: Slots::new(children),
         })
@@ -95,6 +105,18 @@ impl Installed {
         &self.maps
     }
 
+    /// Returns how many addresses of children are answered: those that are in the maps.
+    #[must_use]
+    pub const fn answered(&self) -> usize {
+        self.answered
+    }
+
+    /// Returns whether the maps have no room for some of what is desired.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
     /// Which child counts where.
     #[must_use]
     pub const fn slots(&self) -> &Slots {
@@ -104,15 +126,17 @@ impl Installed {
     /// Makes the maps hold what is desired. Idempotent; errors leave `self` saying what the maps do
     /// hold, so that the next update tries again.
     pub fn update(&mut self, desired: &Desired) -> Outcome {
-        let outcome = self.assign_slots(desired);
-        let wanted: Addresses = desired
-            .addresses
-            .iter()
+        let mut outcome = self.assign_slots(desired);
+        self.left_out = left_out(&desired.addresses, &self.addresses, self.maps.capacity());
+        outcome.no_room.clone_from(&self.left_out.waiting);
+        let admitted = desired.addresses.iter();
+        let admitted = admitted.filter(|(address, _)| !self.left_out.contains(**address));
+        let wanted: Addresses = admitted
             .map(|(&address, wanted)| (address, wanted.entry(|child| self.slots.of(child))))
             .collect();
         let plan = diff(&self.addresses, &wanted);
         let outcome = self.carry_out(plan, desired.config, outcome);
-        if outcome.errors.is_empty() && outcome.no_room.is_empty() {
+        if outcome.errors.is_empty() && outcome.no_room == self.left_out.waiting {
             // Equal, and built at once it takes half the memory.
             self.addresses = wanted;
         }
@@ -120,7 +144,12 @@ impl Installed {
     }
 
     /// The same where nothing but what was revised is different from what was desired before.
+    ///
+    /// Who gets room in a map that is nearly full depends on all addresses: then all are looked at.
     pub fn revise(&mut self, desired: &Desired, revision: &Revision) -> Outcome {
+        if self.is_short() || desired.most_of_family() > most_of_netns(self.maps.capacity()) {
+            return self.update(desired);
+        }
         let mut outcome = Outcome::default();
         if revision.children {
             let was_short = self.slots.is_short();
@@ -153,21 +182,27 @@ impl Installed {
         outcome
     }
 
-    fn carry_out(&mut self, plan: Plan, config: Config, mut outcome: Outcome) -> Outcome {
+    fn carry_out(&mut self, mut plan: Plan, config: Config, mut outcome: Outcome) -> Outcome {
         for address in plan.remove {
             match self.maps.remove(address) {
                 Ok(()) => {
-                    self.addresses.remove(&address);
+                    let before = self.addresses.remove(&address);
+                    self.answered -= is_answered(before.as_ref());
                     outcome.removed += 1;
                 }
                 Err(error) => outcome.errors.push(error),
             }
         }
+        // The host's and gateways' first: whatever fails then is a child's.
+        plan.put
+            .sort_by_key(|(_, entry)| entry.owner() == Some(Owner::Child));
         let mut failed = self.maps.put(&plan.put);
         for (address, entry) in plan.put {
             match failed.remove(&address) {
                 None => {
-                    self.addresses.insert(address, entry);
+                    let before = self.addresses.insert(address, entry);
+                    self.answered += is_answered(Some(&entry));
+                    self.answered -= is_answered(before.as_ref());
                     outcome.put += 1;
                 }
                 Some(error) if error.is_full() => {
@@ -176,9 +211,11 @@ impl Installed {
                 Some(error) => outcome.errors.push(error),
             }
         }
-        // Last: on the first update this is what makes the programs answer. With addresses missing,
-        // "nobody here holds it" is not certain.
-        let complete = outcome.errors.is_empty() && outcome.no_room.is_empty();
+        // Last: on the first update this is what makes the programs answer. With addresses missing that may
+        // be a child's, none is certain to be unowned.
+        let complete = outcome.errors.is_empty()
+            && outcome.no_room.is_subset(&self.left_out.waiting)
+            && !self.left_out.is_uncertain;
         let config = if complete {
             config
         } else {
@@ -222,10 +259,21 @@ impl Installed {
             differing += plan.remove.len() + plan.put.len();
             self.maps.fill_index(&held);
         }
+        self.answered = answered(&held);
         self.addresses = held;
         self.config = self.maps.config()?;
         Ok(differing)
     }
+}
+
+/// Returns how many addresses of children are answered.
+fn answered(addresses: &Addresses) -> usize {
+    addresses.values().map(|it| is_answered(Some(it))).sum()
+}
+
+/// Returns 1 for an address of a child that is answered.
+fn is_answered(entry: Option<&AddressEntry>) -> usize {
+    usize::from(entry.is_some_and(AddressEntry::is_live_child))
 }
 
 /// Returns whether an entry is answered for a child, and no probe for it is under way.

@@ -72,6 +72,7 @@ type AddressMap<const N: usize> = HashMap<MapData, [u8; N], AddressEntry>;
 
 /// The maps of one loaded object.
 pub struct Maps {
+    capacity: usize,
     v4: AddressMap<4>,
     v6: AddressMap<16>,
     index: Index,
@@ -96,9 +97,13 @@ impl Maps {
         let index_v4: Array<MapData, SlotV4> = open(object, maps::INDEX_V4)?;
         let index_v6: Array<MapData, SlotV6> = open(object, maps::INDEX_V6)?;
         let index = Index::new(index_v4.map().fd(), index_v6.map().fd());
+        let v4: AddressMap<4> = open(object, maps::ADDRESSES_V4)?;
+        let v6: AddressMap<16> = open(object, maps::ADDRESSES_V6)?;
+        let capacity = capacity(&v4, maps::ADDRESSES_V4)?.min(capacity(&v6, maps::ADDRESSES_V6)?);
         Ok(Self {
-            v4: open(object, maps::ADDRESSES_V4)?,
-            v6: open(object, maps::ADDRESSES_V6)?,
+            capacity,
+            v4,
+            v6,
             index: index.map_err(MapsError::Index)?,
             _indexes: (index_v4, index_v6),
             events: Some(open(object, maps::EVENTS)?),
@@ -111,6 +116,12 @@ impl Maps {
     /// The events of the programs; `None` from the second call on.
     pub fn take_events(&mut self) -> Option<Events> {
         self.events.take()
+    }
+
+    /// Returns how many addresses each of the address maps has room for.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Adds or replaces addresses. Gives those that failed, and why; all others are there.
@@ -265,6 +276,15 @@ const fn map_of(address: IpAddr) -> &'static str {
         IpAddr::V4(_) => maps::ADDRESSES_V4,
         IpAddr::V6(_) => maps::ADDRESSES_V6,
     }
+}
+
+fn capacity<const N: usize>(map: &AddressMap<N>, name: &'static str) -> Result<usize, MapsError>
+where
+    [u8; N]: aya::Pod,
+{
+    let info = IterableMap::map(map).info();
+    let entries = info.map_err(|source| failed(name, "read the size", source))?;
+    Ok(entries.max_entries() as usize)
 }
 
 fn read<const N: usize>(map: &AddressMap<N>, name: &'static str) -> Result<Addresses, MapsError>

@@ -5,5 +5,6 @@ mod batch;
 pub mod diff;
 pub mod index;
 pub mod maps;
+pub mod room;
 pub mod slots;
 pub mod ticks;

@@ -36,7 +36,10 @@ pub(in crate::reconcile) struct Serving {
 impl Serving {
     /// Whether everything is as it was desired, and what is desired depends on nothing but snapshots.
     pub(super) fn is_settled(&self) -> bool {
-        self.failure.is_none() && self.no_room.is_empty() && !self.lan.enforces()
+        self.failure.is_none()
+            && self.no_room.is_empty()
+            && !self.installed.is_short()
+            && !self.lan.enforces()
     }
 
     /// Makes maps and programs what a snapshot asks for that differs from the last one in the
@@ -50,14 +53,19 @@ impl Serving {
         if netnses.is_empty() {
             return Ok(());
         }
-        let before = self.desired.answered;
+        let before = self.installed.answered();
         let revision = self
             .desired
             .revise(snapshot, &self.link, &settings.policy, netnses);
         let outcome = self.installed.revise(&self.desired, &revision);
         let result = self.conclude(outcome, before);
-        self.lan
-            .revise(&self.desired, &revision, &self.no_room, snapshot);
+        if self.no_room.is_empty() {
+            self.lan
+                .revise(&self.desired, &revision, &self.no_room, snapshot);
+        } else {
+            // Others may have lost their room.
+            self.listen(snapshot);
+        }
         result
     }
 
@@ -67,7 +75,7 @@ impl Serving {
         snapshot: &Snapshot,
         settings: &Settings,
     ) -> Result<(), AttachError> {
-        let before = self.desired.answered;
+        let before = self.installed.answered();
         self.lan.behave(settings.manners);
         // First given up, so that it and the next are not there at once.
         self.desired = Desired::default();
@@ -107,16 +115,17 @@ impl Serving {
                 parent = self.link.name.as_str(),
                 put = outcome.put,
                 removed = outcome.removed,
-                answered = self.desired.answered,
+                answered = self.installed.answered(),
                 before,
                 "addresses changed"
             );
         }
-        if !outcome.no_room.is_empty() && outcome.no_room != self.no_room {
+        // Once: the set may change with every sync.
+        if !outcome.no_room.is_empty() && self.no_room.is_empty() {
             error!(
                 parent = self.link.name.as_str(),
-                refused = outcome.no_room.len(),
-                "an address map is full: raise --max-addresses"
+                addresses = outcome.no_room.len(),
+                "address map full; raise --max-addresses"
             );
         }
         self.no_room = outcome.no_room;
