@@ -33,6 +33,7 @@ use crate::command;
 
 /// Where `ip netns` keeps its names.
 pub(crate) const NAMES: &str = "/run/netns";
+const OWN: &str = "/proc/thread-self/ns/net";
 
 /// A network namespace made by the lab and removed when dropped.
 #[derive(Debug)]
@@ -95,6 +96,16 @@ impl Netns {
                 .into_owned(),
             Holder::Process { pid, .. } => pid.to_string(),
         }
+    }
+
+    /// Gives it one more name, as `ip netns attach` does, until the guard is dropped.
+    pub fn attach_name(&self, name: &str) -> Result<AttachedName> {
+        share_names()?;
+        let path = Path::new(NAMES).join(name);
+        File::create_new(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        let attached = AttachedName(path);
+        self.run(|| bind_own_netns(&attached.0))?;
+        Ok(attached)
     }
 
     /// The number that tells it from every other one (`/proc/PID/ns/net`).
@@ -187,6 +198,18 @@ impl Drop for Netns {
     }
 }
 
+/// A second name of a netns, removed when dropped.
+#[derive(Debug)]
+pub struct AttachedName(PathBuf);
+
+impl Drop for AttachedName {
+    fn drop(&mut self) {
+        if let Err(error) = remove_name(&self.0) {
+            eprintln!("{} is left behind: {error}", self.0.display());
+        }
+    }
+}
+
 /// Proof that the current thread is inside a netns; back to the previous one when dropped.
 #[derive(Debug)]
 pub struct Entered {
@@ -219,19 +242,18 @@ fn name_new_netns(path: &Path) -> Result<OwnedFd> {
     share_names()?;
     File::create_new(path).with_context(|| format!("cannot create {}", path.display()))?;
     unshare(CloneFlags::CLONE_NEWNET)?;
-    let own = "/proc/thread-self/ns/net";
-    let named = mount(
-        Some(own),
-        path,
-        None::<&str>,
-        MsFlags::MS_BIND,
-        None::<&str>,
-    );
-    if let Err(error) = named {
+    if let Err(error) = bind_own_netns(path) {
         fs::remove_file(path)?;
-        return Err(error).with_context(|| format!("cannot bind {}", path.display()));
+        return Err(error);
     }
-    Ok(File::open(own)?.into())
+    Ok(File::open(OWN)?.into())
+}
+
+/// Binds the netns of this thread to a file.
+fn bind_own_netns(path: &Path) -> Result<()> {
+    let none = None::<&str>;
+    mount(Some(OWN), path, none, MsFlags::MS_BIND, none)
+        .with_context(|| format!("cannot bind {}", path.display()))
 }
 
 /// Makes [`NAMES`] a shared mount, like `ip netns` does: a name removed here is then gone

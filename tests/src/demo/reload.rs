@@ -15,6 +15,8 @@ use crate::{agent::Agent, probe::until};
 
 /// What the agent is told to read.
 pub const FILE: &str = "/tmp/ipvlan-reloaded.toml";
+/// A name that the target's netns gets while a rule denies it.
+const NEW_NAME: &str = "ipvlan-reloaded";
 /// Why an address is not answered for, of what the file can say.
 const REFUSALS: [&str; 2] = ["denied", "not_allowed"];
 /// Long enough for whoever is going to answer.
@@ -36,16 +38,43 @@ pub fn followed(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
         return asked(WINDOW);
     };
     let (target, other) = (cell.target(), NS02.address(cell.family));
+    let netns = world.at(cell.to.netns)?;
+    let rule =
+        |pattern: &str, effect: &str| format!("[[rule]]\nnetns = [\"{pattern}\"]\n{effect}\n");
+    let (this, that) = (netns.reference(), world.at(NS02.netns)?.reference());
     let rows = [
         (String::new(), None),
         (format!("deny = [\"{target}\"]\n"), Some("denied")),
         (format!("deny = [\"{other}\"]\n"), None),
         (format!("allow = [\"{other}\"]\n"), Some("not_allowed")),
         (format!("allow = [\"{other}\", \"{target}\"]\n"), None),
+        (rule(&this, "answer = false"), Some("denied")),
+        (rule(&that, "answer = false"), None),
+        (
+            rule(
+                &format!("/run/netns/{this}"),
+                &format!("allow = [\"{other}\"]"),
+            ),
+            Some("not_allowed"),
+        ),
+        (rule(&this, "") + &rule("*", "answer = false"), None),
+        (rule(NEW_NAME, "answer = false"), None),
     ];
     let mut followed = true;
-    for (text, refusal) in rows {
-        reload(agent, &text)?;
+    // The last one stays in force.
+    let named = [(None, Some("denied"))];
+    for (text, refusal) in rows
+        .into_iter()
+        .map(|(text, refusal)| (Some(text), refusal))
+        .chain(named)
+    {
+        let _name = match &text {
+            Some(text) => {
+                reload(agent, text)?;
+                None
+            }
+            None => Some(netns.attach_name(NEW_NAME)?),
+        };
         let before = refused(agent)?;
         let patience = if refusal.is_none() { PATIENCE } else { WINDOW };
         let answered = asked(patience)?;
@@ -56,6 +85,7 @@ pub fn followed(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
             .filter_map(|(reason, (before, after))| (after > before).then_some(reason));
         let counted: Vec<&str> = counted.collect();
         if answered != refusal.is_none() || !counted.iter().eq(&refusal) {
+            let text = text.as_deref().unwrap_or("a new name of its netns");
             eprintln!("{cell}, told {text:?}: answered: {answered}, counted as {counted:?}");
             followed = false;
         }
