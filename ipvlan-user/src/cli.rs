@@ -23,45 +23,45 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Attach to parents and serve their children until SIGINT or SIGTERM. What is attached goes on
+    /// Attach to parents and serve their children until SIGINT or SIGTERM. The pinned datapath keeps
     /// answering then; `ipvlan cleanup` removes it.
     Run(RunArgs),
-    /// Show the running agents: parents, hooks, children, addresses, counters. And parents that answers
-    /// are pinned for, but that no agent looks after.
+    /// Show running agents (parents, hooks, children, addresses, counters) and pinned datapaths without an
+    /// agent.
     Status(StatusArgs),
-    /// Remove what agents left attached and pinned that are not running any more.
+    /// Remove programs, maps, filters and our clsact qdisc left behind by agents that no longer run.
     Cleanup(CleanupArgs),
 }
 
 /// Options of `run`.
 ///
-/// What is not given is none here: it may stand in a configuration file, whose keys are these names.
+/// An option that is not given is `None`: a configuration file may have it, whose keys are these names.
 #[derive(Debug, Args)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "an option without a value is one; `Options` has what they mean together"
 )]
 pub struct RunArgs {
-    /// Read the options from this file first. Its keys are the names of the options here:
-    /// `iface = ["eth0"]`, `l2-broadcast = "flood"`, `audit = 30`, `host-access = false`. After it the
-    /// files `config.d/*.toml` beside it are read, in the order of their names. What is read later
-    /// counts, and the command line counts most. SIGHUP reads them again. [default:
+    /// Read options from this file, then from the files `config.d/*.toml` beside it in the order of their
+    /// names. The keys are the names of the options: `iface = ["eth0"]`, `l2-broadcast = "flood"`,
+    /// `audit = 30`, `host-access = false`; tables `[[rule]]` narrow single children. Later files override
+    /// earlier ones; command-line options override files. SIGHUP reads them again. [default:
     /// /etc/ipvlan/config.toml, which may be missing]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Interface that is the parent of ipvlan children. Can be given several times. Needed unless a
-    /// configuration file names one.
+    /// Parent interface of ipvlan children. Can be given several times. Required unless a configuration
+    /// file names one.
     #[arg(long, value_name = "NAME")]
     pub iface: Vec<InterfaceName>,
 
-    /// What to do with ARP requests and neighbour solicitations that the wire sends to everybody, when
-    /// the children are in mode l2. [default: filter]
+    /// How to handle broadcast ARP requests and multicast neighbour solicitations from the wire for children
+    /// in mode l2. [default: filter]
     #[arg(long, value_enum, value_name = "HOW")]
     pub l2_broadcast: Option<L2Broadcast>,
 
-    /// How packets reach children in the parent's own network namespace. For all others, and for
-    /// mode l3s, it is always the driver. [default: auto]
+    /// How packets reach children in the parent's own network namespace. The driver delivers to all other
+    /// children, and to all children in mode l3s. [default: auto]
     #[arg(long, value_enum, value_name = "HOW")]
     pub deliver: Option<Deliver>,
 
@@ -69,25 +69,25 @@ pub struct RunArgs {
     #[arg(long, value_enum, value_name = "HOW")]
     pub attach: Option<TcAttach>,
 
-    /// Also answer in XDP: faster answers, but every packet pays for it. [default: off]
+    /// Also answer in XDP: faster answers at a cost for every packet. [default: off]
     #[arg(long, value_enum, value_name = "MODE")]
     pub xdp: Option<XdpChoice>,
 
-    /// Leave packets between host and children to the kernel, which loses them. `--host-access` takes
-    /// back what a configuration file says.
+    /// Pass packets between host and children to the kernel, which loses them. `--host-access` overrides a
+    /// configuration file.
     #[arg(long, overrides_with_all = ["host_access", "no_host_access"])]
     pub no_host_access: bool,
 
-    /// Takes `--no-host-access` back.
+    /// Overrides `--no-host-access`.
     #[arg(long, hide = true, overrides_with_all = ["host_access", "no_host_access"])]
     pub host_access: bool,
 
-    /// Answer for children's addresses in 169.254.0.0/16. Link-local IPv6 addresses are always answered
-    /// for. `--no-answer-link-local` takes back what a configuration file says.
+    /// Answer children's addresses in 169.254.0.0/16. Link-local IPv6 addresses are always answered.
+    /// `--no-answer-link-local` overrides a configuration file.
     #[arg(long, overrides_with_all = ["answer_link_local", "no_answer_link_local"])]
     pub answer_link_local: bool,
 
-    /// Takes `--answer-link-local` back.
+    /// Overrides `--answer-link-local`.
     #[arg(long, hide = true, overrides_with_all = ["answer_link_local", "no_answer_link_local"])]
     pub no_answer_link_local: bool,
 
@@ -105,13 +105,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "CIDR")]
     pub deny: Vec<Prefix>,
 
-    /// Whether to probe the LAN for a child's new address, as its own kernel would if it could. Not
-    /// done for IPv6 in mode l2, where the child's kernel does. [default: optimistic]
+    /// Whether to probe the LAN for a child's new address (RFC 5227, RFC 4862). The child's own kernel probes
+    /// for IPv6 addresses in mode l2. [default: optimistic]
     #[arg(long, value_enum, value_name = "HOW")]
     pub dad: Option<DadMode>,
 
-    /// Whether to announce children's addresses to the LAN: when they appear, move, come up, when the
-    /// parent's MAC changes, and, at most every 10 seconds, when a station claims one. [default: on]
+    /// Whether to announce children's addresses to the LAN: when they appear, move or come up, when the
+    /// parent's MAC changes, and at most every 10 seconds when a station claims one. [default: on]
     #[arg(long, value_enum, value_name = "WHETHER")]
     pub announce: Option<Announcing>,
 
@@ -141,40 +141,39 @@ pub struct RunArgs {
     #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u32).range(signed(&PERCENT)))]
     pub netns_time: Option<u32>,
 
-    /// Room for addresses of each family, per parent. [default: 16384]
+    /// Size of the address map of each family, per parent. [default: 16384]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&ROOM)))]
     pub max_addresses: Option<u32>,
 
-    /// Room for counters of children, per parent. Further children are served, but not counted.
+    /// Number of children with counters, per parent. Further children are served, but not counted.
     /// [default: 4096]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(signed(&ROOM)))]
     pub max_children: Option<u32>,
 
-    /// Seconds between two audits, which compare the maps with the kernel even if nothing changed.
+    /// Seconds between two audits, which compare the maps with the kernel although nothing changed.
     /// [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(AUDIT))]
     pub audit: Option<u64>,
 
-    /// Seconds for which the programs go on answering when the agent has stopped or does not get
-    /// ahead: at least 2, or 0 for ever. [default: 600]
+    /// Seconds that the programs keep answering after the last successful sync: at least 2, or 0 without
+    /// limit. [default: 600]
     #[arg(long, value_name = "SECONDS")]
     pub stale_after: Option<StaleAfter>,
 
-    /// Attach for as long as the agent runs: nothing is pinned, and nothing answers without it.
-    /// `--pin` takes back what a configuration file says.
+    /// Pin nothing: the programs are detached when the agent stops. `--pin` overrides a configuration file.
     #[arg(long, overrides_with_all = ["pin", "no_pin"])]
     pub no_pin: bool,
 
-    /// Takes `--no-pin` back.
+    /// Overrides `--no-pin`.
     #[arg(long, hide = true, overrides_with_all = ["pin", "no_pin"])]
     pub pin: bool,
 
-    /// Where agents keep their files.
+    /// Directories of the agents.
     #[command(flatten)]
     pub places: PlaceArgs,
 }
 
-/// Where agents keep their files.
+/// Directories of the agents.
 #[derive(Debug, Args)]
 pub struct PlaceArgs {
     /// Directory on a bpffs for pinned links and maps. [default: /sys/fs/bpf/ipvlan]
@@ -186,15 +185,15 @@ pub struct PlaceArgs {
     pub runtime_dir: Option<PathBuf>,
 }
 
-/// How other commands find what agents left there.
+/// Options by which other commands find the directories of the agents.
 #[derive(Debug, Args)]
 pub struct FindArgs {
-    /// Read from this file, and the files `config.d/*.toml` beside it, where agents keep their files. The
-    /// command line counts more. [default: /etc/ipvlan/config.toml, which may be missing]
+    /// Read the directories of the agents from this file and the files `config.d/*.toml` beside it.
+    /// Command-line options override them. [default: /etc/ipvlan/config.toml, which may be missing]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Where they are.
+    /// Directories of the agents.
     #[command(flatten)]
     pub places: PlaceArgs,
 }
@@ -296,7 +295,7 @@ fn given<T>(values: Vec<T>) -> Option<Vec<T>> {
     (!values.is_empty()).then_some(values)
 }
 
-/// Of two options that take each other back, the one that counts.
+/// Returns the value of two options that override each other; none if neither is given.
 fn one_of(yes: bool, no: bool) -> Option<bool> {
     (yes || no).then_some(yes)
 }
@@ -304,11 +303,11 @@ fn one_of(yes: bool, no: bool) -> Option<bool> {
 /// Options of `cleanup`.
 #[derive(Debug, Args)]
 pub struct CleanupArgs {
-    /// Parent to clean up. Can be given several times; without it, all parents that no agent serves.
+    /// Parent to clean up. Can be given several times. Without it, all parents that no agent serves.
     #[arg(long, value_name = "NAME")]
     pub iface: Vec<InterfaceName>,
 
-    /// Where to look.
+    /// Directories of the agents.
     #[command(flatten)]
     pub find: FindArgs,
 }
@@ -320,7 +319,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Where to look.
+    /// Directories of the agents.
     #[command(flatten)]
     pub find: FindArgs,
 }

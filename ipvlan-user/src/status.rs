@@ -1,7 +1,7 @@
-//! What `status` shows: the agent serves it as JSON, the command renders it.
+//! Output of `ipvlan status`: the agent serves it as JSON, the command renders it.
 //!
 //! Words and field names are stable within a `schema`. Fields are added to it; one that an older
-//! agent does not tell has its default.
+//! agent does not have gets its default.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct Status {
     pub schema: u32,
     /// The running agents.
     pub agents: Vec<Agent>,
-    /// Parents that a datapath is pinned for, and that no agent serves; none if who asks may not look.
+    /// Parents with a pinned datapath and without an agent; none if the caller may not read the directory.
     #[serde(default)]
     pub unserved: Option<Vec<Unserved>>,
 }
@@ -44,9 +44,9 @@ pub struct Agent {
     pub version: String,
     /// Inode of the netns it serves.
     pub netns: u64,
-    /// What its syncs did.
+    /// Counters of its syncs.
     pub sync: Sync,
-    /// Where its settings are from.
+    /// Sources of its settings.
     #[serde(default)]
     pub config: Config,
     /// Quotas that network namespaces have exceeded.
@@ -56,7 +56,7 @@ pub struct Agent {
     pub parents: Vec<Parent>,
 }
 
-/// What the syncs of an agent did since it started.
+/// Counters of the syncs of an agent since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sync {
     /// Times something changed somewhere and a sync followed.
@@ -76,20 +76,20 @@ pub struct Sync {
     pub failed: u64,
     /// Why the last one failed; none if it did not.
     pub error: Option<String>,
-    /// Map entries that an audit found changed by others, and mended.
+    /// Map entries that another process changed and an audit repaired.
     pub mended: u64,
 }
 
-/// Where the settings of an agent are from.
+/// Sources of the settings of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// The configuration files, in the order they were read; what comes later counts.
+    /// The configuration files, in the order of reading; later files override earlier ones.
     pub files: Vec<String>,
-    /// Times they were read again and taken over.
+    /// Times they were reloaded.
     pub reloads: u64,
-    /// Why they were not the last time: the settings are those from before. None if they were.
+    /// Why the last reload failed, so that the settings stayed as they were; none if it did not.
     pub error: Option<String>,
-    /// Keys that say something else by now, which takes effect at the next start.
+    /// Keys that changed and take effect after a restart.
     pub at_next_start: Vec<String>,
 }
 
@@ -136,12 +136,12 @@ pub struct Parent {
     pub hooks: Vec<Hook>,
     /// Hook → reason → frames.
     pub counters: BTreeMap<String, BTreeMap<String, u64>>,
-    /// What the user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// Addresses of its children that somebody else has a claim on as well.
+    /// Addresses of its children that another owner claims as well.
     #[serde(default)]
     pub conflicts: Vec<Conflict>,
-    /// What happened to its children's addresses, the oldest first. Only the last ones are kept.
+    /// Events about its children's addresses, the oldest first. Only the last ones are kept.
     #[serde(default)]
     pub events: Vec<Event>,
     /// How many solicited-node groups it has joined for its children (RFC 4291 §2.7.1).
@@ -224,7 +224,7 @@ pub struct Address {
     pub reason: Option<String>,
 }
 
-/// An address of a child that somebody else has a claim on as well.
+/// An address of a child that another owner claims as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     /// `host_address`, `gateway_address`, `sibling_address`, `other_parent`, `peer_address` or
@@ -236,11 +236,11 @@ pub struct Conflict {
     pub child: String,
     /// Where the child is.
     pub netns: Netns,
-    /// Who else.
+    /// The other owner.
     pub rival: Rival,
 }
 
-/// Who else has a claim on an address; what does not apply is none.
+/// The other owner of an address; fields that do not apply are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rival {
     /// The link of the host, or the other child.
@@ -256,7 +256,7 @@ pub struct Rival {
     pub mac: Option<String>,
 }
 
-/// Something that happened to an address of a child, or to a child.
+/// An event about a child or one of its addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// When, in milliseconds since 1970-01-01 00:00 UTC. Of one that repeats, the last time.

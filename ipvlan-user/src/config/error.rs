@@ -1,8 +1,8 @@
-//! Why there are no settings.
+//! Errors of the configuration.
 
 use std::{io, path::PathBuf};
 
-/// Why there are no settings.
+/// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file, or the directory of files, cannot be read.
@@ -10,43 +10,43 @@ pub enum ConfigError {
     Unreadable {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// It is a directory, a socket, ….
+    /// A configuration file is a directory, a socket, or another special file.
     #[error("configuration {}: not a regular file", path.display())]
     NotAFile {
         /// Its path.
         path: PathBuf,
     },
-    /// More than anybody would write.
+    /// A file exceeds the limit.
     #[error("{}:{line}:1: more than {limit} bytes up to this line", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
-        /// Where reading ended.
+        /// The line at which reading stopped.
         line: usize,
-        /// How much is read.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// Something in a file is wrong.
+    /// A file is not TOML, or has a key or value that is not valid.
     #[error("{}:{line}:{column}: {}{message}", path.display(), of(key.as_deref()))]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
+        /// The line, from 1.
         line: usize,
-        /// The character in it, counted from 1.
+        /// The character in the line, from 1.
         column: usize,
-        /// The key it is about; none if it is not even TOML there.
+        /// The key; none if the file is not TOML.
         key: Option<String>,
         /// What is wrong.
         message: String,
     },
-    /// Nobody said what is to be served.
+    /// Neither the command line nor a file names a parent.
     #[error("no parent is named, neither on the command line nor in {} or config.d beside it", file.display())]
     NoParent {
-        /// The file that might have.
+        /// The first file that was looked for.
         file: PathBuf,
     },
 }
@@ -56,12 +56,12 @@ fn of(key: Option<&str>) -> String {
 }
 
 impl ConfigError {
-    /// What the user can do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoParent { file } => Some(format!(
-                "name the interface that the children are behind: `--iface eth0`, or \
+                "name the parent interface of the children: `--iface eth0`, or \
                  `iface = [\"eth0\"]` in {}",
                 file.display()
             )),

@@ -1,4 +1,4 @@
-//! Configuration files: which there are, and what one says.
+//! Reads configuration files.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,14 +12,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::{ConfigError, Options, rule};
 
-/// More than this nobody writes: 8 000 prefixes are half of it.
+/// Size limit of a file, in bytes; 8 000 prefixes take half of it.
 const LIMIT: usize = 256 << 10;
 /// The directory beside a configuration file.
 const DIRECTORY: &str = "config.d";
 const EXTENSION: &str = "toml";
 
-/// `file`, which may be missing unless it is `required`, then the files of `config.d` beside it in the
-/// order of their names. Hidden ones, as editors leave them, are none of them.
+/// Returns `file`, which may be missing unless it is `required`, then the files of `config.d` beside it in the
+/// order of their names. Hidden files, as editors leave them, are skipped.
 pub(super) fn list(file: &Path, required: bool) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files = Vec::new();
     match fs::metadata(file) {
@@ -47,7 +47,7 @@ pub(super) fn list(file: &Path, required: bool) -> Result<Vec<PathBuf>, ConfigEr
     Ok(files)
 }
 
-/// Reads all of [`list`] that can be read, and tells what cannot.
+/// Reads all files of [`list`] that can be read, and returns the errors of the others.
 pub(super) fn read_what_can_be(file: &Path, required: bool) -> (Options, Vec<ConfigError>) {
     let (files, mut failures) = match list(file, required) {
         Ok(files) => (files, Vec::new()),
@@ -63,7 +63,7 @@ pub(super) fn read_what_can_be(file: &Path, required: bool) -> (Options, Vec<Con
     (options, failures)
 }
 
-/// Reads one.
+/// Reads one file.
 pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
     let bytes = bytes(path)?;
     let invalid = |at: usize, key, message: &str| {
@@ -96,7 +96,7 @@ pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
 
 fn bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let failed = unreadable(path);
-    // A pipe that nobody writes to does not hold us up.
+    // A pipe without a writer does not block.
     let mut options = OpenOptions::new();
     let opened = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file: File = opened.map_err(&failed)?;
@@ -128,7 +128,7 @@ fn unreadable(path: &Path) -> impl Fn(io::Error) -> ConfigError {
     }
 }
 
-/// Line and column of a byte, both counted from 1; columns are characters.
+/// Returns line and column of a byte, both from 1; columns are characters.
 fn place(text: &[u8], at: usize) -> (usize, usize) {
     let before = &text[..at.min(text.len())];
     let mut lines = before.rsplit(|&byte| byte == b'\n');

@@ -1,12 +1,12 @@
-//! What the user asked for: the command line and the configuration files in, [`Settings`] out.
+//! Settings: the command line and the configuration files in, [`Settings`] out.
 //!
 //! ```text
-//! defaults ◄─ config.toml ◄─ config.d/*.toml ◄─ command line        (each goes before what is left of it)
+//! defaults ◄─ config.toml ◄─ config.d/*.toml ◄─ command line        (each overrides what is left of it)
 //! ```
 //!
-//! All of them say the same things in the same words: the keys of a file are the long options of
-//! `ipvlan run`. What one says replaces what those before it said, lists too. A value is checked where
-//! it is read, so an error names its place, and whoever has [`Settings`] need not check them again.
+//! The keys of a file are the long options of `ipvlan run`. A later source overrides an earlier one, lists
+//! included; only the rules of all files form one list. A value is checked where it is read, so an error names its
+//! place, and [`Settings`] are valid.
 
 mod error;
 mod file;
@@ -32,29 +32,29 @@ pub use self::{
     },
 };
 
-/// The configuration file that need not be there.
+/// The configuration file that is read by default, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/ipvlan/config.toml";
 
-/// Where settings come from. They can be read from it again and again.
+/// The sources of settings, which can be read repeatedly.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    /// The file that the user named.
+    /// The file that the command line names.
     pub file: Option<PathBuf>,
-    /// What the command line says.
+    /// The options of the command line.
     pub overrides: Options,
 }
 
-/// What was read, and from where.
+/// Settings and the files they were read from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What the agent is to do.
+    /// The settings.
     pub settings: Settings,
-    /// The files that were read, in the order they were.
+    /// The files, in the order of reading.
     pub files: Vec<PathBuf>,
 }
 
 impl Source {
-    /// Reads the files and makes settings of everything.
+    /// Reads the files and merges them with the command line.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
         let files = self.list()?;
         let mut options = Options::default();
@@ -68,9 +68,8 @@ impl Source {
         Ok(Loaded { settings, files })
     }
 
-    /// Reads where an agent of this configuration keeps its files. What is wrong with files that nobody
-    /// named is no error: an agent may run all the same, with what they said before. It is told, and the
-    /// others count.
+    /// Reads the directories of an agent with this configuration. An error in a file that the command line does not
+    /// name is returned beside them: an agent may run with the earlier content of that file.
     pub fn places(&self) -> Result<(Places, Vec<ConfigError>), ConfigError> {
         let given = self.overrides.clone();
         if let (Some(_), Some(_)) = (&given.pin_dir, &given.runtime_dir) {

@@ -1,4 +1,4 @@
-//! What one place says: the command line, or a file. What it does not say is none.
+//! Options of one source: the command line, or a file.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::{
     neighbour::{Announcing, DadMode},
 };
 
-/// The options of `ipvlan run`, and the keys of a configuration file.
+/// The options of `ipvlan run`, and the keys of a configuration file; those that are not given are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Options {
@@ -35,7 +35,7 @@ pub struct Options {
     pub xdp: Option<XdpChoice>,
     /// Whether host and children reach each other.
     pub host_access: Option<bool>,
-    /// Whether addresses in 169.254.0.0/16 are answered for.
+    /// Whether addresses in 169.254.0.0/16 are answered.
     pub answer_link_local: Option<bool>,
     /// The only prefixes whose addresses are answered, of both families.
     #[serde(deserialize_with = "value::list")]
@@ -46,7 +46,7 @@ pub struct Options {
     /// Settings of single children. Only files have them; those of all files apply, in the order of reading.
     #[serde(deserialize_with = "rule::list")]
     pub rule: Option<Vec<Rule>>,
-    /// Whether and how new addresses are probed for.
+    /// Whether and how new addresses are probed.
     #[serde(deserialize_with = "value::word")]
     pub dad: Option<DadMode>,
     /// Whether addresses are announced.
@@ -70,28 +70,28 @@ pub struct Options {
     /// [`Quotas::time`](crate::quota::Quotas::time)
     #[serde(deserialize_with = "value::percent")]
     pub netns_time: Option<u32>,
-    /// Room for addresses of each family.
+    /// Size of the address map of each family.
     #[serde(deserialize_with = "value::room")]
     pub max_addresses: Option<u32>,
-    /// Room for counters of children.
+    /// Number of children with counters.
     #[serde(deserialize_with = "value::room")]
     pub max_children: Option<u32>,
     /// Seconds between two audits.
     #[serde(deserialize_with = "value::audit")]
     pub audit: Option<u64>,
-    /// Seconds that programs answer without an agent; 0 for ever.
+    /// Seconds that programs answer without a sync; 0 without limit.
     #[serde(deserialize_with = "value::stale_after")]
     pub stale_after: Option<u64>,
     /// Whether links and maps are pinned.
     pub pin: Option<bool>,
-    /// Where they are.
+    /// Directory of the pins, on a BPF filesystem.
     pub pin_dir: Option<PathBuf>,
     /// Directory of lock files and status sockets.
     pub runtime_dir: Option<PathBuf>,
 }
 
 impl Options {
-    /// Both, where `self` goes before `lower`.
+    /// Returns both merged; `self` takes precedence. Rules are joined, those of `lower` first.
     #[must_use]
     pub fn over(self, lower: Self) -> Self {
         Self {

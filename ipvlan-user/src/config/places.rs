@@ -1,10 +1,10 @@
-//! Where agents keep what outlives a process, or is for others to find.
+//! Directories of the agents.
 
 use std::path::PathBuf;
 
 use crate::{attach::PIN_DIR, runtime::RUNTIME_DIR};
 
-/// Two directories.
+/// The directories of pins, lock files and sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     /// Directory of the pins of all parents, on a BPF filesystem.
@@ -14,7 +14,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// These, or else the usual ones.
+    /// Returns these directories, or their defaults.
     pub(super) fn new(pin_dir: Option<PathBuf>, runtime_dir: Option<PathBuf>) -> Self {
         Self {
             pin_dir: pin_dir.unwrap_or_else(|| PIN_DIR.into()),

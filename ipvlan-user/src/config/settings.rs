@@ -1,4 +1,4 @@
-//! What the agent is to do, and what of it can change while it runs.
+//! Settings of the agent, and which of them can change while it runs.
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -25,40 +25,40 @@ pub const DEFAULT_AUDIT: u64 = 60;
 /// Default of `--stale-after`, in seconds.
 pub const DEFAULT_STALE_AFTER: u64 = 600;
 
-/// What the agent is to do.
+/// Settings of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Names of the parents: at least one, each once.
+    /// Names of the parents: at least one, none twice.
     pub parents: Vec<String>,
     /// What is answered, and how packets are delivered.
     pub policy: Policy,
-    /// What children say on the LAN.
+    /// Announcements, probes and their pace.
     pub manners: Manners,
-    /// What one netns can use.
+    /// Quotas of each netns.
     pub quotas: Quotas,
     /// How programs are attached.
     pub attach: AttachOptions,
     /// Time between two audits.
     pub audit: Duration,
-    /// How long programs answer without an agent; none for ever.
+    /// Time that programs answer without a sync; none without limit.
     pub stale_after: Option<Duration>,
-    /// What becomes of the programs when the agent ends.
+    /// Whether and where links and maps are pinned.
     pub pins: PinSettings,
     /// Directory of lock files and sockets.
     pub runtime_dir: PathBuf,
 }
 
-/// What becomes of the programs when the agent ends.
+/// Whether and where links and maps are pinned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinSettings {
     /// Directory of the pins of all parents, on a BPF filesystem.
     pub dir: PathBuf,
-    /// Whether they go on, or end with it.
+    /// Whether the datapath outlives the agent.
     pub keep: bool,
 }
 
 impl Settings {
-    /// Those that the options ask for; none if they name no parent.
+    /// Completes options with defaults; none if they name no parent.
     #[must_use]
     pub fn new(options: Options) -> Option<Self> {
         let Options {
@@ -143,8 +143,8 @@ impl Settings {
         })
     }
 
-    /// Becomes `new` as far as a running agent can. Returns the keys that are different and stay as
-    /// they were until the next start.
+    /// Takes over from `new` what a running agent can change. Returns the keys that differ and take effect after a
+    /// restart.
     pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
         let Self {
             parents,

@@ -1,4 +1,4 @@
-//! Values that are not right whatever they are: names and numbers, and how a file spells words.
+//! Values with a limited range: names, numbers, and the words of a file.
 
 use std::{fmt, marker::PhantomData, ops::RangeInclusive, str::FromStr};
 
@@ -21,8 +21,8 @@ pub const RATE: RangeInclusive<u32> = 1..=100_000;
 pub const PERCENT: RangeInclusive<u32> = 1..=100;
 /// What `audit` can be, in seconds.
 pub const AUDIT: RangeInclusive<u64> = 1..=86_400;
-/// What `stale-after` can be, in seconds, if it is not 0. In a third of that everything is read once more
-/// and the programs are told, which many addresses on a busy machine need half a second for.
+/// What `stale-after` can be, in seconds, if it is not 0. A sync is made every third of it, which takes half a
+/// second with many addresses on a busy machine.
 pub const STALE_AFTER: RangeInclusive<u64> = 2..=31_536_000;
 
 /// A name that an interface can have (`dev_valid_name`).
@@ -32,13 +32,13 @@ pub struct InterfaceName(String);
 /// Why a text is not the name of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing, `.` or `..`.
+    /// It is empty, `.` or `..`.
     #[error("not an interface name")]
     NotAName,
-    /// The kernel has no room for it.
+    /// It exceeds `IFNAMSIZ`.
     #[error("longer than {MAX_NAME} bytes")]
     TooLong,
-    /// A character that the kernel does not take.
+    /// It has a character that the kernel refuses.
     #[error("{0:?} cannot be in an interface name")]
     Character(char),
 }
@@ -90,7 +90,7 @@ impl From<XdpChoice> for Option<XdpMode> {
     }
 }
 
-/// One of the words that the command line takes, too.
+/// Reads one of the words of an option of the command line.
 pub(super) fn word<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -104,7 +104,7 @@ where
     })
 }
 
-/// A list of what is written as text.
+/// Reads a list of values that are written as text.
 pub(super) fn list<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
@@ -114,7 +114,7 @@ where
     Ok(Some(texts.into_iter().map(|text| text.0).collect()))
 }
 
-/// What is written as text.
+/// A value that is written as text.
 struct Text<T>(T);
 
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
@@ -163,25 +163,24 @@ where
     Ok(Some(seconds))
 }
 
-/// How long programs answer without an agent, in seconds; 0 for ever.
+/// Seconds that programs answer without a sync; 0 without limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StaleAfter(pub u64);
 
-/// Why that cannot be.
+/// Why a text or number is no such time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StaleAfterError {
-    /// No number of seconds.
+    /// It is no number of seconds.
     #[error("not a whole number of seconds")]
     NotANumber,
-    /// A living agent would be taken for a dead one.
+    /// A running agent could not sync in time.
     #[error(
-        "{0} is too short for an agent to say in time that it lives: the smallest value is {least}, or 0 \
-         for ever",
+        "{0} is too short for an agent to sync in time: the smallest value is {least}, or 0 without limit",
         least = STALE_AFTER.start()
     )]
     TooShort(i64),
     /// Longer than a year.
-    #[error("{0} is too long: the largest value is {most}, or 0 for ever", most = STALE_AFTER.end())]
+    #[error("{0} is too long: the largest value is {most}, or 0 without limit", most = STALE_AFTER.end())]
     TooLong(i64),
 }
 

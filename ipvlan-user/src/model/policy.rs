@@ -68,17 +68,17 @@ pub(super) fn covers(prefixes: &[Prefix], address: IpAddr) -> bool {
 /// What happens to neighbour requests from the wire for l2 children.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum L2Broadcast {
-    /// Answered, or dropped if they are for nobody here, before the driver clones them.
+    /// Answered, or dropped if their target is unowned, before the driver clones them.
     #[default]
     Filter,
-    /// Left to the kernel, which clones each to every child.
+    /// Passed to the kernel, which clones each to every child.
     Flood,
 }
 
 /// How packets reach children in the parent's own netns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Deliver {
-    /// What was measured cheaper: pass, on every kernel so far.
+    /// The cheaper one as measured: pass, on every kernel so far.
     #[default]
     Auto,
     /// The driver delivers them.

@@ -162,7 +162,7 @@ fn options_that_cannot_be_are_refused_with_what_can() {
     let rows: [(&[&str], &str); 6] = [
         (
             &["--stale-after", "1"],
-            "the smallest value is 2, or 0 for ever",
+            "the smallest value is 2, or 0 without limit",
         ),
         (&["--max-addresses", "0"], "0 is not in 1..=1048576"),
         (&["--attach", "xdp"], "[possible values: auto, tcx, clsact]"),

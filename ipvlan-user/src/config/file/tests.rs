@@ -188,7 +188,7 @@ const WRONG: [(&[u8], &str, Option<&str>, &str); 40] = [
         b"stale-after = 1",
         "1:15",
         Some("stale-after"),
-        "1 is too short for an agent to say in time that it lives: the smallest value is 2, or 0 for ever",
+        "1 is too short for an agent to sync in time: the smallest value is 2, or 0 without limit",
     ),
     (
         b"stale-after = 31536001",
