@@ -87,8 +87,10 @@ impl Config {
         self.flags().0 & flags.0 == flags.0
     }
 
+    /// Returns the flags.
+    #[must_use]
     #[inline]
-    const fn flags(self) -> ConfigFlags {
+    pub const fn flags(self) -> ConfigFlags {
         ConfigFlags((self.0 >> FLAGS) as u16)
     }
 }
@@ -115,13 +117,23 @@ impl ConfigFlags {
     pub const L2_FLOOD: Self = Self(1 << 2);
     /// For l2 children, drop broadcast ARP requests from the wire that are for nobody here.
     pub const L2_DROP_FOREIGN: Self = Self(1 << 3);
-    /// Packets of children can reach the parent's egress with a sibling as destination (`vepa`, or
-    /// l2 children in subnets of their own): look the source up before turning one around.
-    pub const CHECK_SOURCE: Self = Self(1 << 4);
+    /// A packet or ARP reply that leaves the parent is hairpinned to a child only if its source is the
+    /// host's, or the host received it from another interface and forwards it. A hit costs a second lookup.
+    ///
+    /// Set under `private` and `vepa`, and for l2 children in subnets of their own, whose packets for a sibling
+    /// leave through the parent on their way to a router.
+    pub const ISOLATED: Self = Self(1 << 4);
     /// The port is in `vepa` mode: children's packets for the host leave through the parent too.
     pub const VEPA: Self = Self(1 << 5);
     /// As [`Self::L2_DROP_FOREIGN`], for multicast neighbour solicitations.
     pub const L2_DROP_FOREIGN_ND: Self = Self(1 << 6);
+    /// A child under isolation can send packets that carry the ifindex of an interface in its own netns as the
+    /// one that received them (`ipvlan_xmit_mode_l2` does not scrub the skb). They leave for another MAC than
+    /// the parent's, or under [`Self::VEPA`] for any: there such an ifindex proves nothing.
+    pub const CHILD_IIF: Self = Self(1 << 7);
+    /// The parent is in a VRF: whatever an interface of it received carries the ifindex of the VRF as the one
+    /// that received it.
+    pub const VRF: Self = Self(1 << 8);
 }
 
 impl BitOr for ConfigFlags {

@@ -58,6 +58,14 @@ pub mod maps {
     ];
 }
 
+/// Names of the read-only variables of the programs, which the loader sets.
+pub mod globals {
+    /// The cookie of the host's netns (`SO_NETNS_COOKIE`), a `u64` in the byte order of the machine; 0 is that
+    /// of no netns. The programs with [`PARENT_EGRESS_ISOLATED`](super::programs::PARENT_EGRESS_ISOLATED) in
+    /// their names read it.
+    pub const HOST_COOKIE: &str = "HOST_COOKIE";
+}
+
 /// Names of the programs in the eBPF object.
 ///
 /// The loader loads only the variants that it attaches, and replaces one by another when what is
@@ -74,6 +82,11 @@ pub mod programs {
     /// [`PARENT_EGRESS`] that also looks up packets for other MACs: for children that the host
     /// routes through a gateway.
     pub const PARENT_EGRESS_ROUTED: &str = "parent_egress_routed";
+    /// [`PARENT_EGRESS`] that also asks for the netns of the socket that sent a packet from the host's
+    /// address, under [`ConfigFlags::ISOLATED`](crate::ConfigFlags::ISOLATED). Linux 6.15 and newer.
+    pub const PARENT_EGRESS_ISOLATED: &str = "parent_egress_isolated";
+    /// [`PARENT_EGRESS_ROUTED`] that does the same.
+    pub const PARENT_EGRESS_ROUTED_ISOLATED: &str = "parent_egress_routed_isolated";
     /// XDP on the parent: the neighbour part of [`PARENT_INGRESS`], before an skb exists.
     pub const PARENT_XDP: &str = "parent_xdp";
     /// The same for generic mode: frames come to it in one piece.

@@ -22,9 +22,17 @@ macro_rules! reasons {
             #[must_use]
             #[inline]
             pub const fn from_number(number: u8) -> Self {
-                /// A bit for each number.
-                const KNOWN: u64 = $(1 << $number)|+;
-                if number < 64 && KNOWN & 1 << number != 0 {
+                /// A bit for each number below 64.
+                const KNOWN: u64 = $(if $number < 64 { 1 << ($number & 63) } else { 0 })|+;
+                /// The same for those from 64 on, which have no gaps: a compare is enough for them.
+                const HIGH: u64 = $(if $number < 64 { 0 } else { 1 << ($number & 63) })|+;
+                const _: () = assert!(HIGH & (HIGH + 1) == 0, "no gaps from 64 on");
+                let known = if number < 64 {
+                    KNOWN & 1 << number != 0
+                } else {
+                    (number as u32) < 64 + HIGH.trailing_ones()
+                };
+                if known {
                     // Not a `match`, of which the verifier follows every arm, and all that is behind it
                     // once for each.
                     // SAFETY: there is a reason with this number, and numbers are what the type holds.
@@ -83,7 +91,7 @@ reasons! {
     OtherMac = 20, "other_mac";
     /// A probe (ARP from 0.0.0.0, solicitation from ::) whose answer is not ours to give.
     Probe = 21, "probe";
-    /// An l2 child asks for or sends to a sibling: the driver's business.
+    /// A child asks for or sends to a sibling: left to the driver or the wire.
     Sibling = 22, "sibling";
     /// The kernel answers: `--l2-broadcast flood`, or an l2 child in the host's own netns.
     LeftToKernel = 23, "left_to_kernel";
@@ -162,6 +170,12 @@ reasons! {
     DadDestination = 60, "dad_destination";
     /// The target is an IPv4-mapped address.
     TargetV4Mapped = 61, "target_v4_mapped";
+    /// Isolation is set, and the sender is neither the host nor behind another interface of the host.
+    Isolated = 62, "isolated";
+    /// The parent itself received the packet: hairpinned, it would loop.
+    ReceivedHere = 63, "received_here";
+    /// The child's address is off-link for the host, and the operator did not allow its prefix.
+    OffLink = 64, "off_link";
 }
 
 #[cfg(test)]
@@ -179,7 +193,14 @@ mod tests {
             let number = u8::try_from(reason as u32).unwrap();
             assert_eq!(Reason::from_number(number), reason);
         }
-        assert_eq!(Reason::from_number(255), Reason::Unknown);
+        let known = |number: &u8| {
+            REASONS
+                .iter()
+                .any(|&reason| reason as u32 == u32::from(*number))
+        };
+        for number in (0..=u8::MAX).filter(|number| !known(number)) {
+            assert_eq!(Reason::from_number(number), Reason::Unknown, "{number}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::{
     frame::{Mac, halves, parts, put, quarters, word},
     guard::{self, UNSPECIFIED},
     lookup::Addresses,
+    origin::{Origin, check_source},
     parse::{
         ARP_FRAME_LEN, ARP_LENGTHS, ARPHRD_ETHER, ARPOP_REPLY, ARPOP_REQUEST, Arp, ETH_P_ARP,
         ETH_P_IP,
@@ -85,15 +86,20 @@ const fn foreign(arp: &Arp, broadcast: bool, config: Config) -> Reason {
 
 /// Decides on an ARP message that leaves the parent: the host's, or an l2 child's on its way to the
 /// wire (siblings have got their copy from the driver). l3 children send none, so the mode does not
-/// matter: one that has just become an l2 child is answered before the agent has heard of it.
+/// matter: one that has just become an l2 child is answered before the agent has read it.
 #[inline(always)]
-pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 4]>) -> Decision {
+pub fn decide_egress(
+    arp: &Arp,
+    config: Config,
+    addresses: &impl Addresses<[u8; 4]>,
+    origin: &impl Origin,
+) -> Decision {
     let own = Mac::of_parent(config);
     if arp.eth_src != own || arp.sha != own {
         return Decision::stranger(Reason::SenderMac);
     }
     if arp.oper == ARPOP_REPLY {
-        return decide_egress_reply(arp, own, addresses);
+        return decide_egress_reply(arp, config, addresses, origin);
     }
     if arp.oper != ARPOP_REQUEST {
         return Decision::stranger(Reason::NotRequest);
@@ -118,29 +124,57 @@ pub fn decide_egress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 
     if let Some(reason) = target.refusal() {
         return Decision::about(target, reason);
     }
-    let from_child = addresses
-        .get(arp.spa)
-        .is_some_and(|sender| sender.owner() == Some(Owner::Child));
-    let reason = match (target.owner(), from_child) {
-        (Some(Owner::Child), false) | (Some(Owner::Host), true) => Reason::ArpAnswered,
-        (Some(Owner::Child), true) => Reason::Sibling,
-        (Some(Owner::Host), false) => Reason::HostAddress,
+    let sender = owner(arp.spa, addresses);
+    let reason = match (target.owner(), sender) {
+        (Some(Owner::Child), Some(Owner::Child)) => Reason::Sibling,
+        // The answer would go to whatever child has the sender's address.
+        (Some(Owner::Child), Some(Owner::Gateway) | None) if config.has(ConfigFlags::ISOLATED) => {
+            Reason::Isolated
+        }
+        (Some(Owner::Child), _) | (Some(Owner::Host), Some(Owner::Child)) => Reason::ArpAnswered,
+        (Some(Owner::Host), _) => Reason::HostAddress,
         (Some(Owner::Gateway) | None, _) => return Decision::stranger(Reason::NotOurs),
     };
     Decision::about(target, reason)
 }
 
+#[inline(always)]
+fn owner(address: [u8; 4], addresses: &impl Addresses<[u8; 4]>) -> Option<Owner> {
+    match addresses.get(address) {
+        Some(entry) => entry.owner(),
+        None => None,
+    }
+}
+
 /// The host's reply to the unicast probe of an l2 child, which the driver had handed to the host:
 /// it goes to the parent's own MAC, so it would be lost on the wire.
+///
+/// Under `vepa` an l2 child's reply to a sibling comes here too, whatever address it claims.
 #[inline(always)]
-fn decide_egress_reply(arp: &Arp, own: Mac, addresses: &impl Addresses<[u8; 4]>) -> Decision {
-    if arp.eth_dst != own {
+fn decide_egress_reply(
+    arp: &Arp,
+    config: Config,
+    addresses: &impl Addresses<[u8; 4]>,
+    origin: &impl Origin,
+) -> Decision {
+    if arp.eth_dst != Mac::of_parent(config) {
         return Decision::stranger(Reason::NotRequest);
     }
-    match addresses.get(arp.tpa) {
-        Some(target) if target.is_live_child() => Decision::about(target, Reason::Hairpinned),
-        _ => Decision::stranger(Reason::NotRequest),
-    }
+    let target = match addresses.get(arp.tpa) {
+        Some(target) if target.is_live_child() => target,
+        _ => return Decision::stranger(Reason::NotRequest),
+    };
+    let result = if config.has(ConfigFlags::ISOLATED) {
+        // ARP is not forwarded.
+        check_source(arp.spa, false, addresses, origin)
+    } else {
+        Ok(())
+    };
+    let reason = match result {
+        Ok(()) => Reason::Hairpinned,
+        Err(reason) => reason,
+    };
+    Decision::about(target, reason)
 }
 
 /// An ARP message and its Ethernet header, in words of eight bytes. The frame starts [`Self::LEAD`] bytes
@@ -228,7 +262,7 @@ mod tests {
     use ipvlan_common::{AddressEntry, Delivery};
 
     use super::*;
-    use crate::lookup::tests::Table;
+    use crate::{lookup::tests::Table, origin::tests::Skb};
 
     const PARENT: [u8; 6] = [2, 0, 0, 0, 0, 1];
     const LAN: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -340,7 +374,7 @@ mod tests {
     #[test]
     fn on_egress_nothing_is_dropped_and_only_our_own_are_answered() {
         for_all(|arp, config| {
-            let decision = decide_egress(arp, config, &TABLE);
+            let decision = decide_egress(arp, config, &TABLE, &Skb::default());
             assert_ne!(decision.reason, Reason::ForeignDropped);
             match decision.reason {
                 Reason::ArpAnswered => {
@@ -360,6 +394,49 @@ mod tests {
             }
             assert_eq!((arp.eth_src, arp.sha), (Mac::new(PARENT), Mac::new(PARENT)));
         });
+    }
+
+    #[test]
+    fn under_isolation_only_the_host_reaches_a_child() {
+        let host = Skb::default();
+        let container = Skb {
+            from_other_netns: true,
+            ..host
+        };
+        let mut hairpinned = 0;
+        for_all(|arp, config| {
+            for flags in [
+                ConfigFlags::ISOLATED,
+                ConfigFlags::ISOLATED | ConfigFlags::VEPA,
+            ] {
+                let open = decide_egress(arp, config, &TABLE, &host);
+                let config = Config::new(config.mac(), config.flags() | flags);
+                let mut expected = open;
+                if [CHILD, ODD].contains(&arp.tpa)
+                    && [Reason::Hairpinned, Reason::ArpAnswered].contains(&open.reason)
+                    && arp.spa != HOST
+                {
+                    let from_child = [CHILD, DOWN, ODD].contains(&arp.spa);
+                    expected.reason = if from_child {
+                        Reason::Sibling
+                    } else {
+                        Reason::Isolated
+                    };
+                }
+                assert_eq!(
+                    decide_egress(arp, config, &TABLE, &host),
+                    expected,
+                    "{arp:?}"
+                );
+                if expected.reason == Reason::Hairpinned {
+                    hairpinned += 1;
+                    expected.reason = Reason::Isolated;
+                }
+                let decision = decide_egress(arp, config, &TABLE, &container);
+                assert_eq!(decision, expected, "{arp:?} from a container");
+            }
+        });
+        assert!(hairpinned > 0);
     }
 
     #[test]

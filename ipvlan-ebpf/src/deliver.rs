@@ -62,6 +62,7 @@ mod tests {
         for (host, reason) in reasons {
             let mut packet = Ip {
                 eth_dst: Mac::new(PARENT),
+                eth_src: Mac::ZERO,
                 src: [10, 0, 0, 9],
                 dst: [10, 0, 0, host],
             };

@@ -28,6 +28,7 @@ pub mod guard;
 pub mod hairpin;
 pub mod lookup;
 pub mod ndp;
+pub mod origin;
 pub mod parse;
 pub mod scratch;
 pub mod stats;

@@ -40,13 +40,26 @@ pub fn parent_ingress_demux(ctx: TcContext) -> i32 {
 /// TC egress of the parent.
 #[classifier]
 pub fn parent_egress(ctx: TcContext) -> i32 {
-    tc_verdict(&ctx, Hook::Egress, tc::egress::<false>(&ctx))
+    tc_verdict(&ctx, Hook::Egress, tc::egress::<false, false>(&ctx))
 }
 
 /// TC egress of a parent with children that the host routes through a gateway.
 #[classifier]
 pub fn parent_egress_routed(ctx: TcContext) -> i32 {
-    tc_verdict(&ctx, Hook::Egress, tc::egress::<true>(&ctx))
+    tc_verdict(&ctx, Hook::Egress, tc::egress::<true, false>(&ctx))
+}
+
+/// TC egress of a parent under isolation, on kernels that know the netns of a socket.
+#[classifier]
+pub fn parent_egress_isolated(ctx: TcContext) -> i32 {
+    tc_verdict(&ctx, Hook::Egress, tc::egress::<false, true>(&ctx))
+}
+
+/// TC egress of a parent under isolation with children that the host routes through a gateway, on the same
+/// kernels.
+#[classifier]
+pub fn parent_egress_routed_isolated(ctx: TcContext) -> i32 {
+    tc_verdict(&ctx, Hook::Egress, tc::egress::<true, true>(&ctx))
 }
 
 /// XDP on the parent, in the driver.

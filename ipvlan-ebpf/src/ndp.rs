@@ -192,16 +192,21 @@ pub fn decide_egress(nd: &Nd, config: Config, addresses: &impl Addresses<Ip6>) -
     if let Some(reason) = target.refusal() {
         return NdDecision::about(target, reason);
     }
-    let from_child = addresses
-        .get(nd.header.src)
-        .is_some_and(|sender| sender.owner() == Some(Owner::Child));
-    let reason = match (target.owner(), from_child) {
+    let sender = match addresses.get(nd.header.src) {
+        Some(entry) => entry.owner(),
+        None => None,
+    };
+    let reason = match (target.owner(), sender) {
+        (Some(Owner::Child), Some(Owner::Child)) => Reason::Sibling,
+        // As for ARP: the answer would go to whatever child has the sender's address.
+        (Some(Owner::Child), Some(Owner::Gateway) | None) if config.has(ConfigFlags::ISOLATED) => {
+            Reason::Isolated
+        }
         // Whatever the mode, as for ARP.
-        (Some(Owner::Child), false) | (Some(Owner::Host), true) => {
+        (Some(Owner::Child), _) | (Some(Owner::Host), Some(Owner::Child)) => {
             return NdDecision::answered(nd, target);
         }
-        (Some(Owner::Child), true) => Reason::Sibling,
-        (Some(Owner::Host), false) => Reason::HostAddress,
+        (Some(Owner::Host), _) => Reason::HostAddress,
         (Some(Owner::Gateway) | None, _) => return NdDecision::stranger(Reason::NotOurs),
     };
     NdDecision::about(target, reason)

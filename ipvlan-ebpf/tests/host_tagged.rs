@@ -26,8 +26,8 @@ fn arp_on_a_vlan_is_left_to_the_vlan_device_by_every_program() {
     let programs = [
         tc::ingress::<false>,
         tc::ingress::<true>,
-        tc::egress::<false>,
-        tc::egress::<true>,
+        tc::egress::<false, false>,
+        tc::egress::<true, false>,
     ];
     // VLAN 1, the last, and with a priority.
     for tci in [1, 5, 4094, 4095, 0xe001] {
@@ -42,7 +42,7 @@ fn arp_on_a_vlan_is_left_to_the_vlan_device_by_every_program() {
 #[test]
 fn ipv4_with_any_tag_is_left_alone() {
     for tci in [0, 1, 4095, 0xe000] {
-        for program in [tc::ingress::<true>, tc::egress::<true>] {
+        for program in [tc::ingress::<true>, tc::egress::<true, false>] {
             let mut skb = context(ETH_P_IP, tci);
             let decision = program(&TcContext::new(&raw mut skb));
             assert_eq!(decision, Some(Decision::stranger(Reason::Tagged)), "{tci}");

@@ -11,6 +11,7 @@ use common::{
     host,
     model::{Expected, model},
     mutate,
+    program::Origin,
     world::{Entries, PARENT},
 };
 use ipvlan_common::{Config, ConfigFlags, Event, EventKind, Hook, Reason};
@@ -18,13 +19,18 @@ use proptest::{collection::vec, prelude::*};
 
 static ENTRIES: LazyLock<Entries> = LazyLock::new(mutate::all_entries);
 
-fn compare(config: [Config; 2], entries: &Entries, frame: &[u8]) -> Result<(), TestCaseError> {
+fn compare(
+    config: [Config; 2],
+    entries: &Entries,
+    frame: &[u8],
+    origin: Origin,
+) -> Result<(), TestCaseError> {
     for &program in Program::ALL {
         let expected = Expected {
             event: None,
-            ..model(program, config, entries, frame)
+            ..model(program, config, entries, frame, origin)
         };
-        let actual = host::run(program, config, entries, frame);
+        let actual = host::run(program, config, entries, frame, origin);
         prop_assert_eq!(&actual, &expected, "{}", program.name());
         if matches!(
             actual.reason,
@@ -62,6 +68,14 @@ fn random() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(macs, ethertype, rest)| [&macs[..], &ethertype, &rest].concat())
 }
 
+/// Any that there is, those that a test run in the kernel cannot have too.
+fn origin() -> impl Strategy<Value = Origin> {
+    (0..4_u32, any::<bool>()).prop_map(|(ingress_ifindex, other_netns)| Origin {
+        ingress_ifindex,
+        other_netns,
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 5_000,
@@ -73,16 +87,18 @@ proptest! {
     fn mutated_frames_are_treated_as_the_model_says(
         config in mutate::config(),
         frame in mutate::frame(),
+        origin in origin(),
     ) {
-        compare(config, &ENTRIES, &frame)?;
+        compare(config, &ENTRIES, &frame, origin)?;
     }
 
     #[test]
     fn random_bytes_are_treated_as_the_model_says(
         config in mutate::config(),
         frame in random(),
+        origin in origin(),
     ) {
-        compare(config, &ENTRIES, &frame)?;
+        compare(config, &ENTRIES, &frame, origin)?;
     }
 
     /// Whatever a record holds, it is an event of that record's fields or none.
@@ -129,7 +145,8 @@ fn the_corpus_reaches_answers_hairpins_redirects_and_drops() {
             Program::ALL.iter().any(|&program| {
                 [ConfigFlags::READY, filter].into_iter().any(|flags| {
                     let config = [Config::new(PARENT, flags); 2];
-                    host::run(program, config, &ENTRIES, frame).reason == Some(wanted)
+                    host::run(program, config, &ENTRIES, frame, Origin::default()).reason
+                        == Some(wanted)
                 })
             })
         })

@@ -22,7 +22,8 @@ use common::{
     datapath::{Counts, Datapath, Program},
     frames::{ETH_LEN, ipv4, ipv6},
     model::model,
-    mutate::{all_entries, config, frame},
+    mutate::{all_entries, config, frame, origin},
+    program::Origin,
     rows::{MARK, child_counter},
     world::Entries,
 };
@@ -73,12 +74,20 @@ impl Comparison {
         }
     }
 
-    fn compare(&mut self, config: [Config; 2], frame: &[u8]) -> Result<(), TestCaseError> {
+    fn compare(
+        &mut self,
+        config: [Config; 2],
+        frame: &[u8],
+        origin: Origin,
+    ) -> Result<(), TestCaseError> {
         self.datapath.install(config, &self.entries);
         for &program in Program::ALL {
+            if !self.datapath.has(program) {
+                continue;
+            }
             let name = program.name();
             let started = Instant::now();
-            let outcome = self.datapath.run(program, frame, MARK);
+            let outcome = self.datapath.run_from(program, frame, MARK, origin);
             self.spent += started.elapsed();
             self.runs += 1;
             if is_refused_by_the_kernel(program, frame) {
@@ -86,7 +95,7 @@ impl Comparison {
                 continue;
             }
             let outcome = outcome.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
-            let expected = model(program, config, &self.entries, frame);
+            let expected = model(program, config, &self.entries, frame, origin);
             let reason = expected.reason;
             prop_assert_eq!(
                 outcome.code,
@@ -215,7 +224,7 @@ fn programs_and_model_agree_on_mutated_frames() {
     let started = Instant::now();
     let failed = Cell::new(false);
     let tried = Cell::new(0_usize);
-    let result = runner.run(&(config(), frame()), |(config, frame)| {
+    let result = runner.run(&(config(), frame(), origin()), |(config, frame, origin)| {
         // One after the other; of a frame that fails, all simpler ones by the same.
         if !failed.get() {
             tried.set(tried.get() + 1);
@@ -227,12 +236,12 @@ fn programs_and_model_agree_on_mutated_frames() {
             comparison.events.clear();
             comparison.datapath.events();
         }
-        let result = comparison.compare(config, &frame);
+        let result = comparison.compare(config, &frame, origin);
         failed.set(failed.get() || result.is_err());
         result
     });
-    if let Err(TestError::Fail(reason, (config, frame))) = &result {
-        panic!("{reason}\nseed {seed}\nconfig {config:?}\nframe {frame:02x?}");
+    if let Err(TestError::Fail(reason, (config, frame, origin))) = &result {
+        panic!("{reason}\nseed {seed}\nconfig {config:?}\n{origin:?}\nframe {frame:02x?}");
     }
     result.expect("all cases run");
     let mut comparisons = comparisons.map(RefCell::into_inner);

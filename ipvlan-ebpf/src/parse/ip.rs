@@ -17,6 +17,8 @@ pub const IPV6_FRAME_LEN: usize = ETH_LEN + Ipv6Hdr::LEN;
 pub struct Ip<A> {
     /// Destination of the frame.
     pub eth_dst: Mac,
+    /// Source of the frame.
+    pub eth_src: Mac,
     /// Source address.
     pub src: A,
     /// Destination address.
@@ -58,6 +60,7 @@ pub fn parse_ipv4(frame: Frame<'_>, frame_len: usize) -> Result<Ip<[u8; 4]>, Rea
     }
     Ok(Ip {
         eth_dst: header.mac::<0>(),
+        eth_src: header.mac::<6>(),
         src: header.ipv4::<SRC>(),
         dst: header.ipv4::<DST>(),
     })
@@ -89,6 +92,7 @@ pub fn parse_ipv6(frame: Frame<'_>, frame_len: usize) -> Result<Ip<Ip6>, Reason>
     }
     Ok(Ip {
         eth_dst: header.mac::<0>(),
+        eth_src: header.mac::<6>(),
         src: header.ipv6::<SRC>(),
         dst: header.ipv6::<DST>(),
     })

@@ -5,6 +5,7 @@
 //! (`bpf_unclone_prologue`), and every TCP segment that leaves the host is a clone.
 
 mod neighbour;
+mod origin;
 mod packet;
 
 use aya_ebpf::{bindings::BPF_F_INGRESS, helpers::bpf_redirect, programs::TcContext};
@@ -35,7 +36,7 @@ pub enum Towards {
 #[inline(always)]
 pub fn ingress<const DEMUX: bool>(ctx: &TcContext) -> Option<Decision> {
     match ethertype(ctx) {
-        ETH_P_ARP => Some(neighbour::arp::<true>(ctx)),
+        ETH_P_ARP => Some(neighbour::arp::<true, false>(ctx)),
         ETH_P_IPV6 => match recognise_nd(linear(ctx, RECOGNISE_LEN)) {
             Recognised::Nd(kind) => Some(neighbour::nd::<true>(ctx, kind)),
             Recognised::BehindExtension => Some(Decision::stranger(Reason::ExtensionHeader)),
@@ -49,12 +50,13 @@ pub fn ingress<const DEMUX: bool>(ctx: &TcContext) -> Option<Decision> {
 
 /// Parent egress. `None` for a frame that is not looked at.
 ///
-/// With `ROUTED`, packets to every MAC are looked up, not only those to the parent's own.
+/// With `ROUTED`, packets to every MAC are looked up, not only those to the parent's own. With `NETNS`, the
+/// netns of the socket is asked for, which kernels before Linux 6.15 do not know how to.
 #[must_use]
 #[inline(always)]
-pub fn egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
+pub fn egress<const ROUTED: bool, const NETNS: bool>(ctx: &TcContext) -> Option<Decision> {
     match ethertype(ctx) {
-        ETH_P_IP => packet::ipv4_egress::<ROUTED>(ctx),
+        ETH_P_IP => packet::ipv4_egress::<ROUTED, NETNS>(ctx),
         ETH_P_IPV6 => match recognise_nd(linear(ctx, RECOGNISE_LEN)) {
             Recognised::Nd(NdKind::Solicitation) => {
                 Some(neighbour::nd::<false>(ctx, NdKind::Solicitation))
@@ -62,12 +64,12 @@ pub fn egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
             Recognised::BehindExtension => Some(Decision::stranger(Reason::ExtensionHeader)),
             // The host's advertisement to a child that asked by unicast is a packet like any other.
             Recognised::Nd(NdKind::Advertisement) | Recognised::Other => {
-                packet::ipv6_egress::<ROUTED>(ctx)
+                packet::ipv6_egress::<ROUTED, NETNS>(ctx)
             }
         },
-        // Nobody here has sent it: it is an answer of the program at ingress, on its way out.
-        ETH_P_ARP if came_in_here(ctx) => None,
-        ETH_P_ARP => Some(neighbour::arp::<false>(ctx)),
+        // An answer of the program at ingress on its way out: neither host nor child sent it.
+        ETH_P_ARP if was_received_here(ctx) => None,
+        ETH_P_ARP => Some(neighbour::arp::<false, NETNS>(ctx)),
         _ => None,
     }
 }
@@ -96,10 +98,9 @@ pub fn parent(ctx: &TcContext) -> u32 {
     unsafe { (*ctx.skb.skb).ifindex }
 }
 
-/// Was the skb received by the interface that it is leaving by? What the host or a child sends was
-/// received by none, what the host forwards by another one.
+/// Whether the interface that the skb leaves by received it.
 #[inline(always)]
-fn came_in_here(ctx: &TcContext) -> bool {
+fn was_received_here(ctx: &TcContext) -> bool {
     // SAFETY: the context of a TC program is a valid `__sk_buff`.
     let skb = unsafe { &*ctx.skb.skb };
     skb.ingress_ifindex == skb.ifindex

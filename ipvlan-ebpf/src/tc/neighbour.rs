@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use ipvlan_common::{Config, Hook, Reason};
 
-use super::{frame, linear, vlan_id};
+use super::{frame, linear, origin::Skb, vlan_id};
 use crate::{
     Decision,
     advertisement::{ADVERTISEMENT_MAX, Advertisement},
@@ -28,7 +28,7 @@ use crate::{
 
 /// An ARP message from the wire, or to it.
 #[inline(always)]
-pub(super) fn arp<const FROM_WIRE: bool>(ctx: &TcContext) -> Decision {
+pub(super) fn arp<const FROM_WIRE: bool, const NETNS: bool>(ctx: &TcContext) -> Decision {
     if vlan_id(ctx).is_some_and(|id| id != 0) {
         return Decision::stranger(Reason::Tagged);
     }
@@ -43,7 +43,7 @@ pub(super) fn arp<const FROM_WIRE: bool>(ctx: &TcContext) -> Decision {
     let decision = if FROM_WIRE {
         arp::decide_ingress(&arp, config, &AddressMap)
     } else {
-        arp::decide_egress(&arp, config, &AddressMap)
+        arp::decide_egress(&arp, config, &AddressMap, &Skb::<NETNS>(ctx))
     };
     if FROM_WIRE {
         event::tell_arp(Hook::Ingress, &arp, decision);

@@ -3,7 +3,7 @@
 use aya_ebpf::programs::TcContext;
 use ipvlan_common::{Config, Reason};
 
-use super::{frame, linear, vlan_id};
+use super::{frame, linear, origin::Skb, vlan_id};
 use crate::{
     Decision, deliver,
     frame::{Ip6, Mac},
@@ -26,14 +26,18 @@ pub(super) fn ipv6_ingress(ctx: &TcContext) -> Decision {
 
 /// An IPv4 packet to the wire. `None` if it is not looked at.
 #[inline(always)]
-pub(super) fn ipv4_egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
-    egress::<ROUTED, _>(ctx, parse_v4)
+pub(super) fn ipv4_egress<const ROUTED: bool, const NETNS: bool>(
+    ctx: &TcContext,
+) -> Option<Decision> {
+    egress::<ROUTED, NETNS, _>(ctx, parse_v4)
 }
 
 /// An IPv6 packet to the wire. `None` if it is not looked at.
 #[inline(always)]
-pub(super) fn ipv6_egress<const ROUTED: bool>(ctx: &TcContext) -> Option<Decision> {
-    egress::<ROUTED, _>(ctx, parse_v6)
+pub(super) fn ipv6_egress<const ROUTED: bool, const NETNS: bool>(
+    ctx: &TcContext,
+) -> Option<Decision> {
+    egress::<ROUTED, NETNS, _>(ctx, parse_v6)
 }
 
 #[inline(always)]
@@ -68,7 +72,7 @@ where
 }
 
 #[inline(always)]
-fn egress<const ROUTED: bool, A: Copy>(
+fn egress<const ROUTED: bool, const NETNS: bool, A: Copy>(
     ctx: &TcContext,
     parse: impl Fn(&TcContext) -> Result<Ip<A>, Reason>,
 ) -> Option<Decision>
@@ -93,7 +97,7 @@ where
     if ROUTED && packet.eth_dst.is_group() {
         return None;
     }
-    let decision = hairpin::decide(&packet, config, &AddressMap);
+    let decision = hairpin::decide::<ROUTED, A>(&packet, config, &AddressMap, &Skb::<NETNS>(ctx));
     if ROUTED
         && decision.reason == Reason::Hairpinned
         && !aim_at_parent(ctx, packet.eth_dst, config)

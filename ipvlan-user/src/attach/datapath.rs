@@ -7,16 +7,31 @@ use std::{
 };
 
 use aya::{Ebpf, EbpfLoader};
-use ipvlan_common::{maps, programs};
+use ipvlan_common::{globals, maps, programs};
+use tracing::debug;
 
 use super::{
-    AttachError, AttachOptions, HookInfo, OBJECT, Pins, clsact::Qdisc, found::Found, layout,
+    AttachError, AttachOptions, HookInfo, OBJECT, Pins, clsact::Qdisc, found::Found, layout, netns,
     pinned::Pinned, tc::TcHook, verify, xdp::XdpHook,
 };
 use crate::{
     model::{EgressProgram, IngressProgram},
     sync::maps::Maps,
 };
+
+/// The cookie of no netns.
+const NO_COOKIE: u64 = 0;
+
+/// The note where isolation is set and no program can ask for the netns of a socket.
+const NO_SENDER: &str = "this kernel does not report which netns sent a packet (Linux 6.15 does): a \
+                         container can reach isolated children from a spoofed address of the host";
+
+/// Whether a program can ask for the netns of the socket that sent a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sockets {
+    Known,
+    Unknown,
+}
 
 /// The programs of one parent.
 ///
@@ -40,6 +55,9 @@ pub struct Datapath {
     pub(super) pins: Pins,
     pub(super) pinned: Option<Pinned>,
     pub(super) note: Option<String>,
+    sockets: Sockets,
+    /// Whether the programs that were set last are those of a parent under isolation.
+    isolated: bool,
     pub(super) object: Ebpf,
 }
 
@@ -62,6 +80,16 @@ impl Datapath {
         };
         let mut loader = EbpfLoader::new();
         loader.verifier_log_level(verify::LOG);
+        let cookie = netns::cookie().unwrap_or_else(|error| {
+            debug!(%error, "cannot read the cookie of the netns");
+            NO_COOKIE
+        });
+        let sockets = if cookie != NO_COOKIE && netns::is_told_of_sockets() {
+            Sockets::Known
+        } else {
+            Sockets::Unknown
+        };
+        loader.override_global(globals::HOST_COOKIE, &cookie, true);
         for map in maps::ALL {
             if let Some(entries) = options.entries(map) {
                 loader.map_max_entries(map, entries);
@@ -95,6 +123,8 @@ impl Datapath {
             pins,
             pinned: None,
             note: None,
+            sockets,
+            isolated: false,
             object,
         };
         Ok((datapath, maps))
@@ -107,19 +137,24 @@ impl Datapath {
     }
 
     /// Makes these the attached programs. A replacement is atomic: no frame sees none or both. The first
-    /// time this is what attaches and pins; the maps must be filled by then.
+    /// time this is what attaches and pins; the maps must be filled by then. `isolated`: whether
+    /// [`ConfigFlags::ISOLATED`](ipvlan_common::ConfigFlags::ISOLATED) is set.
     pub fn set_programs(
         &mut self,
         ingress: IngressProgram,
         egress: EgressProgram,
+        isolated: bool,
     ) -> Result<(), AttachError> {
+        self.isolated = isolated;
         let ingress = match ingress {
             IngressProgram::Neighbour => programs::PARENT_INGRESS,
             IngressProgram::Demux => programs::PARENT_INGRESS_DEMUX,
         };
-        let egress = match egress {
-            EgressProgram::OwnMac => programs::PARENT_EGRESS,
-            EgressProgram::Routed => programs::PARENT_EGRESS_ROUTED,
+        let egress = match (egress, isolated && self.sockets == Sockets::Known) {
+            (EgressProgram::OwnMac, false) => programs::PARENT_EGRESS,
+            (EgressProgram::OwnMac, true) => programs::PARENT_EGRESS_ISOLATED,
+            (EgressProgram::Routed, false) => programs::PARENT_EGRESS_ROUTED,
+            (EgressProgram::Routed, true) => programs::PARENT_EGRESS_ROUTED_ISOLATED,
         };
         let Some(hook) = &mut self.ingress else {
             return self.attach(ingress, egress);
@@ -151,10 +186,11 @@ impl Datapath {
         }
     }
 
-    /// What people should know about how it is attached.
-    #[must_use]
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// Returns what the operator should know about how it is attached.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        let no_sender = self.isolated && self.egress.is_some() && self.sockets == Sockets::Unknown;
+        let notes = [self.note.as_deref(), no_sender.then_some(NO_SENDER)];
+        notes.into_iter().flatten()
     }
 
     /// Pins again what somebody else has unpinned. Returns how many objects it was.

@@ -31,11 +31,13 @@ const EGRESS: TcHandle = TcHandle {
 const SIDES: [(Hook, TcHandle); 2] = [(Hook::Ingress, INGRESS), (Hook::Egress, EGRESS)];
 
 /// Names that our filters can have.
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 6] = [
     programs::PARENT_INGRESS,
     programs::PARENT_INGRESS_DEMUX,
     programs::PARENT_EGRESS,
     programs::PARENT_EGRESS_ROUTED,
+    programs::PARENT_EGRESS_ISOLATED,
+    programs::PARENT_EGRESS_ROUTED_ISOLATED,
 ];
 
 /// A filter of ours.

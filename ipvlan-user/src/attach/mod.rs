@@ -16,6 +16,7 @@ mod found;
 mod hooks;
 mod layout;
 mod link;
+pub mod netns;
 mod pin;
 mod pinned;
 mod rtnetlink;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipvlan_common::ConfigFlags;
 
 use super::{EgressProgram, L2Broadcast, Policy};
-use crate::discover::snapshot::{Host, Link, Mode, PortFlag};
+use crate::discover::snapshot::{Host, Link, Master, Mode, PortFlag};
 
 /// The switches of a parent with a port like this.
 pub(super) fn config_flags(
@@ -20,15 +20,22 @@ pub(super) fn config_flags(
     let Some((mode, flag)) = port else {
         return flags;
     };
+    let isolated = flag != PortFlag::Bridge;
     if flag == PortFlag::Vepa {
-        flags = flags | ConfigFlags::VEPA | ConfigFlags::CHECK_SOURCE;
+        flags = flags | ConfigFlags::VEPA;
+    }
+    if isolated || (mode == Mode::L2 && egress == EgressProgram::Routed) {
+        flags = flags | ConfigFlags::ISOLATED;
+    }
+    if parent.master.as_ref().is_some_and(is_vrf) {
+        flags = flags | ConfigFlags::VRF;
     }
     if mode != Mode::L2 {
         return flags;
     }
     flags = flags | ConfigFlags::L2;
-    if egress == EgressProgram::Routed {
-        flags = flags | ConfigFlags::CHECK_SOURCE;
+    if isolated {
+        flags = flags | ConfigFlags::CHILD_IIF;
     }
     if policy.l2_broadcast == L2Broadcast::Flood {
         return flags | ConfigFlags::L2_FLOOD;
@@ -67,6 +74,11 @@ pub(super) fn config_flags(
         flags = flags | ConfigFlags::L2_DROP_FOREIGN_ND;
     }
     flags
+}
+
+/// The only kind of master that a parent can have.
+fn is_vrf(master: &Master) -> bool {
+    master.kind.as_deref() == Some("vrf")
 }
 
 /// Whether the host answers for an anycast address that the programs do not know for one.

@@ -172,7 +172,7 @@ fn notes(serving: &Serving, hooks: &[Hook]) -> Vec<String> {
     }
     notes.extend(serving.lan.notes());
     notes.extend(serving.unpinned.clone());
-    notes.extend(serving.datapath.note().map(str::to_owned));
+    notes.extend(serving.datapath.notes().map(str::to_owned));
     if !serving.link.up {
         notes.push("the parent is down: nothing is answered".to_owned());
     }

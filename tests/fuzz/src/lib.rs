@@ -32,7 +32,7 @@ use ipvlan_common::{Config, ConfigFlags};
 use self::{
     frames::{ETH_LEN, ipv6, ndp},
     model::{Expected, model},
-    program::Program,
+    program::{Origin, Program},
     world::{Entries, PARENT, SWITCHES, entries},
 };
 
@@ -43,15 +43,15 @@ static ENTRIES: LazyLock<Entries> = LazyLock::new(entries);
 
 /// Runs what the fuzzer thought of, and compares.
 ///
-/// The first byte has the switches of the parent, one bit each, and two more: whether the rest is a
-/// frame or changes to a valid one, and whether the checksum is made right, which no fuzzer guesses.
-/// The second chooses the valid frame.
+/// The first byte has the switches of the parent, one bit each. The second has whether the rest is a frame or
+/// changes to a valid one, whether the checksum is made right, which no fuzzer guesses, and the origin of the
+/// frame. The third chooses the valid frame.
 ///
 /// # Panics
 ///
 /// If the programs and the model disagree.
 pub fn check(input: &[u8], ethertypes: &[[u8; 2]], corpus: &[Vec<u8>]) {
-    let [bits, choice, rest @ ..] = input else {
+    let [switches, bits, choice, rest @ ..] = input else {
         return;
     };
     let mut frame = if bits & 0x80 == 0 {
@@ -69,15 +69,19 @@ pub fn check(input: &[u8], ethertypes: &[[u8; 2]], corpus: &[Vec<u8>]) {
     }
     let flags = (0..)
         .zip(SWITCHES)
-        .filter(|(bit, _)| bits & 1 << bit != 0)
+        .filter(|(bit, _)| switches & 1 << bit != 0)
         .fold(ConfigFlags::READY, |flags, (_, switch)| flags | switch);
     let config = [Config::new(PARENT, flags); 2];
+    let origin = Origin {
+        ingress_ifindex: u32::from(bits & 3),
+        other_netns: bits & 4 != 0,
+    };
     for &program in Program::ALL {
         let expected = Expected {
             event: None,
-            ..model(program, config, &ENTRIES, &frame)
+            ..model(program, config, &ENTRIES, &frame, origin)
         };
-        let actual = host::run(program, config, &ENTRIES, &frame);
+        let actual = host::run(program, config, &ENTRIES, &frame, origin);
         assert_eq!(actual, expected, "{}: {frame:02x?}", program.name());
     }
 }

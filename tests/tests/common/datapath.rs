@@ -1,8 +1,10 @@
 //! The eBPF object in the kernel of this machine.
 
 use std::{
+    fs,
     net::IpAddr,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    thread,
 };
 
 use aya::{
@@ -12,12 +14,14 @@ use aya::{
 };
 use ipvlan_common::{
     AddressEntry, COUNTERS, ChildCounters, Config, Control, Event, Hook, Reason, counter_index,
+    globals,
     index::{SlotV4, SlotV6},
     maps,
 };
-use ipvlan_user::sync::index::Index;
+use ipvlan_user::{attach::netns, sync::index::Index};
+use nix::sched::{CloneFlags, setns, unshare};
 
-pub use super::program::{Act, EGRESS, Program, TC, WIRE};
+pub use super::program::{Act, EGRESS, Origin, Program, TC, WIRE};
 use super::world::{Entries, Ip, Ip6, SLOTS};
 
 /// `size_of::<__sk_buff>()` is 192 on Linux 6.18; the kernel may make it longer.
@@ -26,16 +30,6 @@ const SK_BUFF_LEN: usize = 512;
 const SK_BUFF_MARK: usize = 8;
 /// Offset of `ingress_ifindex` in `__sk_buff`.
 const SK_BUFF_INGRESS_IFINDEX: usize = 36;
-/// The interface that a test run is on: `lo`.
-pub const TEST_IFINDEX: u32 = 1;
-
-/// What the kernel knows of a frame beside its bytes.
-#[derive(Clone, Copy, Debug, Default)]
-struct SkBuff {
-    mark: u32,
-    ingress_ifindex: u32,
-}
-
 /// What came out of a test run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -57,6 +51,10 @@ pub struct Counts {
 /// A fresh load of all programs, with maps of their own.
 pub struct Datapath {
     programs: Ebpf,
+    /// Those that this kernel can load.
+    loaded: Vec<Program>,
+    /// A netns other than that of the host, once it is needed.
+    container: Option<OwnedFd>,
     config: Array<MapData, Control>,
     addresses_v4: HashMap<MapData, Ip, AddressEntry>,
     addresses_v6: HashMap<MapData, Ip6, AddressEntry>,
@@ -76,7 +74,7 @@ impl Datapath {
     ///
     /// If the kernel refuses one, or this process may not load programs.
     pub fn load() -> Self {
-        Self::load_by(&mut EbpfLoader::new(), true)
+        Self::load_by(None, true)
     }
 
     /// The same, with indexes that say nothing: the programs look everything up in the maps.
@@ -85,7 +83,7 @@ impl Datapath {
     ///
     /// As above.
     pub fn without_index() -> Self {
-        Self::load_by(&mut EbpfLoader::new(), false)
+        Self::load_by(None, false)
     }
 
     /// The same, with room for so many addresses of each family.
@@ -94,21 +92,30 @@ impl Datapath {
     ///
     /// As above.
     pub fn with_room(addresses: u32) -> Self {
-        let mut sizes = EbpfLoader::new();
-        for map in [maps::ADDRESSES_V4, maps::ADDRESSES_V6] {
-            sizes.map_max_entries(map, addresses);
-        }
-        Self::load_by(&mut sizes, true)
+        Self::load_by(Some(addresses), true)
     }
 
-    fn load_by(sizes: &mut EbpfLoader<'_>, indexed: bool) -> Self {
-        let mut ebpf = sizes.load(ipvlan_user::OBJECT).unwrap_or_else(|error| {
+    fn load_by(addresses: Option<u32>, indexed: bool) -> Self {
+        let cookie = netns::cookie().expect("Linux >= 5.14 tells the cookie of a netns");
+        let mut settings = EbpfLoader::new();
+        settings.override_global(globals::HOST_COOKIE, &cookie, true);
+        if let Some(addresses) = addresses {
+            for map in [maps::ADDRESSES_V4, maps::ADDRESSES_V6] {
+                settings.map_max_entries(map, addresses);
+            }
+        }
+        let mut ebpf = settings.load(ipvlan_user::OBJECT).unwrap_or_else(|error| {
             panic!(
                 "cannot create the maps ({error}): packet tests need root (CAP_BPF, CAP_NET_ADMIN), \
                  a kernel with BPF, and an object built without AYA_BUILD_SKIP"
             )
         });
-        for program in Program::LOADED {
+        let loaded: Vec<Program> = Program::LOADED
+            .iter()
+            .copied()
+            .filter(|program| !program.asks_netns() || netns::is_told_of_sockets())
+            .collect();
+        for program in &loaded {
             let name = program.name();
             let loaded = ebpf
                 .program_mut(name)
@@ -141,6 +148,8 @@ impl Datapath {
             counters: map(maps::COUNTERS).try_into().expect("per-CPU array"),
             children: map(maps::CHILD_COUNTERS).try_into().expect("per-CPU array"),
             programs: ebpf,
+            loaded,
+            container: None,
             installed: (None, Entries::new()),
             buffer: vec![0; 1 << 17],
         }
@@ -261,6 +270,34 @@ impl Datapath {
         self.repeat(program, frame, mark, 1)
     }
 
+    /// Runs the program once over a frame that comes from there.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says if it does not even try.
+    pub fn run_from(
+        &mut self,
+        program: Program,
+        frame: &[u8],
+        mark: u32,
+        origin: Origin,
+    ) -> Result<Outcome, ProgramError> {
+        if !origin.other_netns {
+            return self.test_run(program, frame, mark, origin.ingress_ifindex, 1);
+        }
+        // The socket of a test run is in the netns of the thread.
+        let netns = self.container.take().unwrap_or_else(new_netns);
+        let result = thread::scope(|scope| {
+            let run = scope.spawn(|| {
+                setns(&netns, CloneFlags::CLONE_NEWNET).expect("enter the container's netns");
+                self.test_run(program, frame, mark, origin.ingress_ifindex, 1)
+            });
+            run.join().expect("the thread of the container")
+        });
+        self.container = Some(netns);
+        result
+    }
+
     /// Runs the program `repeat` times, each time over what the time before left.
     ///
     /// # Errors
@@ -273,41 +310,22 @@ impl Datapath {
         mark: u32,
         repeat: u32,
     ) -> Result<Outcome, ProgramError> {
-        let context = SkBuff {
-            mark,
-            ..SkBuff::default()
-        };
-        self.test_run(program, frame, context, repeat)
+        self.test_run(program, frame, mark, 0, repeat)
     }
 
-    /// Runs the program once over a frame that [`TEST_IFINDEX`] has received.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel says if it does not even try.
-    pub fn run_received(
-        &mut self,
-        program: Program,
-        frame: &[u8],
-    ) -> Result<Outcome, ProgramError> {
-        let context = SkBuff {
-            ingress_ifindex: TEST_IFINDEX,
-            ..SkBuff::default()
-        };
-        self.test_run(program, frame, context, 1)
+    /// Whether this kernel can load the program.
+    pub fn has(&self, program: Program) -> bool {
+        self.loaded.contains(&program)
     }
 
     fn test_run(
         &mut self,
         program: Program,
         frame: &[u8],
-        context: SkBuff,
+        mark: u32,
+        ingress_ifindex: u32,
         repeat: u32,
     ) -> Result<Outcome, ProgramError> {
-        let SkBuff {
-            mark,
-            ingress_ifindex,
-        } = context;
         let mut ctx_in = [0; SK_BUFF_INGRESS_IFINDEX + 4];
         ctx_in[SK_BUFF_MARK..][..4].copy_from_slice(&mark.to_ne_bytes());
         ctx_in[SK_BUFF_INGRESS_IFINDEX..].copy_from_slice(&ingress_ifindex.to_ne_bytes());
@@ -372,6 +390,18 @@ impl Datapath {
             .program(program.name())
             .expect("checked when it was loaded")
     }
+}
+
+/// A netns of its own.
+fn new_netns() -> OwnedFd {
+    let make = || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("make a netns");
+        fs::File::open("/proc/thread-self/ns/net").expect("open the new netns")
+    };
+    thread::spawn(make)
+        .join()
+        .expect("the thread that makes a netns")
+        .into()
 }
 
 fn add(left: ChildCounters, right: ChildCounters) -> ChildCounters {

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use ipvlan_common::{AddressEntry, Config, ConfigFlags, Reason};
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Hook, Reason};
 use ipvlan_ebpf::{
     Decision,
     advertisement::Advertisement,
@@ -13,6 +13,7 @@ use ipvlan_ebpf::{
     hairpin,
     lookup::Addresses,
     ndp::{self, NdDecision, ReplyTo},
+    origin,
     parse::{
         Ip, Message, ND_MAX, ND_START, Nd, NdKind, Recognised, is_to_own_mac, parse_arp,
         parse_ipv4, parse_ipv6, parse_nd, parse_nd_header, recognise_nd,
@@ -21,7 +22,7 @@ use ipvlan_ebpf::{
 
 use super::{
     model::Expected,
-    program::{Act, Program},
+    program::{Act, Origin, Program, TEST_IFINDEX},
     world::Entries,
 };
 
@@ -29,6 +30,23 @@ use super::{
 const STALE: u8 = 0xa5;
 
 struct Table<'a>(&'a Entries);
+
+/// An skb with this origin, as this program sees it.
+struct Skb(Program, Origin);
+
+impl origin::Origin for Skb {
+    fn ingress_ifindex(&self) -> u32 {
+        self.1.ingress_ifindex
+    }
+
+    fn parent(&self) -> u32 {
+        TEST_IFINDEX
+    }
+
+    fn is_from_other_netns(&self) -> bool {
+        self.0.asks_netns() && self.1.other_netns
+    }
+}
 
 impl Addresses<[u8; 4]> for Table<'_> {
     fn get(&self, address: [u8; 4]) -> Option<AddressEntry> {
@@ -49,15 +67,24 @@ struct Run<'a> {
     program: Program,
     /// In an allocation of its own: a read past its end is one that a sanitizer sees.
     frame: Box<[u8]>,
+    skb: Skb,
     config: Config,
     table: Table<'a>,
 }
 
-/// What `program` makes of `frame`, of at least 14 bytes. Events, which need the kernel, are left out.
-pub fn run(program: Program, config: [Config; 2], entries: &Entries, frame: &[u8]) -> Expected {
+/// What `program` makes of `frame`, of at least 14 bytes, that comes from `origin`. Events, which need the
+/// kernel, are left out.
+pub fn run(
+    program: Program,
+    config: [Config; 2],
+    entries: &Entries,
+    frame: &[u8],
+    origin: Origin,
+) -> Expected {
     let run = Run {
         program,
         frame: frame.into(),
+        skb: Skb(program, origin),
         config: config[0],
         table: Table(entries),
     };
@@ -104,12 +131,13 @@ impl Run<'_> {
     }
 
     fn is_egress(&self) -> bool {
-        matches!(self.program, Program::Egress | Program::EgressRouted)
+        self.program.hook() == Hook::Egress
     }
 
     fn outcome(&self, ready: bool) -> Option<Outcome> {
         let not_ready = || Some(unchanged(Decision::stranger(Reason::NotReady)));
         match self.frame[12..14] {
+            [0x08, 0x06] if self.is_egress() && self.skb.1.ingress_ifindex == TEST_IFINDEX => None,
             [0x08, 0x06] if !ready => not_ready(),
             [0x08, 0x06] => Some(self.arp()),
             [0x08, 0x00] => self.packet(ready, |run| parse_ipv4(run.frame(), run.frame.len())),
@@ -136,7 +164,7 @@ impl Run<'_> {
             Err(reason) => return unchanged(Decision::stranger(reason)),
         };
         let decision = if self.is_egress() {
-            arp::decide_egress(&message, self.config, &self.table)
+            arp::decide_egress(&message, self.config, &self.table, &self.skb)
         } else {
             arp::decide_ingress(&message, self.config, &self.table)
         };
@@ -191,7 +219,9 @@ impl Run<'_> {
     {
         match self.program {
             Program::Ingress | Program::Xdp | Program::XdpGeneric => return None,
-            Program::Egress if !is_to_own_mac(self.frame()) => return None,
+            Program::Egress | Program::EgressIsolated if !is_to_own_mac(self.frame()) => {
+                return None;
+            }
             _ if !ready => return Some(unchanged(Decision::stranger(Reason::NotReady))),
             _ => {}
         }
@@ -206,11 +236,17 @@ impl Run<'_> {
                 &self.table,
             )));
         }
-        if self.program == Program::EgressRouted && packet.eth_dst.is_group() {
+        let routed = self.program.is_routed();
+        if routed && packet.eth_dst.is_group() {
             return None;
         }
-        let decision = hairpin::decide(&packet, self.config, &self.table);
-        let aimed = decision.reason == Reason::Hairpinned && self.program == Program::EgressRouted;
+        let (config, table, skb) = (self.config, &self.table, &self.skb);
+        let decision = if routed {
+            hairpin::decide::<true, A>(&packet, config, table, skb)
+        } else {
+            hairpin::decide::<false, A>(&packet, config, table, skb)
+        };
+        let aimed = decision.reason == Reason::Hairpinned && routed;
         let at_parent = || [&self.config.mac()[..], &self.frame[6..]].concat();
         Some((decision, aimed.then(at_parent)))
     }

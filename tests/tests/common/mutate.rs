@@ -9,22 +9,24 @@ use proptest::{
 
 use super::{
     frames::{ETH_LEN, JUNK, arp, ipv4, ipv6, ndp, valid},
+    program::Origin,
     world::{
         ALL_NODES, ALL_NODES_MAC, ANYCAST_IP6, BROADCAST, BY_KERNEL_IP6, CHILD_IP, CHILD_IP6,
         CHILD_LL, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_IP6, DOWN_IP, DOWN_IP6, DUPLICATE_IP,
         DUPLICATE_IP6, Entries, FOREIGN_IP, FOREIGN_IP6, GATEWAY_IP, GATEWAY_IP6, HOST_IP,
         HOST_IP6, HOST_LL, Ip, Ip6, LAN, LAN_IP, LAN_IP6, LOCAL_IP, LOCAL_IP6, LOOPBACK6,
         MULTICAST, Mac, ODD_SLOT, OPTIMISTIC_IP6, OTHER, PARENT, PROBING_IP, PROBING_IP6,
-        ROUTER_IP6, SIBLING_IP, SIBLING_IP6, SWITCHES, UNSPECIFIED, UNSPECIFIED6, V4_MAPPED, ZERO,
-        child, entries, group_mac, group_of,
+        ROUTED_IP, ROUTED_IP6, ROUTER_IP6, SIBLING_IP, SIBLING_IP6, SWITCHES, UNSPECIFIED,
+        UNSPECIFIED6, V4_MAPPED, ZERO, child, entries, group_mac, group_of,
     },
 };
 
 /// Longest frame: more than any Ethernet frame, less than a page.
 const LONGEST: usize = 1_600;
 
-const ADDRESSES: [Ip; 18] = [
+const ADDRESSES: [Ip; 19] = [
     CHILD_IP,
+    ROUTED_IP,
     SIBLING_IP,
     LOCAL_IP,
     DOWN_IP,
@@ -44,8 +46,9 @@ const ADDRESSES: [Ip; 18] = [
     [169, 254, 0, 1],
 ];
 
-const ADDRESSES6: [Ip6; 24] = [
+const ADDRESSES6: [Ip6; 25] = [
     CHILD_IP6,
+    ROUTED_IP6,
     CHILD_LL,
     SIBLING_IP6,
     LOCAL_IP6,
@@ -233,10 +236,19 @@ pub fn frame() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Mostly sent by the host itself.
+pub fn origin() -> impl Strategy<Value = Origin> {
+    prop_oneof![
+        4 => Just(Origin::default()),
+        1 => Just(Origin::RECEIVED),
+        1 => Just(Origin::FORWARDED),
+    ]
+}
+
 /// Mostly ready, and both copies alike.
 pub fn config() -> impl Strategy<Value = [Config; 2]> {
     let ready = prop::bool::weighted(0.97);
-    (ready, any::<[bool; 6]>(), ready).prop_map(|(ready, on, same)| {
+    (ready, any::<[bool; 8]>(), ready).prop_map(|(ready, on, same)| {
         let base = if ready {
             ConfigFlags::READY
         } else {

@@ -9,20 +9,59 @@ pub enum Program {
     IngressDemux,
     Egress,
     EgressRouted,
+    EgressIsolated,
+    EgressRoutedIsolated,
     Xdp,
     XdpGeneric,
+}
+
+/// The interface that a test run is on: `lo`.
+pub const TEST_IFINDEX: u32 = 1;
+
+/// What the kernel knows about where an skb comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The interface that received it, 0 if none did.
+    pub ingress_ifindex: u32,
+    /// A socket of a netns other than the host's sent it.
+    pub other_netns: bool,
+}
+
+impl Origin {
+    /// The parent received it.
+    pub const RECEIVED: Self = Self {
+        ingress_ifindex: TEST_IFINDEX,
+        other_netns: false,
+    };
+    /// Another interface received it.
+    pub const FORWARDED: Self = Self {
+        ingress_ifindex: TEST_IFINDEX + 1,
+        other_netns: false,
+    };
+    /// A container sent it.
+    pub const CONTAINER: Self = Self {
+        ingress_ifindex: 0,
+        other_netns: true,
+    };
 }
 
 /// Programs that see frames from the wire, and treat ARP alike.
 pub const WIRE: &[Program] = &[Program::Ingress, Program::IngressDemux, Program::Xdp];
 /// Programs that see frames of the host and of l2 children, and treat ARP alike.
-pub const EGRESS: &[Program] = &[Program::Egress, Program::EgressRouted];
+pub const EGRESS: &[Program] = &[
+    Program::Egress,
+    Program::EgressRouted,
+    Program::EgressIsolated,
+    Program::EgressRoutedIsolated,
+];
 /// Programs on a TC hook.
 pub const TC: &[Program] = &[
     Program::Ingress,
     Program::IngressDemux,
     Program::Egress,
     Program::EgressRouted,
+    Program::EgressIsolated,
+    Program::EgressRoutedIsolated,
 ];
 
 impl Program {
@@ -32,6 +71,8 @@ impl Program {
         Self::IngressDemux,
         Self::Egress,
         Self::EgressRouted,
+        Self::EgressIsolated,
+        Self::EgressRoutedIsolated,
         Self::Xdp,
     ];
 
@@ -41,6 +82,8 @@ impl Program {
         Self::IngressDemux,
         Self::Egress,
         Self::EgressRouted,
+        Self::EgressIsolated,
+        Self::EgressRoutedIsolated,
         Self::Xdp,
         Self::XdpGeneric,
     ];
@@ -51,6 +94,8 @@ impl Program {
             Self::IngressDemux => programs::PARENT_INGRESS_DEMUX,
             Self::Egress => programs::PARENT_EGRESS,
             Self::EgressRouted => programs::PARENT_EGRESS_ROUTED,
+            Self::EgressIsolated => programs::PARENT_EGRESS_ISOLATED,
+            Self::EgressRoutedIsolated => programs::PARENT_EGRESS_ROUTED_ISOLATED,
             Self::Xdp => programs::PARENT_XDP,
             Self::XdpGeneric => programs::PARENT_XDP_GENERIC,
         }
@@ -59,9 +104,22 @@ impl Program {
     pub const fn hook(self) -> Hook {
         match self {
             Self::Ingress | Self::IngressDemux => Hook::Ingress,
-            Self::Egress | Self::EgressRouted => Hook::Egress,
+            Self::Egress
+            | Self::EgressRouted
+            | Self::EgressIsolated
+            | Self::EgressRoutedIsolated => Hook::Egress,
             Self::Xdp | Self::XdpGeneric => Hook::Xdp,
         }
+    }
+
+    /// Whether it looks up packets for every MAC.
+    pub const fn is_routed(self) -> bool {
+        matches!(self, Self::EgressRouted | Self::EgressRoutedIsolated)
+    }
+
+    /// Whether it asks for the netns of a socket.
+    pub const fn asks_netns(self) -> bool {
+        matches!(self, Self::EgressIsolated | Self::EgressRoutedIsolated)
     }
 }
 

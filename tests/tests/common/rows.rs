@@ -7,7 +7,7 @@ use ipvlan_common::{
 };
 
 use super::{
-    datapath::{Act, Counts, Datapath, Program},
+    datapath::{Act, Counts, Datapath, Origin, Program},
     world::{self, Entries, Mac},
 };
 
@@ -23,6 +23,7 @@ pub struct Row {
     entries: Entries,
     deadline: u64,
     frame: Vec<u8>,
+    origin: Origin,
     act: Act,
     reason: Option<Reason>,
     becomes: Option<Vec<u8>>,
@@ -75,6 +76,7 @@ pub fn row(name: impl Into<String>, programs: &'static [Program], frame: Vec<u8>
         entries: world::entries(),
         deadline: u64::MAX,
         frame,
+        origin: Origin::default(),
         act: Act::Pass,
         reason: None,
         becomes: None,
@@ -91,6 +93,11 @@ impl Row {
 
     pub fn config(self, config: [ipvlan_common::Config; 2]) -> Self {
         Self { config, ..self }
+    }
+
+    /// Where the frame comes from; else the host sent it.
+    pub fn origin(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     /// The last agent was alive at this time (in ticks), plus what it allowed for.
@@ -204,7 +211,7 @@ impl Row {
         datapath.set_deadline(self.deadline);
         let before = datapath.counts();
         let outcome = datapath
-            .run(program, &self.frame, MARK)
+            .run_from(program, &self.frame, MARK, self.origin)
             .map_err(|error| format!("not run: {error:?}"))?;
         let after = datapath.counts();
         let events = datapath.events();
@@ -296,6 +303,9 @@ pub fn check(rows: impl IntoIterator<Item = Row>) {
         let mut datapath = load();
         for row in &rows {
             for &program in row.programs {
+                if !datapath.has(program) {
+                    continue;
+                }
                 runs += 1;
                 let mut result = row.check(&mut datapath, program);
                 if let Err(Failure::Suppressed) = result {

@@ -82,7 +82,7 @@ fn answers_requests_and_probes_for_children() {
             .tells(EventKind::Probe, LAN, CHILD_IP, Some(CHILD_SLOT)),
         answers("l2 without filter", REQUEST, CHILD_SLOT).flags(L3 | ConfigFlags::L2),
         answers("egress switches change nothing", REQUEST, CHILD_SLOT)
-            .flags(L3 | ConfigFlags::CHECK_SOURCE | ConfigFlags::VEPA),
+            .flags(L3 | ConfigFlags::ISOLATED | ConfigFlags::VEPA),
         row(
             "hardware type 6 (IEEE 802) gets type 1",
             WIRE,

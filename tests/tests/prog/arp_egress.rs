@@ -1,9 +1,9 @@
 //! ARP that leaves the parent: the host asks for a child, an l2 child for the host.
 
 use crate::common::{
-    datapath::{Act, Datapath, EGRESS},
+    datapath::{Act, Datapath, EGRESS, Origin},
     frames::{Arp, arp, patched},
-    rows::{Row, check, row},
+    rows::{MARK, Row, check, row},
     world::{
         BROADCAST, CHILD_IP, CHILD_SLOT, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_SLOT, DOWN_IP,
         DOWN_SLOT, FOREIGN_IP, GATEWAY_IP, HOST_IP, Ip, L3, LAN, LAN_IP, MULTICAST, Mac, ODD_SLOT,
@@ -38,7 +38,7 @@ fn answers_the_host_for_its_children_in_every_mode() {
         eth_dst: PARENT,
         ..REQUEST
     };
-    let rows = [L3, l2_filter(), l2_flood(), L3 | ConfigFlags::CHECK_SOURCE]
+    let rows = [L3, l2_filter(), l2_flood(), L3 | ConfigFlags::ISOLATED]
         .into_iter()
         .flat_map(|flags| {
             [
@@ -46,14 +46,6 @@ fn answers_the_host_for_its_children_in_every_mode() {
                 answers(
                     "unicast, as a neighbour entry ages",
                     unicast,
-                    Some(CHILD_SLOT),
-                ),
-                answers(
-                    "from another of the host's addresses, not in the map",
-                    Arp {
-                        spa: LAN_IP,
-                        ..REQUEST
-                    },
                     Some(CHILD_SLOT),
                 ),
                 row(
@@ -66,6 +58,18 @@ fn answers_the_host_for_its_children_in_every_mode() {
             .map(|row| row.flags(flags))
         });
     check(rows);
+    // An address that is not in the map proves nothing under isolation.
+    let unknown = Arp {
+        spa: LAN_IP,
+        ..REQUEST
+    };
+    let name = "from another of the host's addresses, not in the map";
+    let answered = [L3, l2_filter(), l2_flood()]
+        .map(|flags| answers(name, unknown, Some(CHILD_SLOT)).flags(flags));
+    let isolated = row(name, EGRESS, unknown.frame())
+        .flags(L3 | ConfigFlags::ISOLATED)
+        .refused(Reason::Isolated, CHILD_SLOT);
+    check(answered.into_iter().chain([isolated]));
 }
 
 #[test]
@@ -282,7 +286,9 @@ fn looks_at_nothing_that_the_parent_received_itself() {
     let before = datapath.counts();
     for program in EGRESS.iter().copied() {
         for frame in &frames {
-            let outcome = datapath.run_received(program, frame).expect("run");
+            let outcome = datapath
+                .run_from(program, frame, MARK, Origin::RECEIVED)
+                .expect("run");
             assert_eq!(outcome.code, Act::Pass.code(program));
             assert_eq!(outcome.frame, *frame);
         }

@@ -8,15 +8,16 @@ use crate::common::{
     world::{
         BROADCAST, CHILD_IP, CHILD_SLOT, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_SLOT, DOWN_IP,
         DOWN_SLOT, FOREIGN_IP, GATEWAY_IP, HOST_IP, Ip, L3, LAN, LAN_IP, LOCAL_IP, LOCAL_SLOT,
-        MULTICAST, OTHER, PARENT, SIBLING_IP, SIBLING_SLOT, config, l2_filter, l2_flood,
+        MULTICAST, OTHER, PARENT, ROUTED_IP, ROUTED_SLOT, SIBLING_IP, SIBLING_SLOT, config,
+        l2_filter, l2_flood,
     },
 };
 use ipvlan_common::{Config, ConfigFlags, Reason};
 
 const DEMUX: &[Program] = &[Program::IngressDemux];
 const NOT_DEMUX: &[Program] = &[Program::Ingress, Program::Xdp];
-const PLAIN: &[Program] = &[Program::Egress];
-const ROUTED: &[Program] = &[Program::EgressRouted];
+const PLAIN: &[Program] = &[Program::Egress, Program::EgressIsolated];
+const ROUTED: &[Program] = &[Program::EgressRouted, Program::EgressRoutedIsolated];
 
 /// What the host sends to the LAN: the lookup by MAC is over before it began.
 fn to_lan(dst: Ip) -> Ipv4 {
@@ -32,8 +33,8 @@ fn turns_the_hosts_packets_around_to_children_without_the_mark() {
         L3,
         l2_filter(),
         l2_flood(),
-        L3 | ConfigFlags::CHECK_SOURCE,
-        l2_filter() | ConfigFlags::CHECK_SOURCE | ConfigFlags::VEPA,
+        L3 | ConfigFlags::ISOLATED,
+        l2_filter() | ConfigFlags::ISOLATED | ConfigFlags::VEPA,
     ]
     .into_iter()
     .flat_map(|flags| {
@@ -75,8 +76,8 @@ fn leaves_what_is_not_for_a_child_alone() {
 
 #[test]
 fn never_opens_a_way_between_siblings() {
-    let check_source = L3 | ConfigFlags::CHECK_SOURCE;
-    let vepa = check_source | ConfigFlags::VEPA;
+    let isolated = L3 | ConfigFlags::ISOLATED;
+    let vepa = isolated | ConfigFlags::VEPA;
     let from_child = |name: &str, dst: Ip| {
         row(
             name,
@@ -90,7 +91,7 @@ fn never_opens_a_way_between_siblings() {
     };
     check([
         from_child("sibling", SIBLING_IP)
-            .flags(check_source)
+            .flags(isolated)
             .passes(Reason::Sibling),
         from_child("sibling, vepa", SIBLING_IP)
             .flags(vepa)
@@ -99,7 +100,7 @@ fn never_opens_a_way_between_siblings() {
             .flags(vepa)
             .passes(Reason::Sibling),
         from_child("host", HOST_IP)
-            .flags(check_source)
+            .flags(isolated)
             .passes(Reason::HostAddress),
         from_child("host, vepa", HOST_IP)
             .flags(vepa)
@@ -119,7 +120,7 @@ fn never_opens_a_way_between_siblings() {
             }
             .frame(),
         )
-        .flags(check_source)
+        .flags(isolated)
         .passes(Reason::Sibling),
         row(
             "the host to itself, vepa",
@@ -146,18 +147,19 @@ fn packets_for_other_macs_are_looked_up_only_by_the_routed_variant() {
         [
             row("child", PLAIN, packet(CHILD_IP)),
             row("nobody", PLAIN, packet(FOREIGN_IP)),
-            row("child", ROUTED, packet(SIBLING_IP))
-                .hairpinned(Some(SIBLING_SLOT))
-                .becomes(readdressed(SIBLING_IP)),
+            row("allowed child", ROUTED, packet(ROUTED_IP))
+                .hairpinned(Some(ROUTED_SLOT))
+                .becomes(readdressed(ROUTED_IP)),
+            row("another child", ROUTED, packet(SIBLING_IP)).refused(Reason::OffLink, SIBLING_SLOT),
             row("nobody", ROUTED, packet(FOREIGN_IP)).passes(Reason::NotOurs),
             row("host", ROUTED, packet(HOST_IP)).passes(Reason::HostAddress),
             row("down child", ROUTED, packet(DOWN_IP)).refused(Reason::ChildDown, DOWN_SLOT),
             row("sibling", ROUTED, {
-                let mut sibling = to_lan(SIBLING_IP);
+                let mut sibling = to_lan(ROUTED_IP);
                 sibling.src = CHILD_IP;
                 sibling.frame()
             })
-            .flags(L3 | ConfigFlags::CHECK_SOURCE)
+            .flags(L3 | ConfigFlags::ISOLATED)
             .passes(Reason::Sibling),
         ]
     }));

@@ -12,16 +12,16 @@ use crate::common::{
     world::{
         ALL_NODES, ALL_NODES_MAC, BROADCAST, CHILD_IP6, CHILD_LL, CHILD_SLOT, CLAIMED_GATEWAY_IP6,
         CLAIMED_GATEWAY_SLOT, DOWN_IP6, DOWN_SLOT, FOREIGN_IP6, GATEWAY_IP6, HOST_IP6, HOST_LL,
-        Ip6, L3, LAN, LAN_IP6, LOCAL_IP6, LOCAL_SLOT, OTHER, PARENT, SIBLING_IP6, SIBLING_SLOT,
-        l2_filter, l2_flood,
+        Ip6, L3, LAN, LAN_IP6, LOCAL_IP6, LOCAL_SLOT, OTHER, PARENT, ROUTED_IP6, ROUTED_SLOT,
+        SIBLING_IP6, SIBLING_SLOT, l2_filter, l2_flood,
     },
 };
 use ipvlan_common::{Config, ConfigFlags, Reason};
 
 const DEMUX: &[Program] = &[Program::IngressDemux];
 const NOT_DEMUX: &[Program] = &[Program::Ingress, Program::Xdp];
-const PLAIN: &[Program] = &[Program::Egress];
-const ROUTED: &[Program] = &[Program::EgressRouted];
+const PLAIN: &[Program] = &[Program::Egress, Program::EgressIsolated];
+const ROUTED: &[Program] = &[Program::EgressRouted, Program::EgressRoutedIsolated];
 
 #[test]
 fn turns_the_hosts_packets_around_to_children_without_the_mark() {
@@ -29,8 +29,8 @@ fn turns_the_hosts_packets_around_to_children_without_the_mark() {
         L3,
         l2_filter(),
         l2_flood(),
-        L3 | ConfigFlags::CHECK_SOURCE,
-        l2_filter() | ConfigFlags::CHECK_SOURCE | ConfigFlags::VEPA,
+        L3 | ConfigFlags::ISOLATED,
+        l2_filter() | ConfigFlags::ISOLATED | ConfigFlags::VEPA,
     ];
     check(modes.into_iter().flat_map(|flags| {
         [
@@ -73,8 +73,8 @@ fn leaves_what_is_not_for_a_child_alone() {
 
 #[test]
 fn never_opens_a_way_between_siblings() {
-    let check_source = L3 | ConfigFlags::CHECK_SOURCE;
-    let vepa = check_source | ConfigFlags::VEPA;
+    let isolated = L3 | ConfigFlags::ISOLATED;
+    let vepa = isolated | ConfigFlags::VEPA;
     let from = |name: &str, src: Ip6, dst: Ip6| {
         let packet = Ipv6 {
             src,
@@ -85,7 +85,7 @@ fn never_opens_a_way_between_siblings() {
     let from_child = |name: &str, dst| from(name, CHILD_IP6, dst);
     check([
         from_child("sibling", SIBLING_IP6)
-            .flags(check_source)
+            .flags(isolated)
             .passes(Reason::Sibling),
         from_child("sibling, vepa", SIBLING_IP6)
             .flags(vepa)
@@ -94,10 +94,10 @@ fn never_opens_a_way_between_siblings() {
             .flags(vepa)
             .passes(Reason::Sibling),
         from("a down child is a sibling too", DOWN_IP6, SIBLING_IP6)
-            .flags(check_source)
+            .flags(isolated)
             .passes(Reason::Sibling),
         from_child("host", HOST_IP6)
-            .flags(check_source)
+            .flags(isolated)
             .passes(Reason::HostAddress),
         from_child("host, vepa", HOST_IP6)
             .flags(vepa)
@@ -123,20 +123,22 @@ fn packets_for_other_macs_are_looked_up_only_by_the_routed_variant() {
         };
         let sibling = Ipv6 {
             src: CHILD_IP6,
-            ..packet(SIBLING_IP6)
+            ..packet(ROUTED_IP6)
         };
         [
             row("child", PLAIN, packet(CHILD_IP6).frame()),
             row("nobody", PLAIN, packet(FOREIGN_IP6).frame()),
-            row("child", ROUTED, packet(SIBLING_IP6).frame())
-                .hairpinned(Some(SIBLING_SLOT))
-                .becomes(Ipv6::from_host(SIBLING_IP6).frame()),
+            row("allowed child", ROUTED, packet(ROUTED_IP6).frame())
+                .hairpinned(Some(ROUTED_SLOT))
+                .becomes(Ipv6::from_host(ROUTED_IP6).frame()),
+            row("another child", ROUTED, packet(SIBLING_IP6).frame())
+                .refused(Reason::OffLink, SIBLING_SLOT),
             row("nobody", ROUTED, packet(FOREIGN_IP6).frame()).passes(Reason::NotOurs),
             row("host", ROUTED, packet(HOST_IP6).frame()).passes(Reason::HostAddress),
             row("down child", ROUTED, packet(DOWN_IP6).frame())
                 .refused(Reason::ChildDown, DOWN_SLOT),
             row("sibling", ROUTED, sibling.frame())
-                .flags(L3 | ConfigFlags::CHECK_SOURCE)
+                .flags(L3 | ConfigFlags::ISOLATED)
                 .passes(Reason::Sibling),
         ]
     }));

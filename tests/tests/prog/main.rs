@@ -16,6 +16,7 @@ mod events;
 mod guard;
 mod ipv4;
 mod ipv6;
+mod isolation;
 mod ndp;
 mod ndp_bad;
 mod ndp_egress;

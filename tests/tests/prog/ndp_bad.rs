@@ -2,7 +2,7 @@
 //! answered for what it is not, never read past its end.
 
 use crate::common::{
-    datapath::{Datapath, EGRESS, Program, WIRE},
+    datapath::{Datapath, EGRESS, Origin, Program, WIRE},
     frames::{
         ETH_LEN, Nd, corpus, ipv6,
         ipv6::next_header,
@@ -282,7 +282,7 @@ fn a_tag_in_the_frame_hides_a_solicitation_from_every_program() {
 /// answered or dropped is said here.
 #[test]
 fn no_prefix_of_any_valid_message_is_answered() {
-    let flags = l2_filter() | ConfigFlags::CHECK_SOURCE | ConfigFlags::VEPA;
+    let flags = l2_filter() | ConfigFlags::ISOLATED | ConfigFlags::VEPA;
     let (config, entries) = (config(flags), entries());
     let mut datapath = Datapath::load();
     datapath.install(config, &entries);
@@ -297,7 +297,7 @@ fn no_prefix_of_any_valid_message_is_answered() {
             };
             for len in shortest..frame.len() {
                 let cut = &frame[..len];
-                let reason = model(program, config, &entries, cut).reason;
+                let reason = model(program, config, &entries, cut, Origin::default()).reason;
                 let passes = matches!(reason, None | Some(Reason::Malformed))
                     || is_extended && reason == Some(Reason::ExtensionHeader);
                 assert!(passes, "{}: {len} bytes: {reason:?}", program.name());

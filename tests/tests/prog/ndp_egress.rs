@@ -45,7 +45,7 @@ fn passes(name: impl Into<String>, asked: &Nd, reason: Reason) -> Row {
 
 #[test]
 fn answers_the_host_for_its_children_in_every_mode() {
-    let modes = [L3, l2_filter(), l2_flood(), L3 | ConfigFlags::CHECK_SOURCE];
+    let modes = [L3, l2_filter(), l2_flood(), L3 | ConfigFlags::ISOLATED];
     check(modes.into_iter().flat_map(|flags| {
         let asks = |target| Nd::from_parent(HOST_IP6, target);
         let confirmed = unicast(request());
@@ -73,12 +73,6 @@ fn answers_the_host_for_its_children_in_every_mode() {
                 Some(BY_KERNEL_SLOT),
             ),
             answers(
-                "from another of the host's addresses, not in the map",
-                &Nd::from_parent(LAN_IP6, CHILD_IP6),
-                "SO",
-                Some(CHILD_SLOT),
-            ),
-            answers(
                 "without options",
                 &request().with(Vec::new()),
                 "SO",
@@ -97,6 +91,15 @@ fn answers_the_host_for_its_children_in_every_mode() {
         ]
         .map(|row| row.flags(flags))
     }));
+    // An address that is not in the map proves nothing under isolation.
+    let unknown = Nd::from_parent(LAN_IP6, CHILD_IP6);
+    let name = "from another of the host's addresses, not in the map";
+    let answered = [L3, l2_filter(), l2_flood()]
+        .map(|flags| answers(name, &unknown, "SO", Some(CHILD_SLOT)).flags(flags));
+    let isolated = row(name, EGRESS, unknown.frame())
+        .flags(L3 | ConfigFlags::ISOLATED)
+        .refused(Reason::Isolated, CHILD_SLOT);
+    check(answered.into_iter().chain([isolated]));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The switches of a parent, and the notes about them.
 
 use super::*;
-use crate::discover::snapshot::AnycastAddress;
+use crate::discover::snapshot::{AnycastAddress, Master};
 
 #[test]
 fn flags_follow_mode_flag_and_policy() {
     let ready = ConfigFlags::READY;
-    let vepa = ConfigFlags::VEPA | ConfigFlags::CHECK_SOURCE;
+    let vepa = ConfigFlags::VEPA | ConfigFlags::ISOLATED;
     let l2 = ConfigFlags::L2;
     let drop = ConfigFlags::L2_DROP_FOREIGN | ConfigFlags::L2_DROP_FOREIGN_ND;
     let on_link = "172.16.91.101/24";
@@ -24,7 +24,21 @@ fn flags_follow_mode_flag_and_policy() {
             PortFlag::Private,
             L2Broadcast::Filter,
             on_link,
-            ready,
+            ready | ConfigFlags::ISOLATED,
+        ),
+        (
+            Mode::L3,
+            PortFlag::Private,
+            L2Broadcast::Filter,
+            on_link,
+            ready | ConfigFlags::ISOLATED,
+        ),
+        (
+            Mode::L2,
+            PortFlag::Private,
+            L2Broadcast::Filter,
+            on_link,
+            ready | l2 | drop | ConfigFlags::ISOLATED | ConfigFlags::CHILD_IIF,
         ),
         (
             Mode::L3,
@@ -52,14 +66,14 @@ fn flags_follow_mode_flag_and_policy() {
             PortFlag::Bridge,
             L2Broadcast::Filter,
             off_link,
-            ready | l2 | drop | ConfigFlags::CHECK_SOURCE,
+            ready | l2 | drop | ConfigFlags::ISOLATED,
         ),
         (
             Mode::L2,
             PortFlag::Vepa,
             L2Broadcast::Filter,
             on_link,
-            ready | l2 | drop | vepa,
+            ready | l2 | drop | vepa | ConfigFlags::CHILD_IIF,
         ),
     ];
     for (mode, flag, l2_broadcast, text, flags) in rows {
@@ -158,5 +172,26 @@ fn anycast_addresses_that_do_not_look_like_one_are_never_dropped_for() {
         assert_eq!(desired.notes.is_empty(), drops, "{:?}", desired.notes);
         // Other routers have it too.
         assert!(!desired.addresses.contains_key(&address(text)));
+    }
+}
+
+#[test]
+fn a_parent_in_a_vrf_does_not_know_what_it_received() {
+    for (kind, flag) in [
+        (Some("vrf"), ConfigFlags::VRF),
+        (Some("bond"), ConfigFlags::default()),
+        (None, ConfigFlags::default()),
+    ] {
+        let mut snapshot = snapshot(vec![child(7, &["172.16.91.101/24"])]);
+        snapshot.links[0].master = kind.map(|kind| Master {
+            ifindex: 90,
+            kind: Some(kind.to_owned()),
+        });
+        let desired = usual(&snapshot);
+        assert_eq!(
+            desired.config,
+            Config::new(MAC, ConfigFlags::READY | flag),
+            "{kind:?}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use ipvlan_common::ConfigFlags;
 use tracing::{error, info};
 
 use crate::{
@@ -102,8 +103,11 @@ impl Serving {
     fn conclude(&mut self, outcome: Outcome, before: usize) -> Result<(), AttachError> {
         // Programs that go by these maps come after what they need is in there.
         let programs = if outcome.errors.is_empty() {
-            self.datapath
-                .set_programs(self.desired.ingress, self.desired.egress)
+            let isolated = self.desired.config.has(ConfigFlags::ISOLATED);
+            let Desired {
+                ingress, egress, ..
+            } = self.desired;
+            self.datapath.set_programs(ingress, egress, isolated)
         } else {
             Ok(())
         };

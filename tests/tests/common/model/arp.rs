@@ -121,6 +121,9 @@ impl Question<'_> {
         let to_host = self.held_by(tpa, &[Owner::Host]);
         let from_child = self.held_by(spa, &[Owner::Child]);
         let no_target = never_a_target(tpa);
+        let from_host = self.held_by(spa, &[Owner::Host]);
+        let reply = oper == REPLY && eth_dst == parent && to_child && refusal.is_none();
+        let isolated = self.isolated(spa, false);
 
         first([
             (
@@ -128,9 +131,10 @@ impl Question<'_> {
                 (Reason::SenderMac, None),
             ),
             (
-                oper == REPLY && eth_dst == parent && to_child && refusal.is_none(),
-                (Reason::Hairpinned, target),
+                reply && isolated.is_some(),
+                (isolated.unwrap_or(Reason::Unknown), target),
             ),
+            (reply, (Reason::Hairpinned, target)),
             (oper != REQUEST, (Reason::NotRequest, None)),
             (
                 eth_dst != BROADCAST && eth_dst != parent,
@@ -149,6 +153,10 @@ impl Question<'_> {
             (!to_child && !to_host, (Reason::NotOurs, None)),
             (to_child && from_child, (Reason::Sibling, target)),
             (to_host && !from_child, (Reason::HostAddress, target)),
+            (
+                !to_host && !from_host && isolated.is_some(),
+                (Reason::Isolated, target),
+            ),
         ])
         .unwrap_or((Reason::ArpAnswered, target))
     }

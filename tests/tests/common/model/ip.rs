@@ -70,27 +70,38 @@ impl Question<'_> {
 
     pub(super) fn ip_from_here(&self, look: Look) -> Answer {
         let (src, dst) = self.source_and_destination(look);
+        let (config, received) = (self.config, self.origin.ingress_ifindex);
         let target = self.entry(dst);
         let refusal = target.and_then(|entry| entry.refusal());
-        let from_child =
-            self.config.has(ConfigFlags::CHECK_SOURCE) && self.held_by(src, &[Owner::Child]);
-        let vepa = from_child && self.config.has(ConfigFlags::VEPA);
+        let to_child = self.held_by(dst, &[Owner::Child]);
+        // The other egress programs see only what goes to the MAC that it comes from.
+        let to_parent = self.mac(0) == config.mac() || !self.program.is_routed();
+        let allowed = to_parent || target.is_some_and(|entry| entry.routed());
+        let vepa = config.has(ConfigFlags::ISOLATED | ConfigFlags::VEPA);
+        let reaches_host = vepa && to_parent && self.held_by(src, &[Owner::Child]);
+        let loops = self.was_received_here() || received != 0 && config.has(ConfigFlags::VRF);
+        // What a container forwards has the ifindex of an interface of its own.
+        let from_container = config.has(ConfigFlags::CHILD_IIF)
+            && (config.has(ConfigFlags::VEPA) || !to_parent || self.mac(0) != self.mac(6));
+        let isolated = self.isolated(src, received != 0 && !from_container);
         let answer = first([
             (
                 refusal.is_some(),
                 (refusal.unwrap_or(Reason::Unknown), target),
             ),
             (
-                self.held_by(dst, &[Owner::Host]) && !vepa,
+                self.held_by(dst, &[Owner::Host]) && !reaches_host,
                 (Reason::HostAddress, target),
             ),
             (
                 !self.held_by(dst, &[Owner::Child, Owner::Host]),
                 (Reason::NotOurs, None),
             ),
+            (to_child && !allowed, (Reason::OffLink, target)),
+            (loops, (Reason::ReceivedHere, target)),
             (
-                self.held_by(dst, &[Owner::Child]) && from_child,
-                (Reason::Sibling, target),
+                to_child && isolated.is_some(),
+                (isolated.unwrap_or(Reason::Unknown), target),
             ),
         ]);
         answer.unwrap_or((Reason::Hairpinned, target))

@@ -7,12 +7,12 @@ mod ndp;
 
 use std::net::IpAddr;
 
-use ipvlan_common::{AddressEntry, Config, ConfigFlags, Event, EventKind, Owner, Reason};
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Event, EventKind, Hook, Owner, Reason};
 
 use self::ndp::Kind;
 use super::{
     frames::{ETH_LEN, arp as arp_at, ndp as nd_at},
-    program::{Act, Program},
+    program::{Act, Origin, Program, TEST_IFINDEX},
     world::{Entries, Ip, Ip6, Mac, ZERO},
 };
 
@@ -35,6 +35,7 @@ pub struct Expected {
 struct Question<'a> {
     program: Program,
     frame: &'a [u8],
+    origin: Origin,
     config: Config,
     entries: &'a Entries,
 }
@@ -56,11 +57,18 @@ enum Look {
     Ipv6,
 }
 
-/// What `program` is to do with `frame`, of at least 14 bytes.
-pub fn model(program: Program, config: [Config; 2], entries: &Entries, frame: &[u8]) -> Expected {
+/// What `program` is to do with `frame`, of at least 14 bytes, that comes from `origin`.
+pub fn model(
+    program: Program,
+    config: [Config; 2],
+    entries: &Entries,
+    frame: &[u8],
+    origin: Origin,
+) -> Expected {
     let question = Question {
         program,
         frame,
+        origin,
         config: config[0],
         entries,
     };
@@ -78,7 +86,7 @@ pub fn model(program: Program, config: [Config; 2], entries: &Entries, frame: &[
         Look::Nd(Kind::Solicitation) if egress => question.solicitation_from_here(),
         Look::Nd(Kind::Solicitation) => question.solicitation_from_wire(),
         Look::Ipv4 | Look::Ipv6 if !question.is_ip(look) => (Reason::Malformed, None),
-        Look::Ipv4 | Look::Ipv6 if program == Program::EgressRouted && question.to_a_group() => {
+        Look::Ipv4 | Look::Ipv6 if program.is_routed() && question.to_a_group() => {
             return question.outcome(Some(look), None);
         }
         Look::Ipv4 | Look::Ipv6 if egress => question.ip_from_here(look),
@@ -101,7 +109,7 @@ fn is_no_host(mac: Mac) -> bool {
 
 impl Question<'_> {
     fn is_egress(&self) -> bool {
-        matches!(self.program, Program::Egress | Program::EgressRouted)
+        self.program.hook() == Hook::Egress
     }
 
     /// What it is to this program; `None` if it does not look at it.
@@ -109,11 +117,11 @@ impl Question<'_> {
         let hairpin = self.mac(0) == self.mac(6);
         let packets = match self.program {
             Program::Ingress | Program::Xdp | Program::XdpGeneric => false,
-            Program::IngressDemux | Program::EgressRouted => true,
-            Program::Egress => hairpin,
+            Program::IngressDemux => true,
+            _ => self.program.is_routed() || hairpin,
         };
         match self.frame[12..ETH_LEN] {
-            [0x08, 0x06] => Some(Look::Arp),
+            [0x08, 0x06] => (!self.is_egress() || !self.was_received_here()).then_some(Look::Arp),
             [0x08, 0x00] => packets.then_some(Look::Ipv4),
             [0x86, 0xdd] => match self.recognised() {
                 Some(Look::Nd(Kind::Advertisement)) if self.is_egress() => {
@@ -140,6 +148,25 @@ impl Question<'_> {
 
     fn u16(&self, at: usize) -> u16 {
         u16::from_be_bytes([self.frame[at], self.frame[at + 1]])
+    }
+
+    /// Whether the parent itself received the frame that leaves by it.
+    fn was_received_here(&self) -> bool {
+        self.origin.ingress_ifindex == TEST_IFINDEX
+    }
+
+    /// Why isolation keeps a frame with this source from a child, if it does. `forwarded`: the host received
+    /// it by another interface, for certain.
+    fn isolated(&self, source: impl Into<IpAddr>, forwarded: bool) -> Option<Reason> {
+        if !self.config.has(ConfigFlags::ISOLATED) {
+            return None;
+        }
+        let posing = self.origin.other_netns && self.program.asks_netns();
+        match self.entry(source).and_then(|entry| entry.owner()) {
+            Some(Owner::Child) => Some(Reason::Sibling),
+            Some(Owner::Host) => posing.then_some(Reason::Isolated),
+            Some(Owner::Gateway) | None => (!forwarded).then_some(Reason::Isolated),
+        }
     }
 
     fn to_a_group(&self) -> bool {
@@ -181,7 +208,7 @@ impl Question<'_> {
                 frame = self.advertisement(target.unwrap_or_default());
             }
             // The other egress program sees only frames whose two MACs are the same: as it is.
-            Some(Reason::Hairpinned) if is_ip && self.program == Program::EgressRouted => {
+            Some(Reason::Hairpinned) if is_ip && self.program.is_routed() => {
                 frame[..6].copy_from_slice(&self.config.mac());
             }
             _ => {}

@@ -237,6 +237,8 @@ impl Question<'_> {
         let to_child = self.held_by(self.target(), &[Owner::Child]);
         let to_host = self.held_by(self.target(), &[Owner::Host]);
         let from_child = self.held_by(self.src(), &[Owner::Child]);
+        let from_host = self.held_by(self.src(), &[Owner::Host]);
+        let isolated = self.config.has(ConfigFlags::ISOLATED);
         first([
             (macs != [self.config.mac(); 2], (Reason::SenderMac, None)),
             (never.is_some(), never.unwrap_or((Reason::Unknown, None))),
@@ -248,6 +250,10 @@ impl Question<'_> {
             (!to_child && !to_host, (Reason::NotOurs, None)),
             (to_child && from_child, (Reason::Sibling, target)),
             (to_host && !from_child, (Reason::HostAddress, target)),
+            (
+                to_child && !from_host && isolated,
+                (Reason::Isolated, target),
+            ),
         ])
         .unwrap_or((Reason::NdAnswered, target))
     }

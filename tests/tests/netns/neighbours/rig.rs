@@ -51,7 +51,7 @@ impl<'a> Rig<'a> {
                 let (mut datapath, mut maps) =
                     Datapath::open(PARENT, ifindex, options, Pins::None)?;
                 maps.set_deadline(u64::MAX)?;
-                datapath.set_programs(IngressProgram::Neighbour, EgressProgram::OwnMac)?;
+                datapath.set_programs(IngressProgram::Neighbour, EgressProgram::OwnMac, false)?;
                 let events = maps.take_events().unwrap();
                 let neighbours = Neighbours::open(Instant::now(), ifindex, manners)?;
                 Ok(Self {
