@@ -3,10 +3,11 @@
 //! Nothing here knows the agent's programs. A [`lab::Lab`] makes network namespaces that are gone when it is; [`probe`]
 //! asks from inside them who can reach whom; [`demo`] builds the topology of the field notes and
 //! fills the table with and without an agent; [`numbers`] measures it; [`mod@bench`] compares what frames cost; [`oracle`] compares the agent's
-//! answers with the kernel's; [`faults`] breaks things and counts what that costs; [`init`] is the first process of the virtual machine all that usually
+//! answers with the kernel's; [`faults`] breaks things and counts what that costs; [`attacks`] plays attackers; [`init`] is the first process of the virtual machine all that usually
 //! runs in.
 
 pub mod agent;
+pub mod attacks;
 pub mod bench;
 pub mod bpf;
 pub mod command;

@@ -53,9 +53,18 @@ impl Netlink {
 
     /// Adds `address`/24 to `device` of the current netns; comes back when the kernel has it.
     pub fn add_address(&self, device: &str, address: Ipv4Addr) -> Result<()> {
+        self.add_prefix(device, address, 24)
+    }
+
+    /// Adds `address`/32 to `device` of the current netns; returns when the kernel has it.
+    pub fn add_host_address(&self, device: &str, address: Ipv4Addr) -> Result<()> {
+        self.add_prefix(device, address, 32)
+    }
+
+    fn add_prefix(&self, device: &str, address: Ipv4Addr, length: u8) -> Result<()> {
         let mut message = AddressMessage::default();
         message.header.family = AddressFamily::Inet;
-        message.header.prefix_len = 24;
+        message.header.prefix_len = length;
         message.header.index =
             if_nametoindex(device).with_context(|| format!("no interface {device} here"))?;
         let address = IpAddr::V4(address);

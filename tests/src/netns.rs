@@ -79,6 +79,23 @@ impl Netns {
         })
     }
 
+    /// Makes a netns as a user without privileges does: in a new user namespace, held by a process of that
+    /// user.
+    pub fn of_user(label: &str) -> Result<Self> {
+        let (pid, fd, lifeline) = thread::scope(|scope| scope.spawn(hold_netns_of_user).join())
+            .map_err(|_| anyhow!("the thread that makes netns {label} panicked"))?
+            .with_context(|| format!("cannot make netns {label} of a user"))?;
+        let holder = Holder::Process {
+            pid,
+            _lifeline: lifeline,
+        };
+        Ok(Self {
+            label: label.to_owned(),
+            fd,
+            holder,
+        })
+    }
+
     /// The name people are shown.
     #[must_use]
     pub fn label(&self) -> &str {
@@ -285,6 +302,41 @@ fn hold_new_netns() -> Result<(Pid, OwnedFd, OwnedFd)> {
         // SAFETY: this is the child, right after the fork.
         ForkResult::Child => unsafe { wait_for_end(end.as_raw_fd()) },
     }
+}
+
+/// The user that has no privileges.
+pub(crate) const NOBODY: libc::uid_t = 65_534;
+
+/// A user namespace is made after the fork: a process with threads cannot make one.
+fn hold_netns_of_user() -> Result<(Pid, OwnedFd, OwnedFd)> {
+    let (end, lifeline) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    let (ready, made) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    // SAFETY: between fork and _exit the child only makes plain system calls; it touches no lock and no
+    // allocator.
+    let child = match unsafe { fork() }? {
+        ForkResult::Parent { child } => child,
+        // SAFETY: this is the child, right after the fork; the descriptors are its own copies.
+        ForkResult::Child => unsafe {
+            let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
+            let made_it = libc::setresgid(NOBODY, NOBODY, NOBODY) == 0
+                && libc::setresuid(NOBODY, NOBODY, NOBODY) == 0
+                && libc::unshare(flags) == 0;
+            if !made_it {
+                libc::_exit(1);
+            }
+            libc::write(made.as_raw_fd(), [1u8].as_ptr().cast(), 1);
+            wait_for_end(end.as_raw_fd())
+        },
+    };
+    drop(made);
+    let mut byte = [0];
+    if nix::unistd::read(&ready, &mut byte)? != 1 {
+        let _reaped = waitpid(child, None);
+        anyhow::bail!("a user without privileges cannot make a user namespace here");
+    }
+    let path = format!("/proc/{child}/ns/net");
+    let fd = File::open(&path).with_context(|| format!("cannot open {path}"))?;
+    Ok((child, fd.into(), lifeline))
 }
 
 /// What the child that holds a netns does: nothing, until the other end of the pipe is closed.

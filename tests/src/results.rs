@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::{bench::row::Row, demo::mode::Mode, family::Family};
+use crate::{attacks::row::Attacker, bench::row::Row, demo::mode::Mode, family::Family};
 
 /// One line of the results.
 #[derive(Debug, Serialize)]
@@ -74,6 +74,25 @@ pub enum Line<'a> {
         /// Is all of it within its limits?
         met: bool,
         /// What else is wrong, or why; empty if nothing is.
+        problem: &'a str,
+    },
+    /// What an attack did.
+    Attack {
+        /// The row of the attack table.
+        row: &'a str,
+        /// The attacker.
+        attacker: Attacker,
+        /// The input.
+        attack: &'a str,
+        /// What it did to the kernel alone.
+        alone: &'a str,
+        /// What it did with the agent.
+        agent: &'a str,
+        /// The required outcome with the agent.
+        expected: &'a str,
+        /// Whether that is the outcome.
+        met: bool,
+        /// Everything that differs from it; empty if nothing does.
         problem: &'a str,
     },
     /// A row of a benchmark.

@@ -183,6 +183,7 @@ impl Check {
             kernel,
             cells,
             numbers: _,
+            attacks: _,
             faults: _,
             rows: _,
             failure,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     exec, paths,
-    results::{self, Fault, Found, Line, Number, Row},
+    results::{self, Attack, Fault, Found, Line, Number, Row},
     tools::clients,
     vm::{
         console::Outcome,
@@ -31,6 +31,8 @@ pub(crate) struct Findings {
     pub numbers: Vec<Number>,
     /// What faults did.
     pub faults: Vec<Fault>,
+    /// What attacks did.
+    pub attacks: Vec<Attack>,
     /// Rows of a benchmark.
     pub rows: Vec<Row>,
     /// Why it failed, if it did.
@@ -51,12 +53,14 @@ impl Findings {
             cells,
             numbers,
             faults,
+            attacks,
             rows,
             failure,
         } = other;
         self.cells.extend(cells);
         self.numbers.extend(numbers);
         self.faults.extend(faults);
+        self.attacks.extend(attacks);
         self.rows.extend(rows);
         let failures: Vec<_> = self.failure.into_iter().chain(failure).collect();
         self.failure = (!failures.is_empty()).then(|| failures.join("\n"));
@@ -69,6 +73,7 @@ impl Findings {
                 Line::Cell(cell) => self.cells.push(cell),
                 Line::Number(number) => self.numbers.push(number),
                 Line::Fault(fault) => self.faults.push(fault),
+                Line::Attack(attack) => self.attacks.push(attack),
                 Line::Row(row) => self.rows.push(row),
                 Line::Note { text } => exec::say(format!("{}: {text}", self.kernel)),
             }

@@ -1,5 +1,6 @@
 //! Project tasks: `cargo xtask VERB`.
 
+mod attacks;
 mod bench;
 mod build;
 mod cost;
@@ -55,6 +56,8 @@ enum Verb {
     Oracle(instrument::Args),
     /// Inject faults while traffic runs, in virtual machines, and count what that costs
     Faults(faults::Args),
+    /// Play attackers inside and outside of containers, in virtual machines, without and with the agent
+    Attacks(attacks::Args),
     /// Frames that nobody thought of: the programs against their model, and libFuzzer
     Fuzz(fuzz::Args),
     /// Build, then run the agent as root with the arguments after `--`
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::bench(&args),
         Verb::Oracle(args) => oracle::ORACLE.run(&args),
         Verb::Faults(args) => faults::faults(&args),
+        Verb::Attacks(args) => attacks::attacks(&args),
         Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Run(args) => run::run(&args),
     };

@@ -13,6 +13,8 @@ pub(crate) enum Line {
     Number(Number),
     /// What a fault did.
     Fault(Fault),
+    /// What an attack did.
+    Attack(Attack),
     /// A row of a benchmark.
     Row(Row),
     /// Something for people to know.
@@ -101,6 +103,27 @@ pub(crate) struct Fault {
     /// Is all of it within its limits?
     pub met: bool,
     /// What else is wrong, or why; empty if nothing is.
+    pub problem: String,
+}
+
+/// What an attack did.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Attack {
+    /// The row of the attack table.
+    pub row: String,
+    /// The attacker.
+    pub attacker: String,
+    /// The input.
+    pub attack: String,
+    /// What it did to the kernel alone.
+    pub alone: String,
+    /// What it did with the agent.
+    pub agent: String,
+    /// The required outcome with the agent.
+    pub expected: String,
+    /// Whether that is the outcome.
+    pub met: bool,
+    /// Everything that differs from it; empty if nothing does.
     pub problem: String,
 }
 
@@ -196,7 +219,11 @@ mod tests {
             .into_iter()
             .filter_map(|line| match line {
                 Line::Cell(found) => Some(found),
-                Line::Number(_) | Line::Fault(_) | Line::Row(_) | Line::Note { .. } => None,
+                Line::Number(_)
+                | Line::Fault(_)
+                | Line::Attack(_)
+                | Line::Row(_)
+                | Line::Note { .. } => None,
             })
             .collect();
         let modes = by_mode(cells);

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use ipvlan_tests::{
+    attacks::Attacks,
     bench::Bench,
     cost::Cost,
     demo::{self, Demo, mode::Mode, variant::Variant},
@@ -98,6 +99,21 @@ enum Verb {
         #[arg(long)]
         long: bool,
         /// Only the faults whose names contain this; can be given several times
+        #[arg(long)]
+        only: Vec<String>,
+    },
+    /// Play attackers inside and outside of containers, without and with the agent
+    Attacks {
+        /// The agent
+        #[arg(long)]
+        ipvlan: PathBuf,
+        /// Where to write the results, one JSON object per line
+        #[arg(long)]
+        results: PathBuf,
+        /// More of everything: a million frames of the generator
+        #[arg(long)]
+        long: bool,
+        /// Only the rows of this number, or whose attack contains this; can be given several times
         #[arg(long)]
         only: Vec<String>,
     },
@@ -238,6 +254,18 @@ fn run() -> Result<bool> {
         } => Faults {
             ipvlan,
             next,
+            long,
+            only,
+            results: Results::open(&results)?,
+        }
+        .run(),
+        Verb::Attacks {
+            ipvlan,
+            results,
+            long,
+            only,
+        } => Attacks {
+            ipvlan,
             long,
             only,
             results: Results::open(&results)?,

@@ -16,17 +16,17 @@ use crate::{
 };
 
 /// Where control groups are.
-pub(super) const CGROUPS: &str = "/run/ipvlan-faults-cgroups";
+pub(crate) const CGROUPS: &str = "/run/ipvlan-faults-cgroups";
 
 /// Turned on until dropped.
 #[derive(Debug)]
-pub(super) struct Branches {
+pub(crate) struct Branches {
     _xdp: Attached,
 }
 
 impl Branches {
     /// Turns them on, on the loopback device of the machine.
-    pub(super) fn hold() -> Result<Self> {
+    pub(crate) fn hold() -> Result<Self> {
         let words = ["qdisc", "replace", "dev", "lo", "clsact"];
         command::run(Command::new("tc").args(words), "")?;
         fs::create_dir_all(CGROUPS)?;

@@ -6,7 +6,7 @@
 
 mod child;
 mod coexist;
-mod held;
+pub(crate) mod held;
 mod load;
 mod machine;
 mod parent;
@@ -15,10 +15,10 @@ mod privilege;
 mod process;
 mod receive_buffer;
 mod row;
-mod site;
-mod stage;
-mod traffic;
-mod truth;
+pub(crate) mod site;
+pub(crate) mod stage;
+pub(crate) mod traffic;
+pub(crate) mod truth;
 
 use std::{fs, path::PathBuf, time::Duration, time::Instant};
 
@@ -252,11 +252,16 @@ fn check(stage: &mut Stage, attached: &[String], outcome: &mut Outcome) -> Resul
 
 /// Has this kernel TCX (Linux 6.6)?
 fn has_tcx() -> Result<bool> {
+    is_at_least(6, 6)
+}
+
+/// Returns whether the running kernel is Linux `major`.`minor` or newer.
+pub(crate) fn is_at_least(major: u32, minor: u32) -> Result<bool> {
     let release =
         fs::read_to_string("/proc/sys/kernel/osrelease").context("which kernel is this?")?;
     let mut numbers = release
         .split('.')
         .map(|number| number.parse::<u32>().unwrap_or(0));
     let version = (numbers.next(), numbers.next());
-    Ok(version >= (Some(6), Some(6)))
+    Ok(version >= (Some(major), Some(minor)))
 }

@@ -12,33 +12,34 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    demo::mode::Mode,
     lab::{Lab, connect},
     netns::Netns,
 };
 
 /// The parent.
-pub(super) const PARENT: &str = "ens34";
+pub(crate) const PARENT: &str = "ens34";
 /// What every child of it is called.
-pub(super) const CHILD: &str = "ipvlan1";
+pub(crate) const CHILD: &str = "ipvlan1";
 /// The device of the LAN.
-pub(super) const LAN: &str = "eth0";
+pub(crate) const LAN: &str = "eth0";
 /// The bridge's end of the parent's cable.
 const PORT: &str = "p-host";
 /// The MAC of the parent.
-pub(super) const MAC: [u8; 6] = [2, 0x34, 0, 0, 0, 1];
+pub(crate) const MAC: [u8; 6] = [2, 0x34, 0, 0, 0, 1];
 
 /// An address of each family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pair {
+pub(crate) struct Pair {
     /// In 172.16.91.0/24.
-    pub(super) v4: Ipv4Addr,
+    pub(crate) v4: Ipv4Addr,
     /// In `2001:db8:91::/64`.
-    pub(super) v6: Ipv6Addr,
+    pub(crate) v6: Ipv6Addr,
 }
 
 impl Pair {
     /// The pair that ends in `last`.
-    pub(super) const fn new(last: u8) -> Self {
+    pub(crate) const fn new(last: u8) -> Self {
         Self {
             v4: Ipv4Addr::new(172, 16, 91, last),
             v6: Ipv6Addr::new(0x2001, 0xdb8, 0x91, 0, 0, 0, 0, last as u16),
@@ -46,60 +47,69 @@ impl Pair {
     }
 
     /// Both.
-    pub(super) fn both(self) -> [IpAddr; 2] {
+    pub(crate) fn both(self) -> [IpAddr; 2] {
         [self.v4.into(), self.v6.into()]
     }
 
     /// The lines that add both to `device`.
-    pub(super) fn added(self, device: &str) -> String {
+    pub(crate) fn added(self, device: &str) -> String {
         let Self { v4, v6 } = self;
         format!("addr add {v4}/24 dev {device}\naddr add {v6}/64 dev {device} nodad\n")
     }
 
     /// The lines that take both from `device`.
-    pub(super) fn deleted(self, device: &str) -> String {
+    pub(crate) fn deleted(self, device: &str) -> String {
         let Self { v4, v6 } = self;
         format!("addr del {v4}/24 dev {device}\naddr del {v6}/64 dev {device}\n")
     }
 }
 
 /// The machine on the LAN.
-pub(super) const VM01: Pair = Pair::new(10);
+pub(crate) const VM01: Pair = Pair::new(10);
 /// Another address of it.
-pub(super) const NEIGHBOUR: Pair = Pair::new(20);
+pub(crate) const NEIGHBOUR: Pair = Pair::new(20);
 /// The host, on the parent.
-pub(super) const HOST: Pair = Pair::new(14);
+pub(crate) const HOST: Pair = Pair::new(14);
 /// The host's default gateway: vm01 too.
-pub(super) const GATEWAY: Pair = Pair::new(1);
+pub(crate) const GATEWAY: Pair = Pair::new(1);
 /// A child that no fault is about.
-pub(super) const STEADY: Pair = Pair::new(101);
+pub(crate) const STEADY: Pair = Pair::new(101);
 /// A child that no fault is about, in a netns without a name.
-pub(super) const UNNAMED: Pair = Pair::new(102);
+pub(crate) const UNNAMED: Pair = Pair::new(102);
 /// The child that things happen to.
-pub(super) const THIRD: Pair = Pair::new(103);
+pub(crate) const THIRD: Pair = Pair::new(103);
 /// A child that is down.
-pub(super) const DOWN: Pair = Pair::new(104);
+pub(crate) const DOWN: Pair = Pair::new(104);
 /// Nobody.
-pub(super) const NOBODY: Pair = Pair::new(199);
+pub(crate) const NOBODY: Pair = Pair::new(199);
 
 /// All of it; gone when dropped.
 #[derive(Debug)]
-pub(super) struct Site {
-    pub(super) lab: Lab,
-    pub(super) lan: Netns,
-    pub(super) vm01: Netns,
-    pub(super) host: Netns,
-    pub(super) steady: Netns,
-    pub(super) unnamed: Netns,
-    pub(super) third: Netns,
-    pub(super) down: Netns,
+pub(crate) struct Site {
+    pub(crate) lab: Lab,
+    pub(crate) lan: Netns,
+    pub(crate) vm01: Netns,
+    pub(crate) host: Netns,
+    pub(crate) steady: Netns,
+    pub(crate) unnamed: Netns,
+    pub(crate) third: Netns,
+    pub(crate) down: Netns,
     /// Netns that a row has made for children of the parent.
-    pub(super) others: Vec<Netns>,
+    pub(crate) others: Vec<Netns>,
+    /// The mode of the children.
+    pub(crate) mode: Mode,
+    /// The isolation flag of the children, as `ip link` takes it.
+    pub(crate) flag: &'static str,
 }
 
 impl Site {
-    /// Builds it.
-    pub(super) fn build() -> Result<Self> {
+    /// Builds it with children in mode l3.
+    pub(crate) fn build() -> Result<Self> {
+        Self::build_in(Mode::L3, "bridge")
+    }
+
+    /// Builds it with children in `mode` and with the isolation `flag`.
+    pub(crate) fn build_in(mode: Mode, flag: &'static str) -> Result<Self> {
         let lab = Lab::new()?;
         let site = Self {
             lan: lab.netns("lan")?,
@@ -110,6 +120,8 @@ impl Site {
             third: lab.netns("third")?,
             down: lab.netns("down")?,
             others: Vec::new(),
+            mode,
+            flag,
             lab,
         };
         site.lay_lan()?;
@@ -123,7 +135,7 @@ impl Site {
     }
 
     /// Makes the children.
-    pub(super) fn add_children(&self) -> Result<()> {
+    pub(crate) fn add_children(&self) -> Result<()> {
         for (netns, pair) in [
             (&self.steady, STEADY),
             (&self.unnamed, UNNAMED),
@@ -146,7 +158,7 @@ impl Site {
     }
 
     /// Makes the parent and its cable; the host's addresses and routes.
-    pub(super) fn plug_parent(&self) -> Result<()> {
+    pub(crate) fn plug_parent(&self) -> Result<()> {
         connect(&self.host, PARENT, &self.lan, PORT)?;
         self.lan.ip(&format!(
             "link set {PORT} master br0\nlink set {PORT} type bridge_slave learning off\n"
@@ -155,7 +167,7 @@ impl Site {
     }
 
     /// Gives the parent its MAC, addresses and routes.
-    pub(super) fn configure_parent(&self) -> Result<()> {
+    pub(crate) fn configure_parent(&self) -> Result<()> {
         // Its addresses come back by themselves after it was down.
         self.host
             .sysctl(&format!("ipv6/conf/{PARENT}/keep_addr_on_down"), "1")?;
@@ -168,7 +180,7 @@ impl Site {
     }
 
     /// Gives the host its default routes, which are lost when the parent goes down.
-    pub(super) fn route(&self) -> Result<()> {
+    pub(crate) fn route(&self) -> Result<()> {
         self.host.ip(&format!(
             "route replace default via {}\nroute replace ::/0 via {} dev {PARENT}\n",
             GATEWAY.v4, GATEWAY.v6
@@ -176,21 +188,22 @@ impl Site {
     }
 
     /// Makes a child right in `netns` and configures it.
-    pub(super) fn add_child(&self, netns: &Netns, pair: Pair) -> Result<()> {
+    pub(crate) fn add_child(&self, netns: &Netns, pair: Pair) -> Result<()> {
         self.add_child_of(PARENT, netns, pair)
     }
 
     /// The same behind another parent.
-    pub(super) fn add_child_of(&self, parent: &str, netns: &Netns, pair: Pair) -> Result<()> {
+    pub(crate) fn add_child_of(&self, parent: &str, netns: &Netns, pair: Pair) -> Result<()> {
+        let Self { mode, flag, .. } = self;
         self.host.ip(&format!(
-            "link add link {parent} name {CHILD} netns {} type ipvlan mode l3\n",
+            "link add link {parent} name {CHILD} netns {} type ipvlan mode {mode} {flag}\n",
             netns.reference()
         ))?;
         configure_child(netns, pair)
     }
 
     /// Every netns that may hold a child of the parent.
-    pub(super) fn netnses(&self) -> impl Iterator<Item = &Netns> {
+    pub(crate) fn netnses(&self) -> impl Iterator<Item = &Netns> {
         [
             &self.host,
             &self.steady,
@@ -203,20 +216,20 @@ impl Site {
     }
 
     /// A netns for a child, known to [`Self::netnses`]; its place in `others`.
-    pub(super) fn add_netns(&mut self, label: &str) -> Result<usize> {
+    pub(crate) fn add_netns(&mut self, label: &str) -> Result<usize> {
         self.others.push(self.lab.netns(label)?);
         Ok(self.others.len() - 1)
     }
 
     /// The parent's index.
-    pub(super) fn parent_index(&self) -> Result<u32> {
+    pub(crate) fn parent_index(&self) -> Result<u32> {
         self.host
             .run(|| nix::net::if_::if_nametoindex(PARENT).context("there is no parent"))
     }
 }
 
 /// Brings the child in `netns` up with its addresses and routes.
-pub(super) fn configure_child(netns: &Netns, pair: Pair) -> Result<()> {
+pub(crate) fn configure_child(netns: &Netns, pair: Pair) -> Result<()> {
     netns.sysctl(&format!("ipv6/conf/{CHILD}/keep_addr_on_down"), "1")?;
     netns.ip(&format!(
         "link set {CHILD} up\n\

@@ -29,22 +29,22 @@ use crate::{
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 /// For what is not measured.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What does not change while the suite runs.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// The agent.
-    pub(super) ipvlan: PathBuf,
+    pub(crate) ipvlan: PathBuf,
     /// Another build of it, with another layout of its maps.
-    pub(super) next: PathBuf,
+    pub(crate) next: PathBuf,
     /// The long form.
-    pub(super) long: bool,
+    pub(crate) long: bool,
 }
 
 impl Plan {
     /// What is chosen in the short and in the long form.
-    pub(super) fn either<T>(&self, short: T, long: T) -> T {
+    pub(crate) fn either<T>(&self, short: T, long: T) -> T {
         if self.long { long } else { short }
     }
 }
@@ -242,7 +242,7 @@ impl Stage {
 }
 
 /// Waits until `is_so`.
-pub(super) fn wait_for(what: &str, is_so: impl Fn() -> Result<bool>) -> Result<Duration> {
+pub(crate) fn wait_for(what: &str, is_so: impl Fn() -> Result<bool>) -> Result<Duration> {
     let begun = Instant::now();
     while !is_so()? {
         ensure!(
@@ -276,7 +276,7 @@ impl Second {
 }
 
 /// Who on the link of `device` answers a broadcast request for `tpa` of `asker`?
-pub(super) fn ask(
+pub(crate) fn ask(
     asker: &Netns,
     device: &str,
     tpa: Ipv4Addr,
@@ -292,7 +292,7 @@ pub(super) fn ask(
 }
 
 /// Starts `program` on the parent of `site` and waits until it is ready.
-pub(super) fn start(program: &Path, site: &Site, options: &[&str]) -> Result<Agent> {
+pub(crate) fn start(program: &Path, site: &Site, options: &[&str]) -> Result<Agent> {
     let runtime = runtime_dir(PARENT);
     let command = run(program, PARENT, &runtime, &pin_dir(PARENT), options);
     let mut agent = Agent::spawn(command, program, runtime, &site.host)?;
@@ -301,7 +301,7 @@ pub(super) fn start(program: &Path, site: &Site, options: &[&str]) -> Result<Age
 }
 
 /// `ipvlan cleanup`
-pub(super) fn cleanup(plan: &Plan, site: &Site) -> Result<()> {
+pub(crate) fn cleanup(plan: &Plan, site: &Site) -> Result<()> {
     let mut command = Command::new(&plan.ipvlan);
     command.arg("cleanup").arg("--pin-dir").arg(pin_dir(PARENT));
     command.arg("--runtime-dir").arg(runtime_dir(PARENT));
@@ -309,7 +309,7 @@ pub(super) fn cleanup(plan: &Plan, site: &Site) -> Result<()> {
 }
 
 /// Removes what an agent that nobody will start again has left on `site`.
-pub(super) fn clean(plan: &Plan, site: &Site, agent: Option<Agent>) {
+pub(crate) fn clean(plan: &Plan, site: &Site, agent: Option<Agent>) {
     if let Some(agent) = agent {
         // A row may have stopped it from running at all.
         let _gone = agent.signal(Signal::SIGCONT);
@@ -323,12 +323,12 @@ pub(super) fn clean(plan: &Plan, site: &Site, agent: Option<Agent>) {
 }
 
 /// Where an agent for `parent` has its lock and socket.
-pub(super) fn runtime_dir(parent: &str) -> PathBuf {
+pub(crate) fn runtime_dir(parent: &str) -> PathBuf {
     format!("/run/ipvlan-faults-{parent}").into()
 }
 
 /// Where it pins.
-pub(super) fn pin_dir(parent: &str) -> PathBuf {
+pub(crate) fn pin_dir(parent: &str) -> PathBuf {
     // A BPF filesystem has no dots in names.
     format!("/sys/fs/bpf/ipvlan-faults-{}", parent.replace('.', "-")).into()
 }

@@ -153,7 +153,7 @@ fn without_ids(line: &str) -> String {
 }
 
 /// Which of `addresses` are among those of a child that the agent refuses to answer for, and why.
-pub(super) fn refusals(status: &Value, addresses: &[IpAddr]) -> BTreeSet<(IpAddr, String)> {
+pub(crate) fn refusals(status: &Value, addresses: &[IpAddr]) -> BTreeSet<(IpAddr, String)> {
     let children = status["parents"].as_array().into_iter().flatten();
     let children = children.flat_map(|parent| parent["children"].as_array().into_iter().flatten());
     children

@@ -4,7 +4,7 @@ mod answer;
 mod flood;
 mod floor;
 mod idle;
-mod process;
+pub(crate) mod process;
 mod scale;
 
 use std::path::PathBuf;
@@ -242,14 +242,14 @@ fn as_float(number: u64) -> Result<f64> {
     Ok(f64::from(u32::try_from(number)?))
 }
 
-fn percentile(times: &[std::time::Duration], percent: usize) -> std::time::Duration {
+pub(crate) fn percentile(times: &[std::time::Duration], percent: usize) -> std::time::Duration {
     let mut times = times.to_vec();
     times.sort_unstable();
     let place = (times.len() * percent).div_ceil(100).max(1) - 1;
     times.get(place).copied().unwrap_or_default()
 }
 
-fn milliseconds(time: std::time::Duration) -> f64 {
+pub(crate) fn milliseconds(time: std::time::Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 

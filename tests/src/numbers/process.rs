@@ -7,8 +7,14 @@ use anyhow::{Context, Result};
 use super::as_float;
 
 /// What `pid` keeps in memory.
-pub(super) fn resident_megabytes(pid: u32) -> Result<f64> {
+pub(crate) fn resident_megabytes(pid: u32) -> Result<f64> {
     let kibibytes = field(Path::new(&format!("/proc/{pid}/status")), "VmRSS:")?;
+    Ok(as_float(kibibytes)? * 1024.0 / 1e6)
+}
+
+/// Returns the peak of what `pid` kept in memory, since it started or since the peak was reset.
+pub(crate) fn peak_megabytes(pid: u32) -> Result<f64> {
+    let kibibytes = field(Path::new(&format!("/proc/{pid}/status")), "VmHWM:")?;
     Ok(as_float(kibibytes)? * 1024.0 / 1e6)
 }
 

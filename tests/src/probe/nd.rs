@@ -12,7 +12,8 @@ pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ICMPV6: u8 = 58;
 /// What no router has counted down.
 const HOP_LIMIT: u8 = 255;
-const SOLICITATION: u8 = 135;
+/// `ICMPv6` type of a solicitation.
+pub const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const ROUTER: u8 = 0x80;
 const SOLICITED: u8 = 0x40;

@@ -8,37 +8,37 @@ use std::{
 
 /// A packet or question.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::faults) struct Sent {
+pub(crate) struct Sent {
     /// When.
-    pub(in crate::faults) at: Instant,
+    pub(crate) at: Instant,
     /// To whom, or about whom.
-    pub(in crate::faults) address: IpAddr,
+    pub(crate) address: IpAddr,
     /// To everybody, rather than to the MAC that has it.
-    pub(in crate::faults) everybody: bool,
+    pub(crate) everybody: bool,
     /// What came back, the first time.
-    pub(in crate::faults) answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
 }
 
 /// An answer.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::faults) struct Answer {
+pub(crate) struct Answer {
     /// When.
-    pub(in crate::faults) at: Instant,
+    pub(crate) at: Instant,
     /// The MAC that it names, if it is about one.
-    pub(in crate::faults) mac: Option<[u8; 6]>,
+    pub(crate) mac: Option<[u8; 6]>,
 }
 
 /// Everything that one source has sent; the number of each is its place.
 #[derive(Debug)]
-pub(in crate::faults) struct Log {
+pub(crate) struct Log {
     /// For people.
-    pub(in crate::faults) name: String,
+    pub(crate) name: String,
     sent: Mutex<Vec<Sent>>,
 }
 
 impl Log {
     /// An empty one.
-    pub(in crate::faults) fn new(name: String) -> Self {
+    pub(crate) fn new(name: String) -> Self {
         Self {
             name,
             sent: Mutex::default(),
@@ -46,7 +46,7 @@ impl Log {
     }
 
     /// All of it so far.
-    pub(in crate::faults) fn read(&self) -> MutexGuard<'_, Vec<Sent>> {
+    pub(crate) fn read(&self) -> MutexGuard<'_, Vec<Sent>> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -22,7 +22,7 @@ use std::{
 
 use anyhow::{Result, anyhow, ensure};
 
-pub(super) use self::timeline::{Expect, Tally};
+pub(crate) use self::timeline::{Expect, Tally};
 use self::{
     asker::{Asker, Topics},
     echo::Echo,
@@ -45,7 +45,7 @@ const BASELINE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Running traffic; ends when dropped.
 #[derive(Debug)]
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     sources: Vec<(Arc<Log>, JoinHandle<Result<()>>)>,
     stop: Arc<AtomicBool>,
     topics: Arc<Mutex<Topics>>,
@@ -55,19 +55,19 @@ pub(super) struct Traffic {
 
 /// What became of the traffic of a row.
 #[derive(Debug)]
-pub(super) struct Judged {
+pub(crate) struct Judged {
     /// In all.
-    pub(super) tally: Tally,
+    pub(crate) tally: Tally,
     /// Whose traffic was the last to be as it should be.
-    pub(super) last: Option<String>,
+    pub(crate) last: Option<String>,
     /// What was lost or wrong, for people.
-    pub(super) problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
 impl Traffic {
     /// Starts it and waits until everything is as it is without a fault. What a row changes may take
     /// `grace` to be true.
-    pub(super) fn start(site: &Site, grace: Duration) -> Result<Self> {
+    pub(crate) fn start(site: &Site, grace: Duration) -> Result<Self> {
         let answered = [STEADY, UNNAMED, THIRD]
             .into_iter()
             .flat_map(super::site::Pair::both);
@@ -117,7 +117,7 @@ impl Traffic {
     }
 
     /// Does `change`, after which these addresses are expected to be as said.
-    pub(super) fn change(
+    pub(crate) fn change(
         &mut self,
         expected: &[(IpAddr, Expect)],
         change: impl FnOnce() -> Result<()>,
@@ -130,7 +130,7 @@ impl Traffic {
     }
 
     /// Does `change`, after which the parent has this MAC.
-    pub(super) fn change_mac(
+    pub(crate) fn change_mac(
         &mut self,
         mac: [u8; 6],
         change: impl FnOnce() -> Result<()>,
@@ -144,7 +144,7 @@ impl Traffic {
 
     /// Does `outage`, during which nothing is expected of any address; after it everything is expected
     /// as it was at the start.
-    pub(super) fn outage(&mut self, outage: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(crate) fn outage(&mut self, outage: impl FnOnce() -> Result<()>) -> Result<()> {
         let begun = Instant::now();
         outage()?;
         self.recovered(begun);
@@ -152,13 +152,13 @@ impl Traffic {
     }
 
     /// Since `begun` nothing was expected of any address; now everything is as at the start.
-    pub(super) fn recovered(&mut self, begun: Instant) {
+    pub(crate) fn recovered(&mut self, begun: Instant) {
         let expected = self.timeline.first().to_vec();
         self.timeline.add(begun, &expected, None);
     }
 
     /// Notes how long something took to heal that is not seen in the traffic.
-    pub(super) fn healed(&mut self, after: Duration) {
+    pub(crate) fn healed(&mut self, after: Duration) {
         self.healed = self.healed.max(Some(after));
     }
 
@@ -177,12 +177,12 @@ impl Traffic {
     }
 
     /// How much was sent so far.
-    pub(super) fn sent(&self) -> usize {
+    pub(crate) fn sent(&self) -> usize {
         self.sources.iter().map(|(log, _)| log.read().len()).sum()
     }
 
     /// Waits until so much was sent. A machine that says nothing for long is taken for dead.
-    pub(super) fn wait_sent(&self, packets: usize) -> Result<()> {
+    pub(crate) fn wait_sent(&self, packets: usize) -> Result<()> {
         let mut told = Instant::now();
         while self.sent() < packets {
             if told.elapsed() > SIGN_OF_LIFE {
@@ -198,7 +198,7 @@ impl Traffic {
 
     /// Waits until every address was asked about both ways since the last change and for a while
     /// everything was as expected; `false` if that is not so within `patience`.
-    pub(super) fn settle(&self, patience: Duration) -> bool {
+    pub(crate) fn settle(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         loop {
             if self.deviation().is_none() {
@@ -212,14 +212,14 @@ impl Traffic {
     }
 
     /// Is any question answered at the moment?
-    pub(super) fn answering(&self) -> bool {
+    pub(crate) fn answering(&self) -> bool {
         self.recent_questions()
             .iter()
             .any(|sent| sent.answer.is_some())
     }
 
     /// Is none?
-    pub(super) fn deaf(&self) -> bool {
+    pub(crate) fn deaf(&self) -> bool {
         let recent = self.recent_questions();
         !recent.is_empty() && recent.iter().all(|sent| sent.answer.is_none())
     }
@@ -235,7 +235,7 @@ impl Traffic {
     }
 
     /// What is not as expected at the moment.
-    pub(super) fn unsettled(&self) -> String {
+    pub(crate) fn unsettled(&self) -> String {
         self.deviation()
             .unwrap_or_else(|| "all is well now".to_owned())
     }
@@ -277,7 +277,7 @@ impl Traffic {
     }
 
     /// Ends the traffic and judges it.
-    pub(super) fn end(mut self) -> Result<Judged> {
+    pub(crate) fn end(mut self) -> Result<Judged> {
         self.stop.store(true, Ordering::Relaxed);
         let mut judged = Judged {
             tally: Tally {

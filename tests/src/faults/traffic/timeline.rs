@@ -13,7 +13,7 @@ const IN_FLIGHT: Duration = Duration::from_millis(100);
 
 /// What comes back for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::faults) enum Expect {
+pub(crate) enum Expect {
     /// Every packet and question is answered, by the parent's MAC.
     Answered,
     /// No question is.
@@ -54,15 +54,15 @@ pub(super) enum Fate {
 
 /// What became of many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::faults) struct Tally {
+pub(crate) struct Tally {
     /// How many were judged.
-    pub(in crate::faults) sent: u64,
+    pub(crate) sent: u64,
     /// How many should have been answered and were not, later than a change explains.
-    pub(in crate::faults) lost: u64,
+    pub(crate) lost: u64,
     /// How many should not have been answered so, later than a change explains.
-    pub(in crate::faults) wrong: u64,
+    pub(crate) wrong: u64,
     /// When all was as it should be, after the change that took longest.
-    pub(in crate::faults) healed: Option<Duration>,
+    pub(crate) healed: Option<Duration>,
 }
 
 impl Timeline {

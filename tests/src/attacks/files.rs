@@ -1,0 +1,280 @@
+//! Files below the runtime directory that the service user, or any user, has made or holds.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::{
+        fd::AsRawFd as _,
+        unix::{fs::symlink, net::UnixListener, process::CommandExt as _},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    sys::stat::Mode as Permissions,
+    unistd::{chown, mkfifo},
+};
+
+use super::{
+    newcomer::others_answered,
+    row::{
+        Attacker::{Service, User},
+        Row, Verdict,
+    },
+    scene::Scene,
+};
+use crate::{command, demo::mode::Mode, faults::stage::Plan, netns};
+
+pub(super) const ROWS: &[Row] = &[
+    Row::new(
+        "S7",
+        Service,
+        "a symbolic link, a hard link and a directory in place of a lock file; root runs `cleanup`",
+        "the target keeps every byte, owner and mode",
+        links,
+    ),
+    Row::new(
+        "S11",
+        User,
+        "opens and locks the lock file of a root-started agent after its crash",
+        "cannot open it; the restart is ready",
+        holds_the_lock,
+    ),
+    Row::new(
+        "S14",
+        Service,
+        "a FIFO in place of a lock file; a socket that sends a blank per second",
+        "root's `cleanup` and `status` end within 10 s",
+        slow_files,
+    ),
+];
+
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+const SECRET: &str = "root:secret\n";
+
+/// The lock file of the parent's agent, as the agent names it.
+fn lock_file() -> Result<PathBuf> {
+    let directory = Scene::runtime_dir();
+    let entries =
+        fs::read_dir(&directory).with_context(|| format!("cannot list {}", directory.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "lock")
+        {
+            return Ok(path);
+        }
+    }
+    anyhow::bail!("no lock file in {}", directory.display())
+}
+
+/// Starts an agent and kills it; gives its lock file. The directory belongs to the service user then, who
+/// can replace everything in it.
+fn crashed(scene: &mut Scene) -> Result<PathBuf> {
+    scene.start(&[])?;
+    let lock = lock_file()?;
+    scene.kill()?;
+    give(&Scene::runtime_dir())?;
+    Ok(lock)
+}
+
+/// Makes the service user the owner of `path`.
+fn give(path: &Path) -> nix::Result<()> {
+    chown(path, Some(netns::NOBODY.into()), Some(netns::NOBODY.into()))
+}
+
+/// Runs a command of root's that has to end in time; returns how long it took.
+fn ends(scene: &Scene, verb: &str) -> Result<Option<Duration>> {
+    let mut command = Command::new(&scene.plan.ipvlan);
+    command
+        .arg(verb)
+        .arg("--runtime-dir")
+        .arg(Scene::runtime_dir());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let begun = Instant::now();
+    let mut child = scene.site.host.run(|| Ok(command.spawn()?))?;
+    let ended = command::wait(&mut child, ENDS_WITHIN)?;
+    Ok(ended.map(|_| begun.elapsed()))
+}
+
+fn links(plan: &Plan) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    verdict.alone("no agent, no files");
+    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
+    let lock = crashed(&mut scene)?;
+    let target = Path::new("/tmp/shadow");
+    let place: [(&str, fn(&Path, &Path) -> std::io::Result<()>); 3] = [
+        ("symbolic link", |target, lock| symlink(target, lock)),
+        ("hard link", |target, lock| fs::hard_link(target, lock)),
+        ("directory", |_, lock| fs::create_dir(lock)),
+    ];
+    for (kind, put) in place {
+        fs::write(target, SECRET)?;
+        let before = fs::metadata(target)?.permissions();
+        remove(&lock);
+        // A hard link needs one file system; /run and /tmp are two.
+        let own = Scene::runtime_dir().join("shadow");
+        let target = if kind == "hard link" {
+            fs::write(&own, SECRET)?;
+            own.as_path()
+        } else {
+            target
+        };
+        put(target, &lock).with_context(|| format!("{kind} at {}", lock.display()))?;
+        let ended = ends(&scene, "cleanup")?;
+        verdict.expect(ended.is_some(), || {
+            format!("{kind}: `cleanup` does not end")
+        });
+        let kept = fs::read_to_string(target).unwrap_or_default();
+        verdict.expect(kept == SECRET, || format!("{kind}: the target is {kept:?}"));
+        let after = fs::metadata(target)?.permissions();
+        verdict.expect(kind == "hard link" || before == after, || {
+            format!("{kind}: the target's mode changed")
+        });
+        // Nor does a start write through it.
+        let start = scene.start_again();
+        let kept = fs::read_to_string(target).unwrap_or_default();
+        verdict.expect(kept == SECRET, || {
+            format!("{kind}: after a start the target is {kept:?}")
+        });
+        if start.is_ok() {
+            scene.kill()?;
+        }
+        remove(&lock);
+    }
+    verdict.agent("the targets keep their bytes");
+    Ok(verdict)
+}
+
+fn remove(path: &Path) {
+    let _absent = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+}
+
+fn holds_the_lock(plan: &Plan) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    verdict.alone("no agent, no files");
+    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
+    scene.start(&[])?;
+    let lock = lock_file()?;
+    scene.kill()?;
+    let held = hold(&lock)?;
+    let opened = held.is_some();
+    verdict.expect(!opened, || {
+        format!("{} can be opened by any user", lock.display())
+    });
+    let started = scene.start_again();
+    verdict.expect(started.is_ok(), || {
+        "the agent does not start again".to_owned()
+    });
+    if let Some(mut holder) = held {
+        holder.kill()?;
+        holder.wait()?;
+    }
+    if started.is_ok() {
+        others_answered(&scene, &mut verdict, "after the restart")?;
+    }
+    verdict.agent(if opened {
+        "opened"
+    } else {
+        "permission denied; ready"
+    });
+    Ok(verdict)
+}
+
+/// Opens and locks `path` as a user without privileges, in a process that stays; none if that is denied.
+fn hold(path: &Path) -> Result<Option<std::process::Child>> {
+    let path = path.to_owned();
+    let mut command = Command::new("ip");
+    command.arg("monitor").uid(netns::NOBODY).gid(netns::NOBODY);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let lock = move || {
+        let file = OpenOptions::new().read(true).open(&path)?;
+        // SAFETY: plain system calls on a descriptor that is open; the process keeps it.
+        let locked = unsafe {
+            libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0);
+            libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB)
+        };
+        std::mem::forget(file);
+        if locked == 0 {
+            Ok(())
+        } else {
+            Err(std::io::Error::last_os_error())
+        }
+    };
+    // SAFETY: after the fork `lock` only opens a file and locks it; opening allocates, which glibc allows in
+    // the child of a fork.
+    unsafe { command.pre_exec(lock) };
+    match command.spawn() {
+        Ok(child) => Ok(Some(child)),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(error).context("cannot start a process of another user"),
+    }
+}
+
+fn slow_files(plan: &Plan) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    verdict.alone("no agent, no files");
+    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
+    let lock = crashed(&mut scene)?;
+    remove(&lock);
+    mkfifo(&lock, Permissions::from_bits_truncate(0o600))?;
+    give(&lock)?;
+    for verb in ["cleanup", "status"] {
+        let ended = ends(&scene, verb)?;
+        verdict.expect(ended.is_some(), || format!("FIFO: `{verb}` does not end"));
+    }
+    remove(&lock);
+    // The socket of the process that the lock file names.
+    let socket = Scene::runtime_dir().join(format!("{}.sock", std::process::id()));
+    remove(&socket);
+    let listener = UnixListener::bind(&socket)?;
+    listener.set_nonblocking(true)?;
+    give(&socket)?;
+    fs::write(&lock, format!("{}\n", std::process::id()))?;
+    let stop = AtomicBool::new(false);
+    let took = thread::scope(|scope| {
+        let trickling = scope.spawn(|| trickle(&listener, &stop));
+        let took = ends(&scene, "status");
+        stop.store(true, Ordering::Relaxed);
+        let _served = trickling.join();
+        took
+    })?;
+    verdict.expect(took.is_some(), || {
+        "a slow socket: `status` does not end".to_owned()
+    });
+    verdict.agent(format!(
+        "`cleanup` ends; `status` ends after {:.1} s",
+        took.unwrap_or_default().as_secs_f32()
+    ));
+    remove(&socket);
+    remove(&lock);
+    Ok(verdict)
+}
+
+/// Sends every client a blank per second.
+fn trickle(listener: &UnixListener, stop: &AtomicBool) {
+    let mut clients = Vec::new();
+    let mut last = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        if let Ok((client, _)) = listener.accept() {
+            clients.push(client);
+        }
+        if last.elapsed() > Duration::from_secs(1) {
+            last = Instant::now();
+            clients.retain_mut(|client| client.write_all(b" ").is_ok());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
