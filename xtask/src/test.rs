@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::{
-    bench, build,
+    attacks, bench, build,
     cost::COST,
     demo, exec, faults,
     instrument::{self, Instrument},
@@ -37,6 +37,9 @@ enum Part {
     Vm,
     /// The long form of the faults, in virtual machines; takes long, so only when asked for
     Faults,
+    /// The long form of the attacks, in virtual machines: a million frames of the generator; takes long, so
+    /// only when asked for
+    Attacks,
 }
 
 /// Runs the part, or everything.
@@ -58,6 +61,7 @@ fn run(part: Part) -> Result<()> {
         Part::Netns => as_root("netns", &[]),
         Part::Vm => machines(),
         Part::Faults => faults::LONG.run(&instrument::Args::default()),
+        Part::Attacks => attacks::LONG.run(&instrument::Args::default()),
     }
 }
 
