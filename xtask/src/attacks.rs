@@ -61,12 +61,9 @@ fn judge(findings: &Findings) -> Vec<String> {
     let mut failures: Vec<_> = failed
         .map(|attack| {
             let Attack {
-                row,
-                attack,
-                problem,
-                ..
+                row, name, problem, ..
             } = attack;
-            format!("Linux {release}: {row}, {attack}: {problem}")
+            format!("Linux {release}: {row}, {name}: {problem}")
         })
         .collect();
     if findings.attacks.is_empty() {
@@ -92,7 +89,7 @@ fn table(attacks: &[Attack]) -> Table {
         table.add_row([
             attack.row.as_str(),
             attack.attacker.as_str(),
-            attack.attack.as_str(),
+            attack.name.as_str(),
             attack.alone.as_str(),
             attack.agent.as_str(),
             attack.expected.as_str(),
@@ -110,7 +107,7 @@ mod tests {
         Attack {
             row: "S3".to_owned(),
             attacker: "container".to_owned(),
-            attack: "a spoofed source".to_owned(),
+            name: "a spoofed source".to_owned(),
             alone: "0 arrive".to_owned(),
             agent: "3 arrive".to_owned(),
             expected: "0 frames at a sibling".to_owned(),

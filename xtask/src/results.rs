@@ -114,7 +114,8 @@ pub(crate) struct Attack {
     /// The attacker.
     pub attacker: String,
     /// The input.
-    pub attack: String,
+    #[serde(rename = "attack")]
+    pub name: String,
     /// What it did to the kernel alone.
     pub alone: String,
     /// What it did with the agent.

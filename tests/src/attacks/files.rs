@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write as _,
+    io::{self, Write as _},
     os::{
         fd::AsRawFd as _,
         unix::{fs::symlink, net::UnixListener, process::CommandExt as _},
@@ -53,6 +53,9 @@ pub(super) const ROWS: &[Row] = &[
         slow_files,
     ),
 ];
+
+/// Puts something in the place of a lock file that leads to a target.
+type Put = fn(&Path, &Path) -> io::Result<()>;
 
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 const SECRET: &str = "root:secret\n";
@@ -112,12 +115,12 @@ fn links(plan: &Plan) -> Result<Verdict> {
     let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
     let lock = crashed(&mut scene)?;
     let target = Path::new("/tmp/shadow");
-    let place: [(&str, fn(&Path, &Path) -> std::io::Result<()>); 3] = [
+    let places: [(&str, Put); 3] = [
         ("symbolic link", |target, lock| symlink(target, lock)),
         ("hard link", |target, lock| fs::hard_link(target, lock)),
         ("directory", |_, lock| fs::create_dir(lock)),
     ];
-    for (kind, put) in place {
+    for (kind, put) in places {
         fs::write(target, SECRET)?;
         let before = fs::metadata(target)?.permissions();
         remove(&lock);
@@ -210,7 +213,7 @@ fn hold(path: &Path) -> Result<Option<std::process::Child>> {
         if locked == 0 {
             Ok(())
         } else {
-            Err(std::io::Error::last_os_error())
+            Err(io::Error::last_os_error())
         }
     };
     // SAFETY: after the fork `lock` only opens a file and locks it; opening allocates, which glibc allows in
@@ -218,7 +221,7 @@ fn hold(path: &Path) -> Result<Option<std::process::Child>> {
     unsafe { command.pre_exec(lock) };
     match command.spawn() {
         Ok(child) => Ok(Some(child)),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         Err(error) => Err(error).context("cannot start a process of another user"),
     }
 }

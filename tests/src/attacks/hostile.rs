@@ -148,7 +148,7 @@ fn words(random: [u8; 8], number: u64, has_child: bool) -> Vec<Vec<u8>> {
     const KINDS: [&str; 9] = [
         "dummy", "veth", "bridge", "vlan", "macvlan", "ipvlan", "gre", "ifb", "vxlan",
     ];
-    let [a, b, c, d, e, f, ..] = random;
+    let [which, verb, first, second, third, length, ..] = random;
     let odd_name = || -> Vec<u8> {
         let name: Vec<u8> = random
             .iter()
@@ -157,7 +157,7 @@ fn words(random: [u8; 8], number: u64, has_child: bool) -> Vec<Vec<u8>> {
             .collect();
         if name.is_empty() { vec![0xff] } else { name }
     };
-    let device: Vec<u8> = if has_child && a & 1 == 0 {
+    let device: Vec<u8> = if has_child && which & 1 == 0 {
         CHILD.into()
     } else {
         format!("r{}", number % 8).into()
@@ -169,41 +169,50 @@ fn words(random: [u8; 8], number: u64, has_child: bool) -> Vec<Vec<u8>> {
         words.extend(text(after));
         words
     };
-    match b % 12 {
+    match verb % 12 {
         0 => {
             let mut words = text("link add");
             words.push(odd_name());
             words.extend(text(&format!(
                 "type {}",
-                KINDS[usize::from(c) % KINDS.len()]
+                KINDS[usize::from(first) % KINDS.len()]
             )));
             words
         }
         1 => text(&format!(
             "link add r{} type {}",
             number % 8,
-            KINDS[usize::from(c) % KINDS.len()]
+            KINDS[usize::from(first) % KINDS.len()]
         )),
-        2 if !has_child || a & 1 == 1 => with_device("link del dev", "type dummy"),
+        2 if !has_child || which & 1 == 1 => with_device("link del dev", "type dummy"),
         2 | 3 => with_device(
-            &format!("addr add 10.{c}.{d}.{e}/{} dev", 8 + f % 25),
+            &format!(
+                "addr add 10.{first}.{second}.{third}/{} dev",
+                8 + length % 25
+            ),
             "noprefixroute",
         ),
         4 => with_device(
-            &format!("-6 addr add 2001:db8:{c:x}{d:02x}::{e:x}/{} dev", f % 129),
+            &format!(
+                "-6 addr add 2001:db8:{first:x}{second:02x}::{third:x}/{} dev",
+                length % 129
+            ),
             "nodad",
         ),
         5 => text(&format!("addr flush dev r{}", number % 8)),
-        6 => with_device("link set dev", if c & 1 == 0 { "up" } else { "down" }),
-        7 => with_device("link set dev", &format!("mtu {}", 68 + u16::from(c) * 8)),
-        8 => with_device(
-            &format!("route add 10.{c}.0.0/16 dev"),
-            &format!("metric {d}"),
+        6 => with_device("link set dev", if first & 1 == 0 { "up" } else { "down" }),
+        7 => with_device(
+            "link set dev",
+            &format!("mtu {}", 68 + u16::from(first) * 8),
         ),
-        9 => with_device("link set dev", &format!("txqueuelen {c}")),
-        10 => with_device("link set dev", &format!("alias x{c}\u{1b}[31m{d}")),
+        8 => with_device(
+            &format!("route add 10.{first}.0.0/16 dev"),
+            &format!("metric {second}"),
+        ),
+        9 => with_device("link set dev", &format!("txqueuelen {first}")),
+        10 => with_device("link set dev", &format!("alias x{first}\u{1b}[31m{second}")),
         _ => text(&format!(
-            "-6 neigh add 2001:db8::{c:x} lladdr 02:00:00:00:{d:02x}:{e:02x} dev r{}",
+            "-6 neigh add 2001:db8::{first:x} lladdr 02:00:00:00:{second:02x}:{third:02x} dev r{}",
             number % 8
         )),
     }

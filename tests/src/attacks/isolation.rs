@@ -309,14 +309,15 @@ fn random(plan: &Plan) -> Result<Verdict> {
     verdict.alone(format!(
         "of {sent} frames {alone_total} arrive: broadcasts and groups in l2"
     ));
-    verdict.agent(format!("0 more of {sent}"));
+    verdict.agent(if verdict.is_met() {
+        format!("0 more of {sent}")
+    } else {
+        "frames arrive".to_owned()
+    });
     if residue > 0 {
         verdict.agent(format!(
             "{residue} in the host's own name, where the kernel does not tell programs the sender's netns"
         ));
-    }
-    if !verdict.is_met() {
-        verdict.agent = "frames arrive".to_owned();
     }
     Ok(verdict)
 }

@@ -77,7 +77,8 @@ impl Attacks {
     }
 
     fn plays(&self, row: &Row) -> bool {
-        let chosen = |only: &String| row.row == only.as_str() || row.attack.contains(only.as_str());
+        let chosen =
+            |only: &String| row.number == only.as_str() || row.attack.contains(only.as_str());
         let any = self.only.iter().any(chosen);
         any || self.only.is_empty()
     }
@@ -85,7 +86,7 @@ impl Attacks {
     fn report(&self, row: &Row, verdict: &Verdict, begun: Instant) -> Result<bool> {
         let met = verdict.is_met();
         let Row {
-            row,
+            number,
             attacker,
             attack,
             expected,
@@ -97,7 +98,7 @@ impl Attacks {
             problems,
         } = verdict;
         println!(
-            "{row} {attacker}: {attack} -> kernel alone: {alone}; with the agent: {agent} ({}; {:.1} s){}",
+            "{number} {attacker}: {attack} -> kernel alone: {alone}; with the agent: {agent} ({}; {:.1} s){}",
             if met { "met" } else { "FAILED" },
             begun.elapsed().as_secs_f32(),
             problems
@@ -105,7 +106,7 @@ impl Attacks {
                 .fold(String::new(), |text, problem| text + "; " + problem)
         );
         self.results.write(&Line::Attack {
-            row,
+            row: number,
             attacker,
             attack,
             alone,

@@ -150,18 +150,18 @@ fn newcomer(site: &Site, address: IpAddr) -> Result<Served> {
                 spa: VM01.v4,
                 tpa,
             };
-            let announces = |frame: &[u8]| {
+            let is_announcement = |frame: &[u8]| {
                 frame.get(28..32) == Some(&tpa.octets()) && frame.get(38..42) == Some(&tpa.octets())
             };
-            watch(site, address, &question, announces)
+            watch(site, address, &question, is_announcement)
         }
         IpAddr::V6(target) => {
             let question = nd::Solicitation::multicast(mac, VM01.v6, target);
-            let announces = |frame: &[u8]| {
+            let is_announcement = |frame: &[u8]| {
                 nd::Advertisement::parse(frame)
                     .is_some_and(|seen| seen.target == target && !seen.solicited)
             };
-            watch(site, address, &question, announces)
+            watch(site, address, &question, is_announcement)
         }
     };
     let served = served.with_context(|| format!("new address {address}"));
@@ -173,7 +173,7 @@ fn watch<Q: Question>(
     site: &Site,
     address: IpAddr,
     question: &Q,
-    announces: impl Fn(&[u8]) -> bool,
+    is_announcement: impl Fn(&[u8]) -> bool,
 ) -> Result<Served> {
     let socket = site.vm01.run(|| PacketSocket::open(LAN, Q::ETHER_TYPE))?;
     let frame = question.frame();
@@ -203,7 +203,7 @@ fn watch<Q: Question>(
             let frame = &buffer[..length.min(buffer.len())];
             if question.answer(frame) == Some(MAC) {
                 answered.get_or_insert_with(|| begun.elapsed());
-            } else if frame.get(6..12) == Some(&MAC) && announces(frame) {
+            } else if frame.get(6..12) == Some(&MAC) && is_announcement(frame) {
                 announced.get_or_insert_with(|| begun.elapsed());
             }
         }

@@ -35,7 +35,7 @@ impl fmt::Display for Attacker {
 /// An attack.
 pub(super) struct Row {
     /// The row of the attack table that it belongs to.
-    pub(super) row: &'static str,
+    pub(super) number: &'static str,
     /// The attacker.
     pub(super) attacker: Attacker,
     /// The input.
@@ -49,14 +49,14 @@ pub(super) struct Row {
 impl Row {
     /// Returns a row.
     pub(super) const fn new(
-        row: &'static str,
+        number: &'static str,
         attacker: Attacker,
         attack: &'static str,
         expected: &'static str,
         run: fn(&Plan) -> Result<Verdict>,
     ) -> Self {
         Self {
-            row,
+            number,
             attacker,
             attack,
             expected,

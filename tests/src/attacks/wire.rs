@@ -233,14 +233,14 @@ fn with_header(ether_type: u16, header: &[u8], packet: &[u8]) -> Vec<u8> {
     [&[0; 12][..], &ether_type.to_be_bytes(), header, packet].concat()
 }
 
-/// Records `seen`, which arrived at a sibling while `frames` of `seed`, from number `begin` on, were sent.
-fn note(seed: u32, begin: u32, frames: &[Frame], seen: &[u8], arrived: &mut Arrived) {
-    match frames::cookie(seen) {
-        Some(number) if frames::frame(seed, number).is(seen) => arrived.insert(number),
+/// Records `received`, which arrived at a sibling while `frames` of `seed`, from number `begin` on, were sent.
+fn note(seed: u32, begin: u32, frames: &[Frame], received: &[u8], arrived: &mut Arrived) {
+    match frames::cookie(received) {
+        Some(number) if frames::frame(seed, number).is(received) => arrived.insert(number),
         Some(_) => arrived.reflected += 1,
         None => {
             // Cut frames have no number; their bytes behind the Ethernet header tell them.
-            let rest = seen.get(14..).unwrap_or_default();
+            let rest = received.get(14..).unwrap_or_default();
             let same = frames.iter().position(|frame| {
                 let sent = frame.bytes.get(14..).unwrap_or_default();
                 sent.len() > 8 && sent == rest
