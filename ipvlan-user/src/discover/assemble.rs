@@ -11,7 +11,7 @@ use std::{
 use super::{
     DiscoverError,
     address::AddressRow,
-    dump,
+    dump::{self, Routes},
     link::LinkRow,
     netns::Netnses,
     route::{RouteKind, RouteRow},
@@ -192,7 +192,7 @@ pub(super) fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
     addresses
 }
 
-fn host(addresses: Vec<AddressRow>, routes: Vec<RouteRow>) -> Host {
+fn host(addresses: Vec<AddressRow>, routes: Routes) -> Host {
     let held: BTreeSet<IpAddr> = addresses.iter().map(|row| row.local).collect();
     let mut host = Host {
         addresses: addresses
@@ -204,18 +204,20 @@ fn host(addresses: Vec<AddressRow>, routes: Vec<RouteRow>) -> Host {
                 flags: row.flags,
             })
             .collect(),
+        gateways: routes.gateways,
+        next_hops: routes.next_hops,
         ..Host::default()
     };
-    for route in routes {
+    for route in routes.rows {
         let RouteRow {
             prefix,
             prefix_len,
             table,
             kind,
-            gateways,
+            gateways: _,
+            next_hop: _,
             links,
         } = route;
-        host.gateways.extend(gateways);
         match kind {
             RouteKind::Local => {
                 let is_address = prefix_len == host_len(prefix) && held.contains(&prefix);

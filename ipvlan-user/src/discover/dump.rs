@@ -2,6 +2,8 @@
 //!
 //! A netns that vanished since it was listed is left out; every other failure fails the snapshot.
 
+use std::collections::BTreeSet;
+
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
@@ -14,9 +16,11 @@ use super::{
     DiscoverError,
     address::{AddressRow, decode_address},
     link::{LinkRow, decode_link},
+    nexthop::{GetNextHops, NextHops, decode_next_hop},
     nsid,
     route::{RouteRow, decode_route},
     rtnl::{Request, Rtnl},
+    snapshot::Gateway,
 };
 
 /// The links of our own netns, or of the one with this nsid; none if that is gone.
@@ -55,19 +59,55 @@ pub(super) fn addresses(
     unless_gone(rtnl, nsid, rows)
 }
 
-/// The routes of our own netns that tell who is where.
-pub(super) fn routes(rtnl: &mut Rtnl) -> Result<Vec<RouteRow>, DiscoverError> {
-    let mut rows = Vec::new();
+/// The routes of our own netns.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    /// Next hops of all of them.
+    pub(super) gateways: BTreeSet<Gateway>,
+    /// Those that say more than their next hops. A full routing table takes no memory beyond its next hops.
+    pub(super) rows: Vec<RouteRow>,
+    /// Ids of the next hop objects that lead through gateways only.
+    pub(super) next_hops: BTreeSet<u32>,
+}
+
+/// The routes of our own netns, with the next hop objects that they name.
+pub(super) fn routes(rtnl: &mut Rtnl) -> Result<Routes, DiscoverError> {
+    let next_hops = next_hops(rtnl)?;
+    let mut routes = Routes {
+        gateways: next_hops.gateways().collect(),
+        rows: Vec::new(),
+        next_hops: next_hops.behind_gateways().collect(),
+    };
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut message = RouteMessage::default();
         message.header.address_family = family;
-        rows.extend(rtnl.dump(
+        let gateways = &mut routes.gateways;
+        let rows = rtnl.dump(
             Request::own("dump of routes (RTM_GETROUTE)"),
             &RouteNetlinkMessage::GetRoute(message),
-            decode_route,
-        )?);
+            |payload| {
+                let Some(mut row) = decode_route(payload)? else {
+                    return Ok(None);
+                };
+                // Of a dump that is repeated they stay: the next one leaves out what is gone.
+                gateways.extend(row.gateways.drain(..));
+                let links = row
+                    .next_hop
+                    .into_iter()
+                    .flat_map(|id| next_hops.links_of(id));
+                row.links.extend(links);
+                Ok((!row.is_through_gateways()).then_some(row))
+            },
+        )?;
+        routes.rows.extend(rows);
     }
-    Ok(rows)
+    Ok(routes)
+}
+
+fn next_hops(rtnl: &mut Rtnl) -> Result<NextHops, DiscoverError> {
+    let request = Request::own("dump of next hops (RTM_GETNEXTHOP)");
+    let rows = rtnl.dump(request, &GetNextHops, decode_next_hop)?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Whether our own netns has any proxy neighbour entry.

@@ -13,6 +13,7 @@ mod dump;
 mod error;
 mod link;
 mod netns;
+mod nexthop;
 mod nsid;
 mod number;
 mod renew;
@@ -114,6 +115,12 @@ impl Discover {
     #[must_use]
     pub fn stale(&self, wake: &Wake) -> Stale {
         Stale::after(wake, self.netnses.own_nsid())
+    }
+
+    /// Lets `watch` know the routes of a snapshot: an event about a route that says nothing new does not wake.
+    pub fn update_watch(&self, watch: &mut Watch, snapshot: &Snapshot) {
+        let known = watch.known_routes();
+        known.update(self.netnses.own_nsid(), &snapshot.host);
     }
 
     /// Reads parts of `snapshot` anew, so that it is what a whole one would be now, counters of links

@@ -10,15 +10,20 @@ use super::snapshot::Gateway;
 const HEADER: usize = 12;
 const NEXT_HOP_HEADER: usize = 8;
 
-/// A route that tells something about who is where; see [`decode_route`].
+/// `RTA_NH_ID`: the id of a next hop object.
+const RTA_NH_ID: u16 = 30;
+
+/// A route that says who is where; see [`decode_route`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RouteRow {
     pub(super) prefix: IpAddr,
     pub(super) prefix_len: u8,
     pub(super) table: u32,
     pub(super) kind: RouteKind,
-    /// Next hops; of default routes only.
+    /// Next hops.
     pub(super) gateways: Vec<Gateway>,
+    /// The next hop object of a route that shows nothing else of its next hops.
+    pub(super) next_hop: Option<u32>,
     /// Links by which the prefix is reached without a gateway, or that have the anycast address.
     pub(super) links: Vec<u32>,
 }
@@ -26,7 +31,7 @@ pub(super) struct RouteRow {
 /// Who is reached by a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RouteKind {
-    /// Somebody else.
+    /// Other nodes.
     Unicast,
     /// The host itself.
     Local,
@@ -34,10 +39,16 @@ pub(super) enum RouteKind {
     Anycast,
 }
 
+impl RouteRow {
+    /// Returns whether it says nothing but its next hops.
+    pub(super) const fn is_through_gateways(&self) -> bool {
+        matches!(self.kind, RouteKind::Unicast) && self.links.is_empty()
+    }
+}
+
 /// Decodes the payload of an `RTM_NEWROUTE` or `RTM_DELROUTE`.
 ///
-/// Nothing for the many that do not matter here: through a gateway and not the default, broadcast,
-/// unreachable, other families. So a full routing table costs no memory and its churn no wakes.
+/// Nothing for those that say nothing here: broadcast, unreachable, other families.
 pub(super) fn decode_route(payload: &[u8]) -> Result<Option<RouteRow>, Malformed> {
     let attribute_bytes = after(payload, HEADER)?;
     let &[family, prefix_len, _, _, table, _, _, kind, ..] = payload else {
@@ -60,6 +71,7 @@ pub(super) fn decode_route(payload: &[u8]) -> Result<Option<RouteRow>, Malformed
         table: u32::from(table),
         kind,
         gateways: Vec::new(),
+        next_hop: None,
         links: Vec::new(),
     };
     let (mut link, mut via) = (None, None);
@@ -69,26 +81,35 @@ pub(super) fn decode_route(payload: &[u8]) -> Result<Option<RouteRow>, Malformed
             libc::RTA_DST => route.prefix = ip_value(value)?,
             libc::RTA_TABLE => route.table = u32_value(value)?,
             libc::RTA_OIF => link = Some(u32_value(value)?),
-            libc::RTA_GATEWAY | libc::RTA_VIA if prefix_len == 0 => {
-                via = Some(gateway(kind, value)?);
-            }
-            libc::RTA_GATEWAY | libc::RTA_VIA => return Ok(None),
+            libc::RTA_GATEWAY | libc::RTA_VIA => via = Some(gateway(kind, value)?),
             libc::RTA_MULTIPATH => decode_multipath(value, &mut route)?,
+            RTA_NH_ID => route.next_hop = Some(u32_value(value)?),
             _ => {}
         }
     }
     route
         .gateways
         .extend(via.map(|address| Gateway { address, oif: link }));
-    if route.gateways.is_empty() && route.kind != RouteKind::Local {
-        route.links.extend(link);
+    // With `nexthop_compat_mode` the gateways and links of the object are in the route as well.
+    if !route.gateways.is_empty() || !route.links.is_empty() || link.is_some() {
+        route.next_hop = None;
     }
-    if prefix_len != 0 {
+    if route.kind != RouteKind::Unicast {
         route.gateways.clear();
     }
-    let tells =
-        route.kind == RouteKind::Local || !route.links.is_empty() || !route.gateways.is_empty();
-    Ok((tells && !route.prefix.is_multicast()).then_some(route))
+    if route.kind != RouteKind::Local && route.gateways.is_empty() {
+        route.links.extend(link);
+    }
+    if route.prefix.is_multicast() {
+        route.links.clear();
+    }
+    let says_something = match route.kind {
+        RouteKind::Local => !route.prefix.is_multicast(),
+        RouteKind::Unicast | RouteKind::Anycast => {
+            !route.links.is_empty() || !route.gateways.is_empty() || route.next_hop.is_some()
+        }
+    };
+    Ok(says_something.then_some(route))
 }
 
 /// A sequence of `struct rtnexthop`, each followed by its attributes.
@@ -127,7 +148,7 @@ fn gateway(kind: u16, value: &[u8]) -> Result<IpAddr, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_core::Emitable as _;
+    use netlink_packet_core::{DefaultNla, Emitable as _};
     use netlink_packet_route::{
         AddressFamily,
         route::{
@@ -187,13 +208,40 @@ mod tests {
                 address: ip("192.0.2.254"),
                 oif: Some(3),
             }],
+            next_hop: None,
             links: vec![],
         };
         assert_eq!(route, expected);
     }
 
     #[test]
-    fn every_next_hop_counts_and_ipv6_ones_of_ipv4_routes_too() {
+    fn a_route_through_a_next_hop_object_names_it_unless_it_shows_what_the_object_is() {
+        let object = || RouteAttribute::Other(DefaultNla::new(RTA_NH_ID, vec![7, 0, 0, 0]));
+        let bare = decode(RouteType::Unicast, 24, vec![object()]).unwrap();
+        assert_eq!(bare.next_hop, Some(u32::from_ne_bytes([7, 0, 0, 0])));
+        assert!(bare.is_through_gateways() && bare.gateways.is_empty());
+
+        let gateway = RouteAttribute::Gateway(inet("192.0.2.254"));
+        let shown = vec![object(), gateway, RouteAttribute::Oif(3)];
+        let shown = decode(RouteType::Unicast, 24, shown).unwrap();
+        assert_eq!((shown.next_hop, shown.gateways.len()), (None, 1));
+        let on_link = decode(
+            RouteType::Unicast,
+            24,
+            vec![object(), RouteAttribute::Oif(3)],
+        );
+        let on_link = on_link.unwrap();
+        assert_eq!((on_link.next_hop, on_link.links), (None, vec![3]));
+    }
+
+    #[test]
+    fn every_next_hop_of_a_route_of_any_length_counts_and_ipv6_ones_of_ipv4_routes_too() {
+        for prefix_len in [0, 1, 24, 32] {
+            every_next_hop_counts(prefix_len);
+        }
+    }
+
+    fn every_next_hop_counts(prefix_len: u8) {
         let mut via_gateway = RouteNextHop::default();
         via_gateway.attributes = vec![RouteAttribute::Gateway(inet("192.0.2.254"))];
         via_gateway.interface_index = 3;
@@ -203,7 +251,7 @@ mod tests {
         let mut direct = RouteNextHop::default();
         direct.interface_index = 4;
         let hops = RouteAttribute::MultiPath(vec![via_gateway, via_other_family, direct]);
-        let route = decode(RouteType::Unicast, 0, vec![hops]).unwrap();
+        let route = decode(RouteType::Unicast, prefix_len, vec![hops]).unwrap();
         let hop = |address, oif| Gateway {
             address: ip(address),
             oif: Some(oif),
@@ -262,8 +310,6 @@ mod tests {
 
     #[test]
     fn the_rest_tells_nothing() {
-        let gateway = || RouteAttribute::Gateway(inet("192.0.2.254"));
-        assert_eq!(decode(RouteType::Unicast, 24, vec![gateway()]), None);
         assert_eq!(decode(RouteType::Broadcast, 32, vec![]), None);
         assert_eq!(decode(RouteType::Unreachable, 0, vec![]), None);
         let multicast = RouteAttribute::Destination(inet("224.0.0.0"));

@@ -8,7 +8,7 @@ use std::io;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -87,7 +87,7 @@ impl Rtnl {
     pub(crate) fn dump<T>(
         &mut self,
         request: Request,
-        message: &RouteNetlinkMessage,
+        message: &(impl NetlinkSerializable + Clone),
         mut decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
     ) -> Result<Vec<T>, DiscoverError> {
         for _ in 0..ATTEMPTS {
@@ -131,7 +131,7 @@ impl Rtnl {
     fn send(
         &mut self,
         request: Request,
-        message: &RouteNetlinkMessage,
+        message: &(impl NetlinkSerializable + Clone),
         flags: u16,
     ) -> Result<(), DiscoverError> {
         if self.broken {

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     attribute::{self, aligned},
+    nexthop::{self, decode_next_hop},
     number::decode_nsid,
     route::decode_route,
+    snapshot::{Gateway, Host},
 };
 
 const MESSAGE_HEADER: usize = 16;
@@ -39,7 +41,7 @@ pub struct Change {
     pub gone: bool,
     /// Addresses.
     pub addresses: bool,
-    /// Default, on-link or local routes, or IPv4 settings of links.
+    /// Next hops, on-link or local routes, or IPv4 settings of links.
     pub routes: bool,
     /// IPv6 settings of links.
     pub settings: bool,
@@ -94,7 +96,12 @@ impl Wake {
 
     /// Adds the events of one datagram from the netns with this nsid; false if it does not read to
     /// its end.
-    pub(super) fn add_events(&mut self, nsid: Option<i32>, mut datagram: &[u8]) -> bool {
+    pub(super) fn add_events(
+        &mut self,
+        nsid: Option<i32>,
+        mut datagram: &[u8],
+        known: &KnownRoutes,
+    ) -> bool {
         let mut change = Change::default();
         let complete = loop {
             if datagram.is_empty() {
@@ -113,8 +120,13 @@ impl Wake {
                 libc::RTM_DELLINK => change.gone = true,
                 libc::RTM_NEWADDR | libc::RTM_DELADDR => change.addresses = true,
                 libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
-                    // In doubt it matters.
-                    change.routes |= !matches!(payload.map(decode_route), Some(Ok(None)));
+                    let is_new = kind == libc::RTM_NEWROUTE;
+                    change.routes |= known.are_of(nsid)
+                        && payload.is_none_or(|payload| known.is_changed_by(payload, is_new));
+                }
+                nexthop::NEW => {
+                    change.routes |= known.are_of(nsid)
+                        && payload.is_none_or(|payload| known.is_changed_by_next_hop(payload));
                 }
                 // `struct netconfmsg` is the family alone.
                 RTM_NEWNETCONF | RTM_DELNETCONF => match payload.and_then(<[u8]>::first) {
@@ -135,6 +147,64 @@ impl Wake {
         };
         self.note(nsid, change);
         complete
+    }
+}
+
+/// What is known of the routes of our own netns, so that the churn of a routing daemon does not wake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownRoutes {
+    own: Option<i32>,
+    gateways: BTreeSet<Gateway>,
+    next_hops: BTreeSet<u32>,
+}
+
+impl KnownRoutes {
+    /// Makes it what a snapshot shows of our own netns, which has this nsid.
+    pub fn update(&mut self, own: i32, host: &Host) {
+        self.own = Some(own);
+        if self.gateways != host.gateways {
+            self.gateways.clone_from(&host.gateways);
+        }
+        if self.next_hops != host.next_hops {
+            self.next_hops.clone_from(&host.next_hops);
+        }
+    }
+
+    /// Returns whether the routes of the netns with this nsid are of interest: those of our own are.
+    fn are_of(&self, nsid: Option<i32>) -> bool {
+        nsid.is_none() || self.own.is_none() || nsid == self.own
+    }
+
+    /// Returns whether a route that came or went changes what a snapshot shows, or may. That a next hop is
+    /// used no more is found by the next sync for another reason, except for that of a default route.
+    fn is_changed_by(&self, payload: &[u8], is_new: bool) -> bool {
+        match decode_route(payload) {
+            Ok(None) => false,
+            Ok(Some(route)) if route.is_through_gateways() => {
+                if is_new {
+                    let mut gateways = route.gateways.iter();
+                    let mut next_hop = route.next_hop.iter();
+                    gateways.any(|gateway| !self.gateways.contains(gateway))
+                        || next_hop.any(|id| !self.next_hops.contains(id))
+                } else {
+                    route.prefix_len == 0
+                }
+            }
+            // One that cannot be read may be one that matters.
+            Ok(Some(_)) | Err(_) => true,
+        }
+    }
+
+    fn is_changed_by_next_hop(&self, payload: &[u8]) -> bool {
+        match decode_next_hop(payload) {
+            Ok(None) => false,
+            Ok(Some(row)) => {
+                let is_known = |gateway| self.gateways.contains(&gateway);
+                let is_gateway_known = row.gateway().is_none_or(is_known);
+                !is_gateway_known || !self.next_hops.contains(&row.id)
+            }
+            Err(_) => true,
+        }
     }
 }
 
@@ -159,7 +229,7 @@ mod tests {
 
     fn wake(datagram: &[u8]) -> (Change, bool) {
         let mut wake = Wake::default();
-        let complete = wake.add_events(None, datagram);
+        let complete = wake.add_events(None, datagram, &KnownRoutes::default());
         (wake.anywhere(), complete)
     }
 
@@ -201,14 +271,30 @@ mod tests {
     #[test]
     fn each_netns_has_its_own_changes() {
         let mut wake = Wake::default();
-        assert!(wake.add_events(Some(3), &event(libc::RTM_NEWADDR, &[0; 8])));
-        assert!(wake.add_events(None, &event(libc::RTM_NEWLINK, &[0; 16])));
-        assert!(wake.add_events(Some(4), &event(libc::RTM_NEWNEIGH, &[0; 12])));
+        assert!(wake.add_events(
+            Some(3),
+            &event(libc::RTM_NEWADDR, &[0; 8]),
+            &KnownRoutes::default()
+        ));
+        assert!(wake.add_events(
+            None,
+            &event(libc::RTM_NEWLINK, &[0; 16]),
+            &KnownRoutes::default()
+        ));
+        assert!(wake.add_events(
+            Some(4),
+            &event(libc::RTM_NEWNEIGH, &[0; 12]),
+            &KnownRoutes::default()
+        ));
         assert_eq!(wake.netnses.keys().collect::<Vec<_>>(), [&None, &Some(3)]);
         assert!(wake.netnses[&Some(3)].addresses && !wake.netnses[&Some(3)].links);
 
         let mut later = Wake::default();
-        assert!(later.add_events(Some(3), &event(libc::RTM_DELLINK, &[0; 16])));
+        assert!(later.add_events(
+            Some(3),
+            &event(libc::RTM_DELLINK, &[0; 16]),
+            &KnownRoutes::default()
+        ));
         wake.add(later);
         let both = wake.netnses[&Some(3)];
         assert!(both.addresses && both.gone && !both.links);
@@ -222,7 +308,7 @@ mod tests {
         payload.extend(7_i32.to_ne_bytes());
         for kind in [libc::RTM_NEWNSID, libc::RTM_DELNSID] {
             let mut wake = Wake::default();
-            assert!(wake.add_events(None, &event(kind, &payload)));
+            assert!(wake.add_events(None, &event(kind, &payload), &KnownRoutes::default()));
             assert_eq!(wake.nsids, BTreeSet::from([7]));
         }
     }
@@ -246,11 +332,96 @@ mod tests {
             )
         };
         let mut nothing = Wake::default();
-        assert!(nothing.add_events(Some(3), &route(BROADCAST)));
+        assert!(nothing.add_events(Some(3), &route(BROADCAST), &KnownRoutes::default()));
         assert!(!nothing.any());
         assert!(wake(&route(LOCAL)).0.routes);
         // One that cannot be read may be one that matters.
         assert!(wake(&event(libc::RTM_DELROUTE, &[2])).0.routes);
+    }
+
+    /// An attribute.
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(4 + value.len()).unwrap();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(aligned(bytes.len()), 0);
+        bytes
+    }
+
+    const OWN: i32 = 5;
+
+    fn known() -> KnownRoutes {
+        let mut known = KnownRoutes::default();
+        let host = Host {
+            gateways: [Gateway {
+                address: "192.0.2.254".parse().unwrap(),
+                oif: Some(3),
+            }]
+            .into(),
+            next_hops: [7].into(),
+            ..Host::default()
+        };
+        known.update(OWN, &host);
+        known
+    }
+
+    fn wakes(nsid: Option<i32>, kind: u16, payload: &[u8]) -> bool {
+        let mut wake = Wake::default();
+        assert!(wake.add_events(nsid, &event(kind, payload), &known()));
+        wake.anywhere().routes
+    }
+
+    #[test]
+    fn churn_of_routes_through_known_next_hops_does_not_wake() {
+        const NH_ID: u16 = 30;
+        let route = |prefix_len: u8, attributes: &[Vec<u8>]| {
+            let mut payload = vec![2, prefix_len, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0];
+            payload.extend(attributes.concat());
+            payload
+        };
+        let oif = |link: u32| attribute(libc::RTA_OIF, &link.to_ne_bytes());
+        let via = |last| attribute(libc::RTA_GATEWAY, &[192, 0, 2, last]);
+        let object = |id: u32| attribute(NH_ID, &id.to_ne_bytes());
+        // The route, then whether it wakes when it comes and when it goes.
+        let rows = [
+            (route(24, &[via(254), oif(3)]), false, false),
+            (route(0, &[via(254), oif(3)]), false, true),
+            (route(24, &[via(253), oif(3)]), true, false),
+            // The same address behind another link is another next hop.
+            (route(24, &[via(254), oif(4)]), true, false),
+            (route(24, &[oif(3)]), true, true),
+            (route(24, &[object(7)]), false, false),
+            (route(24, &[object(8)]), true, false),
+        ];
+        for (payload, comes, goes) in rows {
+            let found =
+                [libc::RTM_NEWROUTE, libc::RTM_DELROUTE].map(|kind| wakes(None, kind, &payload));
+            assert_eq!(found, [comes, goes], "{payload:?}");
+            assert_eq!(wakes(Some(OWN), libc::RTM_NEWROUTE, &payload), comes);
+            // Routes of another netns are its own business.
+            assert!(!wakes(Some(OWN + 1), libc::RTM_NEWROUTE, &payload));
+        }
+    }
+
+    #[test]
+    fn next_hop_objects_wake_if_their_gateway_or_they_are_new() {
+        let object = |id: u32, last: u8| {
+            let mut payload = vec![0; 8];
+            payload.extend(attribute(1, &id.to_ne_bytes()));
+            payload.extend(attribute(5, &3_u32.to_ne_bytes()));
+            payload.extend(attribute(6, &[192, 0, 2, last]));
+            payload
+        };
+        for (payload, expected) in [
+            (object(7, 254), false),
+            (object(7, 253), true),
+            (object(8, 254), true),
+            (vec![0], true),
+        ] {
+            assert_eq!(wakes(None, nexthop::NEW, &payload), expected, "{payload:?}");
+            assert!(!wakes(Some(OWN + 1), nexthop::NEW, &payload));
+        }
     }
 
     #[test]

@@ -19,7 +19,10 @@ use nix::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{DiscoverError, attribute, wake::Wake};
+use super::{
+    DiscoverError, attribute, nexthop,
+    wake::{KnownRoutes, Wake},
+};
 
 /// Holds about 70 000 address events.
 const RECEIVE_BUFFER: usize = 16 * 1024 * 1024;
@@ -28,7 +31,7 @@ const EVENT: usize = 16 * 1024;
 /// Most events taken by one wake, so that unending churn cannot keep it from returning.
 const BATCH: u32 = 8192;
 
-const GROUPS: [u32; 8] = [
+const GROUPS: [u32; 9] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_IPV4_IFADDR,
     libc::RTNLGRP_IPV6_IFADDR,
@@ -37,6 +40,7 @@ const GROUPS: [u32; 8] = [
     libc::RTNLGRP_IPV4_NETCONF,
     libc::RTNLGRP_IPV6_NETCONF,
     libc::RTNLGRP_NSID,
+    nexthop::GROUP,
 ];
 
 /// Waits for changes.
@@ -45,6 +49,7 @@ pub struct Watch {
     socket: AsyncFd<Socket>,
     buffer: Vec<u8>,
     control: Vec<u8>,
+    known: KnownRoutes,
     malformed: u64,
     spoofed: u64,
 }
@@ -77,6 +82,7 @@ impl Watch {
             socket,
             buffer: vec![0; EVENT],
             control: cmsg_space!(i32),
+            known: KnownRoutes::default(),
             malformed: 0,
             spoofed: 0,
         })
@@ -99,7 +105,7 @@ impl Watch {
                     }) => self.spoofed += 1,
                     Ok(Datagram { length, nsid, .. }) => {
                         let read = self.buffer.get(..length).unwrap_or(&self.buffer);
-                        self.malformed += u64::from(!wake.add_events(nsid, read));
+                        self.malformed += u64::from(!wake.add_events(nsid, read, &self.known));
                     }
                     Err(Errno::EAGAIN) => {
                         ready.clear_ready();
@@ -117,6 +123,11 @@ impl Watch {
                 return Ok(wake);
             }
         }
+    }
+
+    /// What is known of the routes, by which it is decided whether an event about a route wakes.
+    pub const fn known_routes(&mut self) -> &mut KnownRoutes {
+        &mut self.known
     }
 
     /// Events so far that could not be read to their end.

@@ -77,11 +77,12 @@ impl Agent {
         let signals = Signals::new().map_err(system("catch signals"))?;
         let netns = runtime::own_netns().map_err(system("read the network namespace"))?;
         // Before the first snapshot: what changes from here on wakes us.
-        let watch = Watch::new()?;
+        let mut watch = Watch::new()?;
         let mut discover = Discover::new()?;
         let started = Instant::now();
         let snapshot = first_snapshot(&mut discover)?;
         let dumped = started.elapsed();
+        discover.update_watch(&mut watch, &snapshot);
         let Started {
             parents,
             complete,

@@ -60,6 +60,9 @@ impl Agent {
         let Some(Renewed { changed, stale }) = renewed else {
             return Synced::InPart;
         };
+        if changed == Changed::Anything {
+            self.discover.update_watch(&mut self.watch, &self.snapshot);
+        }
         // What is known of the kernel may be as old as before.
         let is_news = *refresh != Refresh::Model;
         let mut failure: Option<Box<dyn std::error::Error>> = None;

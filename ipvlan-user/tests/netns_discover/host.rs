@@ -29,6 +29,20 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
             "route add default via inet6 2001:db8:1::fd dev parent0 table 102",
             "-6 route add default via 2001:db8:1::fe",
             "-6 route add default via fe80::fe dev parent0 metric 7",
+            "route add 203.0.114.0/24 nexthop via 198.51.100.249 nexthop via 198.51.100.248",
+            "route add 203.0.115.0/24 via 100.64.0.77 dev parent0 onlink",
+            "route add 203.0.116.0/24 via inet6 2001:db8:1::fc dev parent0 table 103",
+            "-6 route add 2001:db8:7::/48 via 2001:db8:1::fb",
+            "-6 route add 2001:db8:8::/48 via fe80::fd dev parent0",
+            "-6 route add 2001:db8:9::/48 nexthop via 2001:db8:1::fa nexthop via 2001:db8:1::f9",
+            "nexthop add id 7 via 198.51.100.247 dev parent0",
+            "nexthop add id 8 via 2001:db8:1::f8 dev parent0",
+            "nexthop add id 9 via 198.51.100.246 dev parent0",
+            "nexthop add id 10 group 7/9",
+            "nexthop add id 11 dev parent0",
+            "route add 203.0.117.0/24 nhid 10",
+            "route add 203.0.118.0/24 nhid 11",
+            "-6 route add 2001:db8:a::/48 nhid 8",
         ] {
             ip(command);
         }
@@ -56,11 +70,27 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
             "2001:db8:1::fe",
             "2001:db8:1::fd",
             "fe80::fe",
+            "198.51.100.250",
+            "198.51.100.249",
+            "198.51.100.248",
+            "100.64.0.77",
+            "2001:db8:1::fc",
+            "2001:db8:1::fb",
+            "fe80::fd",
+            "2001:db8:1::fa",
+            "2001:db8:1::f9",
+            "198.51.100.247",
+            "2001:db8:1::f8",
+            "198.51.100.246",
         ];
         assert_eq!(
             host.gateways,
             gateways.map(|text| gateway(text, parent)).into()
         );
+        assert_eq!(host.next_hops, BTreeSet::from([7, 8, 9, 10]));
+        // Then routes show the id of their next hop and nothing else of it.
+        fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", "0").expect("nexthop_compat_mode");
+        assert_eq!(everything(&mut discover).host, *host);
         let on_link = |prefix, prefix_len| OnLinkRoute {
             prefix: address(prefix),
             prefix_len,
@@ -70,6 +100,7 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
         for route in [
             on_link("198.51.100.0", 24),
             on_link("203.0.113.128", 25),
+            on_link("203.0.118.0", 24),
             on_link("2001:db8:1::", 64),
         ] {
             assert!(

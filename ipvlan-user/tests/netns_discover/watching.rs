@@ -144,10 +144,29 @@ fn a_routing_daemon_does_not_wake() {
         ip(&format!("addr add 198.51.100.1/24 dev {PARENT}"));
         tokio::time::sleep(Duration::from_secs(3)).await;
         let mut watch = Watch::new().expect("watch");
+        let mut discover = discover();
+        // What the daemon announces at first is a new next hop, which counts.
         ip("route add 203.0.113.0/24 via 198.51.100.254");
+        wake_until(&mut watch, "a next hop", |wake| wake.anywhere().routes).await;
+        let snapshot = everything(&mut discover);
+        discover.update_watch(&mut watch, &snapshot);
+        settle(&mut watch).await;
+        ip("route add 203.0.114.0/24 via 198.51.100.254");
+        ip("route del 203.0.113.0/24 via 198.51.100.254");
+        ip("route add 203.0.113.0/24 via 198.51.100.254 table 100");
         let wake = tokio::time::timeout(Duration::from_millis(300), watch.wake()).await;
         assert!(wake.is_err(), "woke for {wake:?}");
-        ip("route add default via 198.51.100.254");
+        ip("route add 203.0.115.0/24 via 198.51.100.253");
+        wake_until(&mut watch, "another next hop", |wake| {
+            wake.anywhere().routes
+        })
+        .await;
+        ip("nexthop add id 7 via 198.51.100.252 dev parent0");
+        wake_until(&mut watch, "a next hop object", |wake| {
+            wake.anywhere().routes
+        })
+        .await;
+        ip("route add default via 198.51.100.250");
         wake_until(&mut watch, "a default route", |wake| wake.anywhere().routes).await;
     });
 }

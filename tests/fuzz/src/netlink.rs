@@ -5,6 +5,7 @@ mod discover {
     mod address;
     mod attribute;
     mod link;
+    mod nexthop;
     mod number;
     mod route;
     mod snapshot;
@@ -14,8 +15,10 @@ mod discover {
         let _row_or_error = link::decode_link(row);
         let _row_or_error = address::decode_address(row);
         let _row_or_error = route::decode_route(row);
+        let _row_or_error = nexthop::decode_next_hop(row);
         let _row_or_error = number::decode_nsid(row);
-        let _was_complete = wake::Wake::default().add_events(Some(1), row);
+        let known = wake::KnownRoutes::default();
+        let _was_complete = wake::Wake::default().add_events(Some(1), row, &known);
     }
 }
 

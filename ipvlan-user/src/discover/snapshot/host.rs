@@ -12,8 +12,10 @@ use super::Dad;
 pub struct Host {
     /// Addresses of all links of our own netns, both families.
     pub addresses: Vec<HostAddress>,
-    /// Next hops of the default routes of all tables, both families.
+    /// Next hops of all routes of all tables, and of all next hop objects; both families.
     pub gateways: BTreeSet<Gateway>,
+    /// Ids of the next hop objects that lead through gateways only.
+    pub next_hops: BTreeSet<u32>,
     /// Unicast routes with a device and no gateway, of all tables: what the host is on-link with.
     pub routes_on_link: Vec<OnLinkRoute>,
     /// Routes of type `local` that are not just one of `addresses` (`AnyIP`), other than
@@ -58,7 +60,7 @@ pub struct AnycastAddress {
     pub ifindex: u32,
 }
 
-/// Next hop of a default route.
+/// Next hop of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Gateway {
     /// Its address.

@@ -1,0 +1,210 @@
+//! Next hop objects (`ip nexthop`), which routes can name by their id instead of a gateway and a link.
+//!
+//! With `net.ipv4.nexthop_compat_mode=0` a dump of routes shows nothing but the id.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use netlink_packet_core::NetlinkSerializable;
+
+use super::{
+    attribute::{Malformed, after, attributes, ip_value, u32_at, u32_value},
+    snapshot::Gateway,
+};
+
+/// `RTM_NEWNEXTHOP` (`linux/rtnetlink.h`).
+pub(super) const NEW: u16 = 104;
+/// `RTM_GETNEXTHOP`.
+const GET: u16 = 106;
+/// `RTNLGRP_NEXTHOP`: the group of events about them.
+pub(super) const GROUP: u32 = 32;
+/// `sizeof(struct nhmsg)` (`linux/nexthop.h`).
+const HEADER: usize = 8;
+/// `sizeof(struct nexthop_grp)`, which begins with an id.
+const MEMBER: usize = 8;
+
+const NHA_ID: u16 = 1;
+const NHA_GROUP: u16 = 2;
+const NHA_OIF: u16 = 5;
+const NHA_GATEWAY: u16 = 6;
+const NHA_FDB: u16 = 11;
+
+/// The request for a dump of all next hop objects.
+#[derive(Clone, Debug)]
+pub(super) struct GetNextHops;
+
+impl NetlinkSerializable for GetNextHops {
+    fn message_type(&self) -> u16 {
+        GET
+    }
+
+    fn buffer_len(&self) -> usize {
+        HEADER
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.fill(0);
+    }
+}
+
+/// One next hop object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct NextHopRow {
+    pub(super) id: u32,
+    /// Its gateway; none if it is a link alone, a blackhole or a group.
+    pub(super) gateway: Option<IpAddr>,
+    /// The link it leaves by.
+    pub(super) link: Option<u32>,
+    /// The ids of a group's members.
+    pub(super) members: Vec<u32>,
+}
+
+impl NextHopRow {
+    /// Returns the gateway with its link.
+    pub(super) fn gateway(&self) -> Option<Gateway> {
+        self.gateway.map(|address| Gateway {
+            address,
+            oif: self.link,
+        })
+    }
+}
+
+/// Decodes the payload of an `RTM_NEWNEXTHOP`. Nothing for entries of a VXLAN forwarding database, which no
+/// route can name.
+pub(super) fn decode_next_hop(payload: &[u8]) -> Result<Option<NextHopRow>, Malformed> {
+    let mut row = NextHopRow::default();
+    for attribute in attributes(after(payload, HEADER)?) {
+        let (kind, value) = attribute?;
+        match kind {
+            NHA_ID => row.id = u32_value(value)?,
+            NHA_GROUP => {
+                let members = value.chunks_exact(MEMBER);
+                row.members
+                    .extend(members.filter_map(|member| u32_at(member, 0)));
+            }
+            NHA_OIF => row.link = Some(u32_value(value)?),
+            NHA_GATEWAY => row.gateway = Some(ip_value(value)?),
+            NHA_FDB => return Ok(None),
+            _ => {}
+        }
+    }
+    Ok((row.id != 0).then_some(row))
+}
+
+/// The next hop objects of a netns, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct NextHops(BTreeMap<u32, NextHopRow>);
+
+impl NextHops {
+    /// Returns the gateways of all of them.
+    pub(super) fn gateways(&self) -> impl Iterator<Item = Gateway> {
+        self.0.values().filter_map(NextHopRow::gateway)
+    }
+
+    /// Returns the links by which a route with this next hop leaves without a gateway.
+    pub(super) fn links_of(&self, id: u32) -> impl Iterator<Item = u32> {
+        let named = self.0.get(&id);
+        let members = named.into_iter().flat_map(|group| &group.members);
+        let members = members.filter_map(|member| self.0.get(member));
+        named
+            .into_iter()
+            .chain(members)
+            .filter(|row| row.gateway.is_none())
+            .filter_map(|row| row.link)
+    }
+
+    /// Returns the ids of those that lead through gateways only.
+    pub(super) fn behind_gateways(&self) -> impl Iterator<Item = u32> {
+        let ids = self.0.keys().copied();
+        ids.filter(|&id| self.links_of(id).next().is_none())
+    }
+}
+
+impl FromIterator<NextHopRow> for NextHops {
+    fn from_iter<I: IntoIterator<Item = NextHopRow>>(rows: I) -> Self {
+        Self(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The payload of a next hop object with these attributes.
+    pub(in crate::discover) fn payload(attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        for (kind, value) in attributes {
+            bytes.extend(u16::try_from(value.len() + 4).unwrap().to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(*value);
+            bytes.resize(super::super::attribute::aligned(bytes.len()), 0);
+        }
+        bytes
+    }
+
+    fn member(id: u32) -> [u8; MEMBER] {
+        let [a, b, c, d] = id.to_ne_bytes();
+        [a, b, c, d, 0, 0, 0, 0]
+    }
+
+    fn decode(attributes: &[(u16, &[u8])]) -> Option<NextHopRow> {
+        decode_next_hop(&payload(attributes)).unwrap()
+    }
+
+    #[test]
+    fn gateways_links_and_groups_are_read_and_forwarding_databases_are_not() {
+        let id = |id: u32| id.to_ne_bytes();
+        let link = 3_u32.to_ne_bytes();
+        let v6: [u8; 16] = "2001:db8::fe"
+            .parse::<std::net::Ipv6Addr>()
+            .unwrap()
+            .octets();
+        let rows = [
+            decode(&[
+                (NHA_ID, &id(1)),
+                (NHA_OIF, &link),
+                (NHA_GATEWAY, &[192, 0, 2, 254]),
+            ]),
+            decode(&[(NHA_ID, &id(2)), (NHA_OIF, &link), (NHA_GATEWAY, &v6)]),
+            decode(&[(NHA_ID, &id(3)), (NHA_OIF, &link)]),
+            decode(&[
+                (NHA_ID, &id(4)),
+                (NHA_GROUP, &[member(1), member(2)].concat()),
+            ]),
+            decode(&[
+                (NHA_ID, &id(5)),
+                (NHA_GROUP, &[member(1), member(3)].concat()),
+            ]),
+            // A blackhole.
+            decode(&[(NHA_ID, &id(6)), (4, &[])]),
+        ];
+        let next_hops: NextHops = rows.into_iter().flatten().collect();
+        let gateways: Vec<Gateway> = next_hops.gateways().collect();
+        let gateway = |text: &str| Gateway {
+            address: text.parse().unwrap(),
+            oif: Some(3),
+        };
+        assert_eq!(gateways, [gateway("192.0.2.254"), gateway("2001:db8::fe")]);
+        let links = |id| next_hops.links_of(id).collect::<Vec<_>>();
+        assert_eq!((links(1), links(3), links(4)), (vec![], vec![3], vec![]));
+        assert_eq!((links(5), links(6), links(7)), (vec![3], vec![], vec![]));
+        let behind: Vec<u32> = next_hops.behind_gateways().collect();
+        assert_eq!(behind, [1, 2, 4, 6]);
+
+        let fdb = decode(&[
+            (NHA_ID, &id(7)),
+            (NHA_FDB, &[]),
+            (NHA_GATEWAY, &[192, 0, 2, 9]),
+        ]);
+        assert_eq!(fdb, None);
+        assert_eq!(decode(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_are_malformed(bytes: Vec<u8>) {
+            let _ = decode_next_hop(&bytes);
+        }
+    }
+}
