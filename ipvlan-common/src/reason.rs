@@ -114,7 +114,8 @@ reasons! {
 
     /// The target is an address of the host: the host's stack answers.
     HostAddress = 32, "host_address";
-    /// The target is a default gateway's address, and a child holds it.
+    /// The target is the address of a next hop of the host's routes, and a child took it after the route was
+    /// there.
     GatewayAddress = 33, "gateway_address";
     /// The child that holds the target is down.
     ChildDown = 34, "child_down";
@@ -142,6 +143,8 @@ reasons! {
     PeerAddress = 45, "peer_address";
     /// The parent is down.
     ParentDown = 46, "parent_down";
+    /// The netns of the child that holds the target has more addresses than its quota.
+    OverQuota = 47, "over_quota";
     /// The target is outside `--allow`.
     NotAllowed = 48, "not_allowed";
     /// The target is in `--deny`.

@@ -15,7 +15,7 @@ use ipvlan_user::{
         Snapshot,
         snapshot::{Child, ChildAddress, Link, NetnsId},
     },
-    model::{Desired, Policy, desired},
+    model::{Desired, History, Policy, desired},
     neighbour::{
         announce::Announce,
         dad::{Dad, DadMode},
@@ -153,7 +153,7 @@ fn one_address_more_is_decided_without_looking_at_the_others() {
             snapshot.children[index].addresses.push(address(7, next));
             next += 1;
             let link = snapshot.links[0].clone();
-            let revision = desired.revise(&snapshot, &link, &policy, &changed);
+            let revision = desired.revise(&History::default(), &snapshot, &link, &policy, &changed);
             assert_eq!(revision.addresses.len(), 1);
         });
         assert_eq!(desired, decide(&snapshot));

@@ -8,7 +8,7 @@ use std::{
 use ipvlan_common::{Delivery, Reason};
 
 use super::{
-    ChildContext, ChildKey, ChildPolicy, Deliver, Policy, Wanted,
+    ChildContext, ChildKey, ChildPolicy, Deliver, History, Policy, Wanted,
     holders::{Holders, broadcast, is_link_local, refusal_while},
 };
 use crate::discover::snapshot::{
@@ -69,10 +69,10 @@ impl AddressView {
         )
     }
 
-    /// Whether it belongs into the address map. What the driver does not deliver to this child does
-    /// not.
+    /// Returns whether it belongs into the address map: what the driver does not deliver to this child does
+    /// not, nor does what its netns has beyond its quota.
     pub(super) fn is_claim(&self) -> bool {
-        self.refusal != Some(Reason::PeerAddress)
+        !matches!(self.refusal, Some(Reason::PeerAddress | Reason::OverQuota))
     }
 }
 
@@ -135,6 +135,7 @@ pub(super) struct Considered<'a> {
     pub(super) parent: &'a Link,
     pub(super) policy: &'a Policy,
     pub(super) held_back: &'a BTreeMap<IpAddr, Reason>,
+    pub(super) history: &'a History,
 }
 
 impl Considered<'_> {
@@ -213,6 +214,9 @@ impl Considered<'_> {
             IpAddr::V6(v6) => kind_of_v6(v6),
         };
         kind.or_else(|| self.holders.refusal(local))
+            .filter(|reason| {
+                *reason != Reason::GatewayAddress || !self.may_be_next_hop(child, policy, local)
+            })
             .or_else(|| self.link_local(local))
             .or_else(|| policy.refusal(local))
             .or_else(|| match address.dad() {
@@ -223,6 +227,12 @@ impl Considered<'_> {
                 dad => refusal_while(dad),
             })
             .or_else(|| self.held_back.get(&local).copied())
+    }
+
+    /// Returns whether a child keeps the address of a next hop: it had the address before, or the operator
+    /// made it one.
+    fn may_be_next_hop(&self, child: &Child, policy: ChildPolicy<'_>, address: IpAddr) -> bool {
+        policy.may_be_next_hop() || self.history.is_established(address, child.into())
     }
 
     fn kind_of_v4(&self, v4: Ipv4Addr, prefix_len: u8) -> Option<Reason> {

@@ -32,8 +32,10 @@ pub enum Rival {
         /// Ifindex of the link, in our own netns.
         ifindex: u32,
     },
-    /// A default gateway of the host: the address is the gateway's alone.
+    /// A next hop of the host's routes: the address is the gateway's alone.
     Gateway,
+    /// The host's routes, which have the child as a next hop: it had the address before, and is answered.
+    NextHop,
     /// Another child of the same parent, whose the address is.
     Sibling(ChildKey),
     /// A child of another parent. Their LANs are separate: both are answered for.
@@ -54,6 +56,7 @@ impl Conflict {
         match self.rival {
             Rival::Host { .. } => "host_address",
             Rival::Gateway => "gateway_address",
+            Rival::NextHop => "next_hop",
             Rival::Sibling(_) => "sibling_address",
             Rival::OtherParent { .. } => "other_parent",
             Rival::Peer(_) => "peer_address",
@@ -90,15 +93,15 @@ pub(super) fn conflicts(
     conflicts
 }
 
-/// What the refusal says already, with the name of who is behind it.
+/// Returns which claim of the host, of a gateway or of a peer there is on an address of a child.
 pub(super) fn claimed(view: &AddressView, holders: &Holders) -> Option<Rival> {
-    match view.refusal? {
-        Reason::HostAddress => holders.host(view.address).map(|held| Rival::Host {
+    match view.refusal {
+        Some(Reason::HostAddress) => holders.host(view.address).map(|held| Rival::Host {
             ifindex: held.ifindex,
         }),
-        Reason::GatewayAddress => Some(Rival::Gateway),
-        Reason::PeerAddress => view.peer.map(Rival::Peer),
-        _ => None,
+        Some(Reason::GatewayAddress) => Some(Rival::Gateway),
+        Some(Reason::PeerAddress) => view.peer.map(Rival::Peer),
+        _ => (view.is_candidate() && holders.is_gateway(view.address)).then_some(Rival::NextHop),
     }
 }
 

@@ -121,6 +121,11 @@ impl Holders {
         }
     }
 
+    /// Returns whether it is the address of a next hop of the host's routes, and not the host's.
+    pub(super) fn is_gateway(&self, address: IpAddr) -> bool {
+        self.gateways.contains(&address)
+    }
+
     /// Whether it is the directed broadcast address of a prefix of the host.
     pub(super) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
         self.broadcasts.contains(&address)

@@ -6,6 +6,7 @@
 mod child;
 mod conflict;
 mod flags;
+mod history;
 mod holders;
 mod parent;
 mod policy;
@@ -25,6 +26,7 @@ use self::{child::Considered, holders::Holders};
 pub use self::{
     child::{AddressView, ChildView},
     conflict::{Conflict, Rival},
+    history::{History, is_established},
     parent::{ParentError, check_link, check_parent},
     policy::{Deliver, L2Broadcast, Policy},
     prefix::{Prefix, PrefixError},
@@ -32,7 +34,10 @@ pub use self::{
     rule::{ChildContext, ChildPolicy, Glob, GlobError, Rule, RuleError},
     wanted::{Wanted, may_be_answered},
 };
-use crate::discover::snapshot::{Child, Link, Mode, NetnsId, PortFlag, Snapshot};
+use crate::{
+    discover::snapshot::{Child, Link, Mode, NetnsId, PortFlag, Snapshot},
+    quota::{Exceeded, Quota},
+};
 
 /// A child's identity: its ifindex means something in its own netns only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,12 +106,26 @@ pub struct Desired {
     v4: usize,
 }
 
-/// Decides what the datapath of `parent` should hold.
+/// Decides what the datapath of `parent` should hold, as if there had been no decision before.
 ///
-/// `held_back` are addresses that are not answered for because of what the LAN was heard to say
-/// ([`Reason::Probing`], [`Reason::Duplicate`]); whatever else is wrong with one comes first.
+/// `held_back` is as in [`desired_after`].
 #[must_use]
 pub fn desired(
+    snapshot: &Snapshot,
+    parent: &Link,
+    policy: &Policy,
+    held_back: &BTreeMap<IpAddr, Reason>,
+) -> Desired {
+    desired_after(&History::default(), snapshot, parent, policy, held_back)
+}
+
+/// Decides what the datapath of `parent` should hold.
+///
+/// `held_back` are addresses that are not answered because of frames that the LAN carried
+/// ([`Reason::Probing`], [`Reason::Duplicate`]); every other reason not to answer one takes precedence.
+#[must_use]
+pub fn desired_after(
+    history: &History,
     snapshot: &Snapshot,
     parent: &Link,
     policy: &Policy,
@@ -124,11 +143,15 @@ pub fn desired(
         parent,
         policy,
         held_back,
+        history,
     };
-    let views: Vec<ChildView> = children
+    let mut views: Vec<ChildView> = children
         .iter()
         .map(|child| considered.child(child))
         .collect();
+    for of_netns in views.chunk_by_mut(|a, b| a.key.netns == b.key.netns) {
+        history.limit(snapshot, policy, of_netns);
+    }
 
     let (addresses, contested) = decide(&holders, &views);
     let mut desired = Desired {
@@ -218,6 +241,29 @@ impl Desired {
         if address.is_ipv4() {
             self.v4 = self.v4 + usize::from(wanted.is_some()) - usize::from(before.is_some());
         }
+    }
+
+    /// Returns the children in a netns.
+    fn children_of(&self, netns: NetnsId) -> &[ChildView] {
+        let start = self.children.partition_point(|it| it.key.netns < netns);
+        let end = self.children.partition_point(|it| it.key.netns <= netns);
+        &self.children[start..end]
+    }
+
+    /// Returns by how many addresses each netns exceeds its quota.
+    #[must_use]
+    pub fn exceeded(&self) -> Exceeded {
+        let mut exceeded = Exceeded::new();
+        for view in &self.children {
+            let addresses = view.addresses.iter();
+            let over = addresses.filter(|it| it.refusal == Some(Reason::OverQuota));
+            let over = over.count() as u64;
+            if over > 0 {
+                let key = (view.key.netns, Quota::Addresses);
+                *exceeded.entry(key).or_default() += over;
+            }
+        }
+        exceeded
     }
 
     /// Returns how many addresses the larger of the two families has.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    AddressView, ChildKey, ChildView, Conflict, Desired, Policy, Rival, Wanted,
+    AddressView, ChildKey, ChildView, Conflict, Desired, History, Policy, Rival, Wanted,
     child::Considered,
     conflict::{self, claimed},
     holders::Holders,
@@ -51,6 +51,7 @@ impl Desired {
     /// the LAN was heard to say.
     pub fn revise(
         &mut self,
+        history: &History,
         snapshot: &Snapshot,
         parent: &Link,
         policy: &Policy,
@@ -68,6 +69,7 @@ impl Desired {
             parent,
             policy,
             held_back: &BTreeMap::new(),
+            history,
         };
         let mut revise = Revise {
             desired: self,
@@ -129,13 +131,17 @@ impl Revise<'_> {
     }
 
     fn children(&self, snapshot: &Snapshot, netns: NetnsId) -> Vec<ChildView> {
-        let parent = self.considered.parent.ifindex;
-        snapshot
+        let considered = self.considered;
+        let mut views: Vec<ChildView> = snapshot
             .children_of(netns)
             .iter()
-            .filter(|child| child.parent_ifindex == parent)
-            .map(|child| self.considered.child(child))
-            .collect()
+            .filter(|child| child.parent_ifindex == considered.parent.ifindex)
+            .map(|child| considered.child(child))
+            .collect();
+        considered
+            .history
+            .limit(snapshot, considered.policy, &mut views);
+        views
     }
 
     /// Notes what is different of a child, as it was and as the view with this index is.

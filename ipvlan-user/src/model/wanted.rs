@@ -16,7 +16,7 @@ pub enum Wanted {
         /// Why not even the host may use it; `None` if it may.
         refusal: Option<Reason>,
     },
-    /// Held by a default gateway.
+    /// Held by a gateway: a next hop of the host's routes.
     Gateway,
     /// Held by a child.
     Child {

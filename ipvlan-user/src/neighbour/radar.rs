@@ -101,6 +101,7 @@ fn incident_of(conflict: &Conflict, children: &BTreeMap<ChildKey, String>) -> In
     let detail = match conflict.rival {
         Rival::Host { .. } => "the host has it".to_owned(),
         Rival::Gateway => "a gateway has it".to_owned(),
+        Rival::NextHop => "a route of the host has it as a next hop".to_owned(),
         Rival::Sibling(key) => format!("{} has it", named(key)),
         Rival::OtherParent { .. } => "a child of another parent has it, too".to_owned(),
         Rival::Peer(peer) => format!("the driver delivers its peer's, {peer}"),
@@ -111,7 +112,7 @@ fn incident_of(conflict: &Conflict, children: &BTreeMap<ChildKey, String>) -> In
         mac: None,
         child: Some((key, children.get(&key).cloned().unwrap_or_default())),
         action: match conflict.rival {
-            Rival::OtherParent { .. } => Action::None,
+            Rival::OtherParent { .. } | Rival::NextHop => Action::None,
             _ => Action::HeldBack,
         },
         detail: Some(detail),

@@ -17,8 +17,9 @@ use super::{AgentError, Settings, lan::Lan, refresh::backoff};
 use crate::{
     attach::{AttachError, Datapath},
     discover::{Changed, Snapshot, snapshot::Link},
-    model::{check_link, check_parent, desired},
+    model::{Desired, History, check_link, check_parent},
     neighbour::host::HostNeighbours,
+    quota::Exceeded,
     runtime::Claim,
     sync::{apply::Installed, maps::MapsError},
 };
@@ -101,7 +102,7 @@ impl Parent {
         settings: &Settings,
     ) -> Result<Duration, AgentError> {
         let link = check_parent(&snapshot.links, &self.name)?.clone();
-        let mut serving = self.attach(link, snapshot, settings)?;
+        let mut serving = self.attach(link, settings)?;
         let started = Instant::now();
         if let Err(source) = serving.update(snapshot, settings) {
             log(serving.datapath.undo());
@@ -206,6 +207,14 @@ impl Parent {
         if !same {
             warn!(parent = self.name, "waiting: {reason}");
             self.state = State::Waiting(reason);
+        }
+    }
+
+    /// Returns the quotas that netns exceed.
+    pub(super) fn exceeded(&self) -> Exceeded {
+        match &self.state {
+            State::Serving(serving) => serving.desired.exceeded(),
+            State::Waiting(_) => Exceeded::new(),
         }
     }
 
@@ -318,12 +327,7 @@ impl Parent {
         }
     }
 
-    fn attach(
-        &self,
-        link: Link,
-        snapshot: &Snapshot,
-        settings: &Settings,
-    ) -> Result<Serving, AgentError> {
+    fn attach(&self, link: Link, settings: &Settings) -> Result<Serving, AgentError> {
         let claim = Claim::new(
             &settings.runtime_dir,
             self.netns,
@@ -356,7 +360,9 @@ impl Parent {
         };
         Ok(Serving {
             unpinned,
-            desired: desired(snapshot, &link, &settings.policy, &lan.held_back()),
+            // Decided by the first update, after what adopted maps hold.
+            desired: Desired::default(),
+            history: History::default(),
             lan,
             link,
             datapath,

@@ -283,7 +283,7 @@ fn conflict(of: &Conflict, snapshot: &Snapshot) -> status::Conflict {
                 interface: link(ifindex),
                 ..status::Rival::default()
             },
-            Rival::Gateway => status::Rival::default(),
+            Rival::Gateway | Rival::NextHop => status::Rival::default(),
             Rival::Sibling(key) => child(key),
             Rival::OtherParent { child: key, parent } => status::Rival {
                 parent: link(parent),

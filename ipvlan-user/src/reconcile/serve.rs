@@ -6,8 +6,11 @@ use tracing::{debug, warn};
 
 use tokio::net::UnixStream;
 
-use super::{Agent, report};
-use crate::{quota, runtime, status};
+use super::{Agent, parent::Parent, report};
+use crate::{
+    quota::{self, Exceeded},
+    runtime, status,
+};
 
 impl Agent {
     /// Lets a client wait for everything to be read, so that link counters are of now.
@@ -61,7 +64,8 @@ impl Agent {
 
     fn status(&self) -> status::Agent {
         // Each part of the agent that limits netns adds its counts here.
-        let exceeded = quota::merged([]);
+        let of_parents: Vec<Exceeded> = self.parents.iter().map(Parent::exceeded).collect();
+        let exceeded = quota::merged(&of_parents);
         status::Agent {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -15,7 +15,7 @@ use super::{
     slots::Slots,
     ticks,
 };
-use crate::model::{ChildKey, Desired, Revision, Wanted};
+use crate::model::{ChildKey, Desired, Revision, Wanted, is_established};
 
 /// What the maps of a parent hold, as far as we wrote it.
 pub struct Installed {
@@ -103,6 +103,12 @@ impl Installed {
     #[must_use]
     pub const fn maps(&self) -> &Maps {
         &self.maps
+    }
+
+    /// Returns what the maps hold, as far as it was written by this agent or read back.
+    #[must_use]
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// Returns how many addresses of children are answered: those that are in the maps.
@@ -274,11 +280,6 @@ fn answered(addresses: &Addresses) -> usize {
 /// Returns 1 for an address of a child that is answered.
 fn is_answered(entry: Option<&AddressEntry>) -> usize {
     usize::from(entry.is_some_and(AddressEntry::is_live_child))
-}
-
-/// Returns whether an entry is answered for a child, and no probe for it is under way.
-const fn is_established(entry: &AddressEntry) -> bool {
-    entry.is_live_child() && !entry.probed()
 }
 
 #[cfg(test)]

@@ -12,38 +12,41 @@ use super::lab::{
     in_fresh_netns, ip, known, settle, wake_until,
 };
 
+/// What the host of the test below holds, and its routes.
+const HELD_AND_ROUTED: [&str; 26] = [
+    "addr add 198.51.100.1/24 dev parent0",
+    "addr add 2001:db8:1::1/64 dev parent0 nodad",
+    "route add default via 198.51.100.254",
+    "route add default via 198.51.100.253 table 100",
+    "route add default table 101 nexthop via 198.51.100.252 nexthop via 198.51.100.251",
+    "route add 203.0.113.0/25 via 198.51.100.250",
+    "route add 203.0.113.128/25 dev parent0",
+    "route add local 192.0.2.0/24 dev lo",
+    "route add local 192.0.3.1/32 dev lo",
+    "route add default via inet6 2001:db8:1::fd dev parent0 table 102",
+    "-6 route add default via 2001:db8:1::fe",
+    "-6 route add default via fe80::fe dev parent0 metric 7",
+    "route add 203.0.114.0/24 nexthop via 198.51.100.249 nexthop via 198.51.100.248",
+    "route add 203.0.115.0/24 via 100.64.0.77 dev parent0 onlink",
+    "route add 203.0.116.0/24 via inet6 2001:db8:1::fc dev parent0 table 103",
+    "-6 route add 2001:db8:7::/48 via 2001:db8:1::fb",
+    "-6 route add 2001:db8:8::/48 via fe80::fd dev parent0",
+    "-6 route add 2001:db8:9::/48 nexthop via 2001:db8:1::fa nexthop via 2001:db8:1::f9",
+    "nexthop add id 7 via 198.51.100.247 dev parent0",
+    "nexthop add id 8 via 2001:db8:1::f8 dev parent0",
+    "nexthop add id 9 via 198.51.100.246 dev parent0",
+    "nexthop add id 10 group 7/9",
+    "nexthop add id 11 dev parent0",
+    "route add 203.0.117.0/24 nhid 10",
+    "route add 203.0.118.0/24 nhid 11",
+    "-6 route add 2001:db8:a::/48 nhid 8",
+];
+
 #[test]
 fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
     in_fresh_netns(async || {
         let mut discover = discover();
-        for command in [
-            "addr add 198.51.100.1/24 dev parent0",
-            "addr add 2001:db8:1::1/64 dev parent0 nodad",
-            "route add default via 198.51.100.254",
-            "route add default via 198.51.100.253 table 100",
-            "route add default table 101 nexthop via 198.51.100.252 nexthop via 198.51.100.251",
-            "route add 203.0.113.0/25 via 198.51.100.250",
-            "route add 203.0.113.128/25 dev parent0",
-            "route add local 192.0.2.0/24 dev lo",
-            "route add local 192.0.3.1/32 dev lo",
-            "route add default via inet6 2001:db8:1::fd dev parent0 table 102",
-            "-6 route add default via 2001:db8:1::fe",
-            "-6 route add default via fe80::fe dev parent0 metric 7",
-            "route add 203.0.114.0/24 nexthop via 198.51.100.249 nexthop via 198.51.100.248",
-            "route add 203.0.115.0/24 via 100.64.0.77 dev parent0 onlink",
-            "route add 203.0.116.0/24 via inet6 2001:db8:1::fc dev parent0 table 103",
-            "-6 route add 2001:db8:7::/48 via 2001:db8:1::fb",
-            "-6 route add 2001:db8:8::/48 via fe80::fd dev parent0",
-            "-6 route add 2001:db8:9::/48 nexthop via 2001:db8:1::fa nexthop via 2001:db8:1::f9",
-            "nexthop add id 7 via 198.51.100.247 dev parent0",
-            "nexthop add id 8 via 2001:db8:1::f8 dev parent0",
-            "nexthop add id 9 via 198.51.100.246 dev parent0",
-            "nexthop add id 10 group 7/9",
-            "nexthop add id 11 dev parent0",
-            "route add 203.0.117.0/24 nhid 10",
-            "route add 203.0.118.0/24 nhid 11",
-            "-6 route add 2001:db8:a::/48 nhid 8",
-        ] {
+        for command in HELD_AND_ROUTED {
             ip(command);
         }
         let snapshot = everything(&mut discover);

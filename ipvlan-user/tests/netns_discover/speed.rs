@@ -7,7 +7,7 @@ use std::{
 
 use ipvlan_user::{
     discover::{Changed, Scope, Watch},
-    model::{Policy, desired},
+    model::{History, Policy, desired},
 };
 
 use super::{
@@ -84,7 +84,7 @@ fn one_address_more_is_heard_of_read_and_decided_in_the_time_of_its_netns() {
                 .renew(&mut snapshot, &stale.parts, None)
                 .expect("renew");
             if let Changed::Children(netnses) = renewed.changed {
-                decided.revise(&snapshot, &link, &policy, &netnses);
+                decided.revise(&History::default(), &snapshot, &link, &policy, &netnses);
             }
             times.push(started.elapsed());
         }

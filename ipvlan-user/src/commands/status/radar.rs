@@ -18,7 +18,11 @@ pub(super) fn conflict(conflict: &Conflict) -> String {
     };
     let who = match conflict.kind.as_str() {
         "host_address" => format!("is the host's, on {name}: not answered for"),
-        "gateway_address" => "is a default gateway's: not answered for".to_owned(),
+        "gateway_address" => "is a gateway's: not answered".to_owned(),
+        "next_hop" => {
+            "is a next hop of a route of the host; the child had it before the route and is answered"
+                .to_owned()
+        }
         "sibling_address" => format!("is also on its sibling {}, which gets it", child()),
         "other_parent" => format!(
             "is also on {}, behind {}: both are answered for",
@@ -107,7 +111,7 @@ mod tests {
             (
                 "gateway_address",
                 none.clone(),
-                "is a default gateway's: not answered for",
+                "is a gateway's: not answered",
             ),
             (
                 "sibling_address",

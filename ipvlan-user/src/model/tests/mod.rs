@@ -2,13 +2,14 @@
 
 mod conflicts;
 mod flags;
+mod history;
 mod holders;
 mod programs;
 mod property;
 mod refusal;
 mod revise;
 
-use ipvlan_common::{ConfigFlags, Delivery};
+use ipvlan_common::{AddressEntry, ConfigFlags, Delivery};
 
 use super::*;
 use crate::discover::snapshot::{

@@ -61,6 +61,14 @@ fn netnses(files: &[Vec<String>; 3]) -> Vec<Netns> {
         .collect()
 }
 
+/// What the maps hold when this has been written.
+fn written(desired: &Desired) -> BTreeMap<IpAddr, AddressEntry> {
+    let addresses = desired.addresses.iter();
+    addresses
+        .map(|(&address, wanted)| (address, wanted.entry(|_| 0)))
+        .collect()
+}
+
 /// The children of these netns from `now`, of the others from `before`.
 fn mixed(before: &[Child], now: &[Child], changed: &BTreeSet<NetnsId>) -> Vec<Child> {
     let of = |children: &[Child], wanted: bool| -> Vec<Child> {
@@ -82,20 +90,38 @@ proptest! {
     fn a_revision_gives_what_deciding_everything_gives(
         steps in vec((children(), files(), select(vec![vec![0], vec![1], vec![2], vec![0, 1], vec![1, 2]])), 2..5),
         own in vec(select(&ADDRESSES), 0..2),
+        // Next hops of routes that come after the first children, and how many addresses a netns may have.
+        next_hops in vec(select(&ADDRESSES), 0..4),
+        quota in select(vec![3, 6, usize::MAX]),
         policy in policies(),
     ) {
         let own = own_child(6, &own);
+        let mut gateways = BTreeSet::new();
         let (first, later) = steps.split_first().unwrap();
-        let with_own = |children: &[Child], files: &[Vec<String>; 3]| {
+        let with_own = |children: &[Child], files: &[Vec<String>; 3], gateways: &BTreeSet<Gateway>| {
             let mut all = vec![own.clone()];
             all.extend_from_slice(children);
-            Snapshot {
+            let mut snapshot = Snapshot {
                 netnses: netnses(files),
                 ..snapshot(all)
-            }
+            };
+            snapshot.host.gateways.extend(gateways);
+            snapshot
         };
         let (mut children, mut files) = (first.0.clone(), first.1.clone());
-        let mut revised = decide(&with_own(&children, &files), &policy);
+        let mut history = History::default();
+        history.set_quota(quota);
+        let mut revised = Desired::default();
+        for _ in 0..2 {
+            let snapshot = with_own(&children, &files, &gateways);
+            let link = &snapshot.links[0];
+            history.update(&snapshot, link, &policy, &revised, &written(&revised));
+            revised = desired_after(&history, &snapshot, link, &policy, &BTreeMap::new());
+            gateways.extend(next_hops.iter().map(|text| Gateway {
+                address: cidr(text).local,
+                oif: Some(PARENT),
+            }));
+        }
         for (now, files_now, changed) in later {
             let before = revised.clone();
             for &nsid in changed {
@@ -104,10 +130,21 @@ proptest! {
             }
             let changed = changed.iter().map(|&nsid| NetnsId::Nsid(nsid)).collect();
             children = mixed(&children, now, &changed);
-            let snapshot = with_own(&children, &files);
-            let revision = revised.revise(&snapshot, &snapshot.links[0], &policy, &changed);
-            let whole = decide(&snapshot, &policy);
+            let snapshot = with_own(&children, &files, &gateways);
+            let link = &snapshot.links[0];
+            let installed = written(&revised);
+            let mut of_all = history.clone();
+            of_all.update(&snapshot, link, &policy, &revised, &installed);
+            history.update_children(&snapshot, link, &policy, &revised, &installed, Some(&changed));
+            let revision = revised.revise(&history, &snapshot, link, &policy, &changed);
+            let whole = desired_after(&of_all, &snapshot, link, &policy, &BTreeMap::new());
             prop_assert_eq!(&revised, &whole);
+            for netns in (0..3).map(NetnsId::Nsid) {
+                let of_netns = revised.children.iter().filter(|view| view.key.netns == netns);
+                let addresses = of_netns.flat_map(|view| &view.addresses);
+                let kept = addresses.filter(|it| it.refusal != Some(Reason::OverQuota));
+                prop_assert!(kept.count() <= quota);
+            }
             // What is different is told.
             for address in before.addresses.keys().chain(whole.addresses.keys()) {
                 if before.addresses.get(address) != whole.addresses.get(address) {
@@ -142,7 +179,13 @@ fn of_a_child_with_many_addresses_only_the_new_one_is_decided() {
         (&many[101..151], &[][..]),
     ] {
         let now = snapshot(vec![child(7, now)]);
-        let revision = revised.revise(&now, &now.links[0], &Policy::default(), &netnses);
+        let revision = revised.revise(
+            &History::default(),
+            &now,
+            &now.links[0],
+            &Policy::default(),
+            &netnses,
+        );
         let expected = expected.iter().map(|text| cidr(text).local).collect();
         assert_eq!(revision.addresses, expected);
         assert!(!revision.children && !revision.conflicts);

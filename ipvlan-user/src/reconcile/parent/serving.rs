@@ -11,7 +11,7 @@ use crate::{
         Snapshot,
         snapshot::{Link, NetnsId},
     },
-    model::{Desired, desired},
+    model::{Desired, History, desired_after},
     reconcile::{Settings, chain, lan::Lan},
     runtime::Claim,
     sync::apply::{Installed, Outcome},
@@ -23,6 +23,8 @@ pub(in crate::reconcile) struct Serving {
     pub(in crate::reconcile) datapath: Datapath,
     pub(in crate::reconcile) installed: Installed,
     pub(in crate::reconcile) desired: Desired,
+    /// What earlier decisions left.
+    pub(super) history: History,
     pub(in crate::reconcile) lan: Lan,
     /// Addresses for which the map has no room.
     pub(in crate::reconcile) no_room: BTreeSet<IpAddr>,
@@ -55,9 +57,21 @@ impl Serving {
             return Ok(());
         }
         let before = self.installed.answered();
-        let revision = self
-            .desired
-            .revise(snapshot, &self.link, &settings.policy, netnses);
+        self.history.update_children(
+            snapshot,
+            &self.link,
+            &settings.policy,
+            &self.desired,
+            self.installed.addresses(),
+            Some(netnses),
+        );
+        let revision = self.desired.revise(
+            &self.history,
+            snapshot,
+            &self.link,
+            &settings.policy,
+            netnses,
+        );
         let outcome = self.installed.revise(&self.desired, &revision);
         let result = self.conclude(outcome, before);
         if self.no_room.is_empty() {
@@ -78,6 +92,14 @@ impl Serving {
     ) -> Result<(), AttachError> {
         let before = self.installed.answered();
         self.lan.behave(settings.manners);
+        self.history.set_quota(settings.quotas.addresses as usize);
+        self.history.update(
+            snapshot,
+            &self.link,
+            &settings.policy,
+            &self.desired,
+            self.installed.addresses(),
+        );
         // First given up, so that it and the next are not there at once.
         self.desired = Desired::default();
         self.desired = self.desire(snapshot, settings);
@@ -144,7 +166,8 @@ impl Serving {
     }
 
     fn desire(&self, snapshot: &Snapshot, settings: &Settings) -> Desired {
-        desired(
+        desired_after(
+            &self.history,
             snapshot,
             &self.link,
             &settings.policy,
