@@ -20,7 +20,7 @@ pub enum Owner {
     Child = 1,
     /// The host itself, on any of its interfaces.
     Host = 2,
-    /// A default gateway of the host.
+    /// A gateway: a next hop of the host's routes.
     Gateway = 3,
 }
 

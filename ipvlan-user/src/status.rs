@@ -227,7 +227,7 @@ pub struct Address {
 /// An address of a child that another owner claims as well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
-    /// `host_address`, `gateway_address`, `sibling_address`, `other_parent`, `peer_address` or
+    /// `host_address`, `gateway_address`, `next_hop`, `sibling_address`, `other_parent`, `peer_address` or
     /// `lan_station`.
     pub kind: String,
     /// The address.

@@ -175,8 +175,10 @@ impl KnownRoutes {
         nsid.is_none() || self.own.is_none() || nsid == self.own
     }
 
-    /// Returns whether a route that came or went changes what a snapshot shows, or may. That a next hop is
-    /// used no more is found by the next sync for another reason, except for that of a default route.
+    /// Returns whether a route that came or went changes what a snapshot shows, or may.
+    ///
+    /// The last route through a next hop is not known to be the last. The audit finds that the next hop has gone;
+    /// only a default route that goes wakes.
     fn is_changed_by(&self, payload: &[u8], is_new: bool) -> bool {
         match decode_route(payload) {
             Ok(None) => false,

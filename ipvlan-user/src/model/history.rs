@@ -11,7 +11,7 @@ use std::{
 
 use ipvlan_common::{AddressEntry, Reason};
 
-use super::{ChildKey, ChildView, Conflict, Desired, Policy, Rival, Wanted};
+use super::{ChildKey, ChildView, Desired, Policy, Wanted};
 use crate::discover::snapshot::{Child, Link, NetnsId, Snapshot};
 
 /// Contents of the address maps of both families.
@@ -61,6 +61,9 @@ impl History {
     ) {
         self.update_children(snapshot, parent, policy, last, installed, None);
         let is_first = last.addresses.is_empty() && last.children.is_empty();
+        if is_first {
+            self.adopt(snapshot, parent, installed);
+        }
         for gateway in &snapshot.host.gateways {
             let address = gateway.address;
             if self.established.contains_key(&address) {
@@ -88,6 +91,18 @@ impl History {
         }
     }
 
+    /// Notes which addresses of next hops children had taken when the agent before ended.
+    fn adopt(&mut self, snapshot: &Snapshot, parent: &Link, installed: &Addresses) {
+        let is_taken = |it: &AddressEntry| it.refusal() == Some(Reason::GatewayAddress);
+        for (&address, entry) in installed.iter().filter(|(_, entry)| is_taken(entry)) {
+            let mut children = snapshot.children.iter();
+            let child = children
+                .find(|child| child.ifindex == entry.ifindex() && has(child, parent, address));
+            self.late
+                .extend(child.map(|child| (address, ChildKey::from(child))));
+        }
+    }
+
     /// The same where the snapshot differs from the last one in the children of these netns only; without them
     /// of all.
     pub fn update_children(
@@ -99,26 +114,31 @@ impl History {
         installed: &Addresses,
         netnses: Option<&BTreeSet<NetnsId>>,
     ) {
-        let took = last.conflicts.iter();
-        let took = took.filter(|conflict| conflict.rival == Rival::Gateway);
-        self.late
-            .extend(took.map(|&Conflict { address, child, .. }| (address, child)));
+        let all: BTreeSet<NetnsId>;
+        let netnses = if let Some(netnses) = netnses {
+            netnses
+        } else {
+            let netnses = snapshot.children.iter().map(|it| it.netns);
+            all = netnses
+                .chain(last.children.iter().map(|view| view.key.netns))
+                .collect();
+            &all
+        };
+        for view in netnses.iter().flat_map(|&netns| last.children_of(netns)) {
+            let took = view.addresses.iter();
+            let took = took.filter(|it| it.refusal == Some(Reason::GatewayAddress));
+            self.late.extend(took.map(|it| (it.address, view.key)));
+        }
         let still_has = |key: ChildKey, address| {
             let mut children = snapshot.children_of(key.netns).iter();
-            children.any(|child| child.ifindex == key.ifindex && has(child, parent, address))
+            !netnses.contains(&key.netns)
+                || children.any(|child| child.ifindex == key.ifindex && has(child, parent, address))
         };
         self.established
             .retain(|&address, &mut child| still_has(child, address));
         self.late
             .retain(|&(address, child)| still_has(child, address));
         self.kept.clear();
-        let all: BTreeSet<NetnsId>;
-        let netnses = if let Some(netnses) = netnses {
-            netnses
-        } else {
-            all = snapshot.children.iter().map(|it| it.netns).collect();
-            &all
-        };
         for &netns in netnses {
             let children = snapshot.children_of(netns).iter();
             let children = children.filter(|child| child.parent_ifindex == parent.ifindex);

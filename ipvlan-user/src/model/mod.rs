@@ -92,7 +92,7 @@ pub struct Desired {
     pub children: Vec<ChildView>,
     /// Addresses that somebody else has a claim on as well.
     pub conflicts: BTreeSet<Conflict>,
-    /// How many addresses of children are answered for.
+    /// How many addresses of children are answered, if the maps have room for them.
     pub answered: usize,
     /// Mode and flag of the port; `None` without children.
     pub port: Option<(Mode, PortFlag)>,

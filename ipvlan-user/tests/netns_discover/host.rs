@@ -9,7 +9,7 @@ use ipvlan_user::discover::{
 
 use super::lab::{
     PARENT, address, child_kind, child_names, discover, everything, gateway, ifindex,
-    in_fresh_netns, ip, known, settle, wake_until,
+    in_fresh_netns, ip, ip_batch, known, settle, wake_until,
 };
 
 /// What the host of the test below holds, and its routes.
@@ -120,6 +120,31 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
         );
         let local = [(address("192.0.2.0"), 24), (address("192.0.3.1"), 32)];
         assert_eq!(host.local_prefixes, local);
+    });
+}
+
+#[test]
+fn full_routing_table_leaves_nothing_but_its_next_hops() {
+    in_fresh_netns(async || {
+        let mut discover = discover();
+        ip("addr add 198.51.100.1/24 dev parent0");
+        ip("nexthop add id 7 via 198.51.100.253 dev parent0");
+        let before = everything(&mut discover).host;
+        let routes = (0..10_000).map(|number| {
+            let (high, low) = (number / 250, number % 250);
+            let via = ["via 198.51.100.254", "nhid 7"][number % 2];
+            format!("route add 10.{high}.{low}.0/24 {via}")
+        });
+        ip_batch(None, routes);
+        let host = everything(&mut discover).host;
+        let parent = ifindex(&everything(&mut discover), PARENT);
+        let next_hops = ["198.51.100.253", "198.51.100.254"];
+        assert_eq!(
+            host.gateways,
+            next_hops.map(|text| gateway(text, parent)).into()
+        );
+        assert_eq!(host.routes_on_link, before.routes_on_link);
+        assert_eq!(host.local_prefixes, before.local_prefixes);
     });
 }
 

@@ -133,15 +133,20 @@ fn address_that_changes_children_is_the_gateways() {
 #[test]
 fn route_that_is_replaced_does_not_leave_its_next_hop_to_a_child_that_took_it() {
     for text in FAMILIES {
-        let mut served = Served::default();
-        let policy = Policy::default();
-        let children = || vec![child(7, &[text])];
-        served.follow(&routed(text, children()), &policy);
-        assert_eq!(served.refusal(7), TAKEN);
-        served.follow(&snapshot(children()), &policy);
-        assert_eq!(served.refusal(7), None, "no route says anything of it");
-        served.follow(&routed(text, children()), &policy);
-        assert_eq!(served.refusal(7), TAKEN);
+        for restarts in [false, true] {
+            let mut served = Served::default();
+            let policy = Policy::default();
+            let children = || vec![child(7, &[text])];
+            served.follow(&routed(text, children()), &policy);
+            assert_eq!(served.refusal(7), TAKEN);
+            if restarts {
+                served.restart();
+            }
+            served.follow(&snapshot(children()), &policy);
+            assert_eq!(served.refusal(7), None, "no route says anything of it");
+            served.follow(&routed(text, children()), &policy);
+            assert_eq!(served.refusal(7), TAKEN, "{text} {restarts}");
+        }
     }
 }
 
