@@ -12,6 +12,7 @@ pub mod attach;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod directory;
 pub mod discover;
 pub mod model;
 pub mod neighbour;

@@ -5,10 +5,12 @@ use std::{io::Write as _, process::ExitCode};
 use crate::{
     attach::{AttachError, PinError},
     config::ConfigError,
+    directory::DirectoryError,
     discover::DiscoverError,
     model::ParentError,
     reconcile::{self, AgentError},
     runtime::{ClaimError, privilege::PrivilegeError},
+    text::printable,
 };
 
 /// What the user asked for cannot be understood; clap's own code for it.
@@ -21,21 +23,26 @@ const NO_PERMISSION: u8 = 77;
 /// Prints the error to standard error and picks the exit code.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    let mut text = format!("error: {error}\n");
-    for cause in error.chain().skip(1) {
-        text.push_str("  caused by: ");
-        text.push_str(&cause.to_string());
-        text.push('\n');
-    }
-    let code = exit_code(error);
-    if let Some(hint) = error.chain().find_map(hint) {
-        text.push_str("hint: ");
-        text.push_str(&hint);
-        text.push('\n');
-    }
-    // There is nobody left to tell if standard error is gone.
-    let _: std::io::Result<()> = std::io::stderr().write_all(text.as_bytes());
-    ExitCode::from(code)
+    // A closed standard error is no reason for another exit code.
+    let _: std::io::Result<()> = std::io::stderr().write_all(render(error).as_bytes());
+    ExitCode::from(exit_code(error))
+}
+
+/// Renders the error with its causes and a hint, each on one line of printable characters: names of files,
+/// contents of configuration files and answers of agents are part of it.
+#[must_use]
+pub fn render(error: &anyhow::Error) -> String {
+    let causes = error
+        .chain()
+        .skip(1)
+        .map(|cause| ("  caused by", cause.to_string()));
+    let hint = error.chain().find_map(hint).map(|hint| ("hint", hint));
+    let lines: Vec<_> = std::iter::once(("error", error.to_string()))
+        .chain(causes)
+        .chain(hint)
+        .map(|(what, line)| format!("{what}: {}\n", printable(&line)))
+        .collect();
+    lines.concat()
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
@@ -73,6 +80,9 @@ fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
     if let Some(error) = cause.downcast_ref::<PinError>() {
         return reconcile::is_errno_of_denial(error.os_error());
     }
+    if let Some(error) = cause.downcast_ref::<DirectoryError>() {
+        return reconcile::is_errno_of_denial(error.os_error());
+    }
     cause
         .downcast_ref::<AgentError>()
         .map_or_else(|| reconcile::is_denied(cause), AgentError::is_denied)
@@ -106,8 +116,62 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = cause.downcast_ref::<PinError>() {
         return Some(error.hint().to_owned());
     }
+    if let Some(error) = cause.downcast_ref::<DirectoryError>() {
+        return directory_hint(error).map(str::to_owned);
+    }
     cause
         .downcast_ref::<AttachError>()
         .and_then(AttachError::hint)
         .map(str::to_owned)
+}
+
+fn directory_hint(error: &DirectoryError) -> Option<&'static str> {
+    let denied = reconcile::is_errno_of_denial(error.os_error())
+        .then_some("run as root, or as the user that the directory belongs to");
+    error.hint().or(denied)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use anyhow::Context as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn error_has_one_line_each_for_itself_its_causes_and_a_hint() {
+        let error: anyhow::Error = DirectoryError::Writable {
+            path: PathBuf::from("/run/\u{1b}[31m\nhint: forged"),
+            mode: 0o777,
+        }
+        .into();
+        let shown = render(&error.context("look\x07"));
+        assert_eq!(
+            shown,
+            "error: look\\u{7}\n  caused by: /run/\\u{1b}[31m\\u{a}hint: forged is writable by its group or \
+             by others (mode 0777)\nhint: `chmod go-w` it, or use another directory\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn errors_have_no_control_characters_whatever_they_quote(
+            quoted in any::<String>(),
+            key in prop::option::of(any::<String>()),
+        ) {
+            let config = ConfigError::Invalid {
+                path: PathBuf::from(&quoted),
+                line: 1,
+                column: 1,
+                key,
+                message: quoted.clone(),
+            };
+            let result: Result<(), _> = Err(config);
+            let shown = render(&result.context(quoted).unwrap_err());
+            prop_assert!(shown.split('\n').all(|line| !line.contains(char::is_control)));
+            prop_assert!(shown.lines().count() <= 3, "{}", shown);
+        }
+    }
 }

@@ -17,9 +17,23 @@ pub struct Status {
     pub schema: u32,
     /// The running agents.
     pub agents: Vec<Agent>,
+    /// Sockets of the runtime directory without an answer.
+    #[serde(default)]
+    pub unanswered: Vec<Unanswered>,
     /// Parents with a pinned datapath and without an agent; none if the caller may not read the directory.
     #[serde(default)]
     pub unserved: Option<Vec<Unserved>>,
+}
+
+/// A status socket without an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unanswered {
+    /// The process id in its name; none if this is about several sockets.
+    pub pid: Option<u32>,
+    /// Its path.
+    pub socket: String,
+    /// What happened.
+    pub error: String,
 }
 
 /// A parent whose datapath answers without an agent.

@@ -11,8 +11,8 @@ use ipvlan_common::{globals, maps, programs};
 use tracing::debug;
 
 use super::{
-    AttachError, AttachOptions, HookInfo, OBJECT, Pins, clsact::Qdisc, found::Found, layout, netns,
-    pinned::Pinned, tc::TcHook, verify, xdp::XdpHook,
+    AttachError, AttachOptions, HookInfo, OBJECT, ParentPins, Pins, clsact::Qdisc, found::Found,
+    layout, netns, pinned::Pinned, tc::TcHook, verify, xdp::XdpHook,
 };
 use crate::{
     model::{EgressProgram, IngressProgram},
@@ -73,11 +73,17 @@ impl Datapath {
         if OBJECT.is_empty() {
             return Err(AttachError::NoObject);
         }
+        // Maps are pinned by paths.
+        let _acting = pins.dir().map(ParentPins::act);
         let found = Found::look(ifindex, pins.dir())?;
-        let adopts = match &pins {
-            Pins::Keep(dir) => found.any() && layout::fits(&dir.maps(), options)?,
-            Pins::Release(_) | Pins::None => false,
+        let adopted = match &pins {
+            Pins::Keep(dir) if found.any() => match dir.maps()? {
+                Some(maps) if layout::fits(&maps, options)? => Some(maps),
+                _ => None,
+            },
+            Pins::Keep(_) | Pins::Release(_) | Pins::None => None,
         };
+        let adopts = adopted.is_some();
         let mut loader = EbpfLoader::new();
         loader.verifier_log_level(verify::LOG);
         let cookie = netns::cookie().unwrap_or_else(|error| {
@@ -95,14 +101,14 @@ impl Datapath {
                 loader.map_max_entries(map, entries);
             }
         }
-        if let Pins::Keep(dir) = &pins {
-            let directory = if adopts {
-                dir.maps()
-            } else {
-                dir.make_staging()?
-            };
+        // Open until they are loaded.
+        let directory = match (&pins, adopted) {
+            (Pins::Keep(dir), None) => Some(dir.make_staging()?),
+            (_, adopted) => adopted,
+        };
+        if let Some(directory) = &directory {
             for map in maps::ALL {
-                loader.map_pin_path(map, directory.join(map));
+                loader.map_pin_path(map, directory.map(map));
             }
         }
         let mut object = loader.load(OBJECT).map_err(AttachError::load)?;
@@ -195,7 +201,7 @@ impl Datapath {
 
     /// Pins again what somebody else has unpinned. Returns how many objects it was.
     pub fn repin(&mut self) -> Result<usize, AttachError> {
-        match (&mut self.pinned, &self.pins) {
+        match (&mut self.pinned, &mut self.pins) {
             (Some(pinned), Pins::Keep(dir)) => pinned.repair(dir),
             _ => Ok(0),
         }

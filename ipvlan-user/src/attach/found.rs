@@ -1,7 +1,5 @@
 //! What an agent before this one left attached to a parent.
 
-use std::fs;
-
 use aya::programs::links::FdLink;
 use ipvlan_common::Hook;
 
@@ -93,7 +91,7 @@ impl Found {
 
 /// A pinned link of this parent. One of a parent that is gone is unpinned.
 fn open(pins: &ParentPins, name: &str, ifindex: u32) -> Result<Option<FdLink>, AttachError> {
-    match link::open(&pins.link(name))? {
+    match link::open(pins, name)? {
         Some(Pinned { link, ifindex: of }) if of == ifindex => Ok(Some(link)),
         Some(_) => unpin(Some(pins), name).map(|()| None),
         None => Ok(None),
@@ -102,11 +100,7 @@ fn open(pins: &ParentPins, name: &str, ifindex: u32) -> Result<Option<FdLink>, A
 
 fn unpin(pins: Option<&ParentPins>, name: &str) -> Result<(), AttachError> {
     let Some(pins) = pins else { return Ok(()) };
-    let path = pins.link(name);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(|source| AttachError::PinnedLink { path, source }),
-    }
+    Ok(pins.unpin(name)?)
 }
 
 fn take<T>(from: &mut Vec<T>, is_it: impl Fn(&T) -> bool) -> Option<T> {

@@ -117,7 +117,7 @@ impl Datapath {
         let ours = self
             .pins
             .dir()
-            .is_none_or(|dir| dir.has_clsact_mark() || !dir.maps().is_dir());
+            .is_none_or(|dir| dir.has_clsact_mark() || !matches!(dir.maps(), Ok(Some(_))));
         if ours {
             self.qdisc = Some(Qdisc::adopt(&self.name, self.ifindex));
         }

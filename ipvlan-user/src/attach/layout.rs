@@ -1,12 +1,10 @@
 //! Whether maps that an agent before this one has pinned can be gone on with.
 
-use std::path::Path;
-
 use aya::maps::MapInfo;
 use ipvlan_common::maps;
 use tracing::info;
 
-use super::{AttachError, AttachOptions, OBJECT};
+use super::{AttachError, AttachOptions, OBJECT, pin::MapPins};
 
 /// What the kernel was asked to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +18,7 @@ struct Shape {
 
 /// Whether every map of ours is in this directory, in the shape that this build and these options want.
 /// A map is opened by whoever has its path, without a look at what it is.
-pub(super) fn fits(directory: &Path, options: AttachOptions) -> Result<bool, AttachError> {
-    if !directory.is_dir() {
-        return Ok(false);
-    }
+pub(super) fn fits(directory: &MapPins, options: AttachOptions) -> Result<bool, AttachError> {
     let object = aya_obj::Object::parse(OBJECT)
         .map_err(|error| AttachError::load(aya::EbpfError::ParseError(error)))?;
     for name in maps::ALL {
@@ -38,7 +33,7 @@ pub(super) fn fits(directory: &Path, options: AttachOptions) -> Result<bool, Att
                 flags: map.map_flags(),
             })
             .ok_or(crate::sync::maps::MapsError::Missing { name })?;
-        let pinned = MapInfo::from_pin(directory.join(name)).and_then(|info| {
+        let pinned = MapInfo::from_pin(directory.map(name)).and_then(|info| {
             Ok(Shape {
                 map_type: info.map_type()? as u32,
                 key_size: info.key_size(),

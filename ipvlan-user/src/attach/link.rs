@@ -11,7 +11,7 @@ use aya::{
     sys::SyscallError,
 };
 
-use super::AttachError;
+use super::{AttachError, ParentPins};
 
 /// A link with its pin.
 #[derive(Debug)]
@@ -23,12 +23,13 @@ pub(super) struct Pinned {
 
 /// The link that is pinned there, if there is one. Something else that is pinned there is removed: the
 /// directory is ours.
-pub(super) fn open(path: &Path) -> Result<Option<Pinned>, AttachError> {
+pub(super) fn open(pins: &ParentPins, name: &str) -> Result<Option<Pinned>, AttachError> {
     let failed = |source| AttachError::PinnedLink {
-        path: path.to_owned(),
+        path: pins.shown(name),
         source,
     };
-    let link = match PinnedLink::from_pin(path) {
+    let _acting = pins.act();
+    let link = match PinnedLink::from_pin(pins.link(name)) {
         Ok(link) => FdLink::from(link),
         Err(LinkError::SyscallError(SyscallError { io_error, .. }))
             if io_error.kind() == ErrorKind::NotFound =>
@@ -40,7 +41,7 @@ pub(super) fn open(path: &Path) -> Result<Option<Pinned>, AttachError> {
     if let Some(ifindex) = ifindex(&link).map_err(failed)? {
         return Ok(Some(Pinned { link, ifindex }));
     }
-    fs::remove_file(path).map_err(failed)?;
+    pins.unpin(name)?;
     Ok(None)
 }
 

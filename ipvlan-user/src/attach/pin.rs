@@ -9,157 +9,165 @@
 //!         v4-new/                         maps that are not complete yet
 //! ```
 //!
-//! The name is for people; what counts is netns and ifindex, so a rename changes nothing and two netns
+//! The name is for people; netns and ifindex identify a parent, so a rename changes nothing and two netns
 //! with parents of one name never meet. A BPF filesystem has no dots in names.
+//!
+//! The directory may belong to the user that the service runs as. Everything in it is opened relative to its
+//! descriptor, with the identity of its owner ([`crate::directory`]).
 
 mod directory;
 mod error;
-mod lock;
 mod name;
 mod parent;
 
 use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::MetadataExt as _,
+    ffi::OsStr,
     path::{Path, PathBuf},
 };
 
-use nix::fcntl::{Flock, FlockArg};
-
-use self::{
-    directory::{make_private, on_bpffs},
-    lock::owner_of_lock,
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
 };
+
+use self::directory::{check_owner, make_private, on_bpffs};
+pub(super) use self::parent::MapPins;
 pub use self::{error::PinError, name::PinName, parent::ParentPins};
+use crate::directory::{Directory, holders};
 
 /// Default of `--pin-dir`.
 pub const PIN_DIR: &str = "/sys/fs/bpf/ipvlan";
 
+/// Mode of every directory.
+const PRIVATE: u32 = 0o700;
+/// How often a directory may be removed while it is opened.
+const TRIES: u32 = 100;
+
 /// The directory of all parents.
 #[derive(Clone, Debug)]
 pub struct PinRoot {
-    path: PathBuf,
+    directory: Directory,
 }
 
 impl PinRoot {
-    /// Makes the directory if it is not there, for nobody but us.
+    /// Opens the directory, and creates it if it does not exist. No other user can open it then.
     pub fn create(path: &Path) -> Result<Self, PinError> {
-        // A directory that is there may be all that is shown of a BPF filesystem.
-        if !path.exists() {
-            on_bpffs(path.parent().unwrap_or(path))?;
-        }
-        make_private(path)?;
-        on_bpffs(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-        })
+        let directory = if let Some(directory) = Directory::find(path)? {
+            directory
+        } else {
+            // A directory that is there may be all that is shown of a BPF filesystem; this one is not.
+            let above = path.parent().unwrap_or(path);
+            let above = Directory::find(above)?
+                .ok_or_else(|| PinError::file("open", above)(Errno::ENOENT.into()))?;
+            on_bpffs(&above)?;
+            Directory::create(path, PRIVATE)?
+        };
+        on_bpffs(&directory)?;
+        make_private(&directory)?;
+        Ok(Self { directory })
     }
 
-    /// The directory, if it is there.
+    /// Opens the directory, if it exists.
     pub fn find(path: &Path) -> Result<Option<Self>, PinError> {
-        match fs::metadata(path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(PinError::file("look at", path)(error)),
-        }
-        on_bpffs(path)?;
-        Ok(Some(Self {
-            path: path.to_owned(),
-        }))
+        let Some(directory) = Directory::find(path)? else {
+            return Ok(None);
+        };
+        on_bpffs(&directory)?;
+        Ok(Some(Self { directory }))
     }
 
-    /// The parents that something is pinned for.
+    /// Returns the parents that something is pinned for.
     pub fn names(&self) -> Result<Vec<PinName>, PinError> {
-        let failed = || PinError::file("list", &self.path);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(failed())? {
-            let entry = entry.map_err(failed())?;
-            names.extend(entry.file_name().to_str().and_then(PinName::parse));
-        }
-        names.sort_by(|a, b| a.file.cmp(&b.file));
-        Ok(names)
+        let names = self.directory.names()?;
+        Ok(names
+            .iter()
+            .filter_map(|name| PinName::parse(name.to_str()?))
+            .collect())
     }
 
-    /// Whether somebody holds the directory of this name, as far as the kernel shows locks.
+    /// Returns whether a process holds the directory of this name, as far as the kernel shows locks.
     #[must_use]
     pub fn is_held(&self, name: &PinName) -> bool {
-        let metadata = fs::metadata(self.path(name));
-        metadata.is_ok_and(|dir| owner_of_lock(dir.ino()).is_some())
+        let entry = self.directory.examine(OsStr::new(&name.file));
+        entry.is_ok_and(|entry| entry.is_some_and(|it| !holders(it.inode()).is_empty()))
     }
 
-    /// Where the directory of this name is.
+    /// Returns where the directory of this name is.
     #[must_use]
     pub fn path(&self, name: &PinName) -> PathBuf {
-        self.path.join(&name.file)
+        self.directory.path().join(&name.file)
     }
 
-    /// The directory of a parent, made if it is not there, and ours until it is dropped.
+    /// Opens the directory of a parent and locks it until it is dropped. Creates it if it does not exist.
     pub fn claim(&self, netns: u64, parent: &str, ifindex: u32) -> Result<ParentPins, PinError> {
         let wanted = PinName::new(parent, netns, ifindex);
-        loop {
+        for _ in 1..TRIES {
             let known = self
                 .names()?
                 .into_iter()
                 .find(|name| (name.netns, name.ifindex) == (netns, ifindex));
-            let path = self.path.join(&wanted.file);
             match known {
                 Some(name) if name.file != wanted.file => {
                     let Some(pins) = self.open(&name)? else {
                         continue;
                     };
-                    fs::rename(&pins.path, &path).map_err(PinError::file("rename", &pins.path))?;
-                    return Ok(ParentPins { path, ..pins });
+                    return pins.renamed(&wanted);
                 }
                 Some(_) => {}
-                None => make_private(&path)?,
+                None => {
+                    self.directory
+                        .create_in(OsStr::new(&wanted.file), PRIVATE)?;
+                }
             }
             // None: its last owner removed it meanwhile.
             if let Some(pins) = self.open(&wanted)? {
                 return Ok(pins);
             }
         }
+        Err(PinError::file("open", &self.path(&wanted))(
+            Errno::EBUSY.into(),
+        ))
     }
 
-    /// The directory of this name, ours until it is dropped; none if it is gone. It must belong to us:
-    /// what is in it is used.
+    /// Opens the directory of this name and locks it until it is dropped; none if it does not exist. What is
+    /// in it is used, so it must belong to the owner of the directory of all parents.
     pub fn open(&self, name: &PinName) -> Result<Option<ParentPins>, PinError> {
         let pins = self.open_to_remove(name)?;
         if let Some(pins) = &pins {
-            make_private(&pins.path)?;
+            check_owner(&self.directory)?;
+            pins.make_private(&self.directory)?;
         }
         Ok(pins)
     }
 
-    /// The same to remove it, whoever it belongs to: the user that the agent of a service runs as.
+    /// Opens the directory of this name to remove it, whoever its owner is.
     pub fn open_to_remove(&self, name: &PinName) -> Result<Option<ParentPins>, PinError> {
-        let path = self.path(name);
-        let dir = match File::open(&path) {
-            Ok(dir) => dir,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(PinError::file("open", &path)(error)),
-        };
-        let lock = match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((dir, nix::errno::Errno::EWOULDBLOCK)) => {
-                let owner = dir.metadata().ok().and_then(|it| owner_of_lock(it.ino()));
-                return Err(PinError::Taken { path, owner });
+        for _ in 1..TRIES {
+            let Some(directory) = self.directory.find_in(OsStr::new(&name.file))? else {
+                return Ok(None);
+            };
+            let path = directory.path().to_owned();
+            let lock = match Flock::lock(directory.open()?, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => lock,
+                Err((_, Errno::EWOULDBLOCK)) => {
+                    let owner = holders(directory.inode()).first().map(|of| of.pid);
+                    return Err(PinError::Taken { path, owner });
+                }
+                Err((_, errno)) => return Err(PinError::file("lock", &path)(errno.into())),
+            };
+            // Removed or replaced before it was locked.
+            if directory.is_in_place() {
+                return Ok(Some(ParentPins::new(self.clone(), directory, lock)));
             }
-            Err((_, errno)) => return Err(PinError::file("lock", &path)(errno.into())),
-        };
-        let locked = lock.metadata().map_err(PinError::file("look at", &path))?;
-        match fs::metadata(&path) {
-            Ok(there) if there.ino() == locked.ino() => Ok(Some(ParentPins { path, _lock: lock })),
-            Ok(_) => self.open_to_remove(name),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(PinError::file("look at", &path)(error)),
         }
+        Err(PinError::file("open", &self.path(name))(
+            Errno::EBUSY.into(),
+        ))
     }
 
     /// Removes the directory of all parents, if it is empty.
     pub fn remove_if_empty(&self) {
-        // Others may still use it.
-        let _: io::Result<()> = fs::remove_dir(&self.path);
+        self.directory.remove_if_empty();
     }
 }
 
@@ -169,10 +177,11 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_on_no_bpf_filesystem_is_refused() {
-        let dir = std::env::temp_dir();
-        let error = PinRoot::create(&dir.join("pins")).unwrap_err();
+        let dir = tempfile::tempdir().unwrap();
+        let pins = dir.path().join("pins");
+        let error = PinRoot::create(&pins).unwrap_err();
         assert!(matches!(error, PinError::NoBpffs { .. }), "{error}");
         assert!(error.is_for_want_of_a_filesystem());
-        assert!(!dir.join("pins").exists());
+        assert!(!pins.exists());
     }
 }

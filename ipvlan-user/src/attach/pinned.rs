@@ -1,9 +1,9 @@
 //! What is pinned, watched, and pinned again if somebody else removes it.
 
 use std::{
-    fs, io,
+    io,
     os::fd::{AsFd as _, AsRawFd, RawFd},
-    path::{Path, PathBuf},
+    path::PathBuf,
     task::{Context, Poll, ready},
 };
 
@@ -52,16 +52,17 @@ impl PinnedOne {
         name: &'static str,
         link: FdLink,
     ) -> Result<(FdLink, Self), AttachError> {
+        let _acting = dir.act();
         let path = dir.link(name);
         let failed = |source| AttachError::PinnedLink {
-            path: path.clone(),
+            path: dir.shown(name),
             source,
         };
         let id = link::id(&link).map_err(failed)?;
         let link = if link::is_pinned(id, &path) {
             link
         } else {
-            remove_if_there(&path).map_err(failed)?;
+            dir.unpin(name)?;
             let pinned = link.pin(&path);
             pinned
                 .map_err(|error| failed(io::Error::other(error)))?
@@ -77,11 +78,13 @@ impl Pinned {
     /// Opens the maps once more, which are pinned already, and watches the directories. Must be called
     /// within a tokio runtime.
     pub(super) fn new(dir: &ParentPins, links: Vec<PinnedOne>) -> Result<Self, AttachError> {
+        let _acting = dir.act();
+        let pins = dir.maps()?.ok_or_else(|| no_maps(dir))?;
         let mut held = Vec::new();
         for name in maps::ALL {
-            let path = dir.maps().join(name);
+            let path = pins.map(name);
             let failed = |error: aya::maps::MapError| AttachError::PinnedLink {
-                path: path.clone(),
+                path: pins.shown(name),
                 source: io::Error::other(error),
             };
             let id = MapInfo::from_pin(&path).map_err(failed)?.id();
@@ -108,19 +111,22 @@ impl Pinned {
     }
 
     /// Pins again what is not there. Returns how many objects it was.
-    pub(super) fn repair(&mut self, dir: &ParentPins) -> Result<usize, AttachError> {
+    pub(super) fn repair(&mut self, dir: &mut ParentPins) -> Result<usize, AttachError> {
         let mut repaired = 0;
         dir.restore()?;
+        let dir = &*dir;
+        let _acting = dir.act();
+        let pins = dir.maps()?.ok_or_else(|| no_maps(dir))?;
         for (name, id, map) in &self.maps {
-            let path = dir.maps().join(name);
+            let path = pins.map(name);
             if MapInfo::from_pin(&path).is_ok_and(|info| info.id() == *id) {
                 continue;
             }
             let failed = |source| AttachError::PinnedLink {
-                path: path.clone(),
+                path: pins.shown(name),
                 source,
             };
-            remove_if_there(&path).map_err(failed)?;
+            pins.unpin(name)?;
             map.pin(&path)
                 .map_err(|error| failed(io::Error::other(error)))?;
             repaired += 1;
@@ -131,10 +137,10 @@ impl Pinned {
                 continue;
             }
             let failed = |source| AttachError::PinnedLink {
-                path: path.clone(),
+                path: dir.shown(one.name),
                 source,
             };
-            remove_if_there(&path).map_err(failed)?;
+            dir.unpin(one.name)?;
             let gone = || failed(io::Error::other("it could not be pinned again"));
             let spare = one.spare.take().ok_or_else(gone)?;
             let pinned = spare
@@ -151,10 +157,10 @@ impl Pinned {
     }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
+fn no_maps(dir: &ParentPins) -> AttachError {
+    AttachError::PinnedLink {
+        path: PathBuf::from(dir.path()),
+        source: io::Error::other("its maps are gone"),
     }
 }
 
@@ -166,8 +172,10 @@ fn watch(dir: &ParentPins) -> io::Result<AsyncFd<Watch>> {
         | AddWatchFlags::IN_MOVE_SELF
         | AddWatchFlags::IN_ATTRIB
         | AddWatchFlags::IN_ONLYDIR;
-    for path in [dir.path().to_owned(), dir.maps()] {
-        inotify.add_watch(&path, flags)?;
+    let _acting = dir.act();
+    inotify.add_watch(&dir.link("."), flags)?;
+    if let Ok(Some(maps)) = dir.maps() {
+        inotify.add_watch(&maps.place(), flags)?;
     }
     // SAFETY: `Watch` owns its descriptor, never changes it, and closes it when dropped.
     Ok(unsafe { AsyncFd::register_with_interest(Watch(inotify), Interest::READABLE) }?)

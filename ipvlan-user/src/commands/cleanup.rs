@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, Write as _},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -13,8 +14,13 @@ use crate::{
     attach::{PinError, PinName, PinRoot, remove_filters},
     cli::CleanupArgs,
     config::Places,
-    runtime::{self, Claim, ClaimError},
+    directory::{Directory, Guard},
+    runtime::{self, ClaimError},
+    text::printable,
 };
+
+/// How long an agent that starts may hold up the whole.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Removes what no agent looks after: pinned links and maps, filters, the qdisc if it was added for us,
 /// stale files. What an agent serves stays, and is an error. Everything is tried.
@@ -32,13 +38,20 @@ pub fn cleanup(args: CleanupArgs) -> anyhow::Result<()> {
     // Parents whose qdisc somebody else added.
     let mut foreign = BTreeSet::new();
 
-    let root = PinRoot::find(&pin_dir)?;
-    if let Some(root) = &root {
-        for name in root.names()? {
+    let root = PinRoot::find(&pin_dir).and_then(|root| match root {
+        Some(root) => root.names().map(|names| Some((root, names))),
+        None => Ok(None),
+    });
+    let root = root.unwrap_or_else(|failure| {
+        failures.push(failure.into());
+        None
+    });
+    if let Some((root, names)) = root {
+        for name in names {
             if !is_meant(&name, netns, &interfaces) {
                 continue;
             }
-            match unpin(root, &name) {
+            match unpin(&root, &name) {
                 Ok(Some((objects, qdisc_is_ours))) => {
                     removed.push(format!("{}: {objects} pinned objects", name.parent));
                     if !qdisc_is_ours && name.netns == netns {
@@ -54,29 +67,54 @@ pub fn cleanup(args: CleanupArgs) -> anyhow::Result<()> {
         }
         root.remove_if_empty();
     }
+    let runtime = Directory::find(&runtime_dir).unwrap_or_else(|failure| {
+        failures.push(failure.into());
+        None
+    });
+    // No agent starts meanwhile.
+    let guard = runtime
+        .as_ref()
+        .map(|directory| Guard::new(directory, Instant::now() + PATIENCE));
+    let guard = guard.transpose().unwrap_or_else(|failure| {
+        failures.push(failure.into());
+        None
+    });
     for (name, ifindex) in links(&interfaces)? {
         if served.contains(&ifindex) {
             continue;
         }
-        let claim = Claim::new(&runtime_dir, netns, &name, ifindex);
-        let claim = match claim {
-            Ok(claim) => claim,
-            // Nobody but its agent has a lock file there.
-            Err(ClaimError::File { .. }) if interfaces.is_empty() => continue,
-            Err(failure) => {
+        match runtime
+            .as_ref()
+            .map(|of| runtime::owner(of, netns, ifindex))
+        {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(owner))) => {
+                failures.push(
+                    ClaimError::Taken {
+                        parent: name,
+                        owner,
+                    }
+                    .into(),
+                );
+                continue;
+            }
+            Some(Err(failure)) => {
                 failures.push(failure.into());
                 continue;
             }
-        };
+        }
         match remove_filters(&name, ifindex, !foreign.contains(&ifindex)) {
             Ok(0) => {}
             Ok(filters) => removed.push(format!("{name}: {filters} filters")),
             Err(failure) => failures.push(failure.into()),
         }
-        drop(claim);
     }
-    runtime::remove_stale(&runtime_dir)
-        .with_context(|| format!("remove stale files of {}", runtime_dir.display()))?;
+    if let Some(directory) = &runtime {
+        let errors = runtime::remove_stale(directory);
+        failures.extend(errors.into_iter().map(anyhow::Error::from));
+        drop(guard);
+        directory.remove_if_empty();
+    }
     say(&removed)?;
     let mut failures = failures.into_iter();
     match failures.next() {
@@ -133,7 +171,7 @@ fn say(removed: &[String]) -> anyhow::Result<()> {
     let text = if removed.is_empty() {
         "nothing to clean up\n".to_owned()
     } else {
-        format!("removed {}\n", removed.join(", "))
+        format!("removed {}\n", printable(&removed.join(", ")))
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -2,7 +2,10 @@
 
 use anyhow::Context as _;
 
-use crate::{attach::PinRoot, cli::RunArgs, config::Source, reconcile::Agent, runtime::privilege};
+use crate::{
+    attach::PinRoot, cli::RunArgs, config::Source, directory::keep_identity, reconcile::Agent,
+    runtime::privilege,
+};
 
 /// Serves until it is told to stop.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
@@ -14,6 +17,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
         // each parent, with what becomes of that.
         let _: Result<_, _> = PinRoot::create(&loaded.settings.pins.dir);
     }
+    // They may belong to the user of the service; later, root could not act as that user.
+    keep_identity(&[&loaded.settings.runtime_dir, &loaded.settings.pins.dir])?;
     // Later, aya could not find out that programs and maps may have names, which takes CAP_PERFMON.
     aya::features();
     privilege::drop_others()?;

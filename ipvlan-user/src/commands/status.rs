@@ -1,49 +1,64 @@
 //! `ipvlan status`
 
+mod json;
 mod radar;
+mod screen;
 mod unserved;
 
 use std::{
-    fmt::Write as _,
     io::{self, Write as _},
     time::SystemTime,
 };
 
-use anyhow::Context as _;
-use comfy_table::{Table, presets::NOTHING};
+use anyhow::{Context as _, anyhow};
 
+use self::screen::{Rows, Screen};
 use super::find_places;
 use crate::{
     cli::StatusArgs,
     config::Places,
+    directory::Directory,
     quota::Quota,
-    runtime::query_all,
-    status::{self, Child, Netns, Parent, SCHEMA, Status},
+    runtime::{Answers, query_all},
+    status::{self, Child, Netns, Parent, SCHEMA, Status, Unanswered},
 };
 
-/// Shows all running agents, and what answers without one.
+/// Shows all running agents, and what answers without one. A socket without an answer is shown, and an
+/// error.
 pub fn status(args: StatusArgs) -> anyhow::Result<()> {
     let Places {
         pin_dir,
         runtime_dir,
     } = find_places(args.find)?;
-    let agents = query_all(&runtime_dir)
-        .with_context(|| format!("ask the agents in {}", runtime_dir.display()))?;
+    let Answers { agents, unanswered } = match Directory::find(&runtime_dir)? {
+        Some(directory) => query_all(&directory)?,
+        None => Answers::default(),
+    };
     let status = Status {
         schema: SCHEMA,
         unserved: unserved::find(&pin_dir, &agents),
         agents,
+        unanswered,
     };
     let text = if args.json {
-        serde_json::to_string_pretty(&status).context("write JSON")? + "\n"
+        json::render(&status).context("write JSON")?
     } else {
-        render(&status, now_ms()).context("write the table")?
+        render(&status, now_ms())
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("write to standard output"),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        result => result.context("write to standard output")?,
     }
+    match &status.unanswered[..] {
+        [] => Ok(()),
+        [one] => Err(anyhow!("{}", failure(one))),
+        [first, others @ ..] => Err(anyhow!("{}, and {} more", failure(first), others.len())),
+    }
+}
+
+fn failure(of: &Unanswered) -> String {
+    format!("{}: {}", of.socket, of.error)
 }
 
 /// Milliseconds since 1970; 0 if the clock is before that.
@@ -53,23 +68,25 @@ fn now_ms() -> u64 {
     })
 }
 
-fn render(status: &Status, now_ms: u64) -> Result<String, std::fmt::Error> {
+/// Renders a status. Whatever is in it, the text has printable characters and line feeds only.
+#[must_use]
+pub fn render(status: &Status, now_ms: u64) -> String {
     let Status {
         schema: _,
         agents,
+        unanswered,
         unserved,
     } = status;
-    let mut text = String::new();
-    if agents.is_empty() {
-        writeln!(text, "no agent is running")?;
+    let mut screen = Screen::default();
+    if agents.is_empty() && unanswered.is_empty() {
+        screen.line("no agent is running");
     }
     for (index, agent) in agents.iter().enumerate() {
         if index > 0 {
-            writeln!(text)?;
+            screen.line("");
         }
         let sync = &agent.sync;
-        writeln!(
-            text,
+        screen.line(&format!(
             "agent {} (version {}): {} syncs, {} wakes, {} overruns, {} failed, {} entries mended",
             agent.pid,
             agent.version,
@@ -78,32 +95,40 @@ fn render(status: &Status, now_ms: u64) -> Result<String, std::fmt::Error> {
             sync.overruns,
             sync.failed,
             sync.mended
-        )?;
+        ));
         if let Some(error) = &sync.error {
-            writeln!(text, "  last sync failed: {error}")?;
+            screen.line(&format!("  last sync failed: {error}"));
         }
         if let Some(error) = &agent.config.error {
-            writeln!(
-                text,
+            screen.line(&format!(
                 "  last reload failed, settings are those from before: {error}"
-            )?;
+            ));
         }
         if !agent.config.at_next_start.is_empty() {
             let keys = agent.config.at_next_start.join(", ");
-            writeln!(text, "  changed, in effect from the next start on: {keys}")?;
+            screen.line(&format!(
+                "  changed, in effect from the next start on: {keys}"
+            ));
         }
         for quota in &agent.quotas {
-            writeln!(text, "  {}", quota_line(quota))?;
+            screen.line(&format!("  {}", quota_line(quota)));
         }
         for parent in &agent.parents {
-            writeln!(text)?;
-            render_parent(&mut text, parent, now_ms)?;
+            screen.line("");
+            render_parent(&mut screen, parent, now_ms);
         }
     }
-    for unserved in unserved.iter().flatten() {
-        writeln!(text, "\n{}", unserved::line(unserved))?;
+    for (index, socket) in unanswered.iter().enumerate() {
+        if index == 0 && !agents.is_empty() {
+            screen.line("");
+        }
+        screen.line(&failure(socket));
     }
-    Ok(text)
+    for unserved in unserved.iter().flatten() {
+        screen.line("");
+        screen.line(&unserved::line(unserved));
+    }
+    screen.into_text()
 }
 
 /// Returns the line about an exceeded quota.
@@ -125,38 +150,42 @@ fn quota_line(exceeded: &status::Quota) -> String {
     )
 }
 
-fn render_parent(text: &mut String, parent: &Parent, now_ms: u64) -> std::fmt::Result {
-    write!(text, "{}: {}", parent.name, parent.state)?;
-    if let Some(reason) = &parent.reason {
-        write!(text, " ({reason})")?;
-    }
-    if let (Some(mode), Some(flag)) = (&parent.mode, &parent.flag) {
-        write!(text, ", mode {mode} {flag}")?;
-    }
-    if let Some(mac) = &parent.mac {
-        write!(text, ", {mac}")?;
-    }
-    writeln!(text)?;
+fn render_parent(screen: &mut Screen, parent: &Parent, now_ms: u64) {
+    let reason = parent.reason.as_ref().map(|reason| format!(" ({reason})"));
+    let mode = match (&parent.mode, &parent.flag) {
+        (Some(mode), Some(flag)) => format!(", mode {mode} {flag}"),
+        _ => String::new(),
+    };
+    let mac = parent.mac.as_ref().map(|mac| format!(", {mac}"));
+    screen.line(&format!(
+        "{}: {}{}{mode}{}",
+        parent.name,
+        parent.state,
+        reason.unwrap_or_default(),
+        mac.unwrap_or_default()
+    ));
     for hook in &parent.hooks {
-        writeln!(
-            text,
+        screen.line(&format!(
             "  {}: {} by {} (program {})",
             hook.hook, hook.program, hook.attach, hook.program_id
-        )?;
+        ));
     }
     if parent.groups > 0 {
-        writeln!(text, "  solicited-node groups joined: {}", parent.groups)?;
+        screen.line(&format!(
+            "  solicited-node groups joined: {}",
+            parent.groups
+        ));
     }
     for note in &parent.notes {
-        writeln!(text, "  note: {note}")?;
+        screen.line(&format!("  note: {note}"));
     }
     for conflict in &parent.conflicts {
-        writeln!(text, "  conflict: {}", radar::conflict(conflict))?;
+        screen.line(&format!("  conflict: {}", radar::conflict(conflict)));
     }
     if parent.children.is_empty() {
-        writeln!(text, "  no children")?;
+        screen.line("  no children");
     } else {
-        let mut table = table([
+        let mut rows = Rows::new([
             "CHILD",
             "NETNS",
             "ADDRESS",
@@ -169,25 +198,19 @@ fn render_parent(text: &mut String, parent: &Parent, now_ms: u64) -> std::fmt::R
         ]);
         for child in &parent.children {
             for row in child_rows(child) {
-                table.add_row(row);
+                rows.add(&row);
             }
         }
-        indent(text, &table)?;
+        screen.table(&rows);
     }
-    let events = radar::events(&parent.events, now_ms);
-    if !events.is_empty() {
-        indent(text, &events)?;
-    }
-    let mut reasons = table(["HOOK", "REASON", "FRAMES"]);
+    screen.table(&radar::events(&parent.events, now_ms));
+    let mut reasons = Rows::new(["HOOK", "REASON", "FRAMES"]);
     for (hook, counters) in &parent.counters {
         for (reason, frames) in counters {
-            reasons.add_row([hook.clone(), reason.clone(), frames.to_string()]);
+            reasons.add(&[hook.clone(), reason.clone(), frames.to_string()]);
         }
     }
-    if !reasons.is_empty() {
-        indent(text, &reasons)?;
-    }
-    Ok(())
+    screen.table(&reasons);
 }
 
 /// A row per address; what is said of the child stands in the first.
@@ -237,65 +260,5 @@ fn netns(netns: &Netns) -> String {
     }
 }
 
-fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(header);
-    table
-}
-
-fn indent(text: &mut String, table: &Table) -> std::fmt::Result {
-    for line in table.lines() {
-        writeln!(text, "  {}", line.trim_end())?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_exceeded_quota_is_one_line_with_its_option() {
-        let netns = Netns {
-            nsid: Some(3),
-            names: vec!["cni-1234".to_owned()],
-            ..Netns::default()
-        };
-        for (quota, option, line) in [
-            (
-                "addresses",
-                "--netns-addresses",
-                "quota: netns cni-1234: addresses: 7 addresses are not kept (--netns-addresses: 9)",
-            ),
-            (
-                "events",
-                "--netns-events",
-                "quota: netns cni-1234: events: 7 events were not handled (--netns-events: 9 per second)",
-            ),
-            (
-                "addresses",
-                "[[rule]] addresses",
-                "quota: netns cni-1234: addresses: 7 addresses are not kept ([[rule]] addresses: 9)",
-            ),
-            (
-                "time",
-                "--netns-time",
-                "quota: netns cni-1234: time: 7 readings were delayed (--netns-time: 9 % of a processor)",
-            ),
-            (
-                "later",
-                "--netns-later",
-                "quota: netns cni-1234: later: 7 times exceeded (--netns-later: 9)",
-            ),
-        ] {
-            let exceeded = status::Quota {
-                netns: netns.clone(),
-                quota: quota.to_owned(),
-                limit: 9,
-                exceeded: 7,
-                option: option.to_owned(),
-            };
-            assert_eq!(quota_line(&exceeded), line);
-        }
-    }
-}
+mod tests;

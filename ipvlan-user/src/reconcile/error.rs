@@ -48,9 +48,8 @@ impl AgentError {
     pub fn is_denied(&self) -> bool {
         match self {
             Self::Attach { source, .. } => is_errno_of_denial(source.os_error()),
-            Self::Claim(ClaimError::File { source, .. }) | Self::System { source, .. } => {
-                is_denied(source)
-            }
+            Self::Claim(error @ ClaimError::File { .. }) => is_errno_of_denial(error.os_error()),
+            Self::System { source, .. } => is_denied(source),
             Self::Discover(error) => {
                 let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
                 while let Some(error) = cause {

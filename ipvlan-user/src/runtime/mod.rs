@@ -7,17 +7,21 @@ mod claim;
 pub mod log;
 mod memory;
 pub mod privilege;
+mod query;
 mod service;
 mod socket;
+mod stale;
 pub mod stderr;
 
-use std::{fs, io, path::Path};
+use std::{fs, io};
 
 pub use self::{
     claim::{Claim, ClaimError},
     memory::give_back,
+    query::{Answers, PATIENCE, query_all},
     service::Service,
-    socket::{StatusSocket, answer, query_all},
+    socket::{StatusSocket, answer},
+    stale::{owner, remove_stale},
 };
 
 /// Default of `--runtime-dir`.
@@ -27,18 +31,4 @@ pub const RUNTIME_DIR: &str = "/run/ipvlan";
 pub fn own_netns() -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
     Ok(fs::metadata("/proc/self/ns/net")?.ino())
-}
-
-/// Removes lock files and sockets of agents that were killed, and the directory if nobody uses it.
-pub fn remove_stale(dir: &Path) -> io::Result<()> {
-    claim::remove_stale(dir)?;
-    query_all(dir)?;
-    remove_dir_if_empty(dir);
-    Ok(())
-}
-
-/// Removes the directory if nobody uses it any more.
-fn remove_dir_if_empty(dir: &Path) {
-    // Others may still use it, or have put it there for us: then it stays.
-    let _: io::Result<()> = fs::remove_dir(dir);
 }

@@ -1,51 +1,68 @@
-//! Asking an agent for its status: one JSON document per connection, then the end.
+//! The agent's side of the status socket: one JSON document per connection, then the end.
 
 use std::{
-    fs,
-    io::{self, Read as _},
-    os::unix::{fs::PermissionsExt as _, net::UnixStream as BlockingStream},
-    path::{Path, PathBuf},
+    ffi::{OsStr, OsString},
+    fs::{self, Permissions},
+    io,
+    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
+    path::Path,
     process,
     time::Duration,
 };
 
+use nix::sys::stat::SFlag;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{UnixListener, UnixStream},
     time::{sleep, timeout},
 };
 
-use crate::status::Agent;
+use crate::directory::{Directory, DirectoryError, Entry};
 
-/// How long either side waits for the other.
+/// How long a client may take to read.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Longest answer that is read.
-const MAX_ANSWER: u64 = 256 << 20;
+/// Mode of the directory, if it is created.
+const DIRECTORY_MODE: u32 = 0o755;
+/// Mode of the socket: its user and its group may connect.
+const MODE: u32 = 0o660;
+/// How often the directory may be removed meanwhile.
+const TRIES: u32 = 100;
 
 /// The socket of a running agent, removed when it is dropped.
 #[derive(Debug)]
 pub struct StatusSocket {
     listener: UnixListener,
-    path: PathBuf,
+    directory: Directory,
+    name: OsString,
+    entry: Entry,
 }
 
 impl StatusSocket {
     /// Creates the socket of this process, for its user and group.
     pub fn bind(dir: &Path) -> io::Result<Self> {
-        let path = dir.join(format!("{}.sock", process::id()));
-        loop {
-            fs::create_dir_all(dir)?;
-            match listen(&path) {
-                Ok(listener) => return Ok(Self { listener, path }),
-                // Somebody who asked for a status found the directory empty, and removed it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !dir.exists() => {}
+        let name = SocketName { pid: process::id() };
+        for _ in 1..TRIES {
+            let directory = Directory::create(dir, DIRECTORY_MODE).map_err(into_io)?;
+            match listen(&directory, name) {
+                Ok((listener, entry)) => {
+                    return Ok(Self {
+                        listener,
+                        directory,
+                        name: name.file(),
+                        entry,
+                    });
+                }
+                // Another process found the directory empty, and removed it.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && !directory.is_in_place() => {}
                 Err(error) => return Err(error),
             }
         }
+        Err(io::ErrorKind::ResourceBusy.into())
     }
 
-    /// Waits for somebody who asks. An error comes late: its cause, such as no file descriptor
-    /// left, would come at once again.
+    /// Waits for a client. An error comes late: its cause, such as no file descriptor left, would come
+    /// at once again.
     pub async fn accept(&self) -> io::Result<UnixStream> {
         match self.listener.accept().await {
             Ok((stream, _)) => Ok(stream),
@@ -57,31 +74,42 @@ impl StatusSocket {
     }
 }
 
-/// A socket at `path`, put there when somebody listens on it: who asks removes one that nobody does.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    let hidden = path.with_extension("new");
-    match fs::remove_file(&hidden) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+/// Listens on a socket that gets its name when it can be connected to: a client removes one that refuses.
+fn listen(directory: &Directory, name: SocketName) -> io::Result<(UnixListener, Entry)> {
+    let hidden = name.hidden();
+    directory.remove(&hidden).map_err(into_io)?;
+    let _acting = directory.act();
+    let listener = UnixListener::bind(directory.at(&hidden))?;
+    let (place, entry) = directory.open_place(&hidden).map_err(into_io)?;
+    if let Some(reason) = directory.distrust(&entry, SFlag::S_IFSOCK) {
+        return Err(io::Error::other(format!(
+            "the socket was replaced: {reason}"
+        )));
     }
-    let listener = UnixListener::bind(&hidden)?;
-    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o660))?;
-    fs::rename(&hidden, path)?;
-    Ok(listener)
+    // By its descriptor: the name may lead elsewhere by now.
+    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+    fs::set_permissions(path, Permissions::from_mode(MODE))?;
+    directory.rename(&hidden, &name.file()).map_err(into_io)?;
+    Ok((listener, entry))
+}
+
+/// The cause of an error keeps its number: a missing permission is known by it.
+fn into_io(error: DirectoryError) -> io::Error {
+    match error {
+        DirectoryError::Io { source, .. } => source,
+        other => io::Error::other(other),
+    }
 }
 
 impl Drop for StatusSocket {
     fn drop(&mut self) {
-        // What cannot be removed is only a stale socket, which `query_all` removes.
-        let _: io::Result<()> = fs::remove_file(&self.path);
-        if let Some(dir) = self.path.parent() {
-            super::remove_dir_if_empty(dir);
-        }
+        // What cannot be removed is only a stale socket, which a client removes.
+        let _: Result<bool, _> = self.directory.remove_if(&self.name, &self.entry);
+        self.directory.remove_if_empty();
     }
 }
 
-/// Sends the answer; a client that does not read is left alone after a while.
+/// Sends the answer; the connection of a client that does not read is closed after a while.
 pub async fn answer(mut stream: UnixStream, status: &[u8]) -> io::Result<()> {
     timeout(PATIENCE, async {
         stream.write_all(status).await?;
@@ -90,58 +118,25 @@ pub async fn answer(mut stream: UnixStream, status: &[u8]) -> io::Result<()> {
     .await?
 }
 
-/// Asks every agent that has its socket in `dir`. A socket nobody listens on is removed.
-pub fn query_all(dir: &Path) -> io::Result<Vec<Agent>> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "sock")
-    });
-    paths.sort();
-    let mut agents = Vec::new();
-    for path in paths {
-        match query(&path) {
-            Ok(agent) => agents.push(agent),
-            // Its agent was killed.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(&path)?;
-            }
-            // It stopped between the listing and the question, or between that and the answer.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionReset
-                ) => {}
-            // The kernel's word for a read that timed out.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let pid = path.file_stem().unwrap_or_default().display();
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("the agent with pid {pid} does not answer"),
-                ));
-            }
-            Err(error) => {
-                return Err(io::Error::new(
-                    error.kind(),
-                    format!("{}: {error}", path.display()),
-                ));
-            }
-        }
-    }
-    Ok(agents)
+/// Name of a socket: `<pid>.sock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SocketName {
+    pub(super) pid: u32,
 }
 
-fn query(path: &Path) -> io::Result<Agent> {
-    let stream = BlockingStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
-    Ok(serde_json::from_slice(&answer)?)
+impl SocketName {
+    pub(super) fn file(self) -> OsString {
+        format!("{}.sock", self.pid).into()
+    }
+
+    fn hidden(self) -> OsString {
+        format!("{}.new", self.pid).into()
+    }
+
+    /// Parses a file name; none if it is not one that [`Self::file`] gives.
+    pub(super) fn parse(file: &OsStr) -> Option<Self> {
+        let pid = file.to_str()?.strip_suffix(".sock")?.parse().ok()?;
+        let name = Self { pid };
+        (name.file() == file).then_some(name)
+    }
 }

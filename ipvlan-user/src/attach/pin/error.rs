@@ -5,17 +5,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::{directory::DirectoryError, text::escaped_path};
+
 /// Something cannot be pinned, or what is pinned cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
     /// There is no BPF filesystem.
-    #[error("{} is not on a BPF filesystem", path.display())]
+    #[error("{} is not on a BPF filesystem", escaped_path(path))]
     NoBpffs {
         /// Where it should be.
         path: PathBuf,
     },
     /// Others could get at the maps.
-    #[error("{} belongs to uid {owner}, not to us", path.display())]
+    #[error("{} belongs to uid {owner}, not to us", escaped_path(path))]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -23,15 +25,18 @@ pub enum PinError {
         owner: u32,
     },
     /// Another agent holds the directory of the parent.
-    #[error("{} is held by another agent", path.display())]
+    #[error("{} is held by another agent", escaped_path(path))]
     Taken {
         /// The directory.
         path: PathBuf,
         /// Its process id, where the kernel tells.
         owner: Option<u32>,
     },
+    /// The directory, or something in it, cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The filesystem refused.
-    #[error("{action} {}", path.display())]
+    #[error("{action} {}", escaped_path(path))]
     File {
         /// What was tried.
         action: &'static str,
@@ -56,8 +61,8 @@ impl PinError {
     pub fn is_for_want_of_a_filesystem(&self) -> bool {
         match self {
             Self::NoBpffs { .. } => true,
-            Self::File { source, .. } => matches!(
-                source.raw_os_error(),
+            Self::File { .. } | Self::Directory(_) => matches!(
+                self.os_error(),
                 Some(libc::EROFS | libc::ENOENT | libc::ENOTDIR | libc::ENOSPC)
             ),
             Self::Foreign { .. } | Self::Taken { .. } => false,
@@ -73,7 +78,8 @@ impl PinError {
                 "run as that user, or use --pin-dir with a directory of your own"
             }
             Self::Taken { .. } => "see `ipvlan status`; stop that agent first",
-            Self::File { .. } => {
+            Self::Directory(error) if error.hint().is_some() => error.hint().unwrap_or_default(),
+            Self::File { .. } | Self::Directory(_) => {
                 "run as root, or use --pin-dir with a directory of your own, or --no-pin"
             }
         }
@@ -84,6 +90,7 @@ impl PinError {
     pub fn os_error(&self) -> Option<i32> {
         match self {
             Self::File { source, .. } => source.raw_os_error(),
+            Self::Directory(error) => error.os_error(),
             Self::Foreign { .. } => Some(libc::EACCES),
             Self::NoBpffs { .. } | Self::Taken { .. } => None,
         }

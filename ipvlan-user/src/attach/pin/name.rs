@@ -34,12 +34,9 @@ impl PinName {
         let mut parts = file.rsplitn(3, '-');
         let ifindex = parts.next()?.parse().ok()?;
         let netns = parts.next()?.parse().ok()?;
-        Some(Self {
-            file: file.to_owned(),
-            parent: parts.next()?.to_owned(),
-            netns,
-            ifindex,
-        })
+        let name = Self::new(parts.next()?, netns, ifindex);
+        // Not another spelling of a number, and no dots.
+        (name.file == file).then_some(name)
     }
 }
 
@@ -67,6 +64,9 @@ mod tests {
             "ens34-a-2",
             "ens34-1-b",
             "ens34-1-",
+            "ens34-1-+2",
+            "ens34-01-2",
+            "eth0.100-1-2",
         ] {
             assert_eq!(PinName::parse(file), None, "{file}");
         }

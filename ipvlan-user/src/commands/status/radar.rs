@@ -1,8 +1,6 @@
 //! Who is at odds with a child, for people.
 
-use comfy_table::Table;
-
-use super::{netns, table};
+use super::{Rows, netns};
 use crate::status::{Conflict, Event};
 
 /// How many events are shown: the last ones.
@@ -49,13 +47,13 @@ pub(super) fn conflict(conflict: &Conflict) -> String {
 }
 
 /// The last events, the latest first.
-pub(super) fn events(events: &[Event], now_ms: u64) -> Table {
-    let mut rows = table([
+pub(super) fn events(events: &[Event], now_ms: u64) -> Rows {
+    let mut rows = Rows::new([
         "EVENT", "ADDRESS", "MAC", "CHILD", "NETNS", "DONE", "TIMES", "LAST",
     ]);
     for event in events.iter().rev().take(SHOWN) {
         let or_dash = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
-        rows.add_row([
+        rows.add(&[
             event.kind.clone(),
             or_dash(event.address.as_ref()),
             or_dash(event.mac.as_ref()),

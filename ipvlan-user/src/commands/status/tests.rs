@@ -1,0 +1,166 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::status::Agent;
+
+/// A status with this text in every place that an agent fills.
+fn hostile(text: &str) -> Agent {
+    let json = r#"{
+        "pid": 1, "version": "@", "netns": 1,
+        "sync": {"wakes": 0, "syncs": 0, "overruns": 0, "failed": 0, "error": "@", "mended": 0},
+        "config": {"files": ["@"], "reloads": 0, "error": "@", "at_next_start": ["@"]},
+        "quotas": [{
+            "netns": {"nsid": 1, "inode": 1, "names": ["@"], "pid": 1},
+            "quota": "@", "limit": 1, "exceeded": 1, "option": "@"
+        }],
+        "parents": [{
+            "name": "@", "ifindex": 1, "mac": "@", "up": true, "mode": "@", "flag": "@",
+            "state": "@", "reason": "@", "pinned": "@",
+            "hooks": [{"hook": "@", "program": "@", "program_id": 1, "attach": "@"}],
+            "counters": {"@": {"@": 1}}, "notes": ["@"],
+            "conflicts": [{
+                "kind": "@", "address": "@", "child": "@",
+                "netns": {"nsid": 1, "inode": 1, "names": ["@"], "pid": 1},
+                "rival": {"interface": "@", "netns": null, "parent": "@", "peer": "@", "mac": "@"}
+            }],
+            "events": [{
+                "time_ms": 1, "kind": "@", "address": "@", "mac": "@", "parent": "@",
+                "child": "@", "netns": null, "action": "@", "detail": "@", "count": 1
+            }],
+            "groups": 1,
+            "children": [{
+                "name": "@", "ifindex": 1, "mode": "@", "up": true, "delivery": "@",
+                "netns": {"nsid": 1, "inode": 1, "names": ["@"], "pid": 1},
+                "rule": "@", "state": "@", "reason": "@", "counters": {"@": 1},
+                "addresses": [{"address": "@", "peer": "@", "state": "@", "reason": "@"}],
+                "link": {"rx_packets": 0, "rx_bytes": 0, "tx_packets": 0, "tx_bytes": 0}
+            }]
+        }]
+    }"#;
+    let text = serde_json::to_string(text).unwrap();
+    serde_json::from_str(&json.replace("\"@\"", &text)).unwrap()
+}
+
+fn status_of(text: &str) -> Status {
+    Status {
+        schema: SCHEMA,
+        agents: vec![hostile(text)],
+        unanswered: vec![Unanswered {
+            pid: Some(1),
+            socket: text.to_owned(),
+            error: text.to_owned(),
+        }],
+        unserved: Some(vec![status::Unserved {
+            name: text.to_owned(),
+            netns: 1,
+            ifindex: 1,
+            pinned: text.to_owned(),
+        }]),
+    }
+}
+
+fn is_printable(text: &str) -> bool {
+    text.split('\n').all(|line| {
+        !line.contains(|of: char| {
+            of.is_control() || ['\u{202e}', '\u{2066}', '\u{2028}'].contains(&of)
+        })
+    })
+}
+
+#[test]
+fn agent_controls_neither_the_terminal_nor_where_a_line_begins() {
+    let usual = render(&status_of("text"), 0);
+    for text in [
+        "\u{1b}[31m\u{1b}]0;x\u{7}",
+        "a\nagent 7",
+        "\u{9b}",
+        "\u{202e}",
+        "\r",
+        "\0",
+        "\u{7f}",
+    ] {
+        let shown = render(&status_of(text), 0);
+        assert!(is_printable(&shown), "{shown:?}");
+        assert_eq!(shown.lines().count(), usual.lines().count(), "{shown}");
+        let json = json::render(&status_of(text)).unwrap();
+        assert!(is_printable(&json), "{json:?}");
+        assert_eq!(
+            serde_json::from_str::<Status>(&json).unwrap(),
+            status_of(text)
+        );
+    }
+}
+
+#[test]
+fn huge_texts_are_cut() {
+    let shown = render(&status_of(&"x".repeat(1 << 20)), 0);
+    assert!(shown.len() < 200_000, "{}", shown.len());
+}
+
+#[test]
+fn socket_without_an_answer_is_shown_beside_the_agents() {
+    let mut status = status_of("text");
+    status.unanswered[0].socket = "/run/ipvlan/7.sock".to_owned();
+    status.unanswered[0].error = "the agent with pid 7 does not answer".to_owned();
+    let line = "\n/run/ipvlan/7.sock: the agent with pid 7 does not answer\n";
+    assert!(render(&status, 0).contains(line));
+    status.agents.clear();
+    let shown = render(&status, 0);
+    assert!(shown.starts_with(&line[1..]), "{shown}");
+}
+
+#[test]
+fn an_exceeded_quota_is_one_line_with_its_option() {
+    let netns = Netns {
+        nsid: Some(3),
+        names: vec!["cni-1234".to_owned()],
+        ..Netns::default()
+    };
+    for (quota, option, line) in [
+        (
+            "addresses",
+            "--netns-addresses",
+            "quota: netns cni-1234: addresses: 7 addresses are not kept (--netns-addresses: 9)",
+        ),
+        (
+            "events",
+            "--netns-events",
+            "quota: netns cni-1234: events: 7 events were not handled (--netns-events: 9 per second)",
+        ),
+        (
+            "addresses",
+            "[[rule]] addresses",
+            "quota: netns cni-1234: addresses: 7 addresses are not kept ([[rule]] addresses: 9)",
+        ),
+        (
+            "time",
+            "--netns-time",
+            "quota: netns cni-1234: time: 7 readings were delayed (--netns-time: 9 % of a processor)",
+        ),
+        (
+            "later",
+            "--netns-later",
+            "quota: netns cni-1234: later: 7 times exceeded (--netns-later: 9)",
+        ),
+    ] {
+        let exceeded = status::Quota {
+            netns: netns.clone(),
+            quota: quota.to_owned(),
+            limit: 9,
+            exceeded: 7,
+            option: option.to_owned(),
+        };
+        assert_eq!(quota_line(&exceeded), line);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_status_is_rendered_with_printable_characters_only(text in any::<String>(), now in any::<u64>()) {
+        let status = status_of(&text);
+        prop_assert!(is_printable(&render(&status, now)));
+        let json = json::render(&status).unwrap();
+        prop_assert!(is_printable(&json));
+        prop_assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
+    }
+}

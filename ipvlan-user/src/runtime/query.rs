@@ -1,0 +1,234 @@
+//! The client's side of the status sockets: all agents are asked at once, and all of them have one deadline.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, AsRawFd as _, OwnedFd},
+        unix::{fs::MetadataExt as _, net::UnixStream as BlockingStream},
+    },
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket},
+        stat::SFlag,
+    },
+    unistd::Uid,
+};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::UnixStream,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+use tracing::debug;
+
+use super::socket::SocketName;
+use crate::{
+    directory::{Directory, DirectoryError, Entry},
+    status::{Agent, Unanswered},
+};
+
+/// How long all agents together may take.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// Most that is read of all agents together, in bytes. Each has the same share.
+const MOST: u64 = 128 << 20;
+/// Most sockets that are asked.
+const MOST_SOCKETS: usize = 256;
+
+/// What the agents answered.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// The answers, by process id.
+    pub agents: Vec<Agent>,
+    /// The sockets without an answer.
+    pub unanswered: Vec<Unanswered>,
+}
+
+/// Asks every agent that has a socket in this directory, until [`PATIENCE`] is over. A socket without a
+/// process that listens is removed.
+pub fn query_all(directory: &Directory) -> Result<Answers, DirectoryError> {
+    let failed = |source| DirectoryError::Io {
+        action: "ask the agents in",
+        path: directory.path().to_owned(),
+        source,
+    };
+    let mut names: Vec<_> = directory
+        .names()?
+        .iter()
+        .filter_map(|name| SocketName::parse(name))
+        .collect();
+    // An agent that another user cannot imitate comes first.
+    names.sort_by_key(|name| (rank(name.pid), name.pid));
+    let mut answers = Answers::default();
+    if names.len() > MOST_SOCKETS {
+        answers.unanswered.push(Unanswered {
+            pid: None,
+            socket: directory.path().to_string_lossy().into_owned(),
+            error: format!(
+                "there are {} sockets: {MOST_SOCKETS} of them were asked",
+                names.len()
+            ),
+        });
+        names.truncate(MOST_SOCKETS);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let share = MOST / u64::try_from(names.len().max(1)).unwrap_or(MOST);
+    runtime.block_on(async {
+        let deadline = Instant::now() + PATIENCE;
+        let mut questions = JoinSet::new();
+        for name in names {
+            match open(directory, name) {
+                Ok(Some(stream)) => {
+                    questions
+                        .spawn(async move { (name, ask(stream, name, share, deadline).await) });
+                }
+                Ok(None) => {}
+                Err(error) => answers.failed(directory, name, error),
+            }
+        }
+        while let Some(answered) = questions.join_next().await {
+            match answered {
+                Ok((_, Ok(Some(agent)))) => answers.agents.push(agent),
+                Ok((_, Ok(None))) => {}
+                Ok((name, Err(error))) => answers.failed(directory, name, error),
+                Err(error) => debug!("a question was not finished: {error}"),
+            }
+        }
+    });
+    answers.agents.sort_by_key(|agent| agent.pid);
+    answers.unanswered.sort_by_key(|of| of.pid);
+    Ok(answers)
+}
+
+impl Answers {
+    fn failed(&mut self, directory: &Directory, name: SocketName, error: String) {
+        self.unanswered.push(Unanswered {
+            pid: Some(name.pid),
+            socket: directory
+                .path()
+                .join(name.file())
+                .to_string_lossy()
+                .into_owned(),
+            error,
+        });
+    }
+}
+
+/// 0 for a process of root, 1 for one of this user, 2 for others and for one that does not run.
+fn rank(pid: u32) -> u8 {
+    match fs::metadata(format!("/proc/{pid}")).map(|of| of.uid()) {
+        Ok(0) => 0,
+        Ok(user) if Uid::current().as_raw() == user => 1,
+        _ => 2,
+    }
+}
+
+fn runs(pid: u32) -> bool {
+    fs::exists(format!("/proc/{pid}")).unwrap_or(true)
+}
+
+/// Connects to a socket; none if there is no agent any more.
+fn open(directory: &Directory, name: SocketName) -> Result<Option<BlockingStream>, String> {
+    let file = name.file();
+    let (place, entry) = match directory.open_place(&file) {
+        Ok(opened) => opened,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(chain(&error)),
+    };
+    if let Some(reason) = directory.distrust(&entry, SFlag::S_IFSOCK) {
+        return Err(format!("it is no socket of an agent: {reason}"));
+    }
+    match connect_to(directory, &place) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(Errno::ECONNREFUSED) => {
+            remove(directory, name, &entry);
+            Ok(None)
+        }
+        Err(Errno::EAGAIN) => Err(format!(
+            "the agent with pid {} does not answer: too many clients wait",
+            name.pid
+        )),
+        Err(errno) => Err(format!("connect: {}", io::Error::from(errno))),
+    }
+}
+
+/// Its agent was killed. A user who may not remove the socket leaves that to others.
+fn remove(directory: &Directory, name: SocketName, entry: &Entry) {
+    if let Err(error) = directory.remove_if(&name.file(), entry) {
+        debug!("stale socket: {}", chain(&error));
+    }
+}
+
+/// Returns whether no process listens on this socket.
+pub(super) fn is_refused(directory: &Directory, place: &OwnedFd) -> bool {
+    matches!(connect_to(directory, place), Err(Errno::ECONNREFUSED))
+}
+
+/// Connects without waiting, to this very socket, whatever its name leads to by now.
+fn connect_to(directory: &Directory, place: impl AsFd) -> nix::Result<BlockingStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let client = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let path = format!("/proc/self/fd/{}", place.as_fd().as_raw_fd());
+    let _acting = directory.act();
+    connect(client.as_raw_fd(), &UnixAddr::new(path.as_str())?)?;
+    Ok(client.into())
+}
+
+/// Reads the answer; none if the agent stopped meanwhile.
+async fn ask(
+    stream: BlockingStream,
+    name: SocketName,
+    share: u64,
+    deadline: Instant,
+) -> Result<Option<Agent>, String> {
+    let pid = name.pid;
+    let mut answer = Vec::new();
+    let stream = UnixStream::from_std(stream).map_err(|error| error.to_string())?;
+    match timeout_at(deadline, stream.take(share + 1).read_to_end(&mut answer)).await {
+        Err(_) if answer.is_empty() => {
+            return Err(format!("the agent with pid {pid} does not answer"));
+        }
+        Err(_) => {
+            return Err(format!(
+                "the agent with pid {pid} does not answer in time: {} bytes within {} s",
+                answer.len(),
+                PATIENCE.as_secs()
+            ));
+        }
+        // It stopped between the connection and the answer.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+        Ok(Err(error)) => return Err(format!("read the answer: {error}")),
+        Ok(Ok(_)) if answer.is_empty() && !runs(pid) => return Ok(None),
+        Ok(Ok(_)) if answer.is_empty() => {
+            return Err(format!(
+                "the agent with pid {pid} does not answer: it closed the connection"
+            ));
+        }
+        Ok(Ok(length)) if length as u64 > share => {
+            return Err(format!("its answer has more than {share} bytes"));
+        }
+        Ok(Ok(_)) => {}
+    }
+    let agent: Agent = serde_json::from_slice(&answer)
+        .map_err(|error| format!("its answer is no status: {error}"))?;
+    if agent.pid == pid {
+        Ok(Some(agent))
+    } else {
+        Err(format!("it answers as the agent with pid {}", agent.pid))
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(source) = error.source() {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+    }
+    text
+}
