@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long an agent that starts may hold up the whole.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Removes what no agent looks after: pinned links and maps, filters, the qdisc if it was added for us,
 /// stale files. What an agent serves stays, and is an error. Everything is tried.

@@ -1,15 +1,26 @@
 //! Where log lines go: standard error, or the journal with a field for every value.
 
 use std::{
+    fmt,
     io::{self, IsTerminal as _},
     os::fd::AsFd,
 };
 
 use nix::sys::stat::{FileStat, fstat};
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _};
+use tracing::{Subscriber, field::Field, level_filters::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    field::MakeExt as _,
+    fmt::{
+        MakeWriter,
+        format::{Writer, debug_fn},
+    },
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+};
 
 use super::stderr::Stderr;
+use crate::text::printable;
 
 /// Environment variable that says how much is logged.
 const LEVEL: &str = "IPVLAN_LOG";
@@ -30,15 +41,33 @@ pub fn init() {
         .and_then(Result::ok);
     let layer = match journal {
         Some(journal) => journal.with_field_prefix(Some(PREFIX.to_owned())).boxed(),
-        None => tracing_subscriber::fmt::layer()
-            .with_writer(Stderr::new)
-            .with_ansi(io::stderr().is_terminal())
-            .with_target(false)
-            .boxed(),
+        None => lines(Stderr::new, io::stderr().is_terminal()).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(layer);
     // There can only be one already, which then is as good.
     let _: Result<(), _> = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Returns the layer that writes one line per event. Values can be names that others chose: they are escaped,
+/// in the message and in fields. (The journal gets values as they are, and its readers escape them.)
+fn lines<S, W>(to: W, is_terminal: bool) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + 'static,
+{
+    tracing_subscriber::fmt::layer()
+        .with_writer(to)
+        .with_ansi(is_terminal)
+        .with_target(false)
+        .fmt_fields(debug_fn(write_field).delimited(" "))
+}
+
+fn write_field(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => write!(to, "{}", printable(&value)),
+        name => write!(to, "{name}={}", printable(&value)),
+    }
 }
 
 /// Whether `stream` is what systemd connected to the journal. The variable alone does not say so: it is
@@ -59,7 +88,42 @@ fn is_named(named: &str, stat: &FileStat) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[test]
+    fn line_has_no_control_characters_whatever_its_values_are() {
+        #[derive(Clone, Default)]
+        struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+        impl io::Write for Buffer {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let buffer = Buffer::default();
+        let written = Arc::clone(&buffer.0);
+        let layer = lines(move || buffer.clone(), false);
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            let name = "e\u{1b}[31m\nx\u{9b}\u{202e}";
+            tracing::warn!(name, shown = %name, count = 7, "link {name} is gone");
+        });
+        let line = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        let (_, line) = line.split_once("WARN ").unwrap();
+        assert_eq!(
+            line,
+            "link e\\u{1b}[31m\\u{a}x\\u{9b}\\u{202e} is gone name=\"e\\u{1b}[31m\\nx\\u{9b}\\u{202e}\" \
+             shown=e\\u{1b}[31m\\u{a}x\\u{9b}\\u{202e} count=7\n"
+        );
+    }
 
     #[test]
     fn a_stream_is_named_by_device_and_inode() {

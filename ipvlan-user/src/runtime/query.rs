@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How long all agents together may take.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(4);
 /// Most that is read of all agents together, in bytes. Each has the same share.
 const MOST: u64 = 128 << 20;
 /// Most sockets that are asked.

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::Instant,
 };
 
@@ -139,13 +140,17 @@ fn other_room(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-/// What it found goes on answering, also where its own maps would have been of another layout. A lock
-/// file can be in a directory whose name is too long for a socket in it.
+/// The pinned datapath keeps answering, also where the maps of the new agent would have another layout. The
+/// agent can create its lock file and not its socket: a directory has the name that the socket is created by.
 fn fails_late(stage: &mut Stage) -> Result<()> {
-    let directory = PathBuf::from("/run").join("a".repeat(100));
+    const BEGIN: &str = "mkdir -p \"$0/$$.new\" && exec \"$@\"";
+    let directory = PathBuf::from("/run/ipvlan-faults-late");
     for program in [stage.plan.ipvlan.clone(), stage.plan.next.clone()] {
         stage.kill()?;
-        let mut command = crate::agent::run_pinned(&program, &directory, &[PARENT]);
+        let run = crate::agent::run_pinned(&program, &directory, &[PARENT]);
+        let mut command = Command::new("sh");
+        command.args(["-c", BEGIN]).arg(&directory);
+        command.arg(run.get_program()).args(run.get_args());
         command.arg("--pin-dir").arg(pin_dir(PARENT));
         let (code, said) = stage.fails(&mut command)?;
         stage.expect(code == 1, || format!("it ended with {code}: {said}"));

@@ -10,6 +10,7 @@ mod cleanup;
 mod common;
 mod config;
 mod errors;
+mod files;
 mod host;
 mod lifecycle;
 mod motion;
