@@ -135,6 +135,14 @@ fn what_is_wrong_with_a_file_is_told_with_its_place_and_nothing_is_attached() {
             "deny = [\"10.0.0.1/8\"]",
             ":1:9: `deny`: `10.0.0.1/8` has bits set",
         ),
+        (
+            "iface = [\"ens34\"]\n[[rule]]\nnetns = [\"a[\"]",
+            ":3:10: `rule.netns`: `a[`: `[` without `]`",
+        ),
+        (
+            "iface = [\"ens34\"]\n[[rule]]\nname = [\"eth0\"]\nallow = [\"::/0\"]",
+            ":4:9: `rule.allow`: this grants something, and a container can rename its link",
+        ),
         ("iface = [", ":1:10: "),
         ("audit = 1", "no parent is named"),
         (&long, ":21846:1: more than 262144 bytes"),
@@ -239,6 +247,32 @@ fn reload_changes_the_parents_and_names_what_waits_for_the_next_start() {
     assert_eq!(status["sync"]["failed"], 0, "{}", agent.said());
     agent.stop().unwrap();
     world.assert_nothing_attached(&["uplink0", PARENT]);
+}
+
+#[test]
+fn an_allow_list_of_one_family_is_logged_and_noted_until_it_is_complete() {
+    const NOTE: &str =
+        "--allow names IPv4 prefixes only: IPv6 addresses other than link-local are not answered";
+    let world = World::new();
+    let config = Config::new("iface = [\"ens34\"]\nallow = [\"192.0.2.0/24\"]\n");
+    let mut agent = config.start(&world, &[], &[PARENT]);
+    let notes = |status: &Value| status["parents"][0]["notes"].to_string();
+    let status = agent.status().unwrap();
+    assert!(notes(&status).contains(NOTE), "{status}");
+    assert_eq!(agent.said().matches(NOTE).count(), 1, "{}", agent.said());
+
+    config.write(
+        "config.toml",
+        "iface = [\"ens34\"]\nallow = [\"192.0.2.0/24\", \"2001:db8::/32\"]\n",
+    );
+    agent.signal(Signal::SIGHUP).unwrap();
+    agent
+        .wait_until(PATIENCE, "noted no longer", |status| {
+            status["config"]["reloads"] == 1 && !notes(status).contains(NOTE)
+        })
+        .unwrap();
+    assert_eq!(agent.said().matches(NOTE).count(), 1, "{}", agent.said());
+    agent.stop().unwrap();
 }
 
 #[test]
