@@ -11,7 +11,11 @@ use super::{
     spot::NS02,
     world::{PARENTS, World},
 };
-use crate::{agent::Agent, probe::until};
+use crate::{
+    agent::Agent,
+    netns::{AttachedName, Netns},
+    probe::until,
+};
 
 /// What the agent is told to read.
 pub const FILE: &str = "/tmp/ipvlan-reloaded.toml";
@@ -58,23 +62,16 @@ pub fn followed(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
             Some("not_allowed"),
         ),
         (rule(&this, "") + &rule("*", "answer = false"), None),
-        (rule(NEW_NAME, "answer = false"), None),
+        (
+            // An audit looks for names.
+            "audit = 1\n".to_owned() + &rule(NEW_NAME, "answer = false"),
+            None,
+        ),
     ];
+    let files = rows.map(|(text, refusal)| (Change::File(text), refusal));
     let mut followed = true;
-    // The last one stays in force.
-    let named = [(None, Some("denied"))];
-    for (text, refusal) in rows
-        .into_iter()
-        .map(|(text, refusal)| (Some(text), refusal))
-        .chain(named)
-    {
-        let _name = match &text {
-            Some(text) => {
-                reload(agent, text)?;
-                None
-            }
-            None => Some(netns.attach_name(NEW_NAME)?),
-        };
+    for (change, refusal) in files.into_iter().chain([(Change::Name, Some("denied"))]) {
+        let _name = change.make(agent, netns)?;
         let before = refused(agent)?;
         let patience = if refusal.is_none() { PATIENCE } else { WINDOW };
         let answered = asked(patience)?;
@@ -85,13 +82,41 @@ pub fn followed(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
             .filter_map(|(reason, (before, after))| (after > before).then_some(reason));
         let counted: Vec<&str> = counted.collect();
         if answered != refusal.is_none() || !counted.iter().eq(&refusal) {
-            let text = text.as_deref().unwrap_or("a new name of its netns");
-            eprintln!("{cell}, told {text:?}: answered: {answered}, counted as {counted:?}");
+            eprintln!("{cell}, {change:?}: answered: {answered}, counted as {counted:?}");
             followed = false;
         }
     }
     reload(agent, "")?;
     Ok(followed)
+}
+
+/// A change of what the agent goes by.
+#[derive(Debug)]
+enum Change {
+    /// The file has another text.
+    File(String),
+    /// The target's netns gets the name that the rule of the last text denies.
+    Name,
+}
+
+impl Change {
+    /// Makes it, and waits until the agent follows. The name is there until the guard is dropped.
+    fn make(&self, agent: &Agent, netns: &Netns) -> Result<Option<AttachedName>> {
+        if let Self::File(text) = self {
+            reload(agent, text)?;
+            return Ok(None);
+        }
+        let name = netns.attach_name(NEW_NAME)?;
+        let applies = || {
+            let status = agent.status()?.to_string();
+            Ok(status.contains(&format!("{FILE}:2")))
+        };
+        ensure!(
+            until(PATIENCE, POLL, applies)?,
+            "no rule applies to {NEW_NAME} within {PATIENCE:?}"
+        );
+        Ok(Some(name))
+    }
 }
 
 fn write(text: &str) -> Result<()> {
