@@ -127,7 +127,9 @@ impl Bench {
     /// The agent on the parent of `site`.
     fn agent(&self, site: &Site, options: &[&str]) -> Result<Agent> {
         let room = (site.children + 1_000).max(16_384).to_string();
-        let options = [&SILENT, &["--max-addresses", &room][..], options].concat();
+        // The children of one netns are more than it would get.
+        let room = ["--max-addresses", &room, "--netns-addresses", "1000000"];
+        let options = [&SILENT, &room[..], options].concat();
         Agent::start(&self.ipvlan, &site.host, &[PARENT], &options)
     }
 
