@@ -196,7 +196,7 @@ fn desired() -> impl Strategy<Value = BTreeMap<IpAddr, Wanted>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn room_is_shared_as_promised(
