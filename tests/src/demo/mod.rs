@@ -37,6 +37,9 @@ use crate::{
     results::{Line, Results},
 };
 
+/// Whether an address is announced is asked here, not how slowly many of them are by default.
+const UNPACED: &[&str] = &["--announce-rate", "1000", "--netns-announcements", "1000"];
+
 /// What to run.
 #[derive(Debug)]
 pub struct Demo {
@@ -99,7 +102,8 @@ impl Demo {
             reload::prepare()?;
         }
         say.line(&format!("after: starting the agent with {variant}"));
-        let agent = Agent::start(&self.ipvlan, host, &PARENTS, variant.options())?;
+        let options = [UNPACED, variant.options()].concat();
+        let agent = Agent::start(&self.ipvlan, host, &PARENTS, &options)?;
         say.line("after: the agent is ready, asking again");
         let after = fill(world, cells, Phase::After(&agent))?;
         say.line(&format!(
