@@ -153,9 +153,10 @@ reasons! {
     Tentative = 50, "tentative";
     /// The child's duplicate address detection found the target in use.
     DadFailed = 51, "dad_failed";
-    /// The target is being probed for on the LAN (`--dad enforce`).
+    /// The target is being probed for on the LAN (`--dad strict`), or is a control address, which no station
+    /// should have.
     Probing = 52, "probing";
-    /// A station on the LAN has the target (`--dad enforce`).
+    /// A station on the LAN has the target.
     Duplicate = 53, "duplicate";
     /// An ARP message of another hardware or protocol type, or with other lengths of addresses.
     ArpHeader = 54, "arp_header";

@@ -20,7 +20,7 @@ use std::{
     net::IpAddr,
 };
 
-use ipvlan_common::{Config, Delivery, Reason};
+use ipvlan_common::{AddressEntry, Config, Delivery, Reason};
 
 use self::{child::Considered, holders::Holders};
 pub use self::{
@@ -88,6 +88,8 @@ pub struct Desired {
     pub egress: EgressProgram,
     /// The address maps of both families.
     pub addresses: BTreeMap<IpAddr, Wanted>,
+    /// Addresses that the agent is probing the LAN for: their entries have the flag PROBED.
+    pub probed: BTreeSet<IpAddr>,
     /// The children and what was decided about them, for `status`.
     pub children: Vec<ChildView>,
     /// Addresses that somebody else has a claim on as well.
@@ -166,6 +168,7 @@ pub fn desired_after(
             .count(),
         v4: addresses.keys().filter(|address| address.is_ipv4()).count(),
         addresses,
+        probed: BTreeSet::new(),
         children: views,
         port: None,
         notes: Vec::new(),
@@ -198,6 +201,50 @@ fn decide(holders: &Holders, views: &[ChildView]) -> (BTreeMap<IpAddr, Wanted>, 
 }
 
 impl Desired {
+    /// Returns the map value of an address, with the child's counter slot; `None` if it is not in the map.
+    pub fn entry(
+        &self,
+        address: IpAddr,
+        slot: impl FnOnce(ChildKey) -> u32,
+    ) -> Option<AddressEntry> {
+        let wanted = self.addresses.get(&address)?;
+        Some(self.marked(address, wanted.entry(slot)))
+    }
+
+    /// Returns all addresses and their map values.
+    pub fn entries(
+        &self,
+        slot: impl Fn(ChildKey) -> u32,
+    ) -> impl Iterator<Item = (IpAddr, AddressEntry)> {
+        self.addresses
+            .iter()
+            .map(move |(&address, wanted)| (address, self.marked(address, wanted.entry(&slot))))
+    }
+
+    /// Adds a control address, or removes it. An address that has an owner here is none.
+    pub fn set_control(&mut self, address: IpAddr, is_control: bool) {
+        let count = usize::from(address.is_ipv4());
+        match self.addresses.get(&address) {
+            None if is_control => {
+                self.addresses.insert(address, Wanted::Control);
+                self.v4 += count;
+            }
+            Some(Wanted::Control) if !is_control => {
+                self.addresses.remove(&address);
+                self.v4 -= count;
+            }
+            _ => {}
+        }
+    }
+
+    fn marked(&self, address: IpAddr, entry: AddressEntry) -> AddressEntry {
+        if self.probed.contains(&address) {
+            entry.with_probed()
+        } else {
+            entry
+        }
+    }
+
     /// Decides what depends on all children and addresses together.
     fn conclude(&mut self, snapshot: &Snapshot, parent: &Link, policy: &Policy) {
         let mut children = snapshot.children.iter();

@@ -60,6 +60,19 @@ impl Prefix {
         address.is_ipv4() == self.is_ipv4() && first(address, self.len) == self.first
     }
 
+    /// Returns its first address: no bit is set behind the prefix.
+    #[must_use]
+    pub const fn first(self) -> IpAddr {
+        self.first
+    }
+
+    /// Returns its length in bits.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "not of a collection")]
+    pub const fn len(self) -> u8 {
+        self.len
+    }
+
     /// Whether it is one of IPv4 addresses.
     #[must_use]
     pub const fn is_ipv4(self) -> bool {

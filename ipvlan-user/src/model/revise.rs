@@ -11,6 +11,8 @@ use std::{
     ops::Range,
 };
 
+use ipvlan_common::Reason;
+
 use super::{
     AddressView, ChildKey, ChildView, Conflict, Desired, History, Policy, Rival, Wanted,
     child::Considered,
@@ -38,6 +40,15 @@ struct Claims {
     wanted: Option<Wanted>,
 }
 
+impl Revision {
+    /// Adds what a later revision changed.
+    pub fn extend(&mut self, later: Self) {
+        self.addresses.extend(later.addresses);
+        self.children |= later.children;
+        self.conflicts |= later.conflicts;
+    }
+}
+
 struct Revise<'a> {
     desired: &'a mut Desired,
     considered: &'a Considered<'a>,
@@ -47,8 +58,8 @@ struct Revise<'a> {
 
 impl Desired {
     /// Makes it what is desired now, where `snapshot` differs from the one it was decided by in the
-    /// children of these netns only, our own not among them, and nothing is held back because of what
-    /// the LAN was heard to say.
+    /// children of these netns only, our own not among them. Of other netns the same addresses are withheld
+    /// as before.
     pub fn revise(
         &mut self,
         history: &History,
@@ -56,6 +67,7 @@ impl Desired {
         parent: &Link,
         policy: &Policy,
         netnses: &BTreeSet<NetnsId>,
+        withheld: &BTreeMap<IpAddr, Reason>,
     ) -> Revision {
         let own: Vec<&Child> = snapshot
             .children_of(NetnsId::Own)
@@ -68,7 +80,7 @@ impl Desired {
             holders: &holders,
             parent,
             policy,
-            held_back: &BTreeMap::new(),
+            held_back: withheld,
             history,
         };
         let mut revise = Revise {

@@ -18,6 +18,9 @@ pub enum Wanted {
     },
     /// Held by a gateway: a next hop of the host's routes.
     Gateway,
+    /// An address that no station should have: never answered, but claims of it are reported. See
+    /// [`control`](crate::neighbour::dad::control).
+    Control,
     /// Held by a child.
     Child {
         /// Whose.
@@ -63,7 +66,7 @@ impl Wanted {
     pub const fn child(self) -> Option<ChildKey> {
         match self {
             Self::Child { child, .. } => Some(child),
-            Self::Host { .. } | Self::Gateway => None,
+            Self::Host { .. } | Self::Gateway | Self::Control => None,
         }
     }
 
@@ -77,6 +80,11 @@ impl Wanted {
     pub fn entry(self, slot: impl FnOnce(ChildKey) -> u32) -> AddressEntry {
         let (mut entry, router, optimistic, refusal) = match self {
             Self::Gateway => return AddressEntry::held_by(Owner::Gateway),
+            Self::Control => {
+                return AddressEntry::held_by(Owner::Host)
+                    .refused(Reason::Probing)
+                    .with_probed();
+            }
             Self::Host {
                 router,
                 optimistic,

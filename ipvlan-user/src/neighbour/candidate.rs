@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::{announce::Live, frame::solicited_node};
+use crate::discover::snapshot::NetnsId;
 
 /// An address of a child that is answered for, or would be if no other station had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +20,12 @@ impl Candidate {
         self.mute || address.is_ipv4()
     }
 
-    /// The solicited-node group that the parent joins for it.
-    pub(super) fn group(&self, address: IpAddr) -> Option<Ipv6Addr> {
+    /// The solicited-node group that the parent joins for it, and the netns that uses a share of them.
+    pub(super) fn membership(&self, address: IpAddr) -> Option<(NetnsId, Ipv6Addr)> {
         match address {
-            IpAddr::V6(address) if self.mute => Some(solicited_node(address)),
+            IpAddr::V6(address) if self.mute => {
+                Some((self.live.child.netns, solicited_node(address)))
+            }
             _ => None,
         }
     }

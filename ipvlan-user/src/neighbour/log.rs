@@ -2,7 +2,7 @@
 //! station can make too many of.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt,
     net::IpAddr,
     time::{Duration, Instant, SystemTime},
@@ -17,6 +17,10 @@ pub const KEPT: usize = 256;
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// Most log lines per second in the long run, and at once: stations can have many MACs.
 const LINES: (u32, u32) = (5, 50);
+/// The same about children of one netns.
+const LINES_OF_NETNS: (u32, u32) = (1, 10);
+/// How many netns are remembered whose lines are counted.
+const GROUPS: usize = 256;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub enum Kind {
     Claim,
     /// A station probes for an address: it wants to take it.
     Probe,
+    /// A station answers for every address, and owns none of them.
+    NoOwner,
     /// A child has an address that somebody else has, too; by the word of
     /// [`Conflict`](crate::model::Conflict).
     Conflict(&'static str),
@@ -44,6 +50,7 @@ impl Kind {
         match self {
             Self::Claim => "claim",
             Self::Probe => "probe",
+            Self::NoOwner => "no_owner",
             Self::Conflict(word) => word,
             Self::ModeChanged => "mode_changed",
             Self::FlagChanged => "flag_changed",
@@ -59,8 +66,8 @@ pub enum Action {
     None,
     /// The programs answered the station: it will leave the address alone.
     Answered,
-    /// The address is not answered for.
-    HeldBack,
+    /// The address is withheld: not answered, not announced, not defended.
+    Withheld,
     /// The address was announced once more (RFC 5227 §2.4(c)).
     Defended,
 }
@@ -72,7 +79,7 @@ impl Action {
         match self {
             Self::None => "none",
             Self::Answered => "answered",
-            Self::HeldBack => "held_back",
+            Self::Withheld => "withheld",
             Self::Defended => "defended",
         }
     }
@@ -96,6 +103,11 @@ pub struct Incident {
 }
 
 impl Incident {
+    /// Whose share of the log it uses: the netns of the child; none if it is about the host or the parent.
+    fn group(&self) -> Group {
+        self.child.as_ref().map(|(key, _)| key.netns)
+    }
+
     /// Whether both are the same thing, happening again.
     fn is_again(&self, other: &Self) -> bool {
         let key = |of: &Self| (of.kind, of.address, of.mac);
@@ -103,6 +115,9 @@ impl Incident {
         key(self) == key(other) && child(self) == child(other) && self.detail == other.detail
     }
 }
+
+/// Who shares the log: a netns, or the host.
+type Group = Option<NetnsId>;
 
 /// One line about it, as it is logged.
 impl fmt::Display for Incident {
@@ -153,6 +168,7 @@ pub struct Log {
     /// The one that happened last is at the back.
     entries: VecDeque<Entry>,
     lines: Pace,
+    lines_of: BTreeMap<Group, Pace>,
 }
 
 impl Log {
@@ -163,6 +179,7 @@ impl Log {
         Self {
             entries: VecDeque::new(),
             lines: Pace::new(now, rate, burst),
+            lines_of: BTreeMap::new(),
         }
     }
 
@@ -195,17 +212,33 @@ impl Log {
         let recently = entry
             .told
             .is_some_and(|told| now.saturating_duration_since(told) < LINE_INTERVAL);
-        let tell = !recently && self.lines.take(now);
+        let tell = !recently && take_line(&mut self.lines, &mut self.lines_of, now, &entry);
         let told = tell.then_some(entry.untold);
         if tell {
             entry.told = Some(now);
             entry.untold = 0;
         }
         if self.entries.len() == KEPT {
-            self.entries.pop_front();
+            self.make_room();
         }
         self.entries.push_back(entry);
         told
+    }
+
+    /// Removes the oldest entry of the netns that has the most: one cannot push out those of others.
+    fn make_room(&mut self) {
+        let mut counts = BTreeMap::<Group, usize>::new();
+        for entry in &self.entries {
+            *counts.entry(entry.incident.group()).or_default() += 1;
+        }
+        let most = counts.values().copied().max().unwrap_or_default();
+        let oldest = self
+            .entries
+            .iter()
+            .position(|entry| counts.get(&entry.incident.group()) == Some(&most));
+        if let Some(oldest) = oldest {
+            self.entries.remove(oldest);
+        }
     }
 
     /// What is kept, oldest first.
@@ -213,6 +246,31 @@ impl Log {
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
         self.entries.iter()
     }
+}
+
+/// Whether one more line may be logged, of all and of the netns that it is about.
+fn take_line(
+    all: &mut Pace,
+    of_each: &mut BTreeMap<Group, Pace>,
+    now: Instant,
+    entry: &Entry,
+) -> bool {
+    if of_each.len() >= GROUPS {
+        of_each.retain(|_, pace| !pace.is_full(now));
+    }
+    let group = entry.incident.group();
+    let (rate, burst) = LINES_OF_NETNS;
+    let mut pace = of_each
+        .remove(&group)
+        .unwrap_or_else(|| Pace::new(now, rate, burst));
+    let may = (group.is_none() || pace.has(now, 1)) && all.take(now);
+    if group.is_some() && of_each.len() < GROUPS {
+        if may {
+            pace.spend(now, 1);
+        }
+        of_each.insert(group, pace);
+    }
+    may
 }
 
 #[cfg(test)]
@@ -326,6 +384,37 @@ mod tests {
         for (incident, line) in rows {
             assert_eq!(incident.to_string(), line);
         }
+    }
+
+    fn of_netns(nsid: i32, mac: u32) -> Incident {
+        let [_, _, high, low] = mac.to_be_bytes();
+        let netns = NetnsId::Nsid(nsid);
+        Incident {
+            mac: Some([2, 0, 0, 0, high, low]),
+            child: Some((ChildKey { netns, ifindex: 2 }, "eth0".to_owned())),
+            ..claim(0)
+        }
+    }
+
+    #[test]
+    fn one_netns_pushes_out_neither_entries_nor_lines_of_others() {
+        let (start, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);
+        let mut log = Log::new(start);
+        let mut lines = 0;
+        let victim = of_netns(1, 1);
+        assert_eq!(log.note(start, wall, victim.clone()), Some(1));
+        assert_eq!(log.note(start, wall, claim(9)), Some(1));
+        for number in 0..2_000 {
+            let now = start + Duration::from_millis(u64::from(number));
+            lines += usize::from(log.note(now, wall, of_netns(2, number)).is_some());
+        }
+        assert!((10..=13).contains(&lines), "{lines}");
+        let kept: Vec<&Incident> = log.entries().map(|entry| &entry.incident).collect();
+        assert_eq!(kept.len(), KEPT);
+        assert!(kept.contains(&&victim) && kept.contains(&&claim(9)));
+        // Another incident of the victim is logged at once.
+        let now = start + second(2);
+        assert_eq!(log.note(now, wall, of_netns(1, 2)), Some(1));
     }
 
     #[test]

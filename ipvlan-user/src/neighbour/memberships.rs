@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::groups::Groups;
+use crate::discover::snapshot::NetnsId;
 
 /// Time to the next try to join groups that could not be joined.
 const RETRY: Duration = Duration::from_secs(10);
@@ -15,21 +16,44 @@ const RETRY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Memberships {
     groups: Groups,
-    /// How many addresses want each group.
-    wanted: BTreeMap<Ipv6Addr, usize>,
+    wanted: Wanted,
     /// What is wanted is not what is joined.
     unjoined: bool,
     mtu: u32,
     retry: Option<Instant>,
 }
 
+/// The groups that addresses want, as far as their netns may.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// How many groups each netns has at most.
+    quota: u32,
+    shares: BTreeMap<NetnsId, Share>,
+    /// How many netns want each group.
+    groups: BTreeMap<Ipv6Addr, usize>,
+}
+
+/// The groups of one netns, each with how many addresses want it.
+#[derive(Debug, Default)]
+struct Share {
+    joined: BTreeMap<Ipv6Addr, usize>,
+    /// Groups beyond the quota.
+    refused: BTreeMap<Ipv6Addr, usize>,
+    /// How often a group was refused.
+    exceeded: u64,
+}
+
 impl Memberships {
-    /// None, on the interface with this ifindex in the netns of the calling thread.
+    /// None, on the interface with this ifindex in the netns of the calling thread. Each netns has at most
+    /// `quota` groups.
     #[must_use]
-    pub const fn new(ifindex: u32) -> Self {
+    pub fn new(ifindex: u32, quota: u32) -> Self {
         Self {
             groups: Groups::new(ifindex),
-            wanted: BTreeMap::new(),
+            wanted: Wanted {
+                quota,
+                ..Wanted::default()
+            },
             unjoined: false,
             mtu: 0,
             retry: None,
@@ -42,31 +66,28 @@ impl Memberships {
         self.mtu = mtu;
     }
 
+    /// Changes how many groups each netns has at most.
+    pub fn set_quota(&mut self, quota: u32) {
+        self.unjoined |= self.wanted.set_quota(quota);
+    }
+
     /// An address wants another group than before, or one no more.
-    pub fn want(&mut self, before: Option<Ipv6Addr>, now: Option<Ipv6Addr>) {
+    pub fn want(&mut self, before: Option<(NetnsId, Ipv6Addr)>, now: Option<(NetnsId, Ipv6Addr)>) {
         if before == now {
             return;
         }
-        if let Some(group) = before
-            && let Entry::Occupied(mut entry) = self.wanted.entry(group)
-        {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-                self.unjoined = true;
-            }
+        if let Some((netns, group)) = before {
+            self.unjoined |= self.wanted.remove(netns, group);
         }
-        if let Some(group) = now {
-            let count = self.wanted.entry(group).or_default();
-            *count += 1;
-            self.unjoined |= *count == 1;
+        if let Some((netns, group)) = now {
+            self.unjoined |= self.wanted.add(netns, group);
         }
     }
 
     /// Joins the groups that are wanted, and leaves all others.
     pub fn join(&mut self, now: Instant) {
         if self.unjoined || self.groups.is_degraded() {
-            let wanted = self.wanted.keys().copied().collect();
+            let wanted = self.wanted.groups.keys().copied().collect();
             self.groups.follow(&wanted, self.mtu);
             self.unjoined = false;
         }
@@ -91,9 +112,210 @@ impl Memberships {
         self.groups.is_empty()
     }
 
+    /// Returns how often a group of each netns was refused because the netns had its quota.
+    pub fn exceeded(&self) -> impl Iterator<Item = (NetnsId, u64)> {
+        let shares = self.wanted.shares.iter();
+        shares
+            .filter(|(_, share)| share.exceeded > 0)
+            .map(|(&netns, share)| (netns, share.exceeded))
+    }
+
     /// What the user should know.
     #[must_use]
-    pub fn note(&self) -> Option<String> {
-        self.groups.note()
+    pub fn notes(&self) -> Vec<String> {
+        let refused: usize = self.wanted.shares.values().map(|of| of.refused.len()).sum();
+        let quota = (refused > 0).then(|| {
+            format!(
+                "{refused} solicited-node groups are not joined: their netns has its quota \
+                 (--netns-groups {})",
+                self.wanted.quota
+            )
+        });
+        self.groups.note().into_iter().chain(quota).collect()
+    }
+}
+
+impl Wanted {
+    fn set_quota(&mut self, quota: u32) -> bool {
+        if std::mem::replace(&mut self.quota, quota) == quota {
+            return false;
+        }
+        let mut changed = false;
+        let all: Vec<NetnsId> = self.shares.keys().copied().collect();
+        for netns in all {
+            while self.is_over(netns)
+                && let Some(share) = self.shares.get_mut(&netns)
+                && let Some((group, count)) = share.joined.pop_last()
+            {
+                share.refused.insert(group, count);
+                share.exceeded += 1;
+                changed |= self.leave(group);
+            }
+            changed |= self.promote(netns);
+        }
+        changed
+    }
+
+    fn has_room(&self, netns: NetnsId) -> bool {
+        let joined = self
+            .shares
+            .get(&netns)
+            .map_or(0, |share| share.joined.len());
+        netns == NetnsId::Own || joined < self.quota as usize
+    }
+
+    fn is_over(&self, netns: NetnsId) -> bool {
+        let joined = self
+            .shares
+            .get(&netns)
+            .map_or(0, |share| share.joined.len());
+        netns != NetnsId::Own && joined > self.quota as usize
+    }
+
+    /// Returns whether other groups than before are to be joined.
+    fn add(&mut self, netns: NetnsId, group: Ipv6Addr) -> bool {
+        let has_room = self.has_room(netns);
+        let share = self.shares.entry(netns).or_default();
+        if let Some(count) = share
+            .joined
+            .get_mut(&group)
+            .or_else(|| share.refused.get_mut(&group))
+        {
+            *count += 1;
+            return false;
+        }
+        if !has_room {
+            share.refused.insert(group, 1);
+            share.exceeded += 1;
+            return false;
+        }
+        share.joined.insert(group, 1);
+        let count = self.groups.entry(group).or_default();
+        *count += 1;
+        *count == 1
+    }
+
+    /// Returns as [`Self::add`] does.
+    fn remove(&mut self, netns: NetnsId, group: Ipv6Addr) -> bool {
+        let Some(share) = self.shares.get_mut(&netns) else {
+            return false;
+        };
+        let mut changed = false;
+        if take_one(&mut share.joined, group) {
+            changed |= self.leave(group);
+            changed |= self.promote(netns);
+        } else {
+            take_one(&mut share.refused, group);
+        }
+        if let Entry::Occupied(share) = self.shares.entry(netns)
+            && share.get().joined.is_empty()
+            && share.get().refused.is_empty()
+        {
+            share.remove();
+        }
+        changed
+    }
+
+    /// Lets refused groups have what room there is.
+    fn promote(&mut self, netns: NetnsId) -> bool {
+        let mut changed = false;
+        while self.has_room(netns)
+            && let Some(share) = self.shares.get_mut(&netns)
+            && let Some((group, count)) = share.refused.pop_first()
+        {
+            share.joined.insert(group, count);
+            let count = self.groups.entry(group).or_default();
+            *count += 1;
+            changed |= *count == 1;
+        }
+        changed
+    }
+
+    /// One netns wants this group no more.
+    fn leave(&mut self, group: Ipv6Addr) -> bool {
+        take_one(&mut self.groups, group)
+    }
+}
+
+/// Counts one less. Returns whether that was the last.
+fn take_one(counts: &mut BTreeMap<Ipv6Addr, usize>, group: Ipv6Addr) -> bool {
+    let Entry::Occupied(mut entry) = counts.entry(group) else {
+        return false;
+    };
+    *entry.get_mut() -= 1;
+    let is_last = *entry.get() == 0;
+    if is_last {
+        entry.remove();
+    }
+    is_last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(number: u16) -> Ipv6Addr {
+        Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, number)
+    }
+
+    fn joined(wanted: &Wanted) -> Vec<u16> {
+        let groups = wanted.groups.keys();
+        groups.map(|group| group.segments()[7]).collect()
+    }
+
+    #[test]
+    fn a_netns_joins_as_many_groups_as_its_quota_and_others_are_joined_all_the_same() {
+        let (a, b) = (NetnsId::Nsid(1), NetnsId::Nsid(2));
+        let mut wanted = Wanted {
+            quota: 2,
+            ..Wanted::default()
+        };
+        assert!(wanted.add(a, group(1)));
+        assert!(!wanted.add(a, group(1)), "a second address of the group");
+        assert!(wanted.add(a, group(2)));
+        for number in 3..100 {
+            assert!(!wanted.add(a, group(number)));
+        }
+        assert_eq!(joined(&wanted), [1, 2]);
+        assert_eq!(wanted.shares[&a].exceeded, 97);
+        // Another netns, which wants one of the refused, and the agent's own.
+        assert!(wanted.add(b, group(5)));
+        assert!(!wanted.add(b, group(2)));
+        for number in 200..210 {
+            assert!(wanted.add(NetnsId::Own, group(number)));
+        }
+        assert_eq!(wanted.groups.len(), 13);
+        assert_eq!(wanted.shares[&b].exceeded, 0);
+        // Room that one leaves is the next one's; what others want stays.
+        assert!(!wanted.remove(a, group(1)), "one of two addresses");
+        assert!(wanted.remove(a, group(1)));
+        assert!(joined(&wanted).starts_with(&[2, 3, 5, 200]));
+        assert!(wanted.remove(a, group(2)), "4 comes");
+        assert!(joined(&wanted).starts_with(&[2, 3, 4, 5, 200]));
+        // A refused one that goes costs nothing.
+        assert!(!wanted.remove(a, group(50)));
+        for number in 3..100 {
+            wanted.remove(a, group(number));
+        }
+        assert!(!wanted.shares.contains_key(&a), "nothing is kept");
+        assert!(joined(&wanted).starts_with(&[2, 5, 200]));
+    }
+
+    #[test]
+    fn another_quota_counts_at_once() {
+        let netns = NetnsId::Nsid(1);
+        let mut wanted = Wanted {
+            quota: 3,
+            ..Wanted::default()
+        };
+        for number in 1..=5 {
+            wanted.add(netns, group(number));
+        }
+        assert_eq!(joined(&wanted), [1, 2, 3]);
+        assert!(wanted.set_quota(1));
+        assert_eq!(joined(&wanted), [1]);
+        assert!(wanted.set_quota(4));
+        assert_eq!(joined(&wanted), [1, 2, 3, 4]);
+        assert!(!wanted.set_quota(4));
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! Desired ─► candidates ─┬─► dad ──────► probes ─────────┐
-//!                        ├─► announce ─► announcements ──┼─► socket ─► the parent's egress
+//!                        ├─► announce ─► announcements ──┼─► turns ─► socket ─► the parent's egress
 //!                        └─► groups ───► the kernel: MLD │
 //! EVENTS ─► claims and probes of others ─► dad, announce ┘ ─► log ─► status
 //! Desired ─► answered for ─► host ─► the host's own neighbour table
 //! ```
 //!
-//! Everything that has to do with time ([`announce`], [`dad`], [`log`], [`pace`]) is pure and takes
+//! Everything that has to do with time ([`announce`], [`dad`], [`log`], [`pace`], [`turns`]) is pure and takes
 //! it as an argument. [`Neighbours`] is one parent's share of it all. It has no timer: whoever owns
 //! it asks when something is due, and nothing is when nothing changes.
 
@@ -26,11 +26,12 @@ pub mod pace;
 pub mod radar;
 pub mod random;
 pub mod socket;
+pub mod turns;
 
 pub use self::{
     candidate::Candidate,
     dad::DadMode,
-    lan::{Manners, Neighbours},
+    lan::{Adopted, Manners, Moment, Neighbours},
 };
 
 /// Whether children's addresses are announced.

@@ -28,26 +28,47 @@ impl Pace {
 
     /// Takes a token if there is one.
     pub fn take(&mut self, now: Instant) -> bool {
-        let empty_for = self.interval * (self.burst - 1);
-        if self.full.saturating_duration_since(now) > empty_for {
-            return false;
+        let taken = self.has(now, 1);
+        if taken {
+            self.spend(now, 1);
         }
-        self.spend(now);
-        true
+        taken
     }
 
-    /// Takes a token that may not be there yet: the next ones wait for it.
-    pub fn spend(&mut self, now: Instant) {
-        self.full = self.full.max(now) + self.interval;
+    /// Returns whether so many tokens are there; more than the burst never are, all of it is enough then.
+    #[must_use]
+    pub fn has(&self, now: Instant, tokens: u32) -> bool {
+        self.full.saturating_duration_since(now) <= self.missing(tokens)
+    }
+
+    /// Returns when so many tokens will be there, [`Self::has`] says of how many.
+    #[must_use]
+    pub fn at(&self, now: Instant, tokens: u32) -> Instant {
+        let missing = self.missing(tokens);
+        self.full.checked_sub(missing).map_or(now, |at| at.max(now))
+    }
+
+    /// Takes tokens that may not be there yet: the next ones wait for them.
+    pub fn spend(&mut self, now: Instant, tokens: u32) {
+        self.full = self.full.max(now) + self.interval * tokens;
+    }
+
+    /// Returns whether all tokens are there.
+    #[must_use]
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full <= now
+    }
+
+    /// The time that the bucket may be from full where so many tokens are there.
+    fn missing(&self, tokens: u32) -> Duration {
+        self.interval * self.burst.saturating_sub(tokens)
     }
 
     /// When a `share` of the burst (one part in so many) will be there: waking for every single
     /// token would be waking for every frame. Now, if it is.
     #[must_use]
     pub fn ready_at(&self, now: Instant, share: u32) -> Instant {
-        let wanted = (self.burst / share.max(1)).max(1);
-        let missing = self.interval * (self.burst - wanted);
-        self.full.checked_sub(missing).map_or(now, |at| at.max(now))
+        self.at(now, (self.burst / share.max(1)).max(1))
     }
 }
 
@@ -87,9 +108,7 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start, 100, 20);
         taken(&mut pace, start);
-        for _ in 0..5 {
-            pace.spend(start);
-        }
+        pace.spend(start, 5);
         assert_eq!(taken(&mut pace, start + SECOND / 10), 5);
     }
 

@@ -113,7 +113,7 @@ fn incident_of(conflict: &Conflict, children: &BTreeMap<ChildKey, String>) -> In
         child: Some((key, children.get(&key).cloned().unwrap_or_default())),
         action: match conflict.rival {
             Rival::OtherParent { .. } | Rival::NextHop => Action::None,
-            _ => Action::HeldBack,
+            _ => Action::Withheld,
         },
         detail: Some(detail),
     }

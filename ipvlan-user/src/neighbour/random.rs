@@ -22,7 +22,7 @@ impl Random {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -33,6 +33,17 @@ impl Random {
     pub fn between(&mut self, least: Duration, most: Duration) -> Duration {
         let micros = u64::try_from(most.saturating_sub(least).as_micros()).unwrap_or(u64::MAX);
         least + Duration::from_micros(self.next() % micros.saturating_add(1))
+    }
+
+    /// 32 bits.
+    #[allow(clippy::cast_possible_truncation, reason = "any of the bits will do")]
+    pub const fn bits_32(&mut self) -> u32 {
+        self.next() as u32
+    }
+
+    /// 128 bits.
+    pub fn bits_128(&mut self) -> u128 {
+        u128::from(self.next()) << 64 | u128::from(self.next())
     }
 
     /// Six bytes: the nonce of a probe.

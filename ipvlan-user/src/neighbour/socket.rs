@@ -40,6 +40,12 @@ impl PacketSocket {
         Ok(Self { socket })
     }
 
+    /// Sends to a socket that a test reads.
+    #[cfg(test)]
+    pub(super) const fn to_test(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
     /// Sends a frame, Ethernet header included. An interface that is down or gone is no error: what
     /// was to be told is told when it is back.
     pub fn send(&self, frame: &[u8]) -> io::Result<Sent> {

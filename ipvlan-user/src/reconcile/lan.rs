@@ -16,44 +16,63 @@ use crate::{
         Snapshot,
         snapshot::{Link, Mode},
     },
-    model::{ChildKey, Desired, Revision, Wanted},
+    model::{ChildKey, Desired, Prefix, Revision, Wanted},
     neighbour::{
-        Candidate, Manners, Neighbours, announce::Live, events::Events, frame::Mac,
-        host::HostNeighbours, log::Log, radar::Radar,
+        Adopted, Candidate, Manners, Moment, Neighbours, announce::Live,
+        dad::control::Neighbourhood, events::Events, frame::Mac, host::HostNeighbours, log::Log,
+        radar::Radar,
     },
+    quota::{Exceeded, Quotas},
     sync::maps,
 };
 
 /// The LAN behind one parent.
 pub(super) struct Lan {
     manners: Manners,
+    quotas: Quotas,
     neighbours: Neighbours,
     radar: Radar,
     /// None before [`Self::hear`], and once it could not be read.
     events: Option<Events>,
     /// MACs of the host's own links.
     own: BTreeSet<Mac>,
+    /// Prefixes that are on-link for the host.
+    on_link: Vec<Prefix>,
     host: HostNeighbours,
 }
 
 impl Lan {
     /// Needs `CAP_NET_RAW`.
-    pub(super) fn open(ifindex: u32, manners: Manners, host: HostNeighbours) -> io::Result<Self> {
+    pub(super) fn open(
+        ifindex: u32,
+        manners: Manners,
+        quotas: Quotas,
+        host: HostNeighbours,
+    ) -> io::Result<Self> {
         Ok(Self {
             manners,
-            neighbours: Neighbours::open(Instant::now(), ifindex, manners)?,
+            quotas,
+            neighbours: Neighbours::open(Instant::now(), ifindex, manners, &quotas)?,
             radar: Radar::default(),
             events: None,
             own: BTreeSet::new(),
+            on_link: Vec::new(),
             host,
         })
     }
 
+    /// Goes by what previous agents decided. Called before addresses are followed for the first time.
+    pub(super) fn adopt(&mut self, adopted: Adopted) {
+        self.neighbours.adopt(adopted);
+    }
+
     /// Behaves like this from now on.
-    pub(super) fn behave(&mut self, manners: Manners) {
-        if self.manners != manners {
+    pub(super) fn behave(&mut self, manners: Manners, quotas: Quotas) {
+        if self.manners != manners || self.quotas != quotas {
             self.manners = manners;
-            self.neighbours.set_manners(Instant::now(), manners);
+            self.quotas = quotas;
+            self.neighbours
+                .set_manners(Instant::now(), manners, &quotas);
         }
     }
 
@@ -63,8 +82,9 @@ impl Lan {
         Ok(())
     }
 
-    /// Follows what is desired, and tells what is new in it. Addresses that found no room in the map
-    /// are left out: nobody would answer for them. Returns whether [`Self::held_back`] is another.
+    /// Follows what is desired. Addresses that found no room in the map are left out: they are not answered.
+    /// [`Self::followed`] is to be called when the maps are written. Returns whether [`Self::withheld`] is
+    /// another.
     pub(super) fn follow(
         &mut self,
         link: &Link,
@@ -75,9 +95,11 @@ impl Lan {
         let now = Instant::now();
         let candidates = candidates(desired, no_room);
         self.own = snapshot.links.iter().filter_map(|link| link.mac).collect();
-        let changed = self.neighbours.follow(now, link, candidates);
-        self.watch(now, desired, snapshot);
-        changed
+        let on_link = snapshot.host.routes_on_link.iter();
+        self.on_link = on_link
+            .map(|route| Prefix::of(route.prefix, route.prefix_len))
+            .collect();
+        self.neighbours.follow(now, link, candidates)
     }
 
     /// Follows what was revised of what is desired, as [`Self::follow`] does.
@@ -86,20 +108,35 @@ impl Lan {
         desired: &Desired,
         revision: &Revision,
         no_room: &BTreeSet<IpAddr>,
-        snapshot: &Snapshot,
-    ) {
+    ) -> bool {
         let now = Instant::now();
         let l2 = is_l2(desired);
+        let mut changed = false;
         for &address in &revision.addresses {
             let wanted = desired.addresses.get(&address);
             let candidate = wanted
                 .filter(|_| !no_room.contains(&address))
                 .and_then(|wanted| candidate(address, wanted, l2));
-            self.neighbours.revise(now, address, candidate);
+            changed |= self.neighbours.revise(now, address, candidate);
         }
+        changed
+    }
+
+    /// Does what answers do not wait for: joins groups, and reports what is new in what is desired.
+    pub(super) fn followed(&mut self, desired: &Desired, snapshot: &Snapshot) {
+        let now = Instant::now();
         self.neighbours.join_groups(now);
+        for incident in self.radar.compare(now, desired, snapshot) {
+            self.neighbours.found(now, SystemTime::now(), incident);
+        }
+    }
+
+    /// As [`Self::followed`], after a revision.
+    pub(super) fn revised(&mut self, desired: &Desired, revision: &Revision, snapshot: &Snapshot) {
         if revision.children || revision.conflicts {
-            self.watch(now, desired, snapshot);
+            self.followed(desired, snapshot);
+        } else {
+            self.neighbours.join_groups(Instant::now());
         }
     }
 
@@ -130,12 +167,6 @@ impl Lan {
         }
     }
 
-    fn watch(&mut self, now: Instant, desired: &Desired, snapshot: &Snapshot) {
-        for incident in self.radar.compare(now, desired, snapshot) {
-            self.neighbours.found(now, SystemTime::now(), incident);
-        }
-    }
-
     /// Waits for events of the programs.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Vec<Event>> {
         let Some(events) = &mut self.events else {
@@ -154,40 +185,90 @@ impl Lan {
 
     /// Judges events of the programs. Returns as [`Self::follow`] does.
     pub(super) fn told(&mut self, events: &[Event], desired: &Desired) -> bool {
-        let now = Instant::now();
-        let name = |key| {
-            let child = desired.children.iter().find(|child| child.key == key);
-            child.map_or_else(String::new, |child| child.name.to_string())
+        let name = name_in(desired);
+        let moment = Moment {
+            now: Instant::now(),
+            at: SystemTime::now(),
+            name: &name,
+        };
+        let around = Neighbourhood {
+            on_link: &self.on_link,
+            is_held: &|address| desired.addresses.contains_key(&address),
         };
         let mut changed = false;
         for event in events {
-            // The host says so itself, through another of its links to the same LAN.
-            if event.child() == 0 && self.own.contains(&event.mac()) {
+            // The host itself, by another of its links to the same LAN: no station, whatever it claims.
+            if self.own.contains(&event.mac()) {
+                debug!(?event, "a MAC of the host");
                 continue;
             }
-            changed |= self.neighbours.event(now, SystemTime::now(), event, name);
+            changed |= self.neighbours.event(moment, event, &around);
         }
         changed
     }
 
-    /// Whether addresses can be held back.
-    pub(super) fn enforces(&self) -> bool {
-        self.neighbours.enforces()
-    }
-
-    /// When to call [`Self::tick`].
+    /// When to call [`Self::advance`] and [`Self::send`].
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.neighbours.next_due(Instant::now())
     }
 
-    /// Sends what is due. Returns as [`Self::follow`] does.
-    pub(super) fn tick(&mut self) -> bool {
-        self.neighbours.tick(Instant::now())
+    /// Does what is due but for sending, before which the entries of [`Self::take_changed`] are written.
+    /// Returns as [`Self::follow`] does.
+    pub(super) fn advance(&mut self, desired: &Desired, suppressed: u64) -> bool {
+        let name = name_in(desired);
+        let moment = Moment {
+            now: Instant::now(),
+            at: SystemTime::now(),
+            name: &name,
+        };
+        self.neighbours.advance(moment, suppressed)
     }
 
-    /// The addresses that are not answered for because of what the LAN was heard to say.
-    pub(super) fn held_back(&self) -> BTreeMap<IpAddr, Reason> {
-        self.neighbours.held_back()
+    /// Sends what has its turn.
+    pub(super) fn send(&mut self) {
+        self.neighbours.send(Instant::now());
+    }
+
+    /// The addresses that are not answered because of what was received from the LAN.
+    pub(super) const fn withheld(&self) -> &BTreeMap<IpAddr, Reason> {
+        self.neighbours.withheld()
+    }
+
+    /// Makes what is desired tell which addresses are being probed for, and hold the control addresses.
+    pub(super) fn mark(&mut self, desired: &mut Desired) {
+        self.neighbours.take_changed();
+        desired.probed = self.neighbours.probed().collect();
+        for control in self.neighbours.controls() {
+            desired.set_control(control, true);
+        }
+    }
+
+    /// As [`Self::mark`], where what is desired was marked before. Returns the addresses whose entry differs.
+    pub(super) fn mark_changed(&mut self, desired: &mut Desired) -> BTreeSet<IpAddr> {
+        let changed = self.neighbours.take_changed();
+        if changed.is_empty() {
+            return changed;
+        }
+        let controls: BTreeSet<IpAddr> = self.neighbours.controls().collect();
+        for &address in &changed {
+            if self.neighbours.is_probed(address) {
+                desired.probed.insert(address);
+            } else {
+                desired.probed.remove(&address);
+            }
+            desired.set_control(address, controls.contains(&address));
+        }
+        changed
+    }
+
+    /// Whether [`Self::mark_changed`] has something to do.
+    pub(super) fn has_changed(&self) -> bool {
+        self.neighbours.has_changed()
+    }
+
+    /// How often each netns exceeded its quotas of events, announcements and groups.
+    pub(super) fn exceeded(&self) -> Exceeded {
+        self.neighbours.exceeded()
     }
 
     /// The addresses of children that a station has.
@@ -205,6 +286,14 @@ impl Lan {
 
     pub(super) const fn log(&self) -> &Log {
         self.neighbours.log()
+    }
+}
+
+/// Names children as they are in what is desired.
+fn name_in(desired: &Desired) -> impl Fn(ChildKey) -> String {
+    move |key| {
+        let child = desired.children.iter().find(|child| child.key == key);
+        child.map_or_else(String::new, |child| child.name.to_string())
     }
 }
 

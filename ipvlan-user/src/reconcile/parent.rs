@@ -18,8 +18,8 @@ use crate::{
     attach::{AttachError, Datapath},
     discover::{Changed, Snapshot, snapshot::Link},
     model::{Desired, History, check_link, check_parent},
-    neighbour::host::HostNeighbours,
-    quota::Exceeded,
+    neighbour::{Adopted, host::HostNeighbours},
+    quota::{self, Exceeded},
     runtime::Claim,
     sync::{apply::Installed, maps::MapsError},
 };
@@ -213,7 +213,9 @@ impl Parent {
     /// Returns the quotas that netns exceed.
     pub(super) fn exceeded(&self) -> Exceeded {
         match &self.state {
-            State::Serving(serving) => serving.desired.exceeded(),
+            State::Serving(serving) => {
+                quota::merged([&serving.desired.exceeded(), &serving.lan.exceeded()])
+            }
             State::Waiting(_) => Exceeded::new(),
         }
     }
@@ -229,7 +231,7 @@ impl Parent {
     /// Sends what is due on the LAN. Returns whether it is to follow the snapshot once more.
     pub(super) fn tick(&mut self) -> bool {
         match &mut self.state {
-            State::Serving(serving) => serving.lan.tick(),
+            State::Serving(serving) => serving.tick(),
             State::Waiting(_) => self
                 .failed
                 .as_ref()
@@ -261,7 +263,7 @@ impl Parent {
     /// Judges what the programs told. Returns whether what is answered for changed.
     pub(super) fn told(&mut self, events: &[Event]) -> bool {
         match &mut self.state {
-            State::Serving(serving) => serving.lan.told(events, &serving.desired),
+            State::Serving(serving) => serving.told(events),
             State::Waiting(_) => false,
         }
     }
@@ -341,7 +343,7 @@ impl Parent {
         let (pins, unpinned) = self.pins(&link, &settings.pins)?;
         // Before anything is attached: it takes a capability of its own.
         let host = HostNeighbours::open(link.ifindex)?;
-        let mut lan = Lan::open(link.ifindex, settings.manners, host)
+        let mut lan = Lan::open(link.ifindex, settings.manners, settings.quotas, host)
             .map_err(super::system("open a packet socket on the parent"))?;
         let (datapath, mut maps) =
             Datapath::open(link.name.as_str(), link.ifindex, settings.attach, pins)
@@ -354,7 +356,13 @@ impl Parent {
                 parent = link.name.as_str(),
                 "taking over from an agent before"
             );
-            Installed::adopt(maps, children).map_err(|error| failed(error.into()))?
+            let installed =
+                Installed::adopt(maps, children).map_err(|error| failed(error.into()))?;
+            lan.adopt(Adopted {
+                established: installed.established().into_keys().collect(),
+                withheld: installed.withheld(),
+            });
+            installed
         } else {
             Installed::new(maps, children)
         };

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner};
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 
 use super::{
     diff::{Addresses, Plan, diff, diff_of},
@@ -88,6 +88,16 @@ impl Installed {
             .collect()
     }
 
+    /// Returns the addresses of children that the previous agent withheld: a station on the LAN had them.
+    #[must_use]
+    pub fn withheld(&self) -> BTreeSet<IpAddr> {
+        let addresses = self.addresses.iter();
+        addresses
+            .filter(|(_, entry)| entry.refusal() == Some(Reason::Duplicate))
+            .map(|(&address, _)| address)
+            .collect()
+    }
+
     /// Lets the programs answer for `stale_after` from now on; without it for ever.
     pub fn stamp(&mut self, stale_after: Option<Duration>) -> Result<(), MapsError> {
         self.maps
@@ -135,10 +145,9 @@ impl Installed {
         let mut outcome = self.assign_slots(desired);
         self.left_out = left_out(&desired.addresses, &self.addresses, self.maps.capacity());
         outcome.no_room.clone_from(&self.left_out.waiting);
-        let admitted = desired.addresses.iter();
-        let admitted = admitted.filter(|(address, _)| !self.left_out.contains(**address));
+        let admitted = desired.entries(|child| self.slots.of(child));
         let wanted: Addresses = admitted
-            .map(|(&address, wanted)| (address, wanted.entry(|child| self.slots.of(child))))
+            .filter(|(address, _)| !self.left_out.contains(*address))
             .collect();
         let plan = diff(&self.addresses, &wanted);
         let outcome = self.carry_out(plan, desired.config, outcome);
@@ -168,11 +177,10 @@ impl Installed {
             }
         }
         let slots = &self.slots;
-        let wanted = revision.addresses.iter().map(|&address| {
-            let wanted = desired.addresses.get(&address);
-            let entry = wanted.map(|wanted| wanted.entry(|child| slots.of(child)));
-            (address, entry)
-        });
+        let wanted = revision
+            .addresses
+            .iter()
+            .map(|&address| (address, desired.entry(address, |child| slots.of(child))));
         let plan = diff_of(&self.addresses, wanted);
         self.carry_out(plan, desired.config, outcome)
     }

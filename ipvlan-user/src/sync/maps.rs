@@ -219,15 +219,24 @@ impl Maps {
             .map_err(|source| failed(maps::CONFIG, "set", source))
     }
 
+    /// Returns one counter of a hook, summed over all CPUs.
+    ///
+    /// # Errors
+    ///
+    /// If the map cannot be read.
+    pub fn counter(&self, hook: Hook, reason: Reason) -> Result<u64, MapsError> {
+        let values = self
+            .counters
+            .get(&counter_index(hook, reason as u8), 0)
+            .map_err(|source| failed(maps::COUNTERS, "read", source))?;
+        Ok(values.iter().sum())
+    }
+
     /// The counters of a hook that are not zero, summed over all CPUs.
     pub fn counters(&self, hook: Hook) -> Result<BTreeMap<Reason, u64>, MapsError> {
         let mut counters = BTreeMap::new();
         for &reason in REASONS {
-            let values = self
-                .counters
-                .get(&counter_index(hook, reason as u8), 0)
-                .map_err(|source| failed(maps::COUNTERS, "read", source))?;
-            let sum = values.iter().sum();
+            let sum = self.counter(hook, reason)?;
             if sum > 0 {
                 counters.insert(reason, sum);
             }

@@ -78,7 +78,7 @@ type Queue = Vec<IpAddr>;
 /// The addresses of one family.
 struct Family {
     capacity: usize,
-    /// The host's, then those of gateways.
+    /// The host's, then those of gateways and control addresses.
     first: Queue,
     /// Of children, by netns: answered or about to be, and installed so.
     installed: BTreeMap<NetnsId, Queue>,
@@ -108,7 +108,7 @@ impl Family {
                     family.first.push(address);
                     continue;
                 }
-                Wanted::Gateway => {
+                Wanted::Gateway | Wanted::Control => {
                     gateways.push(address);
                     continue;
                 }

@@ -84,7 +84,8 @@ fn one_address_more_is_heard_of_read_and_decided_in_the_time_of_its_netns() {
                 .renew(&mut snapshot, &stale.parts, None)
                 .expect("renew");
             if let Changed::Children(netnses) = renewed.changed {
-                decided.revise(&History::default(), &snapshot, &link, &policy, &netnses);
+                let (history, none) = (History::default(), BTreeMap::new());
+                decided.revise(&history, &snapshot, &link, &policy, &netnses, &none);
             }
             times.push(started.elapsed());
         }

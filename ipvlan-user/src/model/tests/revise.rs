@@ -136,8 +136,9 @@ proptest! {
             let mut of_all = history.clone();
             of_all.update(&snapshot, link, &policy, &revised, &installed);
             history.update_children(&snapshot, link, &policy, &revised, &installed, Some(&changed));
-            let revision = revised.revise(&history, &snapshot, link, &policy, &changed);
-            let whole = desired_after(&of_all, &snapshot, link, &policy, &BTreeMap::new());
+            let none = BTreeMap::new();
+            let revision = revised.revise(&history, &snapshot, link, &policy, &changed, &none);
+            let whole = desired_after(&of_all, &snapshot, link, &policy, &none);
             prop_assert_eq!(&revised, &whole);
             for netns in (0..3).map(NetnsId::Nsid) {
                 let of_netns = revised.children.iter().filter(|view| view.key.netns == netns);
@@ -185,6 +186,7 @@ fn of_a_child_with_many_addresses_only_the_new_one_is_decided() {
             &now.links[0],
             &Policy::default(),
             &netnses,
+            &BTreeMap::new(),
         );
         let expected = expected.iter().map(|text| cidr(text).local).collect();
         assert_eq!(revision.addresses, expected);

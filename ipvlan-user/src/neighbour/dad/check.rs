@@ -1,53 +1,125 @@
-//! The check of one address that is being probed for, or that others have.
+//! The check of one address that is being probed for, or that another station has.
 
 use std::time::Instant;
 
 use ipvlan_common::Reason;
 
-use crate::neighbour::frame::Mac;
+use super::{DadMode, EXTENSIONS};
+use crate::{discover::snapshot::NetnsId, neighbour::frame::Mac};
+
+/// How many MACs that claim an address are examined at a time.
+const CLAIMANTS: usize = 4;
 
 /// How far it is.
 #[derive(Debug)]
 pub(super) struct Check {
+    /// The netns of the child that has the address.
+    pub(super) netns: NetnsId,
     pub(super) phase: Phase,
     pub(super) due: Option<Instant>,
-    /// In a row.
+    /// How many probes were sent.
+    pub(super) sent: u8,
+    /// Conflicts in a row.
     pub(super) conflicts: u8,
-    /// Who has it, as far as is known.
+    pub(super) standing: Standing,
+    /// The MAC of that station, as far as is known.
     pub(super) with: Option<Mac>,
     /// Not announced yet: the first probe may still be answered, or was.
     pub(super) quiet: bool,
+    /// One of many that were there when the agent started: it does not go before others.
+    pub(super) late: bool,
+    /// How many events about probed addresses had been suppressed when the first probe was sent.
+    pub(super) suppressed: u64,
+    /// How often the window was extended because of that.
+    pub(super) extensions: u8,
+    /// MACs that claim it, while they are examined. Rare, so a check is small without.
+    #[allow(clippy::box_collection, reason = "a pointer is a third of a vector")]
+    pub(super) claimants: Option<Box<Vec<Mac>>>,
 }
 
 impl Check {
     /// One of which no probe was sent yet.
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(netns: NetnsId, standing: Standing) -> Self {
         Self {
-            phase: Phase::Probing { sent: 0 },
+            netns,
+            phase: Phase::Queued,
             due: None,
+            sent: 0,
             conflicts: 0,
+            standing,
             with: None,
-            quiet: true,
+            quiet: !matches!(standing, Standing::Established),
+            late: false,
+            suppressed: 0,
+            extensions: 0,
+            claimants: None,
         }
     }
 
-    /// Why the address is held back where that is done.
-    pub(super) const fn refusal(&self) -> Reason {
-        match self.with {
-            Some(_) => Reason::Duplicate,
-            None => Reason::Probing,
+    /// Why the address is withheld in this mode, if it is.
+    pub(super) const fn refusal(&self, mode: DadMode) -> Option<Reason> {
+        match (mode, self.standing) {
+            (DadMode::Off, _)
+            | (_, Standing::Established)
+            | (DadMode::Optimistic, Standing::New) => None,
+            (DadMode::Strict, Standing::New) => Some(Reason::Probing),
+            (DadMode::Optimistic | DadMode::Strict, Standing::Duplicate) => Some(Reason::Duplicate),
+        }
+    }
+
+    /// Whether it was answered before it was probed for.
+    pub(super) const fn is_established(&self) -> bool {
+        matches!(self.standing, Standing::Established)
+    }
+
+    /// Whether another station has it.
+    pub(super) const fn is_duplicate(&self) -> bool {
+        matches!(self.standing, Standing::Duplicate)
+    }
+
+    /// Whether an answer to the probes can be among the events that were suppressed, of which there are
+    /// this many by now.
+    pub(super) const fn is_doubtful(&self, suppressed: u64) -> bool {
+        suppressed != self.suppressed && self.extensions < EXTENSIONS && self.sent > 0
+    }
+
+    /// Keeps a MAC that claims the address for the examination.
+    pub(super) fn add_claimant(&mut self, mac: Mac) {
+        let claimants = self.claimants.get_or_insert_default();
+        if claimants.len() < CLAIMANTS && !claimants.contains(&mac) {
+            claimants.push(mac);
         }
     }
 }
 
+const _: () = assert!(
+    size_of::<Check>() <= 56,
+    "there can be one for each address"
+);
+
+/// Whose an address is, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing is known.
+    New,
+    /// Another station has it.
+    Duplicate,
+    /// It was answered before it was probed for: it is kept and defended.
+    Established,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// So many probes were sent, more are to follow.
-    Probing { sent: u8 },
-    /// The first probe was sent, and may be answered at any moment.
-    Grace { next_probe: Instant },
-    /// The last probe was sent.
+    /// The next probe waits for its turn.
+    Queued,
+    /// The next probe is due later.
     Waiting,
-    /// Somebody has it.
-    Taken,
+    /// The first probe was sent, and may be answered at any moment.
+    Grace,
+    /// The last probe was sent.
+    Last,
+    /// Stations claim the address, and are examined: control addresses are being probed for.
+    Examined,
+    /// Another station has it.
+    Conflict,
 }

@@ -162,7 +162,7 @@ fn a_conflict_is_told_when_it_is_new_also_at_start() {
         panic!("{incidents:?}");
     };
     assert_eq!(incident.address, Some(address));
-    assert_eq!(incident.action, Action::HeldBack);
+    assert_eq!(incident.action, Action::Withheld);
     let key = ChildKey {
         netns: NetnsId::Nsid(1),
         ifindex: 7,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use ipvlan_common::ConfigFlags;
+use ipvlan_common::{ConfigFlags, Event, Hook, Reason};
 use tracing::{error, info};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         Snapshot,
         snapshot::{Link, NetnsId},
     },
-    model::{Desired, History, desired_after},
+    model::{Desired, History, Revision, desired_after},
     reconcile::{Settings, chain, lan::Lan},
     runtime::Claim,
     sync::apply::{Installed, Outcome},
@@ -37,12 +37,9 @@ pub(in crate::reconcile) struct Serving {
 }
 
 impl Serving {
-    /// Whether everything is as it was desired, and what is desired depends on nothing but snapshots.
+    /// Whether everything is as it was desired.
     pub(super) fn is_settled(&self) -> bool {
-        self.failure.is_none()
-            && self.no_room.is_empty()
-            && !self.installed.is_short()
-            && !self.lan.enforces()
+        self.failure.is_none() && self.no_room.is_empty() && !self.installed.is_short()
     }
 
     /// Makes maps and programs what a snapshot asks for that differs from the last one in the
@@ -65,23 +62,37 @@ impl Serving {
             self.installed.addresses(),
             Some(netnses),
         );
-        let revision = self.desired.revise(
+        let mut revision = self.revision(snapshot, netnses, settings);
+        // A new address must be withheld before it is answered.
+        if self.lan.revise(&self.desired, &revision, &self.no_room) {
+            revision.extend(self.revision(snapshot, netnses, settings));
+        }
+        let marked = self.lan.mark_changed(&mut self.desired);
+        revision.addresses.extend(marked);
+        let outcome = self.installed.revise(&self.desired, &revision);
+        let result = self.conclude(outcome, before);
+        if !self.no_room.is_empty() {
+            // Others may have lost their room.
+            self.listen(snapshot);
+        }
+        self.lan.revised(&self.desired, &revision, snapshot);
+        result
+    }
+
+    fn revision(
+        &mut self,
+        snapshot: &Snapshot,
+        netnses: &BTreeSet<NetnsId>,
+        settings: &Settings,
+    ) -> Revision {
+        self.desired.revise(
             &self.history,
             snapshot,
             &self.link,
             &settings.policy,
             netnses,
-        );
-        let outcome = self.installed.revise(&self.desired, &revision);
-        let result = self.conclude(outcome, before);
-        if self.no_room.is_empty() {
-            self.lan
-                .revise(&self.desired, &revision, &self.no_room, snapshot);
-        } else {
-            // Others may have lost their room.
-            self.listen(snapshot);
-        }
-        result
+            self.lan.withheld(),
+        )
     }
 
     /// Makes maps and programs what the snapshot asks for.
@@ -91,7 +102,7 @@ impl Serving {
         settings: &Settings,
     ) -> Result<(), AttachError> {
         let before = self.installed.answered();
-        self.lan.behave(settings.manners);
+        self.lan.behave(settings.manners, settings.quotas);
         self.history.set_quota(settings.quotas.addresses as usize);
         self.history.update(
             snapshot,
@@ -103,11 +114,12 @@ impl Serving {
         // First given up, so that it and the next are not there at once.
         self.desired = Desired::default();
         self.desired = self.desire(snapshot, settings);
-        // A new address must be held back before it is answered for; otherwise answers come first.
-        let holds = self.lan.enforces();
-        if holds && self.listen(snapshot) {
+        // A new address must be withheld before it is answered, and marked as probed for before an answer to
+        // a probe can come.
+        if self.listen(snapshot) {
             self.desired = self.desire(snapshot, settings);
         }
+        self.lan.mark(&mut self.desired);
         let mut outcome = self.installed.update(&self.desired);
         if self.datapath.hooks().is_empty() {
             let stamp = self.installed.stamp(settings.stale_after);
@@ -115,10 +127,57 @@ impl Serving {
         }
         let no_room = self.no_room.clone();
         let result = self.conclude(outcome, before);
-        if !(holds && no_room == self.no_room) {
+        if no_room != self.no_room {
             self.listen(snapshot);
         }
+        self.lan.followed(&self.desired, snapshot);
         result
+    }
+
+    /// Judges events of the programs. Returns whether what is answered has to be decided again.
+    pub(super) fn told(&mut self, events: &[Event]) -> bool {
+        let changed = self.lan.told(events, &self.desired);
+        self.write_marks() || changed
+    }
+
+    /// Does and sends what is due on the LAN. Returns as [`Self::told`] does.
+    pub(super) fn tick(&mut self) -> bool {
+        let suppressed = self.suppressed();
+        let changed = self.lan.advance(&self.desired, suppressed);
+        // Before the probes: their answers are to be reported.
+        let unwritten = self.write_marks();
+        self.lan.send();
+        unwritten || changed
+    }
+
+    /// How many events about probed addresses the programs have suppressed.
+    fn suppressed(&self) -> u64 {
+        let maps = self.installed.maps();
+        [Hook::Ingress, Hook::Xdp]
+            .into_iter()
+            .filter_map(|hook| maps.counter(hook, Reason::ProbedEventSuppressed).ok())
+            .sum()
+    }
+
+    /// Writes which addresses are being probed for. Returns whether that is left to the next sync.
+    fn write_marks(&mut self) -> bool {
+        if self.failure.is_some() {
+            return self.lan.has_changed();
+        }
+        let addresses = self.lan.mark_changed(&mut self.desired);
+        if addresses.is_empty() {
+            return false;
+        }
+        let revision = Revision {
+            addresses,
+            ..Revision::default()
+        };
+        let Outcome {
+            errors, no_room, ..
+        } = self.installed.revise(&self.desired, &revision);
+        self.no_room.extend(no_room);
+        self.failure = errors.first().map(|error| chain(error));
+        self.failure.is_some()
     }
 
     /// Sets the programs that go by what was written, and tells and keeps how it went.
@@ -171,12 +230,12 @@ impl Serving {
             snapshot,
             &self.link,
             &settings.policy,
-            &self.lan.held_back(),
+            self.lan.withheld(),
         )
     }
 
-    /// Makes what is said on the LAN follow what is desired. Returns whether that in turn holds back
-    /// other addresses than before.
+    /// Makes what is sent on the LAN follow what is desired. Returns whether that in turn withholds other
+    /// addresses than before.
     fn listen(&mut self, snapshot: &Snapshot) -> bool {
         self.lan
             .follow(&self.link, &self.desired, &self.no_room, snapshot)

@@ -222,7 +222,7 @@ proptest! {
             for (address, it) in &wanted {
                 let fits = match it {
                     Wanted::Host { .. } => hosts <= capacity,
-                    Wanted::Gateway => held <= capacity,
+                    Wanted::Gateway | Wanted::Control => held <= capacity,
                     Wanted::Child { .. } => continue,
                 };
                 prop_assert!(!fits || now.contains_key(address));

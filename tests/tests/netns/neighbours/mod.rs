@@ -6,6 +6,7 @@
 mod capture;
 mod groups;
 mod rig;
+mod station;
 
 use std::{
     net::IpAddr,
@@ -28,6 +29,7 @@ use crate::common::{
 use self::{
     capture::{Capture, ETH_P_ARP, ETH_P_IPV6, Said},
     rig::Rig,
+    station::AnswersForAll,
 };
 
 const V4: &str = "192.0.2.7";
@@ -254,7 +256,7 @@ fn enforce_answers_for_what_is_free_and_heals_what_was_not() {
     assert!(!heard.iter().any(|(_, said)| *said == gratuitous(V4)));
     let held: Vec<_> = rig
         .log()
-        .filter(|entry| entry.incident.action == Action::HeldBack)
+        .filter(|entry| entry.incident.action == Action::Withheld)
         .filter_map(|entry| entry.incident.address)
         .collect();
     assert!(held.contains(&ip(V4)) && held.contains(&ip(V6)), "{held:?}");
@@ -299,44 +301,137 @@ fn enforce_gives_way_to_a_station_that_probes_at_the_same_time() {
     for entry in rig.log() {
         assert_eq!(entry.incident.kind, Kind::Probe);
         assert_eq!(entry.incident.mac, Some(foreign));
-        assert_eq!(entry.incident.action, Action::HeldBack);
+        assert_eq!(entry.incident.action, Action::Withheld);
     }
     assert!(!rig.answers(V4) && !rig.answers(V6));
 }
 
+const OPTIMISTIC: Manners = Manners {
+    announce: Announcing::On,
+    dad: DadMode::Optimistic,
+    rate: 1000,
+};
+const STRICT: Manners = Manners {
+    dad: DadMode::Strict,
+    ..OPTIMISTIC
+};
+
+/// Row S4 of the attack table: a child takes the address of a station.
 #[test]
-fn warn_answers_at_once_and_does_not_announce_what_a_station_has() {
-    let world = World::new();
-    world.on_lan(&format!("address add {V4}/24 dev {LAN}"));
-    let mut rig = Rig::new(&world, Manners::default());
-    let mac = world.host.hardware_address(PARENT).unwrap();
-    let station = world.lan.hardware_address(LAN).unwrap();
-    let capture = Capture::start(&world.lan, LAN, ETH_P_ARP);
-    let start = Instant::now();
-    rig.follow(&[V4, OTHER_V4]);
-    assert!(rig.answers(V4) && rig.answers(OTHER_V4));
-    rig.run(SECOND * 4);
-    let heard = capture.stop();
-    let gratuitous = |address| Said::Gratuitous {
-        mac,
-        address: ip(address),
-    };
-    let announced = times(&heard, &gratuitous(OTHER_V4), start);
-    assert!((0.5..1.0).contains(&announced[0]), "{announced:?}");
-    assert_eq!(times(&heard, &gratuitous(V4), start), [0.0; 0]);
-    assert!(rig.answers(V4));
-    let taken: Vec<_> = rig.taken().collect();
-    assert_eq!(taken, [(ip(V4), station)]);
-    // A probe says nothing about who asks; both are of the same kind for everybody else.
-    let probes = times(
-        &heard,
-        &Said::Probe {
+fn optimistic_withdraws_what_a_station_owns_and_answers_what_is_free_at_once() {
+    for (address, other, length) in [(V4, OTHER_V4, 24), (V6, OTHER_V6, 64)] {
+        let world = World::new();
+        world.on_lan(&format!("address add {address}/{length} dev {LAN} nodad"));
+        let mut rig = Rig::new(&world, OPTIMISTIC);
+        let mac = world.host.hardware_address(PARENT).unwrap();
+        let station = world.lan.hardware_address(LAN).unwrap();
+        let arp = Capture::start(&world.lan, LAN, ETH_P_ARP);
+        let nd = Capture::start(&world.lan, LAN, ETH_P_IPV6);
+        let start = Instant::now();
+        rig.follow(&[address, other]);
+        assert!(rig.answers(address) && rig.answers(other));
+        rig.run_until(SECOND, "withdrawn", |rig| {
+            rig.refusal(address) == Some(Reason::Duplicate)
+        });
+        rig.run(SECOND * 3);
+        assert!(!rig.answers(address) && rig.answers(other));
+        let mut heard = arp.stop();
+        heard.extend(nd.stop());
+        let announcement = |address: &str| match ip(address) {
+            address @ IpAddr::V4(_) => Said::Gratuitous { mac, address },
+            target @ IpAddr::V6(_) => Said::Advertisement {
+                mac,
+                target,
+                to: ip("ff02::1"),
+                overrides: true,
+            },
+        };
+        let announced = times(&heard, &announcement(other), start);
+        assert!((0.5..1.0).contains(&announced[0]), "{announced:?}");
+        assert_eq!(times(&heard, &announcement(address), start), [0.0; 0]);
+        let taken: Vec<_> = rig.taken().collect();
+        assert_eq!(taken, [(ip(address), station)]);
+        let entries: Vec<_> = rig.log().collect();
+        let [entry] = entries[..] else {
+            panic!("{entries:?}");
+        };
+        assert_eq!(entry.incident.kind, Kind::Claim);
+        assert_eq!(entry.incident.action, Action::Withheld);
+
+        // The station goes: the address comes back by itself, and is announced.
+        world.on_lan(&format!("address del {address}/{length} dev {LAN}"));
+        let arp = Capture::start(&world.lan, LAN, ETH_P_ARP);
+        let nd = Capture::start(&world.lan, LAN, ETH_P_IPV6);
+        rig.run_until(SECOND * 20, "back", |rig| rig.answers(address));
+        rig.run(SECOND);
+        let mut heard = arp.stop();
+        heard.extend(nd.stop());
+        assert!(!times(&heard, &announcement(address), start).is_empty());
+        assert_eq!(rig.taken().count(), 0);
+    }
+}
+
+/// Azure and local proxy ARP: such a station answers each request, whatever its target.
+#[test]
+fn nothing_is_withheld_because_of_a_station_that_answers_for_every_address() {
+    for manners in [OPTIMISTIC, STRICT] {
+        for address in [V4, V6] {
+            let world = World::new();
+            let fabric = [0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc];
+            let station = AnswersForAll::start(&world.lan, LAN, fabric);
+            let mut rig = Rig::new(&world, manners);
+            rig.follow(&[address]);
+            rig.run_until(SECOND * 12, "it is answered and announced", |rig| {
+                rig.next_due().is_none()
+            });
+            assert!(rig.answers(address), "{manners:?} {address}");
+            assert_eq!(rig.taken().count(), 0);
+            let entries: Vec<_> = rig.log().map(|entry| entry.incident.clone()).collect();
+            let [finding] = &entries[..] else {
+                panic!("{manners:?} {entries:?}");
+            };
+            assert_eq!((finding.kind, finding.mac), (Kind::NoOwner, Some(fabric)));
+            // Three probes, and one for each control address; a control that was answered late is probed once
+            // more.
+            let targets = station.stop();
+            let of_address = targets.iter().filter(|&&target| target == ip(address));
+            assert_eq!(of_address.count(), 3, "{manners:?} {targets:?}");
+            assert!((5..=7).contains(&targets.len()), "{targets:?}");
+        }
+    }
+}
+
+/// Row S12 of the attack table: one false reply to each probe, after a restart.
+#[test]
+fn an_address_in_adopted_maps_is_answered_and_defended_whatever_is_claimed() {
+    for manners in [OPTIMISTIC, STRICT] {
+        let world = World::new();
+        let mut rig = Rig::new(&world, manners);
+        let mac = world.host.hardware_address(PARENT).unwrap();
+        let foreign = [0x02, 0, 0, 0, 0, 0x66];
+        rig.adopt(&[V4, V6]);
+        rig.follow(&[V4, V6]);
+        let station = world.lan.run(|| PacketSocket::open(LAN, 0)).unwrap();
+        let capture = Capture::start(&world.lan, LAN, ETH_P_ARP);
+        for _ in 0..40 {
+            for address in [V4, V6] {
+                let claim = frame::announcement(foreign, ip(address), false, false);
+                station.send(&claim).unwrap();
+            }
+            rig.run(SECOND / 10);
+            assert!(rig.answers(V4) && rig.answers(V6), "{manners:?}");
+        }
+        let gratuitous = Said::Gratuitous {
             mac,
-            address: ip(OTHER_V4),
-        },
-        start,
-    );
-    assert!(!probes.is_empty() && probes[0] < 0.5, "{probes:?}");
+            address: ip(V4),
+        };
+        let heard = capture.stop();
+        assert!(heard.iter().any(|(_, said)| *said == gratuitous));
+        let defended = rig
+            .log()
+            .filter(|entry| entry.incident.action == Action::Defended);
+        assert_eq!(defended.count(), 2, "{manners:?}");
+    }
 }
 
 #[test]

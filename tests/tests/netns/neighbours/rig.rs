@@ -11,8 +11,12 @@ use ipvlan_common::{AddressEntry, Config, ConfigFlags, Delivery, Event, Reason};
 use ipvlan_user::{
     attach::{AttachOptions, Datapath, Pins},
     discover::snapshot::{Link, NetnsId},
-    model::{ChildKey, EgressProgram, IngressProgram},
-    neighbour::{Candidate, Manners, Neighbours, announce::Live, log::Entry},
+    model::{ChildKey, EgressProgram, IngressProgram, Wanted},
+    neighbour::{
+        Adopted, Candidate, Manners, Moment, Neighbours, announce::Live,
+        dad::control::Neighbourhood, log::Entry,
+    },
+    quota::Quotas,
     sync::maps::{Events, Maps},
 };
 use nix::net::if_::if_nametoindex;
@@ -23,6 +27,14 @@ use super::ip;
 
 const STEP: Duration = Duration::from_millis(5);
 const MTU: u32 = 1500;
+/// What the tests are not about does not slow them down.
+const QUOTAS: Quotas = Quotas {
+    addresses: 1_000,
+    events: 1_000,
+    announcements: 1_000,
+    groups: 1_000,
+    time: 100,
+};
 
 /// Attached to the parent of a world, in its host.
 pub(crate) struct Rig<'a> {
@@ -53,7 +65,7 @@ impl<'a> Rig<'a> {
                 maps.set_deadline(u64::MAX)?;
                 datapath.set_programs(IngressProgram::Neighbour, EgressProgram::OwnMac, false)?;
                 let events = maps.take_events().unwrap();
-                let neighbours = Neighbours::open(Instant::now(), ifindex, manners)?;
+                let neighbours = Neighbours::open(Instant::now(), ifindex, manners, &QUOTAS)?;
                 Ok(Self {
                     world,
                     ifindex,
@@ -105,7 +117,9 @@ impl<'a> Rig<'a> {
         self.world
             .host
             .run(|| {
-                self.neighbours.follow(Instant::now(), &link, candidates);
+                let now = Instant::now();
+                self.neighbours.follow(now, &link, candidates);
+                self.neighbours.join_groups(now);
                 Ok(())
             })
             .unwrap();
@@ -116,28 +130,49 @@ impl<'a> Rig<'a> {
 
     /// Changes the manners, as a reload does.
     pub(crate) fn behave(&mut self, manners: Manners) {
-        self.neighbours.set_manners(Instant::now(), manners);
+        self.neighbours
+            .set_manners(Instant::now(), manners, &QUOTAS);
         let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
         self.follow(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
+    /// These addresses are in maps of a previous agent, answered. Called before the first are followed.
+    pub(crate) fn adopt(&mut self, established: &[&str]) {
+        self.neighbours.adopt(Adopted {
+            established: established.iter().map(|address| ip(address)).collect(),
+            withheld: BTreeSet::new(),
+        });
+    }
+
     /// Puts into the maps what the agent would.
     fn install(&mut self) {
-        let held = self.neighbours.held_back();
+        self.neighbours.take_changed();
+        let withheld = self.neighbours.withheld();
+        let candidates = self.candidates.iter();
+        let entries = candidates.map(|(&address, candidate)| {
+            let entry = AddressEntry::child(candidate.live.child.ifindex, 0, Delivery::Pass);
+            let refused = withheld.get(&address).map(|&reason| entry.refused(reason));
+            let entry = refused.unwrap_or(entry);
+            let is_probed = self.neighbours.is_probed(address);
+            (
+                address,
+                if is_probed {
+                    entry.with_probed()
+                } else {
+                    entry
+                },
+            )
+        });
+        let controls = self.neighbours.controls();
+        let controls = controls.map(|control| (control, Wanted::Control.entry(|_| 0)));
+        let entries: BTreeMap<IpAddr, AddressEntry> = entries.chain(controls).collect();
         for &address in &self.installed {
-            if !self.candidates.contains_key(&address) {
+            if !entries.contains_key(&address) {
                 self.maps.remove(address).unwrap();
             }
         }
-        self.installed = self.candidates.keys().copied().collect();
-        let candidates = self.candidates.iter();
-        let entries: Vec<_> = candidates
-            .map(|(&address, candidate)| {
-                let entry = AddressEntry::child(candidate.live.child.ifindex, 0, Delivery::Pass);
-                let refused = held.get(&address).map(|&reason| entry.refused(reason));
-                (address, refused.unwrap_or(entry))
-            })
-            .collect();
+        self.installed = entries.keys().copied().collect();
+        let entries: Vec<_> = entries.into_iter().collect();
         let failed = self.maps.put(&entries);
         assert!(failed.is_empty(), "{failed:?}");
     }
@@ -167,21 +202,34 @@ impl<'a> Rig<'a> {
 
     fn step(&mut self) {
         let mut changed = false;
+        let moment = Moment {
+            now: Instant::now(),
+            at: SystemTime::now(),
+            name: &|_| "ipvl0".to_owned(),
+        };
         while let Some(record) = self.events.next() {
             let event = Event::from_record(&record).unwrap();
-            let (now, at) = (Instant::now(), SystemTime::now());
-            changed |= self
-                .neighbours
-                .event(now, at, &event, |_| "ipvl0".to_owned());
+            let held = &self.installed;
+            let around = Neighbourhood {
+                on_link: &[],
+                is_held: &|address| held.contains(&address),
+            };
+            changed |= self.neighbours.event(moment, &event, &around);
         }
-        let now = Instant::now();
-        if self.neighbours.next_due(now).is_some_and(|due| due <= now) {
-            changed |= self.neighbours.tick(now);
+        let due = self.neighbours.next_due(moment.now);
+        let is_due = due.is_some_and(|due| due <= moment.now);
+        if is_due {
+            changed |= self.neighbours.advance(moment, 0);
         }
         if changed {
             let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
             let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
             self.follow(&addresses);
+        } else if self.neighbours.has_changed() {
+            self.install();
+        }
+        if is_due {
+            self.neighbours.send(moment.now);
         }
         thread::sleep(STEP);
     }
@@ -191,7 +239,7 @@ impl<'a> Rig<'a> {
     }
 
     pub(crate) fn refusal(&self, address: &str) -> Option<Reason> {
-        self.neighbours.held_back().get(&ip(address)).copied()
+        self.neighbours.withheld().get(&ip(address)).copied()
     }
 
     /// Whether the programs would answer for it.
