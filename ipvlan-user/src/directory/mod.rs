@@ -206,7 +206,7 @@ impl Directory {
             })
     }
 
-    /// Returns the names of its entries, sorted: at most [`MOST_ENTRIES`] of them.
+    /// Returns the names of its entries, sorted: at most `MOST_ENTRIES` of them.
     pub fn names(&self) -> Result<Vec<OsString>, DirectoryError> {
         let failed = |errno| DirectoryError::io("list", &self.path, errno);
         let _acting = self.act();

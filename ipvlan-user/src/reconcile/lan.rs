@@ -212,7 +212,7 @@ impl Lan {
         self.neighbours.next_due(Instant::now())
     }
 
-    /// Does what is due but for sending, before which the entries of [`Self::take_changed`] are written.
+    /// Does what is due but for sending, before which the entries of [`Self::mark_changed`] are written.
     /// Returns as [`Self::follow`] does.
     pub(super) fn advance(&mut self, desired: &Desired, suppressed: u64) -> bool {
         let name = name_in(desired);
