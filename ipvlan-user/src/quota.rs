@@ -94,7 +94,7 @@ impl Quota {
             Self::Addresses => "addresses are not kept",
             Self::Events => "events were not handled",
             Self::Announcements => "announcements and probes were delayed",
-            Self::Groups => "solicited-node groups are not joined",
+            Self::Groups => "times a solicited-node group was not joined",
             Self::Time => "readings were delayed",
         }
     }

@@ -117,8 +117,7 @@ pub struct Quota {
     /// How much it can use: a number of addresses or groups, a rate per second, or a percentage of one
     /// processor.
     pub limit: u64,
-    /// How many addresses or groups exceed it now; of the others, how often it was exceeded since the netns
-    /// appeared.
+    /// How many addresses exceed it now; of the others, how often it was exceeded since the netns appeared.
     pub exceeded: u64,
     /// The option that sets the limit; `[[rule]] addresses` if a rule does.
     pub option: String,
