@@ -68,6 +68,9 @@ pub struct Agent {
     pub quotas: Vec<Quota>,
     /// The parents it serves.
     pub parents: Vec<Parent>,
+    /// The network namespaces that cannot be read, and why. Their children are answered for as they were.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
 }
 
 /// Counters of the syncs of an agent since it started.

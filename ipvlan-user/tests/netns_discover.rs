@@ -9,6 +9,8 @@
 mod common;
 #[path = "netns_discover/host.rs"]
 mod host;
+#[path = "netns_discover/hostile.rs"]
+mod hostile;
 #[path = "netns_discover/lab.rs"]
 mod lab;
 #[path = "netns_discover/netnses.rs"]

@@ -10,9 +10,9 @@ mod common;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::maps::{Array, HashMap, Map, MapData, loaded_maps};
-use common::installed;
+use common::{empty_maps, installed};
 use ipvlan_common::{
-    AddressEntry, ConfigFlags, Owner,
+    AddressEntry, ConfigFlags, Delivery, Owner,
     index::{SlotV4, index_v4, is_about_v4},
     maps,
 };
@@ -76,7 +76,7 @@ fn of_children(children: &[&[String]], policy: &Policy) -> Desired {
                 ..Child::default()
             })
             .collect(),
-        netnses: Vec::new(),
+        ..Snapshot::default()
     };
     desired(&snapshot, &parent, policy, &BTreeMap::new())
 }
@@ -213,6 +213,40 @@ fn refused_addresses_take_no_room_in_fresh_or_adopted_maps() {
         let config = installed.maps().config().unwrap();
         assert!(config.has(ConfigFlags::L2_DROP_FOREIGN | ConfigFlags::L2_DROP_FOREIGN_ND));
         assert_eq!(installed.audit().unwrap(), 0);
+    }
+}
+
+#[test]
+fn adopted_entries_that_no_child_claims_stay_while_a_netns_is_unread() {
+    let [claimed, unclaimed, of_host] = ["192.0.2.9", "2001:db8::9", "192.0.2.77"].map(address);
+    let child = AddressEntry::child(7, 0, Delivery::Pass);
+    let before = [
+        (claimed, child),
+        (unclaimed, child),
+        (of_host, AddressEntry::held_by(Owner::Host)),
+    ];
+    let with_child = of_child(&[claimed.to_string()]);
+    let without = of_child(&[]);
+    for keep in [true, false] {
+        let mut maps = empty_maps(64);
+        assert!(maps.put(&before).is_empty());
+        let mut installed = Installed::adopt(maps, 16).unwrap();
+        installed.keep_unclaimed(keep);
+        let held = |installed: &Installed, address| {
+            installed.maps().addresses().unwrap().contains_key(&address)
+        };
+        installed.update(&with_child);
+        assert!(held(&installed, claimed));
+        assert_eq!(held(&installed, unclaimed), keep);
+        assert!(!held(&installed, of_host), "the host no longer has it");
+        // What a child claimed goes with it, also while another netns is unread.
+        installed.update(&without);
+        assert!(!held(&installed, claimed));
+        assert_eq!(held(&installed, unclaimed), keep);
+        assert_eq!(installed.audit().unwrap(), 0);
+        installed.keep_unclaimed(false);
+        installed.update(&without);
+        assert!(!held(&installed, unclaimed));
     }
 }
 

@@ -99,6 +99,9 @@ pub fn render(status: &Status, now_ms: u64) -> String {
         if let Some(error) = &sync.error {
             screen.line(&format!("  last sync failed: {error}"));
         }
+        for netns in &agent.unreadable {
+            screen.line(&format!("  {netns}"));
+        }
         if let Some(error) = &agent.config.error {
             screen.line(&format!(
                 "  last reload failed, settings are those from before: {error}"

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use super::{Options, Places};
 use crate::{
     attach::AttachOptions,
+    discover::snapshot::Netns,
     model::Policy,
     neighbour::Manners,
     quota::{
@@ -58,6 +59,12 @@ pub struct PinSettings {
 }
 
 impl Settings {
+    /// Returns how many addresses of a netns are read: the quota that a rule gives it, or that of all.
+    pub(crate) fn addresses_of(&self) -> impl Fn(&Netns) -> u32 + Send + 'static {
+        let (policy, default) = (self.policy.clone(), self.quotas.addresses);
+        move |netns| policy.quota_of(&netns.files).unwrap_or(default)
+    }
+
     /// Completes options with defaults; none if they name no parent.
     #[must_use]
     pub fn new(options: Options) -> Option<Self> {

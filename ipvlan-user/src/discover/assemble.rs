@@ -9,16 +9,17 @@ use std::{
 };
 
 use super::{
-    DiscoverError,
+    DiscoverError, QuotaOf,
     address::AddressRow,
-    dump::{self, Routes},
-    link::LinkRow,
+    attribute::Malformed,
+    dump::{self, Routes, Rows},
+    link::{LinkRow, Port},
     netns::Netnses,
     route::{RouteKind, RouteRow},
     rtnl::Rtnl,
     snapshot::{
-        AnycastAddress, Child, ChildAddress, Host, HostAddress, Link, Lower, Master, NetnsId,
-        OnLinkRoute, ProxyArp,
+        AnycastAddress, Child, ChildAddress, Host, HostAddress, Link, Lower, Master, Netns,
+        NetnsId, OnLinkRoute, ProxyArp,
     },
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Assembly<'a> {
     pub(super) rtnl: &'a mut Rtnl,
     pub(super) netnses: &'a Netnses,
     pub(super) child_kinds: &'static [&'static str],
+    /// How many children of a netns are read, and addresses of all of them.
+    pub(super) quota_of: &'a QuotaOf,
     pub(super) parents: Option<&'a BTreeSet<u32>>,
 }
 
@@ -35,6 +38,13 @@ pub(super) enum Inside {
     Children(Vec<Child>),
     /// There is no such netns any more.
     Gone,
+}
+
+/// The addresses of each child of another netns.
+pub(super) struct Held {
+    pub(super) addresses: BTreeMap<u32, Vec<ChildAddress>>,
+    /// There are more than the quota allows.
+    pub(super) over_quota: bool,
 }
 
 impl Assembly<'_> {
@@ -53,29 +63,61 @@ impl Assembly<'_> {
     /// What is in another netns.
     pub(super) fn inside(&mut self, nsid: i32) -> Result<Inside, DiscoverError> {
         let netns = NetnsId::Nsid(nsid);
-        let Some(links) = dump::links(self.rtnl, Some(nsid))? else {
+        let quota = self.quota(netns);
+        let links = dump::links(self.rtnl, nsid, self.child_kinds, quota)?;
+        let Some(Rows { rows, exceeded }) = links else {
             return Ok(Inside::Gone);
         };
-        if !links.iter().any(|row| self.parent(netns, row).is_some()) {
-            return Ok(Inside::Children(Vec::new()));
+        let mut children = BTreeMap::new();
+        for row in &rows {
+            if let Some(parent) = self.parent(netns, row) {
+                let child =
+                    child(netns, parent, row).map_err(|malformed| DiscoverError::Malformed {
+                        request: format!("dump of links of netns with nsid {nsid}"),
+                        reason: malformed.0,
+                    })?;
+                children.insert(row.ifindex, child);
+            }
         }
-        let addresses = dump::addresses(self.rtnl, Some(nsid))?;
-        Ok(addresses.map_or(Inside::Gone, |rows| {
-            Inside::Children(self.children_in(netns, &links, &rows))
+        let Some(mut held) = self.held(nsid, &children.keys().copied().collect())? else {
+            return Ok(Inside::Gone);
+        };
+        for (ifindex, child) in &mut children {
+            child.addresses = held.addresses.remove(ifindex).unwrap_or_default();
+            child.over_quota = exceeded || held.over_quota;
+        }
+        Ok(Inside::Children(children.into_values().collect()))
+    }
+
+    fn quota(&self, id: NetnsId) -> usize {
+        self.netnses.get(id).map_or_else(
+            || self.quota_of.of(&Netns::default()),
+            |netns| self.quota_of.of(netns),
+        )
+    }
+
+    /// The addresses of children in another netns; none if that is gone.
+    pub(super) fn held(
+        &mut self,
+        nsid: i32,
+        children: &BTreeSet<u32>,
+    ) -> Result<Option<Held>, DiscoverError> {
+        let quota = self.quota(NetnsId::Nsid(nsid));
+        let rows = dump::addresses(self.rtnl, nsid, children, quota)?;
+        Ok(rows.map(|Rows { rows, exceeded }| Held {
+            addresses: by_link(&rows),
+            over_quota: exceeded,
         }))
     }
 
-    pub(super) fn children_in(
-        &self,
-        netns: NetnsId,
-        links: &[LinkRow],
-        addresses: &[AddressRow],
-    ) -> Vec<Child> {
+    /// The children in our own netns. A link whose port does not read as one is none.
+    pub(super) fn own_children(&self, links: &[LinkRow], addresses: &[AddressRow]) -> Vec<Child> {
         let mut addresses = by_link(addresses);
         let children: BTreeMap<u32, Child> = links
             .iter()
             .filter_map(|row| {
-                let mut child = child(netns, self.parent(netns, row)?, row);
+                let parent = self.parent(NetnsId::Own, row)?;
+                let mut child = child(NetnsId::Own, parent, row).ok()?;
                 child.addresses = addresses.remove(&row.ifindex).unwrap_or_default();
                 Some((row.ifindex, child))
             })
@@ -155,9 +197,9 @@ impl Assembly<'_> {
     }
 }
 
-fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Child {
-    let port = row.port.unwrap_or_default();
-    Child {
+fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Result<Child, Malformed> {
+    let port = row.port.unwrap_or(Ok(Port::default()))?;
+    Ok(Child {
         ifindex: row.ifindex,
         name: row.name.clone(),
         netns,
@@ -169,7 +211,8 @@ fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Child {
         mac: row.mac,
         addresses: Vec::new(),
         stats: row.stats,
-    }
+        over_quota: false,
+    })
 }
 
 /// The addresses of each link, by ifindex.

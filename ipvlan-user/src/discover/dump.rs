@@ -1,13 +1,14 @@
 //! The dumps a snapshot is made of.
 //!
-//! A netns that vanished since it was listed is left out; every other failure fails the snapshot.
+//! Another netns is asked for no more than its children: the kernel selects links by kind, and addresses by
+//! ifindex. Rows that exceed a limit are not read. A netns that vanished since it was listed is left out.
 
 use std::collections::BTreeSet;
 
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{LinkAttribute, LinkMessage},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
     neighbour::{NeighbourFlags, NeighbourMessage},
     route::RouteMessage,
 };
@@ -19,44 +20,169 @@ use super::{
     nexthop::{GetNextHops, NextHops, decode_next_hop},
     nsid,
     route::{RouteRow, decode_route},
-    rtnl::{Request, Rtnl},
+    rtnl::{End, Limit, Request, Rtnl},
     snapshot::Gateway,
 };
 
-/// The links of our own netns, or of the one with this nsid; none if that is gone.
-pub(super) fn links(
-    rtnl: &mut Rtnl,
-    nsid: Option<i32>,
-) -> Result<Option<Vec<LinkRow>>, DiscoverError> {
-    let mut message = LinkMessage::default();
-    message
-        .attributes
-        .extend(nsid.map(LinkAttribute::IfNetnsId));
-    let name = "dump of links (RTM_GETLINK)";
-    let rows = rtnl.dump(
-        Request { name, nsid },
-        &RouteNetlinkMessage::GetLink(message),
-        |payload| decode_link(payload).map(Some),
-    );
-    unless_gone(rtnl, nsid, rows)
+const LINKS: &str = "dump of links (RTM_GETLINK)";
+const ADDRESSES: &str = "dump of addresses (RTM_GETADDR)";
+/// Up to this many children of a netns are asked for their addresses one by one.
+const CHILDREN: usize = 8;
+/// Addresses of other links that a dump of all addresses of a netns may contain. With more of them the
+/// children are asked for one by one.
+const UNRELATED: usize = 1024;
+
+/// Rows of another netns.
+#[derive(Debug)]
+pub(super) struct Rows<T> {
+    pub(super) rows: Vec<T>,
+    /// There are more than the limit allows; those are missing.
+    pub(super) exceeded: bool,
 }
 
-/// The addresses of our own netns, or of the one with this nsid; none if that is gone.
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            exceeded: false,
+        }
+    }
+}
+
+/// Returns all links of our own netns.
+pub(super) fn own_links(rtnl: &mut Rtnl) -> Result<Vec<LinkRow>, DiscoverError> {
+    let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    rtnl.dump(Request::own(LINKS), &message, |payload| {
+        decode_link(payload).map(Some)
+    })
+}
+
+/// Returns the links of these kinds of the netns with this nsid, `limit` at most; none if it is gone.
+pub(super) fn links(
+    rtnl: &mut Rtnl,
+    nsid: i32,
+    kinds: &[&str],
+    limit: usize,
+) -> Result<Option<Rows<LinkRow>>, DiscoverError> {
+    let mut all = Rows::default();
+    for &kind in kinds {
+        let mut rows = links_of_kind(rtnl, nsid, kind, limit - all.rows.len(), 0);
+        if let Ok((found, End::TooManyOthers)) = &rows
+            && !found.is_empty()
+        {
+            rows = links_of_kind(rtnl, nsid, kind, limit - all.rows.len(), usize::MAX);
+        }
+        let Some((rows, end)) = unless_gone(rtnl, nsid, rows)? else {
+            return Ok(None);
+        };
+        all.rows.extend(rows);
+        all.exceeded |= end == End::TooManyRows;
+    }
+    Ok(Some(all))
+}
+
+/// The kernel ignores a kind that it does not know, and there is no link of it then: the first link of
+/// another kind (`others` of them) ends the dump.
+fn links_of_kind(
+    rtnl: &mut Rtnl,
+    nsid: i32,
+    kind: &str,
+    rows: usize,
+    others: usize,
+) -> Result<(Vec<LinkRow>, End), DiscoverError> {
+    let mut message = LinkMessage::default();
+    let info = LinkInfo::Kind(InfoKind::from(kind));
+    message.attributes = vec![
+        LinkAttribute::IfNetnsId(nsid),
+        LinkAttribute::LinkInfo(vec![info]),
+    ];
+    rtnl.dump_some(
+        Request {
+            name: LINKS,
+            nsid: Some(nsid),
+        },
+        &RouteNetlinkMessage::GetLink(message),
+        Limit { rows, others },
+        |payload| decode_link(payload).map(|link| Some(link).filter(|it| it.is_of_kind(kind))),
+    )
+}
+
+/// Returns all addresses of our own netns.
+pub(super) fn own_addresses(rtnl: &mut Rtnl) -> Result<Vec<AddressRow>, DiscoverError> {
+    let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    rtnl.dump(Request::own(ADDRESSES), &message, decode_address)
+}
+
+/// Returns the addresses of these links of the netns with this nsid, `limit` at most; none if it is gone.
 pub(super) fn addresses(
     rtnl: &mut Rtnl,
-    nsid: Option<i32>,
-) -> Result<Option<Vec<AddressRow>>, DiscoverError> {
-    let mut message = AddressMessage::default();
-    message
-        .attributes
-        .extend(nsid.map(AddressAttribute::TargetNetNsId));
-    let name = "dump of addresses (RTM_GETADDR)";
-    let rows = rtnl.dump(
-        Request { name, nsid },
-        &RouteNetlinkMessage::GetAddress(message),
-        decode_address,
-    );
-    unless_gone(rtnl, nsid, rows)
+    nsid: i32,
+    links: &BTreeSet<u32>,
+    limit: usize,
+) -> Result<Option<Rows<AddressRow>>, DiscoverError> {
+    if links.len() > CHILDREN {
+        let all = addresses_of_links(rtnl, nsid, links, &[None], limit, UNRELATED);
+        match unless_gone(rtnl, nsid, all)? {
+            Some(None) => {}
+            Some(Some(rows)) => return Ok(Some(rows)),
+            None => return Ok(None),
+        }
+    }
+    let each: Vec<Option<u32>> = links.iter().copied().map(Some).collect();
+    let rows = addresses_of_links(rtnl, nsid, links, &each, limit, usize::MAX);
+    Ok(unless_gone(rtnl, nsid, rows)?.map(Option::unwrap_or_default))
+}
+
+/// Makes a dump for each of `filters` (an ifindex, or all links) and family. Returns none if one of them has
+/// more than `others` rows that are not of `links`.
+fn addresses_of_links(
+    rtnl: &mut Rtnl,
+    nsid: i32,
+    links: &BTreeSet<u32>,
+    filters: &[Option<u32>],
+    limit: usize,
+    others: usize,
+) -> Result<Option<Rows<AddressRow>>, DiscoverError> {
+    let mut all = Rows::default();
+    for &filter in filters {
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut message = AddressMessage::default();
+            message.header.family = family;
+            message.header.index = filter.unwrap_or_default();
+            message.attributes = vec![AddressAttribute::TargetNetNsId(nsid)];
+            let is_v6 = family == AddressFamily::Inet6;
+            let request = Request {
+                name: ADDRESSES,
+                nsid: Some(nsid),
+            };
+            let message = RouteNetlinkMessage::GetAddress(message);
+            let limit = Limit {
+                rows: limit - all.rows.len(),
+                others,
+            };
+            // A kernel without IPv6 returns the rows of all families.
+            let wanted =
+                |row: &AddressRow| row.local.is_ipv6() == is_v6 && links.contains(&row.ifindex);
+            let decode = |payload: &[u8]| Ok(decode_address(payload)?.filter(wanted));
+            // Changes during a dump of one link's addresses are not reported (6.18 and before).
+            let rows = if filter.is_some() {
+                rtnl.dump_steady(request, &message, limit, decode)
+            } else {
+                rtnl.dump_some(request, &message, limit, decode)
+            };
+            match rows {
+                Ok((_, End::TooManyOthers)) => return Ok(None),
+                Ok((rows, end)) => {
+                    all.rows.extend(rows);
+                    all.exceeded |= end == End::TooManyRows;
+                }
+                // The link is gone, or does not have this family (a small MTU switches it off).
+                Err(error) if error.errno() == Some(libc::ENODEV) && filter.is_some() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(Some(all))
 }
 
 /// The routes of our own netns.
@@ -122,14 +248,14 @@ pub(super) fn has_proxy_neighbours(rtnl: &mut Rtnl) -> Result<bool, DiscoverErro
     Ok(!rows.is_empty())
 }
 
-/// The kernel answers `EINVAL` for an nsid that nobody has (any more), and for much else.
+/// The kernel answers `EINVAL` for an nsid that is not in use (any more), and for much else.
 fn unless_gone<T>(
     rtnl: &mut Rtnl,
-    nsid: Option<i32>,
+    nsid: i32,
     rows: Result<T, DiscoverError>,
 ) -> Result<Option<T>, DiscoverError> {
     const GONE: [i32; 3] = [libc::EINVAL, libc::ENODEV, libc::ENOENT];
-    if let (Err(error), Some(nsid)) = (&rows, nsid)
+    if let Err(error) = &rows
         && error.errno().is_some_and(|errno| GONE.contains(&errno))
         && !nsid::exists(rtnl, nsid)?
     {

@@ -88,6 +88,16 @@ impl DiscoverError {
         }
     }
 
+    /// Whether the agent itself failed, and no netns that it reads.
+    pub(crate) const fn is_own(&self) -> bool {
+        matches!(self, Self::Socket { .. })
+    }
+
+    /// Whether a privilege in the agent's own netns is missing.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self.errno(), Some(libc::EPERM | libc::EACCES))
+    }
+
     /// Whether the same request may well succeed a moment later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {

@@ -39,7 +39,8 @@ pub(super) struct LinkRow {
     /// Of IPv6; false without IPv6.
     pub(super) forwarding: bool,
     pub(super) kind: Option<String>,
-    pub(super) port: Option<Port>,
+    /// Of an ipvlan link.
+    pub(super) port: Option<Result<Port, Malformed>>,
     pub(super) master: Option<u32>,
     pub(super) master_kind: Option<String>,
     pub(super) lower: Option<u32>,
@@ -48,7 +49,7 @@ pub(super) struct LinkRow {
     pub(super) stats: LinkStats,
 }
 
-/// What an ipvlan link tells about the port it belongs to.
+/// What an ipvlan link shows of the port it belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Port {
     pub(super) mode: Mode,
@@ -58,6 +59,10 @@ pub(super) struct Port {
 impl LinkRow {
     pub(super) const fn is_up(&self) -> bool {
         self.flags & libc::IFF_UP.cast_unsigned() != 0
+    }
+
+    pub(super) fn is_of_kind(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
     }
 
     pub(super) const fn has_carrier(&self) -> bool {
@@ -105,7 +110,7 @@ fn decode_info(value: &[u8], link: &mut LinkRow) -> Result<(), Malformed> {
         }
     }
     if matches!(link.kind.as_deref(), Some("ipvlan" | "ipvtap")) {
-        link.port = Some(decode_port(data)?);
+        link.port = Some(decode_port(data));
     }
     Ok(())
 }

@@ -1,16 +1,21 @@
 //! The kernel's state, read only: netlink dumps in, a [`Snapshot`] out; netlink events in, a
 //! [`Wake`] out.
 //!
-//! Events carry no state: a wake says only which netns are worth reading anew. A snapshot is
-//! complete or an error, and so is what is renewed of one. Nothing here writes, except that a netns
-//! that may hold a child is given an nsid (`RTM_NEWNSID`), without which neither its events nor its
-//! links could be seen.
+//! Events carry no state: a wake says only which netns are worth reading anew. Of each netns a snapshot has
+//! everything or what it had before. Only a failure of our own netns is an error: one of another netns
+//! is reported beside the snapshot ([`Renewed::failures`]) and changes nothing for the others. Nothing here
+//! writes, except that a netns that may hold a child is given an nsid (`RTM_NEWNSID`), without which
+//! neither its events nor its links could be seen.
 
 mod address;
+mod allowance;
 mod assemble;
 pub(crate) mod attribute;
+pub(crate) mod channel;
 mod dump;
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fake;
 mod link;
 mod netns;
 mod nexthop;
@@ -32,13 +37,20 @@ use std::{
 };
 
 pub use error::DiscoverError;
-pub use renew::{Changed, Renewed};
+pub use renew::{Changed, Failure, Renewed};
 pub use snapshot::Snapshot;
 pub use stale::{Part, Stale};
 pub use wake::{Change, Wake};
 pub use watch::Watch;
 
-use self::{netns::Netnses, rtnl::Rtnl, snapshot::NetnsId, sweep::Sweep};
+use crate::quota::DEFAULT_ADDRESSES;
+
+use self::{
+    netns::Netnses,
+    rtnl::Rtnl,
+    snapshot::{Netns, NetnsId},
+    sweep::Sweep,
+};
 
 /// How far a snapshot looks for netns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +64,28 @@ pub enum Scope {
 /// The kinds of link that share an ipvlan port.
 const CHILD_KINDS: &[&str] = &["ipvlan", "ipvtap"];
 
+/// Returns how many addresses of a netns are read.
+pub(crate) struct QuotaOf(Box<dyn Fn(&Netns) -> u32 + Send>);
+
+impl QuotaOf {
+    fn of(&self, netns: &Netns) -> usize {
+        usize::try_from((self.0)(netns)).unwrap_or(usize::MAX)
+    }
+}
+
+impl std::fmt::Debug for QuotaOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("QuotaOf")
+    }
+}
+
 /// Takes snapshots. Blocking; a snapshot takes milliseconds.
 #[derive(Debug)]
 pub struct Discover {
     rtnl: Rtnl,
     netnses: Netnses,
     child_kinds: &'static [&'static str],
+    quota_of: QuotaOf,
     /// The one that is under way.
     sweep: Option<Sweep>,
 }
@@ -75,11 +103,25 @@ impl Discover {
         let mut rtnl = Rtnl::new()?;
         let netnses = Netnses::new(&mut rtnl)?;
         Ok(Self {
+            child_kinds,
+            ..Self::over(rtnl, netnses)
+        })
+    }
+
+    fn over(rtnl: Rtnl, netnses: Netnses) -> Self {
+        Self {
             rtnl,
             netnses,
-            child_kinds,
+            child_kinds: CHILD_KINDS,
+            quota_of: QuotaOf(Box::new(|_| DEFAULT_ADDRESSES)),
             sweep: None,
-        })
+        }
+    }
+
+    /// Reads at most as many children, and addresses of all of them, of each netns but our own, as
+    /// `addresses_of` returns for it.
+    pub fn set_quota(&mut self, addresses_of: impl Fn(&Netns) -> u32 + Send + 'static) {
+        self.quota_of = QuotaOf(Box::new(addresses_of));
     }
 
     /// Reads the kernel's state. `parents` narrows the children to those of these links of our own
@@ -92,11 +134,35 @@ impl Discover {
         let mut snapshot = Snapshot::default();
         let mut sweep = self.sweep(scope)?;
         sweep.read_on(&mut self.assembly(parents), None)?;
-        if let Some(error) = sweep.interrupted.take() {
+        if let Some(error) = sweep.failure.take() {
             return Err(error);
         }
         sweep.finish(self.assembly(parents), &mut snapshot)?;
         Ok(snapshot)
+    }
+
+    /// Reads the kernel's state for the first time. A netns that cannot be read within `time` is in
+    /// [`Snapshot::unread`], and without children.
+    pub fn first(
+        &mut self,
+        scope: Scope,
+        time: Duration,
+    ) -> Result<(Snapshot, Renewed), DiscoverError> {
+        let until = Instant::now() + time;
+        let mut sweep = self.sweep(scope)?;
+        sweep.read_on(&mut self.assembly(None), None)?;
+        while Instant::now() < until {
+            sweep.retry();
+            if sweep.is_read() {
+                break;
+            }
+            sweep.read_on(&mut self.assembly(None), Some(until))?;
+        }
+        let mut snapshot = Snapshot::default();
+        sweep.introduce(&mut snapshot);
+        snapshot.unread = sweep.give_up();
+        let renewed = sweep.finish(self.assembly(None), &mut snapshot)?;
+        Ok((snapshot, renewed))
     }
 
     fn sweep(&mut self, scope: Scope) -> Result<Sweep, DiscoverError> {
@@ -111,10 +177,15 @@ impl Discover {
         }
     }
 
-    /// What a wake makes stale.
+    /// What of `snapshot` a wake makes stale.
     #[must_use]
-    pub fn stale(&self, wake: &Wake) -> Stale {
-        Stale::after(wake, self.netnses.own_nsid())
+    pub fn stale(&mut self, snapshot: &Snapshot, wake: &Wake) -> Stale {
+        let holds_child = |id| !snapshot.children_of(id).is_empty();
+        let stale = Stale::after(wake, self.netnses.own_nsid(), holds_child);
+        if stale.everything {
+            self.netnses.expect_child();
+        }
+        stale
     }
 
     /// Lets `watch` know the routes of a snapshot: an event about a route that says nothing new does not wake.
@@ -207,6 +278,7 @@ impl Discover {
             rtnl: &mut self.rtnl,
             netnses: &self.netnses,
             child_kinds: self.child_kinds,
+            quota_of: &self.quota_of,
             parents,
         }
     }

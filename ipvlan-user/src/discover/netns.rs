@@ -1,19 +1,28 @@
 //! Which netns there are: processes, bind mounts and nsids in, one [`Netns`] each out.
 //!
-//! The kernel's list of nsids decides what exists; /proc and /run only say how it is called and
+//! The kernel's list of nsids decides what exists; /proc and /run only show how it is called and
 //! which netns still need an nsid. nsids cannot be taken back, so only a netns that may hold a
-//! child gets one. Our own netns has one too (a dump that meets a child would give it one anyway)
-//! and is never mistaken for another.
+//! child gets one, and netns of unprivileged users get a bounded number ([`Allowance`]). Our own netns has
+//! one too (a dump that meets a child would give it one anyway) and is never mistaken for another.
+//!
+//! A netns, process or file that cannot be read is left out. Only a missing privilege and a socket
+//! that cannot be opened are errors.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    io,
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    fs::{File, OpenOptions},
+    io::{self, Read as _},
+    os::{
+        fd::AsFd as _,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
+    path::PathBuf,
+    time::Instant,
 };
 
 use super::{
     DiscoverError,
+    allowance::Allowance,
     nsid::{self, Handle},
     rtnl::Rtnl,
     snapshot::{Netns, NetnsId},
@@ -21,6 +30,8 @@ use super::{
 };
 
 const OWN: &str = "/proc/thread-self/ns/net";
+/// Netns that get an nsid when a child may have come to one of them.
+const EXPECTED: u32 = 16;
 
 /// The netns known so far.
 #[derive(Debug)]
@@ -28,6 +39,7 @@ pub(super) struct Netnses {
     own: Identity,
     own_nsid: i32,
     known: BTreeMap<NetnsId, Netns>,
+    allowance: Allowance,
 }
 
 impl Netnses {
@@ -49,12 +61,32 @@ impl Netnses {
             own,
             own_nsid,
             known: BTreeMap::new(),
+            allowance: Allowance::new(Instant::now()),
         })
+    }
+
+    /// Knows nothing but the nsid of our own netns.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn with_own(own_nsid: i32) -> Self {
+        Self {
+            own: Identity {
+                device: 0,
+                inode: 0,
+            },
+            own_nsid,
+            known: BTreeMap::new(),
+            allowance: Allowance::new(Instant::now()),
+        }
     }
 
     /// Our own netns and every other with an nsid, ordered by id.
     pub(super) fn known(&self) -> impl Iterator<Item = &Netns> {
         self.known.values()
+    }
+
+    /// What is known of a netns.
+    pub(super) fn get(&self, id: NetnsId) -> Option<&Netns> {
+        self.known.get(&id)
     }
 
     /// The nsid of our own netns.
@@ -75,36 +107,66 @@ impl Netnses {
     pub(super) fn refresh(&mut self, rtnl: &mut Rtnl) -> Result<(), DiscoverError> {
         let walk = Walk::new()?;
         let mut known = BTreeMap::<NetnsId, Netns>::new();
+        let mut candidates = Vec::new();
         for (identity, found) in walk.found {
-            let id = if identity == self.own {
-                Some(NetnsId::Own)
-            } else {
-                self.identify(rtnl, identity, &found)?
+            if identity == self.own {
+                add(&mut known, NetnsId::Own, Some(identity), found);
+                continue;
+            }
+            let Some(file) = open(identity, &found.paths) else {
+                continue;
             };
-            if let Some(id) = id {
-                known.insert(
-                    id,
-                    Netns {
-                        id,
-                        inode: Some(identity.inode),
-                        names: found.names.into_iter().collect(),
-                        files: found.files.into_iter().collect(),
-                        pid: found.pid,
-                    },
-                );
+            match left_out(nsid::nsid_of(rtnl, Handle::Fd(file.as_fd())))? {
+                Some(nsid) => add(&mut known, self.id(nsid), Some(identity), found),
+                None => candidates.push((Some(identity), found)),
             }
         }
         for pid in walk.opaque {
-            let Some(nsid) = nsid_or_assign(rtnl, Handle::Pid(pid), Some(pid))? else {
-                continue;
+            let found = Found {
+                pid: Some(pid),
+                ..Found::default()
             };
-            let id = self.id(nsid);
-            let netns = known.entry(id).or_default();
-            netns.id = id;
-            netns.pid = Some(netns.pid.map_or(pid, |known| known.min(pid)));
+            match left_out(nsid::nsid_of(rtnl, Handle::Pid(pid)))? {
+                Some(nsid) => add(&mut known, self.id(nsid), None, found),
+                None => candidates.push((None, found)),
+            }
+        }
+        for (identity, found) in self.allowance.choose(Instant::now(), candidates) {
+            if let Some(nsid) = self.assign(rtnl, identity, &found)? {
+                add(&mut known, self.id(nsid), identity, found);
+            }
         }
         self.known = known;
         self.recheck(rtnl)
+    }
+
+    /// Gives an nsid to a netns that had none a moment ago; none if it is gone or cannot hold a child.
+    fn assign(
+        &mut self,
+        rtnl: &mut Rtnl,
+        identity: Option<Identity>,
+        found: &Found,
+    ) -> Result<Option<i32>, DiscoverError> {
+        let file = identity.and_then(|identity| open(identity, &found.paths));
+        let handle = match (&file, found.pid) {
+            (Some(file), _) => Handle::Fd(file.as_fd()),
+            (None, Some(pid)) if identity.is_none() => Handle::Pid(pid),
+            _ => return Ok(None),
+        };
+        // Another process of the same netns may have led to it.
+        if let Some(nsid) = left_out(nsid::nsid_of(rtnl, handle))? {
+            return Ok(Some(nsid));
+        }
+        if !self.allowance.allows(found) || !found.pid.is_none_or(may_hold_child) {
+            return Ok(None);
+        }
+        self.allowance.spend(found);
+        left_out(nsid::assign(rtnl, handle))
+    }
+
+    /// A child may have come to a netns without an nsid: a few more of them get one.
+    pub(super) fn expect_child(&mut self) {
+        self.allowance.add(EXPECTED);
     }
 
     /// Forgets the netns that are gone, learns of those that have got an nsid meanwhile.
@@ -123,50 +185,66 @@ impl Netnses {
         }
         Ok(())
     }
+}
 
-    /// The id of a netns that was seen; none if it is gone or cannot hold a child.
-    fn identify(
-        &self,
-        rtnl: &mut Rtnl,
-        expected: Identity,
-        found: &Found,
-    ) -> Result<Option<NetnsId>, DiscoverError> {
-        for path in &found.paths {
-            // Gone, or something else by now.
-            let Ok(file) = File::open(path) else { continue };
-            if identity(&file).is_ok_and(|identity| identity == expected) {
-                let nsid = nsid_or_assign(rtnl, Handle::Fd(file.as_fd()), found.pid)?;
-                return Ok(nsid.map(|nsid| self.id(nsid)));
-            }
+/// Adds what was found of a netns to what is known of it.
+fn add(
+    known: &mut BTreeMap<NetnsId, Netns>,
+    id: NetnsId,
+    identity: Option<Identity>,
+    found: Found,
+) {
+    let netns = known.entry(id).or_default();
+    netns.id = id;
+    netns.inode = netns.inode.or(identity.map(|identity| identity.inode));
+    netns.pid = [netns.pid, found.pid].into_iter().flatten().min();
+    netns.names.extend(found.names);
+    netns.files.extend(found.files);
+}
+
+/// What cannot be read of another netns is left out; a failure of our own is an error.
+fn left_out<T>(answer: Result<Option<T>, DiscoverError>) -> Result<Option<T>, DiscoverError> {
+    match answer {
+        Err(error) if !error.is_own() && !error.is_denied() => {
+            tracing::debug!("a network namespace is left out: {error}");
+            Ok(None)
         }
-        Ok(None)
+        answer => answer,
     }
 }
 
-fn nsid_or_assign(
-    rtnl: &mut Rtnl,
-    netns: Handle<'_>,
-    pid: Option<i32>,
-) -> Result<Option<i32>, DiscoverError> {
-    match nsid::nsid_of(rtnl, netns)? {
-        None if pid.is_none_or(may_hold_child) => nsid::assign(rtnl, netns),
-        nsid => Ok(nsid),
-    }
+/// Opens a netns by the first of these paths that leads to it; none if it is gone.
+fn open(expected: Identity, paths: &[PathBuf]) -> Option<File> {
+    paths.iter().find_map(|path| {
+        // A path may lead to something else by now, at which opening must not wait.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+            .ok()?;
+        identity(&file)
+            .is_ok_and(|identity| identity == expected)
+            .then_some(file)
+    })
 }
 
 /// Whether the netns of this process holds any link but `lo`; if that cannot be told, it may.
 fn may_hold_child(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/net/dev"))
-        .map_or(true, |links| holds_more_than_lo(&links))
+    // The first links are enough, however many there are.
+    const ENOUGH: u64 = 1024;
+    let mut links = Vec::new();
+    File::open(format!("/proc/{pid}/net/dev"))
+        .and_then(|file| file.take(ENOUGH).read_to_end(&mut links))
+        .map_or(true, |_| holds_more_than_lo(&links))
 }
 
-fn holds_more_than_lo(links: &str) -> bool {
+fn holds_more_than_lo(links: &[u8]) -> bool {
     const HEADER_LINES: usize = 2;
     links
-        .lines()
+        .split(|&byte| byte == b'\n')
         .skip(HEADER_LINES)
-        .filter_map(|line| line.split_once(':'))
-        .any(|(name, _)| name.trim() != "lo")
+        .filter(|line| line.contains(&b':'))
+        .any(|line| !line.trim_ascii_start().starts_with(b"lo:"))
 }
 
 fn identity(file: &File) -> io::Result<Identity> {
@@ -176,6 +254,7 @@ fn identity(file: &File) -> io::Result<Identity> {
         inode: metadata.ino(),
     })
 }
+
 #[cfg(test)]
 mod tests {
     use super::holds_more_than_lo;
@@ -184,10 +263,16 @@ mod tests {
 
     #[test]
     fn only_lo_is_nothing() {
-        assert!(!holds_more_than_lo(HEADER));
-        assert!(!holds_more_than_lo(&format!("{HEADER}    lo: 0 0\n")));
-        assert!(holds_more_than_lo(&format!(
-            "{HEADER}    lo: 0 0\n  eth0: 0 0\n"
-        )));
+        for (links, more) in [
+            (&b""[..], false),
+            (b"    lo: 0 0\n", false),
+            (b"    lo: 0 0\n  eth0: 0 0\n", true),
+            (b"    lo: 0 0\n\xff: 0 0\n", true),
+            (b"    lo: 0 0\n  eth0: 0", true),
+            (b"   lo1: 0 0\n", true),
+        ] {
+            let all = [HEADER.as_bytes(), links].concat();
+            assert_eq!(holds_more_than_lo(&all), more, "{all:?}");
+        }
     }
 }

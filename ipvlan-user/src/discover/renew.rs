@@ -1,14 +1,18 @@
 //! Parts of a snapshot, read anew.
 //!
-//! All that is asked for is read before anything is changed: a dump that fails changes nothing.
+//! All that is asked for is read before anything is changed. A dump of our own netns that fails changes
+//! nothing; one of another netns that fails leaves that netns as it was and the others in step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use super::{
     DiscoverError,
-    assemble::{Assembly, Inside, by_link},
+    assemble::{Assembly, Held, Inside, by_link},
     dump,
-    snapshot::{Child, ChildAddress, Host, Link, Netns, NetnsId, Snapshot},
+    snapshot::{Child, Host, Link, Netns, NetnsId, Snapshot},
     stale::Part,
 };
 
@@ -33,16 +37,56 @@ impl Default for Changed {
 pub struct Renewed {
     /// What is different.
     pub changed: Changed,
-    /// What kept changing while it was read, and is as it was: still to be read anew.
+    /// What could not be read, and is as it was: still to be read anew.
     pub stale: BTreeMap<NetnsId, Part>,
+    /// Why each of them could not be read.
+    pub failures: BTreeMap<NetnsId, Failure>,
+    /// How long it took to read each netns but our own.
+    pub took: BTreeMap<NetnsId, Duration>,
+    /// Those of them that hold more than their quota of addresses.
+    pub over_quota: BTreeSet<NetnsId>,
+}
+
+/// Why a netns could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The error and its causes.
+    pub text: String,
+    /// It kept changing while it was read: another try may well succeed.
+    pub is_transient: bool,
+}
+
+impl From<&DiscoverError> for Failure {
+    fn from(error: &DiscoverError) -> Self {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        Self {
+            text,
+            is_transient: error.is_transient(),
+        }
+    }
 }
 
 /// What was read of one netns.
 enum Fresh {
-    Addresses(BTreeMap<u32, Vec<ChildAddress>>),
+    Addresses(Held),
     Children(Vec<Child>),
     /// There is no such netns any more.
     Gone,
+}
+
+impl Fresh {
+    fn is_over_quota(&self) -> bool {
+        match self {
+            Self::Addresses(held) => held.over_quota,
+            Self::Children(children) => children.iter().any(|child| child.over_quota),
+            Self::Gone => false,
+        }
+    }
 }
 
 /// What was read of our own netns, beside its children.
@@ -61,26 +105,35 @@ impl Assembly<'_> {
     ) -> Result<Option<Renewed>, DiscoverError> {
         let mut fresh = Vec::with_capacity(parts.len());
         let mut own = None;
-        let mut stale = BTreeMap::new();
+        let mut renewed = Renewed::default();
         for (&netns, &part) in parts {
+            let started = Instant::now();
             let read = match netns {
                 NetnsId::Own => {
                     let (read, of_host) = self.read_own(snapshot, part)?;
                     own = Some(of_host);
                     read
                 }
-                NetnsId::Nsid(nsid) => match self.read_other(nsid, part) {
-                    Err(error) if error.is_transient() => {
-                        stale.insert(netns, part);
+                NetnsId::Nsid(nsid) => {
+                    let read = self.read_other(snapshot, nsid, part);
+                    renewed.took.insert(netns, started.elapsed());
+                    if let Err(error) = &read
+                        && !error.is_own()
+                    {
+                        renewed.stale.insert(netns, Part::Links);
+                        renewed.failures.insert(netns, Failure::from(error));
                         continue;
                     }
-                    read => read?,
-                },
+                    read?
+                }
             };
             if let Fresh::Children(children) = &read
                 && !fit(snapshot, netns, children)
             {
                 return Ok(None);
+            }
+            if read.is_over_quota() {
+                renewed.over_quota.insert(netns);
             }
             fresh.push((netns, read));
         }
@@ -97,28 +150,29 @@ impl Assembly<'_> {
                 changed.insert(netns);
             }
         }
-        Ok(Some(Renewed {
-            changed: if is_host_changed {
-                Changed::Anything
-            } else {
-                Changed::Children(changed)
-            },
-            stale,
-        }))
+        renewed.changed = if is_host_changed {
+            Changed::Anything
+        } else {
+            Changed::Children(changed)
+        };
+        Ok(Some(renewed))
     }
 
     fn read_own(&mut self, snapshot: &Snapshot, part: Part) -> Result<(Fresh, Own), DiscoverError> {
         let rows = match part {
-            Part::Links => Some(dump::links(self.rtnl, None)?.unwrap_or_default()),
+            Part::Links => Some(dump::own_links(self.rtnl)?),
             Part::Addresses => None,
         };
-        let addresses = dump::addresses(self.rtnl, None)?.unwrap_or_default();
-        let (read, links) = match rows {
-            Some(rows) => {
-                let children = self.children_in(NetnsId::Own, &rows, &addresses);
-                (Fresh::Children(children), Some(self.links(rows)))
-            }
-            None => (Fresh::Addresses(by_link(&addresses)), None),
+        let addresses = dump::own_addresses(self.rtnl)?;
+        let (read, links) = if let Some(rows) = rows {
+            let children = self.own_children(&rows, &addresses);
+            (Fresh::Children(children), Some(self.links(rows)))
+        } else {
+            let held = Held {
+                addresses: by_link(&addresses),
+                over_quota: false,
+            };
+            (Fresh::Addresses(held), None)
         };
         let host = self.host(
             addresses,
@@ -128,10 +182,18 @@ impl Assembly<'_> {
         Ok((read, Own { host, links }))
     }
 
-    fn read_other(&mut self, nsid: i32, part: Part) -> Result<Fresh, DiscoverError> {
+    fn read_other(
+        &mut self,
+        snapshot: &Snapshot,
+        nsid: i32,
+        part: Part,
+    ) -> Result<Fresh, DiscoverError> {
         Ok(match part {
-            Part::Addresses => dump::addresses(self.rtnl, Some(nsid))?
-                .map_or(Fresh::Gone, |rows| Fresh::Addresses(by_link(&rows))),
+            Part::Addresses => {
+                let children = snapshot.children_of(NetnsId::Nsid(nsid)).iter();
+                self.held(nsid, &children.map(|child| child.ifindex).collect())?
+                    .map_or(Fresh::Gone, Fresh::Addresses)
+            }
             Part::Links => match self.inside(nsid)? {
                 Inside::Children(children) => Fresh::Children(children),
                 Inside::Gone => Fresh::Gone,
@@ -169,11 +231,12 @@ fn apply(snapshot: &mut Snapshot, netns: NetnsId, fresh: Fresh) -> bool {
         .netnses
         .binary_search_by_key(&netns, |netns| netns.id);
     let children = match fresh {
-        Fresh::Addresses(mut addresses) => {
+        Fresh::Addresses(mut held) => {
             let mut is_changed = false;
             for child in &mut snapshot.children[among] {
-                let now = addresses.remove(&child.ifindex).unwrap_or_default();
+                let now = held.addresses.remove(&child.ifindex).unwrap_or_default();
                 is_changed |= replace(&mut child.addresses, now);
+                is_changed |= replace(&mut child.over_quota, held.over_quota);
             }
             return is_changed;
         }
@@ -195,6 +258,7 @@ fn apply(snapshot: &mut Snapshot, netns: NetnsId, fresh: Fresh) -> bool {
             Vec::new()
         }
     };
+    snapshot.unread.remove(&netns);
     let before = &snapshot.children[among.clone()];
     let is_changed = before.len() != children.len()
         || before
@@ -219,6 +283,7 @@ pub(super) fn is_alike(before: &Child, now: &Child) -> bool {
         mac,
         addresses,
         stats: _,
+        over_quota,
     } = before;
     (*ifindex, *netns, *parent_ifindex, *mode, *flag)
         == (
@@ -228,7 +293,8 @@ pub(super) fn is_alike(before: &Child, now: &Child) -> bool {
             now.mode,
             now.flag,
         )
-        && (*up, *forwarding, *mac) == (now.up, now.forwarding, now.mac)
+        && (*up, *forwarding, *mac, *over_quota)
+            == (now.up, now.forwarding, now.mac, now.over_quota)
         && (name, addresses) == (&now.name, &now.addresses)
 }
 

@@ -1,8 +1,8 @@
 //! Requests to the kernel: one message out, rows or an acknowledgement in.
 //!
 //! A dump is either complete or an error: the errno of `NLMSG_DONE` is checked (a dump that is not
-//! permitted ends like an empty one otherwise), a dump that changes interrupted is repeated, and
-//! all of an answer is read before its first fault is reported.
+//! permitted ends like an empty one otherwise), and a dump that changes interrupted is repeated. A dump
+//! that exceeds its limit, or has a fault, is abandoned: its rest is never read.
 
 use std::io;
 
@@ -11,30 +11,26 @@ use netlink_packet_core::{
     NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use nix::sys::{
-    socket::{setsockopt, sockopt::ReceiveTimeout},
-    time::{TimeVal, TimeValLike},
-};
 
 use super::{
     DiscoverError,
     attribute::{self, Malformed},
+    channel::{Channel, KernelChannel},
 };
 
 const RECEIVE_BUFFER: usize = 256 * 1024;
 const ATTEMPTS: u32 = 3;
-/// The kernel answers within the system call; this only turns a hang into an error.
-const ANSWER_SECONDS: i64 = 10;
 
-/// A strict-checking request socket and the buffer its answers are read into.
+/// A request socket and the buffer its answers are read into.
 #[derive(Debug)]
 pub(crate) struct Rtnl {
-    socket: Socket,
+    channel: Box<dyn Channel>,
     buffer: Vec<u8>,
     request: Vec<u8>,
     sequence: u32,
     broken: bool,
+    /// Datagrams with rows that the last answer had.
+    datagrams: usize,
 }
 
 /// What is asked, for messages.
@@ -66,21 +62,55 @@ impl std::fmt::Display for Request {
     }
 }
 
+/// How much of a dump is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// Rows that are kept.
+    pub(crate) rows: usize,
+    /// Rows that are not.
+    pub(crate) others: usize,
+}
+
+impl Limit {
+    /// All of it.
+    pub(crate) const NONE: Self = Self {
+        rows: usize::MAX,
+        others: usize::MAX,
+    };
+}
+
+/// How a dump ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All rows were read.
+    Complete,
+    /// There are more rows than the limit allows to keep. Those that are within it were kept.
+    TooManyRows,
+    /// There are more rows of no use than the limit allows.
+    TooManyOthers,
+}
+
 enum Round<T> {
-    Complete(Vec<T>),
+    Ended(Vec<T>, End),
     Interrupted,
 }
 
 impl Rtnl {
     /// Opens a socket in the netns of the calling thread.
     pub(crate) fn new() -> Result<Self, DiscoverError> {
-        Ok(Self {
-            socket: open()?,
+        Ok(Self::over(Box::new(KernelChannel::new()?)))
+    }
+
+    /// Makes requests over this channel.
+    pub(crate) fn over(channel: Box<dyn Channel>) -> Self {
+        Self {
+            channel,
             buffer: vec![0; RECEIVE_BUFFER],
             request: Vec::new(),
             sequence: 0,
             broken: false,
-        })
+            datagrams: 0,
+        }
     }
 
     /// Dumps all rows that `decode` makes something of.
@@ -88,13 +118,48 @@ impl Rtnl {
         &mut self,
         request: Request,
         message: &(impl NetlinkSerializable + Clone),
-        mut decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
+        decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
     ) -> Result<Vec<T>, DiscoverError> {
+        let (rows, _) = self.dump_some(request, message, Limit::NONE, decode)?;
+        Ok(rows)
+    }
+
+    /// Dumps the rows that `decode` makes something of, up to a limit.
+    pub(crate) fn dump_some<T>(
+        &mut self,
+        request: Request,
+        message: &(impl NetlinkSerializable + Clone),
+        limit: Limit,
+        mut decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
+    ) -> Result<(Vec<T>, End), DiscoverError> {
         for _ in 0..ATTEMPTS {
             self.send(request, message, NLM_F_REQUEST | NLM_F_DUMP)?;
-            if let Round::Complete(rows) = self.receive(request, true, &mut decode)? {
-                return Ok(rows);
+            if let Round::Ended(rows, end) = self.receive(request, Some(limit), &mut decode)? {
+                return Ok((rows, end));
             }
+        }
+        Err(DiscoverError::Interrupted {
+            request: request.to_string(),
+            attempts: ATTEMPTS,
+        })
+    }
+
+    /// As [`Self::dump_some`], where the kernel does not report that the dump was interrupted by changes. Rows that
+    /// arrive in one datagram were read at once; more of them are read until they are the same twice in a row.
+    pub(crate) fn dump_steady<T: PartialEq>(
+        &mut self,
+        request: Request,
+        message: &(impl NetlinkSerializable + Clone),
+        limit: Limit,
+        mut decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
+    ) -> Result<(Vec<T>, End), DiscoverError> {
+        let mut before = None;
+        for _ in 0..=ATTEMPTS {
+            let now = self.dump_some(request, message, limit, &mut decode)?;
+            if self.datagrams <= 1 || before.as_ref() == Some(&now) {
+                return Ok(now);
+            }
+            before = Some(now);
         }
         Err(DiscoverError::Interrupted {
             request: request.to_string(),
@@ -110,8 +175,8 @@ impl Rtnl {
         mut decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
     ) -> Result<Option<T>, DiscoverError> {
         self.send(request, message, NLM_F_REQUEST | NLM_F_ACK)?;
-        match self.receive(request, false, &mut decode)? {
-            Round::Complete(rows) => Ok(rows.into_iter().next()),
+        match self.receive(request, None, &mut decode)? {
+            Round::Ended(rows, _) => Ok(rows.into_iter().next()),
             Round::Interrupted => Ok(None),
         }
     }
@@ -124,7 +189,7 @@ impl Rtnl {
         flags: u16,
     ) -> Result<(), DiscoverError> {
         self.send(request, message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
-        self.receive(request, false, &mut |_| Ok(None::<()>))
+        self.receive(request, None, &mut |_| Ok(None::<()>))
             .map(drop)
     }
 
@@ -135,7 +200,7 @@ impl Rtnl {
         flags: u16,
     ) -> Result<(), DiscoverError> {
         if self.broken {
-            self.socket = open()?;
+            self.channel.reset()?;
             self.broken = false;
         }
         self.sequence = self.sequence.wrapping_add(1);
@@ -147,34 +212,39 @@ impl Rtnl {
         self.request.clear();
         self.request.resize(packet.buffer_len(), 0);
         packet.serialize(&mut self.request);
-        self.socket
-            .send(&self.request, 0)
-            .map_err(|source| request.failed(source))?;
-        Ok(())
+        self.channel
+            .send(&self.request)
+            .map_err(|source| request.failed(source))
     }
 
-    /// Reads datagrams up to the end of the answer.
+    /// Reads datagrams up to the end of the answer; of a dump, up to its limit.
     fn receive<T>(
         &mut self,
         request: Request,
-        dump: bool,
+        dump: Option<Limit>,
         decode: &mut impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
     ) -> Result<Round<T>, DiscoverError> {
         let mut rows = Vec::new();
+        let limit = dump.unwrap_or(Limit::NONE);
+        let mut others = 0;
         let mut interrupted = false;
-        let mut malformed = None;
+        self.datagrams = 0;
         // Until the answer has ended a later request could read its remains.
         self.broken = true;
         loop {
-            let length = self
-                .socket
-                .recv(&mut &mut self.buffer[..], libc::MSG_TRUNC)
-                .map_err(|source| request.failed(source))?;
+            let length = match self.channel.receive(&mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                received => received.map_err(|source| request.failed(source))?,
+            };
             let datagram = self
                 .buffer
                 .get(..length)
                 .ok_or_else(|| Malformed("longer than the receive buffer").answer_to(request))?;
+            if datagram.is_empty() {
+                return Err(Malformed("empty datagram").answer_to(request));
+            }
             let mut rest = datagram;
+            let mut has_rows = false;
             while !rest.is_empty() {
                 let message = NetlinkBuffer::new_checked(rest)
                     .map_err(|_| Malformed("truncated message").answer_to(request))?;
@@ -184,23 +254,29 @@ impl Rtnl {
                     continue;
                 }
                 interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
-                match message.message_type() {
-                    kind @ (NLMSG_DONE | NLMSG_ERROR) => {
-                        self.broken = false;
-                        check_errno(message.payload(), kind == NLMSG_DONE, request)?;
-                        if let Some(malformed) = malformed {
-                            return Err(Malformed::answer_to(malformed, request));
-                        }
-                        return Ok(if interrupted && dump {
-                            Round::Interrupted
-                        } else {
-                            Round::Complete(rows)
-                        });
+                let kind = message.message_type();
+                if matches!(kind, NLMSG_DONE | NLMSG_ERROR) {
+                    self.broken = false;
+                    check_errno(message.payload(), kind == NLMSG_DONE, request)?;
+                    return Ok(if interrupted && dump.is_some() {
+                        Round::Interrupted
+                    } else {
+                        Round::Ended(rows, End::Complete)
+                    });
+                }
+                if !std::mem::replace(&mut has_rows, true) {
+                    self.datagrams += 1;
+                }
+                match decode(message.payload()) {
+                    Ok(Some(_)) if rows.len() == limit.rows => {
+                        return Ok(Round::Ended(rows, End::TooManyRows));
                     }
-                    _ => match decode(message.payload()) {
-                        Ok(row) => rows.extend(row),
-                        Err(error) => malformed = malformed.or(Some(error)),
-                    },
+                    Ok(None) if others == limit.others => {
+                        return Ok(Round::Ended(rows, End::TooManyOthers));
+                    }
+                    Ok(Some(row)) => rows.push(row),
+                    Ok(None) => others += 1,
+                    Err(malformed) => return Err(malformed.answer_to(request)),
                 }
             }
         }
@@ -228,20 +304,4 @@ impl Malformed {
             reason: self.0,
         }
     }
-}
-
-fn open() -> Result<Socket, DiscoverError> {
-    let failed = |step| move |source| DiscoverError::Socket { step, source };
-    let mut socket = Socket::new(NETLINK_ROUTE).map_err(failed("socket"))?;
-    socket.bind_auto().map_err(failed("bind"))?;
-    // A connected socket takes datagrams from the kernel only.
-    socket
-        .connect(&SocketAddr::new(0, 0))
-        .map_err(failed("connect"))?;
-    socket
-        .set_netlink_get_strict_chk(true)
-        .map_err(failed("NETLINK_GET_STRICT_CHK"))?;
-    setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(ANSWER_SECONDS))
-        .map_err(|errno| failed("SO_RCVTIMEO")(errno.into()))?;
-    Ok(socket)
 }

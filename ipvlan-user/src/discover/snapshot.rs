@@ -1,13 +1,13 @@
 //! What the kernel was seen to hold: pure data, no behaviour that needs the kernel.
 //!
 //! [`Discover::snapshot`](super::Discover::snapshot) is the only producer; tests build the same
-//! types by hand (everything is public and has a default). A snapshot is complete: if any part of
-//! it could not be read there is no snapshot.
+//! types by hand (everything is public and has a default). Of each netns a snapshot has all children as they
+//! were at one moment, or none; it is never part of a netns.
 
 mod host;
 mod name;
 
-use std::{net::IpAddr, ops::Range};
+use std::{collections::BTreeSet, net::IpAddr, ops::Range};
 
 pub use self::{
     host::{AnycastAddress, Gateway, Host, HostAddress, OnLinkRoute, ProxyArp},
@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub children: Vec<Child>,
     /// Our own netns and every other one that has an nsid, ordered by id.
     pub netnses: Vec<Netns>,
+    /// The netns that could not be read since the agent started: what they hold is not known.
+    pub unread: BTreeSet<NetnsId>,
 }
 
 impl Snapshot {
@@ -169,6 +171,8 @@ pub struct Child {
     pub addresses: Vec<ChildAddress>,
     /// What the kernel counted on it.
     pub stats: LinkStats,
+    /// Its netns has more children or addresses than its quota: some are missing here.
+    pub over_quota: bool,
 }
 
 /// Mode of an ipvlan port.

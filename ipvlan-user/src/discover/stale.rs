@@ -11,9 +11,14 @@
 //! | addresses | its addresses |
 //! | links made or changed, IPv6 settings | its links too |
 //! | links deleted or moved | its links at once, then everything: they may be where no nsid is yet |
-//! | routes, IPv4 settings | nothing: they are its own business |
+//! | routes, IPv4 settings | nothing: they do not concern us |
 //!
-//! An nsid that was given or taken is as a link that moved: the netns behind it is looked at at once.
+//! An nsid that was given or taken makes the links of the netns behind it stale.
+//!
+//! Everything is read at once only where a child of ours can have moved to a netns without an nsid: after a
+//! link event in our own netns, a deleted link in a netns that holds a child, and an overrun. Any user can
+//! cause the others (links of netns without a child, nsids): they make everything stale as well, for names
+//! and in case that an event came too early, but [`Stale::later`], which can be put off.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +43,8 @@ pub struct Stale {
     pub parts: BTreeMap<NetnsId, Part>,
     /// Everything, beginning with which netns there are.
     pub everything: bool,
+    /// The same, whenever there is time for it.
+    pub later: bool,
 }
 
 impl Stale {
@@ -51,7 +58,7 @@ impl Stale {
     }
 
     /// What this wake makes stale, where our own netns is the one with this nsid.
-    pub(super) fn after(wake: &Wake, own: i32) -> Self {
+    pub(super) fn after(wake: &Wake, own: i32, holds_child: impl Fn(NetnsId) -> bool) -> Self {
         let mut stale = Self {
             everything: wake.overrun,
             ..Self::default()
@@ -71,7 +78,8 @@ impl Stale {
             } = change;
             let id = id(nsid);
             let is_own = id == NetnsId::Own;
-            stale.everything |= gone || nsids || (links && is_own);
+            stale.everything |= (links && is_own) || (gone && (is_own || holds_child(id)));
+            stale.later |= gone || nsids;
             if links || gone || settings {
                 stale.add_part(id, Part::Links);
             } else if addresses || (routes && is_own) {
@@ -87,7 +95,7 @@ impl Stale {
     /// Whether there is anything to read.
     #[must_use]
     pub fn any(&self) -> bool {
-        self.everything || !self.parts.is_empty()
+        self.everything || self.later || !self.parts.is_empty()
     }
 
     /// Adds what another one says.
@@ -96,6 +104,7 @@ impl Stale {
             self.add_part(id, part);
         }
         self.everything |= other.everything;
+        self.later |= other.later;
     }
 
     fn add_part(&mut self, id: NetnsId, part: Part) {
@@ -118,56 +127,88 @@ mod tests {
         nsids: false,
     };
 
-    fn stale(nsid: Option<i32>, change: Change) -> (Option<Part>, bool) {
+    const WITH_CHILD: i32 = 3;
+    const WITHOUT: i32 = 4;
+
+    fn after(wake: &Wake) -> Stale {
+        Stale::after(wake, OWN, |id| id == NetnsId::Nsid(WITH_CHILD))
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Everything {
+        No,
+        Later,
+        AtOnce,
+    }
+
+    fn stale(nsid: Option<i32>, change: Change) -> (Option<Part>, Everything) {
         let wake = Wake {
             netnses: BTreeMap::from([(nsid, change)]),
             ..Wake::default()
         };
-        let stale = Stale::after(&wake, OWN);
+        let stale = after(&wake);
         assert!(stale.parts.len() <= 1);
-        (stale.parts.into_values().next(), stale.everything)
+        let everything = match (stale.everything, stale.later) {
+            (true, _) => Everything::AtOnce,
+            (false, true) => Everything::Later,
+            (false, false) => Everything::No,
+        };
+        (stale.parts.into_values().next(), everything)
     }
 
     #[test]
     fn a_change_makes_stale_what_it_can_have_changed_and_no_more() {
+        use Everything::{AtOnce, Later, No};
         use Part::{Addresses, Links};
         let set = |set: fn(&mut Change)| {
             let mut change = NONE;
             set(&mut change);
             change
         };
-        // What changed; then what is stale if it did so in our own netns, and in another.
-        for (change, own, other) in [
+        // What changed; then what is stale if it did so in our own netns, in one that holds a child of ours,
+        // and in one that does not.
+        for (change, own, with_child, without) in [
             (
                 set(|it| it.links = true),
-                (Some(Links), true),
-                (Some(Links), false),
+                (Some(Links), AtOnce),
+                (Some(Links), No),
+                (Some(Links), No),
             ),
             (
                 set(|it| it.gone = true),
-                (Some(Links), true),
-                (Some(Links), true),
+                (Some(Links), AtOnce),
+                (Some(Links), AtOnce),
+                (Some(Links), Later),
             ),
             (
                 set(|it| it.addresses = true),
-                (Some(Addresses), false),
-                (Some(Addresses), false),
+                (Some(Addresses), No),
+                (Some(Addresses), No),
+                (Some(Addresses), No),
             ),
             (
                 set(|it| it.routes = true),
-                (Some(Addresses), false),
-                (None, false),
+                (Some(Addresses), No),
+                (None, No),
+                (None, No),
             ),
             (
                 set(|it| it.settings = true),
-                (Some(Links), false),
-                (Some(Links), false),
+                (Some(Links), No),
+                (Some(Links), No),
+                (Some(Links), No),
             ),
-            (set(|it| it.nsids = true), (None, true), (None, true)),
+            (
+                set(|it| it.nsids = true),
+                (None, Later),
+                (None, Later),
+                (None, Later),
+            ),
         ] {
             assert_eq!(stale(None, change), own, "{change:?}");
             assert_eq!(stale(Some(OWN), change), own, "{change:?}");
-            assert_eq!(stale(Some(3), change), other, "{change:?}");
+            assert_eq!(stale(Some(WITH_CHILD), change), with_child, "{change:?}");
+            assert_eq!(stale(Some(WITHOUT), change), without, "{change:?}");
         }
     }
 
@@ -177,7 +218,7 @@ mod tests {
             overrun: true,
             ..Wake::default()
         };
-        assert!(Stale::after(&wake, OWN).everything);
+        assert!(after(&wake).everything);
     }
 
     #[test]
@@ -186,7 +227,7 @@ mod tests {
             nsids: [3].into(),
             ..Wake::default()
         };
-        let stale = Stale::after(&wake, OWN);
+        let stale = after(&wake);
         let expected = BTreeMap::from([(NetnsId::Nsid(3), Part::Links)]);
         assert_eq!(stale.parts, expected);
     }
@@ -196,7 +237,7 @@ mod tests {
         let id = NetnsId::Nsid(3);
         let part = |part| Stale {
             parts: BTreeMap::from([(id, part)]),
-            everything: false,
+            ..Stale::default()
         };
         for [first, second] in [
             [Part::Addresses, Part::Links],

@@ -5,14 +5,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     Changed, DiscoverError, Renewed,
     assemble::{Assembly, Inside},
     dump,
-    renew::is_alike,
+    renew::{Failure, is_alike},
     snapshot::{Child, Mode, Netns, NetnsId, PortFlag, Snapshot},
     stale::Part,
 };
@@ -30,8 +30,12 @@ pub(super) struct Sweep {
     newer: BTreeSet<NetnsId>,
     /// What is still to be read when the sweep is over.
     stale: BTreeMap<NetnsId, Part>,
-    /// Why, if something kept changing.
-    pub(super) interrupted: Option<DiscoverError>,
+    /// Why some netns could not be read.
+    pub(super) failures: BTreeMap<NetnsId, Failure>,
+    /// The last of these reasons.
+    pub(super) failure: Option<DiscoverError>,
+    /// How long it took to read each netns.
+    took: BTreeMap<NetnsId, Duration>,
 }
 
 impl Sweep {
@@ -49,7 +53,9 @@ impl Sweep {
             read: BTreeMap::new(),
             newer: BTreeSet::new(),
             stale: BTreeMap::new(),
-            interrupted: None,
+            failures: BTreeMap::new(),
+            failure: None,
+            took: BTreeMap::new(),
         }
     }
 
@@ -93,8 +99,29 @@ impl Sweep {
         self.left.is_empty()
     }
 
-    /// Reads netns until `until`, one at the least; without it all. A netns that keeps changing while it is
-    /// dumped is left for later.
+    /// Puts the netns that kept changing back among those that are still to be read.
+    pub(super) fn retry(&mut self) {
+        for (id, _) in self
+            .failures
+            .extract_if(.., |_, failure| failure.is_transient)
+        {
+            self.stale.remove(&id);
+            if let NetnsId::Nsid(nsid) = id {
+                self.left.push(nsid);
+            }
+        }
+    }
+
+    /// Reads nothing more. Returns the netns that are not read.
+    pub(super) fn give_up(&mut self) -> BTreeSet<NetnsId> {
+        let left = std::mem::take(&mut self.left).into_iter();
+        self.stale
+            .extend(left.map(|nsid| (NetnsId::Nsid(nsid), Part::Links)));
+        self.stale.keys().copied().collect()
+    }
+
+    /// Reads netns until `until`, one at the least; without it all. A netns that cannot be read is left for
+    /// later, whatever the reason is.
     pub(super) fn read_on(
         &mut self,
         assembly: &mut Assembly<'_>,
@@ -102,18 +129,22 @@ impl Sweep {
     ) -> Result<(), DiscoverError> {
         while let Some(nsid) = self.left.pop() {
             let id = NetnsId::Nsid(nsid);
-            match assembly.inside(nsid) {
+            let started = Instant::now();
+            let inside = assembly.inside(nsid);
+            self.took.insert(id, started.elapsed());
+            match inside {
                 Ok(Inside::Children(children)) => {
                     self.read.insert(id, Some(children));
                 }
                 Ok(Inside::Gone) => {
                     self.read.insert(id, None);
                 }
-                Err(error) if error.is_transient() => {
+                Err(error) if error.is_own() => return Err(error),
+                Err(error) => {
                     self.stale.insert(id, Part::Links);
-                    self.interrupted = Some(error);
+                    self.failures.insert(id, Failure::from(&error));
+                    self.failure = Some(error);
                 }
-                Err(error) => return Err(error),
             }
             if until.is_some_and(|until| until <= Instant::now()) {
                 break;
@@ -128,10 +159,12 @@ impl Sweep {
         mut assembly: Assembly<'_>,
         snapshot: &mut Snapshot,
     ) -> Result<Renewed, DiscoverError> {
-        let own_links = dump::links(assembly.rtnl, None)?.unwrap_or_default();
-        let own_addresses = dump::addresses(assembly.rtnl, None)?.unwrap_or_default();
-        let mut children = assembly.children_in(NetnsId::Own, &own_links, &own_addresses);
+        let own_links = dump::own_links(assembly.rtnl)?;
+        let own_addresses = dump::own_addresses(assembly.rtnl)?;
+        let mut children = assembly.own_children(&own_links, &own_addresses);
         let mut netnses = Vec::new();
+        let mut unread = snapshot.unread.clone();
+        let mut over_quota = BTreeSet::new();
         let ids: BTreeSet<NetnsId> = self.netnses.keys().chain(&self.newer).copied().collect();
         for id in ids {
             let known = self.netnses.remove(&id);
@@ -140,7 +173,13 @@ impl Sweep {
                 continue;
             }
             match self.read.remove(&id) {
-                Some(Some(inside)) => children.extend(inside),
+                Some(Some(inside)) => {
+                    unread.remove(&id);
+                    if inside.iter().any(|child| child.over_quota) {
+                        over_quota.insert(id);
+                    }
+                    children.extend(inside);
+                }
                 Some(None) => continue,
                 None if self.newer.contains(&id) && snapshot.netns(id).is_none() => continue,
                 None => children.extend_from_slice(snapshot.children_of(id)),
@@ -148,7 +187,9 @@ impl Sweep {
             netnses.extend(known.or_else(|| snapshot.netns(id).cloned()));
         }
         let links = assembly.links(own_links);
+        unread.retain(|id| netnses.iter().any(|netns: &Netns| netns.id == *id));
         let whole = Snapshot {
+            unread,
             host: assembly.host(own_addresses, &links, &children)?,
             links,
             children,
@@ -159,6 +200,9 @@ impl Sweep {
         Ok(Renewed {
             changed,
             stale: self.stale,
+            failures: self.failures,
+            took: self.took,
+            over_quota,
         })
     }
 }

@@ -55,7 +55,7 @@ impl Walk {
         // Only files of the same file system as the netns of processes are netns.
         let devices: BTreeSet<_> = walk.found.keys().map(|identity| identity.device).collect();
         for directory in NAMES {
-            walk.names(Path::new(directory), &devices)?;
+            walk.names(Path::new(directory), &devices);
         }
         walk.mounts()?;
         Ok(walk)
@@ -68,7 +68,7 @@ impl Walk {
                 continue;
             };
             let path = PathBuf::from(format!("{PROC}/{pid}/ns/net"));
-            match stat(&path)? {
+            match stat(&path) {
                 Seen::As(identity) => {
                     let found = self.found.entry(identity).or_default();
                     if found.pid.is_none_or(|lowest| pid < lowest) {
@@ -84,21 +84,18 @@ impl Walk {
         Ok(())
     }
 
-    fn names(&mut self, directory: &Path, devices: &BTreeSet<u64>) -> Result<(), DiscoverError> {
-        let entries = match fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if is_gone(&error) || is_forbidden(&error) => return Ok(()),
-            Err(error) => return Err(failed(directory)(error)),
-        };
-        for entry in entries {
-            let path = entry.map_err(failed(directory))?.path();
-            if let Seen::As(identity) = stat(&path)?
+    fn names(&mut self, directory: &Path, devices: &BTreeSet<u64>) {
+        for entry in fs::read_dir(directory).into_iter().flatten() {
+            // What cannot be read has no name; its processes may lead to it.
+            let Ok(path) = entry.map(|entry| entry.path()) else {
+                break;
+            };
+            if let Seen::As(identity) = stat(&path)
                 && devices.contains(&identity.device)
             {
                 self.named(identity, path);
             }
         }
-        Ok(())
     }
 
     fn mounts(&mut self) -> Result<(), DiscoverError> {
@@ -163,20 +160,16 @@ enum Seen {
     Gone,
 }
 
-fn stat(path: &Path) -> Result<Seen, DiscoverError> {
+/// Whatever is wrong with a path, it is wrong with that path alone.
+fn stat(path: &Path) -> Seen {
     match fs::metadata(path) {
-        Ok(metadata) => Ok(Seen::As(Identity {
+        Ok(metadata) => Seen::As(Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
-        })),
-        Err(error) if is_gone(&error) => Ok(Seen::Gone),
-        Err(error) if is_forbidden(&error) => Ok(Seen::Forbidden),
-        Err(error) => Err(failed(path)(error)),
+        }),
+        Err(error) if is_forbidden(&error) => Seen::Forbidden,
+        Err(_) => Seen::Gone,
     }
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
 fn is_forbidden(error: &io::Error) -> bool {

@@ -6,6 +6,7 @@
 use std::{
     io::{self, IoSliceMut},
     os::fd::AsRawFd as _,
+    time::{Duration, Instant},
 };
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -31,6 +32,9 @@ const EVENT: usize = 16 * 1024;
 /// Most events taken by one wake, so that unending churn cannot keep it from returning.
 const BATCH: u32 = 8192;
 
+/// Reading events for no longer than this needs no rest.
+const QUICK: Duration = Duration::from_micros(50);
+
 const GROUPS: [u32; 9] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_IPV4_IFADDR,
@@ -52,6 +56,8 @@ pub struct Watch {
     known: KnownRoutes,
     malformed: u64,
     spoofed: u64,
+    /// Events are not read before: reading them takes half of the time at most.
+    rests_until: Option<Instant>,
 }
 
 /// One datagram: how long it is, and where it happened.
@@ -85,17 +91,23 @@ impl Watch {
             known: KnownRoutes::default(),
             malformed: 0,
             spoofed: 0,
+            rests_until: None,
         })
     }
 
     /// Waits until something changed, then takes all that is queued. Cancelling loses nothing.
     pub async fn wake(&mut self) -> Result<Wake, DiscoverError> {
         loop {
+            if let Some(until) = self.rests_until {
+                tokio::time::sleep_until(until.into()).await;
+                self.rests_until = None;
+            }
             let mut ready = self
                 .socket
                 .readable()
                 .await
                 .map_err(|source| DiscoverError::Watch { source })?;
+            let started = Instant::now();
             let mut wake = Wake::default();
             for _ in 0..BATCH {
                 match receive(ready.get_inner(), &mut self.buffer, &mut self.control) {
@@ -118,6 +130,10 @@ impl Watch {
                         return Err(DiscoverError::Watch { source });
                     }
                 }
+            }
+            let took = started.elapsed();
+            if took > QUICK {
+                self.rests_until = Some(started + took * 2);
             }
             if wake.any() {
                 return Ok(wake);

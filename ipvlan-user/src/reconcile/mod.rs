@@ -15,8 +15,12 @@ mod signals;
 mod start;
 mod sync;
 mod timer;
+mod unreadable;
 
-use std::{ops::BitOr, time::Instant};
+use std::{
+    ops::BitOr,
+    time::{Duration, Instant},
+};
 
 use tokio::net::UnixStream;
 use tracing::{error, info, warn};
@@ -32,6 +36,7 @@ use self::{
     start::Started,
     sync::first_snapshot,
     timer::{at, tick, ticks, told},
+    unreadable::Unreadable,
 };
 pub use crate::config::{PinSettings, Settings};
 use crate::{
@@ -40,6 +45,10 @@ use crate::{
     runtime::{self, Service, StatusSocket},
     status,
 };
+
+/// How long after a start adopted entries that no child claims are kept, while some netns was never read: its
+/// children may be behind them, and no netns can keep stale entries of others for longer.
+const UNREAD_TIME: Duration = Duration::from_mins(1);
 
 /// A running agent.
 pub struct Agent {
@@ -62,6 +71,10 @@ pub struct Agent {
     service: Service,
     /// What woke, and is not done yet.
     pending: Pending,
+    /// The netns that cannot be read.
+    unreadable: Unreadable,
+    /// When adopted entries that no child claims are removed, though some netns were never read.
+    gives_up: Instant,
     /// A sync succeeded since the watchdog was fed.
     proven: bool,
     /// All that the first snapshot asks for is done.
@@ -80,7 +93,8 @@ impl Agent {
         let mut watch = Watch::new()?;
         let mut discover = Discover::new()?;
         let started = Instant::now();
-        let snapshot = first_snapshot(&mut discover)?;
+        discover.set_quota(settings.addresses_of());
+        let (snapshot, first) = first_snapshot(&mut discover)?;
         let dumped = started.elapsed();
         discover.update_watch(&mut watch, &snapshot);
         let Started {
@@ -111,9 +125,14 @@ impl Agent {
             signals,
             service: Service::new(),
             pending: Pending::new(Instant::now()),
+            unreadable: Unreadable::default(),
+            gives_up: Instant::now() + UNREAD_TIME,
             proven: false,
             complete,
         };
+        agent.pending.set_share(agent.settings.quotas.time);
+        agent.pending.charge(Instant::now(), &first, None);
+        agent.unreadable.update(&first, &agent.snapshot);
         agent.stats.syncs = 1;
         agent.stats.whole = 1;
         agent.stats.first_us = u64::try_from((dumped + filled).as_micros()).unwrap_or(u64::MAX);
@@ -144,6 +163,7 @@ impl Agent {
         loop {
             let sync_due = self.pending.next_due();
             let stale_soon = self.stale_soon();
+            let gives_up = (!self.snapshot.unread.is_empty()).then_some(self.gives_up);
             let next = self.parents.iter().filter_map(Parent::next_due);
             let next = next.chain(self.service.next_due()).min();
             tokio::select! {
@@ -153,6 +173,8 @@ impl Agent {
                     Asked::Reload => {
                         self.service.reloading();
                         if self.reload() {
+                            self.discover.set_quota(self.settings.addresses_of());
+                            self.pending.set_share(self.settings.quotas.time);
                             audit = ticks(self.settings.audit);
                             self.pending.add_model();
                             self.pending.add(Instant::now(), Stale::everything());
@@ -164,8 +186,8 @@ impl Agent {
                 },
                 () = at(sync_due), if sync_due.is_some() => {
                     let started = Instant::now();
-                    let size = |id| self.snapshot.addresses_of(id);
-                    if let Some(refresh) = self.pending.take(started, size) {
+                    let has_child = |id| !self.snapshot.children_of(id).is_empty();
+                    if let Some(refresh) = self.pending.take(started, has_child) {
                         self.refresh(&refresh);
                     }
                 }
@@ -189,10 +211,15 @@ impl Agent {
                     repin = again.then(|| Instant::now() + MAX_GAP);
                 }
                 () = at(stale_soon), if stale_soon.is_some() => self.pending.add_everything(),
+                () = at(gives_up), if gives_up.is_some() => {
+                    self.snapshot.unread.clear();
+                    self.pending.add_model();
+                }
                 wake = self.watch.wake() => {
                     let wake = wake?;
                     self.note(&wake);
-                    self.pending.add(Instant::now(), self.discover.stale(&wake));
+                    let stale = self.discover.stale(&self.snapshot, &wake);
+                    self.pending.add(Instant::now(), stale);
                 }
                 _ = audit.tick() => {
                     self.audit();

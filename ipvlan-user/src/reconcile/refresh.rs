@@ -1,20 +1,26 @@
-//! How much of the truth is taken anew, and how soon.
+//! How much of the kernel's state is read again, and how soon.
 //!
-//! What woke is done at once; what wakes while that is done, and for as long after it as it took, is
-//! done together. So unending churn takes half of a processor, and a quiet host does not wait. Netns with
-//! many addresses are read one at a time, each in its turn, and rest by themselves: a small one waits for
-//! no more than one of them.
+//! A wake is followed at once. What wakes during a sync, and for as long after it as it took, is followed
+//! together: under unending churn syncs take at most half of a processor, and a quiet host does not wait.
 //!
-//! Everything is read at most once in [`WHOLE_GAP`], or when somebody asks, and in slices: what wakes
-//! meanwhile is done between two of them.
+//! **Each netns has a share.** After a netns was read it rests until the reading is no more than its share of the time
+//! that passed (`--netns-time`, a tenth by default); no other netns waits for that. Of those that are dirty, the
+//! ones that took the least lately and have waited the longest are read first, those with a child of ours before those
+//! without, and at most about [`SLICE`] of them at a time. A netns that cannot be read is tried again later and later.
+//!
+//! Everything is read at most once in [`WHOLE_GAP`], or when `status` asks, and in slices: what wakes
+//! meanwhile is followed between two of them. What any user can cause ([`Stale::later`]) is followed by a full
+//! scan as well, but full scans for no other reason take at most one twentieth of the time.
 
 use std::{
     collections::BTreeMap,
-    ops::Bound,
     time::{Duration, Instant},
 };
 
-use crate::discover::{Part, Scope, Stale, snapshot::NetnsId};
+use crate::{
+    discover::{Part, Renewed, Scope, Stale, snapshot::NetnsId},
+    quota::{DEFAULT_TIME, Exceeded, Quota},
+};
 
 /// Shortest time from the end of a sync to the next: what changes meanwhile is one wake.
 const MIN_GAP: Duration = Duration::from_millis(1);
@@ -22,15 +28,31 @@ const MIN_GAP: Duration = Duration::from_millis(1);
 pub(super) const MAX_GAP: Duration = Duration::from_millis(100);
 /// How long everything is read at a time; the netns that is read then comes on top.
 pub(super) const SLICE: Duration = Duration::from_millis(5);
+/// Longest time that a slice waits for parts.
+const SLICE_WAITS: Duration = Duration::from_millis(5);
 /// Shortest time from one sync of everything to the next.
 const WHOLE_GAP: Duration = Duration::from_millis(100);
-/// Longest time to the next try after a failed sync.
+/// Full scans that can be put off rest this many times as long as the last one took.
+const LATER: u32 = 19;
+/// Longest time that such a scan is put off.
+const MAX_LATER: Duration = Duration::from_secs(10);
+/// Longest time to the next try after a failed sync, and longest rest of a netns.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// How long it is expected to take to read a netns that was not read yet.
+const UNKNOWN_COST: Duration = Duration::from_micros(100);
+/// A netns waits this many times as long as reading it took lately before others no longer overtake it.
+const PATIENCE: u32 = 500;
+/// Longest time that it waits for that reason.
+const MAX_PATIENCE: Duration = Duration::from_secs(1);
+/// What reading a netns took counts half after this time.
+const HALF_LIFE: Duration = Duration::from_secs(1);
+/// A netns without a child of ours waits so much longer.
+const CHILDLESS: Duration = Duration::from_millis(250);
 
 /// How much of the snapshot is taken anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refresh {
-    /// Nothing: what the LAN says changed what is made of it.
+    /// Nothing: what the LAN reports changed what is made of it.
     Model,
     /// Parts, and no more.
     Parts(BTreeMap<NetnsId, Part>),
@@ -50,29 +72,49 @@ struct Sweeping {
     took: Duration,
 }
 
-/// A netns with more addresses takes milliseconds to read.
-const LARGE: usize = 256;
+/// A netns that is dirty.
+#[derive(Debug)]
+struct Dirty {
+    part: Part,
+    since: Instant,
+}
+
+/// What reading a netns takes.
+#[derive(Debug)]
+struct Cost {
+    /// The last time.
+    took: Duration,
+    /// Lately, the last time included.
+    lately: Duration,
+    read: Instant,
+    /// It is not read again before.
+    rests_until: Instant,
+    /// How often in a row it could not be read.
+    failures: u32,
+}
 
 /// What is to be done, and when.
 #[derive(Debug)]
 pub(super) struct Pending {
     model: bool,
-    stale: Stale,
+    dirty: BTreeMap<NetnsId, Dirty>,
+    everything: bool,
+    /// Everything, when there is time.
+    later: bool,
     /// Nothing is done before.
     due: Instant,
-    /// Everything is not read before, unless somebody asks.
+    /// Everything is not read before, unless `status` asks.
     whole_due: Instant,
-    /// Since when somebody is waiting for everything to be read.
+    /// Nor is it when it can be put off.
+    later_due: Instant,
+    /// Since when a client waits for everything to be read.
     asked: Option<Instant>,
     sweeping: Option<Sweeping>,
     failures: u32,
-    /// What is stale of netns with many addresses, which are read one at a time.
-    large: BTreeMap<NetnsId, Part>,
-    /// None of them is read before.
-    large_due: Instant,
-    /// The one that was read last: others come first.
-    last: NetnsId,
-    took_large: bool,
+    costs: BTreeMap<NetnsId, Cost>,
+    /// Share of a processor that reading one netns may take, in percent.
+    share: u32,
+    exceeded: Exceeded,
 }
 
 impl Pending {
@@ -80,17 +122,30 @@ impl Pending {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             model: false,
-            stale: Stale::default(),
+            dirty: BTreeMap::new(),
+            everything: false,
+            later: false,
             due: now,
             whole_due: now,
+            later_due: now,
             asked: None,
             sweeping: None,
             failures: 0,
-            large: BTreeMap::new(),
-            large_due: now,
-            last: NetnsId::Own,
-            took_large: false,
+            costs: BTreeMap::new(),
+            share: DEFAULT_TIME,
+            exceeded: Exceeded::new(),
         }
+    }
+
+    /// Sets the share of a processor that reading one netns may take, in percent.
+    pub(super) fn set_share(&mut self, percent: u32) {
+        self.share = percent.clamp(1, 100);
+    }
+
+    /// How often each netns was dirty and not read because its share was used up, and whether it has
+    /// more addresses than its quota.
+    pub(super) const fn exceeded(&self) -> &Exceeded {
+        &self.exceeded
     }
 
     /// Decides anew, of what is known.
@@ -100,32 +155,49 @@ impl Pending {
 
     /// Reads everything anew.
     pub(super) const fn add_everything(&mut self) {
-        self.stale.everything = true;
+        self.everything = true;
     }
 
-    /// Reads everything anew for somebody who waits for it.
+    /// Reads everything anew for a client that waits for it.
     pub(super) fn ask(&mut self, now: Instant) {
         self.asked.get_or_insert(now);
     }
 
     /// Reads anew what is stale. News does not wait for the end of a long pause after failures.
     pub(super) fn add(&mut self, now: Instant, stale: Stale) {
-        self.stale.add(stale);
+        let Stale {
+            parts,
+            everything,
+            later,
+        } = stale;
+        for (id, part) in parts {
+            let rests = self.costs.get(&id).map(|cost| cost.rests_until);
+            if rests.is_some_and(|until| until > now + MIN_GAP) && !self.dirty.contains_key(&id) {
+                *self.exceeded.entry((id, Quota::Time)).or_default() += 1;
+            }
+            self.mark(now, id, part);
+        }
+        self.everything |= everything;
+        self.later |= later;
         self.due = self.due.min(now + MAX_GAP);
         self.whole_due = self.whole_due.min(now + WHOLE_GAP);
     }
 
     /// Reads anew what was not read now; that is not news.
-    pub(super) fn keep(&mut self, parts: BTreeMap<NetnsId, Part>) {
-        self.stale.add(Stale {
-            parts,
-            everything: false,
-        });
+    pub(super) fn keep(&mut self, now: Instant, parts: BTreeMap<NetnsId, Part>) {
+        for (id, part) in parts {
+            self.mark(now, id, part);
+        }
+    }
+
+    fn mark(&mut self, now: Instant, id: NetnsId, part: Part) {
+        let dirty = self.dirty.entry(id).or_insert(Dirty { part, since: now });
+        dirty.part = dirty.part.max(part);
     }
 
     /// Whether everything is to be read anew, or is being read.
     pub(super) const fn is_whole(&self) -> bool {
-        self.stale.everything || self.sweeping.is_some()
+        self.everything || self.sweeping.is_some()
     }
 
     /// Whether the last sync failed, and was not made good yet.
@@ -144,29 +216,66 @@ impl Pending {
     }
 
     fn next_of_whole(&self) -> Option<Instant> {
+        let due = self.whole_waits_since()?;
+        Some(
+            if self.sweeping.is_none() && self.asked.is_some_and(|asked| asked <= due) {
+                due
+            } else {
+                due.max(self.due)
+            },
+        )
+    }
+
+    /// Since when everything, or the next slice of it, is due, but for the rest after what was done last.
+    fn whole_waits_since(&self) -> Option<Instant> {
         if let Some(sweeping) = &self.sweeping {
             return Some(sweeping.due);
         }
-        let everything = self.stale.everything.then_some(self.whole_due);
-        [everything, self.asked].into_iter().flatten().min()
+        let everything = self.everything.then_some(self.whole_due);
+        let later = self.later.then(|| self.whole_due.max(self.later_due));
+        [everything, later, self.asked].into_iter().flatten().min()
     }
 
     fn next_of_parts(&self) -> Option<Instant> {
-        let small = (self.model || !self.stale.parts.is_empty()).then_some(self.due);
-        let large = (!self.large.is_empty()).then(|| self.due.max(self.large_due));
-        [small, large].into_iter().flatten().min()
+        if self.model {
+            return Some(self.due);
+        }
+        let ends = self.dirty.keys().map(|id| self.rests_until(*id));
+        Some(ends.min()?.max(self.due))
     }
 
-    /// Takes what is due. `addresses` is how many a netns is known to have.
+    fn rests_until(&self, id: NetnsId) -> Instant {
+        self.costs
+            .get(&id)
+            .map_or(self.due, |cost| cost.rests_until)
+    }
+
+    /// What reading a netns took lately.
+    fn lately(&self, now: Instant, id: NetnsId) -> Duration {
+        self.costs.get(&id).map_or(Duration::ZERO, |cost| {
+            let passed = now.saturating_duration_since(cost.read);
+            let halvings = passed.div_duration_f32(HALF_LIFE);
+            cost.lately.mul_f32(0.5_f32.powf(halvings))
+        })
+    }
+
+    fn expected(&self, id: NetnsId) -> Duration {
+        self.costs.get(&id).map_or(UNKNOWN_COST, |cost| cost.took)
+    }
+
+    /// Takes what is due. `has_child` tells whether a netns is known to hold a child of ours.
     pub(super) fn take(
         &mut self,
         now: Instant,
-        addresses: impl Fn(NetnsId) -> usize,
+        has_child: impl Fn(NetnsId) -> bool,
     ) -> Option<Refresh> {
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
-        // Parts first: each rests when it is done, and everything goes on meanwhile.
-        if self.failures == 0 && is_due(self.next_of_parts()) {
-            let parts = self.take_parts(now, addresses);
+        // Everything does not wait for ever while parts are due again and again.
+        let whole_waits = self
+            .whole_waits_since()
+            .is_none_or(|due| now < due + SLICE_WAITS);
+        if whole_waits && self.failures == 0 && is_due(self.next_of_parts()) {
+            let parts = self.take_parts(now, has_child);
             if parts.is_some() {
                 return parts;
             }
@@ -189,68 +298,115 @@ impl Pending {
         self.asked = None;
         if self.failures > 0 {
             // They are part of it, and nothing is done before it.
-            self.stale.parts.clear();
-            self.large.clear();
+            self.dirty.clear();
         }
-        if std::mem::take(&mut self.stale.everything) {
+        let everything = std::mem::take(&mut self.everything);
+        let later = std::mem::take(&mut self.later);
+        if everything || later {
             Scope::Everything
         } else {
             Scope::KnownNetns
         }
     }
 
-    fn take_parts(
-        &mut self,
-        now: Instant,
-        addresses: impl Fn(NetnsId) -> usize,
-    ) -> Option<Refresh> {
+    fn take_parts(&mut self, now: Instant, has_child: impl Fn(NetnsId) -> bool) -> Option<Refresh> {
         if self.model {
             self.model = false;
             return Some(Refresh::Model);
         }
-        let mut parts = std::mem::take(&mut self.stale.parts);
-        for (id, part) in parts.extract_if(.., |&id, _| addresses(id) > LARGE) {
-            let entry = self.large.entry(id).or_insert(part);
-            *entry = part.max(*entry);
-        }
-        // Small ones first, but not for ever.
-        let yields = if parts.is_empty() {
-            Duration::ZERO
-        } else {
-            MAX_GAP
-        };
-        if self.large_due + yields <= now {
-            let next = self
-                .large
-                .range((Bound::Excluded(self.last), Bound::Unbounded));
-            if let Some((&id, &part)) = next.chain(&self.large).next() {
-                self.large.remove(&id);
-                self.last = id;
-                self.took_large = true;
-                parts.insert(id, part);
+        let mut ready: Vec<(Instant, NetnsId)> = self
+            .dirty
+            .iter()
+            .filter(|&(&id, _)| self.rests_until(id) <= now)
+            .map(|(&id, dirty)| {
+                let patience = (self.lately(now, id) * PATIENCE).min(MAX_PATIENCE);
+                let patience = match id {
+                    NetnsId::Own => Duration::ZERO,
+                    _ if has_child(id) => patience,
+                    NetnsId::Nsid(_) => patience + CHILDLESS,
+                };
+                (dirty.since + patience, id)
+            })
+            .collect();
+        ready.sort_unstable();
+        let mut parts = BTreeMap::new();
+        let mut expected = Duration::ZERO;
+        for (_, id) in ready {
+            // One at least.
+            if !parts.is_empty() && expected + self.expected(id) > SLICE {
+                continue;
             }
+            expected += self.expected(id);
+            parts.extend(self.dirty.remove(&id).map(|dirty| (id, dirty.part)));
         }
         (!parts.is_empty()).then_some(Refresh::Parts(parts))
     }
 
+    /// Lets each netns that was read rest, and keeps what could not be read. `took` is all that the sync took: what
+    /// exceeds the reading itself is charged in proportion to it, unless something else was read with them.
+    pub(super) fn charge(&mut self, ended: Instant, renewed: &Renewed, took: Option<Duration>) {
+        for &id in renewed.took.keys() {
+            // How many more there are is not known: the reading stops there.
+            let missing = u64::from(renewed.over_quota.contains(&id));
+            self.exceeded.insert((id, Quota::Addresses), missing);
+        }
+        self.exceeded.retain(|_, count| *count > 0);
+        let reading: Duration = renewed.took.values().sum();
+        for (&id, &read) in &renewed.took {
+            let charged = match took {
+                Some(took) if !reading.is_zero() => took
+                    .max(reading)
+                    .mul_f64(read.as_secs_f64() / reading.as_secs_f64()),
+                _ => read,
+            };
+            let before = self.costs.get(&id).map_or(0, |cost| cost.failures);
+            let failure = renewed.failures.get(&id);
+            let failures = match failure {
+                None => 0,
+                // It is its own churn that interrupts, and its share bounds that already.
+                Some(failure) if failure.is_transient => before,
+                Some(_) => before.saturating_add(1),
+            };
+            let lately = self.lately(ended, id) + charged;
+            let share = charged * (100 - self.share) / self.share;
+            let rest = match failures {
+                0 => share,
+                _ => share.max(backoff(failures)),
+            };
+            self.costs.insert(
+                id,
+                Cost {
+                    took: charged,
+                    lately,
+                    read: ended,
+                    rests_until: ended + rest.min(MAX_BACKOFF),
+                    failures,
+                },
+            );
+        }
+        self.costs
+            .retain(|_, cost| cost.failures > 0 || ended < cost.rests_until + MAX_BACKOFF);
+        self.keep(ended, renewed.stale.clone());
+    }
+
     /// A sync of parts, or of what is known, went well.
     pub(super) fn done(&mut self, started: Instant, ended: Instant) {
-        let took = ended.saturating_duration_since(started);
-        let rested = ended + took.clamp(MIN_GAP, MAX_GAP);
-        if std::mem::take(&mut self.took_large) {
-            self.large_due = rested;
-            self.due = ended + MIN_GAP;
-        } else {
-            self.due = rested;
-        }
+        self.rest(started, ended);
     }
 
     /// A slice of everything went well; nothing has changed by it yet.
     pub(super) fn sliced(&mut self, started: Instant, ended: Instant) {
+        self.rest(started, ended);
         if let Some(sweeping) = &mut self.sweeping {
             sweeping.took += ended.saturating_duration_since(started);
-            sweeping.due = ended + MIN_GAP;
+            sweeping.due = self.due;
         }
+    }
+
+    /// Whatever was done, nothing is done for as long as it took.
+    fn rest(&mut self, started: Instant, ended: Instant) {
+        let took = ended.saturating_duration_since(started);
+        self.due = ended + took.clamp(MIN_GAP, MAX_GAP);
     }
 
     /// The last slice did, and with it the sync of everything.
@@ -258,20 +414,17 @@ impl Pending {
         self.sliced(started, ended);
         self.failures = 0;
         if let Some(Sweeping { started, took, .. }) = self.sweeping.take() {
-            let rested = ended + took.clamp(MIN_GAP, MAX_GAP);
-            self.whole_due = rested.max(started + WHOLE_GAP);
+            self.whole_due = self.due.max(started + WHOLE_GAP);
+            self.later_due = ended + (took * LATER).clamp(WHOLE_GAP, MAX_LATER);
         }
-        // What was put off by failures is not any more.
-        self.due = self.due.min(ended + MIN_GAP);
     }
 
     /// A sync failed: everything is read anew, later and later.
     pub(super) fn failed(&mut self, now: Instant) {
         self.failures += 1;
-        self.took_large = false;
         self.sweeping = None;
         self.asked = None;
-        self.stale.everything = true;
+        self.everything = true;
         self.due = now + backoff(self.failures);
         self.whole_due = self.due;
     }

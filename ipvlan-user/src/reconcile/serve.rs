@@ -65,7 +65,7 @@ impl Agent {
     fn status(&self) -> status::Agent {
         // Each part of the agent that limits netns adds its counts here.
         let of_parents: Vec<Exceeded> = self.parents.iter().map(Parent::exceeded).collect();
-        let exceeded = quota::merged(&of_parents);
+        let exceeded = quota::merged(of_parents.iter().chain([self.pending.exceeded()]));
         status::Agent {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -78,6 +78,7 @@ impl Agent {
                 .iter()
                 .map(|parent| report::parent(parent, &self.snapshot, &self.settings.policy))
                 .collect(),
+            unreadable: self.unreadable.notes(&self.snapshot),
         }
     }
 }

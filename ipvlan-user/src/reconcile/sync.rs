@@ -1,6 +1,6 @@
 //! One sync: read, and every parent follows.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::{Duration, Instant};
 
 use tracing::{debug, error, warn};
 
@@ -15,6 +15,8 @@ use crate::{
 
 /// How often the first snapshot is tried.
 const FIRST_ATTEMPTS: u32 = 100;
+/// How long netns that keep changing are tried for it.
+const FIRST_TIME: Duration = Duration::from_secs(1);
 
 /// How far a sync came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +49,11 @@ impl Agent {
 
     /// Reads what is asked for and makes every parent follow it.
     pub(super) fn sync(&mut self, refresh: &Refresh) -> Synced {
+        let started = Instant::now();
         let is_sweep = matches!(refresh, Refresh::Sweep(_));
         self.stats.syncs += u64::from(*refresh != Refresh::Slice);
         self.stats.whole += u64::from(is_sweep);
+        let was_unread = !self.snapshot.unread.is_empty();
         let renewed = match self.read(refresh) {
             Ok(renewed) => renewed,
             Err(failure) => {
@@ -57,17 +61,21 @@ impl Agent {
                 return Synced::Failed;
             }
         };
-        let Some(Renewed { changed, stale }) = renewed else {
+        let Some(mut renewed) = renewed else {
             return Synced::InPart;
         };
-        if changed == Changed::Anything {
+        if was_unread && self.snapshot.unread.is_empty() {
+            // What was adopted and is not claimed by now goes.
+            renewed.changed = Changed::Anything;
+        }
+        if renewed.changed == Changed::Anything {
             self.discover.update_watch(&mut self.watch, &self.snapshot);
         }
         // What is known of the kernel may be as old as before.
         let is_news = *refresh != Refresh::Model;
         let mut failure: Option<Box<dyn std::error::Error>> = None;
         for parent in &mut self.parents {
-            let followed = parent.follow(&self.snapshot, &changed, &self.settings);
+            let followed = parent.follow(&self.snapshot, &renewed.changed, &self.settings);
             let stamped = match followed {
                 Ok(()) if is_news => parent.stamp(&self.settings).map_err(Box::from),
                 Ok(()) => Ok(()),
@@ -75,6 +83,13 @@ impl Agent {
             };
             failure = stamped.err().or(failure);
         }
+        // Of our own netns, and of everything, the rest is not for the sake of these netns.
+        let is_for_them =
+            matches!(refresh, Refresh::Parts(parts) if !parts.contains_key(&NetnsId::Own));
+        let ended = Instant::now();
+        let took = is_for_them.then(|| ended - started);
+        self.pending.charge(ended, &renewed, took);
+        self.unreadable.update(&renewed, &self.snapshot);
         if let Some(failure) = failure {
             self.fail(&*failure);
             return Synced::Failed;
@@ -86,8 +101,7 @@ impl Agent {
         if is_news {
             self.synced = Instant::now();
         }
-        debug!(?refresh, ?stale, "synced");
-        self.pending.keep(stale);
+        debug!(?refresh, stale = ?renewed.stale, "synced");
         Synced::Done
     }
 
@@ -97,7 +111,7 @@ impl Agent {
         match refresh {
             Refresh::Model => Ok(Some(Renewed {
                 changed: Changed::Anything,
-                stale: BTreeMap::new(),
+                ..Renewed::default()
             })),
             Refresh::Parts(parts) => self
                 .discover
@@ -107,7 +121,7 @@ impl Agent {
                 self.serve_asking();
                 let before = self.files_of_netnses();
                 let new = self.discover.begin(&mut self.snapshot, *scope)?;
-                self.pending.keep(new);
+                self.pending.keep(Instant::now(), new);
                 // No event reports a new name of a netns, and rules match by it.
                 if before != self.files_of_netnses() {
                     self.pending.add_model();
@@ -166,13 +180,16 @@ impl Agent {
     }
 }
 
-/// The first snapshot, of which nothing may be missing: while something keeps changing it is taken again.
-pub(super) fn first_snapshot(discover: &mut Discover) -> Result<Snapshot, DiscoverError> {
+/// Takes the first snapshot. While our own netns keeps changing it is taken again; another netns that cannot be
+/// read is left unread, and does not keep the agent from starting.
+pub(super) fn first_snapshot(
+    discover: &mut Discover,
+) -> Result<(Snapshot, Renewed), DiscoverError> {
     for _ in 1..FIRST_ATTEMPTS {
-        match discover.snapshot(Scope::Everything, None) {
+        match discover.first(Scope::Everything, FIRST_TIME) {
             Err(failure) if failure.is_transient() => debug!("once more: {failure}"),
-            snapshot => return snapshot,
+            first => return first,
         }
     }
-    discover.snapshot(Scope::Everything, None)
+    discover.first(Scope::Everything, FIRST_TIME)
 }

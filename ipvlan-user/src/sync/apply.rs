@@ -27,6 +27,8 @@ pub struct Installed {
     left_out: LeftOut,
     config: Config,
     slots: Slots,
+    /// Adopted addresses of children that no child was seen with since.
+    unclaimed: BTreeSet<IpAddr>,
 }
 
 /// How an update went.
@@ -57,6 +59,7 @@ impl Installed {
             left_out: LeftOut::default(),
             config: Config::default(),
             slots: Slots::new(children),
+            unclaimed: BTreeSet::new(),
         }
     }
 
@@ -65,7 +68,10 @@ impl Installed {
         let addresses = maps.addresses()?;
         let config = maps.config()?;
         maps.fill_index(&addresses);
+        let of_child = |(_, entry): &(&IpAddr, &AddressEntry)| entry.owner() == Some(Owner::Child);
+        let unclaimed = addresses.iter().filter(of_child);
         Ok(Self {
+            unclaimed: unclaimed.map(|(&address, _)| address).collect(),
             maps,
             answered: answered(&addresses),
             addresses,
@@ -139,6 +145,14 @@ impl Installed {
         &self.slots
     }
 
+    /// Keeps adopted entries of children that no child was seen with since, or gives them up. Some netns may not
+    /// have been read yet.
+    pub fn keep_unclaimed(&mut self, keep: bool) {
+        if !keep {
+            self.unclaimed.clear();
+        }
+    }
+
     /// Makes the maps hold what is desired. Idempotent; errors leave `self` saying what the maps do
     /// hold, so that the next update tries again.
     pub fn update(&mut self, desired: &Desired) -> Outcome {
@@ -146,9 +160,13 @@ impl Installed {
         self.left_out = left_out(&desired.addresses, &self.addresses, self.maps.capacity());
         outcome.no_room.clone_from(&self.left_out.waiting);
         let admitted = desired.entries(|child| self.slots.of(child));
-        let wanted: Addresses = admitted
+        let mut wanted: Addresses = admitted
             .filter(|(address, _)| !self.left_out.contains(*address))
             .collect();
+        self.unclaimed
+            .retain(|address| !wanted.contains_key(address));
+        let kept = self.unclaimed.iter();
+        wanted.extend(kept.filter_map(|of| Some((*of, *self.addresses.get(of)?))));
         let plan = diff(&self.addresses, &wanted);
         let outcome = self.carry_out(plan, desired.config, outcome);
         if outcome.errors.is_empty() && outcome.no_room == self.left_out.waiting {
@@ -176,6 +194,8 @@ impl Installed {
                 return whole;
             }
         }
+        self.unclaimed
+            .retain(|address| !revision.addresses.contains(address));
         let slots = &self.slots;
         let wanted = revision
             .addresses

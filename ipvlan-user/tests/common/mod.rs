@@ -14,11 +14,16 @@ use ipvlan_user::{
 
 /// The maps of a parent that no agent has served, with room for so many addresses of each family.
 pub(crate) fn installed(max_addresses: u32) -> Installed {
+    Installed::new(empty_maps(max_addresses), 16)
+}
+
+/// These maps.
+pub(crate) fn empty_maps(max_addresses: u32) -> Maps {
     assert!(!OBJECT.is_empty(), "built without the eBPF object");
     let mut object = EbpfLoader::new()
         .map_max_entries(maps::ADDRESSES_V4, max_addresses)
         .map_max_entries(maps::ADDRESSES_V6, max_addresses)
         .load(OBJECT)
         .expect("load the maps");
-    Installed::new(Maps::take(&mut object).expect("all maps"), 16)
+    Maps::take(&mut object).expect("all maps")
 }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     future::Future,
     io::{BufRead as _, BufReader, Write as _},
     net::IpAddr,
@@ -225,11 +226,43 @@ impl Unnamed {
 
     /// The same where it may well fail.
     pub(crate) fn try_ip(&self, command: &str) {
-        let pid = self.pid().to_string();
-        let mut nsenter = Command::new("nsenter");
-        nsenter.args(["--target", &pid, "--net", "ip"]);
-        nsenter.args(command.split_whitespace());
+        let words: Vec<_> = command.split_whitespace().map(OsString::from).collect();
+        self.try_ip_with(&words);
+    }
+
+    /// The same with arguments that are bytes.
+    pub(crate) fn try_ip_with(&self, arguments: &[OsString]) {
+        let mut nsenter = self.nsenter();
+        nsenter.args(arguments);
         nsenter.output().expect("run nsenter (util-linux)");
+    }
+
+    /// `ip -batch` inside, where any command may well fail.
+    pub(crate) fn try_ip_batch(&self, commands: impl IntoIterator<Item = String>) {
+        let mut batch = self.nsenter();
+        batch.args(["-force", "-batch", "-"]);
+        batch.stdin(Stdio::piped()).stderr(Stdio::null());
+        let mut process = batch.spawn().expect("run nsenter (util-linux)");
+        let mut stdin = process.stdin.take().expect("stdin");
+        for command in commands {
+            writeln!(stdin, "{command}").expect("write");
+        }
+        drop(stdin);
+        process.wait().expect("wait");
+    }
+
+    fn nsenter(&self) -> Command {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args(["--target", &self.pid().to_string(), "--net", "ip"]);
+        nsenter
+    }
+
+    /// Creates a child of [`PARENT`] directly inside, where it may be there already.
+    pub(crate) fn try_create_child(&self, name: &str) {
+        let (pid, kind) = (self.pid(), child_kind());
+        try_ip(&format!(
+            "link add {name} link {PARENT} netns {pid} type {kind}"
+        ));
     }
 
     /// Creates a child of [`PARENT`] directly inside.

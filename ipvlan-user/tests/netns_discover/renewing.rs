@@ -34,10 +34,14 @@ pub(super) fn bare(mut snapshot: Snapshot) -> Snapshot {
 }
 
 /// What makes `snapshot` stale until nothing more does.
-pub(super) async fn stale(watch: &mut Watch, discover: &Discover) -> Stale {
+pub(super) async fn stale(
+    watch: &mut Watch,
+    discover: &mut Discover,
+    snapshot: &Snapshot,
+) -> Stale {
     let mut stale = Stale::default();
     while let Ok(wake) = tokio::time::timeout(Duration::from_millis(100), watch.wake()).await {
-        stale.add(discover.stale(&wake.expect("wake")));
+        stale.add(discover.stale(snapshot, &wake.expect("wake")));
     }
     stale
 }
@@ -79,7 +83,7 @@ fn after_any_changes_the_renewed_snapshot_is_the_whole_one() {
             }
             let deadline = Instant::now() + DEADLINE;
             loop {
-                let stale = stale(&mut watch, &discover).await;
+                let stale = stale(&mut watch, &mut discover, &snapshot).await;
                 if stale.everything {
                     snapshot = everything(&mut discover);
                 } else {
@@ -158,7 +162,7 @@ fn an_address_makes_its_own_netns_stale_and_no_other() {
         let (first_id, second_id) = (of(&snapshot, &first), of(&snapshot, &second));
 
         first.ip("addr add 192.0.2.7/24 dev child0");
-        let fresh = stale(&mut watch, &discover).await;
+        let fresh = stale(&mut watch, &mut discover, &snapshot).await;
         // Other tests make netns on this machine, too.
         let part = |stale: &Stale, id| stale.parts.get(&id).copied();
         assert_eq!(part(&fresh, first_id), Some(Part::Addresses));
@@ -170,7 +174,7 @@ fn an_address_makes_its_own_netns_stale_and_no_other() {
         assert_eq!(again, Changed::Children(BTreeSet::new()));
 
         second.ip("link set child0 down");
-        let fresh = stale(&mut watch, &discover).await;
+        let fresh = stale(&mut watch, &mut discover, &snapshot).await;
         assert_eq!(part(&fresh, first_id), None);
         assert_eq!(part(&fresh, second_id), Some(Part::Links));
         let changed = renew(&mut discover, &mut snapshot, &fresh);
@@ -178,7 +182,7 @@ fn an_address_makes_its_own_netns_stale_and_no_other() {
 
         // Our own has an nsid, too, and is not taken for another.
         ip(&format!("addr add 192.0.2.1/24 dev {PARENT}"));
-        let fresh = stale(&mut watch, &discover).await;
+        let fresh = stale(&mut watch, &mut discover, &snapshot).await;
         assert_eq!(part(&fresh, NetnsId::Own), Some(Part::Addresses));
         assert_eq!(part(&fresh, first_id), None);
         let changed = renew(&mut discover, &mut snapshot, &fresh);
@@ -210,7 +214,7 @@ fn a_netns_that_is_gone_is_forgotten_by_looking_at_it_alone() {
         let mut fresh = Stale::default();
         while !fresh.parts.contains_key(&id) {
             assert!(Instant::now() < deadline, "{fresh:?}");
-            fresh.add(stale(&mut watch, &discover).await);
+            fresh.add(stale(&mut watch, &mut discover, &snapshot).await);
         }
         assert!(fresh.everything);
         renew(&mut discover, &mut snapshot, &fresh);

@@ -57,7 +57,7 @@ fn whatever_changes_between_its_slices_the_end_is_the_whole_snapshot() {
                 if dice.roll(3) == 0 {
                     change(&mut dice, &lab);
                     if dice.roll(2) == 0 {
-                        let woke = stale(&mut watch, &discover).await;
+                        let woke = stale(&mut watch, &mut discover, &snapshot).await;
                         renew(&mut discover, &mut snapshot, &woke);
                         renewed_parts = true;
                         between += 1;
@@ -75,7 +75,7 @@ fn whatever_changes_between_its_slices_the_end_is_the_whole_snapshot() {
             let deadline = Instant::now() + DEADLINE;
             let mut left = renewed.stale;
             loop {
-                let woke = stale(&mut watch, &discover).await;
+                let woke = stale(&mut watch, &mut discover, &snapshot).await;
                 left.extend(woke.parts);
                 discover
                     .renew(&mut snapshot, &left, None)
@@ -155,16 +155,19 @@ fn a_netns_is_known_by_name_from_the_beginning_and_forgotten_at_the_end() {
         let old_id = id_of(&snapshot, &old);
         let new = Unnamed::new();
         new.create_child("child0");
+        let fresh = discover
+            .begin(&mut snapshot, Scope::Everything)
+            .expect("begin");
+        let new_id = id_of(&snapshot, &new);
+        assert_eq!(fresh.get(&new_id), Some(&Part::Links));
+        assert_eq!(snapshot.children_of(new_id), []);
+        // Only now: before, the new one could get its nsid.
         drop(old);
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let fresh = discover
+            discover
                 .begin(&mut snapshot, Scope::Everything)
                 .expect("begin");
-            if let Some((&id, part)) = fresh.iter().find(|(id, _)| **id == id_of(&snapshot, &new)) {
-                assert_eq!(*part, Part::Links);
-                assert_eq!(snapshot.children_of(id), []);
-            }
             assert!(snapshot.netns(old_id).is_some() || snapshot.children_of(old_id).is_empty());
             to_the_end(&mut discover, &mut snapshot);
             // A netns goes a moment after its last process.

@@ -18,6 +18,10 @@ pub mod host;
 #[path = "../../tests/common/model/mod.rs"]
 pub mod model;
 pub mod netlink;
+#[path = "../../../ipvlan-user/src/discover/mod.rs"]
+mod discover;
+#[path = "../../../ipvlan-user/src/quota.rs"]
+mod quota;
 #[path = "../../../ipvlan-user/src/text.rs"]
 mod text;
 #[path = "../../tests/common/program.rs"]

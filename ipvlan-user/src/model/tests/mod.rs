@@ -116,6 +116,7 @@ fn snapshot(children: Vec<Child>) -> Snapshot {
         }],
         children,
         netnses: Vec::new(),
+        unread: BTreeSet::new(),
     }
 }
 

@@ -120,6 +120,7 @@ impl Serving {
             self.desired = self.desire(snapshot, settings);
         }
         self.lan.mark(&mut self.desired);
+        self.installed.keep_unclaimed(!snapshot.unread.is_empty());
         let mut outcome = self.installed.update(&self.desired);
         if self.datapath.hooks().is_empty() {
             let stamp = self.installed.stamp(settings.stale_after);

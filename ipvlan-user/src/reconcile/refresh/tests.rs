@@ -2,14 +2,14 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-const fn small(_: NetnsId) -> usize {
-    10
+const fn with_child(_: NetnsId) -> bool {
+    true
 }
 
 fn parts(nsid: i32) -> Stale {
     Stale {
         parts: BTreeMap::from([(NetnsId::Nsid(nsid), Part::Addresses)]),
-        everything: false,
+        ..Stale::default()
     }
 }
 
@@ -26,11 +26,11 @@ fn the_first_wake_after_quiet_is_done_at_once() {
     for stale in [parts(1), everything()] {
         let mut pending = Pending::new(now);
         assert_eq!(pending.next_due(), None);
-        assert_eq!(pending.take(now, small), None);
+        assert_eq!(pending.take(now, with_child), None);
         let is_whole = stale.everything;
         pending.add(now, stale);
         assert_eq!(pending.next_due(), Some(now));
-        assert!(pending.take(now, small).is_some());
+        assert!(pending.take(now, with_child).is_some());
         if is_whole {
             pending.swept(now, now);
         } else {
@@ -47,8 +47,8 @@ fn wakes_during_a_sync_wait_as_long_as_it_took_and_are_done_together() {
     pending.done(start, start + 20 * MS);
     pending.add(start + 21 * MS, parts(1));
     pending.add(start + 22 * MS, parts(2));
-    assert_eq!(pending.take(start + 39 * MS, small), None);
-    let Some(Refresh::Parts(parts)) = pending.take(start + 40 * MS, small) else {
+    assert_eq!(pending.take(start + 39 * MS, with_child), None);
+    let Some(Refresh::Parts(parts)) = pending.take(start + 40 * MS, with_child) else {
         panic!("not done after 40 ms: {pending:?}");
     };
     assert_eq!(parts.len(), 2);
@@ -63,7 +63,7 @@ fn everything_is_read_at_most_ten_times_a_second_however_much_wakes() {
         let now = start + millisecond * MS;
         pending.add(now, everything());
         pending.add(now, parts(1));
-        if let Some(refresh) = pending.take(now, small) {
+        if let Some(refresh) = pending.take(now, with_child) {
             match refresh {
                 Refresh::Sweep(_) => {
                     whole += 1;
@@ -77,7 +77,7 @@ fn everything_is_read_at_most_ten_times_a_second_however_much_wakes() {
             }
         }
     }
-    assert_eq!(whole, 10);
+    assert!((8..=10).contains(&whole), "{whole} {partial}");
     assert!(partial > 300, "{partial}");
 }
 
@@ -89,21 +89,21 @@ fn parts_do_not_wait_for_everything() {
     pending.add(start + 5 * MS, everything());
     pending.add(start + 5 * MS, parts(1));
     assert!(matches!(
-        pending.take(start + 5 * MS, small),
+        pending.take(start + 5 * MS, with_child),
         Some(Refresh::Parts(_))
     ));
     pending.done(start + 5 * MS, start + 6 * MS);
     assert_eq!(pending.next_due(), Some(start + 100 * MS));
     pending.add(start + 100 * MS, parts(1));
     assert!(matches!(
-        pending.take(start + 100 * MS, small),
+        pending.take(start + 100 * MS, with_child),
         Some(Refresh::Parts(_))
     ));
     pending.done(start + 100 * MS, start + 101 * MS);
     assert_eq!(
-        pending.take(start + 101 * MS, small),
+        pending.take(start + 102 * MS, with_child),
         Some(Refresh::Sweep(Scope::Everything)),
-        "not a moment later than parts rest"
+        "not when parts have rested"
     );
 }
 
@@ -111,7 +111,7 @@ fn parts_do_not_wait_for_everything() {
 fn sweep(pending: &mut Pending, start: Instant, took: Duration) {
     pending.add_everything();
     assert!(matches!(
-        pending.take(start, small),
+        pending.take(start, with_child),
         Some(Refresh::Sweep(_))
     ));
     pending.swept(start, start + took);
@@ -127,7 +127,7 @@ fn what_wakes_while_everything_is_read_is_done_between_two_slices() {
     let mut slices = 0;
     // A hundred slices, and something wakes in the middle of each.
     while pending.is_whole() {
-        match pending.take(now, small) {
+        match pending.take(now, with_child) {
             Some(Refresh::Sweep(_) | Refresh::Slice) if slices < 100 => {
                 pending.sliced(now, now + SLICE);
                 woke = now + SLICE / 2;
@@ -150,7 +150,8 @@ fn what_wakes_while_everything_is_read_is_done_between_two_slices() {
         now = now.max(due.unwrap_or(now));
     }
     assert_eq!(slices, 100);
-    assert!(waited <= SLICE / 2, "{waited:?}");
+    // The rest of the slice, and as long as the slice took.
+    assert!(waited <= SLICE / 2 + SLICE, "{waited:?}");
 }
 
 #[test]
@@ -159,14 +160,14 @@ fn who_asks_waits_for_all_of_what_is_read_after_that() {
     let mut pending = Pending::new(start);
     pending.ask(start);
     let whole = Some(Refresh::Sweep(Scope::KnownNetns));
-    assert_eq!(pending.take(start, small), whole);
+    assert_eq!(pending.take(start, with_child), whole);
     // Somebody else asks meanwhile.
     pending.ask(start + MS);
     pending.sliced(start, start + 5 * MS);
-    let next = start + 6 * MS;
-    assert_eq!(pending.take(next, small), Some(Refresh::Slice));
+    let next = start + 10 * MS;
+    assert_eq!(pending.take(next, with_child), Some(Refresh::Slice));
     pending.swept(next, next + 5 * MS);
-    assert_eq!(pending.take(next + 5 * MS, small), whole);
+    assert_eq!(pending.take(next + 5 * MS, with_child), whole);
     pending.swept(next + 5 * MS, next + 6 * MS);
     assert_eq!(pending.next_due(), None);
 
@@ -175,7 +176,7 @@ fn who_asks_waits_for_all_of_what_is_read_after_that() {
     pending.failed(next + 7 * MS);
     pending.ask(next + 8 * MS);
     assert_eq!(
-        pending.take(next + 8 * MS, small),
+        pending.take(next + 8 * MS, with_child),
         Some(Refresh::Sweep(Scope::Everything))
     );
     pending.swept(next + 8 * MS, next + 9 * MS);
@@ -188,17 +189,17 @@ fn what_fails_ends_a_sweep_and_everything_is_read_again_from_its_beginning() {
     let start = Instant::now();
     let mut pending = Pending::new(start);
     pending.add(start, everything());
-    assert!(pending.take(start, small).is_some());
+    assert!(pending.take(start, with_child).is_some());
     pending.sliced(start, start + MS);
     pending.ask(start + MS);
     pending.failed(start + 2 * MS);
     assert_eq!(pending.next_due(), Some(start + 102 * MS));
     pending.add_model();
-    let again = pending.take(start + 102 * MS, small);
+    let again = pending.take(start + 102 * MS, with_child);
     assert_eq!(again, Some(Refresh::Sweep(Scope::Everything)));
     pending.swept(start + 102 * MS, start + 103 * MS);
     assert_eq!(
-        pending.take(start + 104 * MS, small),
+        pending.take(start + 104 * MS, with_child),
         Some(Refresh::Model),
         "what is known was not decided anew"
     );
@@ -213,9 +214,9 @@ fn after_a_failure_everything_is_read_later_and_later_and_sooner_with_news() {
     pending.failed(start);
     assert_eq!(pending.next_due(), Some(start + 400 * MS));
     pending.add(start + 10 * MS, parts(1));
-    assert_eq!(pending.take(start + 109 * MS, small), None);
+    assert_eq!(pending.take(start + 109 * MS, with_child), None);
     assert_eq!(
-        pending.take(start + 110 * MS, small),
+        pending.take(start + 110 * MS, with_child),
         Some(Refresh::Sweep(Scope::Everything))
     );
 }
@@ -227,52 +228,226 @@ fn backoff_doubles_up_to_its_limit() {
     assert_eq!(backoff(u32::MAX), MAX_BACKOFF);
 }
 
-#[test]
-fn of_large_netns_one_is_read_at_a_time_each_in_turn_and_after_small_ones() {
-    let start = Instant::now();
-    let mut pending = Pending::new(start);
-    let addresses = |id| match id {
-        NetnsId::Nsid(10..) => 1000,
-        _ => 10,
-    };
-    let ids =
-        |nsids: &[i32]| -> Vec<NetnsId> { nsids.iter().copied().map(NetnsId::Nsid).collect() };
-    let read = |pending: &mut Pending, now| match pending.take(now, addresses) {
-        Some(Refresh::Parts(parts)) => parts.into_keys().collect::<Vec<_>>(),
-        other => panic!("{other:?}"),
-    };
-    for nsid in [1, 2, 10, 11, 12] {
-        pending.add(start, parts(nsid));
+/// What came of reading these netns, each in this time.
+fn read(netnses: impl IntoIterator<Item = (i32, Duration)>) -> Renewed {
+    let took = netnses.into_iter();
+    Renewed {
+        took: took
+            .map(|(nsid, took)| (NetnsId::Nsid(nsid), took))
+            .collect(),
+        ..Renewed::default()
     }
-    assert_eq!(read(&mut pending, start), ids(&[1, 2]));
-    assert_eq!(read(&mut pending, start), ids(&[10]));
-    // It changes again and again, and the small ones do.
-    pending.add(start, parts(10));
-    pending.add(start, parts(1));
-    assert_eq!(read(&mut pending, start), ids(&[1]));
-    pending.add(start, parts(1));
-    assert_eq!(read(&mut pending, start + MAX_GAP), ids(&[1, 11]));
-    assert_eq!(read(&mut pending, start + MAX_GAP), ids(&[12]));
-    assert_eq!(read(&mut pending, start + MAX_GAP), ids(&[10]));
-    assert_eq!(pending.next_due(), None);
+}
+
+fn taken(pending: &mut Pending, now: Instant) -> Vec<i32> {
+    let Some(Refresh::Parts(parts)) = pending.take(now, |id| id != NetnsId::Nsid(99)) else {
+        return Vec::new();
+    };
+    let nsid = |id| match id {
+        NetnsId::Nsid(nsid) => nsid,
+        NetnsId::Own => -1,
+    };
+    parts.into_keys().map(nsid).collect()
 }
 
 #[test]
-fn a_small_netns_does_not_rest_for_a_large_one() {
+fn a_netns_rests_until_reading_it_took_its_share_and_no_other_waits_for_that() {
+    let start = Instant::now();
+    for (share, rest) in [(10, 90 * MS), (50, 10 * MS), (100, Duration::ZERO)] {
+        let mut pending = Pending::new(start);
+        pending.set_share(share);
+        pending.add(start, parts(1));
+        assert_eq!(taken(&mut pending, start), [1]);
+        let now = start + 10 * MS;
+        pending.charge(now, &read([(1, 10 * MS)]), Some(10 * MS));
+        pending.add(now, parts(1));
+        if rest > MIN_GAP {
+            pending.add(now, parts(2));
+            assert_eq!(taken(&mut pending, now), [2]);
+            assert_eq!(pending.next_due(), Some(now + rest));
+            let exceeded = [((NetnsId::Nsid(1), Quota::Time), 1)].into();
+            assert_eq!(*pending.exceeded(), exceeded);
+        }
+        assert!(taken(&mut pending, now + rest).contains(&1));
+    }
+}
+
+#[test]
+fn all_that_a_sync_of_parts_took_is_charged_to_their_netns() {
     let start = Instant::now();
     let mut pending = Pending::new(start);
-    let large = |id| if id == NetnsId::Nsid(10) { 1000 } else { 10 };
-    pending.add(start, parts(10));
-    assert!(pending.take(start, large).is_some());
-    pending.done(start, start + 20 * MS);
-    pending.add(start + 20 * MS, parts(10));
-    pending.add(start + 20 * MS, parts(1));
-    let Some(Refresh::Parts(parts)) = pending.take(start + 21 * MS, large) else {
-        panic!("not done 1 ms later: {pending:?}");
+    let renewed = read([(1, MS), (2, 3 * MS)]);
+    pending.charge(start, &renewed, Some(8 * MS));
+    assert_eq!(pending.costs[&NetnsId::Nsid(1)].took, 2 * MS);
+    assert_eq!(pending.costs[&NetnsId::Nsid(2)].took, 6 * MS);
+    pending.charge(start, &renewed, None);
+    assert_eq!(pending.costs[&NetnsId::Nsid(2)].took, 3 * MS);
+}
+
+#[test]
+fn cheap_netns_come_first_and_expensive_ones_in_the_end() {
+    let start = Instant::now();
+    let mut pending = Pending::new(start);
+    let costs = read([(1, MS / 10), (2, 4 * MS), (3, 4 * MS), (99, MS / 10)]);
+    pending.charge(start, &costs, None);
+    let now = start + 100 * MS;
+    for nsid in [99, 3, 2, 1] {
+        pending.add(now, parts(nsid));
+    }
+    // 3 would exceed the slice.
+    assert_eq!(taken(&mut pending, now), [1, 2, 99]);
+    assert_eq!(taken(&mut pending, now), [3]);
+    // However often the cheap one changes.
+    pending.add(now, parts(2));
+    for millisecond in 0..=80 {
+        let now = now + millisecond * MS;
+        pending.add(now, parts(1));
+        let first = pending.take(now, with_child);
+        let Some(Refresh::Parts(parts)) = first else {
+            panic!("{first:?}");
+        };
+        assert!(parts.contains_key(&NetnsId::Nsid(1)) || millisecond == 80);
+    }
+    assert!(!pending.dirty.contains_key(&NetnsId::Nsid(2)));
+}
+
+#[test]
+fn a_netns_that_cannot_be_read_is_tried_later_and_later_and_holds_no_other_up() {
+    let start = Instant::now();
+    let mut pending = Pending::new(start);
+    let failed = |is_transient| {
+        let failure = crate::discover::Failure {
+            text: String::new(),
+            is_transient,
+        };
+        Renewed {
+            stale: [(NetnsId::Nsid(1), Part::Links)].into(),
+            failures: [(NetnsId::Nsid(1), failure)].into(),
+            ..read([(1, MS)])
+        }
     };
-    assert_eq!(parts.into_keys().collect::<Vec<_>>(), [NetnsId::Nsid(1)]);
-    pending.done(start + 21 * MS, start + 22 * MS);
-    assert_eq!(pending.next_due(), Some(start + 40 * MS));
-    assert!(pending.take(start + 40 * MS, large).is_some());
-    assert_eq!(pending.next_due(), None);
+    let mut now = start;
+    for rest in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+        pending.charge(now, &failed(false), Some(MS));
+        assert!(!pending.has_failed());
+        assert_eq!(pending.next_due(), Some(now + rest * MS));
+        pending.add(now, parts(1));
+        pending.add(now, parts(2));
+        assert_eq!(taken(&mut pending, now), [2]);
+        now += rest * MS;
+        assert_eq!(taken(&mut pending, now), [1]);
+    }
+    pending.charge(now, &read([(1, MS)]), Some(MS));
+    pending.charge(now, &failed(true), Some(MS));
+    assert_eq!(pending.next_due(), Some(now + 9 * MS));
+}
+
+#[test]
+fn full_scans_that_can_be_put_off_take_a_twentieth_of_the_time() {
+    let start = Instant::now();
+    let mut pending = Pending::new(start);
+    let later = || Stale {
+        later: true,
+        ..Stale::default()
+    };
+    let mut busy = Duration::ZERO;
+    let mut now = start;
+    while now < start + 20_000 * MS {
+        pending.add(now, later());
+        match pending.take(now, with_child) {
+            Some(Refresh::Sweep(_)) => pending.sliced(now, now + 5 * MS),
+            Some(Refresh::Slice) => pending.swept(now, now + 5 * MS),
+            _ => {
+                now += MS;
+                continue;
+            }
+        }
+        busy += 5 * MS;
+        now += 5 * MS;
+    }
+    assert!(busy <= 1_020 * MS, "{busy:?}");
+    assert!(busy >= 900 * MS, "{busy:?}");
+    // What cannot be put off is not.
+    pending.add(now, later());
+    pending.add(now, everything());
+    let due = pending.next_due().unwrap();
+    assert!(due <= now + WHOLE_GAP, "{:?}", due - now);
+}
+
+/// Many netns that change all the time, one that changes now and then, full scans in between.
+#[test]
+fn under_a_flood_a_well_behaved_netns_is_read_in_time_and_half_of_the_processor_is_left() {
+    const GOOD: i32 = 0;
+    // How many, what reading each takes, and whether they hold children.
+    for (hostile, cost, has_children) in [
+        (10, 5 * MS, true),
+        (1000, MS / 20, true),
+        (100, MS, true),
+        (1000, MS / 20, false),
+    ] {
+        let start = Instant::now();
+        let mut pending = Pending::new(start);
+        let cost_of = |nsid: i32| if nsid == GOOD { MS / 20 } else { cost };
+        let mut now = start;
+        let mut busy = Duration::ZERO;
+        let mut per_netns = BTreeMap::<i32, Duration>::new();
+        let (mut woke, mut waited) = (None, Vec::new());
+        let mut next_change = start;
+        let mut slices = 0;
+        while now < start + 3_000 * MS {
+            for nsid in 1..=hostile {
+                pending.add(now, parts(nsid));
+            }
+            pending.add(now, everything());
+            if woke.is_none() && now >= next_change {
+                woke = Some(now);
+                next_change = now + 500 * MS;
+                pending.add(now, parts(GOOD));
+            }
+            let refresh = pending.take(now, |id| has_children || id == NetnsId::Nsid(GOOD));
+            let started = now;
+            match refresh {
+                Some(Refresh::Parts(parts)) => {
+                    let nsids: Vec<i32> = (0..=hostile)
+                        .filter(|&nsid| parts.contains_key(&NetnsId::Nsid(nsid)))
+                        .collect();
+                    let took: Duration = nsids.iter().map(|&nsid| cost_of(nsid)).sum();
+                    now += took;
+                    let of_each = nsids.iter().map(|&nsid| (nsid, cost_of(nsid)));
+                    pending.charge(now, &read(of_each), Some(took));
+                    pending.done(started, now);
+                    for &nsid in &nsids {
+                        *per_netns.entry(nsid).or_default() += cost_of(nsid);
+                    }
+                    if nsids.contains(&GOOD) {
+                        waited.extend(woke.take().map(|woke| now - woke));
+                    }
+                }
+                Some(Refresh::Sweep(_) | Refresh::Slice) if slices < 20 => {
+                    slices += 1;
+                    now += SLICE;
+                    pending.sliced(started, now);
+                }
+                Some(Refresh::Sweep(_) | Refresh::Slice) => {
+                    slices = 0;
+                    now += SLICE;
+                    pending.swept(started, now);
+                }
+                _ => {
+                    let due = pending.next_due().unwrap_or(now + MS);
+                    now = due.max(now + MIN_GAP / 10);
+                    continue;
+                }
+            }
+            busy += now - started;
+        }
+        waited.sort_unstable();
+        let slowest = waited[waited.len() * 99 / 100];
+        assert!(slowest < 250 * MS, "{hostile} x {cost:?}: {slowest:?}");
+        let share = busy.as_secs_f64() / (now - start).as_secs_f64();
+        assert!(share <= 0.51, "{hostile} x {cost:?}: {share}");
+        for (nsid, took) in per_netns {
+            assert!(took <= 310 * MS, "{nsid}: {took:?}");
+        }
+    }
 }
