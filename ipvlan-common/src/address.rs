@@ -111,7 +111,8 @@ impl AddressEntry {
         )
     }
 
-    /// The entry of which [`Self::to_words`] made these.
+    /// The entry of which [`Self::to_words`] made these. Ignores the bits of
+    /// [`GENERATION`](crate::index::GENERATION).
     #[must_use]
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
@@ -121,7 +122,7 @@ impl AddressEntry {
             ifindex: first as u32,
             slot: (first >> 32) as u32,
             owner,
-            delivery,
+            delivery: delivery & 1,
             refusal,
             flags,
             #[cfg(feature = "next-layout")]

@@ -4,8 +4,15 @@
 //!
 //! A slot is an array of words, the first of which is its state: what [`AddressEntry::to_words`] has as its
 //! second word in the low half, and in the high half an IPv4 address. The loader writes words while
-//! programs read them. It takes the state away first ([`ASK_MAP`]) and gives the new one last, and a program reads the
-//! state first, so it does not take what belongs to one address for another's.
+//! programs read them. It takes the state away first ([`ASK_MAP`]) and gives the new one last. A program reads the
+//! state, the words and the state once more, and asks the map if that has changed.
+//!
+//! Each write counts a [`GENERATION`] up, which is in the state too: a state that comes back while a program reads,
+//! with other words in between, is another one. The loader does not let it wrap around between two audits of
+//! the index. A program that read the words of one entry with the state of another would have to be
+//! interrupted for 127 writes of that slot and an audit, each write in a sync of its own.
+//!
+//! Reads and writes are in order on x86-64 only: the agent refuses to build for others.
 
 use crate::AddressEntry;
 
@@ -30,6 +37,8 @@ pub const ADDRESS: usize = 2;
 
 /// State of a slot that says nothing: the map knows. A new array is full of these.
 pub const ASK_MAP: u64 = 0;
+/// Bits of a state that count writes. [`AddressEntry`] does not use them.
+pub const GENERATION: u64 = 0xfe00;
 /// State of a slot none of whose addresses is held: an entry of no known owner for the unspecified
 /// address.
 pub const NOBODY: u64 = 0xff;
@@ -80,6 +89,68 @@ pub const fn slot_v6([a, b]: [u64; 2], entry: AddressEntry) -> SlotV6 {
 #[allow(clippy::cast_lossless, reason = "From is not const")]
 pub const fn is_about_v4(state: u64, address: [u8; 4]) -> bool {
     state >> 32 == u32::from_ne_bytes(address) as u64
+}
+
+/// Words of a slot, which the loader may be writing.
+pub trait Words {
+    /// Reads the word at this place, once.
+    fn word(&self, at: usize) -> u64;
+}
+
+/// Reads who has an IPv4 address (network order) from its slot. `None` leaves it to the map.
+#[must_use]
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    clippy::option_option,
+    reason = "part of every lookup of the programs"
+)]
+pub fn read_v4(slot: &impl Words, address: [u8; 4]) -> Option<Option<AddressEntry>> {
+    let state = slot.word(STATE);
+    if asks_map(state) {
+        return None;
+    }
+    if !is_about_v4(state, address) {
+        return Some(None);
+    }
+    read_entry(slot, state)
+}
+
+/// As [`read_v4`], for the IPv6 address with these halves.
+#[must_use]
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    clippy::option_option,
+    reason = "part of every lookup of the programs"
+)]
+pub fn read_v6(slot: &impl Words, halves: [u64; 2]) -> Option<Option<AddressEntry>> {
+    let state = slot.word(STATE);
+    if asks_map(state) {
+        return None;
+    }
+    let [a, b] = [slot.word(ADDRESS), slot.word(ADDRESS + 1)];
+    // One branch for both: the verifier follows each.
+    if (a ^ halves[0]) | (b ^ halves[1]) != 0 {
+        return Some(None);
+    }
+    read_entry(slot, state)
+}
+
+/// Reads the entry of a slot whose state was this before anything else was read.
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::inline_always,
+    clippy::option_option,
+    reason = "the low half of a state is the entry's; part of every lookup of the programs"
+)]
+fn read_entry(slot: &impl Words, state: u64) -> Option<Option<AddressEntry>> {
+    let first = slot.word(FIRST);
+    if slot.word(STATE) != state {
+        return None;
+    }
+    Some(Some(AddressEntry::from_words(first, state as u32)))
 }
 
 /// Whether a slot in this state leaves it to the map.
@@ -133,6 +204,9 @@ mod tests {
             let [state, _] = slot_v4([10, 0, 0, 1], entry);
             assert!(!asks_map(state) && state & 0xff != NOBODY);
             assert!(is_about_v4(state, [10, 0, 0, 1]) && !is_about_v4(state, [10, 1, 0, 1]));
+            assert_eq!(state & GENERATION, 0);
+            let later = u32::try_from(GENERATION).unwrap() | second;
+            assert_eq!(AddressEntry::from_words(first, later), entry);
             let [state, ..] = slot_v6([1, 2], entry);
             assert!(!asks_map(state) && state != NOBODY);
         }

@@ -9,8 +9,7 @@ use aya_ebpf::{
 use ipvlan_common::{
     AddressEntry, Config, ConfigFlags, Control, Reason,
     index::{
-        ADDRESS, FIRST, INDEX_V4_SLOTS, INDEX_V6_SLOTS, STATE, SlotV4, SlotV6, asks_map, index_v4,
-        index_v6, is_about_v4,
+        INDEX_V4_SLOTS, INDEX_V6_SLOTS, SlotV4, SlotV6, Words, index_v4, index_v6, read_v4, read_v6,
     },
 };
 
@@ -46,21 +45,15 @@ pub struct AddressMap;
 
 // An entry is copied out at once. The maps are preallocated, so an entry deleted meanwhile may be reused
 // for another address: at worst this one frame is decided by the entry of an address that came the very
-// moment this one went. The same holds of a slot of an index.
+// moment this one went.
 
 impl Addresses<[u8; 4]> for AddressMap {
     #[inline(always)]
     fn get(&self, address: [u8; 4]) -> Option<AddressEntry> {
-        if let Some(slot) = INDEX_V4.get_ptr(index_v4(address)) {
-            // SAFETY: the value of an array, which is never freed.
-            let state = unsafe { word(slot.cast(), STATE) };
-            if !asks_map(state) {
-                if !is_about_v4(state, address) {
-                    return None;
-                }
-                // SAFETY: as above.
-                return Some(unsafe { entry(slot.cast(), state) });
-            }
+        if let Some(slot) = INDEX_V4.get_ptr(index_v4(address))
+            && let Some(found) = read_v4(&Slot(slot.cast()), address)
+        {
+            return found;
         }
         // SAFETY: copied at once, see above.
         unsafe { ADDRESSES_V4.get(address) }.copied()
@@ -71,50 +64,25 @@ impl Addresses<Ip6> for AddressMap {
     #[inline(always)]
     fn get(&self, address: Ip6) -> Option<AddressEntry> {
         let halves = address.halves();
-        if let Some(slot) = INDEX_V6.get_ptr(index_v6(halves)) {
-            // SAFETY: the value of an array, which is never freed.
-            let state = unsafe { word(slot.cast(), STATE) };
-            if !asks_map(state) {
-                // SAFETY: as above.
-                let [a, b] =
-                    unsafe { [word(slot.cast(), ADDRESS), word(slot.cast(), ADDRESS + 1)] };
-                // One branch for both: the verifier follows each.
-                if (a ^ halves[0]) | (b ^ halves[1]) != 0 {
-                    return None;
-                }
-                // SAFETY: as above.
-                return Some(unsafe { entry(slot.cast(), state) });
-            }
+        if let Some(slot) = INDEX_V6.get_ptr(index_v6(halves))
+            && let Some(found) = read_v6(&Slot(slot.cast()), halves)
+        {
+            return found;
         }
         // SAFETY: copied at once, see above.
         unsafe { ADDRESSES_V6.get(address) }.copied()
     }
 }
 
-/// A word of a slot, which the loader may be writing.
-///
-/// # Safety
-///
-/// The slot must be that of an index, with so many words.
-#[inline(always)]
-unsafe fn word(slot: *const u64, at: usize) -> u64 {
-    // SAFETY: by the contract.
-    unsafe { slot.add(at).read_volatile() }
-}
+/// A slot of an index: the value of an array, which is never freed.
+struct Slot(*const u64);
 
-/// The entry in a slot that is in this state.
-///
-/// # Safety
-///
-/// The slot must be that of an index.
-#[inline(always)]
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "the low half is the entry's"
-)]
-unsafe fn entry(slot: *const u64, state: u64) -> AddressEntry {
-    // SAFETY: by the contract.
-    AddressEntry::from_words(unsafe { word(slot, FIRST) }, state as u32)
+impl Words for Slot {
+    #[inline(always)]
+    fn word(&self, at: usize) -> u64 {
+        // SAFETY: the reader of a family asks for no more words than its slots have.
+        unsafe { self.0.add(at).read_volatile() }
+    }
 }
 
 /// The parent's configuration, or why there is none to go by: the first sync is not complete, it is

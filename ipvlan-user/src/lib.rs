@@ -8,6 +8,12 @@
 //! reads the kernel and never writes; [`model`] and [`sync::diff`] are pure; [`attach`] never reads
 //! netlink; only [`reconcile`] knows them all.
 
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!(
+    "ipvlan builds for x86_64 only: the programs read the address indexes while the agent writes them, which \
+     relies on loads and stores that stay in order"
+);
+
 pub mod attach;
 pub mod cli;
 pub mod commands;

@@ -3,6 +3,9 @@
 //! An address is put into its map first and into the index then, and removed in the other order. What a slot
 //! says was true of the map at some moment; where that is not certain it leaves it to the map.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     ffi::c_void,
     io,
@@ -16,8 +19,8 @@ use std::{
 use ipvlan_common::{
     AddressEntry, halves_v6,
     index::{
-        ADDRESS, ASK_MAP, INDEX_V4_SLOTS, INDEX_V6_SLOTS, NOBODY, STATE, SlotV4, SlotV6, asks_map,
-        index_v4, index_v6, slot_v4, slot_v6,
+        ADDRESS, ASK_MAP, GENERATION, INDEX_V4_SLOTS, INDEX_V6_SLOTS, NOBODY, STATE, SlotV4,
+        SlotV6, asks_map, index_v4, index_v6, slot_v4, slot_v6,
     },
 };
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -166,22 +169,32 @@ impl<const WORDS: usize> Slots<WORDS> {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.slots as usize) }
     }
 
-    fn read(&self, at: u32) -> [u64; WORDS] {
+    /// Reads a slot with its generation.
+    fn raw(&self, at: u32) -> [u64; WORDS] {
         self.slots()[at as usize]
             .each_ref()
             .map(|word| word.load(Ordering::SeqCst))
     }
 
+    fn read(&self, at: u32) -> [u64; WORDS] {
+        let mut slot = self.raw(at);
+        slot[STATE] &= !GENERATION;
+        slot
+    }
+
     /// Writes a slot, so that at no moment it says something that is neither what it did nor what it will.
     fn write(&mut self, at: u32, words: [u64; WORDS]) {
+        let now = self.raw(at)[STATE] & GENERATION;
+        // Once all are used up the map is asked until the next audit.
+        let next = (now != GENERATION).then(|| now + FIRST_GENERATION);
+        self.store(at, words, next);
+    }
+
+    fn store(&mut self, at: u32, words: [u64; WORDS], generation: Option<u64>) {
         let slot = &self.slots()[at as usize];
-        if self.read(at)[STATE + 1..] != words[STATE + 1..] {
-            slot[STATE].store(ASK_MAP, Ordering::SeqCst);
-            for (place, word) in slot.iter().zip(words).skip(STATE + 1) {
-                place.store(word, Ordering::SeqCst);
-            }
+        for (place, word) in stores(self.raw(at), words, generation) {
+            slot[place].store(word, Ordering::SeqCst);
         }
-        slot[STATE].store(words[STATE], Ordering::SeqCst);
     }
 
     fn put(&mut self, at: u32, slot: [u64; WORDS]) {
@@ -189,7 +202,7 @@ impl<const WORDS: usize> Slots<WORDS> {
         if now[STATE] == NOBODY || is_about(now, slot) {
             self.write(at, slot);
         } else if !asks_map(now[STATE]) {
-            // Somebody else is here already.
+            // Another address is in this slot already.
             self.write(at, [ASK_MAP; WORDS]);
         }
     }
@@ -210,11 +223,28 @@ impl<const WORDS: usize> Slots<WORDS> {
             let now = self.read(at);
             if now != slot {
                 wrong += usize::from(!asks_map(now[STATE]));
-                self.write(at, slot);
+                let next = (self.raw(at)[STATE] & GENERATION) + FIRST_GENERATION;
+                self.store(at, slot, Some(next & GENERATION));
             }
         }
         wrong
     }
+}
+
+/// The lowest bit of [`GENERATION`].
+const FIRST_GENERATION: u64 = GENERATION & GENERATION.wrapping_neg();
+
+/// The stores, place and word, that make a slot hold `words`, in their order. `now` is what it holds with its
+/// generation. Without a generation the map is asked in the end.
+fn stores<const WORDS: usize>(
+    now: [u64; WORDS],
+    words: [u64; WORDS],
+    generation: Option<u64>,
+) -> impl Iterator<Item = (usize, u64)> {
+    let old = now[STATE] & GENERATION;
+    let last = generation.map(|generation| (STATE, words[STATE] | generation));
+    let rest = words.into_iter().enumerate().skip(STATE + 1);
+    [(STATE, ASK_MAP | old)].into_iter().chain(rest).chain(last)
 }
 
 impl<const WORDS: usize> Drop for Slots<WORDS> {
@@ -223,136 +253,5 @@ impl<const WORDS: usize> Drop for Slots<WORDS> {
             // SAFETY: nobody has a reference into it any more. It cannot fail for what was mapped.
             let _: nix::Result<()> = unsafe { munmap(self.start, self.len()) };
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        fs::File,
-        net::{Ipv4Addr, Ipv6Addr},
-    };
-
-    use ipvlan_common::{Delivery, index::is_about_v4};
-    use proptest::{collection::vec, prelude::*};
-
-    use super::*;
-
-    /// Files are as good as arrays here.
-    fn index() -> Index {
-        let file = |slots: u32, slot: usize| -> File {
-            let file = tempfile::tempfile().unwrap();
-            file.set_len(u64::from(slots) * slot as u64).unwrap();
-            file
-        };
-        Index::new(
-            file(INDEX_V4_SLOTS, size_of::<SlotV4>()),
-            file(INDEX_V6_SLOTS, size_of::<SlotV6>()),
-        )
-        .unwrap()
-    }
-
-    /// What a program is told.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Told {
-        AskMap,
-        Nobody,
-        Holder(AddressEntry),
-    }
-
-    /// As `AddressMap::get` of the programs.
-    fn told(index: &Index, address: IpAddr) -> Told {
-        let (state, first, same) = match address {
-            IpAddr::V4(v4) => {
-                let [state, first] = index.v4.read(index_v4(v4.octets()));
-                (state, first, is_about_v4(state, v4.octets()))
-            }
-            IpAddr::V6(v6) => {
-                let halves = halves_v6(v6.octets());
-                let [state, first, a, b] = index.v6.read(index_v6(halves));
-                (state, first, [a, b] == halves)
-            }
-        };
-        if asks_map(state) {
-            return Told::AskMap;
-        }
-        if !same {
-            return Told::Nobody;
-        }
-        let second = u32::try_from(state & u64::from(u32::MAX)).unwrap();
-        Told::Holder(AddressEntry::from_words(first, second))
-    }
-
-    /// Of each family ten in two slots, and ten in slots of their own.
-    fn addresses() -> Vec<IpAddr> {
-        let shared = (0..10_u8).map(|n| IpAddr::from([10, n, 0, n % 2]));
-        let own = (0..10_u8).map(|n| IpAddr::from([10, 0, 1, n]));
-        let slot_of = |address: Ipv6Addr| index_v6(halves_v6(address.octets()));
-        let of = |n: u128| Ipv6Addr::from_bits((0x2001_0db8_u128 << 96) | n);
-        let shared6 = (0..).map(of).filter(|&address| slot_of(address) < 2);
-        let own6 = (0..10).map(|n| Ipv6Addr::from_bits((0xfe80_u128 << 112) | n));
-        shared
-            .chain(own)
-            .chain(shared6.take(10).chain(own6).map(IpAddr::from))
-            .collect()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn index_never_says_what_the_map_does_not(
-            steps in vec((0..40_usize, prop::option::of(1..5_u32)), 0..60),
-        ) {
-            let addresses = addresses();
-            let mut index = index();
-            prop_assert!(addresses.iter().all(|&address| told(&index, address) == Told::AskMap));
-            prop_assert_eq!(index.fill(&Addresses::new()), 0);
-            let mut map = Addresses::new();
-            for (which, ifindex) in steps {
-                let address = addresses[which];
-                if let Some(ifindex) = ifindex {
-                    let entry = AddressEntry::child(ifindex, 3, Delivery::Pass);
-                    map.insert(address, entry);
-                    index.put(address, entry);
-                } else {
-                    index.remove(address);
-                    map.remove(&address);
-                }
-                for address in &addresses {
-                    let held = map.get(address).map_or(Told::Nobody, |&entry| Told::Holder(entry));
-                    let told = told(&index, *address);
-                    prop_assert!(told == held || told == Told::AskMap, "{}: {:?}", address, told);
-                }
-            }
-            prop_assert_eq!(index.fill(&map), 0, "it said something else");
-            // And now it leaves to the map only what two addresses share.
-            for &address in &addresses {
-                let sharers = map.keys().filter(|other| same_slot(**other, address)).count();
-                prop_assert_eq!(told(&index, address) == Told::AskMap, sharers > 1, "{}", address);
-            }
-        }
-    }
-
-    fn same_slot(a: IpAddr, b: IpAddr) -> bool {
-        let place = |address| Place::of(address, AddressEntry::default());
-        match (place(a), place(b)) {
-            (Place::V4(a, _), Place::V4(b, _)) | (Place::V6(a, _), Place::V6(b, _)) => a == b,
-            _ => false,
-        }
-    }
-
-    #[test]
-    fn what_somebody_else_wrote_is_found_and_mended() {
-        let mut index = index();
-        index.fill(&Addresses::new());
-        let stranger = Ipv4Addr::new(192, 0, 2, 9);
-        let entry = AddressEntry::child(7, 0, Delivery::Pass);
-        let at = index_v4(stranger.octets());
-        index.v4.write(at, slot_v4(stranger.octets(), entry));
-        assert_eq!(told(&index, stranger.into()), Told::Holder(entry));
-        assert_eq!(index.fill(&Addresses::new()), 1);
-        assert_eq!(told(&index, stranger.into()), Told::Nobody);
-        index.v4.write(at, [ASK_MAP; 2]);
-        assert_eq!(index.fill(&Addresses::new()), 0, "that was no lie");
     }
 }
