@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    ethtool,
     netlink::Netlink,
     netns::{NAMES, Netns, remove_name},
 };
@@ -50,14 +51,17 @@ impl Lab {
     }
 }
 
-/// Connects two netns by a veth pair; both ends are up.
+/// Connects two netns by a veth pair; both ends are up. VLAN tags are in the frames, as the agent requires of a
+/// parent with XDP.
 pub fn connect(left: &Netns, left_device: &str, right: &Netns, right_device: &str) -> Result<()> {
     left.ip(&format!(
         "link add {left_device} type veth peer name {right_device} netns {}\n\
          link set {left_device} up\n",
         right.reference()
     ))?;
-    right.ip(&format!("link set {right_device} up\n"))
+    right.ip(&format!("link set {right_device} up\n"))?;
+    left.run(|| ethtool::switch(left_device, &ethtool::VLAN_OFFLOAD, false))?;
+    right.run(|| ethtool::switch(right_device, &ethtool::VLAN_OFFLOAD, false))
 }
 
 /// Removes every name of this process; for a run that is being interrupted.

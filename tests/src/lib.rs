@@ -13,6 +13,7 @@ pub mod bpf;
 pub mod command;
 pub mod cost;
 pub mod demo;
+pub mod ethtool;
 pub mod family;
 pub mod faults;
 pub mod hooks;

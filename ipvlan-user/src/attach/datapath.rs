@@ -26,6 +26,22 @@ const NO_COOKIE: u64 = 0;
 const NO_SENDER: &str = "this kernel does not report which netns sent a packet (Linux 6.15 does): a \
                          container can reach isolated children from a spoofed address of the host";
 
+/// Why there is no XDP program although one is asked for.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// Another one is attached.
+    Foreign(String),
+    /// VLAN tags may be hidden from it.
+    HiddenTags(String),
+}
+
+impl Note {
+    fn text(&self) -> &str {
+        let (Self::Foreign(text) | Self::HiddenTags(text)) = self;
+        text
+    }
+}
+
 /// Whether a program can ask for the netns of the socket that sent a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sockets {
@@ -54,7 +70,7 @@ pub struct Datapath {
     pub(super) adopts: bool,
     pub(super) pins: Pins,
     pub(super) pinned: Option<Pinned>,
-    pub(super) note: Option<String>,
+    pub(super) note: Option<Note>,
     sockets: Sockets,
     /// Whether the programs that were set last are those of a parent under isolation.
     isolated: bool,
@@ -195,7 +211,10 @@ impl Datapath {
     /// Returns what the operator should know about how it is attached.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
         let no_sender = self.isolated && self.egress.is_some() && self.sockets == Sockets::Unknown;
-        let notes = [self.note.as_deref(), no_sender.then_some(NO_SENDER)];
+        let notes = [
+            self.note.as_ref().map(Note::text),
+            no_sender.then_some(NO_SENDER),
+        ];
         notes.into_iter().flatten()
     }
 

@@ -1,14 +1,16 @@
 //! Attaching to the hooks of a parent: taken over from an agent before, or anew; then pinned.
 
 use ipvlan_common::Hook;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     AttachError, Datapath, Pins, TcAttach,
     clsact::Qdisc,
+    datapath::Note,
     error::program_errno,
     pinned::Pinned,
     tc::{Attachment, TcHook, TcMechanism},
+    vlan::{HiddenTags, hidden_tags},
     xdp::XdpHook,
 };
 
@@ -89,6 +91,11 @@ impl Datapath {
         let Some(mode) = self.options.xdp else {
             return Ok(());
         };
+        if let Some(hidden) = hidden_tags(self.ifindex) {
+            self.found.detach_xdp(self.pins.dir())?;
+            self.without_xdp(&hidden);
+            return Ok(());
+        }
         let hook = if let Some(link) = self.found.take_xdp(mode) {
             XdpHook::adopt(&mut self.object, mode, link)
         } else {
@@ -101,9 +108,49 @@ impl Datapath {
             Err(error @ AttachError::ForeignXdp { .. }) => {
                 let note = format!("{error}: it stays, and the TC programs answer");
                 warn!(parent = self.name, "{note}");
-                self.note = Some(note);
+                self.note = Some(Note::Foreign(note));
             }
             Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn without_xdp(&mut self, hidden: &HiddenTags) {
+        let note = hidden.to_string();
+        warn!(parent = self.name, "{note}");
+        self.note = Some(Note::HiddenTags(note));
+    }
+
+    /// Detaches the XDP program if VLAN tags may be hidden from it by now, and attaches it again if they are not
+    /// any more: an offload can be switched at any time.
+    ///
+    /// # Errors
+    ///
+    /// What could not be attached or detached. The TC programs answer then.
+    pub fn check_xdp(&mut self) -> Result<(), AttachError> {
+        if self.options.xdp.is_none() || self.ingress.is_none() {
+            return Ok(());
+        }
+        match (hidden_tags(self.ifindex), self.xdp.take()) {
+            (Some(hidden), Some(hook)) => {
+                if let (Some(pinned), Pins::Keep(dir)) = (&mut self.pinned, &self.pins) {
+                    pinned.unpin(dir, hook.info().mechanism)?;
+                }
+                hook.detach()?;
+                self.without_xdp(&hidden);
+            }
+            (None, None) if matches!(self.note, Some(Note::HiddenTags(_))) => {
+                self.note = None;
+                self.attach_xdp()?;
+                if let (Some(hook), Some(pinned), Pins::Keep(dir)) =
+                    (&mut self.xdp, &mut self.pinned, &self.pins)
+                {
+                    pinned.add(hook.pin(dir)?);
+                }
+                let attached = self.xdp.is_some();
+                info!(parent = self.name, attached, "VLAN offload is off");
+            }
+            (_, hook) => self.xdp = hook,
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 mod clsact;
 mod datapath;
 mod error;
+pub mod ethtool;
 mod filter;
 mod found;
 mod hooks;
@@ -24,6 +25,7 @@ mod tc;
 #[cfg(feature = "trace")]
 mod trace;
 mod verify;
+mod vlan;
 mod xdp;
 
 use ipvlan_common::{Hook, maps};

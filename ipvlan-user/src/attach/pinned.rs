@@ -97,6 +97,18 @@ impl Pinned {
         })
     }
 
+    /// Unpins the link of this name, and gives up its second handle.
+    pub(super) fn unpin(&mut self, dir: &ParentPins, name: &str) -> Result<(), AttachError> {
+        self.links.retain(|one| one.name != name);
+        let path = dir.link(name);
+        remove_if_there(&path).map_err(|source| AttachError::PinnedLink { path, source })
+    }
+
+    /// Keeps one more link, which is pinned.
+    pub(super) fn add(&mut self, link: Option<PinnedOne>) {
+        self.links.extend(link);
+    }
+
     /// Waits until something in the directories was removed or renamed.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {

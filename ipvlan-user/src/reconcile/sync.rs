@@ -162,6 +162,7 @@ impl Agent {
         let mut failure = None;
         for parent in &mut self.parents {
             parent.repin();
+            parent.check_xdp();
             match parent.audit() {
                 Ok(0) => {}
                 Ok(differing) => {

@@ -21,3 +21,4 @@ mod service;
 mod status;
 mod status_places;
 mod takeover;
+mod vlan;

@@ -11,6 +11,20 @@ use crate::{
 };
 
 impl Parent {
+    /// Attaches or detaches the XDP program where VLAN offload has changed.
+    pub(in crate::reconcile) fn check_xdp(&mut self) {
+        if let State::Serving(serving) = &mut self.state
+            && let Err(failure) = serving.datapath.check_xdp()
+        {
+            let parent = serving.link.name.as_str();
+            let failure = chain(&failure);
+            warn!(
+                parent,
+                "XDP program not switched, the TC programs answer: {failure}"
+            );
+        }
+    }
+
     /// Pins again what somebody else has unpinned. Returns whether to try again soon.
     pub(in crate::reconcile) fn repin(&mut self) -> bool {
         let State::Serving(serving) = &mut self.state else {
