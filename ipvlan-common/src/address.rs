@@ -70,6 +70,18 @@ const SIZE: usize = if cfg!(feature = "next-layout") {
 const _: () = assert!(size_of::<AddressEntry>() == SIZE && align_of::<AddressEntry>() == 4);
 
 impl AddressEntry {
+    /// The entry of an address that the loader is writing at this moment: of no owner, and never answered for.
+    pub const CHANGING: Self = Self {
+        ifindex: 0,
+        slot: 0,
+        owner: 0,
+        delivery: Delivery::Pass as u8,
+        refusal: Reason::NotReady as u8,
+        flags: 0,
+        #[cfg(feature = "next-layout")]
+        unused: 0,
+    };
+
     /// An address that `owner` holds and that nobody answers for.
     #[must_use]
     pub const fn held_by(owner: Owner) -> Self {

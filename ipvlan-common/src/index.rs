@@ -5,7 +5,8 @@
 //! A slot is an array of words, the first of which is its state: what [`AddressEntry::to_words`] has as its
 //! second word in the low half, and in the high half an IPv4 address. The loader writes words while
 //! programs read them. It takes the state away first ([`ASK_MAP`]) and gives the new one last. A program reads the
-//! state, the words and the state once more, and asks the map if that has changed.
+//! state, the words and the state once more. If that has changed the entry is [`AddressEntry::CHANGING`]: asking the
+//! map then would be one more way to it, all of which the verifier follows once more.
 //!
 //! Each write counts a [`GENERATION`] up, which is in the state too: a state that comes back while a program reads,
 //! with other words in between, is another one. The loader does not let it wrap around between two audits of
@@ -147,10 +148,12 @@ pub fn read_v6(slot: &impl Words, halves: [u64; 2]) -> Option<Option<AddressEntr
 )]
 fn read_entry(slot: &impl Words, state: u64) -> Option<Option<AddressEntry>> {
     let first = slot.word(FIRST);
-    if slot.word(STATE) != state {
-        return None;
-    }
-    Some(Some(AddressEntry::from_words(first, state as u32)))
+    let entry = if slot.word(STATE) == state {
+        AddressEntry::from_words(first, state as u32)
+    } else {
+        AddressEntry::CHANGING
+    };
+    Some(Some(entry))
 }
 
 /// Whether a slot in this state leaves it to the map.

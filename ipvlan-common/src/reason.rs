@@ -22,17 +22,9 @@ macro_rules! reasons {
             #[must_use]
             #[inline]
             pub const fn from_number(number: u8) -> Self {
-                /// A bit for each number below 64.
-                const KNOWN: u64 = $(if $number < 64 { 1 << ($number & 63) } else { 0 })|+;
-                /// The same for those from 64 on, which have no gaps: a compare is enough for them.
-                const HIGH: u64 = $(if $number < 64 { 0 } else { 1 << ($number & 63) })|+;
-                const _: () = assert!(HIGH & (HIGH + 1) == 0, "no gaps from 64 on");
-                let known = if number < 64 {
-                    KNOWN & 1 << number != 0
-                } else {
-                    (number as u32) < 64 + HIGH.trailing_ones()
-                };
-                if known {
+                /// A bit for each number, all of which are below 64: the verifier follows one branch less.
+                const KNOWN: u64 = $(1 << $number)|+;
+                if number < 64 && KNOWN & 1 << number != 0 {
                     // Not a `match`, of which the verifier follows every arm, and all that is behind it
                     // once for each.
                     // SAFETY: there is a reason with this number, and numbers are what the type holds.
@@ -78,6 +70,8 @@ reasons! {
     /// Not the reason of a frame: an event about an address that the agent is probing for exceeded the
     /// rate of such events.
     ProbedEventSuppressed = 6, "probed_event_suppressed";
+    /// The child's address is off-link for the host, and the operator did not allow its prefix.
+    OffLink = 7, "off_link";
 
     /// Nobody here holds the destination or target address.
     NotOurs = 16, "not_ours";
@@ -178,8 +172,6 @@ reasons! {
     Isolated = 62, "isolated";
     /// The parent itself received the packet: hairpinned, it would loop.
     ReceivedHere = 63, "received_here";
-    /// The child's address is off-link for the host, and the operator did not allow its prefix.
-    OffLink = 64, "off_link";
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::{
     Decision,
     frame::{Ip6, Mac},
     guard::UNSPECIFIED,
-    lookup::{AddressMap, Addresses as _},
+    lookup::AddressMap,
     parse::{Arp, Nd},
     stats,
 };
@@ -147,13 +147,9 @@ fn is_probed(event: &Event) -> bool {
     // the other, which kernels before 6.17 refuse to follow speculatively without CAP_PERFMON.
     if is_v4 {
         let [a, b, c, d, ..] = words[0].to_ne_bytes();
-        AddressMap
-            .get([a, b, c, d])
-            .is_some_and(|entry| entry.probed())
+        AddressMap::is_probed_v4([a, b, c, d])
     } else {
-        AddressMap
-            .get(Ip6::from_halves(words))
-            .is_some_and(|entry| entry.probed())
+        AddressMap::is_probed_v6(Ip6::from_halves(words))
     }
 }
 

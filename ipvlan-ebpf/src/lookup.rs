@@ -74,6 +74,23 @@ impl Addresses<Ip6> for AddressMap {
     }
 }
 
+impl AddressMap {
+    /// Whether the agent is probing for an IPv4 address. Asks the map alone: the verifier follows each way to an
+    /// entry through all that is behind it.
+    #[inline(always)]
+    pub(crate) fn is_probed_v4(address: [u8; 4]) -> bool {
+        // SAFETY: read at once, as above.
+        unsafe { ADDRESSES_V4.get(address) }.is_some_and(AddressEntry::probed)
+    }
+
+    /// As [`Self::is_probed_v4`], for IPv6.
+    #[inline(always)]
+    pub(crate) fn is_probed_v6(address: Ip6) -> bool {
+        // SAFETY: as above.
+        unsafe { ADDRESSES_V6.get(address) }.is_some_and(AddressEntry::probed)
+    }
+}
+
 /// A slot of an index: the value of an array, which is never freed.
 struct Slot(*const u64);
 
