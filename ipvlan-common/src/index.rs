@@ -114,7 +114,7 @@ pub fn read_v4(slot: &impl Words, address: [u8; 4]) -> Option<Option<AddressEntr
     if !is_about_v4(state, address) {
         return Some(None);
     }
-    read_entry(slot, state)
+    Some(Some(read_entry(slot, state)))
 }
 
 /// As [`read_v4`], for the IPv6 address with these halves.
@@ -135,7 +135,7 @@ pub fn read_v6(slot: &impl Words, halves: [u64; 2]) -> Option<Option<AddressEntr
     if (a ^ halves[0]) | (b ^ halves[1]) != 0 {
         return Some(None);
     }
-    read_entry(slot, state)
+    Some(Some(read_entry(slot, state)))
 }
 
 /// Reads the entry of a slot whose state was this before anything else was read.
@@ -143,17 +143,15 @@ pub fn read_v6(slot: &impl Words, halves: [u64; 2]) -> Option<Option<AddressEntr
 #[allow(
     clippy::cast_possible_truncation,
     clippy::inline_always,
-    clippy::option_option,
     reason = "the low half of a state is the entry's; part of every lookup of the programs"
 )]
-fn read_entry(slot: &impl Words, state: u64) -> Option<Option<AddressEntry>> {
+fn read_entry(slot: &impl Words, state: u64) -> AddressEntry {
     let first = slot.word(FIRST);
-    let entry = if slot.word(STATE) == state {
+    if slot.word(STATE) == state {
         AddressEntry::from_words(first, state as u32)
     } else {
         AddressEntry::CHANGING
-    };
-    Some(Some(entry))
+    }
 }
 
 /// Whether a slot in this state leaves it to the map.

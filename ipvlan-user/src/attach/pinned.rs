@@ -100,8 +100,7 @@ impl Pinned {
     /// Unpins the link of this name, and gives up its second handle.
     pub(super) fn unpin(&mut self, dir: &ParentPins, name: &str) -> Result<(), AttachError> {
         self.links.retain(|one| one.name != name);
-        let path = dir.link(name);
-        remove_if_there(&path).map_err(|source| AttachError::PinnedLink { path, source })
+        Ok(dir.unpin(name)?)
     }
 
     /// Keeps one more link, which is pinned.
