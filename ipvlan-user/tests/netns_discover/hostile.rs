@@ -225,3 +225,76 @@ fn whatever_hostile_netns_do_a_well_behaved_one_shows_exactly_within_a_second() 
         assert!(attacks > 20 && rounds > 5 && restarts > 2);
     });
 }
+
+#[test]
+fn a_link_of_another_netns_can_have_any_name() {
+    in_fresh_netns(async || {
+        let good = Unnamed::new();
+        good.create_child("good0");
+        let hostile = Unnamed::new();
+        hostile.create_child("child0");
+        let names = [&b"\xff"[..], b"\x1b[31m", b"\xe2\x80\xae0hte", b"\\xff"];
+        for name in names {
+            let rename = |from: OsString, to: &[u8]| {
+                let mut arguments = ["link", "set", "dev"].map(OsString::from).to_vec();
+                arguments.extend([from, "name".into(), OsString::from_vec(to.into())]);
+                hostile.try_ip_with(&arguments);
+            };
+            rename("child0".into(), name);
+            let (_, snapshot) = start();
+            let of_hostile = snapshot.children.iter().find(|it| it.name != "good0");
+            assert_eq!(of_hostile.expect("its child").name.as_bytes(), name);
+            assert_eq!(snapshot.children.len(), 2);
+            rename(OsString::from_vec(name.into()), b"child0");
+        }
+    });
+}
+
+#[test]
+fn beside_a_netns_of_many_addresses_that_never_rests_every_start_succeeds() {
+    in_fresh_netns(async || {
+        let (good, busy) = (Unnamed::new(), Arc::new(Unnamed::new()));
+        good.create_child("good0");
+        good.ip("addr add 192.0.2.7/32 dev good0");
+        busy.create_child("child0");
+        let address = |number| format!("10.{}.{}.1/32", number / 250, number % 250);
+        busy.try_ip_batch(
+            (0..6000).map(|number| format!("addr add {} dev child0", address(number))),
+        );
+        let end = Instant::now() + Duration::from_secs(6);
+        let churn = {
+            let busy = Arc::clone(&busy);
+            thread::spawn(move || {
+                while Instant::now() < end {
+                    let change = |turn: usize| {
+                        let verb = ["add", "del"][turn % 2];
+                        let link = ["lo", "child0"][turn / 2 % 2];
+                        format!("addr {verb} 192.0.2.{}/32 dev {link}", turn / 4 % 250)
+                    };
+                    busy.try_ip_batch((0..2000).map(change));
+                }
+            })
+        };
+        let mut starts = 0;
+        while Instant::now() < end {
+            let (_, snapshot) = start();
+            let exactly = BTreeSet::from([IpAddr::from([192, 0, 2, 7])]);
+            let expected = BTreeMap::from([("good0".to_owned(), exactly)]);
+            assert_eq!(shown(&snapshot, &good), Some(expected));
+            let all = snapshot.netnses.iter();
+            let id = all.filter(|it| it.pid == Some(busy.pid())).map(|it| it.id);
+            for id in id {
+                let child = snapshot.children_of(id).first();
+                // All that its quota allows, or nothing and noted.
+                assert_eq!(child.is_none(), snapshot.unread.contains(&id));
+                if let Some(child) = child {
+                    assert!(child.over_quota && child.addresses.len() == 4096);
+                }
+            }
+            starts += 1;
+        }
+        churn.join().expect("churn");
+        println!("{starts} starts");
+        assert!(starts >= 3);
+    });
+}
