@@ -28,8 +28,14 @@ pub enum Command {
     Run(RunArgs),
     /// Show running agents (parents, hooks, children, addresses, counters) and pinned datapaths without an
     /// agent.
+    ///
+    /// All agents are asked at once. One that does not answer within 4 seconds is reported, the others are
+    /// shown, and the exit code is 1.
     Status(StatusArgs),
     /// Remove programs, maps, filters and our clsact qdisc left behind by agents that no longer run.
+    ///
+    /// If another process changes lock files, it is waited for at most 4 seconds. Files that are no lock
+    /// files or sockets of an agent are not opened.
     Cleanup(CleanupArgs),
 }
 

@@ -54,6 +54,16 @@ pub const fn printable_lines(text: &str) -> Escaped<'_> {
     }
 }
 
+/// Returns the [`printable`] view of the first characters of a text, with `…` if there are more.
+#[must_use]
+pub fn printable_start(text: &str, longest: usize) -> String {
+    let mut ends = text.char_indices().map(|(at, _)| at).skip(longest);
+    match ends.next() {
+        Some(end) => format!("{}…", printable(&text[..end])),
+        None => printable(text).to_string(),
+    }
+}
+
 /// A view of bytes whose `Display` has no control characters, no format characters and valid UTF-8 only.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a> {
@@ -179,6 +189,8 @@ mod tests {
         assert_eq!(printable("a\nb\x1b").to_string(), r"a\u{a}b\u{1b}");
         assert_eq!(printable_lines("a\nb\x1b").to_string(), "a\nb\\u{1b}");
         assert_eq!(escaped_path(Path::new("/a\n")).to_string(), r"/a\u{a}");
+        assert_eq!(printable_start("a\u{1b}ü", 3), r"a\u{1b}ü");
+        assert_eq!(printable_start("a\u{1b}üx", 3), r"a\u{1b}ü…");
     }
 
     fn is_safe(text: &str) -> bool {

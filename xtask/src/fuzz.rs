@@ -11,10 +11,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{exec, paths, test, tools::toolchain};
+use crate::{build, exec, paths, test, tools::toolchain};
 
 /// Targets of `tests/fuzz`.
-const TARGETS: [&str; 5] = ["arp", "ndp", "ip", "event", "netlink"];
+const TARGETS: [&str; 6] = ["arp", "ndp", "ip", "event", "netlink", "text"];
 /// More than any frame with options that the programs read, in bytes.
 const LONGEST_INPUT: u32 = 512;
 
@@ -114,7 +114,7 @@ fn build(sanitize: bool) -> Result<PathBuf> {
     exec::say("building the libFuzzer targets");
     // With a target named, build scripts and macros are built without the flags.
     let mut command = toolchain::find()?.command("cargo");
-    command
+    build::without_object(&mut command)
         .current_dir(paths::workspace().join("tests/fuzz"))
         .env("RUSTFLAGS", flags.join(" "))
         .args(["build", "--release", "--locked", "--target", &triple])

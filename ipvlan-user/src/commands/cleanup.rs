@@ -67,10 +67,14 @@ pub fn cleanup(args: CleanupArgs) -> anyhow::Result<()> {
         }
         root.remove_if_empty();
     }
-    let runtime = Directory::find(&runtime_dir).unwrap_or_else(|failure| {
-        failures.push(failure.into());
-        None
-    });
+    let (runtime, links) = match Directory::find(&runtime_dir) {
+        Ok(runtime) => (runtime, links(&interfaces)?),
+        // Agents may run that cannot be seen.
+        Err(failure) => {
+            failures.push(failure.into());
+            (None, Vec::new())
+        }
+    };
     // No agent starts meanwhile.
     let guard = runtime
         .as_ref()
@@ -79,34 +83,15 @@ pub fn cleanup(args: CleanupArgs) -> anyhow::Result<()> {
         failures.push(failure.into());
         None
     });
-    for (name, ifindex) in links(&interfaces)? {
+    for (name, ifindex) in links {
         if served.contains(&ifindex) {
             continue;
         }
-        match runtime
-            .as_ref()
-            .map(|of| runtime::owner(of, netns, ifindex))
-        {
-            None | Some(Ok(None)) => {}
-            Some(Ok(Some(owner))) => {
-                failures.push(
-                    ClaimError::Taken {
-                        parent: name,
-                        owner,
-                    }
-                    .into(),
-                );
-                continue;
-            }
-            Some(Err(failure)) => {
-                failures.push(failure.into());
-                continue;
-            }
-        }
-        match remove_filters(&name, ifindex, !foreign.contains(&ifindex)) {
+        let is_foreign = foreign.contains(&ifindex);
+        match unfilter(runtime.as_ref(), netns, &name, ifindex, !is_foreign) {
             Ok(0) => {}
             Ok(filters) => removed.push(format!("{name}: {filters} filters")),
-            Err(failure) => failures.push(failure.into()),
+            Err(failure) => failures.push(failure),
         }
     }
     if let Some(directory) = &runtime {
@@ -155,6 +140,26 @@ fn unpin(root: &PinRoot, name: &PinName) -> anyhow::Result<Option<(usize, bool)>
     };
     let qdisc_is_ours = pins.has_clsact_mark();
     Ok(Some((pins.remove()?, qdisc_is_ours)))
+}
+
+/// Removes the filters of an interface that no agent serves. Returns how many there were.
+fn unfilter(
+    runtime: Option<&Directory>,
+    netns: u64,
+    name: &str,
+    ifindex: u32,
+    with_qdisc: bool,
+) -> anyhow::Result<usize> {
+    if let Some(directory) = runtime
+        && let Some(owner) = runtime::owner(directory, netns, ifindex)?
+    {
+        return Err(ClaimError::Taken {
+            parent: name.to_owned(),
+            owner,
+        }
+        .into());
+    }
+    Ok(remove_filters(name, ifindex, with_qdisc)?)
 }
 
 /// The interfaces of the current netns that may have filters of ours.

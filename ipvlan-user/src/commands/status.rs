@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 
+pub use self::json::render as render_json;
 use self::screen::{Rows, Screen};
 use super::find_places;
 use crate::{

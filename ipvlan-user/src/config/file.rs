@@ -65,9 +65,13 @@ pub(super) fn read_what_can_be(file: &Path, required: bool) -> (Options, Vec<Con
 
 /// Reads one file.
 pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
-    let bytes = bytes(path)?;
+    parse(path, &bytes(path)?)
+}
+
+/// Parses the contents of a configuration file. The path is for errors, and for the places of rules.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Options, ConfigError> {
     let invalid = |at: usize, key, message: &str| {
-        let (line, column) = place(&bytes, at);
+        let (line, column) = place(bytes, at);
         ConfigError::Invalid {
             path: path.to_owned(),
             line,
@@ -76,7 +80,7 @@ pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
             message: one_line(message),
         }
     };
-    let text = str::from_utf8(&bytes)
+    let text = str::from_utf8(bytes)
         .map_err(|error| invalid(error.valid_up_to(), None, "not UTF-8 text"))?;
     let mut options: Options = toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or_default();
@@ -84,7 +88,7 @@ pub(super) fn read(path: &Path) -> Result<Options, ConfigError> {
         let key = table.and_then(|table| key(table.get_ref(), &span));
         invalid(span.start, key, error.message())
     })?;
-    let line = |at| format!("{}:{}", path.display(), place(&bytes, at).0);
+    let line = |at| format!("{}:{}", path.display(), place(bytes, at).0);
     rule::locate(options.rule.as_deref_mut().unwrap_or_default(), text, line).map_err(
         |(error, at)| {
             let key = format!("rule.{}", error.key());

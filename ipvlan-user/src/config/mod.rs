@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::{
     error::ConfigError,
+    file::parse,
     options::Options,
     places::Places,
     settings::{

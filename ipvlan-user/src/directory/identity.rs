@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use caps::{CapSet, Capability};
 use nix::{
     errno::Errno,
     sys::prctl,
@@ -68,6 +69,13 @@ impl Drop for Acting {
     }
 }
 
+/// Returns whether root can work in a directory of this owner, while it acts as the owner: it has the identity,
+/// or a capability that overrides permissions of files.
+pub(super) fn is_accessible(owner: Uid, _acting: &Acting) -> bool {
+    let overrides = || caps::has_cap(None, CapSet::Effective, Capability::CAP_DAC_OVERRIDE);
+    !Uid::effective().is_root() || fs_uid() == owner || overrides().unwrap_or(true)
+}
+
 /// A change of the identity makes a process undumpable, and its files in `/proc` root's. They are root's
 /// already, and another change makes it dumpable again.
 fn switch(user: Uid, group: Gid) {
@@ -101,9 +109,11 @@ pub fn keep_identity(paths: &[&Path]) -> Result<(), DirectoryError> {
     }
     let mut kept: Option<Uid> = None;
     for path in paths {
-        // What is wrong with a directory is reported where it is used.
-        let Ok(Some(directory)) = Directory::find(path) else {
-            continue;
+        let directory = match Directory::find(path) {
+            Ok(Some(directory)) => directory,
+            // Another error is reported where the directory is used.
+            Ok(None) | Err(DirectoryError::Io { .. }) => continue,
+            Err(error) => return Err(error),
         };
         let owner = directory.owner();
         if owner.is_root() || kept == Some(owner) {

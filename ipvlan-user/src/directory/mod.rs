@@ -125,6 +125,13 @@ impl Directory {
                 mode: mode & 0o7777,
             });
         }
+        if !identity::is_accessible(self.owner(), &self.act()) {
+            return Err(DirectoryError::Identity {
+                owner: self.owner(),
+                path: self.path,
+                source: IdentityError::Refused(Errno::EPERM),
+            });
+        }
         Ok(self)
     }
 
@@ -180,6 +187,7 @@ impl Directory {
         let Some((above, name)) = &self.above else {
             return true;
         };
+        let _acting = act_in(above);
         fstatat(above, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
             .is_ok_and(|now| same(&now, &self.stat))
     }
@@ -310,9 +318,7 @@ impl Directory {
         if let Some((above, name)) = &self.above
             && self.is_in_place()
         {
-            let _acting = fstat(above).map(|stat| {
-                Acting::as_owner(Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid))
-            });
+            let _acting = act_in(above);
             // One that is in use is not empty; one that may not be removed was made by another.
             let _: nix::Result<()> = unlinkat(above, name.as_os_str(), UnlinkatFlags::RemoveDir);
         }
@@ -383,6 +389,15 @@ impl Entry {
             _ => "a file of an unknown type",
         }
     }
+}
+
+/// Takes the identity of the owner of an open directory.
+fn act_in(directory: &OwnedFd) -> Option<Acting> {
+    let stat = fstat(directory).ok()?;
+    Some(Acting::as_owner(
+        Uid::from_raw(stat.st_uid),
+        Gid::from_raw(stat.st_gid),
+    ))
 }
 
 /// Whether it is the same inode. The number of one that was removed is soon given to another, unless it is

@@ -26,6 +26,7 @@ mod quota;
 mod text;
 #[path = "../../tests/common/program.rs"]
 pub mod program;
+pub mod shown;
 #[path = "../../tests/common/world.rs"]
 pub mod world;
 

@@ -6,7 +6,7 @@ use std::{
     io::Write as _,
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
-        net::UnixListener,
+        net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -37,10 +37,15 @@ const WITHIN: Duration = Duration::from_secs(12);
 /// A runtime directory of the service's user.
 fn runtime() -> Dir {
     let dir = Dir::new();
-    fs::create_dir(dir.path()).unwrap();
-    chown(dir.path(), Some(SERVICE), Some(SERVICE)).unwrap();
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o750)).unwrap();
+    create(dir.path());
     dir
+}
+
+/// Creates it, as the service manager does at every start.
+fn create(dir: &Path) {
+    fs::create_dir_all(dir).unwrap();
+    chown(dir, Some(SERVICE), Some(SERVICE)).unwrap();
+    fs::set_permissions(dir, Permissions::from_mode(0o750)).unwrap();
 }
 
 /// Files of root outside of the directories, and what they were.
@@ -230,25 +235,23 @@ fn links_among_the_pins_are_removed_and_not_followed() {
     fs::create_dir(pins.pin_dir()).unwrap();
     let name = lock_name(&world).replace(".lock", "");
     // In the place of a parent's directory.
-    symlink(
-        kept.dir.path(),
-        pins.pin_dir().join(format!("{PARENT}-{name}")),
-    )
-    .unwrap();
+    let name = format!("{PARENT}-{name}");
+    symlink(kept.dir.path(), pins.pin_dir().join(&name)).unwrap();
     own(&pins.pin_dir());
-    for verb in ["cleanup", "run"] {
-        let ended = if verb == "run" {
-            Ended::of(pins.command(&dir, PARENT, &[]), &world)
-        } else {
-            pins.cleanup(&world, &dir, &[])
-        };
-        assert_ne!(ended.code, Some(0), "{ended:?}");
-        assert!(
-            ended.stderr.contains(&format!("{PARENT}-{name}")),
-            "{ended:?}"
-        );
-        kept.assert_untouched(verb);
-    }
+    let ended = pins.cleanup(&world, &dir, &[]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains(&name), "{ended:?}");
+    kept.assert_untouched("cleanup");
+    // An agent serves all the same, says why it does not pin, and does not pin there.
+    let agent = pins.start(&world, &dir, &[]);
+    assert!(
+        agent.said().contains("nothing is pinned"),
+        "{}",
+        agent.said()
+    );
+    assert!(agent.said().contains(&name), "{}", agent.said());
+    ends(agent, Signal::SIGTERM);
+    kept.assert_untouched("run");
     // In the place of the directory of all.
     fs::remove_dir_all(pins.pin_dir()).unwrap();
     symlink(kept.dir.path(), pins.pin_dir()).unwrap();
@@ -338,7 +341,11 @@ fn sockets_that_do_not_answer_are_named_within_one_deadline() {
     let agent = world.start_in(&dir, &[PARENT], &[]);
     // Higher than any process id can be.
     let at = |number: u32| dir.path().join(format!("{}.sock", 4_194_400 + number));
-    let listener = |number: u32| UnixListener::bind(at(number)).unwrap();
+    let listener = |number: u32| {
+        let listener = UnixListener::bind(at(number)).unwrap();
+        chown(at(number), Some(SERVICE), Some(SERVICE)).unwrap();
+        listener
+    };
     let silent: Vec<_> = (0..40).map(&listener).collect();
     let drips = listener(100);
     let endless = listener(101);
@@ -347,76 +354,60 @@ fn sockets_that_do_not_answer_are_named_within_one_deadline() {
     nix::unistd::mkfifo(&at(104), Mode::S_IRWXU).unwrap();
     nix::unistd::mkfifo(&dir.path().join("1-1.lock"), Mode::S_IRWXU).unwrap();
     drop(listener(105));
-    thread::scope(|scope| {
-        let serve =
-            |listener: UnixListener, answer: fn(&mut dyn std::io::Write) -> std::io::Result<()>| {
-                scope.spawn(move || {
-                    for mut stream in listener.incoming().take(2).flatten() {
-                        let _closed = answer(&mut stream);
-                    }
-                });
-            };
-        serve(drips, |stream| {
-            loop {
-                stream.write_all(b" ")?;
-                thread::sleep(Duration::from_secs(1));
-            }
-        });
-        serve(endless, |stream| {
-            loop {
-                stream.write_all(&[b' '; 4096])?;
-            }
-        });
-        serve(nonsense, |stream| stream.write_all(b"\x1b[31m{"));
-        serve(imitates, |stream| {
-            let agent = r#"{"pid": 7, "version": "1", "netns": 1, "parents": [], "sync": {"wakes": 0, "syncs": 0,
-                "overruns": 0, "failed": 0, "error": null, "mended": 0}}"#;
-            stream.write_all(agent.as_bytes())
-        });
-        let started = Instant::now();
-        let ended = Ended::of(status(&dir, dir.path(), &["--json"]), &world);
-        let took = started.elapsed();
-        println!("status beside 44 sockets without an answer: {took:?}");
-        assert!(took < WITHIN, "{took:?}");
-        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-        let status: Status = serde_json::from_str(&ended.stdout).unwrap();
-        assert_eq!(status.agents.len(), 1);
-        assert_eq!(status.agents[0].pid, agent.pid());
-        assert_eq!(status.unanswered.len(), 45, "{:?}", status.unanswered);
-        for (number, says) in [
-            (0, "does not answer"),
-            (39, "does not answer"),
-            (100, "does not answer in time"),
-            (101, "its answer has more than"),
-            (102, "its answer is no status"),
-            (103, "it answers as the agent with pid 7"),
-            (104, "it is a FIFO"),
-        ] {
-            let path = at(number).to_str().unwrap().to_owned();
-            let of = status.unanswered.iter().find(|of| of.socket == path);
-            assert!(of.unwrap().error.contains(says), "{of:?}");
-        }
-        assert!(!at(105).exists(), "no process listens on it");
-
-        let started = Instant::now();
-        let mut command = Command::new(ipvlan());
-        command.args(["cleanup", "--runtime-dir"]).arg(dir.path());
-        command.arg("--pin-dir").arg(dir.path());
-        let ended = Ended::of(command, &world);
-        let took = started.elapsed();
-        assert!(took < WITHIN, "{took:?}");
-        assert!(
-            ended.stderr.contains(&format!("(pid {})", agent.pid())),
-            "{ended:?}"
-        );
-        assert!(!dir.path().join("1-1.lock").exists());
-        // Unblocks the threads.
-        for number in [100, 101, 102, 103] {
-            let _ended: Vec<_> = (0..2)
-                .map(|_| std::os::unix::net::UnixStream::connect(at(number)))
-                .collect();
+    serve(drips, |stream| {
+        loop {
+            stream.write_all(b" ")?;
+            thread::sleep(Duration::from_secs(1));
         }
     });
+    serve(endless, |stream| {
+        loop {
+            stream.write_all(&[b' '; 4096])?;
+        }
+    });
+    serve(nonsense, |stream| stream.write_all(b"\x1b[31m{"));
+    serve(imitates, |stream| {
+        let agent = r#"{"pid": 7, "version": "1", "netns": 1, "parents": [], "sync": {"wakes": 0, "syncs": 0,
+            "overruns": 0, "failed": 0, "error": null, "mended": 0}}"#;
+        stream.write_all(agent.as_bytes())
+    });
+    let started = Instant::now();
+    let ended = Ended::of(status(&dir, dir.path(), &["--json"]), &world);
+    let took = started.elapsed();
+    println!("status beside 44 sockets without an answer: {took:?}");
+    assert!(took < WITHIN, "{took:?}");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let status: Status = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(status.agents.len(), 1);
+    assert_eq!(status.agents[0].pid, agent.pid());
+    assert_eq!(status.unanswered.len(), 45, "{:?}", status.unanswered);
+    for (number, says) in [
+        (0, "does not answer"),
+        (39, "does not answer"),
+        (100, "does not answer in time"),
+        (101, "its answer has more than"),
+        (102, "its answer is no status"),
+        (103, "it answers as the agent with pid 7"),
+        (104, "it is a FIFO"),
+    ] {
+        let path = at(number).to_str().unwrap().to_owned();
+        let of = status.unanswered.iter().find(|of| of.socket == path);
+        assert!(of.unwrap().error.contains(says), "{of:?}");
+    }
+    assert!(!at(105).exists(), "no process listens on it");
+
+    let started = Instant::now();
+    let mut command = Command::new(ipvlan());
+    command.args(["cleanup", "--runtime-dir"]).arg(dir.path());
+    command.arg("--pin-dir").arg(dir.path());
+    let ended = Ended::of(command, &world);
+    let took = started.elapsed();
+    assert!(took < WITHIN, "{took:?}");
+    assert!(
+        ended.stderr.contains(&format!("(pid {})", agent.pid())),
+        "{ended:?}"
+    );
+    assert!(!dir.path().join("1-1.lock").exists());
     drop(silent);
     world.arp(HOST_IP, PATIENCE).unwrap();
 }
@@ -432,22 +423,28 @@ fn nothing_that_a_socket_answers_reaches_the_terminal() {
         "sync": {"wakes": 0, "syncs": 0, "overruns": 0, "failed": 0, "error": "\u{9b}31m", "mended": 0},
     });
     let answer = answer.to_string();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            for mut stream in listener.incoming().take(2).flatten() {
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        for options in [&[][..], &["--json"]] {
-            let ended = Ended::of(status(&dir, dir.path(), options), &world);
-            assert_eq!(ended.code, Some(0), "{ended:?}");
-            let is_safe = |text: &str| text.chars().all(|it| it == '\n' || !it.is_control());
-            assert!(
-                is_safe(&ended.stdout) && is_safe(&ended.stderr),
-                "{ended:?}"
-            );
-            assert!(ended.stdout.contains(r"agent 8"), "{ended:?}");
-            assert!(!ended.stdout.contains("\nagent 8"), "{ended:?}");
+    serve(listener, move |stream| stream.write_all(answer.as_bytes()));
+    for options in [&[][..], &["--json"]] {
+        let ended = Ended::of(status(&dir, dir.path(), options), &world);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let is_safe = |text: &str| text.chars().all(|it| it == '\n' || !it.is_control());
+        assert!(
+            is_safe(&ended.stdout) && is_safe(&ended.stderr),
+            "{ended:?}"
+        );
+        assert!(ended.stdout.contains(r"agent 8"), "{ended:?}");
+        assert!(!ended.stdout.contains("\nagent 8"), "{ended:?}");
+    }
+}
+
+/// Answers every connection, one after the other, until this process ends.
+fn serve(
+    listener: UnixListener,
+    answer: impl Fn(&mut UnixStream) -> std::io::Result<()> + Send + 'static,
+) {
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _closed = answer(&mut stream);
         }
     });
 }
@@ -489,6 +486,7 @@ impl Service {
 
     /// Starts the agent as the service manager does.
     fn start(&self, world: &World, options: &[&str]) -> Agent {
+        create(self.runtime.path());
         // The way to the pins is the service's alone: it has a bind mount.
         fs::set_permissions(self.pins.root(), Permissions::from_mode(0o755)).unwrap();
         let four = "-all,+bpf,+net_admin,+net_broadcast,+net_raw";

@@ -8,7 +8,7 @@ use crate::{status::Status, text::printable};
 ///
 /// serde escapes the control characters that JSON forbids, not DEL, C1 and format characters. They can be in
 /// strings only, where each has an escape of its own.
-pub(super) fn render(status: &Status) -> serde_json::Result<String> {
+pub fn render(status: &Status) -> serde_json::Result<String> {
     let json = serde_json::to_string_pretty(status)?;
     let mut text = String::with_capacity(json.len() + 1);
     for character in json.chars() {

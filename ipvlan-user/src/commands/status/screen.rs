@@ -5,7 +5,7 @@
 
 use comfy_table::{Table, presets::NOTHING};
 
-use crate::text::printable;
+use crate::text::printable_start;
 
 /// Longest line, in characters.
 const LINE: usize = 4096;
@@ -23,7 +23,7 @@ pub(super) struct Screen {
 impl Screen {
     /// Adds a line.
     pub(super) fn line(&mut self, line: &str) {
-        self.text.push_str(&cut(line, LINE));
+        self.text.push_str(&printable_start(line, LINE));
         self.text.push('\n');
     }
 
@@ -64,7 +64,8 @@ impl Rows {
 
     pub(super) fn add<const COLUMNS: usize>(&mut self, row: &[String; COLUMNS]) {
         if self.table.row_count() < ROWS {
-            self.table.add_row(row.iter().map(|cell| cut(cell, CELL)));
+            self.table
+                .add_row(row.iter().map(|cell| printable_start(cell, CELL)));
         } else {
             self.skipped += 1;
         }
@@ -79,21 +80,12 @@ impl Rows {
     }
 }
 
-/// The beginning of a text, escaped.
-fn cut(text: &str, longest: usize) -> String {
-    let mut ends = text.char_indices().map(|(at, _)| at).skip(longest);
-    match ends.next() {
-        Some(end) => format!("{}…", printable(&text[..end])),
-        None => printable(text).to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn lines_and_cells_are_escaped_and_cut() {
+    fn lines_and_cells_are_escaped_and_printable_start() {
         let mut screen = Screen::default();
         screen.line("a\nb\x1b[31m\u{9b}\u{202e}");
         screen.line(&"x".repeat(LINE + 1));

@@ -156,6 +156,26 @@ fn an_exceeded_quota_is_one_line_with_its_option() {
 
 proptest! {
     #[test]
+    fn any_answer_of_an_agent_is_refused_or_rendered(
+        at in any::<prop::sample::Index>(),
+        put in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..8),
+            r#"(null|-1|1e400|[0-9]{30}|"|\\\\u00[0-9a-f]{2}|[\[\]{}:,]){1,4}"#.prop_map(String::into_bytes),
+        ],
+        length in 0_usize..8,
+    ) {
+        let mut bytes = serde_json::to_vec(&hostile("text")).unwrap();
+        let from = at.index(bytes.len());
+        let to = (from + length).min(bytes.len());
+        bytes.splice(from..to, put);
+        if let Ok(agent) = serde_json::from_slice::<Agent>(&bytes) {
+            let status = Status { agents: vec![agent], ..status_of("text") };
+            prop_assert!(is_printable(&render(&status, u64::MAX)));
+            prop_assert!(is_printable(&json::render(&status).unwrap()));
+        }
+    }
+
+    #[test]
     fn any_status_is_rendered_with_printable_characters_only(text in any::<String>(), now in any::<u64>()) {
         let status = status_of(&text);
         prop_assert!(is_printable(&render(&status, now)));

@@ -1,0 +1,59 @@
+//! What the commands display of text that others wrote.
+
+use std::path::Path;
+
+use ipvlan_user::{
+    commands::status,
+    config, report,
+    status::{Agent, SCHEMA, Status},
+    text::{escaped, printable},
+};
+
+/// Displays the input as one of three kinds, which the first byte chooses.
+///
+/// # Panics
+///
+/// If what is displayed has a control character, or if an error of a configuration file does not begin with its
+/// place.
+pub fn check(input: &[u8]) {
+    let [kind, bytes @ ..] = input else { return };
+    match kind % 3 {
+        0 => configuration(bytes),
+        1 => answer(bytes),
+        _ => {
+            let shown = escaped(bytes).to_string();
+            assert_printable(&shown);
+            assert!(!shown.contains('\n'));
+            assert_eq!(printable(&shown).to_string(), shown);
+        }
+    }
+}
+
+fn configuration(bytes: &[u8]) {
+    if let Err(error) = config::parse(Path::new("file"), bytes) {
+        let shown = report::render(&error.into());
+        assert_printable(&shown);
+        let place = shown.strip_prefix("error: file:").expect("the file is named");
+        let line = place.split(':').next().and_then(|line| line.parse().ok());
+        assert!(line > Some(0_usize), "{shown}");
+    }
+}
+
+fn answer(bytes: &[u8]) {
+    let Ok(agent) = serde_json::from_slice::<Agent>(bytes) else {
+        return;
+    };
+    let status = Status {
+        schema: SCHEMA,
+        agents: vec![agent],
+        unanswered: Vec::new(),
+        unserved: None,
+    };
+    assert_printable(&status::render(&status, u64::MAX));
+    assert_printable(&status::render_json(&status).expect("a status is JSON"));
+}
+
+fn assert_printable(shown: &str) {
+    let is_control = |of: char| of != '\n' && of.is_control();
+    assert!(!shown.contains(is_control), "{shown:?}");
+}
