@@ -219,7 +219,7 @@ const WRONG: [(&[u8], &str, Option<&str>, &str); 40] = [
         b"[[rule]]\nnetns = [\"red\",\n  \"[a\"]",
         "3:3",
         Some("rule.netns"),
-        "`[` without `]`",
+        "`[a`: invalid range pattern",
     ),
     (
         b"[[rule]]\nparent = [\"\"]",
