@@ -215,7 +215,7 @@ fn a_claimed_address_is_defended_once_in_ten_seconds_unless_silent() {
 }
 
 #[test]
-fn enforce_answers_for_what_is_free_and_heals_what_was_not() {
+fn strict_answers_what_is_free_and_what_becomes_free_later() {
     let world = World::new();
     // A station has two of the addresses.
     for (address, length) in [(V4, 24), (V6, 64)] {
@@ -277,7 +277,7 @@ fn enforce_answers_for_what_is_free_and_heals_what_was_not() {
 }
 
 #[test]
-fn enforce_gives_way_to_a_station_that_probes_at_the_same_time() {
+fn strict_gives_way_to_a_station_that_probes_at_the_same_time() {
     let world = World::new();
     let manners = Manners {
         announce: Announcing::On,
