@@ -342,11 +342,7 @@ impl Dad {
                 }
                 turns.remove_frame((address, Kind::Probe));
                 self.reschedule(address, Phase::Examined, None);
-                if self.withheld.contains_key(&address) {
-                    Verdict::Withheld
-                } else {
-                    Verdict::Examined
-                }
+                Verdict::Examined
             }
         }
     }

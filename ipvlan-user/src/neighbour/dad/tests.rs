@@ -438,8 +438,8 @@ fn what_others_do_means_what_the_mode_makes_of_it() {
     let (probing, duplicate) = (Some(Reason::Probing), Some(Reason::Duplicate));
     // DadMode, when, by what: verdict, withheld then, and a second later.
     let rows = [
-        (DadMode::Strict, 0.0, Claim, Withheld, probing, duplicate),
-        (DadMode::Strict, 2.0, Claim, Withheld, probing, duplicate),
+        (DadMode::Strict, 0.0, Claim, Examined, probing, duplicate),
+        (DadMode::Strict, 2.0, Claim, Examined, probing, duplicate),
         (DadMode::Strict, 2.0, Probe, Withheld, duplicate, duplicate),
         (DadMode::Strict, 30.0, Claim, Undisputed, None, None),
         (DadMode::Strict, 30.0, Probe, Undisputed, None, None),

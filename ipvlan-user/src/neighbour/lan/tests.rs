@@ -371,6 +371,38 @@ fn an_answer_to_a_probe_counts_beyond_the_quota_of_events() {
     assert_eq!((taken[0].0, taken[0].2), (v4(1_000), owner));
 }
 
+/// Azure, local proxy ARP: the log has the one finding, in both modes, and no claim of the address.
+#[test]
+fn a_station_that_answers_for_every_address_is_one_incident() {
+    for dad in [DadMode::Optimistic, DadMode::Strict] {
+        let manners = Manners {
+            dad,
+            ..Manners::default()
+        };
+        let mut world = World::new(manners, &Quotas::default());
+        for number in 1..=3 {
+            world.set(v4(number), Some(B));
+        }
+        for _ in 0..300 {
+            for (_, said) in world.run(Duration::from_millis(100)) {
+                if let Said::Probe(address) = said {
+                    world.event(EventKind::Claim, address, STATION);
+                }
+            }
+        }
+        let entries = world.neighbours.log().entries();
+        let kinds: Vec<_> = entries
+            .map(|entry| (entry.incident.kind, entry.incident.mac))
+            .collect();
+        assert_eq!(kinds, [(Kind::NoOwner, Some(STATION))], "{dad:?}");
+        assert!(world.neighbours.withheld().is_empty(), "{dad:?}");
+        assert_eq!(world.neighbours.taken().count(), 0);
+        for number in 1..=3 {
+            assert!(world.neighbours.dad.is_free(v4(number)));
+        }
+    }
+}
+
 /// `--announce off`: probes alone.
 #[test]
 fn nothing_is_announced_or_defended_when_that_is_switched_off() {
