@@ -65,7 +65,7 @@ fn fuzz_targets() -> Result<()> {
     format.args(["fmt", "--check"]);
     exec::run(format.current_dir(&crate_directory)).context("`cargo fmt` there mends this")?;
     let mut clippy = Command::new("cargo");
-    clippy
+    build::without_object(&mut clippy)
         .current_dir(&crate_directory)
         .args(["clippy", "--locked", "--no-default-features"])
         .arg("--target-dir")

@@ -33,7 +33,9 @@ fn configuration(bytes: &[u8]) {
     if let Err(error) = config::parse(Path::new("file"), bytes) {
         let shown = report::render(&error.into());
         assert_printable(&shown);
-        let place = shown.strip_prefix("error: file:").expect("the file is named");
+        let place = shown
+            .strip_prefix("error: file:")
+            .expect("the file is named");
         let line = place.split(':').next().and_then(|line| line.parse().ok());
         assert!(line > Some(0_usize), "{shown}");
     }
