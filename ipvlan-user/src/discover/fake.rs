@@ -334,7 +334,7 @@ fn address_rows(row: &Row) -> impl Iterator<Item = Vec<u8>> {
 
 /// Decodes a row, or a datagram of events, in every way there is.
 #[cfg(feature = "fuzz")]
-pub(crate) fn decode(row: &[u8]) {
+pub fn decode(row: &[u8]) {
     use super::{address, link, nexthop, number, route, wake};
 
     let _row_or_error = link::decode_link(row);
@@ -405,7 +405,7 @@ fn check(world: &Mutex<World>, snapshot: &Snapshot, nsids: &[i32]) {
 
 /// Reads a kernel again and again in every way, while the answers about some netns are spoiled as `script` says: six
 /// bytes for each step. Panics if a fault has an effect on another netns, or lasts longer than it is there.
-pub(crate) fn a_fault_in_one_netns_stays_there(script: &[u8]) {
+pub fn a_fault_in_one_netns_stays_there(script: &[u8]) {
     let world = Arc::new(Mutex::new(World::new()));
     let mut discover = discover(&world);
     let all: BTreeMap<NetnsId, Part> = GOOD

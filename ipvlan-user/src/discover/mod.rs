@@ -15,7 +15,8 @@ pub(crate) mod channel;
 mod dump;
 mod error;
 #[cfg(any(test, feature = "fuzz"))]
-pub(crate) mod fake;
+#[doc(hidden)]
+pub mod fake;
 mod link;
 mod netns;
 mod nexthop;

@@ -11,8 +11,6 @@
     reason = "shared with the packet tests, which document and use it as test modules"
 )]
 
-#[path = "../../../ipvlan-user/src/discover/mod.rs"]
-mod discover;
 #[path = "../../tests/common/frames/mod.rs"]
 pub mod frames;
 #[path = "../../tests/common/host.rs"]
@@ -22,11 +20,7 @@ pub mod model;
 pub mod netlink;
 #[path = "../../tests/common/program.rs"]
 pub mod program;
-#[path = "../../../ipvlan-user/src/quota.rs"]
-mod quota;
 pub mod shown;
-#[path = "../../../ipvlan-user/src/text.rs"]
-mod text;
 #[path = "../../tests/common/world.rs"]
 pub mod world;
 

@@ -1,7 +1,7 @@
 //! The readers of netlink of the agent, which are private to it: single rows, and whole dumps of a kernel whose
 //! answers are faulty.
 
-use crate::discover::fake;
+use ipvlan_user::discover::fake;
 
 /// Longest script that is run: more steps find no more.
 const SCRIPT: usize = 60;
