@@ -56,6 +56,7 @@ const TC_ACT_SHOT: i32 = 2;
 const TC_ACT_UNSPEC: i32 = -1;
 // Helpers.
 const KTIME_GET_NS: i32 = 5;
+const SKB_VLAN_PUSH: i32 = 18;
 const REDIRECT: i32 = 23;
 const XDP_ADJUST_TAIL: i32 = 65;
 
@@ -96,6 +97,19 @@ impl Program {
     /// A TC program that leaves everything to the next one.
     pub fn tc_next(hook: Hook) -> Result<Self> {
         load(hook, &give(TC_ACT_UNSPEC))
+    }
+
+    /// A TC program that tags every frame with this VLAN id, beside the frame as a VLAN device does, and leaves it
+    /// to the next one.
+    pub fn tag(hook: Hook, vlan: u16) -> Result<Self> {
+        let tag = i32::from(0x8100_u16.to_be());
+        let mut program = vec![
+            Instruction(MOVE, 2, 0, tag),
+            Instruction(MOVE, 3, 0, i32::from(vlan)),
+            Instruction(CALL, 0, 0, SKB_VLAN_PUSH),
+        ];
+        program.extend(give(TC_ACT_UNSPEC));
+        load(hook, &program)
     }
 
     /// The program in the kernel.

@@ -2,18 +2,16 @@
 
 use ipvlan_tests::{
     agent::Agent,
+    bpf::{Hook, Program},
     ethtool::{self, VLAN_OFFLOAD},
     netns::Netns,
-    probe::arp,
 };
 
 use crate::common::{
     PATIENCE, SOON, World, wait_until,
-    world::{HOST_IP, LAN, LAN_IP, PARENT, counted, hooks_of, parent},
+    world::{HOST_IP, LAN, PARENT, counted, hooks_of, parent},
 };
 
-/// A VLAN device of the LAN.
-const VLAN: &str = "lan0.100";
 const TC: [&str; 2] = ["ingress by tcx", "egress by tcx"];
 
 fn switch(netns: &Netns, device: &str, on: bool) {
@@ -22,17 +20,16 @@ fn switch(netns: &Netns, device: &str, on: bool) {
         .unwrap();
 }
 
-/// Asks for the host on the VLAN, and expects that both programs know it for a tagged request.
+/// Asks for the host on a VLAN, and expects that no program takes the request for an untagged one.
 #[track_caller]
 fn ask_tagged(world: &World, agent: &Agent) {
     let before = parent(agent, 0);
-    let request = arp::Request {
-        to: arp::BROADCAST,
-        sha: world.lan.hardware_address(VLAN).unwrap(),
-        spa: LAN_IP,
-        tpa: HOST_IP,
-    };
-    let answer = world.lan.run(|| arp::ask(VLAN, &request, SOON)).unwrap();
+    let tags = world
+        .lan
+        .run(|| Program::tag(Hook::Egress, 100)?.attach(LAN))
+        .unwrap();
+    let answer = world.arp(HOST_IP, SOON);
+    drop(tags);
     assert_eq!(answer, None, "nothing of the host is on that VLAN");
     let after = wait_until(
         PATIENCE,
@@ -47,8 +44,6 @@ fn ask_tagged(world: &World, agent: &Agent) {
 fn xdp_is_not_used_while_vlan_offload_hides_tags_and_a_tagged_request_is_never_taken_for_another() {
     for mode in ["generic", "native"] {
         let world = World::new();
-        world.on_lan(&format!("link add link {LAN} name {VLAN} type vlan id 100"));
-        world.on_lan(&format!("link set {VLAN} up"));
         let options = ["--xdp", mode, "--audit", "1"];
         // As veth devices are made: the peer leaves the tag out of the frame.
         switch(&world.host, PARENT, true);
