@@ -1,6 +1,6 @@
 //! Addresses that two have: a machine of the LAN claims a child's, a child takes a machine's.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -25,6 +25,8 @@ use crate::{
 
 /// Asking for the status costs a process and a moment of the agent.
 const POLL: Duration = Duration::from_millis(200);
+/// The probes for a new address have ended by then: what is claimed later is defended, and not withheld.
+const ESTABLISHED: Duration = Duration::from_secs(8);
 /// Long enough for whoever is going to answer.
 const WINDOW: Duration = Duration::from_millis(700);
 
@@ -41,6 +43,9 @@ pub fn told_and_defended(world: &World, cell: &Cell, phase: Phase<'_>) -> Result
             ..*cell
         },
     )?;
+    if phase.agent().is_some() {
+        thread::sleep(ESTABLISHED);
+    }
     gateway.set(world.ens34())?;
     claimant.run(|| claim(cell.from.device, mac, cell.target()))?;
     let Some(agent) = phase.agent() else {
