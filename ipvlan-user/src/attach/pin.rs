@@ -52,16 +52,18 @@ pub struct PinRoot {
 impl PinRoot {
     /// Opens the directory, and creates it if it does not exist. No other user can open it then.
     pub fn create(path: &Path) -> Result<Self, PinError> {
-        let directory = if let Some(directory) = Directory::find(path)? {
-            directory
+        if let Some(directory) = Directory::find_any(path)? {
+            on_bpffs(&directory)?;
+            // Directories of parents are checked for their owners.
+            make_private(&directory)?;
         } else {
             // A directory that is there may be all that is shown of a BPF filesystem; this one is not.
             let above = path.parent().unwrap_or(path);
-            let above = Directory::find(above)?
+            let above = Directory::find_any(above)?
                 .ok_or_else(|| PinError::file("open", above)(Errno::ENOENT.into()))?;
             on_bpffs(&above)?;
-            Directory::create(path, PRIVATE)?
-        };
+        }
+        let directory = Directory::create(path, PRIVATE)?;
         on_bpffs(&directory)?;
         make_private(&directory)?;
         Ok(Self { directory })

@@ -72,8 +72,14 @@ impl Directory {
     /// never followed. A directory that its group or others can write to is refused, unless it is root's
     /// and sticky, as `/tmp` is.
     pub fn find(path: &Path) -> Result<Option<Self>, DirectoryError> {
+        Self::find_any(path)?.map(Self::checked).transpose()
+    }
+
+    /// Opens the directory to examine its file system; none if it does not exist. Other users may be able to
+    /// write to it.
+    pub fn find_any(path: &Path) -> Result<Option<Self>, DirectoryError> {
         match walk::walk(path, None) {
-            Ok(directory) => directory.checked().map(Some),
+            Ok(directory) => Ok(Some(directory)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

@@ -73,7 +73,7 @@ fn start_that_cannot_succeed_says_why_and_what_to_do() {
             options: &["--config", "/dev/null"],
             code: 2,
             says: "error: no parent is named, neither on the command line nor in /dev/null ",
-            hint: "hint: name the interface that the children are behind: `--iface eth0`, or ",
+            hint: "hint: name the parent interface of the children: `--iface eth0`, or ",
         },
         // None of several.
         Row {
