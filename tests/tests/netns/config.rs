@@ -137,7 +137,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place_and_nothing_is_attached() {
         ),
         (
             "iface = [\"ens34\"]\n[[rule]]\nnetns = [\"a[\"]",
-            ":3:10: `rule.netns`: `a[`: `[` without `]`",
+            ":3:10: `rule.netns`: `a[`: invalid range pattern",
         ),
         (
             "iface = [\"ens34\"]\n[[rule]]\nname = [\"eth0\"]\nallow = [\"::/0\"]",
