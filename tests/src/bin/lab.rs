@@ -141,6 +141,8 @@ enum Variants {
     Enforce,
     /// --announce off
     Silent,
+    /// --allow of every prefix
+    Allowed,
     /// --allow and --deny
     Narrow,
     /// --config, and SIGHUP
@@ -158,6 +160,7 @@ impl Variants {
             Self::Redirect => vec![Variant::Redirect],
             Self::Enforce => vec![Variant::Enforce],
             Self::Silent => vec![Variant::Silent],
+            Self::Allowed => vec![Variant::Allowed],
             Self::Narrow => vec![Variant::Narrow],
             Self::Reloaded => vec![Variant::Reloaded],
             Self::Others => Variant::OTHERS.to_vec(),

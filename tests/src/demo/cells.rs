@@ -21,6 +21,7 @@ pub fn of(variant: Variant, mode: Mode) -> Vec<Cell> {
         Variant::Flood | Variant::Xdp | Variant::Redirect => few(mode),
         Variant::Enforce => enforced(mode),
         Variant::Silent => silent(),
+        Variant::Allowed => own_subnets(),
         Variant::Narrow => narrowed(),
         Variant::Reloaded => reloaded(),
     }
@@ -284,6 +285,19 @@ fn silent() -> Vec<Cell> {
         Cell::new(VM01, NS01, Probe::Ping, None, Round::Into),
         announced(NS13, Trigger::Appears, Round::Change),
         announced(NS01, Trigger::MacChange, Round::Alone),
+    ])
+}
+
+/// With `--allow` of every prefix: the host reaches children in subnets of their own directly, and not by way
+/// of the gateway.
+fn own_subnets() -> Vec<Cell> {
+    let ping = |from, to, round| Cell::new(from, to, Probe::Ping, Some("004"), round);
+    in_both_families([
+        ping(VM01, NS03, Round::Into),
+        ping(HOST, NS03, Round::Into),
+        ping(HOST, NS04, Round::Into),
+        ping(NS03, HOST, Round::OutOf),
+        ping(NS01, NS03, Round::OutOf),
     ])
 }
 

@@ -19,6 +19,8 @@ pub enum Variant {
     Enforce,
     /// Nothing is announced.
     Silent,
+    /// Children's addresses outside of the host's subnets attract what the host routes to its gateway.
+    Allowed,
     /// Answers for some addresses alone.
     Narrow,
     /// The same, as a configuration file says at the time.
@@ -27,12 +29,13 @@ pub enum Variant {
 
 impl Variant {
     /// All but the default.
-    pub const OTHERS: [Self; 7] = [
+    pub const OTHERS: [Self; 8] = [
         Self::Flood,
         Self::Xdp,
         Self::Redirect,
         Self::Enforce,
         Self::Silent,
+        Self::Allowed,
         Self::Narrow,
         Self::Reloaded,
     ];
@@ -47,6 +50,7 @@ impl Variant {
             Self::Redirect => Some("deliver redirect"),
             Self::Enforce => Some("dad enforce"),
             Self::Silent => Some("announce off"),
+            Self::Allowed => Some("allow all"),
             Self::Narrow => Some("allow, deny"),
             Self::Reloaded => Some("allow, deny, reloaded"),
         }
@@ -62,6 +66,7 @@ impl Variant {
             Self::Redirect => &["--deliver", "redirect"],
             Self::Enforce => &["--dad", "enforce"],
             Self::Silent => &["--announce", "off"],
+            Self::Allowed => &["--allow", "0.0.0.0/0", "--allow", "::/0"],
             Self::Narrow => &[
                 "--allow",
                 "172.16.91.0/24",
@@ -81,7 +86,7 @@ impl Variant {
     #[must_use]
     pub fn concerns(self, mode: Mode) -> bool {
         match self {
-            Self::Default | Self::Xdp => true,
+            Self::Default | Self::Xdp | Self::Allowed => true,
             // Nothing else floods.
             Self::Flood => mode == Mode::L2,
             // What the agent says is the same for l3 and l3s children.
