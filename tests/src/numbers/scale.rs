@@ -29,7 +29,17 @@ const NETNSES: usize = 100;
 const PER_NETNS: usize = 10;
 /// Room for all of them, and for those that are deleted last. No audit: the sync of everything that comes
 /// with it is measured by itself, and would be met by one sample in a hundred.
-const OPTIONS: &[&str] = &["--max-addresses", "100000", "--audit", "3600"];
+const OPTIONS: &[&str] = &[
+    "--max-addresses",
+    "100000",
+    "--audit",
+    "3600",
+    // 2 000 addresses are probed for and announced before the agent is idle.
+    "--announce-rate",
+    "1000",
+    "--netns-announcements",
+    "1000",
+];
 /// One of IPv4 that is given, and a link-local one that every child gives itself.
 const AT_FIRST: usize = 2 * NETNSES * PER_NETNS;
 const SETTLED_WITHIN: Duration = Duration::from_secs(50);
