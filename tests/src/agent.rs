@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::{command, netns::Netns};
 
 /// Verifying its programs takes long where the machine is emulated and shared.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPS_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 const RUNTIME_DIR: &str = "--runtime-dir";

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     demo::mode::Mode,
     faults::{
-        site::{CHILD, LAN, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD},
+        site::{CHILD, LAN, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD, UNNAMED},
         stage::Plan,
     },
     probe::{arp, nd, neighbour::Question as _, packet::PacketSocket},
@@ -227,6 +227,8 @@ fn own_router(scene: &mut Scene, verdict: &mut Verdict) -> Result<()> {
         let answered = becomes(&scene.site, address, true, WITHDRAWN_WITHIN)?;
         verdict.expect(answered, || format!("{address} of a child is not answered"));
     }
+    // Until its probe ends, an address is the next hop's rather than the child's.
+    thread::sleep(PROBED + PROBED);
     scene.site.host.ip(&format!(
         "route add 10.98.0.0/16 via {v4} dev {PARENT}\nroute add fd98::/48 via {v6} dev {PARENT}\n"
     ))?;
@@ -263,7 +265,7 @@ fn false_replies(plan: &Plan) -> Result<Verdict> {
         let vm01 = &scene.site.vm01;
         let (stop, plan, site) = (&stop, &scene.plan, &scene.site);
         let attacking = scope.spawn(move || vm01.run(|| reply_to_probes(stop)));
-        let agent = crate::faults::stage::start(&plan.ipvlan, site, &STRICT);
+        let agent = crate::faults::stage::start_serving(&plan.ipvlan, site, &STRICT);
         let begun = Instant::now();
         let mut answered: Result<bool> = Ok(true);
         while begun.elapsed() < PROBED && matches!(answered, Ok(true)) {
@@ -327,7 +329,7 @@ fn flood_of_claims(plan: &Plan) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
     scene.start(&STRICT)?;
-    for address in THIRD.both().into_iter().chain(STEADY.both()) {
+    for address in [THIRD, STEADY, UNNAMED].into_iter().flat_map(Pair::both) {
         becomes(&scene.site, address, true, PROBED)?;
     }
     let stop = AtomicBool::new(false);

@@ -97,7 +97,7 @@ fn play(plan: &Plan, users: &[Netns]) -> Result<Verdict> {
             thread::sleep(pace);
             agent.take().context("no agent is running")?.kill()?;
             let begun = Instant::now();
-            agent = Some(stage::start(&plan.ipvlan, site, &[])?);
+            agent = Some(stage::start_serving(&plan.ipvlan, site, &[])?);
             println!("start {round} took {:?}", begun.elapsed());
             Ok::<_, anyhow::Error>(())
         });

@@ -223,7 +223,7 @@ fn restless_at_start(plan: &Plan) -> Result<Verdict> {
             let site = &scene.site;
             let flapping =
                 scope.spawn(|| flap(&site.third, "lo", Ipv4Addr::new(10, 21, 0, 1), &stop));
-            let agent = crate::faults::stage::start(&plan.ipvlan, site, &[]);
+            let agent = crate::faults::stage::start_serving(&plan.ipvlan, site, &[]);
             let served = agent.and_then(|agent| {
                 let served = becomes(site, STEADY.v4.into(), true, PATIENCE);
                 agent.kill()?;

@@ -49,7 +49,7 @@ impl Scene {
         })
     }
 
-    /// Starts the agent with `options` and waits until it is ready.
+    /// Starts the agent with `options` and waits until it serves the parent, ready or degraded.
     pub(super) fn start(&mut self, options: &[&str]) -> Result<()> {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
         self.start_again()
@@ -58,7 +58,11 @@ impl Scene {
     /// Starts the agent with the options of its last start.
     pub(super) fn start_again(&mut self) -> Result<()> {
         let options: Vec<_> = self.options.iter().map(String::as_str).collect();
-        self.agent = Some(stage::start(&self.plan.ipvlan, &self.site, &options)?);
+        self.agent = Some(stage::start_serving(
+            &self.plan.ipvlan,
+            &self.site,
+            &options,
+        )?);
         Ok(())
     }
 

@@ -24,7 +24,7 @@ pub(crate) const CHILD: &str = "ipvlan1";
 /// The device of the LAN.
 pub(crate) const LAN: &str = "eth0";
 /// The bridge's end of the parent's cable.
-const PORT: &str = "p-host";
+pub(crate) const PORT: &str = "p-host";
 /// The MAC of the parent.
 pub(crate) const MAC: [u8; 6] = [2, 0x34, 0, 0, 0, 1];
 

@@ -19,7 +19,7 @@ use super::{
     truth::{self, Difference},
 };
 use crate::{
-    agent::{self, Agent},
+    agent::{self, Agent, READY_WITHIN},
     command, hooks, init,
     netns::Netns,
     probe::arp,
@@ -293,11 +293,25 @@ pub(crate) fn ask(
 
 /// Starts `program` on the parent of `site` and waits until it is ready.
 pub(crate) fn start(program: &Path, site: &Site, options: &[&str]) -> Result<Agent> {
-    let runtime = runtime_dir(PARENT);
-    let command = run(program, PARENT, &runtime, &pin_dir(PARENT), options);
-    let mut agent = Agent::spawn(command, program, runtime, &site.host)?;
+    let mut agent = spawn(program, site, options)?;
     agent.wait_ready(&[PARENT])?;
     Ok(agent)
+}
+
+/// Starts `program` on the parent of `site` and waits until it serves it, ready or degraded.
+pub(crate) fn start_serving(program: &Path, site: &Site, options: &[&str]) -> Result<Agent> {
+    let mut agent = spawn(program, site, options)?;
+    agent.wait_until(READY_WITHIN, "serving", |status| {
+        let state = &status["parents"][0]["state"];
+        state == "ready" || state == "degraded"
+    })?;
+    Ok(agent)
+}
+
+fn spawn(program: &Path, site: &Site, options: &[&str]) -> Result<Agent> {
+    let runtime = runtime_dir(PARENT);
+    let command = run(program, PARENT, &runtime, &pin_dir(PARENT), options);
+    Agent::spawn(command, program, runtime, &site.host)
 }
 
 /// `ipvlan cleanup`
