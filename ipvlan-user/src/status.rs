@@ -289,7 +289,7 @@ pub struct Event {
     pub child: Option<String>,
     /// Where the child is.
     pub netns: Option<Netns>,
-    /// What was done about it: `none`, `answered` (the station was told), `withheld` (the address
+    /// What was done about it: `none`, `answered` (the station was told), `held_back` (the address
     /// is not answered for) or `defended` (it was announced once more).
     pub action: String,
     /// What else is known.

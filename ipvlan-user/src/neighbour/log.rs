@@ -79,7 +79,7 @@ impl Action {
         match self {
             Self::None => "none",
             Self::Answered => "answered",
-            Self::Withheld => "withheld",
+            Self::Withheld => "held_back",
             Self::Defended => "defended",
         }
     }
