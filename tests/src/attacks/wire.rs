@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use nix::{
     errno::Errno,
+    net::if_::if_nametoindex,
     sys::socket::{
         AddressFamily, MsgFlags, SockaddrStorage, recv, recvfrom, setsockopt,
         sockopt::{RcvBufForce, SndBuf},
@@ -35,6 +36,8 @@ const PROTOCOLS_V6: [i32; 4] = [58, 6, 17, 253];
 /// The attacker's socket, and those that see what its siblings get.
 pub(super) struct Wire {
     attacker: OwnedFd,
+    /// The ifindex of its child.
+    index: i32,
     siblings: Vec<Tap>,
 }
 
@@ -96,11 +99,17 @@ impl Wire {
             .run(|| PacketSocket::open(CHILD, 0))?
             .into_inner();
         setsockopt(&attacker, SndBuf, &ROOM)?;
+        let index = site.third.run(|| Ok(if_nametoindex(CHILD)?))?;
+        let index = i32::try_from(index)?;
         let mut siblings = Vec::new();
         for netns in [&site.steady, &site.unnamed] {
             siblings.extend(taps(netns, site.mode)?);
         }
-        Ok(Self { attacker, siblings })
+        Ok(Self {
+            attacker,
+            index,
+            siblings,
+        })
     }
 
     /// Sends frames `0..count` of `seed`; returns those that arrived at a sibling.
@@ -127,7 +136,7 @@ impl Wire {
 
     /// Sends one frame; a device that refuses it has lost it.
     pub(super) fn send_one(&self, frame: &[u8]) {
-        let _refused = nix::sys::socket::send(self.attacker.as_raw_fd(), frame, MsgFlags::empty());
+        let _refused = send_many(&self.attacker, self.index, &[IoSlice::new(frame)]);
     }
 
     /// Calls `each` with every frame that has arrived at a sibling and was not read yet. A packet of a raw
@@ -166,7 +175,7 @@ impl Wire {
             .collect();
         let mut rest = &slices[..];
         while !rest.is_empty() {
-            match send_many(&self.attacker, rest) {
+            match send_many(&self.attacker, self.index, rest) {
                 Ok(sent) => rest = &rest[sent.max(1)..],
                 // The device refused the first one of them.
                 Err(errno) => {
@@ -252,21 +261,44 @@ fn note(seed: u32, begin: u32, frames: &[Frame], received: &[u8], arrived: &mut 
     }
 }
 
-/// Sends `frames` by one system call; returns how many were sent.
-fn send_many(socket: &OwnedFd, frames: &[IoSlice<'_>]) -> nix::Result<usize> {
+/// Sends `frames` from the device `index` by one system call; returns how many were sent.
+///
+/// Each names its `EtherType` beside it: Linux 6.1 does not read that in the frames of an ipvlan device, which
+/// drops them then.
+fn send_many(socket: &OwnedFd, index: i32, frames: &[IoSlice<'_>]) -> nix::Result<usize> {
+    let mut names: Vec<_> = frames.iter().map(|frame| name(index, frame)).collect();
     let mut messages: Vec<libc::mmsghdr> = frames
         .iter()
-        .map(|frame| {
+        .zip(&mut names)
+        .map(|(frame, name)| {
             // SAFETY: all zeroes is a message without name, data and control data.
             let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
+            message.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
+            message.msg_hdr.msg_namelen =
+                u32::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or_default();
             message.msg_hdr.msg_iov = std::ptr::from_ref(frame).cast_mut().cast();
             message.msg_hdr.msg_iovlen = 1;
             message
         })
         .collect();
     let length = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-    // SAFETY: `messages` has `length` elements, whose slices live longer than the call; an `IoSlice` has the
-    // layout of an `iovec`, and sending does not write to it.
+    // SAFETY: `messages` has `length` elements, whose names and slices live longer than the call; an `IoSlice`
+    // has the layout of an `iovec`, and sending writes to neither.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), length, 0) };
     Errno::result(sent).map(|sent| usize::try_from(sent).unwrap_or_default())
+}
+
+fn name(index: i32, frame: &[u8]) -> libc::sockaddr_ll {
+    let ether_type = frame
+        .get(12..14)
+        .map_or([0; 2], |bytes| [bytes[0], bytes[1]]);
+    libc::sockaddr_ll {
+        sll_family: u16::try_from(libc::AF_PACKET).unwrap_or_default(),
+        sll_protocol: u16::from_ne_bytes(ether_type),
+        sll_ifindex: index,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: [0; 8],
+    }
 }
