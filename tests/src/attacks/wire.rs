@@ -45,6 +45,8 @@ pub(super) struct Wire {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arrived {
     bits: Vec<u64>,
+    /// No frame with this number or a higher one was sent.
+    limit: u32,
     /// Answers to frames and errors about them, which others sent.
     pub(super) reflected: usize,
 }
@@ -114,7 +116,10 @@ impl Wire {
 
     /// Sends frames `0..count` of `seed`; returns those that arrived at a sibling.
     pub(super) fn play(&self, seed: u32, count: u32) -> Result<Arrived> {
-        let mut arrived = Arrived::default();
+        let mut arrived = Arrived {
+            limit: count,
+            ..Arrived::default()
+        };
         self.drain(|_| {})?;
         let mut begin = 0;
         while begin < count {
@@ -131,6 +136,30 @@ impl Wire {
         // Packets that waited for a neighbour entry.
         std::thread::sleep(std::time::Duration::from_secs(3));
         self.drain(|seen| note(seed, count, &[], seen, &mut arrived))?;
+        Ok(arrived)
+    }
+
+    /// Sends these frames of `seed` once more, each by itself; returns those that arrived at a sibling.
+    pub(super) fn replay(&self, seed: u32, numbers: &[u32]) -> Result<Arrived> {
+        let mut arrived = Arrived {
+            limit: u32::MAX,
+            ..Arrived::default()
+        };
+        self.drain(|_| {})?;
+        for &number in numbers {
+            let frame = frames::frame(seed, number);
+            self.send_one(&frame.bytes);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            self.drain(|seen| {
+                note(
+                    seed,
+                    number,
+                    std::slice::from_ref(&frame),
+                    seen,
+                    &mut arrived,
+                );
+            })?;
+        }
         Ok(arrived)
     }
 
@@ -245,7 +274,10 @@ fn with_header(ether_type: u16, header: &[u8], packet: &[u8]) -> Vec<u8> {
 /// Records `received`, which arrived at a sibling while `frames` of `seed`, from number `begin` on, were sent.
 fn note(seed: u32, begin: u32, frames: &[Frame], received: &[u8], arrived: &mut Arrived) {
     match frames::cookie(received) {
-        Some(number) if frames::frame(seed, number).is(received) => arrived.insert(number),
+        // An error quotes a part of a frame, and may end in the middle of a number.
+        Some(number) if number < arrived.limit && frames::frame(seed, number).is(received) => {
+            arrived.insert(number);
+        }
         Some(_) => arrived.reflected += 1,
         None => {
             // Cut frames have no number; their bytes behind the Ethernet header tell them.

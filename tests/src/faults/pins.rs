@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process,
     time::Instant,
 };
 
@@ -143,15 +144,16 @@ fn other_room(stage: &mut Stage) -> Result<()> {
 /// The pinned datapath keeps answering, also where the maps of the new agent would have another layout. The
 /// agent can create its lock file and not its socket: a directory has the name that the socket is created by.
 fn fails_late(stage: &mut Stage) -> Result<()> {
-    const BEGIN: &str = "mkdir -p \"$0/$$.new\" && exec \"$@\"";
     let directory = PathBuf::from("/run/ipvlan-faults-late");
     for program in [stage.plan.ipvlan.clone(), stage.plan.next.clone()] {
         stage.kill()?;
-        let run = crate::agent::run_pinned(&program, &directory, &[PARENT]);
-        let mut command = Command::new("sh");
-        command.args(["-c", BEGIN]).arg(&directory);
-        command.arg(run.get_program()).args(run.get_args());
+        let mut command = crate::agent::run_pinned(&program, &directory, &[PARENT]);
         command.arg("--pin-dir").arg(pin_dir(PARENT));
+        let taken = directory.clone();
+        let take = move || fs::create_dir_all(taken.join(format!("{}.new", process::id())));
+        // SAFETY: between fork and exec it only makes directories; the allocator of the C library may be used
+        // in the child of a fork. There is no shell in the machine.
+        unsafe { command.pre_exec(take) };
         let (code, said) = stage.fails(&mut command)?;
         stage.expect(code == 1, || format!("it ended with {code}: {said}"));
         stage.settle()?;
