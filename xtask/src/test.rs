@@ -33,7 +33,7 @@ enum Part {
     /// Network namespaces on this host's kernel; needs root
     Netns,
     /// The connectivity table, the measurements, the kernel as oracle, the cost of an answer, every fault
-    /// once, and growth since the baseline of `cargo xtask bench`, in virtual machines
+    /// and every attack once, and growth since the baseline of `cargo xtask bench`, in virtual machines
     Vm,
     /// The long form of the faults, in virtual machines; takes long, so only when asked for
     Faults,
@@ -136,7 +136,8 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
 }
 
 fn machines() -> Result<()> {
-    static INSTRUMENTS: [Instrument; 4] = [faults::SHORT, numbers::SHORT, ORACLE, COST];
+    static INSTRUMENTS: [Instrument; 5] =
+        [faults::SHORT, attacks::SHORT, numbers::SHORT, ORACLE, COST];
     build::release()?;
     for instrument in &INSTRUMENTS {
         (instrument.prepare)()?;
