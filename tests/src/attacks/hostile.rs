@@ -49,6 +49,8 @@ pub(super) const ROWS: &[Row] = &[
 
 /// Within which everything is as it should be.
 const HEALED: Duration = Duration::from_secs(1);
+/// Between two changes.
+const PAUSE: Duration = Duration::from_millis(5);
 /// What is random here, so that a run can be repeated.
 const SEED: u64 = 12;
 
@@ -79,6 +81,7 @@ fn play(plan: &Plan, users: &[Netns]) -> Result<Verdict> {
     let changes = AtomicU64::new(0);
     let rounds = plan.either(3, 20);
     let pace = Duration::from_secs(plan.either(2, 5));
+    let since = Instant::now();
     let mut agent = Some(scene.take_agent()?);
     let site = &scene.site;
     let restarted = thread::scope(|scope| -> Result<()> {
@@ -98,7 +101,11 @@ fn play(plan: &Plan, users: &[Netns]) -> Result<Verdict> {
             agent.take().context("no agent is running")?.kill()?;
             let begun = Instant::now();
             agent = Some(stage::start_serving(&plan.ipvlan, site, &[])?);
-            println!("start {round} took {:?}", begun.elapsed());
+            println!(
+                "start {round} took {:?}, {:?} after the first change",
+                begun.elapsed(),
+                since.elapsed()
+            );
             Ok::<_, anyhow::Error>(())
         });
         stop.store(true, Ordering::Relaxed);
@@ -116,7 +123,9 @@ fn play(plan: &Plan, users: &[Netns]) -> Result<Verdict> {
     if !traffic.settle(stage::PATIENCE) {
         verdict.problems.push(traffic.unsettled());
     }
+    println!("settled {:?} after the first change", since.elapsed());
     let judged = traffic.end()?;
+    println!("judged {:?} after the first change", since.elapsed());
     let changes = changes.load(Ordering::Relaxed);
     verdict.agent(format!(
         "{} of {} packets and questions lost, {} wrong, under {changes} changes and {rounds} restarts",
@@ -138,6 +147,8 @@ fn churn(netns: &Netns, has_child: bool, seed: u64, stop: &AtomicBool, changes: 
         let words = words(bytes, number, has_child);
         let words = words.iter().map(|word| OsStr::from_bytes(word));
         let _attempt = netns.command(Command::new("ip").args(words), "");
+        // A container has a share of the processor, and others have theirs.
+        thread::sleep(PAUSE);
         number += 1;
         changes.fetch_add(1, Ordering::Relaxed);
     }
