@@ -21,7 +21,7 @@ const NEEDED: [&str; 4] = ["bpf", "net_admin", "net_broadcast", "net_raw"];
 /// The user who has nothing.
 const NOBODY: u32 = 65_534;
 /// As the kernel follows it: of each program, on every kernel.
-const VERIFIED_AT_MOST: u32 = 25_000;
+const VERIFIED_AT_MOST: u32 = 30_000;
 /// `EX_NOPERM`
 const NO_PERMISSION: i32 = 77;
 
