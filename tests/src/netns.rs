@@ -65,34 +65,28 @@ impl Netns {
 
     /// Makes a netns without a name: a child process that only waits is all that holds it.
     pub fn unnamed(label: &str) -> Result<Self> {
-        let (pid, fd, lifeline) = thread::scope(|scope| scope.spawn(hold_new_netns).join())
-            .map_err(|_| anyhow!("the thread that makes netns {label} panicked"))?
-            .with_context(|| format!("cannot make the unnamed netns {label}"))?;
-        let holder = Holder::Process {
-            pid,
-            _lifeline: lifeline,
-        };
-        Ok(Self {
-            label: label.to_owned(),
-            fd,
-            holder,
-        })
+        Self::held(label, hold_new_netns)
+            .with_context(|| format!("cannot make the unnamed netns {label}"))
     }
 
     /// Makes a netns as a user without privileges does: in a new user namespace, held by a process of that
     /// user.
     pub fn of_user(label: &str) -> Result<Self> {
-        let (pid, fd, lifeline) = thread::scope(|scope| scope.spawn(hold_netns_of_user).join())
-            .map_err(|_| anyhow!("the thread that makes netns {label} panicked"))?
-            .with_context(|| format!("cannot make netns {label} of a user"))?;
-        let holder = Holder::Process {
-            pid,
-            _lifeline: lifeline,
-        };
+        Self::held(label, hold_netns_of_user)
+            .with_context(|| format!("cannot make netns {label} of a user"))
+    }
+
+    /// Makes a netns that the process which `hold` starts keeps, from a thread of its own.
+    fn held(label: &str, hold: fn() -> Result<(Pid, OwnedFd, OwnedFd)>) -> Result<Self> {
+        let (pid, fd, lifeline) = thread::scope(|scope| scope.spawn(hold).join())
+            .map_err(|_| anyhow!("the thread that makes netns {label} panicked"))??;
         Ok(Self {
             label: label.to_owned(),
             fd,
-            holder,
+            holder: Holder::Process {
+                pid,
+                _lifeline: lifeline,
+            },
         })
     }
 

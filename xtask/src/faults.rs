@@ -47,12 +47,8 @@ pub(crate) const LONG: Instrument = Instrument {
 
 /// Injects them.
 pub(crate) fn faults(args: &Args) -> Result<()> {
-    let only = args.only.iter();
-    let options: Vec<_> = only
-        .flat_map(|only| ["--only".to_owned(), only.clone()])
-        .collect();
     let instrument = if args.long { LONG } else { SHORT };
-    instrument.run_with(&args.at, &options)
+    instrument.run_only(&args.at, &args.only)
 }
 
 fn judge(findings: &Findings) -> Vec<String> {

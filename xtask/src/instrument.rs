@@ -50,6 +50,15 @@ impl Instrument {
         self.run_with(args, &[])
     }
 
+    /// Runs the rows whose names contain one of these texts; all without any.
+    pub(crate) fn run_only(&self, args: &Args, only: &[String]) -> Result<()> {
+        let options: Vec<_> = only
+            .iter()
+            .flat_map(|only| ["--only".to_owned(), only.clone()])
+            .collect();
+        self.run_with(args, &options)
+    }
+
     /// The same, with more to tell `lab`.
     pub(crate) fn run_with(&self, args: &Args, options: &[String]) -> Result<()> {
         build::release()?;
