@@ -5,12 +5,27 @@
 //! it to what `cargo xtask setup` found. `AYA_BUILD_SKIP=1` builds an empty object: enough to check
 //! and lint, refused at run time.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, process::ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use aya_build::{Package, Toolchain};
 
-fn main() -> anyhow::Result<()> {
+/// What links the object, found in `PATH`.
+const LINKER: &str = "bpf-linker";
+
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        // One line: a backtrace of a build script says nothing about what is missing.
+        Err(failure) => {
+            eprintln!("error: {failure:#}");
+            eprintln!("hint: run `cargo xtask setup` once, then `cargo xtask build`");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> anyhow::Result<()> {
     println!("cargo:rerun-if-env-changed=IPVLAN_BPF_TOOLCHAIN");
     for dependency in ["ipvlan-common", "ipvlan-ebpf"] {
         println!("cargo:rerun-if-changed=../{dependency}");
@@ -19,6 +34,13 @@ fn main() -> anyhow::Result<()> {
     let object = Path::new(&out_dir).join("ipvlan-ebpf");
     fs::write(&object, []).with_context(|| format!("write {}", object.display()))?;
 
+    ensure!(
+        is_skipped() || is_in_path(LINKER),
+        "the eBPF object cannot be built: there is no {LINKER} in PATH"
+    );
+    // rustup would print its own backtrace where the toolchain is missing.
+    // SAFETY: a build script has one thread here.
+    unsafe { env::remove_var("RUST_BACKTRACE") };
     let toolchain = env::var("IPVLAN_BPF_TOOLCHAIN");
     if toolchain
         .as_ref()
@@ -32,6 +54,14 @@ fn main() -> anyhow::Result<()> {
     // the object only: the same setting in Cargo.toml would slow the build of the agent for nothing.
     // SAFETY: as above; aya-build's cargo inherits it.
     unsafe { env::set_var("CARGO_PROFILE_RELEASE_LTO", "thin") };
+    // Whatever the profile of the agent's build: compiled in parts or with less optimisation, the verifier would
+    // follow another program than the one that was measured.
+    // SAFETY: as above.
+    unsafe {
+        env::set_var("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3");
+        env::set_var("CARGO_PROFILE_RELEASE_INCREMENTAL", "false");
+        env::remove_var("CARGO_INCREMENTAL");
+    }
     let root_dir = env::current_dir()
         .context("current directory")?
         .join("../ipvlan-ebpf");
@@ -56,5 +86,17 @@ fn main() -> anyhow::Result<()> {
             .as_deref()
             .map_or(Toolchain::Nightly, Toolchain::Custom),
     )
-    .context("build the eBPF object (`cargo xtask setup` installs what it needs)")
+    .context("the eBPF object cannot be built")
+}
+
+/// Returns whether aya-build builds an empty object.
+fn is_skipped() -> bool {
+    env::var_os("AYA_BUILD_SKIP")
+        .is_some_and(|skip| skip == "1" || skip.eq_ignore_ascii_case("true"))
+}
+
+fn is_in_path(program: &str) -> bool {
+    env::var_os("PATH").is_some_and(|path| {
+        env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    })
 }

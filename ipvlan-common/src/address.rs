@@ -1,39 +1,6 @@
 //! What an address behind or on the parent is to us.
 
-use crate::Reason;
-
-/// The halves of an IPv6 address (network order): its first and last eight bytes, each in the byte order of
-/// the machine.
-#[must_use]
-#[inline]
-#[allow(clippy::cast_possible_truncation, reason = "takes the parts apart")]
-pub const fn halves_v6(address: [u8; 16]) -> [u64; 2] {
-    let bits = u128::from_ne_bytes(address).to_le();
-    [(bits as u64).to_le(), ((bits >> 64) as u64).to_le()]
-}
-
-/// Who holds an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Owner {
-    /// An ipvlan child of this parent.
-    Child = 1,
-    /// The host itself, on any of its interfaces.
-    Host = 2,
-    /// A gateway: a next hop of the host's routes.
-    Gateway = 3,
-}
-
-/// How an IP packet for a child gets from the parent's ingress hook to the child.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Delivery {
-    /// The driver's `rx_handler` delivers it, in whatever netns the child is.
-    #[default]
-    Pass = 0,
-    /// `bpf_redirect` to the child's ingress; the child is in the parent's netns.
-    Redirect = 1,
-}
+use crate::{Delivery, Owner, Reason};
 
 /// Value of the address maps: 12 bytes (16 in the layout after this one), no padding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -61,6 +28,13 @@ const WATCHED: u8 = 1 << 3;
 const ROUTED: u8 = 1 << 4;
 /// Bit of `AddressEntry::flags`: see [`AddressEntry::probed`].
 const PROBED: u8 = 1 << 5;
+/// Bit of `AddressEntry::flags`: see [`AddressEntry::with_restricted`] for an address of the host and
+/// [`AddressEntry::with_barred`] for one of a child.
+const RESTRICTED: u8 = 1 << 6;
+/// Bit of `AddressEntry::flags` of an address of a child: see [`AddressEntry::is_off_link`].
+const OFF_LINK: u8 = 1 << 7;
+/// Bit of `AddressEntry::flags` of an address of the host: see [`AddressEntry::with_unanswered`].
+const UNANSWERED: u8 = 1 << 7;
 
 const SIZE: usize = if cfg!(feature = "next-layout") {
     16
@@ -80,6 +54,12 @@ impl AddressEntry {
         flags: 0,
         #[cfg(feature = "next-layout")]
         unused: 0,
+    };
+
+    /// The entry of an address that is not in the map: of no owner, without any flags.
+    pub const NONE: Self = Self {
+        refusal: 0,
+        ..Self::CHANGING
     };
 
     /// An address that `owner` holds and that nobody answers for.
@@ -146,7 +126,7 @@ impl AddressEntry {
     #[must_use]
     pub const fn refused(self, reason: Reason) -> Self {
         let watched = match self.owner() {
-            Some(Owner::Host) => WATCHED,
+            Some(Owner::Host) => self.flags & WATCHED,
             Some(Owner::Child) if matches!(reason, Reason::Probing | Reason::Duplicate) => WATCHED,
             _ => 0,
         };
@@ -201,6 +181,16 @@ impl AddressEntry {
         }
     }
 
+    /// The same entry of an address of a child, which attracts no packets of the host at all: see
+    /// [`Self::is_off_link`].
+    #[must_use]
+    pub const fn with_off_link(self) -> Self {
+        Self {
+            flags: self.flags | OFF_LINK,
+            ..self
+        }
+    }
+
     /// The same entry, while the agent probes the LAN for the address.
     #[must_use]
     pub const fn with_probed(self) -> Self {
@@ -210,11 +200,73 @@ impl AddressEntry {
         }
     }
 
+    /// The same entry, whose use by other MACs is no conflict.
+    ///
+    /// For an address of the host that is on another link than the parent, or that another link of the host can
+    /// use on the parent's LAN: what the programs receive may come from the host itself.
+    #[must_use]
+    pub const fn with_unwatched(self) -> Self {
+        Self {
+            flags: self.flags & !WATCHED,
+            ..self
+        }
+    }
+
+    /// The same entry of an address of the host, which the programs never answer to an l2 child: on the
+    /// parent the host's kernel answers no request for it.
+    #[must_use]
+    pub const fn with_unanswered(self) -> Self {
+        Self {
+            flags: self.flags | UNANSWERED,
+            ..self
+        }
+    }
+
+    /// The same entry of an address of the host, which the programs do not answer to a sender that is
+    /// barred ([`Self::with_barred`]).
+    #[must_use]
+    pub const fn with_restricted(self) -> Self {
+        Self {
+            flags: self.flags | RESTRICTED,
+            ..self
+        }
+    }
+
+    /// The same entry of an address of a child. On the parent the host's kernel answers requests from it for
+    /// some of the host's addresses only, and receives no packets from it for the others
+    /// ([`Self::with_restricted`]).
+    #[must_use]
+    pub const fn with_barred(self) -> Self {
+        Self {
+            flags: self.flags | RESTRICTED,
+            ..self
+        }
+    }
+
+    /// Returns whether this address of the host is answered to the child that has `sender`: whether the host's
+    /// kernel would answer that request on the parent.
+    #[must_use]
+    #[inline]
+    pub const fn is_answered_to(&self, sender: &Self) -> bool {
+        self.flags & UNANSWERED == 0 && self.flags & sender.flags & RESTRICTED == 0
+    }
+
     /// Whether packets to a gateway's MAC with this destination are hairpinned to the child.
     #[must_use]
     #[inline]
     pub const fn routed(&self) -> bool {
         self.flags & ROUTED != 0
+    }
+
+    /// Whether the address is off-link for the host, and the operator did not allow its prefix.
+    ///
+    /// Then no packet of the host is hairpinned to the child, not even one to the parent's own MAC. That the host
+    /// sends there proves nothing: its next hop can be a child, and whoever can send it an ARP reply or an
+    /// advertisement can make it take the parent's MAC for that of its gateway.
+    #[must_use]
+    #[inline]
+    pub const fn is_off_link(&self) -> bool {
+        self.flags & OFF_LINK != 0
     }
 
     /// Whether the agent is probing the LAN for the address: an answer to the probe must not be lost among
@@ -278,6 +330,18 @@ impl AddressEntry {
         }
     }
 
+    /// Why frames that leave the parent for it are neither answered nor hairpinned; `None` if they are. As
+    /// [`Self::refusal`], but the agent probes the LAN for a child's address, and the host does not wait for that.
+    #[must_use]
+    #[inline]
+    pub const fn egress_refusal(&self) -> Option<Reason> {
+        match self.refusal {
+            0 => None,
+            number if number == Reason::Probing as u8 && self.owner == Owner::Child as u8 => None,
+            number => Some(Reason::from_number(number)),
+        }
+    }
+
     /// Interface index of the child, in the child's netns; 0 if no child holds it.
     #[must_use]
     #[inline]
@@ -292,8 +356,11 @@ impl AddressEntry {
         self.slot
     }
 
-    /// Whether a station on the LAN that uses the address is in conflict with its holder: the host,
-    /// or a child that is answered for or would be but for that station.
+    /// Whether a station on the LAN that uses the address is in conflict with its holder: the host, whose
+    /// address is on the parent, or a child that is answered for or would be but for that station.
+    ///
+    /// An address with a [`Self::refusal`] may be the station's: that it asks from there is no conflict, that it replies for
+    /// it or announces it is.
     ///
     /// Not so the address of a child that is down, or one that a child took from a gateway: the real
     /// gateway would be the one that is refused.

@@ -134,6 +134,8 @@ impl ConfigFlags {
     /// The parent is in a VRF: whatever an interface of it received carries the ifindex of the VRF as the one
     /// that received it.
     pub const VRF: Self = Self(1 << 8);
+    /// Set the broadcast flag of DHCP requests that l2 children send.
+    pub const DHCP: Self = Self(1 << 9);
 }
 
 impl BitOr for ConfigFlags {

@@ -11,12 +11,14 @@ mod address;
 mod config;
 mod event;
 pub mod index;
+mod owner;
 mod reason;
 mod stats;
 
-pub use address::{AddressEntry, Delivery, Owner, halves_v6};
+pub use address::AddressEntry;
 pub use config::{Config, ConfigFlags, Control, mac_from_bits, mac_to_bits};
 pub use event::{Event, EventKind};
+pub use owner::{Delivery, Owner, halves_v6};
 pub use reason::{REASONS, Reason};
 pub use stats::{COUNTERS, ChildCounters, Hook, counter_index};
 

@@ -72,6 +72,21 @@ reasons! {
     ProbedEventSuppressed = 6, "probed_event_suppressed";
     /// The child's address is off-link for the host, and the operator did not allow its prefix.
     OffLink = 7, "off_link";
+    /// Set the broadcast flag of an l2 child's DHCP request, so that the reply is a broadcast.
+    DhcpBroadcast = 8, "dhcp_broadcast";
+    /// An l2 child's DHCP request that identifies its client only by the MAC, which all children share. Its
+    /// broadcast flag is set as well.
+    DhcpNoClientId = 9, "dhcp_no_client_id";
+    /// The target is an address of the host for which its kernel would not answer the child on the parent:
+    /// left to the link that has the address.
+    HostElsewhere = 10, "host_elsewhere";
+    /// The child's own settings forbid answers for the address (`arp_ignore`, `arp off`).
+    Silent = 11, "silent";
+    /// The frame could not be written to or resized, and was passed on as it was: the kernel did not let the program
+    /// (no memory), or it can be of several buffers, which XDP leaves to TC.
+    NotWritable = 12, "not_writable";
+    /// The `EtherType` in the frame is not the protocol that its sender named.
+    EtherType = 13, "ether_type";
 
     /// Nobody here holds the destination or target address.
     NotOurs = 16, "not_ours";

@@ -10,7 +10,7 @@ use crate::{
     frame::{Mac, halves, parts, put, quarters, word},
     guard::{self, UNSPECIFIED},
     lookup::Addresses,
-    origin::{Origin, check_source},
+    origin::{Origin, Receiver, check_source},
     parse::{
         ARP_FRAME_LEN, ARP_LENGTHS, ARPHRD_ETHER, ARPOP_REPLY, ARPOP_REQUEST, Arp, ETH_P_ARP,
         ETH_P_IP,
@@ -19,10 +19,15 @@ use crate::{
 
 /// Decides on an ARP message that came in from the wire.
 #[inline(always)]
-pub fn decide_ingress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8; 4]>) -> Decision {
+pub fn decide_ingress(
+    arp: &Arp,
+    config: Config,
+    addresses: &impl Addresses<[u8; 4]>,
+    receiver: &impl Receiver,
+) -> Decision {
     let own = Mac::of_parent(config);
     let broadcast = arp.eth_dst == Mac::BROADCAST;
-    if !broadcast && arp.eth_dst != own {
+    if !broadcast && arp.eth_dst != own && !receiver.is_own() {
         return Decision::stranger(Reason::OtherMac);
     }
     if let Err(reason) = guard::guard_sender(arp, own) {
@@ -31,10 +36,13 @@ pub fn decide_ingress(arp: &Arp, config: Config, addresses: &impl Addresses<[u8;
     if arp.oper != ARPOP_REQUEST && arp.oper != ARPOP_REPLY {
         return Decision::stranger(Reason::NotRequest);
     }
-    // Request or reply, to whomever: a sender claims its address (RFC 5227 §2.4).
+    // Request or reply, to whomever: a sender claims its address (RFC 5227 §2.4). An address that is being probed for, or
+    // that the LAN owns, may be the sender's: only a reply or an announcement claims it, and its requests are answered.
+    let announces = arp.oper == ARPOP_REPLY || arp.spa == arp.tpa;
     if arp.spa != UNSPECIFIED
         && let Some(sender) = addresses.get(arp.spa)
         && sender.is_watched()
+        && (announces || sender.refusal().is_none())
     {
         return Decision::about(sender, Reason::SenderConflict);
     }
@@ -121,29 +129,24 @@ pub fn decide_egress(
     let Some(target) = addresses.get(arp.tpa) else {
         return Decision::stranger(Reason::NotOurs);
     };
-    if let Some(reason) = target.refusal() {
+    if let Some(reason) = target.egress_refusal() {
         return Decision::about(target, reason);
     }
-    let sender = owner(arp.spa, addresses);
-    let reason = match (target.owner(), sender) {
+    let sender = addresses.of_sender(arp.spa);
+    let reason = match (target.owner(), sender.owner()) {
         (Some(Owner::Child), Some(Owner::Child)) => Reason::Sibling,
         // The answer would go to whatever child has the sender's address.
         (Some(Owner::Child), Some(Owner::Gateway) | None) if config.has(ConfigFlags::ISOLATED) => {
             Reason::Isolated
+        }
+        (Some(Owner::Host), Some(Owner::Child)) if !target.is_answered_to(&sender) => {
+            Reason::HostElsewhere
         }
         (Some(Owner::Child), _) | (Some(Owner::Host), Some(Owner::Child)) => Reason::ArpAnswered,
         (Some(Owner::Host), _) => Reason::HostAddress,
         (Some(Owner::Gateway) | None, _) => return Decision::stranger(Reason::NotOurs),
     };
     Decision::about(target, reason)
-}
-
-#[inline(always)]
-fn owner(address: [u8; 4], addresses: &impl Addresses<[u8; 4]>) -> Option<Owner> {
-    match addresses.get(address) {
-        Some(entry) => entry.owner(),
-        None => None,
-    }
 }
 
 /// The host's reply to the unicast probe of an l2 child, which the driver had handed to the host:
@@ -161,7 +164,11 @@ fn decide_egress_reply(
         return Decision::stranger(Reason::NotRequest);
     }
     let target = match addresses.get(arp.tpa) {
-        Some(target) if target.is_live_child() => target,
+        Some(target)
+            if target.owner() == Some(Owner::Child) && target.egress_refusal().is_none() =>
+        {
+            target
+        }
         _ => return Decision::stranger(Reason::NotRequest),
     };
     let result = if config.has(ConfigFlags::ISOLATED) {
@@ -258,203 +265,4 @@ pub fn reply_arp(request: &Arp, own: Mac) -> ArpFrame {
 }
 
 #[cfg(test)]
-mod tests {
-    use ipvlan_common::{AddressEntry, Delivery};
-
-    use super::*;
-    use crate::{lookup::tests::Table, origin::tests::Skb};
-
-    const PARENT: [u8; 6] = [2, 0, 0, 0, 0, 1];
-    const LAN: [u8; 6] = [2, 0, 0, 0, 0, 2];
-    const CHILD: [u8; 4] = [10, 0, 0, 1];
-    const HOST: [u8; 4] = [10, 0, 0, 2];
-    const GATEWAY: [u8; 4] = [10, 0, 0, 3];
-    const DOWN: [u8; 4] = [10, 0, 0, 4];
-    const FOREIGN: [u8; 4] = [10, 0, 0, 9];
-    const ODD: [u8; 4] = [224, 0, 0, 1];
-
-    const fn child(slot: u32) -> AddressEntry {
-        AddressEntry::child(7, slot, Delivery::Pass)
-    }
-
-    const TABLE: Table<'static, [u8; 4]> = Table(&[
-        (CHILD, child(1)),
-        (HOST, AddressEntry::held_by(Owner::Host)),
-        (GATEWAY, AddressEntry::held_by(Owner::Gateway)),
-        (DOWN, child(2).refused(Reason::ChildDown)),
-        (ODD, child(3)),
-    ]);
-
-    /// Every message over a few MACs and addresses, with every combination of flags.
-    fn for_all(mut check: impl FnMut(&Arp, Config)) {
-        let macs = [PARENT, LAN, [0xff; 6], [1, 0, 0x5e, 0, 0, 1], [0; 6]].map(Mac::new);
-        let addresses = [CHILD, HOST, GATEWAY, DOWN, FOREIGN, ODD, UNSPECIFIED];
-        let switches = [
-            ConfigFlags::L2,
-            ConfigFlags::L2_FLOOD,
-            ConfigFlags::L2_DROP_FOREIGN,
-        ];
-        for bits in 0..1 << switches.len() {
-            let flags = (0..switches.len())
-                .filter(|index| bits & (1 << index) != 0)
-                .fold(ConfigFlags::READY, |flags, index| flags | switches[index]);
-            let config = Config::new(PARENT, flags);
-            for eth_dst in macs {
-                for eth_src in macs {
-                    for sha in macs {
-                        for spa in addresses {
-                            for tpa in addresses {
-                                for oper in [ARPOP_REQUEST, ARPOP_REPLY, 3] {
-                                    let arp = Arp {
-                                        eth_dst,
-                                        eth_src,
-                                        oper,
-                                        sha,
-                                        spa,
-                                        tpa,
-                                    };
-                                    check(&arp, config);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn from_the_wire_only_a_live_child_is_answered_for_and_only_to_a_real_stranger() {
-        let mut answers = 0;
-        for_all(|arp, config| {
-            let decision = decide_ingress(arp, config, &TABLE);
-            if decision.reason != Reason::ArpAnswered {
-                return;
-            }
-            answers += 1;
-            assert_eq!((arp.tpa, decision.slot), (CHILD, 1));
-            assert_eq!(arp.oper, ARPOP_REQUEST);
-            assert_eq!((arp.eth_src, arp.sha), (Mac::new(LAN), Mac::new(LAN)));
-            assert!([FOREIGN, GATEWAY, DOWN, UNSPECIFIED].contains(&arp.spa));
-            assert!([Mac::BROADCAST, Mac::new(PARENT)].contains(&arp.eth_dst));
-        });
-        // 2 destinations, 4 senders, 8 combinations of flags, less the 2 with both l2 and flood.
-        assert_eq!(answers, 2 * 4 * 6);
-    }
-
-    #[test]
-    fn from_the_wire_who_claims_what_host_or_live_child_hold_is_in_conflict_whatever_it_says() {
-        let mut conflicts = 0;
-        for_all(|arp, config| {
-            let from_stranger = (arp.eth_src, arp.sha) == (Mac::new(LAN), Mac::new(LAN))
-                && [Mac::BROADCAST, Mac::new(PARENT)].contains(&arp.eth_dst)
-                && [ARPOP_REQUEST, ARPOP_REPLY].contains(&arp.oper);
-            let expected = from_stranger && [CHILD, HOST].contains(&arp.spa);
-            let reason = decide_ingress(arp, config, &TABLE).reason;
-            assert_eq!(reason == Reason::SenderConflict, expected, "{arp:?}");
-            conflicts += usize::from(expected);
-        });
-        assert!(conflicts > 0);
-    }
-
-    #[test]
-    fn only_a_broadcast_request_for_nobody_from_a_real_stranger_is_dropped() {
-        for_all(|arp, config| {
-            if decide_ingress(arp, config, &TABLE).reason != Reason::ForeignDropped {
-                return;
-            }
-            assert!(config.has(ConfigFlags::L2_DROP_FOREIGN));
-            assert_eq!((arp.oper, arp.eth_dst), (ARPOP_REQUEST, Mac::BROADCAST));
-            assert!([FOREIGN, GATEWAY].contains(&arp.tpa));
-            assert!(arp.spa != arp.tpa && arp.spa != UNSPECIFIED);
-            assert_eq!((arp.eth_src, arp.sha), (Mac::new(LAN), Mac::new(LAN)));
-        });
-    }
-
-    #[test]
-    fn on_egress_nothing_is_dropped_and_only_our_own_are_answered() {
-        for_all(|arp, config| {
-            let decision = decide_egress(arp, config, &TABLE, &Skb::default());
-            assert_ne!(decision.reason, Reason::ForeignDropped);
-            match decision.reason {
-                Reason::ArpAnswered => {
-                    let from_child = [CHILD, DOWN, ODD].contains(&arp.spa);
-                    let for_child = arp.tpa == CHILD && !from_child;
-                    let for_host = arp.tpa == HOST && from_child;
-                    assert!(for_child || for_host);
-                    assert_eq!(arp.oper, ARPOP_REQUEST);
-                    assert_ne!(arp.spa, UNSPECIFIED);
-                }
-                Reason::Hairpinned => {
-                    assert_eq!((arp.oper, arp.eth_dst), (ARPOP_REPLY, Mac::new(PARENT)));
-                    // `ODD` cannot be sent to by ARP of the host, but is no harm either.
-                    assert!([CHILD, ODD].contains(&arp.tpa));
-                }
-                _ => return,
-            }
-            assert_eq!((arp.eth_src, arp.sha), (Mac::new(PARENT), Mac::new(PARENT)));
-        });
-    }
-
-    #[test]
-    fn under_isolation_only_the_host_reaches_a_child() {
-        let host = Skb::default();
-        let container = Skb {
-            from_other_netns: true,
-            ..host
-        };
-        let mut hairpinned = 0;
-        for_all(|arp, config| {
-            for flags in [
-                ConfigFlags::ISOLATED,
-                ConfigFlags::ISOLATED | ConfigFlags::VEPA,
-            ] {
-                let open = decide_egress(arp, config, &TABLE, &host);
-                let config = Config::new(config.mac(), config.flags() | flags);
-                let mut expected = open;
-                if [CHILD, ODD].contains(&arp.tpa)
-                    && [Reason::Hairpinned, Reason::ArpAnswered].contains(&open.reason)
-                    && arp.spa != HOST
-                {
-                    let from_child = [CHILD, DOWN, ODD].contains(&arp.spa);
-                    expected.reason = if from_child {
-                        Reason::Sibling
-                    } else {
-                        Reason::Isolated
-                    };
-                }
-                assert_eq!(
-                    decide_egress(arp, config, &TABLE, &host),
-                    expected,
-                    "{arp:?}"
-                );
-                if expected.reason == Reason::Hairpinned {
-                    hairpinned += 1;
-                    expected.reason = Reason::Isolated;
-                }
-                let decision = decide_egress(arp, config, &TABLE, &container);
-                assert_eq!(decision, expected, "{arp:?} from a container");
-            }
-        });
-        assert!(hairpinned > 0);
-    }
-
-    #[test]
-    fn reply_goes_to_the_asker_from_the_parent_with_addresses_swapped() {
-        let request = Arp {
-            eth_dst: Mac::BROADCAST,
-            eth_src: Mac::new([2, 0, 0, 0, 0, 9]),
-            oper: ARPOP_REQUEST,
-            sha: Mac::new(LAN),
-            spa: FOREIGN,
-            tpa: CHILD,
-        };
-        let reply = [
-            2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 6, // to the asker, from the parent, ARP
-            0, 1, 8, 0, 6, 4, 0, 2, // Ethernet, IPv4, reply
-            2, 0, 0, 0, 0, 1, 10, 0, 0, 1, // the child is at the parent's
-            2, 0, 0, 0, 0, 2, 10, 0, 0, 9, // the asker
-        ];
-        assert_eq!(reply_arp(&request, Mac::new(PARENT)).bytes(), reply);
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ use ipvlan_common::Reason;
 
 use crate::{
     frame::{Ip6, Mac},
+    origin::Receiver,
     parse::{Arp, Nd},
 };
 
@@ -60,7 +61,7 @@ pub fn guard_nd_sender(nd: &Nd, own: Mac) -> Result<(), Reason> {
 ///
 /// Why it is not answered, whoever holds the target.
 #[inline(always)]
-pub fn guard_solicitation(nd: &Nd, own: Mac) -> Result<(), Reason> {
+pub fn guard_solicitation(nd: &Nd, own: Mac, receiver: &impl Receiver) -> Result<(), Reason> {
     let header = &nd.header;
     if header.src.is_multicast() || header.src == Ip6::LOOPBACK || header.src.is_v4_mapped() {
         return Err(Reason::SenderAddress);
@@ -73,7 +74,7 @@ pub fn guard_solicitation(nd: &Nd, own: Mac) -> Result<(), Reason> {
             return Err(Reason::DadDestination);
         }
     }
-    guard_group(nd, own)?;
+    guard_group(nd, own, receiver)?;
     if let Some(reason) = classify_v6(header.target) {
         return Err(reason);
     }
@@ -95,11 +96,12 @@ pub fn guard_solicitation(nd: &Nd, own: Mac) -> Result<(), Reason> {
 ///
 /// [`Reason::OtherMac`] if not.
 #[inline(always)]
-pub fn guard_group(nd: &Nd, own: Mac) -> Result<(), Reason> {
+pub fn guard_group(nd: &Nd, own: Mac, receiver: &impl Receiver) -> Result<(), Reason> {
     let header = &nd.header;
     if header.eth_dst == own
         || header.eth_dst == Mac::BROADCAST
         || (header.dst.is_multicast() && header.eth_dst == header.dst.group_mac())
+        || receiver.is_own()
     {
         Ok(())
     } else {

@@ -18,11 +18,13 @@ use crate::{
 /// to the one it comes from.
 ///
 /// A frame to another MAC than the parent's own is one that the host routes through a gateway: it is
-/// hairpinned only to an entry that the operator allowed ([`AddressEntry::routed`]).
+/// hairpinned only to an entry that the operator allowed ([`AddressEntry::routed`]). One to the parent's own MAC
+/// can be such a frame as well, so it is not hairpinned to an address that is off-link
+/// ([`AddressEntry::is_off_link`]).
 ///
 /// Under [`ConfigFlags::ISOLATED`] the source decides too, after the destination was a hit: see
-/// [`check_source`]. A child's packet for the host is hairpinned under [`ConfigFlags::VEPA`] only, where
-/// the driver does not deliver it.
+/// [`check_source`]. A child's packet for the host is hairpinned where the driver does not deliver it: under
+/// [`ConfigFlags::VEPA`], and to a gateway's MAC, from an l2 child that the host itself reaches through a gateway.
 #[inline(always)]
 pub fn decide<const ROUTED: bool, A: Copy>(
     packet: &Ip<A>,
@@ -33,12 +35,12 @@ pub fn decide<const ROUTED: bool, A: Copy>(
     let Some(entry) = addresses.get(packet.dst) else {
         return Decision::stranger(Reason::NotOurs);
     };
-    if let Some(reason) = entry.refusal() {
+    if let Some(reason) = entry.egress_refusal() {
         return Decision::about(entry, reason);
     }
     let result = match entry.owner() {
         Some(Owner::Child) => to_child::<ROUTED, A>(entry, packet, config, addresses, origin),
-        Some(Owner::Host) => to_host::<ROUTED, A>(packet, config, addresses, origin),
+        Some(Owner::Host) => to_host::<ROUTED, A>(entry, packet, config, addresses, origin),
         Some(Owner::Gateway) | None => return Decision::stranger(Reason::NotOurs),
     };
     let reason = match result {
@@ -57,7 +59,7 @@ fn to_child<const ROUTED: bool, A: Copy>(
     origin: &impl Origin,
 ) -> Result<(), Reason> {
     let to_own = to_own::<ROUTED, A>(packet, config);
-    if !to_own && !entry.routed() {
+    if entry.is_off_link() || (!to_own && !entry.routed()) {
         return Err(Reason::OffLink);
     }
     check_loop(config, origin)?;
@@ -74,16 +76,26 @@ fn to_child<const ROUTED: bool, A: Copy>(
 
 #[inline(always)]
 fn to_host<const ROUTED: bool, A: Copy>(
+    entry: AddressEntry,
     packet: &Ip<A>,
     config: Config,
     addresses: &impl Addresses<A>,
     origin: &impl Origin,
 ) -> Result<(), Reason> {
-    if config.has(ConfigFlags::ISOLATED | ConfigFlags::VEPA)
-        && to_own::<ROUTED, A>(packet, config)
-        && addresses
-            .get(packet.src)
-            .is_some_and(|source| source.owner() == Some(Owner::Child))
+    let to_own = to_own::<ROUTED, A>(packet, config);
+    let lost = if to_own {
+        ConfigFlags::ISOLATED | ConfigFlags::VEPA
+    } else {
+        ConfigFlags::L2
+    };
+    if !config.has(lost) {
+        return Err(Reason::HostAddress);
+    }
+    let source = addresses.of_sender(packet.src);
+    // To a gateway: as in the other direction, of those alone that the operator allowed. The gateway may
+    // lead to the link that has the address.
+    if source.owner() == Some(Owner::Child)
+        && (to_own || (source.routed() && entry.is_answered_to(&source)))
     {
         check_loop(config, origin)
     } else {
@@ -116,6 +128,10 @@ mod tests {
     const LAN: [u8; 4] = [10, 0, 0, 9];
     /// A child in a subnet of its own that the operator allowed.
     const ROUTED: [u8; 4] = [10, 9, 0, 1];
+    /// A child in a subnet of its own that the operator did not allow.
+    const OFF_LINK: [u8; 4] = [8, 8, 8, 8];
+    const PROBING: [u8; 4] = [10, 0, 0, 5];
+    const DUPLICATE: [u8; 4] = [10, 0, 0, 6];
 
     const TABLE: Table<'static, [u8; 4]> = Table(&[
         (HOST, AddressEntry::held_by(Owner::Host)),
@@ -125,6 +141,18 @@ mod tests {
         (
             ROUTED,
             AddressEntry::child(9, 5, Delivery::Pass).with_routed(),
+        ),
+        (
+            OFF_LINK,
+            AddressEntry::child(10, 6, Delivery::Pass).with_off_link(),
+        ),
+        (
+            PROBING,
+            AddressEntry::child(10, 6, Delivery::Pass).refused(Reason::Probing),
+        ),
+        (
+            DUPLICATE,
+            AddressEntry::child(11, 7, Delivery::Pass).refused(Reason::Duplicate),
         ),
     ]);
 
@@ -185,6 +213,8 @@ mod tests {
             (PLAIN, HOST, CHILD, Reason::Hairpinned),
             (PLAIN, CHILD, SIBLING, Reason::Hairpinned),
             (PLAIN, LAN, CHILD, Reason::Hairpinned),
+            (PLAIN, HOST, PROBING, Reason::Hairpinned),
+            (PLAIN, HOST, DUPLICATE, Reason::Duplicate),
             (isolated(), HOST, CHILD, Reason::Hairpinned),
             (vepa(), HOST, CHILD, Reason::Hairpinned),
             (isolated(), CHILD, SIBLING, Reason::Sibling),
@@ -251,6 +281,63 @@ mod tests {
         check(vepa(), HOST, CHILD, CONTAINER, Reason::Isolated);
         check(vepa(), CHILD, HOST, CONTAINER, Reason::Hairpinned);
         check(PLAIN, HOST, CHILD, CONTAINER, Reason::Hairpinned);
+    }
+
+    #[test]
+    fn an_off_link_child_gets_nothing_whatever_the_mac_and_the_source() {
+        for flags in [PLAIN, isolated(), vepa()] {
+            for src in [HOST, CHILD, LAN, OFF_LINK] {
+                for origin in [LOCAL, FORWARDED, RECEIVED, CONTAINER] {
+                    check(flags, src, OFF_LINK, origin, Reason::OffLink);
+                }
+                let (packet, config) =
+                    (packet([OTHER, MAC], src, OFF_LINK), Config::new(MAC, flags));
+                let decision = decide::<true, _>(&packet, config, &TABLE, &LOCAL);
+                assert_eq!(decision.reason, Reason::OffLink, "{flags:?} {src:?}");
+            }
+        }
+        check(PLAIN, HOST, ROUTED, LOCAL, Reason::Hairpinned);
+    }
+
+    #[test]
+    fn an_allowed_l2_childs_packet_to_the_host_by_a_gateway_is_hairpinned() {
+        const ELSEWHERE: [u8; 4] = [10, 0, 0, 5];
+        let host = AddressEntry::held_by(Owner::Host);
+        let (routed, child) = (
+            AddressEntry::child(9, 5, Delivery::Pass).with_routed(),
+            AddressEntry::child(7, 3, Delivery::Pass),
+        );
+        let table = Table(&[
+            (HOST, host),
+            (ELSEWHERE, host.with_unanswered()),
+            (CHILD, child),
+            (ROUTED, routed),
+        ]);
+        for (src, dst, flags, origin, reason) in [
+            (ROUTED, HOST, ConfigFlags::L2, LOCAL, Reason::Hairpinned),
+            (
+                ROUTED,
+                HOST,
+                ConfigFlags::L2,
+                RECEIVED,
+                Reason::ReceivedHere,
+            ),
+            (
+                ROUTED,
+                ELSEWHERE,
+                ConfigFlags::L2,
+                LOCAL,
+                Reason::HostAddress,
+            ),
+            (CHILD, HOST, ConfigFlags::L2, LOCAL, Reason::HostAddress),
+            (LAN, HOST, ConfigFlags::L2, LOCAL, Reason::HostAddress),
+            (ROUTED, HOST, PLAIN, LOCAL, Reason::HostAddress),
+        ] {
+            let packet = packet([OTHER, MAC], src, dst);
+            let config = Config::new(MAC, PLAIN | flags);
+            let decision = decide::<true, _>(&packet, config, &table, &origin);
+            assert_eq!(decision.reason, reason, "{src:?} to {dst:?}");
+        }
     }
 
     #[test]

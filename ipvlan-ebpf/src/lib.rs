@@ -22,6 +22,7 @@ pub mod advertisement;
 pub mod arp;
 pub mod checksum;
 pub mod deliver;
+pub mod dhcp;
 pub mod event;
 pub mod frame;
 pub mod guard;
@@ -80,6 +81,17 @@ impl Decision {
 }
 
 impl Decision {
+    /// The same, of which the verifier does not know whether it is about a child: as [`Self::of_any_reason`].
+    #[must_use]
+    #[inline(always)]
+    pub fn of_any_child(self, any: u32) -> Self {
+        Self {
+            child: forget(self.child, any),
+            slot: forget(self.slot, any),
+            ..self
+        }
+    }
+
     /// The same, of which the verifier does not know the reason: it would follow what is behind once for
     /// each. See [`forget`].
     #[must_use]

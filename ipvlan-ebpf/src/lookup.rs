@@ -38,6 +38,15 @@ static CONFIG: Array<Control> = Array::with_max_entries(1, 0);
 pub trait Addresses<A> {
     /// The entry of this address (network byte order).
     fn get(&self, address: A) -> Option<AddressEntry>;
+
+    /// The entry of the address that a frame comes from, without the child's interface index and counters;
+    /// [`AddressEntry::NONE`] if there is none.
+    fn of_sender(&self, address: A) -> AddressEntry {
+        match self.get(address) {
+            Some(entry) => entry,
+            None => AddressEntry::NONE,
+        }
+    }
 }
 
 /// The address maps in the kernel, behind their indexes.
@@ -58,6 +67,11 @@ impl Addresses<[u8; 4]> for AddressMap {
         // SAFETY: copied at once, see above.
         unsafe { ADDRESSES_V4.get(address) }.copied()
     }
+
+    #[inline(always)]
+    fn of_sender(&self, address: [u8; 4]) -> AddressEntry {
+        of_word(sender_v4(u32::from_ne_bytes(address).into()))
+    }
 }
 
 impl Addresses<Ip6> for AddressMap {
@@ -72,6 +86,46 @@ impl Addresses<Ip6> for AddressMap {
         // SAFETY: copied at once, see above.
         unsafe { ADDRESSES_V6.get(address) }.copied()
     }
+
+    #[inline(always)]
+    fn of_sender(&self, address: Ip6) -> AddressEntry {
+        let [first, last] = address.halves();
+        of_word(sender_v6(first, last))
+    }
+}
+
+/// The lookup of a sender as a function that the verifier follows once: it is global, and returns any number for
+/// it. In line, each way to an entry is followed through all that is behind it. The address is in network byte
+/// order; what is returned is the second of [`AddressEntry::to_words`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+#[allow(clippy::cast_possible_truncation, reason = "an IPv4 address")]
+extern "C" fn sender_v4(address: u64) -> u64 {
+    word_of(AddressMap.get((address as u32).to_ne_bytes()))
+}
+
+/// As [`sender_v4`], of the halves that [`Ip6::halves`] returns.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn sender_v6(first: u64, last: u64) -> u64 {
+    word_of(AddressMap.get(Ip6::from_halves([first, last])))
+}
+
+#[inline(always)]
+fn word_of(entry: Option<AddressEntry>) -> u64 {
+    match entry {
+        Some(entry) => entry.to_words().1.into(),
+        None => 0,
+    }
+}
+
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "what was not there before is cut off"
+)]
+const fn of_word(word: u64) -> AddressEntry {
+    AddressEntry::from_words(0, word as u32)
 }
 
 impl AddressMap {

@@ -13,6 +13,7 @@ use crate::{
     frame::{Ip6, Mac},
     guard,
     lookup::Addresses,
+    origin::Receiver,
     parse::Nd,
 };
 
@@ -102,17 +103,24 @@ impl NdDecision {
 
 /// Decides on a solicitation that came in from the wire.
 #[inline(always)]
-pub fn decide_ingress(nd: &Nd, config: Config, addresses: &impl Addresses<Ip6>) -> NdDecision {
+pub fn decide_ingress(
+    nd: &Nd,
+    config: Config,
+    addresses: &impl Addresses<Ip6>,
+    receiver: &impl Receiver,
+) -> NdDecision {
     let own = Mac::of_parent(config);
     if let Err(reason) = guard::guard_nd_sender(nd, own) {
         return NdDecision::stranger(reason);
     }
-    if let Err(reason) = guard::guard_solicitation(nd, own) {
+    if let Err(reason) = guard::guard_solicitation(nd, own, receiver) {
         return NdDecision::stranger(reason);
     }
+    // As for ARP; an advertisement claims such an address.
     if !nd.is_dad()
         && let Some(sender) = addresses.get(nd.header.src)
         && sender.is_watched()
+        && sender.refusal().is_none()
     {
         return NdDecision::about(sender, Reason::SenderConflict);
     }
@@ -157,12 +165,17 @@ fn foreign(nd: &Nd, config: Config) -> Reason {
 /// Decides on an advertisement that came in from the wire: never answered, but it may claim an address
 /// of ours.
 #[inline(always)]
-pub fn decide_advertisement(nd: &Nd, config: Config, addresses: &impl Addresses<Ip6>) -> Decision {
+pub fn decide_advertisement(
+    nd: &Nd,
+    config: Config,
+    addresses: &impl Addresses<Ip6>,
+    receiver: &impl Receiver,
+) -> Decision {
     let own = Mac::of_parent(config);
     if nd.header.eth_src == own || nd.mac() == own {
         return Decision::stranger(Reason::OwnSender);
     }
-    if let Err(reason) = guard::guard_group(nd, own) {
+    if let Err(reason) = guard::guard_group(nd, own, receiver) {
         return Decision::stranger(reason);
     }
     match addresses.get(nd.header.target) {
@@ -179,7 +192,7 @@ pub fn decide_egress(nd: &Nd, config: Config, addresses: &impl Addresses<Ip6>) -
     if nd.header.eth_src != own || nd.mac() != own {
         return NdDecision::stranger(Reason::SenderMac);
     }
-    if let Err(reason) = guard::guard_solicitation(nd, own) {
+    if let Err(reason) = guard::guard_solicitation(nd, own, &false) {
         return NdDecision::stranger(reason);
     }
     // The host and a child can both be the one who probes for its own address.
@@ -189,18 +202,18 @@ pub fn decide_egress(nd: &Nd, config: Config, addresses: &impl Addresses<Ip6>) -
     let Some(target) = addresses.get(nd.header.target) else {
         return NdDecision::stranger(Reason::NotOurs);
     };
-    if let Some(reason) = target.refusal() {
+    if let Some(reason) = target.egress_refusal() {
         return NdDecision::about(target, reason);
     }
-    let sender = match addresses.get(nd.header.src) {
-        Some(entry) => entry.owner(),
-        None => None,
-    };
-    let reason = match (target.owner(), sender) {
+    let sender = addresses.of_sender(nd.header.src);
+    let reason = match (target.owner(), sender.owner()) {
         (Some(Owner::Child), Some(Owner::Child)) => Reason::Sibling,
         // As for ARP: the answer would go to whatever child has the sender's address.
         (Some(Owner::Child), Some(Owner::Gateway) | None) if config.has(ConfigFlags::ISOLATED) => {
             Reason::Isolated
+        }
+        (Some(Owner::Host), Some(Owner::Child)) if !target.is_answered_to(&sender) => {
+            Reason::HostElsewhere
         }
         // Whatever the mode, as for ARP.
         (Some(Owner::Child), _) | (Some(Owner::Host), Some(Owner::Child)) => {

@@ -32,6 +32,22 @@ pub trait Origin {
     fn is_from_other_netns(&self) -> bool;
 }
 
+/// What the kernel knows about the destination MAC of a frame that was received.
+pub trait Receiver {
+    /// Whether the MAC is one of the parent's own beside its address: of a port of a bond (`balance-alb` and
+    /// `balance-tlb` give every port its own), or of the link below a VLAN. The driver that received the frame
+    /// has compared (`eth_type_trans`), and the kernel processes ARP by it (`arp_rcv`).
+    fn is_own(&self) -> bool;
+}
+
+/// What is known of every frame alike.
+impl Receiver for bool {
+    #[inline(always)]
+    fn is_own(&self) -> bool {
+        *self
+    }
+}
+
 /// Checks that the parent did not receive the packet itself. Hairpinned, it would come back here if no
 /// child takes it any more and the host forwards it, until its hop limit is used up.
 ///
@@ -62,11 +78,7 @@ pub fn check_source<A: Copy>(
     addresses: &impl Addresses<A>,
     origin: &impl Origin,
 ) -> Result<(), Reason> {
-    let owner = match addresses.get(source) {
-        Some(entry) => entry.owner(),
-        None => None,
-    };
-    match owner {
+    match addresses.of_sender(source).owner() {
         Some(Owner::Child) => Err(Reason::Sibling),
         Some(Owner::Host) if !origin.is_from_other_netns() => Ok(()),
         Some(Owner::Gateway) | None if forwarded => Ok(()),

@@ -14,18 +14,25 @@ use crate::{
     lookup::{self, AddressMap},
     ndp::{self, NdDecision, ReplyTo},
     parse::{
-        ARP_FRAME_LEN, ETH_P_ARP, ETH_P_IPV6, Message, ND_FRAME_LEN, ND_START, NdHeader, NdKind,
-        Recognised, parse_arp, parse_nd, parse_nd_header, parse_short_nd, recognise_nd,
+        ARP_FRAME_LEN, ETH_P_ARP, ETH_P_IPV6, ETHERTYPE, Message, ND_FRAME_LEN, ND_START, NdHeader,
+        NdKind, Recognised, parse_arp, parse_nd, parse_nd_header, parse_short_nd, recognise_nd,
         short_message,
     },
     scratch,
 };
 
+/// The driver has not compared the destination MAC yet: a frame for another MAC of the parent than its address
+/// is left to the TC program.
+const UNKNOWN: bool = false;
+
+/// The longest frame that every driver has in one buffer, in bytes: what an MTU of 1 500 and two VLAN tags take.
+const ONE_BUFFER: u32 = 1_522;
+
 /// Parent XDP. `None` for a frame that is not looked at.
 #[must_use]
 #[inline(always)]
 pub fn ingress(ctx: &XdpContext) -> Option<Decision> {
-    let kind = match frame(ctx).header::<ETH_LEN>()?.u16::<12>() {
+    let kind = match frame(ctx).header::<ETH_LEN>()?.u16::<ETHERTYPE>() {
         ETH_P_ARP => None,
         ETH_P_IPV6 => match recognise_nd(frame(ctx)) {
             Recognised::Nd(kind) => Some(kind),
@@ -52,17 +59,17 @@ fn arp(ctx: &XdpContext, config: Config) -> Decision {
         Ok(arp) => arp,
         Err(reason) => return Decision::stranger(reason),
     };
-    let decision = arp::decide_ingress(&arp, config, &AddressMap);
+    let decision = arp::decide_ingress(&arp, config, &AddressMap, &UNKNOWN);
     event::tell_arp(Hook::Xdp, &arp, decision);
     if decision.reason != Reason::ArpAnswered {
         return decision;
     }
     let reply = arp::reply_arp(&arp, Mac::of_parent(config));
     if !resize(ctx, ARP_FRAME_LEN) {
-        return Decision::stranger(Reason::NotReady);
+        return Decision::stranger(Reason::NotWritable);
     }
     let Some(frame) = room::<ARP_FRAME_LEN>(ctx) else {
-        return Decision::stranger(Reason::NotReady);
+        return Decision::stranger(Reason::NotWritable);
     };
     // SAFETY: there is room for it.
     unsafe { reply.write(frame as *mut u8) };
@@ -89,18 +96,18 @@ fn nd(ctx: &XdpContext, kind: NdKind, config: Config) -> Decision {
         Err(reason) => return Decision::stranger(reason),
     };
     if kind == NdKind::Advertisement {
-        let decision = ndp::decide_advertisement(&nd, config, &AddressMap);
+        let decision = ndp::decide_advertisement(&nd, config, &AddressMap, &UNKNOWN);
         let decision = decision.of_any_reason(len(ctx));
         event::tell_advertisement(Hook::Xdp, &nd, decision);
         return decision;
     }
-    let NdDecision { decision, flags } = ndp::decide_ingress(&nd, config, &AddressMap);
+    let NdDecision { decision, flags } = ndp::decide_ingress(&nd, config, &AddressMap, &UNKNOWN);
     let decision = decision.of_any_reason(len(ctx));
     event::tell_solicitation(Hook::Xdp, &nd, decision);
     if decision.reason == Reason::NdAnswered
         && !advertise(ctx, ReplyTo::new(nd.mac(), flags), config)
     {
-        return Decision::stranger(Reason::NotReady);
+        return Decision::stranger(Reason::NotWritable);
     }
     decision
 }
@@ -172,6 +179,10 @@ pub fn len(ctx: &XdpContext) -> u32 {
 }
 
 /// Makes the frame `to` bytes long. What the request had behind them is cut off.
+///
+/// A longer frame than [`ONE_BUFFER`] is left to the TC program: veth gives the kernel the wrong owner of the
+/// buffers that it puts such a frame into, which then frees them as memory of its own ("Bad page state:
+/// `page_pool` leak", seen on Linux 7.2).
 #[inline(always)]
 #[allow(
     clippy::cast_possible_truncation,
@@ -179,7 +190,11 @@ pub fn len(ctx: &XdpContext) -> u32 {
     reason = "a frame is shorter than 2 GiB"
 )]
 fn resize(ctx: &XdpContext, to: usize) -> bool {
-    let delta = to as i32 - len(ctx) as i32;
+    let from = len(ctx);
+    if from > ONE_BUFFER {
+        return false;
+    }
+    let delta = to as i32 - from as i32;
     // SAFETY: the context of an XDP program is a valid `xdp_md`.
     delta == 0 || unsafe { bpf_xdp_adjust_tail(ctx.ctx, delta) } == 0
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use ipvlan_user::{
     cli::{Cli, Command},
-    commands, report,
+    commands, exit,
     runtime::log,
 };
 
@@ -13,12 +13,16 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     log::init();
     let result = match cli.command {
-        Command::Run(args) => commands::run::run(args),
+        Command::Run(args) => commands::run::run(*args),
         Command::Cleanup(args) => commands::cleanup::cleanup(args),
-        Command::Status(args) => commands::status::status(args),
+        Command::Status(args) => match commands::status::status(args) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::from(exit::NOT_RUNNING),
+            Err(error) => Err(error),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report::report(&error),
+        Err(failure) => failure.report(),
     }
 }

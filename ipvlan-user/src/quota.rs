@@ -91,7 +91,8 @@ impl Quota {
     #[must_use]
     pub const fn counted(self) -> &'static str {
         match self {
-            Self::Addresses => "addresses are not kept",
+            // A netns is read no further than its quota.
+            Self::Addresses => "or more addresses are not kept",
             Self::Events => "events were not handled",
             Self::Announcements => "announcements and probes were delayed",
             Self::Groups => "times a solicited-node group was not joined",

@@ -290,7 +290,8 @@ pub struct Event {
     /// Where the child is.
     pub netns: Option<Netns>,
     /// What was done about it: `none`, `answered` (the station was told), `held_back` (the address
-    /// is not answered for) or `defended` (it was announced once more).
+    /// is not answered for), `defended` (it was announced once more) or `yielded` (the claims went on: it
+    /// is neither announced nor defended any more).
     pub action: String,
     /// What else is known.
     #[serde(default)]

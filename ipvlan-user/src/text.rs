@@ -27,6 +27,18 @@ pub const fn escaped(bytes: &[u8]) -> Escaped<'_> {
     }
 }
 
+/// Returns an error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
 /// Returns the [`escaped`] view of a path.
 #[must_use]
 pub fn escaped_path(path: &Path) -> Escaped<'_> {
@@ -61,6 +73,25 @@ pub fn printable_start(text: &str, longest: usize) -> String {
     match ends.next() {
         Some(end) => format!("{}…", printable(&text[..end])),
         None => printable(text).to_string(),
+    }
+}
+
+/// Returns a number and a noun, which has this plural: `1 address`, `2 addresses`.
+#[must_use]
+pub fn counted(number: usize, singular: &str, plural: &str) -> String {
+    let noun = if number == 1 { singular } else { plural };
+    format!("{number} {noun}")
+}
+
+/// Returns the short name of a network namespace, as `status` and the log show it: the last part of its first name,
+/// a process that lives in it, or its nsid; `(own)` for the agent's own, which has no nsid.
+#[must_use]
+pub fn netns_label(names: &[String], pid: Option<i32>, nsid: Option<i32>) -> String {
+    match (names.first(), pid, nsid) {
+        (_, _, None) => "(own)".to_owned(),
+        (Some(name), ..) => name.rsplit('/').next().unwrap_or(name).to_owned(),
+        (None, Some(pid), _) => format!("pid {pid}"),
+        (None, None, Some(nsid)) => format!("nsid {nsid}"),
     }
 }
 

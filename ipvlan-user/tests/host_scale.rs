@@ -15,13 +15,13 @@ use ipvlan_user::{
         Snapshot,
         snapshot::{Child, ChildAddress, Link, NetnsId},
     },
-    model::{Desired, History, Policy, desired},
-    neighbour::{
-        announce::Announce,
+    lan::{
+        announce::{Announce, Start},
         dad::{Dad, DadMode, Origin},
         random::Random,
         turns::Turns,
     },
+    model::{Desired, History, Policy, desired},
 };
 
 /// The system's allocator, counting what each thread, and so each test, has in use.
@@ -94,6 +94,7 @@ fn address(netns: i32, index: u32) -> ChildAddress {
         local: Ipv4Addr::from_bits(bits).into(),
         peer: None,
         prefix_len: 16,
+        scope: 0,
         flags: libc::IFA_F_PERMANENT,
     }
 }
@@ -124,10 +125,14 @@ fn what_is_kept_of_an_address_is_small() {
         (dad, turns)
     });
     let (announce, to_announce) = per_address("waiting for announcements", MANY, || {
-        let mut announce = Announce::default();
+        let mut announce = Announce::new(None);
         let mut turns = Turns::new(now, 10, 5);
         for &address in &addresses {
-            announce.start_later(now, &mut turns, address, netns, true);
+            let start = Start {
+                new: true,
+                late: true,
+            };
+            announce.start(now, &mut turns, (address, netns), start);
         }
         (announce, turns)
     });

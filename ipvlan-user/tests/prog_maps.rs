@@ -51,6 +51,7 @@ fn of_children(children: &[&[String]], policy: &Policy) -> Desired {
                     prefix_len: 24,
                     ifindex: PARENT,
                     flags: 0,
+                    scope: 0,
                 })
                 .into(),
             ..Host::default()
@@ -70,6 +71,7 @@ fn of_children(children: &[&[String]], policy: &Policy) -> Desired {
                         local: address(text),
                         peer: None,
                         prefix_len: 32,
+                        scope: 0,
                         flags: 0,
                     })
                     .collect(),

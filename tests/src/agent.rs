@@ -19,7 +19,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{command, netns::Netns};
+use crate::{bpf, command, netns::Netns};
 
 /// Verifying its programs takes long where the machine is emulated and shared.
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -134,6 +134,22 @@ impl Agent {
             }
             thread::sleep(POLL);
         }
+    }
+
+    /// The programs that are attached, and how many instructions the verifier followed for each.
+    pub fn verified(&self) -> Result<Vec<(String, u32)>> {
+        let status = self.status()?;
+        let hooks = status["parents"][0]["hooks"].as_array();
+        let hooks = hooks.with_context(|| format!("no hooks in {status}"))?;
+        ensure!(hooks.len() > 1, "the agent is not attached: {status}");
+        let verified = hooks.iter().map(|hook| {
+            let name = hook["program"].as_str().context("a program has a name")?;
+            let id = hook["program_id"].as_u64().context("a program has an id")?;
+            let verified = bpf::verified_instructions(u32::try_from(id)?)?;
+            ensure!(verified > 0, "the kernel does not tell what verifying took");
+            Ok((name.to_owned(), verified))
+        });
+        verified.collect()
     }
 
     /// What `ipvlan status --json` says about this agent.

@@ -25,6 +25,14 @@ pub const VLAN_OFFLOAD: [&str; 4] = [
 /// `ETHTOOL_SFEATURES`
 const SET_FEATURES: u32 = 0x3b;
 
+/// Returns whether a feature of `device` is active.
+pub fn has(device: &str, name: &str) -> Result<bool> {
+    let ifindex = if_nametoindex(device).with_context(|| format!("no interface {device} here"))?;
+    let features =
+        Features::read(ifindex).with_context(|| format!("cannot read the features of {device}"))?;
+    Ok(features.has(name))
+}
+
 /// Switches those features that the kernel knows.
 pub fn switch(device: &str, names: &[&str], on: bool) -> Result<()> {
     let what = || format!("cannot switch {names:?} of {device}");

@@ -76,6 +76,10 @@ fn prepare() -> Result<()> {
     ] {
         mounted(source, target, kind)?;
     }
+    if hides_btf() {
+        // The agent loads its object as on a kernel that has none.
+        mounted(c"btf", c"/sys/kernel/btf", c"tmpfs")?;
+    }
     open_console()?;
     load_modules(Path::new("/etc/modules"))?;
     make_raw(Path::new(RESULTS))?;
@@ -85,6 +89,12 @@ fn prepare() -> Result<()> {
         unsafe { std::env::set_var("PATH", PATH) };
     }
     crate::command::run(Command::new("ip").args(["link", "set", "lo", "up"]), "").map(drop)
+}
+
+/// Whether the kernel's command line wants its BTF out of sight.
+fn hides_btf() -> bool {
+    let words = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    words.split_whitespace().any(|word| word == "lab.btf=off")
 }
 
 fn mounted(source: &CStr, target: &CStr, kind: &CStr) -> Result<()> {

@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    bpf::{Attached, Program},
     ethtool,
     netlink::Netlink,
     netns::{NAMES, Netns, remove_name},
@@ -67,6 +68,12 @@ pub fn connect(left: &Netns, left_device: &str, right: &Netns, right_device: &st
 /// Removes every name of this process; for a run that is being interrupted.
 pub fn remove_own_names() -> Result<()> {
     remove_names(|pid| pid == process::id())
+}
+
+/// Lets `device` of `netns`, an end of a veth, receive what native XDP sends out of the other end, as the agent
+/// requires of the peer of such a parent.
+pub fn receive_xdp(netns: &Netns, device: &str) -> Result<Attached> {
+    netns.run(|| Program::xdp_pass()?.attach(device))
 }
 
 fn prepared(netns: Netns) -> Result<Netns> {

@@ -8,6 +8,7 @@ use std::{
     fs::{self, File},
     io,
     marker::PhantomData,
+    net::IpAddr,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     path::{Path, PathBuf},
     process::Command,
@@ -148,6 +149,15 @@ impl Netns {
     pub fn ip(&self, batch: &str) -> Result<()> {
         self.command(Command::new("ip").args(["-batch", "-"]), batch)
             .map(drop)
+    }
+
+    /// Returns what `ip` shows of the neighbour entry of `address` on `device`, in whatever state it is.
+    pub fn neighbour_entry(&self, device: &str, address: IpAddr) -> Result<String> {
+        let mut command = Command::new("ip");
+        command.args(["neigh", "show", "to", &address.to_string(), "dev", device]);
+        // Without it, `ip` leaves out entries of the state noarp.
+        command.args(["nud", "all"]);
+        self.command(&mut command, "")
     }
 
     /// Runs one command in this netns and gives back what it printed.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::{attacks::row::Attacker, bench::row::Row, demo::mode::Mode, family::Family};
+use crate::{bench::row::Row, demo::mode::Mode, family::Family, rows::row::Kind};
 
 /// One line of the results.
 #[derive(Debug, Serialize)]
@@ -76,17 +76,17 @@ pub enum Line<'a> {
         /// What else is wrong, or why; empty if nothing is.
         problem: &'a str,
     },
-    /// What an attack did.
-    Attack {
-        /// The row of the attack table.
+    /// The outcome of a row of the attacks or of the real nodes.
+    Case {
+        /// The row of its table.
         row: &'a str,
-        /// The attacker.
-        attacker: Attacker,
+        /// What it is about.
+        kind: Kind,
         /// The input.
-        attack: &'a str,
-        /// What it did to the kernel alone.
+        input: &'a str,
+        /// The outcome with the kernel alone.
         alone: &'a str,
-        /// What it did with the agent.
+        /// The outcome with the agent.
         agent: &'a str,
         /// The required outcome with the agent.
         expected: &'a str,

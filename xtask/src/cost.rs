@@ -3,7 +3,7 @@
 use crate::{
     instrument::{Instrument, LIMIT, NOTHING},
     lab::Findings,
-    vm::{kernels::Kernel, qemu::Clock},
+    vm::{kernels::Kernel, machine::Machine},
 };
 
 /// Fails if an answer costs too much. Not on 6.1: the lab's own programs take TCX, which it has not.
@@ -12,7 +12,7 @@ pub(crate) const COST: Instrument = Instrument {
     options: |_| &[],
     limit: LIMIT,
     prepare: NOTHING,
-    clock: Clock::Instructions,
+    machine: Machine::COUNTING,
     kernels: &[Kernel::V6_12, Kernel::Latest],
     judge,
 };

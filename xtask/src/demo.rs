@@ -12,7 +12,7 @@ use crate::{
     results::{self, Kernel},
     side_by_side::{self, Job},
     table,
-    vm::{kernels, qemu::Clock},
+    vm::{kernels, machine::Machine},
 };
 
 const LIMIT: Duration = Duration::from_mins(20);
@@ -153,7 +153,7 @@ fn jobs(
         .flat_map(|kernel| modes.iter().map(move |mode| (*kernel, *mode)));
     places
         .map(|(kernel, mode)| -> Job<'static, Result<Findings>> {
-            Box::new(move || lab::in_machine(Clock::Any, kernel, &words(mode, variant), LIMIT))
+            Box::new(move || lab::in_machine(Machine::LEAN, kernel, &words(mode, variant), LIMIT))
         })
         .collect()
 }
@@ -183,7 +183,7 @@ impl Check {
             kernel,
             cells,
             numbers: _,
-            attacks: _,
+            cases: _,
             faults: _,
             rows: _,
             failure,

@@ -1,5 +1,6 @@
 //! What the verbs have in common that boot some kernels and judge what was found there:
-//! `numbers`, `oracle`, `cost`, `faults`.
+//! `numbers`, `oracle`, `cost`, `faults`, `attacks`, `nodes`, `nics`,
+//! `differential`.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::{
     build,
     lab::{self, Findings},
     side_by_side::{self, Job},
-    vm::{kernels::Kernel, qemu::Clock},
+    vm::{kernels::Kernel, machine::Machine},
 };
 
 /// More than most of them take on a busy host.
@@ -26,6 +27,17 @@ pub(crate) struct Args {
     kernel: Option<Kernel>,
 }
 
+/// Which rows to play, and where.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct RowArgs {
+    #[command(flatten)]
+    at: Args,
+    /// Only the rows of this number, or whose name contains this; can be given several times
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
+}
+
 /// A verb of the lab whose findings are judged.
 pub(crate) struct Instrument {
     /// What `lab` is told.
@@ -36,8 +48,8 @@ pub(crate) struct Instrument {
     pub limit: Duration,
     /// What has to be built besides.
     pub prepare: fn() -> Result<()>,
-    /// What its clock counts.
-    pub clock: Clock,
+    /// The machine that it needs.
+    pub machine: Machine,
     /// Where it is run.
     pub kernels: &'static [Kernel],
     /// What is wrong with what was found, beside a failure of the verb itself.
@@ -51,12 +63,13 @@ impl Instrument {
     }
 
     /// Runs the rows whose names contain one of these texts; all without any.
-    pub(crate) fn run_only(&self, args: &Args, only: &[String]) -> Result<()> {
-        let options: Vec<_> = only
+    pub(crate) fn run_only(&self, args: &RowArgs) -> Result<()> {
+        let options: Vec<_> = args
+            .only
             .iter()
             .flat_map(|only| ["--only".to_owned(), only.clone()])
             .collect();
-        self.run_with(args, &options)
+        self.run_with(&args.at, &options)
     }
 
     /// The same, with more to tell `lab`.
@@ -92,7 +105,7 @@ impl Instrument {
             .chain((self.options)(kernel).iter().copied())
             .chain(options.iter().map(String::as_str))
             .collect();
-        match lab::in_machine(self.clock, kernel, &words, self.limit) {
+        match lab::in_machine(self.machine, kernel, &words, self.limit) {
             Ok(findings) => {
                 let mut failures = (self.judge)(&findings);
                 failures.extend(findings.failure);

@@ -11,12 +11,14 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     exec, paths,
-    results::{self, Attack, Fault, Found, Line, Number, Row},
+    results::{self, Case, Fault, Found, Line, Number, Row},
+    stopwatch,
     tools::clients,
     vm::{
         console::Outcome,
-        kernels::{self, Kernel},
-        qemu::{self, Clock, Job},
+        kernels::{self, Flavour, Kernel},
+        machine::Machine,
+        qemu::{self, Job},
     },
 };
 
@@ -31,8 +33,8 @@ pub(crate) struct Findings {
     pub numbers: Vec<Number>,
     /// What faults did.
     pub faults: Vec<Fault>,
-    /// What attacks did.
-    pub attacks: Vec<Attack>,
+    /// Outcomes of attacks or of real nodes.
+    pub cases: Vec<Case>,
     /// Rows of a benchmark.
     pub rows: Vec<Row>,
     /// Why it failed, if it did.
@@ -53,14 +55,14 @@ impl Findings {
             cells,
             numbers,
             faults,
-            attacks,
+            cases,
             rows,
             failure,
         } = other;
         self.cells.extend(cells);
         self.numbers.extend(numbers);
         self.faults.extend(faults);
-        self.attacks.extend(attacks);
+        self.cases.extend(cases);
         self.rows.extend(rows);
         let failures: Vec<_> = self.failure.into_iter().chain(failure).collect();
         self.failure = (!failures.is_empty()).then(|| failures.join("\n"));
@@ -73,7 +75,7 @@ impl Findings {
                 Line::Cell(cell) => self.cells.push(cell),
                 Line::Number(number) => self.numbers.push(number),
                 Line::Fault(fault) => self.faults.push(fault),
-                Line::Attack(attack) => self.attacks.push(attack),
+                Line::Case(case) => self.cases.push(case),
                 Line::Row(row) => self.rows.push(row),
                 Line::Note { text } => exec::say(format!("{}: {text}", self.kernel)),
             }
@@ -82,30 +84,27 @@ impl Findings {
     }
 }
 
-/// Runs `lab ARGUMENTS`, the first of which is a verb, on `kernel` in a virtual machine whose clock counts
-/// what `clock` says.
+/// Runs `lab ARGUMENTS`, the first of which is a verb, on `kernel` in such a virtual machine.
 pub(crate) fn in_machine(
-    clock: Clock,
+    machine: Machine,
     kernel: Kernel,
     arguments: &[&str],
     limit: Duration,
 ) -> Result<Findings> {
-    let installed = install(kernel)?;
+    let installed = install(kernel, machine.hardware.flavour)?;
     let verb = arguments.first().copied().unwrap_or_default();
-    let report = qemu::run(&Job {
+    let job = Job {
         name: format!("{kernel} {verb}"),
         kernel: &installed,
         command: command("/usr/bin", "/dev/ttyS1", arguments),
         limit,
-        clock,
+        machine,
+    };
+    let report = stopwatch::time(format!("Linux {kernel}: {}", arguments.join(" ")), || {
+        qemu::run(&job)
     })?;
     let failure = match &report.outcome {
         Outcome::Pass => None,
-        outcome @ Outcome::Fail(_) => Some(format!(
-            "Linux {}: {outcome}; all it said is in {}",
-            installed.release,
-            report.log.display()
-        )),
         outcome => Some(format!(
             "Linux {}: {outcome}; the last it said, more in {}:\n{}",
             installed.release,
@@ -128,12 +127,12 @@ pub(crate) fn in_machine(
 }
 
 /// What a machine takes; jobs side by side install it once.
-fn install(kernel: Kernel) -> Result<kernels::Installed> {
+fn install(kernel: Kernel, flavour: Flavour) -> Result<kernels::Installed> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     clients::install_lab()?;
     clients::install_vm()?;
-    kernels::install(kernel)
+    kernels::install(kernel, flavour)
 }
 
 /// Runs `lab ARGUMENTS` on this host, as root.

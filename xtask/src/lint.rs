@@ -1,5 +1,8 @@
 //! `cargo xtask lint`: what can be said about the code without running it.
 
+mod lengths;
+mod words;
+
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -30,6 +33,8 @@ pub(crate) fn lint() -> Result<()> {
     format.args(["fmt", "--all", "--check"]);
     exec::run(format.current_dir(paths::workspace())).context("`cargo fmt` mends this")?;
 
+    lengths::check()?;
+    words::check()?;
     fuzz_targets()?;
     let mut clippy = Command::new("cargo");
     clippy.args([

@@ -3,14 +3,18 @@
 mod attacks;
 mod bench;
 mod build;
+mod cases;
 mod cost;
 mod demo;
+mod differential;
 mod exec;
 mod faults;
 mod fuzz;
 mod instrument;
 mod lab;
 mod lint;
+mod nics;
+mod nodes;
 mod numbers;
 mod oracle;
 mod paths;
@@ -18,6 +22,7 @@ mod results;
 mod run;
 mod setup;
 mod side_by_side;
+mod stopwatch;
 mod table;
 mod test;
 mod tools;
@@ -58,6 +63,12 @@ enum Verb {
     Faults(faults::Args),
     /// Play attackers inside and outside of containers, in virtual machines, without and with the agent
     Attacks(attacks::Args),
+    /// Build nodes as people have them, and ask without and with the agent, in virtual machines
+    Nodes(instrument::RowArgs),
+    /// Serve children behind emulated network cards, with the drivers that real ones have, in virtual machines
+    Nics(instrument::RowArgs),
+    /// Build nodes by chance, and ask the same without and with the agent, in virtual machines
+    Differential(differential::Args),
     /// Frames that nobody thought of: the programs against their model, and libFuzzer
     Fuzz(fuzz::Args),
     /// Build, then run the agent as root with the arguments after `--`
@@ -77,6 +88,9 @@ fn main() -> ExitCode {
         Verb::Oracle(args) => oracle::ORACLE.run(&args),
         Verb::Faults(args) => faults::faults(&args),
         Verb::Attacks(args) => attacks::attacks(&args),
+        Verb::Nodes(args) => nodes::NODES.run_only(&args),
+        Verb::Nics(args) => nics::NICS.run_only(&args),
+        Verb::Differential(args) => differential::differential(&args),
         Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Run(args) => run::run(&args),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     instrument::{Instrument, NOTHING},
     lab::Findings,
-    vm::{kernels::Kernel, qemu::Clock},
+    vm::{kernels::Kernel, machine::Machine},
 };
 
 /// Fails if something is beyond its limit.
@@ -14,7 +14,7 @@ pub(crate) const NUMBERS: Instrument = Instrument {
     options,
     limit: Duration::from_hours(1),
     prepare: NOTHING,
-    clock: Clock::Any,
+    machine: Machine::SHIPPED,
     kernels: &Kernel::ALL,
     judge,
 };

@@ -2,7 +2,7 @@
 
 use crate::{
     instrument::{Instrument, LIMIT, NOTHING},
-    vm::{kernels::Kernel, qemu::Clock},
+    vm::{kernels::Kernel, machine::Machine},
 };
 
 /// Fails if an answer differs that may not: it judges itself.
@@ -11,7 +11,7 @@ pub(crate) const ORACLE: Instrument = Instrument {
     options: |_| &[],
     limit: LIMIT,
     prepare: NOTHING,
-    clock: Clock::Any,
+    machine: Machine::LEAN,
     kernels: &Kernel::ALL,
     judge: |_| Vec::new(),
 };

@@ -13,8 +13,8 @@ pub(crate) enum Line {
     Number(Number),
     /// What a fault did.
     Fault(Fault),
-    /// What an attack did.
-    Attack(Attack),
+    /// The outcome of a row of the attacks or of the real nodes.
+    Case(Case),
     /// A row of a benchmark.
     Row(Row),
     /// Something for people to know.
@@ -106,19 +106,18 @@ pub(crate) struct Fault {
     pub problem: String,
 }
 
-/// What an attack did.
+/// The outcome of a row of the attacks or of the real nodes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Attack {
-    /// The row of the attack table.
+pub(crate) struct Case {
+    /// The row of its table.
     pub row: String,
-    /// The attacker.
-    pub attacker: String,
+    /// What it is about.
+    pub kind: String,
     /// The input.
-    #[serde(rename = "attack")]
-    pub name: String,
-    /// What it did to the kernel alone.
+    pub input: String,
+    /// The outcome with the kernel alone.
     pub alone: String,
-    /// What it did with the agent.
+    /// The outcome with the agent.
     pub agent: String,
     /// The required outcome with the agent.
     pub expected: String,
@@ -222,7 +221,7 @@ mod tests {
                 Line::Cell(found) => Some(found),
                 Line::Number(_)
                 | Line::Fault(_)
-                | Line::Attack(_)
+                | Line::Case(_)
                 | Line::Row(_)
                 | Line::Note { .. } => None,
             })

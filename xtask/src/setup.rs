@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::{
     exec,
     tools::{clients, deny, linker, toolchain},
-    vm::kernels::{self, Kernel},
+    vm::kernels::{self, Flavour, Kernel},
 };
 
 /// Finds or installs everything; tells what could not be had and fails then.
@@ -46,7 +46,7 @@ pub(crate) fn setup() -> Result<()> {
         clients::install_unit().map(|packages| packages.join(", ")),
     );
     for kernel in Kernel::ALL {
-        let installed = kernels::install(kernel);
+        let installed = kernels::install(kernel, Flavour::Cloud);
         tell(
             &format!("kernel {kernel}"),
             installed.map(|installed| installed.release),

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must pass before a commit, or a part of it.
 
-use std::{path::PathBuf, process::Command};
+use std::{panic::resume_unwind, path::PathBuf, process::Command, thread};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
@@ -8,11 +8,12 @@ use clap::ValueEnum;
 use crate::{
     attacks, bench, build,
     cost::COST,
-    demo, exec, faults,
+    demo, differential, exec, faults,
     instrument::{self, Instrument},
-    lint, numbers,
+    lint, nics, nodes, numbers,
     oracle::ORACLE,
     side_by_side::{self, Job},
+    stopwatch,
     tools::clients,
 };
 
@@ -32,8 +33,9 @@ enum Part {
     Prog,
     /// Network namespaces on this host's kernel; needs root
     Netns,
-    /// The connectivity table, the measurements, the kernel as oracle, the cost of an answer, every fault
-    /// and every attack once, and growth since the baseline of `cargo xtask bench`, in virtual machines
+    /// The connectivity table, the measurements, the kernel as oracle, the cost of an answer, every fault,
+    /// every attack, every real node and every network card once, six generated nodes without and with the agent,
+    /// and growth since the baseline of `cargo xtask bench`, in virtual machines
     Vm,
     /// The long form of the faults, in virtual machines; takes long, so only when asked for
     Faults,
@@ -44,14 +46,36 @@ enum Part {
 
 /// Runs the part, or everything.
 pub(crate) fn test(args: &Args) -> Result<()> {
-    if let Some(part) = args.part {
-        return run(part);
-    }
-    lint::lint()?;
-    for part in [Part::Unit, Part::Prog, Part::Netns, Part::Vm] {
-        run(part)?;
-    }
-    Ok(())
+    let done = match args.part {
+        Some(part) => time(part),
+        None => stopwatch::time("everything", everything),
+    };
+    // A run that failed has been long, too.
+    stopwatch::print();
+    done
+}
+
+fn everything() -> Result<()> {
+    stopwatch::time("lint", lint::lint)?;
+    time(Part::Unit)?;
+    prepare()?;
+    // Tests on this host wait most of the time, and machines are not in a hurry.
+    thread::scope(|scope| {
+        let machines = scope.spawn(|| stopwatch::time("machines", machines));
+        let native = [Part::Prog, Part::Netns].into_iter().try_for_each(time);
+        let machines = machines.join().unwrap_or_else(|panic| resume_unwind(panic));
+        match (native, machines) {
+            (Err(native), Err(machines)) => bail!("{native:#}\n{machines:#}"),
+            (native, machines) => native.and(machines),
+        }
+    })
+}
+
+fn time(part: Part) -> Result<()> {
+    let name = part
+        .to_possible_value()
+        .map(|name| name.get_name().to_owned());
+    stopwatch::time(name.unwrap_or_default(), || run(part))
 }
 
 fn run(part: Part) -> Result<()> {
@@ -59,7 +83,7 @@ fn run(part: Part) -> Result<()> {
         Part::Unit => unit(),
         Part::Prog => as_root("prog", &[]),
         Part::Netns => as_root("netns", &[]),
-        Part::Vm => machines(),
+        Part::Vm => prepare().and_then(|()| machines()),
         Part::Faults => faults::LONG.run(&instrument::Args::default()),
         Part::Attacks => attacks::LONG.run(&instrument::Args::default()),
     }
@@ -135,14 +159,30 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
     Ok(tests)
 }
 
+/// What machines run, those first that take longest.
+static INSTRUMENTS: [Instrument; 9] = [
+    faults::SHORT,
+    attacks::SHORT,
+    nodes::NODES,
+    differential::SHORT,
+    nics::NICS,
+    numbers::SHORT,
+    ORACLE,
+    COST,
+    faults::VERIFIED,
+];
+
+/// Builds everything that machines run. No test may run meanwhile: for a moment the agent has another layout of its maps.
+fn prepare() -> Result<()> {
+    stopwatch::time("release build", || {
+        build::release()?;
+        INSTRUMENTS
+            .iter()
+            .try_for_each(|instrument| (instrument.prepare)())
+    })
+}
+
 fn machines() -> Result<()> {
-    static INSTRUMENTS: [Instrument; 5] =
-        [faults::SHORT, attacks::SHORT, numbers::SHORT, ORACLE, COST];
-    build::release()?;
-    for instrument in &INSTRUMENTS {
-        (instrument.prepare)()?;
-    }
-    // Those that take longest begin.
     let mut jobs: Vec<Job<'_, Vec<String>>> = vec![Box::new(bench::growth)];
     jobs.extend(INSTRUMENTS.iter().flat_map(Instrument::everywhere));
     jobs.extend(demo::everywhere());

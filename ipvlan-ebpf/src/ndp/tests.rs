@@ -1,3 +1,5 @@
+mod wire;
+
 use std::net::Ipv6Addr;
 
 use ipvlan_common::Delivery;
@@ -62,279 +64,6 @@ const S: u32 = SOLICITED;
 const O: u32 = OVERRIDE;
 
 #[test]
-#[allow(clippy::too_many_lines, reason = "a table")]
-fn from_the_wire() {
-    let plain = config(ConfigFlags::READY);
-    let filter = config(ConfigFlags::L2 | ConfigFlags::L2_DROP_FOREIGN_ND);
-    let flood = config(ConfigFlags::L2 | ConfigFlags::L2_FLOOD);
-    let rows = [
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::1",
-            false,
-            Reason::NdAnswered,
-            S | O,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::1",
-            true,
-            Reason::NdAnswered,
-            S,
-        ),
-        (plain, "::", "2001:db8::1", false, Reason::NdAnswered, O),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::7",
-            false,
-            Reason::NdAnswered,
-            R | S | O,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::7",
-            true,
-            Reason::NdAnswered,
-            R | S,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::8",
-            false,
-            Reason::NdAnswered,
-            S,
-        ),
-        (plain, "::", "2001:db8::8", false, Reason::LeftToKernel, 0),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::a",
-            false,
-            Reason::LeftToKernel,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::2",
-            false,
-            Reason::HostAddress,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::3",
-            false,
-            Reason::NotOurs,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::4",
-            false,
-            Reason::ChildDown,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::5",
-            false,
-            Reason::GatewayAddress,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::6",
-            false,
-            Reason::Probing,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "2001:db8::99",
-            false,
-            Reason::NotOurs,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::1",
-            "2001:db8::99",
-            false,
-            Reason::SenderConflict,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::2",
-            "2001:db8::1",
-            false,
-            Reason::SenderConflict,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::6",
-            "2001:db8::1",
-            false,
-            Reason::SenderConflict,
-            0,
-        ),
-        // The station that has the address of a child that is down, and the real gateway.
-        (
-            plain,
-            "2001:db8::4",
-            "2001:db8::1",
-            false,
-            Reason::NdAnswered,
-            S | O,
-        ),
-        (
-            plain,
-            "2001:db8::5",
-            "2001:db8::1",
-            false,
-            Reason::NdAnswered,
-            S | O,
-        ),
-        (
-            plain,
-            "2001:db8::3",
-            "2001:db8::1",
-            false,
-            Reason::NdAnswered,
-            S | O,
-        ),
-        (
-            filter,
-            "2001:db8::9",
-            "2001:db8::1",
-            false,
-            Reason::NdAnswered,
-            S | O,
-        ),
-        (
-            filter,
-            "2001:db8::9",
-            "2001:db8::99",
-            false,
-            Reason::ForeignDropped,
-            0,
-        ),
-        (
-            filter,
-            "2001:db8::9",
-            "2001:db8::3",
-            false,
-            Reason::ForeignDropped,
-            0,
-        ),
-        (
-            filter,
-            "2001:db8::9",
-            "2001:db8::99",
-            true,
-            Reason::NotOurs,
-            0,
-        ),
-        (
-            filter,
-            "2001:db8::9",
-            "2001:db8:1::",
-            false,
-            Reason::NotOurs,
-            0,
-        ),
-        (filter, "::", "2001:db8::99", false, Reason::Probe, 0),
-        (
-            flood,
-            "2001:db8::9",
-            "2001:db8::1",
-            false,
-            Reason::LeftToKernel,
-            0,
-        ),
-        (
-            flood,
-            "2001:db8::1",
-            "2001:db8::9",
-            false,
-            Reason::SenderConflict,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "ff02::2",
-            false,
-            Reason::TargetMulticast,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "::",
-            false,
-            Reason::TargetUnspecified,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "::1",
-            false,
-            Reason::TargetLoopback,
-            0,
-        ),
-        (
-            plain,
-            "2001:db8::9",
-            "::ffff:10.0.0.1",
-            false,
-            Reason::TargetV4Mapped,
-            0,
-        ),
-        (
-            plain,
-            "ff02::1",
-            "2001:db8::1",
-            false,
-            Reason::SenderAddress,
-            0,
-        ),
-        (plain, "::1", "2001:db8::1", false, Reason::SenderAddress, 0),
-        (
-            plain,
-            "::ffff:10.0.0.1",
-            "2001:db8::1",
-            false,
-            Reason::SenderAddress,
-            0,
-        ),
-        (plain, "::", "2001:db8::1", true, Reason::DadDestination, 0),
-    ];
-    for (config, src, target, direct, reason, flags) in rows {
-        let nd = asks(src, target, direct);
-        let decided = decide_ingress(&nd, config, &Table(&table()));
-        let row = format!("{src} asks for {target}, directly: {direct}, {config:?}");
-        assert_eq!(decided.decision.reason, reason, "{row}");
-        let answered = decided.decision.reason == Reason::NdAnswered;
-        let told = if answered && !direct { LINK_LAYER } else { 0 };
-        assert_eq!(decided.flags, flags | told, "{row}");
-    }
-}
-
-#[test]
 fn where_it_comes_from_and_goes_to_must_fit() {
     type Change = fn(&mut Nd);
     let rows: [(Change, Reason); 12] = [
@@ -370,8 +99,44 @@ fn where_it_comes_from_and_goes_to_must_fit() {
         let mut nd = asks("2001:db8::9", "2001:db8::1", false);
         change(&mut nd);
         let config = config(ConfigFlags::READY);
-        let decided = decide_ingress(&nd, config, &Table(&table()));
+        let decided = decide_ingress(&nd, config, &Table(&table()), &false);
         assert_eq!(decided.decision.reason, reason, "row {index}");
+    }
+}
+
+#[test]
+fn a_frame_to_another_mac_of_the_parents_is_a_frame_to_the_parent() {
+    let mut nd = asks("2001:db8::9", "2001:db8::1", true);
+    nd.header.eth_dst = Mac::new([2, 0, 0, 0, 0, 3]);
+    let config = config(ConfigFlags::READY);
+    for (is_own, reason) in [(false, Reason::OtherMac), (true, Reason::NdAnswered)] {
+        let decided = decide_ingress(&nd, config, &Table(&table()), &is_own);
+        assert_eq!(decided.decision.reason, reason);
+    }
+    for (is_own, reason) in [(false, Reason::OtherMac), (true, Reason::SenderConflict)] {
+        let decision = decide_advertisement(&nd, config, &Table(&table()), &is_own);
+        assert_eq!(decision.reason, reason);
+    }
+}
+
+#[test]
+fn an_l2_child_is_answered_for_the_hosts_addresses_that_its_kernel_would_answer() {
+    let host = AddressEntry::held_by(Owner::Host);
+    let table = [
+        (ip("2001:db8::1"), child(1)),
+        (ip("2001:db8::2"), host),
+        (ip("2001:db8::3"), host.with_unanswered()),
+    ];
+    for (src, target, reason) in [
+        ("2001:db8::1", "2001:db8::2", Reason::NdAnswered),
+        ("2001:db8::1", "2001:db8::3", Reason::HostElsewhere),
+        ("2001:db8::2", "2001:db8::3", Reason::HostAddress),
+    ] {
+        let mut nd = asks(src, target, false);
+        nd.header.eth_src = PARENT;
+        nd.link_layer = PARENT;
+        let decided = decide_egress(&nd, config(ConfigFlags::L2), &Table(&table));
+        assert_eq!(decided.decision.reason, reason, "{target} to {src}");
     }
 }
 
@@ -392,7 +157,7 @@ fn an_advertisement_of_another_for_what_is_held_here_is_a_claim() {
         nd.header.eth_dst = Ip6::ALL_NODES.group_mac();
         nd.link_layer = mac;
         let config = config(ConfigFlags::READY);
-        let decision = decide_advertisement(&nd, config, &Table(&table()));
+        let decision = decide_advertisement(&nd, config, &Table(&table()), &false);
         assert_eq!(decision.reason, reason, "{target} at {mac:?}");
     }
 }

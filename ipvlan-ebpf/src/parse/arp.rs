@@ -5,7 +5,7 @@ use core::mem::offset_of;
 use ipvlan_common::Reason;
 use network_types::arp::ArpHdr;
 
-use super::ETH_P_IP;
+use super::{ETH_P_ARP, ETH_P_IP, check_ethertype};
 use crate::frame::{ETH_LEN, Frame, Mac};
 
 /// Length of an ARP message for IPv4 over Ethernet with its Ethernet header (RFC 826).
@@ -47,7 +47,8 @@ pub struct Arp {
 ///
 /// # Errors
 ///
-/// [`Reason::Malformed`] for a frame that is too short, [`Reason::ArpHeader`] for everything else.
+/// [`Reason::Malformed`] for a frame that is too short, [`Reason::EtherType`] if it has another one,
+/// [`Reason::ArpHeader`] for everything else.
 #[inline(always)]
 pub fn parse_arp(frame: Frame<'_>) -> Result<Arp, Reason> {
     const HTYPE: usize = ETH_LEN + offset_of!(ArpHdr, htype);
@@ -61,6 +62,7 @@ pub fn parse_arp(frame: Frame<'_>) -> Result<Arp, Reason> {
     let Some(header) = frame.header::<ARP_FRAME_LEN>() else {
         return Err(Reason::Malformed);
     };
+    check_ethertype(header, ETH_P_ARP)?;
     let htype = header.u16::<HTYPE>();
     if (htype != ARPHRD_ETHER && htype != ARPHRD_IEEE802)
         || header.u16::<PTYPE>() != ETH_P_IP
@@ -104,6 +106,17 @@ mod tests {
         for len in 0..ARP_FRAME_LEN {
             let frame = Frame::from(&REQUEST[..len]);
             assert_eq!(parse_arp(frame), Err(Reason::Malformed), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_message_is_of_its_frames_ethertype() {
+        for ethertype in 0..=u16::MAX {
+            let mut bytes = REQUEST;
+            bytes[12..14].copy_from_slice(&ethertype.to_be_bytes());
+            let reason = parse_arp(Frame::from(&bytes[..])).err();
+            let expected = (ethertype != ETH_P_ARP).then_some(Reason::EtherType);
+            assert_eq!(reason, expected, "{ethertype:#06x}");
         }
     }
 

@@ -5,6 +5,7 @@ use core::mem::offset_of;
 use ipvlan_common::Reason;
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
+use super::{ETH_P_IP, ETH_P_IPV6, check_ethertype};
 use crate::frame::{ETH_LEN, Frame, Ip6, Mac};
 
 /// Length of an IPv4 header without options, with its Ethernet header.
@@ -33,7 +34,7 @@ pub struct Ip<A> {
 ///
 /// # Errors
 ///
-/// [`Reason::Malformed`] for everything else.
+/// [`Reason::EtherType`] if the frame has another one, [`Reason::Malformed`] for everything else.
 #[inline(always)]
 pub fn parse_ipv4(frame: Frame<'_>, frame_len: usize) -> Result<Ip<[u8; 4]>, Reason> {
     const VIHL: usize = ETH_LEN + offset_of!(Ipv4Hdr, vihl);
@@ -44,6 +45,7 @@ pub fn parse_ipv4(frame: Frame<'_>, frame_len: usize) -> Result<Ip<[u8; 4]>, Rea
     let Some(header) = frame.header::<IPV4_FRAME_LEN>() else {
         return Err(Reason::Malformed);
     };
+    check_ethertype(header, ETH_P_IP)?;
     let vihl = header.u8::<VIHL>();
     let header_len = usize::from(vihl & 0x0f) * 4;
     let mut total_len = usize::from(header.u16::<TOT_LEN>());
@@ -75,7 +77,7 @@ pub fn parse_ipv4(frame: Frame<'_>, frame_len: usize) -> Result<Ip<[u8; 4]>, Rea
 ///
 /// # Errors
 ///
-/// [`Reason::Malformed`] for everything else.
+/// [`Reason::EtherType`] if the frame has another one, [`Reason::Malformed`] for everything else.
 #[inline(always)]
 pub fn parse_ipv6(frame: Frame<'_>, frame_len: usize) -> Result<Ip<Ip6>, Reason> {
     const VERSION: usize = ETH_LEN;
@@ -86,6 +88,7 @@ pub fn parse_ipv6(frame: Frame<'_>, frame_len: usize) -> Result<Ip<Ip6>, Reason>
     let Some(header) = frame.header::<IPV6_FRAME_LEN>() else {
         return Err(Reason::Malformed);
     };
+    check_ethertype(header, ETH_P_IPV6)?;
     let payload_len = usize::from(header.u16::<PAYLOAD_LEN>());
     if header.u8::<VERSION>() >> 4 != 6 || frame_len < IPV6_FRAME_LEN + payload_len {
         return Err(Reason::Malformed);
@@ -108,6 +111,7 @@ mod tests {
         for vihl in 0..=255_u8 {
             for total in 0..=payload + 2 {
                 let mut bytes = vec![0; ETH_LEN + payload];
+                bytes[12] = 8;
                 bytes[14] = vihl;
                 let total_len = u16::try_from(total).unwrap();
                 bytes[16..18].copy_from_slice(&total_len.to_be_bytes());
@@ -124,9 +128,35 @@ mod tests {
         }
     }
 
+    /// A frame with this `EtherType` whose first byte behind it, and lengths, are those of a version of IP.
+    fn of_type(ethertype: u16, version: u8) -> [u8; IPV6_FRAME_LEN] {
+        let mut bytes = [0; IPV6_FRAME_LEN];
+        bytes[12..14].copy_from_slice(&ethertype.to_be_bytes());
+        bytes[14] = version;
+        if version == 0x45 {
+            bytes[17] = 40;
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_packet_is_of_its_frames_ethertype() {
+        for ethertype in 0..=u16::MAX {
+            let bytes = of_type(ethertype, 0x45);
+            let reason = parse_ipv4(Frame::from(&bytes[..]), bytes.len()).err();
+            let expected = (ethertype != ETH_P_IP).then_some(Reason::EtherType);
+            assert_eq!(reason, expected, "IPv4 in {ethertype:#06x}");
+            let bytes = of_type(ethertype, 0x60);
+            let reason = parse_ipv6(Frame::from(&bytes[..]), bytes.len()).err();
+            let expected = (ethertype != ETH_P_IPV6).then_some(Reason::EtherType);
+            assert_eq!(reason, expected, "IPv6 in {ethertype:#06x}");
+        }
+    }
+
     #[test]
     fn ipv4_counts_what_is_not_linear() {
         let mut bytes = [0; IPV4_FRAME_LEN];
+        bytes[12] = 8;
         bytes[14] = 0x45;
         bytes[16..18].copy_from_slice(&1500_u16.to_be_bytes());
         let frame = Frame::from(&bytes[..]);
@@ -137,6 +167,7 @@ mod tests {
     #[test]
     fn total_length_of_zero_is_that_of_a_segment_too_long_for_the_field() {
         let mut bytes = [0; IPV4_FRAME_LEN];
+        bytes[12] = 8;
         bytes[ETH_LEN] = 0x45;
         let parse = |frame_len| parse_ipv4(Frame::from(&bytes[..]), frame_len).is_ok();
         assert!(parse(ETH_LEN + 65_536));
@@ -148,6 +179,7 @@ mod tests {
     #[test]
     fn ipv6_is_version_6_and_no_longer_than_its_frame() {
         let mut bytes = [0; IPV6_FRAME_LEN];
+        bytes[12..14].copy_from_slice(&ETH_P_IPV6.to_be_bytes());
         bytes[22..38].copy_from_slice(&[1; 16]);
         bytes[38..54].copy_from_slice(&[2; 16]);
         for version in 0..=255 {

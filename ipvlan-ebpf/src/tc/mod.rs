@@ -4,6 +4,8 @@
 //! the verifier prepend code that gives every cloned skb a private copy of its data
 //! (`bpf_unclone_prologue`), and every TCP segment that leaves the host is a clone.
 
+mod dhcp;
+mod header;
 mod neighbour;
 mod origin;
 mod packet;
@@ -13,8 +15,10 @@ use ipvlan_common::Reason;
 
 use crate::{
     Decision,
-    frame::Frame,
-    parse::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, NdKind, RECOGNISE_LEN, Recognised, recognise_nd},
+    frame::{ETH_LEN, Frame},
+    parse::{
+        ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETHERTYPE, NdKind, RECOGNISE_LEN, Recognised, recognise_nd,
+    },
 };
 
 /// VLAN id in an 802.1Q tag control information.
@@ -36,13 +40,19 @@ pub enum Towards {
 #[inline(always)]
 pub fn ingress<const DEMUX: bool>(ctx: &TcContext) -> Option<Decision> {
     match ethertype(ctx) {
-        ETH_P_ARP => Some(neighbour::arp::<true, false>(ctx)),
-        ETH_P_IPV6 => match recognise_nd(linear(ctx, RECOGNISE_LEN)) {
-            Recognised::Nd(kind) => Some(neighbour::nd::<true>(ctx, kind)),
-            Recognised::BehindExtension => Some(Decision::stranger(Reason::ExtensionHeader)),
-            Recognised::Other if DEMUX => Some(packet::ipv6_ingress(ctx)),
-            Recognised::Other => None,
-        },
+        ETH_P_ARP => {
+            header::restore(ctx, ETH_P_ARP);
+            Some(neighbour::arp::<true, false>(ctx).of_any_child(ctx.len()))
+        }
+        ETH_P_IPV6 => {
+            header::restore(ctx, ETH_P_IPV6);
+            match recognise_nd(linear(ctx, RECOGNISE_LEN)) {
+                Recognised::Nd(kind) => Some(neighbour::nd::<true>(ctx, kind)),
+                Recognised::BehindExtension => Some(Decision::stranger(Reason::ExtensionHeader)),
+                Recognised::Other if DEMUX => Some(packet::ipv6_ingress(ctx)),
+                Recognised::Other => None,
+            }
+        }
         ETH_P_IP if DEMUX => Some(packet::ipv4_ingress(ctx)),
         _ => None,
     }
@@ -55,7 +65,7 @@ pub fn ingress<const DEMUX: bool>(ctx: &TcContext) -> Option<Decision> {
 #[must_use]
 #[inline(always)]
 pub fn egress<const ROUTED: bool, const NETNS: bool>(ctx: &TcContext) -> Option<Decision> {
-    match ethertype(ctx) {
+    match sent_ethertype(ctx) {
         ETH_P_IP => packet::ipv4_egress::<ROUTED, NETNS>(ctx),
         ETH_P_IPV6 => match recognise_nd(linear(ctx, RECOGNISE_LEN)) {
             Recognised::Nd(NdKind::Solicitation) => {
@@ -112,6 +122,24 @@ fn ethertype(ctx: &TcContext) -> u16 {
     #[allow(clippy::cast_possible_truncation, reason = "the field holds a __be16")]
     let protocol = ctx.skb.protocol() as u16;
     u16::from_be(protocol)
+}
+
+/// As [`ethertype`], of a frame that leaves. Where its sender named none, it is that in the frame.
+///
+/// A packet socket for all protocols names none (`ETH_P_ALL`, or 0), and Linux 6.1, unlike 6.12, does not read it from
+/// what it sends on ipvlan devices (`packet_parse_headers`, `ipvlan_header_ops`). ISC `dhclient` has such a socket.
+#[inline(always)]
+fn sent_ethertype(ctx: &TcContext) -> u16 {
+    /// The bits of `ETH_P_ALL`, with which no `EtherType` begins.
+    const UNNAMED: u16 = 0x0003;
+    let named = ethertype(ctx);
+    if named & !UNNAMED != 0 {
+        return named;
+    }
+    match frame(ctx).header::<ETH_LEN>() {
+        Some(header) => header.u16::<ETHERTYPE>(),
+        None => named,
+    }
 }
 
 #[inline(always)]

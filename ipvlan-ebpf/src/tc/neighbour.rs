@@ -11,7 +11,11 @@ use aya_ebpf::{
 };
 use ipvlan_common::{Config, Hook, Reason};
 
-use super::{frame, linear, origin::Skb, vlan_id};
+use super::{
+    frame, linear,
+    origin::{Received, Skb},
+    vlan_id,
+};
 use crate::{
     Decision,
     advertisement::{ADVERTISEMENT_MAX, Advertisement},
@@ -41,7 +45,7 @@ pub(super) fn arp<const FROM_WIRE: bool, const NETNS: bool>(ctx: &TcContext) -> 
         Err(reason) => return Decision::stranger(reason),
     };
     let decision = if FROM_WIRE {
-        arp::decide_ingress(&arp, config, &AddressMap)
+        arp::decide_ingress(&arp, config, &AddressMap, &Received(ctx))
     } else {
         arp::decide_egress(&arp, config, &AddressMap, &Skb::<NETNS>(ctx))
     };
@@ -56,7 +60,7 @@ pub(super) fn arp<const FROM_WIRE: bool, const NETNS: bool>(ctx: &TcContext) -> 
     if resize(ctx, ARP_FRAME_LEN) && unsafe { store(ctx, reply.as_ptr(), ARP_FRAME_LEN) } {
         decision
     } else {
-        Decision::stranger(Reason::NotReady)
+        Decision::stranger(Reason::NotWritable)
     }
 }
 
@@ -89,13 +93,13 @@ pub(super) fn nd<const FROM_WIRE: bool>(ctx: &TcContext, kind: NdKind) -> Decisi
         Err(reason) => return Decision::stranger(reason),
     };
     if FROM_WIRE && kind == NdKind::Advertisement {
-        let decision = ndp::decide_advertisement(&nd, config, &AddressMap);
+        let decision = ndp::decide_advertisement(&nd, config, &AddressMap, &Received(ctx));
         let decision = decision.of_any_reason(ctx.len());
         event::tell_advertisement(Hook::Ingress, &nd, decision);
         return decision;
     }
     let NdDecision { decision, flags } = if FROM_WIRE {
-        ndp::decide_ingress(&nd, config, &AddressMap)
+        ndp::decide_ingress(&nd, config, &AddressMap, &Received(ctx))
     } else {
         ndp::decide_egress(&nd, config, &AddressMap)
     };
@@ -106,7 +110,7 @@ pub(super) fn nd<const FROM_WIRE: bool>(ctx: &TcContext, kind: NdKind) -> Decisi
     if decision.reason == Reason::NdAnswered
         && !advertise(ctx, ReplyTo::new(nd.mac(), flags), config)
     {
-        return Decision::stranger(Reason::NotReady);
+        return Decision::stranger(Reason::NotWritable);
     }
     decision
 }

@@ -5,11 +5,25 @@ use core::ptr;
 use aya_ebpf::{EbpfContext as _, helpers::bpf_get_netns_cookie, programs::TcContext};
 
 use super::parent;
-use crate::origin::Origin;
+use crate::origin::{Origin, Receiver};
 
 /// The cookie of the host's netns. The loader sets it (`ipvlan_common::globals::HOST_COOKIE`).
 #[unsafe(no_mangle)]
 static HOST_COOKIE: u64 = 0;
+
+/// `PACKET_HOST` of `skb->pkt_type`: the frame was sent to the MAC of the interface that received it.
+const PACKET_HOST: u32 = 0;
+
+/// An skb that the parent received.
+pub(super) struct Received<'a>(pub(super) &'a TcContext);
+
+impl Receiver for Received<'_> {
+    #[inline(always)]
+    fn is_own(&self) -> bool {
+        // SAFETY: the context of a TC program is a valid `__sk_buff`.
+        unsafe { (*self.0.skb.skb).pkt_type == PACKET_HOST }
+    }
+}
 
 /// An skb that leaves the parent. With `NETNS`, the netns of its socket is known.
 pub(super) struct Skb<'a, const NETNS: bool>(pub(super) &'a TcContext);

@@ -3,19 +3,25 @@
 use aya_ebpf::programs::TcContext;
 use ipvlan_common::{Config, Reason};
 
-use super::{frame, linear, origin::Skb, vlan_id};
+use super::{dhcp, frame, header, linear, origin::Skb, vlan_id};
 use crate::{
     Decision, deliver,
-    frame::{Ip6, Mac},
+    frame::{Frame, Ip6, Mac},
     hairpin,
     lookup::{self, AddressMap, Addresses},
-    parse::{IPV4_FRAME_LEN, IPV6_FRAME_LEN, Ip, is_to_own_mac, parse_ipv4, parse_ipv6},
+    parse::{
+        ETH_P_IP, IPV4_FRAME_LEN, IPV6_FRAME_LEN, Ip, is_broadcast, is_to_own_mac, parse_ipv4,
+        parse_ipv6,
+    },
 };
 
 /// An IPv4 packet from the wire.
 #[inline(always)]
 pub(super) fn ipv4_ingress(ctx: &TcContext) -> Decision {
-    ingress(ctx, parse_v4)
+    ingress(ctx, |ctx| {
+        header::restore(ctx, ETH_P_IP);
+        parse_v4(ctx)
+    })
 }
 
 /// An IPv6 packet from the wire.
@@ -29,7 +35,13 @@ pub(super) fn ipv6_ingress(ctx: &TcContext) -> Decision {
 pub(super) fn ipv4_egress<const ROUTED: bool, const NETNS: bool>(
     ctx: &TcContext,
 ) -> Option<Decision> {
-    egress::<ROUTED, NETNS, _>(ctx, parse_v4)
+    egress::<ROUTED, NETNS, _>(ctx, parse_v4, |ctx, frame| {
+        if is_broadcast(frame) {
+            dhcp::broadcast(ctx)
+        } else {
+            None
+        }
+    })
 }
 
 /// An IPv6 packet to the wire. `None` if it is not looked at.
@@ -37,7 +49,7 @@ pub(super) fn ipv4_egress<const ROUTED: bool, const NETNS: bool>(
 pub(super) fn ipv6_egress<const ROUTED: bool, const NETNS: bool>(
     ctx: &TcContext,
 ) -> Option<Decision> {
-    egress::<ROUTED, NETNS, _>(ctx, parse_v6)
+    egress::<ROUTED, NETNS, _>(ctx, parse_v6, |_, _| None)
 }
 
 #[inline(always)]
@@ -71,17 +83,19 @@ where
     }
 }
 
+/// `group` decides on a frame to a group, and without `ROUTED` on every frame to another MAC than it comes from.
 #[inline(always)]
 fn egress<const ROUTED: bool, const NETNS: bool, A: Copy>(
     ctx: &TcContext,
     parse: impl Fn(&TcContext) -> Result<Ip<A>, Reason>,
+    group: impl Fn(&TcContext, Frame<'_>) -> Option<Decision>,
 ) -> Option<Decision>
 where
     AddressMap: Addresses<A>,
 {
     // The kernel keeps the Ethernet header linear (`eth_type_trans`, `eth_header`).
     if !ROUTED && !is_to_own_mac(frame(ctx)) {
-        return None;
+        return group(ctx, frame(ctx));
     }
     if vlan_id(ctx).is_some() {
         return Some(Decision::stranger(Reason::Tagged));
@@ -95,14 +109,14 @@ where
         Err(reason) => return Some(Decision::stranger(reason)),
     };
     if ROUTED && packet.eth_dst.is_group() {
-        return None;
+        return group(ctx, frame(ctx));
     }
     let decision = hairpin::decide::<ROUTED, A>(&packet, config, &AddressMap, &Skb::<NETNS>(ctx));
     if ROUTED
         && decision.reason == Reason::Hairpinned
         && !aim_at_parent(ctx, packet.eth_dst, config)
     {
-        return Some(Decision::stranger(Reason::NotReady));
+        return Some(Decision::stranger(Reason::NotWritable));
     }
     Some(decision)
 }

@@ -2,8 +2,11 @@
 
 use std::io;
 
-use netlink_packet_core::NLM_F_ACK;
-use netlink_packet_route::{RouteNetlinkMessage, tc::TcHandle};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    tc::{TcAttribute, TcHandle},
+};
 use tracing::warn;
 
 use super::{AttachError, filter, rtnetlink::exchange};
@@ -13,6 +16,44 @@ const CLSACT: TcHandle = TcHandle {
     major: 0xffff,
     minor: 0xfff1,
 };
+
+/// The major number of the handle of both kinds.
+const MAJOR: u16 = 0xffff;
+
+/// What filters of received frames hang on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `clsact`, which has filters of sent frames as well.
+    Clsact,
+    /// `ingress`, which has none, and takes a filter for sent frames as one for received frames.
+    Ingress,
+}
+
+/// Returns which of these qdiscs an interface of the current netns has; it can have one.
+pub(super) fn kind(ifindex: u32) -> io::Result<Option<Kind>> {
+    let message = filter::message(ifindex);
+    let index = message.header.index;
+    let mut kind = None;
+    let request = RouteNetlinkMessage::GetQueueDiscipline(message);
+    exchange(request, NLM_F_DUMP, |answer| {
+        let RouteNetlinkMessage::NewQueueDiscipline(qdisc) = answer else {
+            return;
+        };
+        if qdisc.header.index != index || qdisc.header.handle.major != MAJOR {
+            return;
+        }
+        kind = qdisc
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                TcAttribute::Kind(kind) if kind == "clsact" => Some(Kind::Clsact),
+                TcAttribute::Kind(kind) if kind == "ingress" => Some(Kind::Ingress),
+                _ => None,
+            })
+            .or(kind);
+    })?;
+    Ok(kind)
+}
 
 /// A clsact qdisc.
 #[derive(Debug)]
@@ -92,7 +133,7 @@ impl Qdisc {
         let mut request = filter::message(self.ifindex);
         request.header.parent = CLSACT;
         request.header.handle = TcHandle {
-            major: 0xffff,
+            major: MAJOR,
             minor: 0,
         };
         let request = RouteNetlinkMessage::DelQueueDiscipline(request);

@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::{
     AttachError, AttachOptions, HookInfo, OBJECT, ParentPins, Pins, clsact::Qdisc, found::Found,
-    layout, netns, pinned::Pinned, tc::TcHook, verify, xdp::XdpHook,
+    layout, netns, order::Moves, pinned::Pinned, tc::TcHook, verify, xdp::XdpHook,
 };
 use crate::{
     model::{EgressProgram, IngressProgram},
@@ -31,13 +31,13 @@ const NO_SENDER: &str = "this kernel does not report which netns sent a packet (
 pub(super) enum Note {
     /// Another one is attached.
     Foreign(String),
-    /// VLAN tags may be hidden from it.
-    HiddenTags(String),
+    /// It would not see VLAN tags, or its answers would be lost.
+    Unfit(String),
 }
 
 impl Note {
     fn text(&self) -> &str {
-        let (Self::Foreign(text) | Self::HiddenTags(text)) = self;
+        let (Self::Foreign(text) | Self::Unfit(text)) = self;
         text
     }
 }
@@ -71,6 +71,13 @@ pub struct Datapath {
     pub(super) pins: Pins,
     pub(super) pinned: Option<Pinned>,
     pub(super) note: Option<Note>,
+    /// The egress program that is asked for, attached or not.
+    pub(super) egress_program: Option<&'static str>,
+    pub(super) moves: Moves,
+    /// Why frames may not reach the programs.
+    pub(super) impeded: Vec<String>,
+    /// The programs that run before ours because the operator wants that.
+    pub(super) behind: Vec<String>,
     sockets: Sockets,
     /// Whether the programs that were set last are those of a parent under isolation.
     isolated: bool,
@@ -145,6 +152,10 @@ impl Datapath {
             pins,
             pinned: None,
             note: None,
+            egress_program: None,
+            moves: Moves::default(),
+            impeded: Vec::new(),
+            behind: Vec::new(),
             sockets,
             isolated: false,
             object,
@@ -178,6 +189,7 @@ impl Datapath {
             (EgressProgram::Routed, false) => programs::PARENT_EGRESS_ROUTED,
             (EgressProgram::Routed, true) => programs::PARENT_EGRESS_ROUTED_ISOLATED,
         };
+        self.egress_program = Some(egress);
         let Some(hook) = &mut self.ingress else {
             return self.attach(ingress, egress);
         };
@@ -199,6 +211,12 @@ impl Datapath {
             .collect()
     }
 
+    /// Whether host and children are to reach each other.
+    #[must_use]
+    pub const fn has_host_access(&self) -> bool {
+        self.options.host_access
+    }
+
     /// Where everything is pinned, if it is.
     #[must_use]
     pub fn pin_directory(&self) -> Option<&Path> {
@@ -215,7 +233,8 @@ impl Datapath {
             self.note.as_ref().map(Note::text),
             no_sender.then_some(NO_SENDER),
         ];
-        notes.into_iter().flatten()
+        let behind = self.behind.iter().map(String::as_str);
+        notes.into_iter().flatten().chain(behind)
     }
 
     /// Pins again what somebody else has unpinned. Returns how many objects it was.

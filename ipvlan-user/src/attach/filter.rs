@@ -17,7 +17,12 @@ use netlink_packet_route::{
     tc::{TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption},
 };
 
-use super::rtnetlink::exchange;
+use super::{
+    chain,
+    clsact::{self, Kind},
+    order::{Order, Place},
+    rtnetlink::exchange,
+};
 
 /// `TC_H_CLSACT` with its two sides (`linux/pkt_sched.h`).
 const INGRESS: TcHandle = TcHandle {
@@ -40,6 +45,15 @@ const NAMES: [&str; 6] = [
     programs::PARENT_EGRESS_ROUTED_ISOLATED,
 ];
 
+/// Handles of our filters: the kernel and most scripts begin at 1, and `tc filter replace` of that handle must not
+/// replace ours. The second is for a filter that takes the place of the first.
+pub(super) const HANDLES: [u32; 2] = [0x6970, 0x6971];
+
+/// Whether a filter with a program of this name is ours.
+pub(super) fn is_name_of_ours(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// A filter of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Filter {
@@ -50,19 +64,28 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Adds one that runs the program of this name, behind those that are there.
+    /// Adds one that runs the program of this name, before or after those that are there.
     pub(super) fn add(
         program: &ProgramFd,
         name: &str,
         ifindex: u32,
         hook: Hook,
+        order: Order,
     ) -> io::Result<Self> {
-        // The kernel chooses priority and handle, and tells.
+        let entries = chain::entries(ifindex, hook)?;
+        let others: Vec<_> = entries.iter().filter(|entry| !entry.is_ours()).collect();
+        let priority = match order {
+            Order::First => {
+                chain::first(&others, hook).unwrap_or_else(|| chain::lowest_free(&others))
+            }
+            Order::After => chain::last(&others),
+        };
+        // The kernel chooses a priority or handle that is 0, and returns it.
         let asked = Self {
             ifindex,
             hook,
-            priority: 0,
-            handle: TcHandle::UNSPEC,
+            priority,
+            handle: chain::handle(&entries, priority).into(),
         };
         let mut added = None;
         let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO | NLM_F_ACK;
@@ -91,6 +114,11 @@ impl Filter {
             TcOption::Bpf(TcFilterBpfOption::Flags(TcBpfFlags::DirectAction)),
         ]));
         RouteNetlinkMessage::NewTrafficFilter(request)
+    }
+
+    /// Returns its place among the programs at its hook.
+    pub(super) fn place(&self) -> io::Result<Place> {
+        Place::of_filter(self.priority, self.handle.into(), self.ifindex, self.hook)
     }
 
     fn of(ifindex: u32, hook: Hook, message: &TcMessage) -> Self {
@@ -142,7 +170,7 @@ pub(super) fn ours(ifindex: u32) -> io::Result<Vec<Filter>> {
             };
             options.iter().any(|option| {
                 matches!(option, TcOption::Bpf(TcFilterBpfOption::ProgName(name))
-                    if NAMES.contains(&name.as_str()))
+                    if is_name_of_ours(name))
             })
         });
         // The row that stands for all filters of a priority has no handle.
@@ -163,7 +191,12 @@ pub(super) fn any(ifindex: u32) -> io::Result<bool> {
 /// Returns how many filters could not be read.
 fn dump(ifindex: u32, mut each: impl FnMut(Hook, TcMessage)) -> io::Result<usize> {
     let mut unreadable = 0;
-    for (hook, side) in SIDES {
+    // A qdisc of kind ingress has one side, whichever it is asked for.
+    let sides = match clsact::kind(ifindex)? {
+        Some(Kind::Ingress) => &SIDES[..1],
+        _ => &SIDES[..],
+    };
+    for &(hook, side) in sides {
         let mut request = message(ifindex);
         request.header.parent = side;
         let request = RouteNetlinkMessage::GetTrafficFilter(request);
@@ -188,7 +221,7 @@ pub(super) fn message(ifindex: u32) -> TcMessage {
     message
 }
 
-const fn side(hook: Hook) -> TcHandle {
+pub(super) const fn side(hook: Hook) -> TcHandle {
     match hook {
         Hook::Egress => EGRESS,
         Hook::Ingress | Hook::Xdp => INGRESS,

@@ -56,12 +56,27 @@ impl Found {
         take(&mut self.links, |(of, _)| *of == hook).map(|(_, link)| link)
     }
 
+    /// Gives back a link that is not taken over: it is detached when another one is attached.
+    pub(super) fn give_back_link(&mut self, hook: Hook, link: FdLink) {
+        self.links.push((hook, link));
+    }
+
+    /// Gives back a filter, likewise.
+    pub(super) fn give_back_filter(&mut self, filter: Filter) {
+        self.filters.push(filter);
+    }
+
     pub(super) fn take_filter(&mut self, hook: Hook) -> Option<Filter> {
         take(&mut self.filters, |filter| filter.hook == hook)
     }
 
     pub(super) fn take_xdp(&mut self, mode: XdpMode) -> Option<FdLink> {
         take(&mut self.xdp, |(of, _)| *of == mode).map(|(_, link)| link)
+    }
+
+    /// Whether there is an XDP program.
+    pub(super) const fn has_xdp(&self) -> bool {
+        !self.xdp.is_empty()
     }
 
     /// Takes the XDP programs off.

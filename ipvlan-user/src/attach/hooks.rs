@@ -4,15 +4,17 @@ use ipvlan_common::Hook;
 use tracing::{info, warn};
 
 use super::{
-    AttachError, Datapath, Pins, TcAttach,
-    clsact::Qdisc,
+    AttachError, Datapath, Pins, TcAttach, XdpMode,
+    clsact::{self, Kind, Qdisc},
     datapath::Note,
     error::program_errno,
     pinned::Pinned,
-    tc::{Attachment, TcHook, TcMechanism},
-    vlan::{HiddenTags, hidden_tags},
-    xdp::XdpHook,
+    tc::{Attachment, How, TcHook, TcMechanism},
+    veth::deaf_peer,
+    vlan::hidden_tags,
+    xdp::{XdpHook, attached_program},
 };
+use crate::text::escaped;
 
 impl Datapath {
     pub(super) fn attach(
@@ -32,7 +34,9 @@ impl Datapath {
         }
         let mut attached = Vec::new();
         for (hook, program) in hooks {
-            let hook = self.attach_tc(hook, program, mechanism)?;
+            let Some(hook) = self.attach_tc(hook, program, mechanism)? else {
+                continue;
+            };
             mechanism = Some(hook.mechanism());
             attached.push(hook);
         }
@@ -47,53 +51,103 @@ impl Datapath {
                 "what an agent before left stays: {failure}"
             );
         }
-        self.pin()
+        self.pin()?;
+        // All of it is found again.
+        self.impeded.clear();
+        self.check_order();
+        Ok(())
     }
 
-    fn attach_tc(
+    /// Attaches a TC program, or replaces the one of an earlier agent if that has the right place. None if the qdisc
+    /// of the parent has no place for it.
+    pub(super) fn attach_tc(
         &mut self,
         hook: Hook,
         program: &'static str,
         mechanism: Option<TcMechanism>,
-    ) -> Result<TcHook, AttachError> {
+    ) -> Result<Option<TcHook>, AttachError> {
+        let (ifindex, order) = (self.ifindex, self.options.order);
+        let is_right = |of: &Attachment| {
+            of.place(ifindex, hook)
+                .map_or(true, |place| place.is_right(order))
+        };
         if mechanism != Some(TcMechanism::Clsact) {
             if let Some(link) = self.found.take_link(hook) {
                 let attachment = Attachment::Link(link);
-                return TcHook::adopt(&mut self.object, hook, program, attachment);
+                if is_right(&attachment) {
+                    return TcHook::adopt(&mut self.object, hook, program, attachment).map(Some);
+                }
+                if let Attachment::Link(link) = attachment {
+                    self.found.give_back_link(hook, link);
+                }
             }
-            let tcx = TcMechanism::Tcx;
-            match TcHook::attach(&mut self.object, self.ifindex, hook, program, tcx) {
+            let tcx = How {
+                mechanism: TcMechanism::Tcx,
+                order,
+            };
+            match TcHook::attach(&mut self.object, ifindex, hook, program, tcx) {
                 // A kernel without TCX does not know the attach type.
                 Err(error) if is_unknown_attach_type(&error) => {
                     if mechanism == Some(TcMechanism::Tcx) {
                         return Err(AttachError::NoTcx);
                     }
                 }
-                result => return result,
+                result => return result.map(Some),
             }
         }
         if let Some(filter) = self.found.take_filter(hook) {
             let attachment = Attachment::Filter(filter);
-            return TcHook::adopt(&mut self.object, hook, program, attachment);
+            if is_right(&attachment) {
+                return TcHook::adopt(&mut self.object, hook, program, attachment).map(Some);
+            }
+            if let Attachment::Filter(filter) = attachment {
+                self.found.give_back_filter(filter);
+            }
         }
-        if self.qdisc.is_none() {
-            let qdisc = Qdisc::ensure(&self.name, self.ifindex)?;
-            if let (true, Pins::Keep(dir)) = (qdisc.is_ours(), &self.pins) {
+        if !self.ensure_qdisc(hook)? {
+            return Ok(None);
+        }
+        let clsact = How {
+            mechanism: TcMechanism::Clsact,
+            order,
+        };
+        TcHook::attach(&mut self.object, ifindex, hook, program, clsact).map(Some)
+    }
+
+    /// Adds a qdisc for filters unless there is one. Returns whether it has a place for filters of this hook: one of
+    /// kind `ingress`, which another process has added, has none for frames that are sent.
+    pub(super) fn ensure_qdisc(&mut self, hook: Hook) -> Result<bool, AttachError> {
+        let qdisc = Qdisc::ensure(&self.name, self.ifindex)?;
+        if qdisc.is_ours() {
+            if let Pins::Keep(dir) = &self.pins {
                 dir.mark_clsact()?;
             }
+            // The one before is gone.
+            if let Some(before) = self.qdisc.replace(qdisc) {
+                before.leave();
+            }
+        } else if self.qdisc.is_none() {
             self.qdisc = Some(qdisc);
         }
-        let clsact = TcMechanism::Clsact;
-        TcHook::attach(&mut self.object, self.ifindex, hook, program, clsact)
+        if hook != Hook::Egress || clsact::kind(self.ifindex).ok() != Some(Some(Kind::Ingress)) {
+            return Ok(true);
+        }
+        let name = escaped(self.name.as_bytes());
+        self.impeded.push(format!(
+            "another process has added an ingress qdisc, which has no place for the egress program: host and \
+             children do not reach each other (`tc qdisc del dev {name} ingress` removes it; with a clsact qdisc \
+             filters of both kinds work)"
+        ));
+        Ok(false)
     }
 
     fn attach_xdp(&mut self) -> Result<(), AttachError> {
         let Some(mode) = self.options.xdp else {
             return Ok(());
         };
-        if let Some(hidden) = hidden_tags(self.ifindex) {
+        if let Some(reason) = self.unfit(mode) {
             self.found.detach_xdp(self.pins.dir())?;
-            self.without_xdp(&hidden);
+            self.without_xdp(reason);
             return Ok(());
         }
         let hook = if let Some(link) = self.found.take_xdp(mode) {
@@ -115,31 +169,47 @@ impl Datapath {
         Ok(())
     }
 
-    fn without_xdp(&mut self, hidden: &HiddenTags) {
-        let note = hidden.to_string();
-        warn!(parent = self.name, "{note}");
-        self.note = Some(Note::HiddenTags(note));
+    /// Returns why an XDP program does not do on this parent; none if it does.
+    fn unfit(&self, mode: XdpMode) -> Option<String> {
+        if let Some(hidden) = hidden_tags(self.ifindex) {
+            return Some(hidden.to_string());
+        }
+        let is_ours = self.xdp.is_some() || self.found.has_xdp();
+        let is_foreign = || matches!(attached_program(self.ifindex), Ok(Some(_)));
+        // A foreign program is the better reason.
+        if mode == XdpMode::Generic || (!is_ours && is_foreign()) {
+            return None;
+        }
+        deaf_peer(self.ifindex).map(|deaf| deaf.to_string())
     }
 
-    /// Detaches the XDP program if VLAN tags may be hidden from it by now, and attaches it again if they are not
-    /// any more: an offload can be switched at any time.
+    fn without_xdp(&mut self, note: String) {
+        warn!(parent = self.name, "{note}");
+        self.note = Some(Note::Unfit(note));
+    }
+
+    /// Detaches the XDP program if it does not do on this parent by now, and attaches it again if it does: VLAN
+    /// offload and the peer of a veth can change at any time.
     ///
     /// # Errors
     ///
     /// What could not be attached or detached. The TC programs answer then.
     pub fn check_xdp(&mut self) -> Result<(), AttachError> {
-        if self.options.xdp.is_none() || self.ingress.is_none() {
+        let Some(mode) = self.options.xdp.filter(|_| self.ingress.is_some()) else {
             return Ok(());
-        }
-        match (hidden_tags(self.ifindex), self.xdp.take()) {
-            (Some(hidden), Some(hook)) => {
+        };
+        match (self.unfit(mode), self.xdp.take()) {
+            (Some(reason), Some(hook)) => {
                 if let (Some(pinned), Pins::Keep(dir)) = (&mut self.pinned, &self.pins) {
                     pinned.unpin(dir, hook.info().mechanism)?;
                 }
                 hook.detach()?;
-                self.without_xdp(&hidden);
+                self.without_xdp(reason);
             }
-            (None, None) if matches!(self.note, Some(Note::HiddenTags(_))) => {
+            (Some(reason), None) if matches!(self.note, Some(Note::Unfit(_))) => {
+                self.note = Some(Note::Unfit(reason));
+            }
+            (None, None) if matches!(self.note, Some(Note::Unfit(_))) => {
                 self.note = None;
                 self.attach_xdp()?;
                 if let (Some(hook), Some(pinned), Pins::Keep(dir)) =
@@ -148,7 +218,7 @@ impl Datapath {
                     pinned.add(hook.pin(dir)?);
                 }
                 let attached = self.xdp.is_some();
-                info!(parent = self.name, attached, "VLAN offload is off");
+                info!(parent = self.name, attached, "XDP can be used again");
             }
             (_, hook) => self.xdp = hook,
         }

@@ -8,6 +8,7 @@
 //! What an agent before left goes on answering until the very moment its program is replaced, by a
 //! program whose maps are full: there is no gap, whatever layout its maps have.
 
+mod chain;
 mod clsact;
 mod datapath;
 mod error;
@@ -17,7 +18,9 @@ mod found;
 mod hooks;
 mod layout;
 mod link;
+mod mprog;
 pub mod netns;
+mod order;
 mod pin;
 mod pinned;
 mod rtnetlink;
@@ -25,6 +28,7 @@ mod tc;
 #[cfg(feature = "trace")]
 mod trace;
 mod verify;
+mod veth;
 mod vlan;
 mod xdp;
 
@@ -34,6 +38,7 @@ pub use self::{
     clsact::remove_filters,
     datapath::Datapath,
     error::AttachError,
+    order::Order,
     pin::{PIN_DIR, ParentPins, PinError, PinName, PinRoot},
     xdp::XdpMode,
 };
@@ -46,6 +51,8 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 pub struct AttachOptions {
     /// How the TC programs are attached.
     pub tc: TcAttach,
+    /// Where they run among those of others.
+    pub order: Order,
     /// Whether and how the XDP program is.
     pub xdp: Option<XdpMode>,
     /// Attach to egress: host and children reach each other.
@@ -68,7 +75,7 @@ impl AttachOptions {
 }
 
 /// How the TC programs are attached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TcAttach {
     /// TCX where the kernel has it (6.6), else clsact.
     #[default]

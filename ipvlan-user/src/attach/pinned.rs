@@ -103,6 +103,12 @@ impl Pinned {
         Ok(dir.unpin(name)?)
     }
 
+    /// Keeps a link, which is pinned, in the place of the one of this name.
+    pub(super) fn replace(&mut self, name: &str, link: Option<PinnedOne>) {
+        self.links.retain(|one| one.name != name);
+        self.add(link);
+    }
+
     /// Keeps one more link, which is pinned.
     pub(super) fn add(&mut self, link: Option<PinnedOne>) {
         self.links.extend(link);

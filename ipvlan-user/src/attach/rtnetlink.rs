@@ -13,6 +13,24 @@ pub(super) fn exchange(
     flags: u16,
     mut each: impl FnMut(RouteNetlinkMessage),
 ) -> io::Result<usize> {
+    let mut unreadable = 0;
+    exchange_bytes(message, flags, |bytes| {
+        match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes).map(|it| it.payload) {
+            Ok(NetlinkPayload::InnerMessage(inner)) => each(inner),
+            Ok(_) => {}
+            Err(_) => unreadable += 1,
+        }
+    })?;
+    Ok(unreadable)
+}
+
+/// Sends one request and hands the bytes of every answer, with their header, to `each`, until the kernel says that
+/// it is done.
+pub(super) fn exchange_bytes(
+    message: RouteNetlinkMessage,
+    flags: u16,
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -22,28 +40,36 @@ pub(super) fn exchange(
     let mut buffer = vec![0; request.buffer_len()];
     request.serialize(&mut buffer);
     socket.send(&buffer, 0)?;
-    let mut unreadable = 0;
     loop {
         let (datagram, _) = socket.recv_from_full()?;
         let mut rest = datagram.as_slice();
         while let Some(length) = rest.first_chunk().copied().map(u32::from_ne_bytes) {
-            match NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map(|it| it.payload) {
-                Ok(NetlinkPayload::Done(_)) => return Ok(unreadable),
-                Ok(NetlinkPayload::Error(error)) => {
-                    return match error.code {
-                        None => Ok(unreadable),
-                        Some(_) => Err(error.to_io()),
-                    };
-                }
-                Ok(NetlinkPayload::InnerMessage(inner)) => each(inner),
-                Ok(_) => {}
-                Err(_) => unreadable += 1,
+            let length = (length as usize).max(HEADER);
+            let message = rest.get(..length).unwrap_or(rest);
+            match message.get(4..6) {
+                Some(of) if of == NLMSG_DONE.to_ne_bytes() => return Ok(()),
+                Some(of) if of == NLMSG_ERROR.to_ne_bytes() => return result_of(message),
+                _ => each(message),
             }
-            let length = (length as usize).next_multiple_of(4).max(HEADER);
-            rest = rest.get(length..).unwrap_or_default();
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
     }
 }
 
+/// The number in an error message; that of an acknowledgement is 0.
+fn result_of(message: &[u8]) -> io::Result<()> {
+    let number = message.get(HEADER..HEADER + 4);
+    match number
+        .and_then(|number| number.try_into().ok())
+        .map(i32::from_ne_bytes)
+    {
+        Some(0) => Ok(()),
+        Some(number) => Err(io::Error::from_raw_os_error(number.saturating_neg())),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 /// `struct nlmsghdr`
 const HEADER: usize = 16;

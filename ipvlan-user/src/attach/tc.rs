@@ -1,5 +1,7 @@
 //! The TC hooks: TCX links, or filters of a clsact qdisc.
 
+use std::io;
+
 use aya::{
     Ebpf,
     programs::{
@@ -11,7 +13,13 @@ use aya::{
 use ipvlan_common::Hook;
 use nix::net::if_::if_indextoname;
 
-use super::{AttachError, HookInfo, ParentPins, filter::Filter, pinned::PinnedOne, verify};
+use super::{
+    AttachError, HookInfo, ParentPins,
+    filter::Filter,
+    order::{Order, Place},
+    pinned::PinnedOne,
+    verify,
+};
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +40,13 @@ impl TcMechanism {
     }
 }
 
+/// How a program is attached anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct How {
+    pub(super) mechanism: TcMechanism,
+    pub(super) order: Order,
+}
+
 /// What a program hangs on.
 #[derive(Debug)]
 pub(super) enum Attachment {
@@ -49,17 +64,20 @@ impl Attachment {
         }
     }
 
-    /// Attaches anew, behind what is there.
+    /// Attaches anew, before or after what is there.
     fn new(
         classifier: &mut SchedClassifier,
         program: &str,
         ifindex: u32,
         hook: Hook,
-        mechanism: TcMechanism,
+        how: How,
     ) -> Result<Self, ProgramError> {
-        match mechanism {
+        match how.mechanism {
             TcMechanism::Tcx => {
-                let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+                let options = TcAttachOptions::TcxOrder(match how.order {
+                    Order::First => LinkOrder::first(),
+                    Order::After => LinkOrder::default(),
+                });
                 let attach_type = match hook {
                     Hook::Egress => TcAttachType::Egress,
                     Hook::Ingress | Hook::Xdp => TcAttachType::Ingress,
@@ -68,9 +86,20 @@ impl Attachment {
                 Ok(Self::Link(as_link(classifier.take_link(id)?)?))
             }
             TcMechanism::Clsact => {
-                let filter = Filter::add(classifier.fd()?, program, ifindex, hook)?;
+                let filter = Filter::add(classifier.fd()?, program, ifindex, hook, how.order)?;
                 Ok(Self::Filter(filter))
             }
+        }
+    }
+
+    /// Returns its place among the programs at its hook.
+    pub(super) fn place(&self, ifindex: u32, hook: Hook) -> io::Result<Place> {
+        match self {
+            Self::Link(link) => {
+                let info = link.info().map_err(io::Error::other)?;
+                Place::of_program(info.program_id(), ifindex, hook)
+            }
+            Self::Filter(filter) => filter.place(),
         }
     }
 
@@ -113,7 +142,7 @@ fn as_link(link: SchedClassifierLink) -> Result<FdLink, ProgramError> {
 }
 
 fn not_tcx(error: LinkError) -> ProgramError {
-    ProgramError::IOError(std::io::Error::other(error))
+    ProgramError::IOError(io::Error::other(error))
 }
 
 /// One TC hook of a parent.
@@ -134,10 +163,10 @@ impl TcHook {
         ifindex: u32,
         hook: Hook,
         program: &'static str,
-        mechanism: TcMechanism,
+        how: How,
     ) -> Result<Self, AttachError> {
         let classifier = load(object, program)?;
-        let attachment = Attachment::new(classifier, program, ifindex, hook, mechanism)
+        let attachment = Attachment::new(classifier, program, ifindex, hook, how)
             .map_err(|error| failed("attach", program, error))?;
         Ok(Self::on(attachment, hook, program, classifier))
     }
@@ -186,6 +215,35 @@ impl TcHook {
         Ok(())
     }
 
+    /// Attaches the program once more, at the place that `order` asks for. A TCX hook takes a program once, so it is
+    /// loaded again.
+    pub(super) fn beside(
+        &self,
+        object: &mut Ebpf,
+        ifindex: u32,
+        order: Order,
+    ) -> Result<Self, AttachError> {
+        if self.mechanism == TcMechanism::Tcx {
+            let loaded = classifier(object, self.program)?;
+            loaded
+                .unload()
+                .map_err(|error| failed("unload", self.program, error))?;
+        }
+        let how = How {
+            mechanism: self.mechanism,
+            order,
+        };
+        Self::attach(object, ifindex, self.hook, self.program, how)
+    }
+
+    /// Returns its place among the programs at its hook.
+    pub(super) fn place(&self, ifindex: u32) -> io::Result<Place> {
+        match &self.attachment {
+            Some(attachment) => attachment.place(ifindex, self.hook),
+            None => Ok(Place::default()),
+        }
+    }
+
     pub(super) const fn mechanism(&self) -> TcMechanism {
         self.mechanism
     }
@@ -228,13 +286,20 @@ fn load<'a>(
     object: &'a mut Ebpf,
     program: &'static str,
 ) -> Result<&'a mut SchedClassifier, AttachError> {
-    let classifier: &mut SchedClassifier = object
+    let classifier = classifier(object, program)?;
+    verify::load(program, || classifier.load())?;
+    Ok(classifier)
+}
+
+fn classifier<'a>(
+    object: &'a mut Ebpf,
+    program: &'static str,
+) -> Result<&'a mut SchedClassifier, AttachError> {
+    object
         .program_mut(program)
         .ok_or(AttachError::MissingProgram { program })?
         .try_into()
-        .map_err(|error| failed("use", program, error))?;
-    verify::load(program, || classifier.load())?;
-    Ok(classifier)
+        .map_err(|error| failed("use", program, error))
 }
 
 /// The kernel's id of a loaded program; 0 if it does not tell.

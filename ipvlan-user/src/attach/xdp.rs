@@ -184,7 +184,7 @@ fn foreign(name: &str, ifindex: u32) -> AttachError {
 }
 
 /// Id of the XDP program of an interface.
-fn attached_program(ifindex: u32) -> io::Result<Option<u32>> {
+pub(super) fn attached_program(ifindex: u32) -> io::Result<Option<u32>> {
     let mut request = LinkMessage::default();
     request.header.index = ifindex;
     let mut found = None;

@@ -1,7 +1,13 @@
 use clap::{CommandFactory as _, ValueEnum};
 
 use super::*;
-use crate::{attach::PIN_DIR, runtime::RUNTIME_DIR};
+use crate::{
+    attach::{Order, PIN_DIR, TcAttach},
+    config::{StaleAfter, XdpChoice},
+    lan::{Announcing, DadMode, Defending},
+    model::{Deliver, Dhcp, L2Broadcast},
+    runtime::RUNTIME_DIR,
+};
 
 #[test]
 fn command_line_is_consistent() {
@@ -12,21 +18,21 @@ fn source(options: &[&str]) -> Result<Source, String> {
     match Cli::try_parse_from(["ipvlan", "run"].iter().chain(options)) {
         Ok(Cli {
             command: Command::Run(args),
-        }) => Ok(args.into()),
+        }) => Ok((*args).into()),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.to_string()),
     }
 }
 
 #[test]
-fn nothing_given_is_nothing_said() {
+fn options_that_are_not_given_are_none() {
     let source = source(&[]).unwrap();
     assert_eq!(source.overrides, Options::default());
     assert_eq!(source.file, None);
 }
 
 #[test]
-fn what_is_given_is_said() {
+fn given_options_have_their_values() {
     let Source { file, overrides } = source(&[
         "--config=/tmp/x.toml",
         "--iface=lan0",
@@ -36,6 +42,8 @@ fn what_is_given_is_said() {
         "--deny=10.0.0.1",
         "--dad=enforce",
         "--announce=off",
+        "--defend=off",
+        "--refresh=60",
         "--stale-after=0",
         "--no-pin",
     ])
@@ -47,8 +55,12 @@ fn what_is_given_is_said() {
     assert_eq!(overrides.dad, Some(DadMode::Strict));
     assert_eq!(overrides.announce, Some(Announcing::Off));
     assert_eq!(
+        (overrides.defend, overrides.refresh),
+        (Some(Defending::Off), "60".parse().ok())
+    );
+    assert_eq!(
         (overrides.stale_after, overrides.pin),
-        (Some(0), Some(false))
+        (Some(StaleAfter(0)), Some(false))
     );
 
     let error = source(&["--deny=10.0.0.1/8"]).unwrap_err();
@@ -56,13 +68,17 @@ fn what_is_given_is_said() {
 }
 
 #[test]
-fn of_two_that_take_each_other_back_the_last_counts() {
-    let rows: [(&[&str], _); 5] = [
+fn last_spelling_of_a_boolean_takes_precedence() {
+    let rows: [(&[&str], _); 9] = [
         (&[], None),
         (&["--no-pin"], Some(false)),
         (&["--pin"], Some(true)),
         (&["--no-pin", "--pin"], Some(true)),
         (&["--pin", "--no-pin", "--no-pin"], Some(false)),
+        (&["--pin=false"], Some(false)),
+        (&["--pin=true"], Some(true)),
+        (&["--pin=false", "--pin"], Some(true)),
+        (&["--no-pin", "--pin=true", "--pin=false"], Some(false)),
     ];
     for (options, pin) in rows {
         assert_eq!(source(options).unwrap().overrides.pin, pin, "{options:?}");
@@ -73,7 +89,7 @@ fn of_two_that_take_each_other_back_the_last_counts() {
     assert_eq!(access.overrides.host_access, Some(true));
 }
 
-/// `--help` says what holds without an option.
+/// `--help` states the default of an option.
 #[test]
 fn defaults_in_the_help_text_are_the_defaults() {
     use crate::config::{
@@ -91,10 +107,17 @@ fn defaults_in_the_help_text_are_the_defaults() {
     let rows = [
         ("l2-broadcast", name::<L2Broadcast>()),
         ("deliver", name::<Deliver>()),
+        ("dhcp", name::<Dhcp>()),
         ("attach", name::<TcAttach>()),
+        ("order", name::<Order>()),
         ("xdp", name::<XdpChoice>()),
+        ("host-access", "true".to_owned()),
+        ("answer-link-local", "false".to_owned()),
+        ("pin", "true".to_owned()),
         ("dad", name::<DadMode>()),
         ("announce", name::<Announcing>()),
+        ("defend", name::<Defending>()),
+        ("refresh", "0".to_owned()),
         ("announce-rate", DEFAULT_ANNOUNCE_RATE.to_string()),
         ("netns-addresses", quota(Quota::Addresses)),
         ("netns-events", quota(Quota::Events)),

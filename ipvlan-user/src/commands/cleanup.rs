@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use nix::net::if_::{if_nameindex, if_nametoindex};
 
 use super::find_places;
@@ -15,28 +14,72 @@ use crate::{
     cli::CleanupArgs,
     config::Places,
     directory::{Directory, Guard},
-    runtime::{self, ClaimError},
-    text::printable,
+    exit::Failure,
+    runtime,
+    text::{chain, printable},
 };
 
 /// How long an agent that starts may hold up the whole.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// Why not everything that was asked for is cleaned up.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanupError {
+    /// A running agent serves a parent.
+    #[error("an agent serves `{}`{}: nothing of it was removed", printable(parent), pid(*owner))]
+    Served {
+        /// Name of the parent.
+        parent: String,
+        /// Process id of the agent.
+        owner: Option<u32>,
+    },
+    /// There is no interface of this name, and nothing is pinned for one.
+    #[error(
+        "there is no interface `{}` in this network namespace, and nothing is pinned for one",
+        printable(name)
+    )]
+    Missing {
+        /// The name.
+        name: String,
+        /// Names of the interfaces that there are.
+        known: Vec<String>,
+    },
+}
+
+fn pid(owner: Option<u32>) -> String {
+    owner.map_or_else(String::new, |pid| format!(" (pid {pid})"))
+}
+
+impl CleanupError {
+    /// Returns what the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Served { .. } => {
+                "stop the agent first, for example with `systemctl stop ipvlan`".to_owned()
+            }
+            Self::Missing { known, .. } => format!("interfaces here: {}", known.join(", ")),
+        }
+    }
+}
+
 /// Removes what no agent looks after: pinned links and maps, filters, the qdisc if it was added for us,
 /// stale files. What an agent serves stays, and is an error. Everything is tried.
-pub fn cleanup(args: CleanupArgs) -> anyhow::Result<()> {
+pub fn cleanup(args: CleanupArgs) -> Result<(), Failure> {
     let CleanupArgs { iface, find } = args;
     let interfaces: Vec<String> = iface.into_iter().map(String::from).collect();
     let Places {
         pin_dir,
         runtime_dir,
     } = find_places(find)?;
-    let netns = runtime::own_netns().context("read the network namespace")?;
+    let netns = runtime::own_netns().map_err(Failure::system("read the network namespace"))?;
     let mut removed = Vec::new();
-    let mut failures = Vec::new();
+    let mut failures: Vec<Failure> = Vec::new();
     let mut served = BTreeSet::new();
     // Parents whose qdisc somebody else added.
     let mut foreign = BTreeSet::new();
+    // Parents that are asked for and have pins.
+    let mut pinned: Vec<PinName> = Vec::new();
 
     let root = PinRoot::find(&pin_dir).and_then(|root| match root {
         Some(root) => root.names().map(|names| Some((root, names))),
@@ -51,6 +94,7 @@ pub fn cleanup(args: CleanupArgs) -> anyhow::Result<()> {
             if !is_meant(&name, netns, &interfaces) {
                 continue;
             }
+            pinned.push(name.clone());
             match unpin(&root, &name) {
                 Ok(Some((objects, qdisc_is_ours))) => {
                     removed.push(format!("{}: {objects} pinned objects", name.parent));
@@ -96,17 +140,31 @@ pub fn cleanup(args: CleanupArgs) -> anyhow::Result<()> {
     }
     if let Some(directory) = &runtime {
         let errors = runtime::remove_stale(directory);
-        failures.extend(errors.into_iter().map(anyhow::Error::from));
+        failures.extend(errors.into_iter().map(Failure::from));
         drop(guard);
         directory.remove_if_empty();
     }
-    say(&removed)?;
+    let all = if_nameindex().map_err(Failure::system("list the interfaces"))?;
+    let known: Vec<String> = all
+        .iter()
+        .map(|link| link.name().to_string_lossy().into_owned())
+        .collect();
+    for name in &interfaces {
+        if !known.contains(name) && !pinned.iter().any(|of| of.is_called(name)) {
+            let (name, known) = (name.clone(), known.clone());
+            failures.push(CleanupError::Missing { name, known }.into());
+        }
+    }
+    // Where something failed, the error says what is left.
+    if !removed.is_empty() || failures.is_empty() {
+        say(&removed)?;
+    }
     let mut failures = failures.into_iter();
     match failures.next() {
         None => Ok(()),
         Some(first) => {
             for other in failures {
-                tracing::error!("{other:#}");
+                tracing::error!("{}", chain(&other));
             }
             Err(first)
         }
@@ -125,12 +183,12 @@ fn is_meant(name: &PinName, netns: u64, interfaces: &[String]) -> bool {
 
 /// Returns how many objects were removed, and whether the qdisc of the parent was added for us; none if
 /// somebody else was faster.
-fn unpin(root: &PinRoot, name: &PinName) -> anyhow::Result<Option<(usize, bool)>> {
+fn unpin(root: &PinRoot, name: &PinName) -> Result<Option<(usize, bool)>, Failure> {
     let pins = match root.open_to_remove(name) {
         Ok(Some(pins)) => pins,
         Ok(None) => return Ok(None),
         Err(PinError::Taken { owner, .. }) => {
-            return Err(ClaimError::Taken {
+            return Err(CleanupError::Served {
                 parent: name.parent.clone(),
                 owner,
             }
@@ -149,11 +207,11 @@ fn unfilter(
     name: &str,
     ifindex: u32,
     with_qdisc: bool,
-) -> anyhow::Result<usize> {
+) -> Result<usize, Failure> {
     if let Some(directory) = runtime
         && let Some(owner) = runtime::owner(directory, netns, ifindex)?
     {
-        return Err(ClaimError::Taken {
+        return Err(CleanupError::Served {
             parent: name.to_owned(),
             owner,
         }
@@ -163,8 +221,8 @@ fn unfilter(
 }
 
 /// The interfaces of the current netns that may have filters of ours.
-fn links(interfaces: &[String]) -> anyhow::Result<Vec<(String, u32)>> {
-    let all = if_nameindex().context("list the interfaces")?;
+fn links(interfaces: &[String]) -> Result<Vec<(String, u32)>, Failure> {
+    let all = if_nameindex().map_err(Failure::system("list the interfaces"))?;
     Ok(all
         .iter()
         .map(|link| (link.name().to_string_lossy().into_owned(), link.index()))
@@ -172,7 +230,7 @@ fn links(interfaces: &[String]) -> anyhow::Result<Vec<(String, u32)>> {
         .collect())
 }
 
-fn say(removed: &[String]) -> anyhow::Result<()> {
+fn say(removed: &[String]) -> Result<(), Failure> {
     let text = if removed.is_empty() {
         "nothing to clean up\n".to_owned()
     } else {
@@ -180,6 +238,6 @@ fn say(removed: &[String]) -> anyhow::Result<()> {
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("write to standard output"),
+        result => result.map_err(Failure::system("write to standard output")),
     }
 }

@@ -1,14 +1,12 @@
 //! `ipvlan run`
 
-use anyhow::Context as _;
-
 use crate::{
-    attach::PinRoot, cli::RunArgs, config::Source, directory::keep_identity, reconcile::Agent,
-    runtime::privilege,
+    attach::PinRoot, cli::RunArgs, config::Source, directory::keep_identity, exit::Failure,
+    reconcile::Agent, runtime::privilege,
 };
 
 /// Serves until it is told to stop.
-pub fn run(args: RunArgs) -> anyhow::Result<()> {
+pub fn run(args: RunArgs) -> Result<(), Failure> {
     let source = Source::from(args);
     let loaded = source.load()?;
     privilege::check()?;
@@ -25,7 +23,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("start the runtime")?
+        .map_err(Failure::system("start the runtime"))?
         .block_on(async { Agent::start(source, loaded)?.run().await })?;
     Ok(())
 }

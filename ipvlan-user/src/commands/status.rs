@@ -1,7 +1,7 @@
 //! `ipvlan status`
 
+mod conflicts;
 mod json;
-mod radar;
 mod screen;
 mod unserved;
 
@@ -10,8 +10,6 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Context as _, anyhow};
-
 pub use self::json::render as render_json;
 use self::screen::{Rows, Screen};
 use super::find_places;
@@ -19,43 +17,145 @@ use crate::{
     cli::StatusArgs,
     config::Places,
     directory::Directory,
+    exit::Failure,
     quota::Quota,
     runtime::{Answers, query_all},
     status::{self, Child, Netns, Parent, SCHEMA, Status, Unanswered},
+    text::{escaped_path, netns_label, printable},
 };
 
-/// Shows all running agents, and what answers without one. A socket without an answer is shown, and an
-/// error.
-pub fn status(args: StatusArgs) -> anyhow::Result<()> {
+/// The first line if no agent was found.
+const NONE_RUNS: &str = "no agent is running";
+
+/// Why not everything that was asked for is shown.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// A socket without an answer.
+    #[error("{first}{}", more(*others))]
+    Unanswered {
+        /// The first such socket, and what happened.
+        first: String,
+        /// How many more there are.
+        others: usize,
+        /// Whether the permission to ask was missing.
+        denied: bool,
+    },
+}
+
+fn more(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        others => format!(", and {others} more"),
+    }
+}
+
+impl StatusError {
+    /// Returns whether a privilege was missing.
+    #[must_use]
+    pub const fn is_denied(&self) -> bool {
+        let Self::Unanswered { denied, .. } = self;
+        *denied
+    }
+
+    /// Returns what the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        self.is_denied().then_some(
+            "run as root, or as the user of the agent; the service answers its group, too",
+        )
+    }
+}
+
+/// Shows running agents, and what answers without one; of these parents only if there are any. Returns whether an
+/// agent runs, and serves all of these parents. A socket without an answer is shown, and an error.
+pub fn status(args: StatusArgs) -> Result<bool, Failure> {
+    let StatusArgs { json, iface, find } = args;
     let Places {
         pin_dir,
         runtime_dir,
-    } = find_places(args.find)?;
-    let Answers { agents, unanswered } = match Directory::find(&runtime_dir)? {
+    } = find_places(find)?;
+    let directory = Directory::find(&runtime_dir)?;
+    let is_missing = directory.is_none();
+    let Answers {
+        agents,
+        unanswered,
+        denied,
+    } = match directory {
         Some(directory) => query_all(&directory)?,
         None => Answers::default(),
     };
-    let status = Status {
+    let mut status = Status {
         schema: SCHEMA,
         unserved: unserved::find(&pin_dir, &agents),
         agents,
         unanswered,
     };
-    let text = if args.json {
-        json::render(&status).context("write JSON")?
+    let interfaces: Vec<String> = iface.into_iter().map(String::from).collect();
+    let runs = !status.agents.is_empty();
+    select(&mut status, &interfaces);
+    let missing = missing(&status, &interfaces);
+    let text = if json {
+        json::render(&status).map_err(Failure::system("write JSON"))?
     } else {
-        render(&status, now_ms())
+        let mut text = render(&status, now_ms());
+        if text.starts_with(NONE_RUNS) && runs {
+            // There are agents, of other parents.
+            let rest = text.split_off(NONE_RUNS.len());
+            rest.trim_start_matches('\n').clone_into(&mut text);
+        } else if text.starts_with(NONE_RUNS) && is_missing {
+            let path = escaped_path(&runtime_dir);
+            text.insert_str(NONE_RUNS.len(), &format!(": there is no directory {path}"));
+        }
+        if runs {
+            text.extend(missing.iter().map(|name| no_agent_serves(name)));
+        }
+        text
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        result => result.context("write to standard output")?,
+        result => result.map_err(Failure::system("write to standard output"))?,
     }
-    match &status.unanswered[..] {
-        [] => Ok(()),
-        [one] => Err(anyhow!("{}", failure(one))),
-        [first, others @ ..] => Err(anyhow!("{}, and {} more", failure(first), others.len())),
+    if let [first, others @ ..] = &status.unanswered[..] {
+        return Err(StatusError::Unanswered {
+            first: failure(first),
+            others: others.len(),
+            denied,
+        }
+        .into());
     }
+    Ok(!status.agents.is_empty() && missing.is_empty())
+}
+
+/// Leaves parents with one of these names, and agents that serve one of them; everything if there is no name.
+fn select(status: &mut Status, interfaces: &[String]) {
+    if interfaces.is_empty() {
+        return;
+    }
+    for agent in &mut status.agents {
+        agent
+            .parents
+            .retain(|parent| interfaces.contains(&parent.name));
+    }
+    status.agents.retain(|agent| !agent.parents.is_empty());
+    if let Some(unserved) = &mut status.unserved {
+        // Of an interface that is gone only the name with `_` for dots is known.
+        unserved.retain(|of| {
+            let is_called = |name: &String| *name == of.name || name.replace('.', "_") == of.name;
+            interfaces.iter().any(is_called)
+        });
+    }
+}
+
+fn no_agent_serves(name: &str) -> String {
+    format!("no agent serves `{}`\n", printable(name))
+}
+
+/// Returns those of these names that no agent serves.
+fn missing<'a>(status: &Status, interfaces: &'a [String]) -> Vec<&'a String> {
+    let parents = || status.agents.iter().flat_map(|agent| &agent.parents);
+    let serves = |name: &String| parents().any(|parent| parent.name == *name);
+    interfaces.iter().filter(|name| !serves(name)).collect()
 }
 
 fn failure(of: &Unanswered) -> String {
@@ -80,7 +180,7 @@ pub fn render(status: &Status, now_ms: u64) -> String {
     } = status;
     let mut screen = Screen::default();
     if agents.is_empty() && unanswered.is_empty() {
-        screen.line("no agent is running");
+        screen.line(NONE_RUNS);
     }
     for (index, agent) in agents.iter().enumerate() {
         if index > 0 {
@@ -184,7 +284,7 @@ fn render_parent(screen: &mut Screen, parent: &Parent, now_ms: u64) {
         screen.line(&format!("  note: {note}"));
     }
     for conflict in &parent.conflicts {
-        screen.line(&format!("  conflict: {}", radar::conflict(conflict)));
+        screen.line(&format!("  conflict: {}", conflicts::conflict(conflict)));
     }
     if parent.children.is_empty() {
         screen.line("  no children");
@@ -207,7 +307,7 @@ fn render_parent(screen: &mut Screen, parent: &Parent, now_ms: u64) {
         }
         screen.table(&rows);
     }
-    screen.table(&radar::events(&parent.events, now_ms));
+    screen.table(&conflicts::events(&parent.events, now_ms));
     let mut reasons = Rows::new(["HOOK", "REASON", "FRAMES"]);
     for (hook, counters) in &parent.counters {
         for (reason, frames) in counters {
@@ -256,12 +356,7 @@ fn child_rows(child: &Child) -> Vec<[String; 9]> {
 }
 
 fn netns(netns: &Netns) -> String {
-    match (netns.names.first(), netns.pid, netns.nsid) {
-        (_, _, None) => "(own)".to_owned(),
-        (Some(name), ..) => name.rsplit('/').next().unwrap_or(name).to_owned(),
-        (None, Some(pid), _) => format!("pid {pid}"),
-        (None, None, Some(nsid)) => format!("nsid {nsid}"),
-    }
+    netns_label(&netns.names, netns.pid, netns.nsid)
 }
 
 #[cfg(test)]

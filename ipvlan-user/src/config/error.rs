@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-/// Why the configuration cannot be used.
+/// Error of the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file, or the directory of files, cannot be read.
@@ -40,7 +40,7 @@ pub enum ConfigError {
         column: usize,
         /// The key; none if the file is not TOML.
         key: Option<String>,
-        /// What is wrong.
+        /// The description of the error.
         message: String,
     },
     /// Neither the command line nor a file names a parent.
@@ -56,7 +56,7 @@ fn of(key: Option<&str>) -> String {
 }
 
 impl ConfigError {
-    /// Returns what the user can do about it.
+    /// Returns a hint for the user.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -89,12 +89,10 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Options, ConfigError> {
         invalid(span.start, key, error.message())
     })?;
     let line = |at| format!("{}:{}", path.display(), place(bytes, at).0);
-    rule::locate(options.rule.as_deref_mut().unwrap_or_default(), text, line).map_err(
-        |(error, at)| {
-            let key = format!("rule.{}", error.key());
-            invalid(at, Some(key), &error.to_string())
-        },
-    )?;
+    rule::locate(&mut options.rule, text, line).map_err(|(error, at)| {
+        let key = format!("rule.{}", error.key());
+        invalid(at, Some(key), &error.to_string())
+    })?;
     Ok(options)
 }
 

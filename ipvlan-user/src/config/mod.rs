@@ -7,6 +7,9 @@
 //! The keys of a file are the long options of `ipvlan run`. A later source overrides an earlier one, lists
 //! included; only the rules of all files form one list. A value is checked where it is read, so an error names its
 //! place, and [`Settings`] are valid.
+//!
+//! An option is a field of [`Options`], which is both its spelling and its key, and is used in [`Settings::new`],
+//! which has its default.
 
 mod error;
 mod file;
@@ -15,6 +18,7 @@ mod places;
 mod rule;
 mod settings;
 mod value;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -28,9 +32,10 @@ pub use self::{
         DEFAULT_STALE_AFTER, PinSettings, Settings,
     },
     value::{
-        AUDIT, InterfaceName, NameError, PERCENT, RATE, ROOM, STALE_AFTER, StaleAfter,
-        StaleAfterError, XdpChoice,
+        AuditSeconds, Bounded, BoundedError, Count, InterfaceName, NameError, Percent, Rate,
+        RefreshSeconds, StaleAfter, StaleAfterError,
     },
+    words::XdpChoice,
 };
 
 /// The configuration file that is read by default, if it exists.

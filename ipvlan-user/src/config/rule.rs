@@ -1,14 +1,12 @@
 //! `[[rule]]` of a configuration file.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use super::value;
+use super::value::{Bounded, Count};
 use crate::model::{Glob, Prefix, Rule, RuleError};
 
 /// The keys of a rule.
@@ -25,19 +23,18 @@ struct Keys {
     allow: Vec<Prefix>,
     #[serde(deserialize_with = "some")]
     deny: Vec<Prefix>,
-    #[serde(deserialize_with = "value::room")]
-    addresses: Option<u32>,
+    addresses: Option<Count>,
     next_hop: bool,
     answer: Option<bool>,
 }
 
 /// Reads rules, which are not checked as wholes.
-pub(super) fn list<'de, D>(deserializer: D) -> Result<Option<Vec<Rule>>, D::Error>
+pub(super) fn list<'de, D>(deserializer: D) -> Result<Vec<Rule>, D::Error>
 where
     D: Deserializer<'de>,
 {
     let rules = Vec::<Keys>::deserialize(deserializer)?;
-    Ok(Some(rules.into_iter().map(Rule::from).collect()))
+    Ok(rules.into_iter().map(Rule::from).collect())
 }
 
 impl From<Keys> for Rule {
@@ -59,7 +56,7 @@ impl From<Keys> for Rule {
             parent,
             allow,
             deny,
-            addresses,
+            addresses: addresses.map(Bounded::get),
             next_hop,
             answer: answer.unwrap_or(true),
         }
@@ -95,9 +92,9 @@ pub(super) fn locate(
 fn some<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
+    T: Deserialize<'de>,
 {
-    let values = value::list(deserializer)?.unwrap_or_default();
+    let values = Vec::deserialize(deserializer)?;
     if values.is_empty() {
         return Err(D::Error::custom("the list is empty: leave the key out"));
     }

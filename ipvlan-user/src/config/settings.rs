@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-use super::{Options, Places};
+use super::{Bounded, Options, Places, StaleAfter};
 use crate::{
     attach::AttachOptions,
     discover::snapshot::Netns,
+    lan::LanPolicy,
     model::Policy,
-    neighbour::Manners,
     quota::{
         DEFAULT_ADDRESSES, DEFAULT_ANNOUNCEMENTS, DEFAULT_EVENTS, DEFAULT_GROUPS, DEFAULT_TIME,
         Quotas,
@@ -22,7 +22,7 @@ pub const DEFAULT_MAX_CHILDREN: u32 = 4_096;
 /// a port at 15 ARP packets per second, and the host's own come on top.
 pub const DEFAULT_ANNOUNCE_RATE: u32 = 10;
 /// Default of `--audit`, in seconds.
-pub const DEFAULT_AUDIT: u64 = 60;
+pub const DEFAULT_AUDIT: u32 = 60;
 /// Default of `--stale-after`, in seconds.
 pub const DEFAULT_STALE_AFTER: u64 = 600;
 
@@ -34,7 +34,7 @@ pub struct Settings {
     /// What is answered, and how packets are delivered.
     pub policy: Policy,
     /// Announcements, probes and their pace.
-    pub manners: Manners,
+    pub lan: LanPolicy,
     /// Quotas of each netns.
     pub quotas: Quotas,
     /// How programs are attached.
@@ -72,7 +72,9 @@ impl Settings {
             iface,
             l2_broadcast,
             deliver,
+            dhcp,
             attach,
+            order,
             xdp,
             host_access,
             answer_link_local,
@@ -81,6 +83,8 @@ impl Settings {
             rule,
             dad,
             announce,
+            defend,
+            refresh,
             announce_rate,
             netns_addresses,
             netns_events,
@@ -114,34 +118,38 @@ impl Settings {
             policy: Policy {
                 l2_broadcast: l2_broadcast.unwrap_or_default(),
                 deliver: deliver.unwrap_or_default(),
+                dhcp: dhcp.unwrap_or_default(),
                 answer_link_local: answer_link_local.unwrap_or(false),
                 allow: allow.unwrap_or_default(),
                 deny: deny.unwrap_or_default(),
-                rules: rule.unwrap_or_default(),
+                rules: rule,
             },
-            manners: Manners {
+            lan: LanPolicy {
                 announce: announce.unwrap_or_default(),
+                defend: defend.unwrap_or_default(),
+                refresh: unless_zero(refresh.map_or(0, |seconds| seconds.get().into())),
                 dad: dad.unwrap_or_default(),
-                rate: announce_rate.unwrap_or(DEFAULT_ANNOUNCE_RATE),
+                rate: announce_rate.map_or(DEFAULT_ANNOUNCE_RATE, Bounded::get),
             },
             quotas: Quotas {
-                addresses: netns_addresses.unwrap_or(DEFAULT_ADDRESSES),
-                events: netns_events.unwrap_or(DEFAULT_EVENTS),
-                announcements: netns_announcements.unwrap_or(DEFAULT_ANNOUNCEMENTS),
-                groups: netns_groups.unwrap_or(DEFAULT_GROUPS),
-                time: netns_time.unwrap_or(DEFAULT_TIME),
+                addresses: netns_addresses.map_or(DEFAULT_ADDRESSES, Bounded::get),
+                events: netns_events.map_or(DEFAULT_EVENTS, Bounded::get),
+                announcements: netns_announcements.map_or(DEFAULT_ANNOUNCEMENTS, Bounded::get),
+                groups: netns_groups.map_or(DEFAULT_GROUPS, Bounded::get),
+                time: netns_time.map_or(DEFAULT_TIME, Bounded::get),
             },
             attach: AttachOptions {
                 tc: attach.unwrap_or_default(),
+                order: order.unwrap_or_default(),
                 xdp: xdp.unwrap_or_default().into(),
                 host_access: host_access.unwrap_or(true),
-                max_addresses: max_addresses.unwrap_or(DEFAULT_MAX_ADDRESSES),
-                max_children: max_children.unwrap_or(DEFAULT_MAX_CHILDREN),
+                max_addresses: max_addresses.map_or(DEFAULT_MAX_ADDRESSES, Bounded::get),
+                max_children: max_children.map_or(DEFAULT_MAX_CHILDREN, Bounded::get),
             },
-            audit: Duration::from_secs(audit.unwrap_or(DEFAULT_AUDIT)),
-            stale_after: Some(stale_after.unwrap_or(DEFAULT_STALE_AFTER))
-                .filter(|&seconds| seconds > 0)
-                .map(Duration::from_secs),
+            audit: Duration::from_secs(audit.map_or(DEFAULT_AUDIT, Bounded::get).into()),
+            stale_after: unless_zero(
+                stale_after.map_or(DEFAULT_STALE_AFTER, |StaleAfter(seconds)| seconds),
+            ),
             pins: PinSettings {
                 dir: pin_dir,
                 keep: pin.unwrap_or(true),
@@ -153,43 +161,39 @@ impl Settings {
     /// Takes over from `new` what a running agent can change. Returns the keys that differ and take effect after a
     /// restart.
     pub fn reload(&mut self, new: Self) -> Vec<&'static str> {
-        let Self {
-            parents,
-            policy,
-            manners,
-            quotas,
-            attach,
-            audit,
-            stale_after,
-            pins,
-            runtime_dir,
-        } = new;
         let AttachOptions {
             tc,
+            order,
             xdp,
             host_access,
             max_addresses,
             max_children,
-        } = attach;
+        } = &new.attach;
+        let PinSettings { dir, keep } = &new.pins;
         let stay = [
-            ("attach", self.attach.tc == tc),
-            ("xdp", self.attach.xdp == xdp),
-            ("host-access", self.attach.host_access == host_access),
-            ("max-addresses", self.attach.max_addresses == max_addresses),
-            ("max-children", self.attach.max_children == max_children),
-            ("pin", self.pins.keep == pins.keep),
-            ("pin-dir", self.pins.dir == pins.dir),
-            ("runtime-dir", self.runtime_dir == runtime_dir),
+            ("attach", self.attach.tc == *tc),
+            ("order", self.attach.order == *order),
+            ("xdp", self.attach.xdp == *xdp),
+            ("host-access", self.attach.host_access == *host_access),
+            ("max-addresses", self.attach.max_addresses == *max_addresses),
+            ("max-children", self.attach.max_children == *max_children),
+            ("pin", self.pins.keep == *keep),
+            ("pin-dir", self.pins.dir == *dir),
+            ("runtime-dir", self.runtime_dir == new.runtime_dir),
         ];
-        self.parents = parents;
-        self.policy = policy;
-        self.manners = manners;
-        self.quotas = quotas;
-        self.audit = audit;
-        self.stale_after = stale_after;
         let differ = stay.into_iter().filter(|&(_, same)| !same);
-        differ.map(|(key, _)| key).collect()
+        let waiting = differ.map(|(key, _)| key).collect();
+        let old = std::mem::replace(self, new);
+        self.attach = old.attach;
+        self.pins = old.pins;
+        self.runtime_dir = old.runtime_dir;
+        waiting
     }
+}
+
+/// Returns a time in seconds; none if it is 0.
+fn unless_zero(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

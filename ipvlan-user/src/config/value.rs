@@ -1,35 +1,80 @@
-//! Values with a limited range: names, numbers, and the words of a file.
+//! Values with a limited range, read alike from the command line and from files: names and numbers.
 
-use std::{fmt, marker::PhantomData, ops::RangeInclusive, str::FromStr};
+use std::{fmt, marker::PhantomData, num::ParseIntError, ops::RangeInclusive, str::FromStr};
 
-use clap::ValueEnum;
 use serde::{
     Deserialize, Deserializer,
-    de::{self, Error as _, Visitor},
+    de::{self, Visitor},
 };
 
-use crate::attach::XdpMode;
+use crate::model::{Glob, Prefix};
 
 /// Longest interface name (`IFNAMSIZ` less its NUL).
 const MAX_NAME: usize = 15;
 
-/// What `max-addresses` and `max-children` can be.
-pub const ROOM: RangeInclusive<u32> = 1..=1_048_576;
-/// What `announce-rate`, `netns-announcements` and `netns-events` can be, per second.
-pub const RATE: RangeInclusive<u32> = 1..=100_000;
-/// What `netns-time` can be, in percent.
-pub const PERCENT: RangeInclusive<u32> = 1..=100;
-/// What `audit` can be, in seconds.
-pub const AUDIT: RangeInclusive<u64> = 1..=86_400;
-/// What `stale-after` can be, in seconds, if it is not 0. A sync is made every third of it, which takes half a
-/// second with many addresses on a busy machine.
-pub const STALE_AFTER: RangeInclusive<u64> = 2..=31_536_000;
+/// Number of entries of a map, of addresses, groups or children.
+pub type Count = Bounded<1, 1_048_576>;
+/// Frames or events per second.
+pub type Rate = Bounded<1, 100_000>;
+/// Share in percent.
+pub type Percent = Bounded<1, 100>;
+/// Value of `audit`, in seconds.
+pub type AuditSeconds = Bounded<1, 86_400>;
+/// Value of `refresh`, in seconds; 0 is never.
+pub type RefreshSeconds = Bounded<0, 86_400>;
+/// Values of `stale-after` other than 0, in seconds. A sync is made every third of it, which takes half a second
+/// with many addresses on a busy machine.
+const STALE_AFTER: RangeInclusive<u64> = 2..=31_536_000;
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct Bounded<const MIN: u32, const MAX: u32>(u32);
+
+/// Error of a text or number that is not a [`Bounded`] number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BoundedError {
+    /// It is no whole number.
+    #[error(transparent)]
+    NotANumber(#[from] ParseIntError),
+    /// It is out of range.
+    #[error("{0} is not in {1}..={2}")]
+    OutOfRange(i64, u32, u32),
+}
+
+impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
+    /// Returns the number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> TryFrom<i64> for Bounded<MIN, MAX> {
+    type Error = BoundedError;
+
+    fn try_from(number: i64) -> Result<Self, BoundedError> {
+        u32::try_from(number)
+            .ok()
+            .filter(|number| (MIN..=MAX).contains(number))
+            .map(Self)
+            .ok_or(BoundedError::OutOfRange(number, MIN, MAX))
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> FromStr for Bounded<MIN, MAX> {
+    type Err = BoundedError;
+
+    fn from_str(text: &str) -> Result<Self, BoundedError> {
+        text.parse::<i64>()?.try_into()
+    }
+}
 
 /// A name that an interface can have (`dev_valid_name`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InterfaceName(String);
 
-/// Why a text is not the name of an interface.
+/// Error of a text that is not the name of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// It is empty, `.` or `..`.
@@ -68,106 +113,40 @@ impl From<InterfaceName> for String {
     }
 }
 
-/// Whether and where the XDP program runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum XdpChoice {
-    /// No XDP program.
-    #[default]
-    Off,
-    /// In the driver.
-    Native,
-    /// In the network stack.
-    Generic,
-}
-
-impl From<XdpChoice> for Option<XdpMode> {
-    fn from(choice: XdpChoice) -> Self {
-        match choice {
-            XdpChoice::Off => None,
-            XdpChoice::Native => Some(XdpMode::Native),
-            XdpChoice::Generic => Some(XdpMode::Generic),
+/// Reads types from a file as they are read from the command line.
+macro_rules! read_as_text {
+    ($( $type:ty ),+) => { $(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Parse(PhantomData))
+            }
         }
-    }
+    )+ };
 }
 
-/// Reads one of the words of an option of the command line.
-pub(super) fn word<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: ValueEnum,
-{
-    let text = String::deserialize(deserializer)?;
-    T::from_str(&text, false).map(Some).map_err(|_| {
-        let possible = T::value_variants().iter().filter_map(T::to_possible_value);
-        let names: Vec<String> = possible.map(|of| format!("`{}`", of.get_name())).collect();
-        D::Error::custom(format!("`{text}` is none of {}", names.join(", ")))
-    })
-}
-
-/// Reads a list of values that are written as text.
-pub(super) fn list<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    let texts = Vec::<Text<T>>::deserialize(deserializer)?;
-    Ok(Some(texts.into_iter().map(|text| text.0).collect()))
-}
-
-/// A value that is written as text.
-struct Text<T>(T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Parse(PhantomData))
-    }
-}
+read_as_text!(InterfaceName, Prefix, Glob);
 
 /// Parses while the text is visited: an error of the visit is one of this place in the file.
 struct Parse<T>(PhantomData<T>);
 
 impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
-    type Value = Text<T>;
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<T>, E> {
-        text.parse().map(Text).map_err(E::custom)
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
-pub(super) fn room<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    within(deserializer, &ROOM)
-}
-
-pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    within(deserializer, &RATE)
-}
-
-pub(super) fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    within(deserializer, &PERCENT)
-}
-
-pub(super) fn audit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    within(deserializer, &AUDIT)
-}
-
-pub(super) fn stale_after<'de, D>(deserializer: D) -> Result<Option<u64>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    let StaleAfter(seconds) =
-        StaleAfter::try_from(i64::deserialize(deserializer)?).map_err(D::Error::custom)?;
-    Ok(Some(seconds))
-}
-
 /// Seconds that programs answer without a sync; 0 without limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
 pub struct StaleAfter(pub u64);
 
-/// Why a text or number is no such time.
+/// Error of a text or number that is not a [`StaleAfter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StaleAfterError {
     /// It is no number of seconds.
@@ -205,23 +184,6 @@ impl FromStr for StaleAfter {
     }
 }
 
-fn within<'de, D, T>(deserializer: D, range: &RangeInclusive<T>) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: TryFrom<i64> + PartialOrd + fmt::Display,
-{
-    // TOML has no other numbers.
-    let number = i64::deserialize(deserializer)?;
-    T::try_from(number)
-        .ok()
-        .filter(|number| range.contains(number))
-        .map(Some)
-        .ok_or_else(|| {
-            let (least, most) = (range.start(), range.end());
-            D::Error::custom(format!("{number} is not in {least}..={most}"))
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +206,26 @@ mod tests {
         for name in ["ens34", "eth0.100", "fifteen-letters", "ü"] {
             let parsed: InterfaceName = name.parse().unwrap();
             assert_eq!(String::from(parsed), name);
+        }
+    }
+
+    #[test]
+    fn number_out_of_range_is_refused() {
+        for (text, expected) in [
+            ("0", Err("0 is not in 1..=100")),
+            ("1", Ok(1)),
+            ("100", Ok(100)),
+            ("101", Err("101 is not in 1..=100")),
+            ("-1", Err("-1 is not in 1..=100")),
+            ("4294967297", Err("4294967297 is not in 1..=100")),
+            ("1 s", Err("invalid digit found in string")),
+        ] {
+            let parsed = text.parse().map(Percent::get);
+            assert_eq!(
+                parsed.map_err(|error| error.to_string()),
+                expected.map_err(str::to_owned),
+                "{text}"
+            );
         }
     }
 

@@ -6,6 +6,7 @@
 //! without waiting for the other end of a FIFO, and with the file-system identity of the directory's owner
 //! ([`Acting`]): nothing that the owner puts there makes root reach further than the owner does.
 
+mod entry;
 mod error;
 mod guard;
 mod identity;
@@ -16,7 +17,6 @@ mod walk;
 use std::{
     ffi::{OsStr, OsString},
     fs::{File, Permissions},
-    io,
     os::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -37,6 +37,7 @@ use nix::{
 };
 
 pub use self::{
+    entry::Entry,
     error::DirectoryError,
     guard::Guard,
     identity::{Acting, IdentityError, keep_identity},
@@ -351,49 +352,6 @@ impl Directory {
 
     fn failed(&self, action: &'static str, name: &OsStr, errno: Errno) -> DirectoryError {
         DirectoryError::io(action, &self.path.join(name), errno)
-    }
-}
-
-/// An entry of a directory, as it was when it was examined.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    stat: FileStat,
-}
-
-impl Entry {
-    /// Examines an open file.
-    pub fn of(file: &File) -> io::Result<Self> {
-        Ok(Self { stat: fstat(file)? })
-    }
-
-    /// Returns its inode number.
-    #[must_use]
-    pub const fn inode(&self) -> u64 {
-        self.stat.st_ino
-    }
-
-    /// Returns whether nobody but its owner and root can open it.
-    #[must_use]
-    pub const fn is_private(&self) -> bool {
-        self.stat.st_mode & OTHERS == 0
-    }
-
-    /// Returns its type.
-    #[must_use]
-    pub const fn kind(&self) -> SFlag {
-        SFlag::from_bits_truncate(self.stat.st_mode & SFlag::S_IFMT.bits())
-    }
-
-    const fn word(&self) -> &'static str {
-        match self.kind() {
-            SFlag::S_IFREG => "a regular file",
-            SFlag::S_IFDIR => "a directory",
-            SFlag::S_IFLNK => "a symbolic link",
-            SFlag::S_IFIFO => "a FIFO",
-            SFlag::S_IFSOCK => "a socket",
-            SFlag::S_IFCHR | SFlag::S_IFBLK => "a device",
-            _ => "a file of an unknown type",
-        }
     }
 }
 

@@ -1,5 +1,5 @@
 use std::{
-    fs,
+    fs, io,
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
         net::UnixListener,

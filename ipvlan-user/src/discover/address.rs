@@ -13,6 +13,8 @@ pub(super) struct AddressRow {
     pub(super) local: IpAddr,
     pub(super) peer: Option<IpAddr>,
     pub(super) prefix_len: u8,
+    /// `RT_SCOPE_*`.
+    pub(super) scope: u8,
     pub(super) flags: u32,
 }
 
@@ -22,7 +24,7 @@ pub(super) struct AddressRow {
 /// where there is a peer.
 pub(super) fn decode_address(payload: &[u8]) -> Result<Option<AddressRow>, Malformed> {
     let attribute_bytes = after(payload, HEADER)?;
-    let &[family, prefix_len, flags, ..] = payload else {
+    let &[family, prefix_len, flags, scope, ..] = payload else {
         return Ok(None);
     };
     if ![libc::AF_INET, libc::AF_INET6].contains(&i32::from(family)) {
@@ -47,6 +49,7 @@ pub(super) fn decode_address(payload: &[u8]) -> Result<Option<AddressRow>, Malfo
         local: local_or_only,
         peer: address.filter(|&address| address != local_or_only),
         prefix_len,
+        scope,
         flags,
     }))
 }
@@ -91,6 +94,7 @@ mod tests {
             local: ip("192.0.2.1"),
             peer: None,
             prefix_len: 24,
+            scope: libc::RT_SCOPE_UNIVERSE,
             flags: 0,
         };
         assert_eq!(decode_address(&bytes), Ok(Some(row)));

@@ -18,8 +18,8 @@ use super::{
     route::{RouteKind, RouteRow},
     rtnl::Rtnl,
     snapshot::{
-        AnycastAddress, Child, ChildAddress, Host, HostAddress, Link, Lower, Master, Netns,
-        NetnsId, OnLinkRoute, ProxyArp,
+        AnycastAddress, Arp, ArpSettings, Child, ChildAddress, Host, HostAddress, Link, Lower,
+        Master, Netns, NetnsId, OnLinkRoute, ProxyArp,
     },
 };
 
@@ -54,9 +54,9 @@ impl Assembly<'_> {
         links: &[Link],
         children: &[Child],
     ) -> Result<Host, DiscoverError> {
-        let mut host = host(addresses, dump::routes(self.rtnl)?);
+        let mut host = host(addresses, dump::routes(self.rtnl, self.parents)?);
         host.proxy_neighbours = dump::has_proxy_neighbours(self.rtnl)?;
-        host.proxy_arp = self.proxy_arp(links, children)?;
+        self.read_settings(&mut host, links, children)?;
         Ok(host)
     }
 
@@ -72,7 +72,7 @@ impl Assembly<'_> {
         for row in &rows {
             if let Some(parent) = self.parent(netns, row) {
                 let child =
-                    child(netns, parent, row).map_err(|malformed| DiscoverError::Malformed {
+                    child(netns, parent, row, 0).map_err(|malformed| DiscoverError::Malformed {
                         request: format!("dump of links of netns with nsid {nsid}"),
                         reason: malformed.0,
                     })?;
@@ -113,11 +113,13 @@ impl Assembly<'_> {
     /// The children in our own netns. A link whose port does not read as one is none.
     pub(super) fn own_children(&self, links: &[LinkRow], addresses: &[AddressRow]) -> Vec<Child> {
         let mut addresses = by_link(addresses);
+        let mut arp_ignore = None;
         let children: BTreeMap<u32, Child> = links
             .iter()
             .filter_map(|row| {
                 let parent = self.parent(NetnsId::Own, row)?;
-                let mut child = child(NetnsId::Own, parent, row).ok()?;
+                let arp_ignore = *arp_ignore.get_or_insert_with(arp_ignore_of_all);
+                let mut child = child(NetnsId::Own, parent, row, arp_ignore).ok()?;
                 child.addresses = addresses.remove(&row.ifindex).unwrap_or_default();
                 Some((row.ifindex, child))
             })
@@ -161,6 +163,7 @@ impl Assembly<'_> {
             hardware: row.hardware,
             mac: row.mac,
             mtu: row.mtu,
+            forwarding_v4: row.ipv4.forwarding,
             forwarding: row.forwarding,
             kind: row.kind,
             master: row.master.map(|ifindex| Master {
@@ -171,33 +174,49 @@ impl Assembly<'_> {
         }
     }
 
-    /// The settings of the parents asked for, or else of the links that have children.
-    fn proxy_arp(
+    /// Reads the settings of the parents asked for, or else of the links that have children.
+    fn read_settings(
         &self,
+        host: &mut Host,
         links: &[Link],
         children: &[Child],
-    ) -> Result<BTreeMap<u32, ProxyArp>, DiscoverError> {
+    ) -> Result<(), DiscoverError> {
         let parents: BTreeSet<u32> = self.parents.map_or_else(
             || children.iter().map(|child| child.parent_ifindex).collect(),
             Clone::clone,
         );
-        let all = read_proxy_arp("all".as_ref())?;
-        links
-            .iter()
-            .filter(|link| parents.contains(&link.ifindex))
-            .map(|link| {
-                let own = read_proxy_arp(link.name.as_os_str())?;
-                let both = ProxyArp {
-                    proxy_arp: own.proxy_arp || all.proxy_arp,
-                    pvlan: own.pvlan || all.pvlan,
-                };
-                Ok((link.ifindex, both))
-            })
-            .collect()
+        let all = OsStr::new("all");
+        let (proxy_of_all, arp_of_all) = (read_proxy_arp(all)?, read_arp(all)?);
+        for link in links {
+            if !parents.contains(&link.ifindex) {
+                continue;
+            }
+            let name = link.name.as_os_str();
+            let (proxy, arp) = (read_proxy_arp(name)?, read_arp(name)?);
+            let proxy = ProxyArp {
+                proxy_arp: proxy.proxy_arp || proxy_of_all.proxy_arp,
+                pvlan: proxy.pvlan || proxy_of_all.pvlan,
+            };
+            let arp = ArpSettings {
+                ignore: arp.ignore.max(arp_of_all.ignore),
+                filter: arp.filter || arp_of_all.filter,
+                rp_filter: arp.rp_filter.max(arp_of_all.rp_filter),
+            };
+            host.proxy_arp.insert(link.ifindex, proxy);
+            host.arp.insert(link.ifindex, arp);
+        }
+        Ok(())
     }
 }
 
-fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Result<Child, Malformed> {
+/// `arp_ignore_of_all` is that of `all` in the child's netns, 0 if it is not known. The kernel takes the larger
+/// one (`IN_DEV_MAXCONF`).
+fn child(
+    netns: NetnsId,
+    parent_ifindex: u32,
+    row: &LinkRow,
+    arp_ignore_of_all: i32,
+) -> Result<Child, Malformed> {
     let port = row.port.unwrap_or(Ok(Port::default()))?;
     Ok(Child {
         ifindex: row.ifindex,
@@ -207,6 +226,12 @@ fn child(netns: NetnsId, parent_ifindex: u32, row: &LinkRow) -> Result<Child, Ma
         mode: port.mode,
         flag: port.flag,
         up: row.is_up(),
+        arp: Arp::of(
+            row.ipv4.arp_ignore.max(arp_ignore_of_all),
+            row.is_without_arp(),
+            port.mode,
+        ),
+        forwarding_v4: row.ipv4.forwarding,
         forwarding: row.forwarding,
         mac: row.mac,
         addresses: Vec::new(),
@@ -226,6 +251,7 @@ pub(super) fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
                 local: row.local,
                 peer: row.peer,
                 prefix_len: row.prefix_len,
+                scope: row.scope,
                 flags: row.flags,
             });
     }
@@ -245,10 +271,12 @@ fn host(addresses: Vec<AddressRow>, routes: Routes) -> Host {
                 prefix_len: row.prefix_len,
                 ifindex: row.ifindex,
                 flags: row.flags,
+                scope: row.scope,
             })
             .collect(),
         gateways: routes.gateways,
         next_hops: routes.next_hops,
+        routes_inside: routes.inside,
         ..Host::default()
     };
     for route in routes.rows {
@@ -296,16 +324,34 @@ const fn host_len(address: IpAddr) -> u8 {
 /// Both are or-ed with those of `all` by the kernel. A link that vanished has none.
 fn read_proxy_arp(link: &OsStr) -> Result<ProxyArp, DiscoverError> {
     Ok(ProxyArp {
-        proxy_arp: read_switch(link, "proxy_arp")?,
-        pvlan: read_switch(link, "proxy_arp_pvlan")?,
+        proxy_arp: read_setting(link, "proxy_arp")? != 0,
+        pvlan: read_setting(link, "proxy_arp_pvlan")? != 0,
     })
 }
 
-fn read_switch(link: &OsStr, name: &str) -> Result<bool, DiscoverError> {
+/// As [`read_proxy_arp`]. No event reports a change of these: they are read with the addresses of our own netns.
+fn read_arp(link: &OsStr) -> Result<ArpSettings, DiscoverError> {
+    Ok(ArpSettings {
+        ignore: read_setting(link, "arp_ignore")?,
+        filter: read_setting(link, "arp_filter")? != 0,
+        rp_filter: read_setting(link, "rp_filter")?,
+    })
+}
+
+/// Returns a number of `net.ipv4.conf`. All that is no number from 0 to 255 means the same to the kernel as 255.
+fn read_setting(link: &OsStr, name: &str) -> Result<u8, DiscoverError> {
     let path = Path::new("/proc/sys/net/ipv4/conf").join(link).join(name);
     match fs::read_to_string(&path) {
-        Ok(value) => Ok(value.trim() != "0"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Ok(value) => Ok(value.trim().parse().unwrap_or(u8::MAX)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
         Err(source) => Err(DiscoverError::File { path, source }),
     }
+}
+
+/// Returns `arp_ignore` of `all` in our own netns. The kernel does not report that of another netns.
+fn arp_ignore_of_all() -> i32 {
+    fs::read_to_string("/proc/sys/net/ipv4/conf/all/arp_ignore")
+        .ok()
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or_default()
 }

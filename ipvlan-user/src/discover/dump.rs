@@ -19,9 +19,9 @@ use super::{
     link::{LinkRow, decode_link},
     nexthop::{GetNextHops, NextHops, decode_next_hop},
     nsid,
-    route::{RouteRow, decode_route},
+    route::{RouteKind, RouteRow, decode_route, lies_in},
     rtnl::{End, Limit, Request, Rtnl},
-    snapshot::Gateway,
+    snapshot::{Gateway, RouteInside},
 };
 
 const LINKS: &str = "dump of links (RTM_GETLINK)";
@@ -31,6 +31,10 @@ const CHILDREN: usize = 8;
 /// Addresses of other links that a dump of all addresses of a netns may contain. With more of them the
 /// children are asked for one by one.
 const UNRELATED: usize = 1024;
+
+/// Routes through gateways of one family that are compared with routes without one. There are fewer on any host
+/// but a router of the internet.
+const THROUGH_GATEWAYS: usize = 65_536;
 
 /// Rows of another netns.
 #[derive(Debug)]
@@ -194,20 +198,27 @@ pub(super) struct Routes {
     pub(super) rows: Vec<RouteRow>,
     /// Ids of the next hop objects that lead through gateways only.
     pub(super) next_hops: BTreeSet<u32>,
+    /// Those through gateways that lie in one of `rows` without a gateway, out of a parent.
+    pub(super) inside: BTreeSet<RouteInside>,
 }
 
-/// The routes of our own netns, with the next hop objects that they name.
-pub(super) fn routes(rtnl: &mut Rtnl) -> Result<Routes, DiscoverError> {
+/// The routes of our own netns, with the next hop objects that they name. Without `parents` all links are.
+pub(super) fn routes(
+    rtnl: &mut Rtnl,
+    parents: Option<&BTreeSet<u32>>,
+) -> Result<Routes, DiscoverError> {
     let next_hops = next_hops(rtnl)?;
     let mut routes = Routes {
         gateways: next_hops.gateways().collect(),
         rows: Vec::new(),
         next_hops: next_hops.behind_gateways().collect(),
+        inside: BTreeSet::new(),
     };
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut message = RouteMessage::default();
         message.header.address_family = family;
         let gateways = &mut routes.gateways;
+        let mut inside = BTreeSet::new();
         let rows = rtnl.dump(
             Request::own("dump of routes (RTM_GETROUTE)"),
             &RouteNetlinkMessage::GetRoute(message),
@@ -215,6 +226,7 @@ pub(super) fn routes(rtnl: &mut Rtnl) -> Result<Routes, DiscoverError> {
                 let Some(mut row) = decode_route(payload)? else {
                     return Ok(None);
                 };
+                let has_gateway = !row.gateways.is_empty();
                 // Of a dump that is repeated they stay: the next one leaves out what is gone.
                 gateways.extend(row.gateways.drain(..));
                 let links = row
@@ -222,12 +234,34 @@ pub(super) fn routes(rtnl: &mut Rtnl) -> Result<Routes, DiscoverError> {
                     .into_iter()
                     .flat_map(|id| next_hops.links_of(id));
                 row.links.extend(links);
+                if (has_gateway || row.is_through_gateways()) && inside.len() <= THROUGH_GATEWAYS {
+                    inside.insert(RouteInside {
+                        prefix: row.prefix,
+                        prefix_len: row.prefix_len,
+                        table: row.table,
+                    });
+                }
                 Ok((!row.is_through_gateways()).then_some(row))
             },
         )?;
+        if inside.len() <= THROUGH_GATEWAYS {
+            inside.retain(|route| rows.iter().any(|row| is_inside(*route, row, parents)));
+            routes.inside.extend(inside);
+        }
         routes.rows.extend(rows);
     }
     Ok(routes)
+}
+
+/// Returns whether a route through a gateway lies in a route that leaves by a parent without one.
+fn is_inside(route: RouteInside, row: &RouteRow, parents: Option<&BTreeSet<u32>>) -> bool {
+    let mut links = row.links.iter();
+    row.kind == RouteKind::Unicast
+        && lies_in(
+            (route.prefix, route.prefix_len),
+            (row.prefix, row.prefix_len),
+        )
+        && links.any(|oif| parents.is_none_or(|parents| parents.contains(oif)))
 }
 
 fn next_hops(rtnl: &mut Rtnl) -> Result<NextHops, DiscoverError> {

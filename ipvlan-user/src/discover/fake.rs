@@ -1,5 +1,7 @@
 //! A kernel of a few netns, whose answers can be made faulty: for tests of the readers as a whole.
 
+mod message;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io,
@@ -8,19 +10,11 @@ use std::{
     time::Duration,
 };
 
-use netlink_packet_core::{
-    Emitable, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART, NLMSG_DONE, NLMSG_ERROR,
-};
-use netlink_packet_route::{
-    AddressFamily,
-    address::{AddressAttribute, AddressMessage},
-    link::{
-        InfoData, InfoIpVlan, InfoKind, IpVlanFlags, IpVlanMode, LinkAttribute, LinkInfo,
-        LinkMessage,
-    },
-    nsid::{NsidAttribute, NsidMessage},
-};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_MULTIPART, NLMSG_DONE, NLMSG_ERROR};
 
+use self::message::{
+    Fault, HEADER, OWN, PARENT, Row, address_rows, error, link_row, message, nsid_row, spoil,
+};
 use super::{
     Discover, DiscoverError, Part, Renewed, Scope,
     attribute::{attributes, i32_value, text_value, u16_at, u32_at},
@@ -30,66 +24,10 @@ use super::{
     snapshot::{NetnsId, Snapshot},
 };
 
-const HEADER: usize = 16;
-/// The nsid of our own netns.
-const OWN: i32 = 0;
-const PARENT: u32 = 2;
 /// Netns whose answers are never faulty: one with a child of few addresses, and one with many children.
 const GOOD: [i32; 2] = [1, 3];
 /// Netns whose answers may be: one with a child, and one with none but many links.
 const HOSTILE: [i32; 2] = [2, 4];
-
-/// A link of a netns.
-#[derive(Clone, Debug)]
-struct Row {
-    ifindex: u32,
-    name: Vec<u8>,
-    is_child: bool,
-    addresses: BTreeSet<IpAddr>,
-}
-
-/// What happens to an answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
-    /// A byte is another.
-    Flip { at: u16, by: u8 },
-    /// A datagram ends early.
-    Cut { at: u16 },
-    /// A datagram is missing.
-    Lose { datagram: u8 },
-    /// A datagram arrives twice.
-    Repeat { datagram: u8 },
-    /// A datagram has the flag of an interrupted dump.
-    Interrupt { datagram: u8 },
-    /// The kernel ends the answer with an error.
-    Error { datagram: u8, errno: u8 },
-    /// A datagram is longer than any buffer.
-    Overrun { datagram: u8 },
-    /// Receiving fails.
-    Fail { datagram: u8, errno: u8 },
-}
-
-impl Fault {
-    /// Any three bytes are a fault.
-    fn new(kind: u8, first: u8, second: u8) -> Self {
-        let at = u16::from_be_bytes([first, second]);
-        let datagram = first;
-        let errno = second.max(1);
-        match kind % 8 {
-            0 => Self::Flip {
-                at: at / 8,
-                by: 1 << (at % 8),
-            },
-            1 => Self::Cut { at },
-            2 => Self::Lose { datagram },
-            3 => Self::Repeat { datagram },
-            4 => Self::Interrupt { datagram },
-            5 => Self::Error { datagram, errno },
-            6 => Self::Overrun { datagram },
-            _ => Self::Fail { datagram, errno },
-        }
-    }
-}
 
 /// What the kernel holds.
 #[derive(Debug, Default)]
@@ -210,127 +148,6 @@ impl World {
 const RTM_NEWNSID: u16 = 88;
 const RTM_GETNSID: u16 = 90;
 const IFA_TARGET_NETNSID: u16 = 10;
-
-fn spoil(datagrams: &mut Vec<io::Result<Vec<u8>>>, fault: Fault, sequence: u32) {
-    let at = |datagram: u8| usize::from(datagram) % datagrams.len();
-    match fault {
-        Fault::Flip { at, .. } | Fault::Cut { at } => {
-            let total: usize = datagrams.iter().flatten().map(Vec::len).sum();
-            let mut at = usize::from(at) % total.max(1);
-            for datagram in datagrams.iter_mut().flatten() {
-                if at >= datagram.len() {
-                    at -= datagram.len();
-                    continue;
-                }
-                match fault {
-                    Fault::Flip { by, .. } => datagram[at] ^= by,
-                    _ => datagram.truncate(at),
-                }
-                break;
-            }
-        }
-        Fault::Lose { datagram } => drop(datagrams.remove(at(datagram))),
-        Fault::Repeat { datagram } => {
-            let place = at(datagram);
-            let again = datagrams[place]
-                .as_ref()
-                .map(Vec::clone)
-                .unwrap_or_default();
-            datagrams.insert(place, Ok(again));
-        }
-        Fault::Interrupt { datagram } => {
-            let place = at(datagram);
-            if let Ok(datagram) = &mut datagrams[place] {
-                datagram[6] |= NLM_F_DUMP_INTR.to_ne_bytes()[0];
-            }
-        }
-        Fault::Error { datagram, errno } => {
-            let place = at(datagram);
-            datagrams.truncate(place);
-            datagrams.push(Ok(error(errno.into(), sequence)));
-        }
-        // The receiver says how long it is.
-        Fault::Overrun { datagram } => {
-            let place = at(datagram);
-            datagrams[place] = Ok(vec![0; 512 * 1024]);
-        }
-        Fault::Fail { datagram, errno } => {
-            let place = at(datagram);
-            datagrams[place] = Err(io::Error::from_raw_os_error(errno.into()));
-        }
-    }
-}
-
-fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(HEADER + payload.len()).unwrap_or_default();
-    let mut bytes = length.to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
-    bytes.extend(sequence.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(payload);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn error(errno: i32, sequence: u32) -> Vec<u8> {
-    let mut payload = (-errno).to_ne_bytes().to_vec();
-    payload.extend([0; 16]);
-    message(NLMSG_ERROR, 0, sequence, &payload)
-}
-
-fn emitted(message: &impl Emitable) -> Vec<u8> {
-    let mut bytes = vec![0; message.buffer_len()];
-    message.emit(&mut bytes);
-    bytes
-}
-
-fn nsid_row(nsid: i32) -> Vec<u8> {
-    let mut message = NsidMessage::default();
-    message.attributes = vec![NsidAttribute::Id(nsid)];
-    emitted(&message)
-}
-
-fn link_row(row: &Row) -> Vec<u8> {
-    let mut message = LinkMessage::default();
-    message.header.index = row.ifindex;
-    if row.is_child {
-        message.attributes = vec![
-            LinkAttribute::Link(PARENT),
-            LinkAttribute::LinkNetNsId(OWN),
-            LinkAttribute::LinkInfo(vec![
-                LinkInfo::Kind(InfoKind::IpVlan),
-                LinkInfo::Data(InfoData::IpVlan(vec![
-                    InfoIpVlan::Mode(IpVlanMode::L2),
-                    InfoIpVlan::Flags(IpVlanFlags::empty()),
-                ])),
-            ]),
-        ];
-    }
-    let mut bytes = emitted(&message);
-    // A name is bytes: no String has all of them.
-    let length = u16::try_from(4 + row.name.len() + 1).unwrap_or_default();
-    bytes.extend(length.to_ne_bytes());
-    bytes.extend(libc::IFLA_IFNAME.to_ne_bytes());
-    bytes.extend(&row.name);
-    bytes.push(0);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn address_rows(row: &Row) -> impl Iterator<Item = Vec<u8>> {
-    row.addresses.iter().map(|&address| {
-        let mut message = AddressMessage::default();
-        message.header.family = if address.is_ipv4() {
-            AddressFamily::Inet
-        } else {
-            AddressFamily::Inet6
-        };
-        message.header.index = row.ifindex;
-        message.attributes = vec![AddressAttribute::Address(address)];
-        emitted(&message)
-    })
-}
 
 /// Decodes a row, or a datagram of events, in every way there is.
 #[cfg(feature = "fuzz")]
@@ -471,13 +288,24 @@ pub fn a_fault_in_one_netns_stays_there(script: &[u8]) {
         }
         check(&world, &snapshot, &GOOD);
         assert_eq!(snapshot.links.len(), 2);
+        for (id, failure) in &renewed.failures {
+            let is_known_old = snapshot.unread.contains(id) || snapshot.outdated.contains(id);
+            let has_children = !snapshot.children_of(*id).is_empty();
+            assert!(
+                is_known_old || failure.is_transient || !has_children,
+                "{renewed:?}"
+            );
+        }
+        for nsid in GOOD {
+            assert!(!snapshot.outdated.contains(&NetnsId::Nsid(nsid)));
+        }
     }
     locked(&world).faults.clear();
     let renewed = read(&mut discover, &mut snapshot, &all, 2);
     assert!(renewed.stale.is_empty(), "{renewed:?}");
     check(&world, &snapshot, &GOOD);
     check(&world, &snapshot, &HOSTILE);
-    assert!(snapshot.unread.is_empty());
+    assert!(snapshot.unread.is_empty() && snapshot.outdated.is_empty());
 }
 
 fn read(
@@ -506,95 +334,4 @@ fn read(
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn without_faults_every_netns_shows_as_it_is() {
-        a_fault_in_one_netns_stays_there(&[]);
-        a_fault_in_one_netns_stays_there(&[0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 1]);
-    }
-
-    #[test]
-    fn every_kind_of_fault_at_every_datagram_stays_in_its_netns() {
-        for way in 0..5 {
-            for kind in 0..8 {
-                for datagram in 0..4 {
-                    let errnos = [1, 4, 11, 19, 22, 90, 105];
-                    let has_errno = [5, 7].contains(&kind);
-                    for errno in errnos.into_iter().filter(|&errno| has_errno || errno == 1) {
-                        a_fault_in_one_netns_stays_there(&[
-                            way, 3, kind, datagram, errno, 0, 1, 0, 0, 0, 0, 1,
-                        ]);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_fault_of_our_own_netns_is_an_error_and_changes_nothing() {
-        let world = Arc::new(Mutex::new(World::new()));
-        let mut discover = discover(&world);
-        let (mut snapshot, _) = discover
-            .first(Scope::KnownNetns, Duration::ZERO)
-            .expect("first");
-        let before = snapshot.clone();
-        let faults = [(4, 0), (5, 5), (6, 0), (7, 11)];
-        for (kind, errno) in faults {
-            locked(&world)
-                .faults
-                .insert(OWN, Fault::new(kind, 0, errno));
-            let parts =
-                BTreeMap::from([(NetnsId::Own, Part::Links), (NetnsId::Nsid(1), Part::Links)]);
-            locked(&world).netnses.get_mut(&1).expect("netns 1")[1]
-                .addresses
-                .clear();
-            assert!(discover.renew(&mut snapshot, &parts, None).is_err());
-            assert!(
-                discover
-                    .renew_all(&mut snapshot, Scope::KnownNetns, None)
-                    .is_err()
-            );
-            assert_eq!(snapshot, before);
-        }
-    }
-
-    #[test]
-    fn reading_stops_at_the_quota_of_a_netns() {
-        let world = Arc::new(Mutex::new(World::new()));
-        let mut discover = discover(&world);
-        discover.set_quota(|_| 4);
-        let (snapshot, renewed) = discover
-            .first(Scope::KnownNetns, Duration::ZERO)
-            .expect("first");
-        let ids = |nsids: &[i32]| {
-            nsids
-                .iter()
-                .copied()
-                .map(NetnsId::Nsid)
-                .collect::<BTreeSet<_>>()
-        };
-        assert_eq!(renewed.over_quota, ids(&[2, 3]));
-        assert_eq!(snapshot.children_of(NetnsId::Nsid(2))[0].addresses.len(), 4);
-        assert_eq!(snapshot.children_of(NetnsId::Nsid(3)).len(), 4);
-        let children = snapshot.children.iter();
-        for child in children {
-            assert_eq!(child.over_quota, child.netns != NetnsId::Nsid(1));
-        }
-        check(&world, &snapshot, &[1]);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(100))]
-
-        #[test]
-        fn faults_of_any_kind_in_any_order_stay_in_their_netns(
-            script in prop::collection::vec(any::<u8>(), 0..60),
-        ) {
-            a_fault_in_one_netns_stays_there(&script);
-        }
-    }
-}
+mod tests;

@@ -19,10 +19,16 @@ const IFLA_XDP_DRV_PROG_ID: u16 = 5;
 const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
 
-const IFLA_INET6_CONF: u16 = 2;
+const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+const IFLA_INET_CONF: u16 = 1;
+const IFLA_INET6_CONF: u16 = 2;
+/// Index of `forwarding` in `IFLA_INET_CONF`, in numbers of 32 bits (`IPV4_DEVCONF_FORWARDING` - 1).
+const IPV4_FORWARDING: usize = 0;
+/// Index of `arp_ignore` there (`IPV4_DEVCONF_ARP_IGNORE` - 1).
+const IPV4_ARP_IGNORE: usize = 18;
 /// Index of `forwarding` in `IFLA_INET6_CONF`, in numbers of 32 bits (`DEVCONF_FORWARDING`).
-const DEVCONF_FORWARDING: usize = 0;
+const IPV6_FORWARDING: usize = 0;
 
 const IPVLAN_F_PRIVATE: u16 = 1;
 const IPVLAN_F_VEPA: u16 = 2;
@@ -36,6 +42,8 @@ pub(super) struct LinkRow {
     pub(super) name: LinkName,
     pub(super) mac: Option<[u8; 6]>,
     pub(super) mtu: u32,
+    /// Settings of IPv4; all zero without IPv4.
+    pub(super) ipv4: Ipv4Settings,
     /// Of IPv6; false without IPv6.
     pub(super) forwarding: bool,
     pub(super) kind: Option<String>,
@@ -49,6 +57,13 @@ pub(super) struct LinkRow {
     pub(super) stats: LinkStats,
 }
 
+/// Settings of a link in `net.ipv4.conf`, without those of `all`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ipv4Settings {
+    pub(super) forwarding: bool,
+    pub(super) arp_ignore: i32,
+}
+
 /// What an ipvlan link shows of the port it belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Port {
@@ -59,6 +74,10 @@ pub(super) struct Port {
 impl LinkRow {
     pub(super) const fn is_up(&self) -> bool {
         self.flags & libc::IFF_UP.cast_unsigned() != 0
+    }
+
+    pub(super) const fn is_without_arp(&self) -> bool {
+        self.flags & libc::IFF_NOARP.cast_unsigned() != 0
     }
 
     pub(super) fn is_of_kind(&self, kind: &str) -> bool {
@@ -91,7 +110,7 @@ pub(super) fn decode_link(payload: &[u8]) -> Result<LinkRow, Malformed> {
             libc::IFLA_STATS64 => link.stats = decode_stats(value)?,
             libc::IFLA_LINKINFO => decode_info(value, &mut link)?,
             libc::IFLA_XDP => link.xdp = decode_xdp(value)?,
-            libc::IFLA_AF_SPEC => link.forwarding = decode_forwarding(value)?,
+            libc::IFLA_AF_SPEC => decode_families(value, &mut link)?,
             _ => {}
         }
     }
@@ -144,21 +163,31 @@ fn decode_port(data: &[u8]) -> Result<Port, Malformed> {
     Ok(Port { mode, flag })
 }
 
-/// `forwarding` of `net.ipv6.conf`, in the attributes of each family. A link without IPv6 has none.
-fn decode_forwarding(value: &[u8]) -> Result<bool, Malformed> {
+/// Settings of `net.ipv4.conf` and `net.ipv6.conf`, in the attributes of each family. A link without a family
+/// has none of it.
+fn decode_families(value: &[u8], link: &mut LinkRow) -> Result<(), Malformed> {
     for family in attributes(value) {
-        let (AF_INET6, value) = family? else {
-            continue;
-        };
+        let (family, value) = family?;
         for attribute in attributes(value) {
-            let (IFLA_INET6_CONF, value) = attribute? else {
-                continue;
-            };
-            let forwarding = i32_at(value, DEVCONF_FORWARDING * size_of::<i32>());
-            return Ok(forwarding.ok_or(Malformed("truncated IPv6 settings"))? != 0);
+            let (kind, value) = attribute?;
+            let setting = |index: usize| i32_at(value, index * size_of::<i32>());
+            match (family, kind) {
+                (AF_INET, IFLA_INET_CONF) => {
+                    const TRUNCATED: Malformed = Malformed("truncated IPv4 settings");
+                    link.ipv4 = Ipv4Settings {
+                        forwarding: setting(IPV4_FORWARDING).ok_or(TRUNCATED)? != 0,
+                        arp_ignore: setting(IPV4_ARP_IGNORE).ok_or(TRUNCATED)?,
+                    };
+                }
+                (AF_INET6, IFLA_INET6_CONF) => {
+                    const TRUNCATED: Malformed = Malformed("truncated IPv6 settings");
+                    link.forwarding = setting(IPV6_FORWARDING).ok_or(TRUNCATED)? != 0;
+                }
+                _ => {}
+            }
         }
     }
-    Ok(false)
+    Ok(())
 }
 
 /// `struct rtnl_link_stats64` starts with packets and bytes, each received then sent.

@@ -191,8 +191,10 @@ impl Discover {
 
     /// Lets `watch` know the routes of a snapshot: an event about a route that says nothing new does not wake.
     pub fn update_watch(&self, watch: &mut Watch, snapshot: &Snapshot) {
+        let parents = snapshot.children.iter().map(|child| child.parent_ifindex);
+        let parents: BTreeSet<u32> = parents.collect();
         let known = watch.known_routes();
-        known.update(self.netnses.own_nsid(), &snapshot.host);
+        known.update(self.netnses.own_nsid(), &snapshot.host, &parents);
     }
 
     /// Reads parts of `snapshot` anew, so that it is what a whole one would be now, counters of links

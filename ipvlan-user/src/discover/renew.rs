@@ -47,6 +47,28 @@ pub struct Renewed {
     pub over_quota: BTreeSet<NetnsId>,
 }
 
+impl Renewed {
+    /// Records which netns are [`Snapshot::outdated`]. Those in `except` are left as they are.
+    pub(super) fn record_outdated(&self, snapshot: &mut Snapshot, except: &BTreeSet<NetnsId>) {
+        for id in self.took.keys().filter(|id| !except.contains(id)) {
+            match self.failures.get(id) {
+                None => {
+                    snapshot.outdated.remove(id);
+                }
+                Some(failure) => {
+                    if !failure.is_transient && !snapshot.children_of(*id).is_empty() {
+                        snapshot.outdated.insert(*id);
+                    }
+                }
+            }
+        }
+        let Snapshot {
+            outdated, netnses, ..
+        } = snapshot;
+        outdated.retain(|id| netnses.iter().any(|netns| netns.id == *id));
+    }
+}
+
 /// Why a netns could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -155,6 +177,12 @@ impl Assembly<'_> {
         } else {
             Changed::Children(changed)
         };
+        // After a failure links are read: addresses alone show no new child.
+        let in_part = parts.iter().filter_map(|(&id, &part)| {
+            let is_read = part == Part::Addresses && !renewed.failures.contains_key(&id);
+            is_read.then_some(id)
+        });
+        renewed.record_outdated(snapshot, &in_part.collect());
         Ok(Some(renewed))
     }
 
@@ -279,6 +307,8 @@ pub(super) fn is_alike(before: &Child, now: &Child) -> bool {
         mode,
         flag,
         up,
+        arp,
+        forwarding_v4,
         forwarding,
         mac,
         addresses,
@@ -295,6 +325,7 @@ pub(super) fn is_alike(before: &Child, now: &Child) -> bool {
         )
         && (*up, *forwarding, *mac, *over_quota)
             == (now.up, now.forwarding, now.mac, now.over_quota)
+        && (*arp, *forwarding_v4) == (now.arp, now.forwarding_v4)
         && (name, addresses) == (&now.name, &now.addresses)
 }
 

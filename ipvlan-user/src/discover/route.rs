@@ -46,6 +46,19 @@ impl RouteRow {
     }
 }
 
+/// Returns whether a prefix lies in another one, or is the same.
+pub(super) fn lies_in(inner: (IpAddr, u8), outer: (IpAddr, u8)) -> bool {
+    let bits = |address| match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let ((inner, inner_len), (outer, outer_len)) = (inner, outer);
+    let behind = u128::BITS.saturating_sub(u32::from(outer_len));
+    inner.is_ipv4() == outer.is_ipv4()
+        && inner_len >= outer_len
+        && (bits(inner) ^ bits(outer)).checked_shr(behind).unwrap_or(0) == 0
+}
+
 /// Decodes the payload of an `RTM_NEWROUTE` or `RTM_DELROUTE`.
 ///
 /// Nothing for those that say nothing here: broadcast, unreachable, other families.
@@ -315,6 +328,27 @@ mod tests {
         let multicast = RouteAttribute::Destination(inet("224.0.0.0"));
         let attributes = vec![multicast, RouteAttribute::Oif(3)];
         assert_eq!(decode(RouteType::Unicast, 4, attributes), None);
+    }
+
+    #[test]
+    fn prefixes_lie_in_shorter_ones_of_their_family() {
+        for (inner, inner_len, outer, outer_len, expected) in [
+            ("10.1.0.0", 24, "10.0.0.0", 8, true),
+            ("10.1.0.0", 24, "10.1.0.0", 24, true),
+            ("10.1.0.0", 24, "0.0.0.0", 0, true),
+            ("10.0.0.0", 8, "10.0.0.0", 24, false),
+            ("11.0.0.0", 24, "10.0.0.0", 8, false),
+            ("10.1.0.1", 32, "10.1.0.0", 32, false),
+            ("2001:db8:7::", 64, "2001:db8::", 32, true),
+            ("2001:db8:7::", 64, "2001:db8:8::", 64, false),
+            ("2001:db8:7::", 64, "::", 0, true),
+            ("2001:db8::1", 128, "2001:db8::1", 128, true),
+            ("10.1.0.0", 24, "::", 0, false),
+            ("::", 0, "0.0.0.0", 0, false),
+        ] {
+            let found = lies_in((ip(inner), inner_len), (ip(outer), outer_len));
+            assert_eq!(found, expected, "{inner}/{inner_len} {outer}/{outer_len}");
+        }
     }
 
     #[test]

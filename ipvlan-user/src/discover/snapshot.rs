@@ -4,13 +4,19 @@
 //! types by hand (everything is public and has a default). Of each netns a snapshot has all children as they
 //! were at one moment, or none; it is never part of a netns.
 
+mod arp;
 mod host;
 mod name;
 
 use std::{collections::BTreeSet, net::IpAddr, ops::Range};
 
+use crate::text::netns_label;
+
 pub use self::{
-    host::{AnycastAddress, Gateway, Host, HostAddress, OnLinkRoute, ProxyArp},
+    arp::Arp,
+    host::{
+        AnycastAddress, ArpSettings, Gateway, Host, HostAddress, OnLinkRoute, ProxyArp, RouteInside,
+    },
     name::LinkName,
 };
 
@@ -37,6 +43,10 @@ pub struct Snapshot {
     pub netnses: Vec<Netns>,
     /// The netns that could not be read since the agent started: what they hold is not known.
     pub unread: BTreeSet<NetnsId>,
+    /// The netns with children that could not be read when they were tried last, and not because they kept changing;
+    /// and those that were not read for so long that they are no longer in [`Self::unread`]. They may hold more than
+    /// is known.
+    pub outdated: BTreeSet<NetnsId>,
 }
 
 impl Snapshot {
@@ -65,11 +75,39 @@ impl Snapshot {
         children.map(|child| child.addresses.len()).sum()
     }
 
+    /// Waits no longer for the netns that were never read.
+    pub fn give_up_unread(&mut self) {
+        self.outdated.append(&mut self.unread);
+    }
+
+    /// Returns whether children of this parent may have addresses that are not known: in a netns that was not read
+    /// yet, or in one that cannot be read again. Addresses beyond a quota do not count.
+    #[must_use]
+    pub fn may_hold_more(&self, parent: u32) -> bool {
+        let may_hold = |&id: &NetnsId| {
+            let children = self.children_of(id);
+            children.is_empty() || children.iter().any(|child| child.parent_ifindex == parent)
+        };
+        !self.unread.is_empty() || self.outdated.iter().any(may_hold)
+    }
+
     /// Where they are among all children.
     pub(super) fn place_of(&self, id: NetnsId) -> Range<usize> {
         let start = self.children.partition_point(|child| child.netns < id);
         let end = self.children.partition_point(|child| child.netns <= id);
         start..end
+    }
+
+    /// Returns the short name of a netns, as `status` shows it ([`netns_label`]).
+    #[must_use]
+    pub fn netns_label(&self, id: NetnsId) -> String {
+        let nsid = match id {
+            NetnsId::Own => None,
+            NetnsId::Nsid(nsid) => Some(nsid),
+        };
+        let known = self.netns(id);
+        let names = known.map_or(&[][..], |netns| &netns.names);
+        netns_label(names, known.and_then(|netns| netns.pid), nsid)
     }
 
     /// What is known about a netns.
@@ -80,6 +118,10 @@ impl Snapshot {
 }
 
 /// A link of our own netns.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each read by name"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// Its ifindex.
@@ -96,6 +138,8 @@ pub struct Link {
     pub up: bool,
     /// Up and with carrier (`IFF_LOWER_UP`).
     pub carrier: bool,
+    /// Forwards IPv4 (`forwarding` of `net.ipv4.conf`).
+    pub forwarding_v4: bool,
     /// Forwards IPv6 (`forwarding` of `net.ipv6.conf`): its advertisements are a router's.
     pub forwarding: bool,
     /// Its kind (`veth`, `vlan`, `ipvlan`, …); none for hardware.
@@ -147,6 +191,10 @@ pub enum XdpMode {
 }
 
 /// An ipvlan link whose parent is in our own netns.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each read by name"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Child {
     /// Its ifindex, in its own netns.
@@ -163,6 +211,10 @@ pub struct Child {
     pub flag: PortFlag,
     /// Administratively up (`IFF_UP`): the driver delivers to it only then.
     pub up: bool,
+    /// The addresses that its own settings let it answer for.
+    pub arp: Arp,
+    /// Forwards IPv4 (`forwarding` of `net.ipv4.conf`).
+    pub forwarding_v4: bool,
     /// Forwards IPv6 (`forwarding` of `net.ipv6.conf`): its advertisements are a router's.
     pub forwarding: bool,
     /// Its hardware address, the parent's.
@@ -232,6 +284,8 @@ pub struct ChildAddress {
     pub peer: Option<IpAddr>,
     /// Length of the prefix it is configured with.
     pub prefix_len: u8,
+    /// `RT_SCOPE_*`; 0 is global.
+    pub scope: u8,
     /// `IFA_F_*`.
     pub flags: u32,
 }
@@ -310,40 +364,4 @@ pub struct Netns {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with_peer(local: &str, peer: &str) -> ChildAddress {
-        ChildAddress {
-            local: local.parse().unwrap(),
-            peer: Some(peer.parse().unwrap()),
-            prefix_len: 32,
-            flags: 0,
-        }
-    }
-
-    #[test]
-    fn the_driver_registers_the_peer_for_ipv4_only() {
-        let v4 = with_peer("192.0.2.1", "192.0.2.2");
-        assert_eq!(Some(v4.registered()), v4.peer);
-        let v6 = with_peer("2001:db8::1", "2001:db8::2");
-        assert_eq!(v6.registered(), v6.local);
-    }
-
-    #[test]
-    fn flags_tell_how_far_duplicate_address_detection_is() {
-        const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
-        const OPTIMISTIC: u32 = libc::IFA_F_OPTIMISTIC;
-        const FAILED: u32 = libc::IFA_F_DADFAILED;
-        for (flags, dad) in [
-            (libc::IFA_F_PERMANENT, Dad::Done),
-            (TENTATIVE, Dad::Tentative),
-            (TENTATIVE | OPTIMISTIC, Dad::Optimistic),
-            (OPTIMISTIC, Dad::Optimistic),
-            (TENTATIVE | FAILED, Dad::Failed),
-            (FAILED | OPTIMISTIC, Dad::Failed),
-        ] {
-            assert_eq!(Dad::of(flags), dad, "{flags:#x}");
-        }
-    }
-}
+mod tests;

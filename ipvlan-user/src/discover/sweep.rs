@@ -190,20 +190,22 @@ impl Sweep {
         unread.retain(|id| netnses.iter().any(|netns: &Netns| netns.id == *id));
         let whole = Snapshot {
             unread,
+            outdated: snapshot.outdated.clone(),
             host: assembly.host(own_addresses, &links, &children)?,
             links,
             children,
             netnses,
         };
-        let changed = changed(snapshot, &whole);
-        *snapshot = whole;
-        Ok(Renewed {
-            changed,
+        let renewed = Renewed {
+            changed: changed(snapshot, &whole),
             stale: self.stale,
             failures: self.failures,
             took: self.took,
             over_quota,
-        })
+        };
+        *snapshot = whole;
+        renewed.record_outdated(snapshot, &self.newer);
+        Ok(renewed)
     }
 }
 

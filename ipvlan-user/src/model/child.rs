@@ -8,8 +8,8 @@ use std::{
 use ipvlan_common::{Delivery, Reason};
 
 use super::{
-    ChildContext, ChildKey, ChildPolicy, Deliver, History, Policy, Wanted,
-    holders::{Holders, broadcast, is_link_local, refusal_while},
+    ChildContext, ChildKey, ChildPolicy, Deliver, History, Policy, Reach, Wanted,
+    holders::{Holders, broadcast, is_link_local, is_link_local_v6, refusal_while},
 };
 use crate::discover::snapshot::{
     Child, ChildAddress, Dad, Link, LinkName, LinkStats, Mode, NetnsId, Snapshot,
@@ -52,9 +52,11 @@ pub struct AddressView {
     pub prefix_len: u8,
     /// In use before duplicate address detection has ended (RFC 4429).
     pub optimistic: bool,
-    /// Also attracts packets that leave the parent for a gateway's MAC; see
-    /// [`AddressEntry::with_routed`](ipvlan_common::AddressEntry::with_routed).
-    pub routed: bool,
+    /// Which packets of the host it attracts.
+    pub reach: Reach,
+    /// The host's kernel would answer requests from it for some of the host's addresses only; see
+    /// [`AddressEntry::with_barred`](ipvlan_common::AddressEntry::with_barred).
+    pub barred: bool,
     /// Why it is not answered for; `None` if it is.
     pub refusal: Option<Reason>,
 }
@@ -95,7 +97,8 @@ impl ChildView {
             arp_by_kernel: self.arp_by_kernel && !is_v6,
             router: self.forwarding && is_v6,
             optimistic: view.optimistic,
-            routed: view.routed,
+            reach: view.reach,
+            barred: view.barred,
         }
     }
 
@@ -179,7 +182,11 @@ impl Considered<'_> {
             peer: address.peer,
             prefix_len: address.prefix_len,
             optimistic: address.dad() == Dad::Optimistic,
-            routed: refusal.is_none() && self.is_routed(child, policy, address.local),
+            reach: refusal.map_or_else(
+                || self.reach(child, policy, address.local),
+                |_| Reach::default(),
+            ),
+            barred: child.mode == Mode::L2 && self.holders.is_barred(address.local),
             refusal,
         }
     }
@@ -197,7 +204,7 @@ impl Considered<'_> {
     }
 
     /// Why an address of a child is not answered for: what is wrong with the address, then who else
-    /// has a claim on it, what the user said, what is wrong with the child for now, and last what
+    /// has a claim on it, what the user said, what the child's own settings say, what is wrong with the child for now, and last what
     /// the LAN says.
     fn refusal(
         &self,
@@ -219,6 +226,7 @@ impl Considered<'_> {
             })
             .or_else(|| self.link_local(local))
             .or_else(|| policy.refusal(local))
+            .or_else(|| child.arp.is_silent(address).then_some(Reason::Silent))
             .or_else(|| match address.dad() {
                 Dad::Failed => Some(Reason::DadFailed),
                 // Of a child that is down this is what keeps the address from being lost.
@@ -260,17 +268,25 @@ impl Considered<'_> {
         is_refused.then_some(Reason::TargetLinkLocal)
     }
 
-    /// Returns whether an answered address attracts packets that the host routes through a gateway.
+    /// Returns which packets of the host an answered address attracts.
     ///
     /// The host reaches a child that it is on-link with by the parent's own MAC, and one in its own netns
     /// locally. Any other child would receive packets that the host routes to another destination, which
     /// is the operator's to allow and not the child's. Packets to link-local addresses (RFC 3927 §2.7,
     /// RFC 4291 §2.5.6) are never routed.
-    fn is_routed(&self, child: &Child, policy: ChildPolicy<'_>, address: IpAddr) -> bool {
-        child.netns != NetnsId::Own
-            && !is_link_local(address)
-            && !self.holders.is_on_link(address)
-            && policy.allows_explicitly(address)
+    fn reach(&self, child: &Child, policy: ChildPolicy<'_>, address: IpAddr) -> Reach {
+        if child.netns == NetnsId::Own
+            || is_link_local_v6(address)
+            || self.holders.is_on_link(address)
+        {
+            Reach::OnLink
+        } else if !is_link_local(address) && policy.allows_explicitly(address) {
+            Reach::Routed
+        } else if self.holders.may_be_on_link(address) {
+            Reach::OnLink
+        } else {
+            Reach::OffLink
+        }
     }
 }
 

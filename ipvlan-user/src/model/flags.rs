@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use ipvlan_common::ConfigFlags;
 
-use super::{EgressProgram, L2Broadcast, Policy};
-use crate::discover::snapshot::{Host, Link, Master, Mode, PortFlag};
+use super::{Dhcp, EgressProgram, L2Broadcast, Policy};
+use crate::discover::snapshot::{Host, Link, Master, Mode, PortFlag, Snapshot};
 
 /// The switches of a parent with a port like this.
 pub(super) fn config_flags(
-    host: &Host,
+    snapshot: &Snapshot,
     parent: &Link,
     policy: &Policy,
     port: Option<(Mode, PortFlag)>,
@@ -34,13 +34,22 @@ pub(super) fn config_flags(
         return flags;
     }
     flags = flags | ConfigFlags::L2;
+    if policy.dhcp == Dhcp::Auto {
+        flags = flags | ConfigFlags::DHCP;
+    }
     if isolated {
         flags = flags | ConfigFlags::CHILD_IIF;
     }
     if policy.l2_broadcast == L2Broadcast::Flood {
         return flags | ConfigFlags::L2_FLOOD;
     }
-    // A request may be dropped only if it is certain that the host would not have answered it.
+    // A request may be dropped only if it is certain that neither a child nor the host would have answered it.
+    // Addresses beyond a quota do not count: a netns could thereby end the filter for all others.
+    if snapshot.may_hold_more(parent.ifindex) {
+        notes.push("a netns cannot be read: requests for unknown addresses still flood");
+        return flags;
+    }
+    let host = &snapshot.host;
     if host.proxy_neighbours {
         notes.push("the host has proxy neighbours: requests for unknown addresses still flood");
         return flags;

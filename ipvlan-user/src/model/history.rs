@@ -11,7 +11,7 @@ use std::{
 
 use ipvlan_common::{AddressEntry, Reason};
 
-use super::{ChildKey, ChildView, Desired, Policy, Wanted};
+use super::{ChildKey, ChildView, Desired, Policy, Reach, Wanted};
 use crate::discover::snapshot::{Child, Link, NetnsId, Snapshot};
 
 /// Contents of the address maps of both families.
@@ -27,11 +27,23 @@ pub struct History {
     /// Addresses of next hops that a child took. They stay refused if the route comes back: a route that is
     /// replaced is gone for a moment.
     late: BTreeSet<(IpAddr, ChildKey)>,
+    /// What adopted maps say about addresses of children that were not found at the start: in netns that could not
+    /// be read.
+    awaited: Awaited,
     /// Addresses that the last decision kept of netns that exceed their quota, and how often: a child can have
     /// one with prefixes of several lengths.
     kept: BTreeMap<(ChildKey, IpAddr), usize>,
     /// How many addresses of a netns are kept, if no rule says otherwise.
     quota: usize,
+}
+
+/// Entries of adopted maps whose child is not known yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Awaited {
+    /// The netns that could not be read at the start.
+    netnses: BTreeSet<NetnsId>,
+    /// The entries that say of an address whether a child had it before the route or took it afterwards.
+    entries: Addresses,
 }
 
 impl Default for History {
@@ -40,6 +52,7 @@ impl Default for History {
         Self {
             established: BTreeMap::new(),
             late: BTreeSet::new(),
+            awaited: Awaited::default(),
             kept: BTreeMap::new(),
             quota: usize::MAX,
         }
@@ -63,6 +76,7 @@ impl History {
         let is_first = last.addresses.is_empty() && last.children.is_empty();
         if is_first {
             self.adopt(snapshot, parent, installed);
+            self.await_unread(snapshot, parent, installed);
         }
         for gateway in &snapshot.host.gateways {
             let address = gateway.address;
@@ -93,13 +107,61 @@ impl History {
 
     /// Notes which addresses of next hops children had taken when the agent before ended.
     fn adopt(&mut self, snapshot: &Snapshot, parent: &Link, installed: &Addresses) {
-        let is_taken = |it: &AddressEntry| it.refusal() == Some(Reason::GatewayAddress);
         for (&address, entry) in installed.iter().filter(|(_, entry)| is_taken(entry)) {
             let mut children = snapshot.children.iter();
             let child = children
                 .find(|child| child.ifindex == entry.ifindex() && has(child, parent, address));
             self.late
                 .extend(child.map(|child| (address, ChildKey::from(child))));
+        }
+    }
+
+    /// Notes what the agent before knew of children in netns that cannot be read yet.
+    fn await_unread(&mut self, snapshot: &Snapshot, parent: &Link, installed: &Addresses) {
+        if snapshot.unread.is_empty() {
+            return;
+        }
+        let is_found = |address, entry: &AddressEntry| {
+            let mut children = snapshot.children.iter();
+            children.any(|child| child.ifindex == entry.ifindex() && has(child, parent, address))
+        };
+        let entries = installed
+            .iter()
+            .filter(|(_, entry)| is_established(entry) || is_taken(entry))
+            .filter(|&(&address, entry)| !is_found(address, entry));
+        self.awaited = Awaited {
+            netnses: snapshot.unread.clone(),
+            entries: entries.map(|(&address, &entry)| (address, entry)).collect(),
+        };
+    }
+
+    /// Finds the children that were awaited.
+    fn find_awaited(&mut self, snapshot: &Snapshot, parent: &Link) {
+        let Awaited { netnses, entries } = &mut self.awaited;
+        if entries.is_empty() {
+            return;
+        }
+        let is_next_hop = |address| {
+            let mut gateways = snapshot.host.gateways.iter();
+            gateways.any(|gateway| gateway.address == address)
+        };
+        entries.retain(|&address, entry| {
+            let mut children = netnses.iter().flat_map(|&id| snapshot.children_of(id));
+            let child = children
+                .find(|child| child.ifindex == entry.ifindex() && has(child, parent, address));
+            let Some(key) = child.map(ChildKey::from) else {
+                return true;
+            };
+            if is_taken(entry) {
+                self.late.insert((address, key));
+            } else if is_next_hop(address) && !self.late.contains(&(address, key)) {
+                self.established.insert(address, key);
+            }
+            false
+        });
+        netnses.retain(|id| snapshot.unread.contains(id) || snapshot.outdated.contains(id));
+        if netnses.is_empty() {
+            entries.clear();
         }
     }
 
@@ -114,6 +176,7 @@ impl History {
         installed: &Addresses,
         netnses: Option<&BTreeSet<NetnsId>>,
     ) {
+        self.find_awaited(snapshot, parent);
         let all: BTreeSet<NetnsId>;
         let netnses = if let Some(netnses) = netnses {
             netnses
@@ -221,7 +284,7 @@ impl History {
                         left -= 1;
                     } else {
                         it.refusal = Some(Reason::OverQuota);
-                        it.routed = false;
+                        it.reach = Reach::default();
                     }
                 }
             }
@@ -245,6 +308,11 @@ impl History {
 #[must_use]
 pub const fn is_established(entry: &AddressEntry) -> bool {
     entry.is_live_child() && !entry.probed()
+}
+
+/// Returns whether an entry refuses a child the address of a next hop.
+fn is_taken(entry: &AddressEntry) -> bool {
+    entry.refusal() == Some(Reason::GatewayAddress)
 }
 
 /// Returns whether the driver delivers this address to the child, and the parent is its.

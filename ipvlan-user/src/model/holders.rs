@@ -7,7 +7,10 @@ use std::{
 
 use ipvlan_common::Reason;
 
-use super::{Prefix, Wanted};
+use super::{
+    Prefix, Wanted,
+    answers::{AnsweredTo, HostAnswers},
+};
 use crate::discover::snapshot::{Child, Dad, Link, NetnsId, OnLinkRoute, Snapshot};
 
 /// What the host holds of an address.
@@ -18,14 +21,28 @@ pub(super) struct Held {
     wanted: Wanted,
 }
 
+impl Held {
+    const fn answered_to(self) -> AnsweredTo {
+        match self.wanted {
+            Wanted::Host { answered_to, .. } => answered_to,
+            _ => AnsweredTo::NoChild,
+        }
+    }
+}
+
 /// What host and gateways hold.
 pub(super) struct Holders {
     addresses: BTreeMap<IpAddr, Held>,
     gateways: BTreeSet<IpAddr>,
-    /// Directed broadcast addresses of the host's prefixes.
+    /// Directed broadcast addresses of the host's prefixes on the parent's LAN.
     broadcasts: BTreeSet<Ipv4Addr>,
     /// Prefixes that the host reaches through the parent without a gateway.
     on_link: Vec<Prefix>,
+    /// Prefixes inside of these that the host reaches through a gateway.
+    inside: Vec<Prefix>,
+    /// As `on_link`, of tables that the host's lookup may never come to.
+    other_tables: Vec<Prefix>,
+    answers: HostAnswers,
 }
 
 impl Holders {
@@ -38,22 +55,43 @@ impl Holders {
             .collect();
         let lan = Lan { snapshot, parent };
         let host = &snapshot.host;
+        let out_of_parent = || {
+            let routes = host.routes_on_link.iter();
+            routes.filter(|route| route.oif == parent.ifindex)
+        };
+        let prefix = |route: &OnLinkRoute| Prefix::of(route.prefix, route.prefix_len);
         let mut holders = Self {
             addresses: BTreeMap::new(),
             gateways: BTreeSet::new(),
             broadcasts: BTreeSet::new(),
-            on_link: host
-                .routes_on_link
+            on_link: out_of_parent()
+                .filter(|route| is_looked_up(route.table, parent))
+                .map(prefix)
+                .collect(),
+            inside: host
+                .routes_inside
                 .iter()
-                .filter(|route| route.oif == parent.ifindex && is_looked_up(route, parent))
+                .filter(|route| is_looked_up(route.table, parent))
                 .map(|route| Prefix::of(route.prefix, route.prefix_len))
                 .collect(),
+            other_tables: out_of_parent()
+                .filter(|route| !is_looked_up(route.table, parent))
+                .map(prefix)
+                .collect(),
+            answers: HostAnswers::new(
+                snapshot,
+                parent,
+                |route| is_looked_up(route.table, parent),
+                |ifindex| lan.is_reached_by(ifindex),
+            ),
         };
         for it in &host.addresses {
             if own_children.contains(&it.ifindex) {
                 continue;
             }
-            if let IpAddr::V4(v4) = it.address {
+            if let IpAddr::V4(v4) = it.address
+                && lan.is_reached_by(it.ifindex)
+            {
                 holders.broadcasts.extend(broadcast(v4, it.prefix_len));
             }
             if it.address.is_loopback() || !lan.may_have(it.address, Some(it.ifindex)) {
@@ -63,6 +101,8 @@ impl Holders {
                 router: it.address.is_ipv6() && parent.forwarding,
                 optimistic: it.dad() == Dad::Optimistic,
                 refusal: refusal_while(it.dad()),
+                answered_to: holders.answers.of(it),
+                watched: holders.answers.is_watched(it),
             };
             holders.hold(it.address, it.ifindex, wanted, parent);
         }
@@ -77,13 +117,22 @@ impl Holders {
         holders
     }
 
-    /// Of an address on several links, the parent's own says how it is advertised there.
+    /// Of an address on several links, the parent's own says how it is advertised there, or else one that is
+    /// answered to more children.
     fn hold(&mut self, address: IpAddr, ifindex: u32, wanted: Wanted, parent: &Link) {
         let held = Held { ifindex, wanted };
         let entry = self.addresses.entry(address).or_insert(held);
-        if ifindex == parent.ifindex && entry.ifindex != parent.ifindex {
+        if entry.ifindex != parent.ifindex
+            && (ifindex == parent.ifindex || held.answered_to() < entry.answered_to())
+        {
             *entry = held;
         }
+    }
+
+    /// Returns whether the host's kernel answers requests from this address of a child for some of its
+    /// addresses only. IPv6 knows no such thing.
+    pub(super) fn is_barred(&self, sender: IpAddr) -> bool {
+        matches!(sender, IpAddr::V4(sender) if self.answers.is_barred(sender))
     }
 
     /// The addresses that host and gateways hold.
@@ -126,24 +175,44 @@ impl Holders {
         self.gateways.contains(&address)
     }
 
-    /// Whether it is the directed broadcast address of a prefix of the host.
+    /// Whether it is the directed broadcast address of a prefix that the host has on the parent's LAN.
     pub(super) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
         self.broadcasts.contains(&address)
     }
 
-    /// Returns whether the host sends packets for this address out of the parent, to no gateway.
+    /// Returns whether the host sends packets for this address out of the parent, to no gateway: no prefix that
+    /// it reaches through a gateway is as long as the longest without one. Of equal ones the metric decides, which
+    /// is not known here.
     pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
-        self.on_link.iter().any(|prefix| prefix.contains(address))
+        let [on_link, inside] = self.longest(address);
+        on_link.is_some() && on_link > inside
+    }
+
+    /// Returns whether the host may send packets for this address out of the parent, to no gateway: as
+    /// [`Self::is_on_link`], or by the metric, or by a table that one of its rules names.
+    pub(super) fn may_be_on_link(&self, address: IpAddr) -> bool {
+        let [on_link, inside] = self.longest(address);
+        let mut others = self.other_tables.iter();
+        on_link.is_some() && on_link >= inside || others.any(|prefix| prefix.contains(address))
+    }
+
+    /// Returns the lengths of the longest prefixes that cover an address: of those without a gateway, and of
+    /// those through one.
+    fn longest(&self, address: IpAddr) -> [Option<u8>; 2] {
+        [&self.on_link, &self.inside].map(|prefixes| {
+            let covering = prefixes.iter().filter(|prefix| prefix.contains(address));
+            covering.map(|prefix| prefix.len()).max()
+        })
     }
 }
 
 /// Returns whether the host's lookup of any destination comes to the table of this route: main and default
 /// (`fib_default_rules_init`), or that of the VRF which the parent belongs to. A table that other rules
 /// name may be one that no rule uses.
-const fn is_looked_up(route: &OnLinkRoute, parent: &Link) -> bool {
+const fn is_looked_up(table: u32, parent: &Link) -> bool {
     const DEFAULT: u32 = libc::RT_TABLE_DEFAULT as u32;
     const MAIN: u32 = libc::RT_TABLE_MAIN as u32;
-    matches!(route.table, DEFAULT | MAIN) || parent.master.is_some()
+    matches!(table, DEFAULT | MAIN) || parent.master.is_some()
 }
 
 /// The link that a parent's stations share.

@@ -3,11 +3,13 @@
 //! Pure: a [`Snapshot`], a [`Policy`] and what the LAN was heard to say go in, a [`Desired`] comes
 //! out, and the same ones always give the same one.
 
+mod answers;
 mod child;
 mod conflict;
 mod flags;
 mod history;
 mod holders;
+mod notes;
 mod parent;
 mod policy;
 mod prefix;
@@ -22,18 +24,20 @@ use std::{
 
 use ipvlan_common::{AddressEntry, Config, Delivery, Reason};
 
-use self::{child::Considered, holders::Holders};
 pub use self::{
+    answers::AnsweredTo,
     child::{AddressView, ChildView},
     conflict::{Conflict, Rival},
     history::{History, is_established},
+    notes::note_of_mode,
     parent::{ParentError, check_link, check_parent},
-    policy::{Deliver, L2Broadcast, Policy},
+    policy::{Deliver, Dhcp, L2Broadcast, Policy},
     prefix::{Prefix, PrefixError},
     revise::Revision,
     rule::{ChildContext, ChildPolicy, Glob, GlobError, Rule, RuleError},
-    wanted::{Wanted, may_be_answered},
+    wanted::{Reach, Wanted, may_be_answered},
 };
+use self::{child::Considered, holders::Holders};
 use crate::{
     discover::snapshot::{Child, Link, Mode, NetnsId, PortFlag, Snapshot},
     quota::{Exceeded, Quota},
@@ -266,7 +270,7 @@ impl Desired {
         };
         self.notes.clear();
         let flags = flags::config_flags(
-            &snapshot.host,
+            snapshot,
             parent,
             policy,
             self.port,
@@ -274,6 +278,9 @@ impl Desired {
             &mut self.notes,
         );
         self.notes.extend(policy.note());
+        let has_routed = self.routed > 0;
+        let notes = notes::notes(snapshot, parent, &self.children, has_routed);
+        self.notes.extend(notes);
         self.config = Config::new(parent.mac.unwrap_or_default(), flags);
     }
 

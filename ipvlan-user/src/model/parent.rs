@@ -16,11 +16,13 @@ pub enum ParentError {
         /// Names of the links there are.
         known: Vec<String>,
     },
-    /// It is an ipvlan child itself.
-    #[error("`{name}` is itself an ipvlan child{}", of(parent.as_ref()))]
+    /// It is a child itself.
+    #[error("`{name}` is itself an {kind} child{}", of(parent.as_ref()))]
     IsChild {
         /// Its name.
         name: String,
+        /// Its kind: `ipvlan` or `ipvtap`.
+        kind: String,
         /// Its parent, if that is in this netns.
         parent: Option<String>,
     },
@@ -60,7 +62,11 @@ impl ParentError {
             Self::Missing { known, .. } if known.is_empty() => {
                 "there is no other Ethernet interface here either".to_owned()
             }
-            Self::Missing { known, .. } => format!("interfaces here: {}", known.join(", ")),
+            Self::Missing { known, .. } => format!(
+                "interfaces here: {}. The agent waits for a missing interface while it serves another one; the \
+                 service starts it again every second",
+                known.join(", ")
+            ),
             Self::IsChild {
                 parent: Some(parent),
                 ..
@@ -103,12 +109,16 @@ pub fn check_link<'a>(links: &[Link], link: &'a Link) -> Result<&'a Link, Parent
             .map(|link| link.name.to_string())
     };
     let name = link.name.to_string();
-    if link.kind.as_deref() == Some("ipvlan") {
+    if let Some(kind @ ("ipvlan" | "ipvtap")) = link.kind.as_deref() {
         let parent = link
             .lower
             .filter(|lower| lower.netns == NetnsId::Own)
             .and_then(|lower| link_name(lower.ifindex));
-        return Err(ParentError::IsChild { name, parent });
+        return Err(ParentError::IsChild {
+            name,
+            kind: kind.to_owned(),
+            parent,
+        });
     }
     // A VRF only changes which table routes are looked up in.
     if let Some(master) = &link.master
@@ -161,6 +171,15 @@ mod tests {
             ifindex: 2,
             netns: NetnsId::Own,
         });
+        let mut tap_child = ethernet(8, "ipvtap8");
+        tap_child.kind = Some("ipvtap".to_owned());
+        tap_child.lower = own_child.lower;
+        let mut foreign_child = ethernet(9, "ipvtap9");
+        foreign_child.kind = Some("ipvtap".to_owned());
+        foreign_child.lower = Some(Lower {
+            ifindex: 2,
+            netns: NetnsId::Nsid(3),
+        });
         let mut loopback = ethernet(1, "lo");
         loopback.hardware = 772;
         let links = [
@@ -170,6 +189,8 @@ mod tests {
             ethernet(4, "br0"),
             vrf_port,
             own_child,
+            tap_child,
+            foreign_child,
         ];
         for name in ["ens34", "br0", "in-vrf"] {
             assert_eq!(check_parent(&links, name).unwrap().name, name);
@@ -182,6 +203,12 @@ mod tests {
                 "itself an ipvlan child of `ens34`",
                 "--iface ens34",
             ),
+            (
+                "ipvtap8",
+                "itself an ipvtap child of `ens34`",
+                "--iface ens34",
+            ),
+            ("ipvtap9", "itself an ipvtap child", "run on its parent"),
             ("lo", "not an Ethernet interface", "no neighbours"),
         ];
         for (name, message, hint) in rows {

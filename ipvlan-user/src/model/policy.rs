@@ -13,6 +13,8 @@ pub struct Policy {
     pub l2_broadcast: L2Broadcast,
     /// How packets reach children in the parent's own netns.
     pub deliver: Deliver,
+    /// Whether DHCP requests of l2 children get the broadcast flag.
+    pub dhcp: Dhcp,
     /// Whether children's addresses in 169.254.0.0/16 are answered.
     pub answer_link_local: bool,
     /// The only prefixes whose addresses are answered, of both families; empty for all addresses.
@@ -66,7 +68,7 @@ pub(super) fn covers(prefixes: &[Prefix], address: IpAddr) -> bool {
 }
 
 /// What happens to neighbour requests from the wire for l2 children.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum L2Broadcast {
     /// Answered, or dropped if their target is unowned, before the driver clones them.
     #[default]
@@ -76,7 +78,7 @@ pub enum L2Broadcast {
 }
 
 /// How packets reach children in the parent's own netns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deliver {
     /// The cheaper one as measured: pass, on every kernel so far.
     #[default]
@@ -85,6 +87,17 @@ pub enum Deliver {
     Pass,
     /// The ingress program redirects them to the child.
     Redirect,
+}
+
+/// Whether DHCP requests of l2 children get the broadcast flag (RFC 2131 §4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dhcp {
+    /// Set while the parent has children in mode l2: the driver delivers a broadcast offer to a child that has no
+    /// address yet.
+    #[default]
+    Auto,
+    /// Passed on as they are.
+    Off,
 }
 
 #[cfg(test)]

@@ -2,7 +2,21 @@
 
 use ipvlan_common::{AddressEntry, Delivery, Owner, Reason};
 
-use super::ChildKey;
+use super::{AnsweredTo, ChildKey};
+
+/// Which packets of the host an address of a child attracts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Those to the parent's own MAC: the host is on-link with the address.
+    #[default]
+    OnLink,
+    /// Those to a gateway's MAC as well: the address is off-link, and the operator allowed its prefix; see
+    /// [`AddressEntry::with_routed`].
+    Routed,
+    /// None: the address is off-link, and the operator did not allow its prefix; see
+    /// [`AddressEntry::with_off_link`].
+    OffLink,
+}
 
 /// What an address should be in the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +29,15 @@ pub enum Wanted {
         optimistic: bool,
         /// Why not even the host may use it; `None` if it may.
         refusal: Option<Reason>,
+        /// Which l2 children it is answered to.
+        answered_to: AnsweredTo,
+        /// A station on the LAN that uses it is in conflict with the host.
+        watched: bool,
     },
     /// Held by a gateway: a next hop of the host's routes.
     Gateway,
     /// An address that no station should have: never answered, but claims of it are reported. See
-    /// [`control`](crate::neighbour::dad::control).
+    /// [`control`](crate::lan::dad::control).
     Control,
     /// Held by a child.
     Child {
@@ -35,8 +53,10 @@ pub enum Wanted {
         router: bool,
         /// Advertised without the O flag (RFC 4429 §3.3).
         optimistic: bool,
-        /// Attracts packets that leave the parent for a gateway's MAC.
-        routed: bool,
+        /// Which packets of the host it attracts.
+        reach: Reach,
+        /// The host answers it for those of its addresses only that are of [`AnsweredTo::All`].
+        barred: bool,
     },
 }
 
@@ -72,7 +92,13 @@ impl Wanted {
 
     /// Returns whether it needs [`EgressProgram::Routed`](super::EgressProgram::Routed).
     pub(super) const fn is_routed(self) -> bool {
-        matches!(self, Self::Child { routed: true, .. })
+        matches!(
+            self,
+            Self::Child {
+                reach: Reach::Routed,
+                ..
+            }
+        )
     }
 
     /// The map value, with the child's counter slot.
@@ -89,12 +115,20 @@ impl Wanted {
                 router,
                 optimistic,
                 refusal,
-            } => (
-                AddressEntry::held_by(Owner::Host),
-                router,
-                optimistic,
-                refusal,
-            ),
+                answered_to,
+                watched,
+            } => {
+                let mut entry = AddressEntry::held_by(Owner::Host);
+                match answered_to {
+                    AnsweredTo::All => {}
+                    AnsweredTo::Accepted => entry = entry.with_restricted(),
+                    AnsweredTo::NoChild => entry = entry.with_unanswered(),
+                }
+                if !watched {
+                    entry = entry.with_unwatched();
+                }
+                (entry, router, optimistic, refusal)
+            }
             Self::Child {
                 child,
                 delivery,
@@ -102,11 +136,17 @@ impl Wanted {
                 arp_by_kernel,
                 router,
                 optimistic,
-                routed,
+                reach,
+                barred,
             } => {
                 let mut entry = AddressEntry::child(child.ifindex, slot(child), delivery);
-                if routed {
-                    entry = entry.with_routed();
+                match reach {
+                    Reach::OnLink => {}
+                    Reach::Routed => entry = entry.with_routed(),
+                    Reach::OffLink => entry = entry.with_off_link(),
+                }
+                if barred {
+                    entry = entry.with_barred();
                 }
                 if arp_by_kernel {
                     entry = entry.with_by_kernel();

@@ -43,6 +43,18 @@ pub enum AgentError {
 }
 
 impl AgentError {
+    /// Returns what the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Discover(error) => error.hint().map(str::to_owned),
+            Self::Parent(error) => Some(error.hint()),
+            Self::Claim(error) => Some(error.hint().to_owned()),
+            Self::Attach { source, .. } => source.hint().map(str::to_owned),
+            Self::System { .. } | Self::Detach { .. } => None,
+        }
+    }
+
     /// Whether a privilege was missing.
     #[must_use]
     pub fn is_denied(&self) -> bool {
@@ -66,7 +78,7 @@ impl AgentError {
 }
 
 /// Whether this error is the kernel's word for a missing privilege.
-pub(crate) fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
+fn is_denied(cause: &(dyn std::error::Error + 'static)) -> bool {
     let error = cause.downcast_ref::<io::Error>();
     is_errno_of_denial(error.and_then(io::Error::raw_os_error))
 }
@@ -78,16 +90,4 @@ pub(crate) fn is_errno_of_denial(errno: Option<i32>) -> bool {
 
 pub(super) fn system(action: &'static str) -> impl FnOnce(io::Error) -> AgentError {
     move |source| AgentError::System { action, source }
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

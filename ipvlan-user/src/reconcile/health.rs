@@ -8,7 +8,10 @@ use super::{
     refresh::Refresh,
     sync::Synced,
 };
-use crate::discover::{Part, snapshot::NetnsId};
+use crate::{
+    discover::{Part, snapshot::NetnsId},
+    text::counted,
+};
 
 impl Agent {
     /// Syncs, and tells the service manager what came of it.
@@ -38,8 +41,12 @@ impl Agent {
         proven
     }
 
-    /// Tells how things are, if that is different from before.
+    /// Reports the state to the service manager if it has changed. A parent that was configured a moment ago has
+    /// none before the next sync.
     pub(super) fn tell(&mut self) {
+        if self.stats.error.is_none() && self.parents.iter().any(Parent::is_new) {
+            return;
+        }
         let line = line(
             &self.parents,
             self.stats.error.as_deref(),
@@ -59,6 +66,10 @@ fn line(parents: &[Parent], sync: Option<&str>, reload: Option<&str>) -> String 
                 names.push(parent.name());
                 children += serving.desired.children.len();
                 answered += serving.installed.answered();
+                let degraded = serving.datapath.degraded();
+                parts.extend(
+                    degraded.map(|reason| format!("{} is degraded: {reason}", parent.name())),
+                );
             }
             State::Waiting(reason) => parts.push(format!("{} waits: {reason}", parent.name())),
         }
@@ -67,7 +78,9 @@ fn line(parents: &[Parent], sync: Option<&str>, reload: Option<&str>) -> String 
     let serving = if names.is_empty() {
         "no parent is served".to_owned()
     } else {
-        format!("{names}: {children} children, {answered} addresses answered")
+        let children = counted(children, "child", "children");
+        let answered = counted(answered, "address", "addresses");
+        format!("{names}: {children}, {answered} answered")
     };
     parts.insert(0, serving);
     parts.extend(sync.map(|failure| format!("last sync failed: {failure}")));

@@ -5,7 +5,6 @@
 
 mod error;
 mod health;
-mod lan;
 mod parent;
 mod refresh;
 mod reload;
@@ -26,16 +25,16 @@ use tokio::net::UnixStream;
 use tracing::{error, info, warn};
 
 pub use self::error::AgentError;
-pub(crate) use self::error::{is_denied, is_errno_of_denial};
+pub(crate) use self::error::is_errno_of_denial;
 use self::{
-    error::{chain, system},
-    parent::{Parent, Tidings},
+    error::system,
+    parent::{Parent, ParentEvent},
     refresh::{MAX_GAP, Pending},
     reload::Configuration,
     signals::{Asked, Signals},
     start::Started,
     sync::first_snapshot,
-    timer::{at, tick, ticks, told},
+    timer::{at, next_event, tick, ticks},
     unreadable::Unreadable,
 };
 pub use crate::config::{PinSettings, Settings};
@@ -44,6 +43,7 @@ use crate::{
     discover::{Discover, Snapshot, Stale, Wake, Watch},
     runtime::{self, Service, StatusSocket},
     status,
+    text::chain,
 };
 
 /// How long after a start adopted entries that no child claims are kept, while some netns was never read: its
@@ -138,7 +138,7 @@ impl Agent {
         agent.stats.first_us = u64::try_from((dumped + filled).as_micros()).unwrap_or(u64::MAX);
         for parent in &agent.parents {
             if parent.is_serving() {
-                info!("ready: {}", parent.summary());
+                parent.report_start();
             }
         }
         reload::warn_of(&agent.settings);
@@ -197,14 +197,14 @@ impl Agent {
                         self.pending.add_model();
                     }
                 }
-                (index, tidings) = told(&mut self.parents) => match tidings {
-                    Tidings::Events(events) => {
-                        if self.parents[index].told(&events) {
+                (index, event) = next_event(&mut self.parents) => match event {
+                    ParentEvent::Events(events) => {
+                        if self.parents[index].on_events(&events) {
                             self.pending.add_model();
                         }
                     }
                     // Whoever removes pins may be at it still.
-                    Tidings::Unpinned => repin = repin.or(Some(Instant::now() + MAX_GAP)),
+                    ParentEvent::Unpinned => repin = repin.or(Some(Instant::now() + MAX_GAP)),
                 },
                 () = at(repin), if repin.is_some() => {
                     let again = self.parents.iter_mut().map(Parent::repin).fold(false, BitOr::bitor);
@@ -212,7 +212,7 @@ impl Agent {
                 }
                 () = at(stale_soon), if stale_soon.is_some() => self.pending.add_everything(),
                 () = at(gives_up), if gives_up.is_some() => {
-                    self.snapshot.unread.clear();
+                    self.snapshot.give_up_unread();
                     self.pending.add_model();
                 }
                 wake = self.watch.wake() => {

@@ -1,10 +1,10 @@
 //! One parent: from its name to an attached, filled datapath, and back.
 
+mod attach;
 mod pins;
 mod serving;
 
 use std::{
-    collections::BTreeSet,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -13,15 +13,14 @@ use ipvlan_common::Event;
 use tracing::{info, warn};
 
 pub(super) use self::serving::Serving;
-use super::{AgentError, Settings, lan::Lan, refresh::backoff};
+use super::{AgentError, Settings, refresh::backoff};
 use crate::{
     attach::{AttachError, Datapath},
-    discover::{Changed, Snapshot, snapshot::Link},
-    model::{Desired, History, check_link, check_parent},
-    neighbour::{Adopted, host::HostNeighbours},
+    discover::{Changed, Snapshot},
+    model::{check_link, check_parent},
     quota::{self, Exceeded},
-    runtime::Claim,
-    sync::{apply::Installed, maps::MapsError},
+    sync::maps::MapsError,
+    text::counted,
 };
 
 /// A parent that was asked for.
@@ -68,6 +67,11 @@ impl Parent {
     /// It is asked for by this name from now on.
     pub(super) fn ask_for(&mut self, name: String) {
         self.name = name;
+    }
+
+    /// Whether no sync has looked for it yet.
+    pub(super) const fn is_new(&self) -> bool {
+        matches!(&self.state, State::Waiting(reason) if reason.is_empty())
     }
 
     /// Whether programs are attached.
@@ -239,16 +243,16 @@ impl Parent {
         }
     }
 
-    /// Waits for what the programs tell.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Tidings> {
+    /// Waits for an event of the parent.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<ParentEvent> {
         let State::Serving(serving) = &mut self.state else {
             return Poll::Pending;
         };
         if let Poll::Ready(events) = serving.lan.poll(context) {
-            return Poll::Ready(Tidings::Events(events));
+            return Poll::Ready(ParentEvent::Events(events));
         }
         match serving.datapath.poll_pins(context) {
-            Poll::Ready(Ok(())) => Poll::Ready(Tidings::Unpinned),
+            Poll::Ready(Ok(())) => Poll::Ready(ParentEvent::Unpinned),
             Poll::Ready(Err(failure)) => {
                 warn!(
                     parent = serving.link.name.as_str(),
@@ -260,10 +264,10 @@ impl Parent {
         }
     }
 
-    /// Judges what the programs told. Returns whether what is answered for changed.
-    pub(super) fn told(&mut self, events: &[Event]) -> bool {
+    /// Judges events of the programs. Returns whether the answered addresses changed.
+    pub(super) fn on_events(&mut self, events: &[Event]) -> bool {
         match &mut self.state {
-            State::Serving(serving) => serving.told(events),
+            State::Serving(serving) => serving.on_events(events),
             State::Waiting(_) => false,
         }
     }
@@ -298,6 +302,18 @@ impl Parent {
         }
     }
 
+    /// Logs how it is served after the start.
+    pub(super) fn report_start(&self) {
+        let State::Serving(serving) = &self.state else {
+            return;
+        };
+        if let Some(reason) = serving.datapath.degraded() {
+            warn!("degraded: {}; {reason}", self.summary());
+        } else {
+            info!("ready: {}", self.summary());
+        }
+    }
+
     /// One line about it.
     pub(super) fn summary(&self) -> String {
         let serving = match &self.state {
@@ -311,12 +327,12 @@ impl Parent {
             .map(|hook| format!("{} by {}", hook.hook.word(), hook.mechanism))
             .collect();
         format!(
-            "{} (ifindex {}), {}; {} children, {} addresses answered",
+            "{} (ifindex {}), {}; {}, {} answered",
             serving.link.name,
             serving.link.ifindex,
             hooks.join(", "),
-            serving.desired.children.len(),
-            serving.installed.answered(),
+            counted(serving.desired.children.len(), "child", "children"),
+            counted(serving.installed.answered(), "address", "addresses"),
         )
     }
 
@@ -328,65 +344,13 @@ impl Parent {
             log(serving.datapath.detach());
         }
     }
-
-    fn attach(&self, link: Link, settings: &Settings) -> Result<Serving, AgentError> {
-        let claim = Claim::new(
-            &settings.runtime_dir,
-            self.netns,
-            link.name.as_str(),
-            link.ifindex,
-        )?;
-        let failed = |source| AgentError::Attach {
-            parent: link.name.to_string(),
-            source: Box::new(source),
-        };
-        let (pins, unpinned) = self.pins(&link, &settings.pins)?;
-        // Before anything is attached: it takes a capability of its own.
-        let host = HostNeighbours::open(link.ifindex)?;
-        let mut lan = Lan::open(link.ifindex, settings.manners, settings.quotas, host)
-            .map_err(super::system("open a packet socket on the parent"))?;
-        let (datapath, mut maps) =
-            Datapath::open(link.name.as_str(), link.ifindex, settings.attach, pins)
-                .map_err(failed)?;
-        lan.hear(maps.take_events())
-            .map_err(super::system("read the events of the programs"))?;
-        let children = settings.attach.max_children;
-        let installed = if datapath.adopts() {
-            info!(
-                parent = link.name.as_str(),
-                "taking over from an agent before"
-            );
-            let installed =
-                Installed::adopt(maps, children).map_err(|error| failed(error.into()))?;
-            lan.adopt(Adopted {
-                established: installed.established().into_keys().collect(),
-                withheld: installed.withheld(),
-            });
-            installed
-        } else {
-            Installed::new(maps, children)
-        };
-        Ok(Serving {
-            unpinned,
-            // Decided by the first update, after what adopted maps hold.
-            desired: Desired::default(),
-            history: History::default(),
-            lan,
-            link,
-            datapath,
-            installed,
-            no_room: BTreeSet::new(),
-            failure: None,
-            _claim: claim,
-        })
-    }
 }
 
-/// What a parent hears without having asked.
-pub(super) enum Tidings {
-    /// The programs tell of frames.
+/// An event of one parent.
+pub(super) enum ParentEvent {
+    /// Events of the programs.
     Events(Vec<Event>),
-    /// Somebody may have removed pins.
+    /// Another process may have removed pins.
     Unpinned,
 }
 

@@ -12,14 +12,17 @@
 //! meanwhile is followed between two of them. What any user can cause ([`Stale::later`]) is followed by a full
 //! scan as well, but full scans for no other reason take at most one twentieth of the time.
 
+mod costs;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
+use self::costs::Costs;
 use crate::{
     discover::{Part, Renewed, Scope, Stale, snapshot::NetnsId},
-    quota::{DEFAULT_TIME, Exceeded, Quota},
+    quota::{Exceeded, Quota},
 };
 
 /// Shortest time from the end of a sync to the next: what changes meanwhile is one wake.
@@ -38,14 +41,10 @@ const LATER: u32 = 19;
 const MAX_LATER: Duration = Duration::from_secs(10);
 /// Longest time to the next try after a failed sync, and longest rest of a netns.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// How long it is expected to take to read a netns that was not read yet.
-const UNKNOWN_COST: Duration = Duration::from_micros(100);
 /// A netns waits this many times as long as reading it took lately before others no longer overtake it.
 const PATIENCE: u32 = 500;
 /// Longest time that it waits for that reason.
 const MAX_PATIENCE: Duration = Duration::from_secs(1);
-/// What reading a netns took counts half after this time.
-const HALF_LIFE: Duration = Duration::from_secs(1);
 /// A netns without a child of ours waits so much longer.
 const CHILDLESS: Duration = Duration::from_millis(250);
 
@@ -79,20 +78,6 @@ struct Dirty {
     since: Instant,
 }
 
-/// What reading a netns takes.
-#[derive(Debug)]
-struct Cost {
-    /// The last time.
-    took: Duration,
-    /// Lately, the last time included.
-    lately: Duration,
-    read: Instant,
-    /// It is not read again before.
-    rests_until: Instant,
-    /// How often in a row it could not be read.
-    failures: u32,
-}
-
 /// What is to be done, and when.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -111,9 +96,7 @@ pub(super) struct Pending {
     asked: Option<Instant>,
     sweeping: Option<Sweeping>,
     failures: u32,
-    costs: BTreeMap<NetnsId, Cost>,
-    /// Share of a processor that reading one netns may take, in percent.
-    share: u32,
+    costs: Costs,
     exceeded: Exceeded,
 }
 
@@ -131,15 +114,14 @@ impl Pending {
             asked: None,
             sweeping: None,
             failures: 0,
-            costs: BTreeMap::new(),
-            share: DEFAULT_TIME,
+            costs: Costs::new(),
             exceeded: Exceeded::new(),
         }
     }
 
     /// Sets the share of a processor that reading one netns may take, in percent.
     pub(super) fn set_share(&mut self, percent: u32) {
-        self.share = percent.clamp(1, 100);
+        self.costs.set_share(percent);
     }
 
     /// How often each netns was dirty and not read because its share was used up, and whether it has
@@ -171,7 +153,7 @@ impl Pending {
             later,
         } = stale;
         for (id, part) in parts {
-            let rests = self.costs.get(&id).map(|cost| cost.rests_until);
+            let rests = self.costs.rests_until(id);
             if rests.is_some_and(|until| until > now + MIN_GAP) && !self.dirty.contains_key(&id) {
                 *self.exceeded.entry((id, Quota::Time)).or_default() += 1;
             }
@@ -240,27 +222,12 @@ impl Pending {
         if self.model {
             return Some(self.due);
         }
-        let ends = self.dirty.keys().map(|id| self.rests_until(*id));
+        let ends = self.dirty.keys().map(|&id| self.rests_until(id));
         Some(ends.min()?.max(self.due))
     }
 
     fn rests_until(&self, id: NetnsId) -> Instant {
-        self.costs
-            .get(&id)
-            .map_or(self.due, |cost| cost.rests_until)
-    }
-
-    /// What reading a netns took lately.
-    fn lately(&self, now: Instant, id: NetnsId) -> Duration {
-        self.costs.get(&id).map_or(Duration::ZERO, |cost| {
-            let passed = now.saturating_duration_since(cost.read);
-            let halvings = passed.div_duration_f32(HALF_LIFE);
-            cost.lately.mul_f32(0.5_f32.powf(halvings))
-        })
-    }
-
-    fn expected(&self, id: NetnsId) -> Duration {
-        self.costs.get(&id).map_or(UNKNOWN_COST, |cost| cost.took)
+        self.costs.rests_until(id).unwrap_or(self.due)
     }
 
     /// Takes what is due. `has_child` tells whether a netns is known to hold a child of ours.
@@ -319,7 +286,7 @@ impl Pending {
             .iter()
             .filter(|&(&id, _)| self.rests_until(id) <= now)
             .map(|(&id, dirty)| {
-                let patience = (self.lately(now, id) * PATIENCE).min(MAX_PATIENCE);
+                let patience = (self.costs.lately(now, id) * PATIENCE).min(MAX_PATIENCE);
                 let patience = match id {
                     NetnsId::Own => Duration::ZERO,
                     _ if has_child(id) => patience,
@@ -333,10 +300,10 @@ impl Pending {
         let mut expected = Duration::ZERO;
         for (_, id) in ready {
             // One at least.
-            if !parts.is_empty() && expected + self.expected(id) > SLICE {
+            if !parts.is_empty() && expected + self.costs.expected(id) > SLICE {
                 continue;
             }
-            expected += self.expected(id);
+            expected += self.costs.expected(id);
             parts.extend(self.dirty.remove(&id).map(|dirty| (id, dirty.part)));
         }
         (!parts.is_empty()).then_some(Refresh::Parts(parts))
@@ -351,41 +318,7 @@ impl Pending {
             self.exceeded.insert((id, Quota::Addresses), missing);
         }
         self.exceeded.retain(|_, count| *count > 0);
-        let reading: Duration = renewed.took.values().sum();
-        for (&id, &read) in &renewed.took {
-            let charged = match took {
-                Some(took) if !reading.is_zero() => took
-                    .max(reading)
-                    .mul_f64(read.as_secs_f64() / reading.as_secs_f64()),
-                _ => read,
-            };
-            let before = self.costs.get(&id).map_or(0, |cost| cost.failures);
-            let failure = renewed.failures.get(&id);
-            let failures = match failure {
-                None => 0,
-                // It is its own churn that interrupts, and its share bounds that already.
-                Some(failure) if failure.is_transient => before,
-                Some(_) => before.saturating_add(1),
-            };
-            let lately = self.lately(ended, id) + charged;
-            let share = charged * (100 - self.share) / self.share;
-            let rest = match failures {
-                0 => share,
-                _ => share.max(backoff(failures)),
-            };
-            self.costs.insert(
-                id,
-                Cost {
-                    took: charged,
-                    lately,
-                    read: ended,
-                    rests_until: ended + rest.min(MAX_BACKOFF),
-                    failures,
-                },
-            );
-        }
-        self.costs
-            .retain(|_, cost| cost.failures > 0 || ended < cost.rests_until + MAX_BACKOFF);
+        self.costs.charge(ended, renewed, took);
         self.keep(ended, renewed.stale.clone());
     }
 

@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     discover::snapshot::{NetnsId, Snapshot},
-    model::{AddressView, ChildKey, ChildView, Conflict, Policy, Rival},
-    neighbour::log::Entry,
+    lan::{frame::colons, incidents::Entry},
+    model::{AddressView, ChildKey, ChildView, Conflict, Policy, Rival, note_of_mode},
     quota::{Exceeded, Quota},
     status,
+    text::counted,
 };
 
 /// Why an address is not in the map.
@@ -98,17 +99,19 @@ fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Par
             Err(error) => failure = Some(super::chain(&error)),
         }
     }
+    let unnamed = dhcp_note(&counters);
     let port = serving.desired.port;
+    failure = failure.or_else(|| serving.datapath.degraded());
     if failure.is_none() && !serving.no_room.is_empty() {
         failure = Some(format!(
-            "an address map is full: {} addresses are not answered",
-            serving.no_room.len()
+            "an address map is full: not answered: {}",
+            counted(serving.no_room.len(), "address", "addresses")
         ));
     }
     status::Parent {
         name: serving.link.name.to_string(),
         ifindex: Some(serving.link.ifindex),
-        mac: serving.link.mac.map(mac),
+        mac: serving.link.mac.map(colons),
         up: serving.link.up,
         mode: port.map(|(mode, _)| mode.word().to_owned()),
         flag: port.map(|(_, flag)| flag.word().to_owned()),
@@ -136,6 +139,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Par
         notes: notes(
             serving,
             &hooks.iter().map(|info| info.hook).collect::<Vec<_>>(),
+            unnamed,
         ),
         conflicts: serving
             .desired
@@ -146,7 +150,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Par
             .collect(),
         events: serving
             .lan
-            .log()
+            .incidents()
             .entries()
             .map(|entry| event(entry, serving.link.name.as_str(), snapshot))
             .collect(),
@@ -160,16 +164,37 @@ fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Par
     }
 }
 
-fn notes(serving: &Serving, hooks: &[Hook]) -> Vec<String> {
+/// Counters by hook and reason, in the words of `status`.
+type Counters = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// Returns a note if children have sent DHCP requests that identify their client only by the MAC.
+fn dhcp_note(counters: &Counters) -> Option<String> {
+    let count = counters
+        .values()
+        .filter_map(|of_hook| of_hook.get(Reason::DhcpNoClientId.word()))
+        .sum::<u64>();
+    (count > 0).then(|| {
+        format!(
+            "children send DHCP requests without a client identifier of their own ({count}): the server cannot \
+             tell clients behind the parent's MAC apart and leases them one address; set an identifier in each \
+             client (udhcpc -x 0x3d:HEX, dhcp-client-identifier of dhclient, ClientIdentifier=duid of networkd)"
+        )
+    })
+}
+
+fn notes(serving: &Serving, hooks: &[Hook], dhcp: Option<String>) -> Vec<String> {
     let mut notes: Vec<String> = serving
         .desired
         .notes
         .iter()
         .map(|&note| note.to_owned())
         .collect();
-    if !hooks.contains(&Hook::Egress) {
+    if !serving.datapath.has_host_access() && !hooks.contains(&Hook::Egress) {
         notes.push("--no-host-access: host and children do not reach each other".to_owned());
     }
+    let port = serving.desired.port;
+    notes.extend(port.map(|(mode, _)| note_of_mode(mode).to_owned()));
+    notes.extend(dhcp);
     notes.extend(serving.lan.notes());
     notes.extend(serving.unpinned.clone());
     notes.extend(serving.datapath.notes().map(str::to_owned));
@@ -301,14 +326,14 @@ fn conflict(of: &Conflict, snapshot: &Snapshot) -> status::Conflict {
 fn stations(serving: &Serving, snapshot: &Snapshot) -> impl Iterator<Item = status::Conflict> {
     serving
         .lan
-        .taken()
+        .duplicates()
         .map(|(address, child, station)| status::Conflict {
             kind: "lan_station".to_owned(),
             address: address.to_string(),
             child: child_name(child, snapshot),
             netns: netns(child.netns, snapshot),
             rival: status::Rival {
-                mac: Some(mac(station)),
+                mac: Some(colons(station)),
                 ..status::Rival::default()
             },
         })
@@ -326,7 +351,7 @@ fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> status::Event {
             }),
         kind: incident.kind.word().to_owned(),
         address: incident.address.map(|address| address.to_string()),
-        mac: incident.mac.map(mac),
+        mac: incident.mac.map(colons),
         parent: parent.to_owned(),
         child: child.map(|(_, name)| name.clone()),
         netns: child.map(|(key, _)| netns(key.netns, snapshot)),
@@ -364,62 +389,5 @@ fn netns(id: NetnsId, snapshot: &Snapshot) -> status::Netns {
     )
 }
 
-fn mac(bytes: [u8; 6]) -> String {
-    bytes.map(|byte| format!("{byte:02x}")).join(":")
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{config::Options, discover::snapshot::Netns, model::Rule};
-
-    #[test]
-    fn an_exceeded_quota_is_reported_with_the_limit_and_option_of_its_netns() {
-        let netns = |nsid, file: &str| Netns {
-            id: NetnsId::Nsid(nsid),
-            names: vec![file.to_owned()],
-            files: vec![format!("/run/netns/{file}")],
-            ..Netns::default()
-        };
-        let snapshot = Snapshot {
-            netnses: vec![netns(1, "red"), netns(2, "blue")],
-            ..Snapshot::default()
-        };
-        let settings = Settings::new(Options {
-            iface: Some(vec!["ens34".parse().unwrap()]),
-            netns_events: Some(5),
-            rule: Some(vec![Rule {
-                netns: vec!["blue".parse().unwrap()],
-                addresses: Some(10),
-                ..Rule::default()
-            }]),
-            ..Options::default()
-        })
-        .unwrap();
-        let key = |nsid, quota| (NetnsId::Nsid(nsid), quota);
-        let exceeded = Exceeded::from([
-            (key(1, Quota::Addresses), 904),
-            (key(1, Quota::Time), 0),
-            (key(2, Quota::Addresses), 7),
-            (key(2, Quota::Events), 3),
-            (key(3, Quota::Events), 3),
-        ]);
-        let shown: Vec<_> = quotas(&exceeded, &settings, &snapshot)
-            .into_iter()
-            .map(|it| {
-                let name = it.netns.names.concat();
-                (name, it.quota, it.limit, it.exceeded, it.option)
-            })
-            .collect();
-        let expected = [
-            ("red", "addresses", 4096, 904, "--netns-addresses"),
-            ("blue", "addresses", 10, 7, "[[rule]] addresses"),
-            ("blue", "events", 5, 3, "--netns-events"),
-        ]
-        .map(|(name, quota, limit, exceeded, option)| {
-            let [name, quota, option] = [name, quota, option].map(str::to_owned);
-            (name, quota, limit, exceeded, option)
-        });
-        assert_eq!(shown, expected);
-    }
-}
+mod tests;

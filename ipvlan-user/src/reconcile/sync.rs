@@ -41,6 +41,10 @@ impl Agent {
             Synced::InPart => self.pending.sliced(started, Instant::now()),
             Synced::Done if matches!(refresh, Refresh::Sweep(_) | Refresh::Slice) => {
                 self.pending.swept(started, Instant::now());
+                for parent in &mut self.parents {
+                    parent.check_order();
+                }
+                self.tell();
                 self.answer_served();
             }
             Synced::Done => self.pending.done(started, Instant::now()),
@@ -54,6 +58,7 @@ impl Agent {
         self.stats.syncs += u64::from(*refresh != Refresh::Slice);
         self.stats.whole += u64::from(is_sweep);
         let was_unread = !self.snapshot.unread.is_empty();
+        let were_outdated = self.snapshot.outdated.clone();
         let renewed = match self.read(refresh) {
             Ok(renewed) => renewed,
             Err(failure) => {
@@ -64,8 +69,9 @@ impl Agent {
         let Some(mut renewed) = renewed else {
             return Synced::InPart;
         };
-        if was_unread && self.snapshot.unread.is_empty() {
-            // What was adopted and is not claimed by now goes.
+        // What was adopted and is not claimed by now goes, and requests for unknown addresses are dropped or not.
+        if was_unread && self.snapshot.unread.is_empty() || were_outdated != self.snapshot.outdated
+        {
             renewed.changed = Changed::Anything;
         }
         if renewed.changed == Changed::Anything {

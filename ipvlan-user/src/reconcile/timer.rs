@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until};
 
-use super::parent::{Parent, Tidings};
+use super::parent::{Parent, ParentEvent};
 
 /// Ticks after each `period` from now on; one that comes late delays those after it.
 pub(super) fn ticks(period: Duration) -> Interval {
@@ -35,12 +35,12 @@ pub(super) async fn tick(ticks: &mut Option<Interval>) {
     }
 }
 
-/// Waits for what any parent hears, and of which it is. Cancelling loses nothing.
-pub(super) async fn told(parents: &mut [Parent]) -> (usize, Tidings) {
+/// Waits for an event of any parent. Returns the index of the parent and the event. Cancelling loses nothing.
+pub(super) async fn next_event(parents: &mut [Parent]) -> (usize, ParentEvent) {
     poll_fn(|context| {
         for (index, parent) in parents.iter_mut().enumerate() {
-            if let Poll::Ready(tidings) = parent.poll(context) {
-                return Poll::Ready((index, tidings));
+            if let Poll::Ready(event) = parent.poll(context) {
+                return Poll::Ready((index, event));
             }
         }
         Poll::Pending

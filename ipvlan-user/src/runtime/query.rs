@@ -29,6 +29,7 @@ use super::socket::SocketName;
 use crate::{
     directory::{Directory, DirectoryError, Entry},
     status::{Agent, Unanswered},
+    text::chain,
 };
 
 /// How long all agents together may take.
@@ -45,6 +46,8 @@ pub struct Answers {
     pub agents: Vec<Agent>,
     /// The sockets without an answer.
     pub unanswered: Vec<Unanswered>,
+    /// Whether the permission to ask was missing for one of them.
+    pub denied: bool,
 }
 
 /// Asks every agent that has a socket in this directory, until [`PATIENCE`] is over. A socket without a
@@ -89,7 +92,10 @@ pub fn query_all(directory: &Directory) -> Result<Answers, DirectoryError> {
                         .spawn(async move { (name, ask(stream, name, share, deadline).await) });
                 }
                 Ok(None) => {}
-                Err(error) => answers.failed(directory, name, error),
+                Err(Unopened { error, denied }) => {
+                    answers.denied |= denied;
+                    answers.failed(directory, name, error);
+                }
             }
         }
         while let Some(answered) = questions.join_next().await {
@@ -133,16 +139,37 @@ fn runs(pid: u32) -> bool {
     fs::exists(format!("/proc/{pid}")).unwrap_or(true)
 }
 
+/// Why a socket could not be connected to.
+struct Unopened {
+    error: String,
+    /// Whether a permission was missing.
+    denied: bool,
+}
+
+impl From<String> for Unopened {
+    fn from(error: String) -> Self {
+        Self {
+            error,
+            denied: false,
+        }
+    }
+}
+
 /// Connects to a socket; none if there is no agent any more.
-fn open(directory: &Directory, name: SocketName) -> Result<Option<BlockingStream>, String> {
+fn open(directory: &Directory, name: SocketName) -> Result<Option<BlockingStream>, Unopened> {
     let file = name.file();
     let (place, entry) = match directory.open_place(&file) {
         Ok(opened) => opened,
         Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(chain(&error)),
+        Err(error) => {
+            return Err(Unopened {
+                error: chain(&error),
+                denied: matches!(error.os_error(), Some(libc::EACCES | libc::EPERM)),
+            });
+        }
     };
     if let Some(reason) = directory.distrust(&entry, SFlag::S_IFSOCK) {
-        return Err(format!("it is no socket of an agent: {reason}"));
+        return Err(format!("it is no socket of an agent: {reason}").into());
     }
     match connect_to(directory, &place) {
         Ok(stream) => Ok(Some(stream)),
@@ -153,8 +180,12 @@ fn open(directory: &Directory, name: SocketName) -> Result<Option<BlockingStream
         Err(Errno::EAGAIN) => Err(format!(
             "the agent with pid {} does not answer: too many clients wait",
             name.pid
-        )),
-        Err(errno) => Err(format!("connect: {}", io::Error::from(errno))),
+        )
+        .into()),
+        Err(errno) => Err(Unopened {
+            error: format!("connect: {}", io::Error::from(errno)),
+            denied: matches!(errno, Errno::EACCES | Errno::EPERM),
+        }),
     }
 }
 
@@ -222,13 +253,4 @@ async fn ask(
     } else {
         Err(format!("it answers as the agent with pid {}", agent.pid))
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    if let Some(source) = error.source() {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-    }
-    text
 }

@@ -94,14 +94,25 @@ impl Installed {
             .collect()
     }
 
-    /// Returns the addresses of children that the previous agent withheld: a station on the LAN had them.
+    /// Returns the addresses of children that the previous agent withheld for this reason.
     #[must_use]
-    pub fn withheld(&self) -> BTreeSet<IpAddr> {
+    pub fn withheld(&self, reason: Reason) -> BTreeSet<IpAddr> {
+        let is_withheld = |entry: &AddressEntry| {
+            entry.owner() == Some(Owner::Child) && entry.refusal() == Some(reason)
+        };
         let addresses = self.addresses.iter();
         addresses
-            .filter(|(_, entry)| entry.refusal() == Some(Reason::Duplicate))
+            .filter(|(_, entry)| is_withheld(entry))
             .map(|(&address, _)| address)
             .collect()
+    }
+
+    /// Returns the MAC that the programs answer with; `None` if they answer nothing. Right after [`Self::adopt`] it
+    /// is that of the previous agent.
+    pub fn answering_mac(&self) -> Result<Option<[u8; 6]>, MapsError> {
+        let answers = self.config.has(ConfigFlags::READY)
+            && self.maps.deadline()? > ticks::after(Duration::ZERO);
+        Ok(answers.then(|| self.config.mac()))
     }
 
     /// Lets the programs answer for `stale_after` from now on; without it for ever.

@@ -207,6 +207,11 @@ impl Maps {
         })
     }
 
+    /// Returns the tick until which the programs answer.
+    pub fn deadline(&self) -> Result<u64, MapsError> {
+        Ok(self.control()?.deadline)
+    }
+
     fn control(&self) -> Result<Control, MapsError> {
         self.config
             .get(&0, 0)

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use ipvlan_user::discover::{
     Scope, Watch,
-    snapshot::{AnycastAddress, NetnsId, OnLinkRoute, ProxyArp},
+    snapshot::{AnycastAddress, NetnsId, OnLinkRoute, ProxyArp, RouteInside},
 };
 
 use super::lab::{
@@ -120,6 +120,46 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
         );
         let local = [(address("192.0.2.0"), 24), (address("192.0.3.1"), 32)];
         assert_eq!(host.local_prefixes, local);
+    });
+}
+
+#[test]
+fn routes_through_gateways_inside_an_on_link_prefix_are_seen() {
+    in_fresh_netns(async || {
+        let mut discover = discover();
+        ip("addr add 198.51.100.1/24 dev parent0");
+        ip("addr add 2001:db8:1::1/64 dev parent0 nodad");
+        ip("nexthop add id 7 via 198.51.100.253 dev parent0");
+        for route in [
+            "10.0.0.0/8 dev parent0",
+            "10.1.0.0/24 via 198.51.100.254",
+            "10.2.0.0/24 nhid 7",
+            "11.0.0.0/24 via 198.51.100.254",
+            "10.3.0.0/24 via 198.51.100.254 table 100",
+            "2001:db8:7::/48 dev parent0",
+            "2001:db8:7:1::/64 via 2001:db8:1::fe",
+            "2001:db8:8::/64 via 2001:db8:1::fe",
+        ] {
+            ip(&format!("route add {route}"));
+        }
+        let inside = |prefix, prefix_len, table| RouteInside {
+            prefix: address(prefix),
+            prefix_len,
+            table,
+        };
+        assert_eq!(
+            everything(&mut discover).host.routes_inside,
+            [
+                inside("10.1.0.0", 24, 254),
+                inside("10.2.0.0", 24, 254),
+                inside("10.3.0.0", 24, 100),
+                inside("2001:db8:7:1::", 64, 254),
+            ]
+            .into()
+        );
+        ip("route del 10.1.0.0/24");
+        let found = everything(&mut discover).host.routes_inside;
+        assert!(!found.contains(&inside("10.1.0.0", 24, 254)), "{found:?}");
     });
 }
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use ipvlan_user::{
     commands::status,
-    config, report,
+    config,
+    exit::Failure,
     status::{Agent, SCHEMA, Status},
     text::{escaped, printable},
 };
@@ -31,7 +32,7 @@ pub fn check(input: &[u8]) {
 
 fn configuration(bytes: &[u8]) {
     if let Err(error) = config::parse(Path::new("file"), bytes) {
-        let shown = report::render(&error.into());
+        let shown = Failure::from(error).render();
         assert_printable(&shown);
         let place = shown
             .strip_prefix("error: file:")

@@ -9,21 +9,21 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-use super::{
-    newcomer::others_answered,
-    row::{
-        Attacker::{Container, Station},
-        Row, Verdict,
-    },
-    scene::{self, ANSWERED_WITHIN, Scene, becomes},
-};
+use super::newcomer::others_answered;
 use crate::{
     demo::mode::Mode,
     faults::{
         site::{CHILD, LAN, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD, UNNAMED},
-        stage::Plan,
+        stage::{PATIENCE, Plan},
     },
-    probe::{arp, nd, neighbour::Question as _, packet::PacketSocket},
+    probe::{arp, claim, nd, neighbour, packet::PacketSocket},
+    rows::{
+        row::{
+            Kind::{Container, Station},
+            Row, Verdict,
+        },
+        scene::{self, ANSWERED_WITHIN, Scene, becomes},
+    },
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -31,7 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         "S4",
         Container,
         "takes the address of a station that is there, and of one that is briefly away (l3, l3s)",
-        "the station keeps its address: withdrawn when it answers or claims",
+        "the station keeps its address: withdrawn when it answers or claims; the station is answered",
         takes_a_stations,
     ),
     Row::new(
@@ -112,6 +112,10 @@ fn takes_a_stations(plan: &Plan) -> Result<Verdict> {
             verdict.expect(!again, || {
                 format!("{mode}: {address} is answered by the parent again")
             });
+            let answered = is_answered(site, address)?;
+            verdict.expect(answered, || {
+                format!("{mode}: the station {address} gets no answer for another child")
+            });
             scene::delete(&site.third, CHILD, address)?;
         }
         others_answered(&scene, &mut verdict, "afterwards")?;
@@ -126,50 +130,32 @@ fn takes_a_stations(plan: &Plan) -> Result<Verdict> {
     Ok(verdict)
 }
 
+/// Whether the station is answered when it asks from `address` for a child that has done nothing.
+fn is_answered(site: &Site, address: IpAddr) -> Result<bool> {
+    let mac = site.vm01.hardware_address(LAN)?;
+    let named = site.vm01.run(|| match address {
+        IpAddr::V4(spa) => {
+            let request = arp::Request {
+                to: arp::BROADCAST,
+                sha: mac,
+                spa,
+                tpa: STEADY.v4,
+            };
+            neighbour::ask(LAN, &request, PATIENCE)
+        }
+        IpAddr::V6(source) => {
+            let question = nd::Solicitation::multicast(mac, source, STEADY.v6);
+            neighbour::ask(LAN, &question, PATIENCE)
+        }
+    })?;
+    Ok(named.is_some())
+}
+
 /// Sends what a station sends that has got an address: a gratuitous ARP request, an unsolicited
 /// advertisement.
 fn announce(site: &Site, address: IpAddr) -> Result<()> {
     let mac = site.vm01.hardware_address(LAN)?;
-    claim(site, address, mac)
-}
-
-/// Sends a claim of `mac` on `address`.
-fn claim(site: &Site, address: IpAddr, mac: [u8; 6]) -> Result<()> {
-    let (ether_type, frame) = claim_frame(address, mac);
-    site.vm01.run(|| {
-        let _dropped = PacketSocket::open(LAN, ether_type)?.send(&frame);
-        Ok(())
-    })
-}
-
-fn claim_frame(address: IpAddr, mac: [u8; 6]) -> (u16, Vec<u8>) {
-    match address {
-        IpAddr::V4(v4) => {
-            let request = arp::Request {
-                to: arp::BROADCAST,
-                sha: mac,
-                spa: v4,
-                tpa: v4,
-            };
-            (arp::ETHER_TYPE, request.frame())
-        }
-        IpAddr::V6(v6) => {
-            let advertisement = nd::Advertisement {
-                ethernet: mac,
-                source: v6,
-                destination: nd::ALL_NODES,
-                target: v6,
-                router: false,
-                solicited: false,
-                overrides: true,
-                target_link_layer: Some(mac),
-            };
-            (
-                nd::ETHER_TYPE,
-                advertisement.frame(nd::group_address(nd::ALL_NODES)),
-            )
-        }
-    }
+    site.vm01.run(|| claim::send(LAN, address, mac))
 }
 
 fn takes_a_next_hop(plan: &Plan) -> Result<Verdict> {
@@ -305,7 +291,7 @@ fn reply_to_probes(stop: &AtomicBool) -> Result<u32> {
             let is_probe = frame.get(28..32) == Some(&[0; 4])
                 && frame.get(38..42) == Some(&STEADY.v4.octets());
             if is_probe {
-                let mut reply = claim_frame(STEADY.v4.into(), FALSE_MAC).1;
+                let mut reply = claim::frame(STEADY.v4.into(), FALSE_MAC).1;
                 reply[21] = 2;
                 let _dropped = arp.send(&reply);
                 replies += 1;
@@ -317,7 +303,7 @@ fn reply_to_probes(stop: &AtomicBool) -> Result<u32> {
                 && frame.get(22..38) == Some(&[0; 16])
                 && frame.get(62..78) == Some(&STEADY.v6.octets());
             if is_probe {
-                let _dropped = nd.send(&claim_frame(STEADY.v6.into(), FALSE_MAC).1);
+                let _dropped = nd.send(&claim::frame(STEADY.v6.into(), FALSE_MAC).1);
                 replies += 1;
             }
         }
@@ -375,7 +361,7 @@ fn flood(stop: &AtomicBool) -> Result<u32> {
     while !stop.load(Ordering::Relaxed) {
         for address in [STEADY.v4, THIRD.v4, Ipv4Addr::new(172, 16, 91, 102)] {
             let [a, b, c, d] = sent.to_be_bytes();
-            let _dropped = socket.send(&claim_frame(address.into(), [2, 0xbb, a, b, c, d]).1);
+            let _dropped = socket.send(&claim::frame(address.into(), [2, 0xbb, a, b, c, d]).1);
             sent += 1;
         }
         thread::sleep(Duration::from_micros(500));

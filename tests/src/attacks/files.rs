@@ -20,10 +20,10 @@ use nix::{
     unistd::{chown, mkfifo},
 };
 
-use super::{
-    newcomer::others_answered,
+use super::newcomer::others_answered;
+use crate::rows::{
     row::{
-        Attacker::{Service, User},
+        Kind::{Service, User},
         Row, Verdict,
     },
     scene::Scene,

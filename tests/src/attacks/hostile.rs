@@ -12,13 +12,6 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{
-    row::{
-        Attacker::{Container, User},
-        Row, Verdict,
-    },
-    scene::Scene,
-};
 use crate::{
     demo::mode::Mode,
     faults::{
@@ -28,6 +21,13 @@ use crate::{
     },
     netns::Netns,
     probe::stream::Stream,
+    rows::{
+        row::{
+            Kind::{Container, User},
+            Row, Verdict,
+        },
+        scene::Scene,
+    },
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -70,7 +70,7 @@ fn in_user_netns(plan: &Plan) -> Result<Verdict> {
 fn play(plan: &Plan, users: &[Netns]) -> Result<Verdict> {
     let mut verdict = Verdict::default();
     let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
-    let unanswered = super::scene::STEADY_ADDRESSES - scene.steady_answered()?;
+    let unanswered = crate::rows::scene::STEADY_ADDRESSES - scene.steady_answered()?;
     verdict.alone(format!("{unanswered} addresses of others are not answered"));
     scene.start(&[])?;
     let mut traffic = Traffic::start(&scene.site, HEALED)?;

@@ -1,26 +1,33 @@
 //! Isolation: under `private` and `vepa` nothing of a container reaches a sibling through the agent that
 //! the driver alone would not deliver.
 
-use std::{fmt::Write as _, net::IpAddr, thread, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, TcpStream},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 
 use super::{
-    frames::{self, OFF_LINK},
-    row::{
-        Attacker::{self, Container},
-        Row, Verdict,
-    },
-    scene::{self, Scene, becomes},
-    wire::{Arrived, Wire},
+    frames::{self, Frame, OFF_LINK},
+    wire::Wire,
 };
 use crate::{
     demo::mode::Mode,
     faults::{
-        site::{CHILD, GATEWAY, MAC, NOBODY, Pair, STEADY, THIRD, VM01},
+        site::{CHILD, GATEWAY, HOST, MAC, NOBODY, PARENT, Pair, STEADY, Site, THIRD, VM01},
         stage::{PATIENCE, Plan},
     },
     probe::{arp, checksum, nd, neighbour::Question as _, ping::ping},
+    rows::{
+        row::{
+            Kind::{self, Container},
+            Row, Verdict,
+        },
+        scene::{self, Scene, becomes},
+    },
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -29,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         repaired_length,
     ),
     exact(
-        "vepa l3, l3s: a source that is nobody's, to a sibling",
+        "vepa l3, l3s: a source that no host has, to a sibling",
         nobodys_source,
     ),
     exact(
@@ -43,21 +50,15 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "S3",
         Container,
-        "random frames, all modes, private and vepa, off-link addresses allowed",
-        "0 frames at a sibling beyond those that the driver alone delivers",
-        random,
-    ),
-    Row::new(
-        "S3",
-        Container,
-        "the same frames while the flag is bridge: the count can fail",
-        "frames arrive",
-        floor,
+        "vepa: a packet from the host's own address, by a packet socket and without a socket",
+        "0 by a socket on Linux 6.15 and newer; without a socket nothing tells it from a packet of the host's kernel, \
+         which still reaches the sibling",
+        hosts_name,
     ),
 ];
 
-const fn exact(attack: &'static str, run: fn(&Plan) -> Result<Verdict>) -> Row {
-    const WHO: Attacker = Container;
+pub(super) const fn exact(attack: &'static str, run: fn(&Plan) -> Result<Verdict>) -> Row {
+    const WHO: Kind = Container;
     Row::new(
         "S3",
         WHO,
@@ -67,30 +68,12 @@ const fn exact(attack: &'static str, run: fn(&Plan) -> Result<Verdict>) -> Row {
     )
 }
 
-/// Every setting of the generator: mode, flag, and whether the attacker has an off-link address that the
-/// operator allows.
-const SETTINGS: [(Mode, &str, bool); 9] = [
-    (Mode::L2, "private", false),
-    (Mode::L2, "vepa", false),
-    (Mode::L3, "private", false),
-    (Mode::L3, "vepa", false),
-    (Mode::L3s, "private", false),
-    (Mode::L3s, "vepa", false),
-    (Mode::L2, "private", true),
-    (Mode::L2, "vepa", true),
-    (Mode::L3, "private", true),
-];
 /// With these every address may attract traffic.
 const ALLOW_ALL: [&str; 4] = ["--allow", "0.0.0.0/0", "--allow", "::/0"];
-const SEED: u32 = 12;
-/// Frames of all settings together, in the long form.
-const MILLION: u32 = 1_000_000;
-const SHORT: u32 = 2_500;
 /// A packet that waits for a neighbour entry has left by then, or is lost.
-const ARRIVED: Duration = Duration::from_millis(1500);
-/// How many frames are shown of those that arrived.
-const SHOWN: usize = 1;
-
+pub(super) const ARRIVED: Duration = Duration::from_millis(1500);
+/// How often a frame is sent that may wait for a neighbour entry.
+const REPEATS: usize = 3;
 /// Sends each of `frames` to siblings, without an agent and with one; counts those that arrive.
 fn each(
     plan: &Plan,
@@ -99,14 +82,15 @@ fn each(
     takes_off_link: bool,
     frames: &[Vec<u8>],
 ) -> Result<Verdict> {
+    let frames: Vec<_> = frames.iter().cloned().map(Frame::of).collect();
     let mut verdict = Verdict::default();
     for &mode in modes {
         let mut scene = isolated(plan, mode, flag, takes_off_link)?;
         let wire = Wire::open(&scene.site)?;
-        let alone = count(&wire, frames)?;
+        let alone = count(&wire, &frames)?;
         verdict.alone(format!("{mode}: {alone} arrive"));
         start(&mut scene, takes_off_link)?;
-        let with_agent = count(&wire, frames)?;
+        let with_agent = count(&wire, &frames)?;
         verdict.agent(format!("{mode}: {with_agent} arrive"));
         // The driver of Linux 6.1 delivers some by itself.
         verdict.expect(with_agent <= alone, || {
@@ -119,15 +103,27 @@ fn each(
 }
 
 /// What must still work: isolation is between children.
-fn host_reaches_children(scene: &Scene, verdict: &mut Verdict) -> Result<()> {
+pub(super) fn host_reaches_children(scene: &Scene, verdict: &mut Verdict) -> Result<()> {
+    let Site { host, mode, .. } = &scene.site;
     for address in STEADY.both() {
-        let reached = scene.site.host.run(|| ping(None, address, PATIENCE))?;
-        verdict.expect(reached, || format!("the host does not reach {address}"));
+        let reached = host.run(|| ping(None, address, PATIENCE))?;
+        if !reached {
+            let entry = host.neighbour_entry(PARENT, address)?;
+            verdict.problems.push(format!(
+                "{mode}: the host does not reach {address}: {}",
+                entry.trim()
+            ));
+        }
     }
     Ok(())
 }
 
-fn isolated(plan: &Plan, mode: Mode, flag: &'static str, takes_off_link: bool) -> Result<Scene> {
+pub(super) fn isolated(
+    plan: &Plan,
+    mode: Mode,
+    flag: &'static str,
+    takes_off_link: bool,
+) -> Result<Scene> {
     let scene = Scene::build(plan, mode, flag)?;
     if takes_off_link {
         for address in OFF_LINK.both() {
@@ -137,7 +133,7 @@ fn isolated(plan: &Plan, mode: Mode, flag: &'static str, takes_off_link: bool) -
     Ok(scene)
 }
 
-fn start(scene: &mut Scene, takes_off_link: bool) -> Result<()> {
+pub(super) fn start(scene: &mut Scene, takes_off_link: bool) -> Result<()> {
     scene.start(if takes_off_link { &ALLOW_ALL } else { &[] })?;
     if takes_off_link {
         for address in OFF_LINK.both() {
@@ -151,31 +147,36 @@ fn start(scene: &mut Scene, takes_off_link: bool) -> Result<()> {
 }
 
 /// Sends `frames` three times, since the first may wait for a neighbour entry; counts what arrives.
-fn count(wire: &Wire, frames: &[Vec<u8>]) -> Result<usize> {
+pub(super) fn count(wire: &Wire, frames: &[Frame]) -> Result<usize> {
     wire.drain(|_| {})?;
-    for _ in 0..3 {
-        for frame in frames {
-            wire.send_one(frame);
-        }
+    for _ in 0..REPEATS {
+        wire.send_each(frames)?;
         thread::sleep(ARRIVED);
     }
+    arrived(wire, frames)
+}
+
+/// Counts what has arrived of `frames`.
+fn arrived(wire: &Wire, frames: &[Frame]) -> Result<usize> {
     let mut arrived = 0;
     wire.drain(|seen| {
         // Cookies and messages in the gateway's name; never what the kernels say by themselves.
-        let named = frames::cookie(seen).is_some()
-            || frames.iter().any(|frame| frame.get(14..) == seen.get(14..));
+        let named = frames.iter().any(|frame| {
+            (frames::cookie(seen).is_some() && frame.is(seen))
+                || frame.bytes.get(14..) == seen.get(14..)
+        });
         arrived += usize::from(named);
     })?;
     Ok(arrived)
 }
 
-fn frame(destination: [u8; 6], ether_type: u16, packet: &[u8]) -> Vec<u8> {
+pub(super) fn frame(destination: [u8; 6], ether_type: u16, packet: &[u8]) -> Vec<u8> {
     let head = [&destination[..], &MAC, &ether_type.to_be_bytes()].concat();
     [&head[..], packet].concat()
 }
 
 /// A UDP packet with a cookie from `source` to `destination`, whose length field is `total` if given.
-fn packet(source: IpAddr, destination: IpAddr, total: Option<u16>) -> Vec<u8> {
+pub(super) fn packet(source: IpAddr, destination: IpAddr, total: Option<u16>) -> Vec<u8> {
     let udp = [
         0x11, 0x5c, 0x14, 0xe9, 0, 16, 0, 0, 0xc0, 0x0c, 0x1e, 0x57, 0, 0, 0, 1,
     ];
@@ -202,7 +203,7 @@ fn packet(source: IpAddr, destination: IpAddr, total: Option<u16>) -> Vec<u8> {
     }
 }
 
-fn to_sibling(source: Pair, total: Option<u16>) -> Vec<Vec<u8>> {
+pub(super) fn to_sibling(source: Pair, total: Option<u16>) -> Vec<Vec<u8>> {
     [
         frame(
             MAC,
@@ -275,111 +276,68 @@ fn gateways_name(plan: &Plan) -> Result<Verdict> {
     each(plan, &[Mode::L2], "vepa", false, &frames)
 }
 
-/// Plays the same frames without and with the agent, in every setting.
-fn random(plan: &Plan) -> Result<Verdict> {
-    let count = plan.either(SHORT, MILLION.div_ceil(9));
+/// A packet from the host's address: by a packet socket, and by the loopback device, which leaves no socket on it.
+fn hosts_name(plan: &Plan) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    let (mut sent, mut alone_total, mut residue) = (0, 0, 0);
-    for (place, (mode, flag, takes_off_link)) in SETTINGS.into_iter().enumerate() {
-        let seed = SEED + u32::try_from(place)?;
-        let mut scene = isolated(plan, mode, flag, takes_off_link)?;
-        let wire = Wire::open(&scene.site)?;
-        let alone = wire.play(seed, count)?;
-        start(&mut scene, takes_off_link)?;
-        let with_agent = wire.play(seed, count)?;
-        host_reaches_children(&scene, &mut verdict)?;
-        scene.clear()?;
-        let mut found = beyond(seed, &alone, &with_agent);
-        // The driver drops a broadcast now and then; what it delivers the second time is its own.
-        let again = wire.replay(seed, &found.others)?;
-        found.others.retain(|&number| !again.contains(number));
-        let setting = format!(
-            "{mode} {flag}{}",
-            if takes_off_link { ", off-link" } else { "" }
-        );
-        println!(
-            "{setting}: {count} frames, alone {} arrive, with the agent {}, beyond {} (reflected {}), {} in the host's name",
-            alone.len(),
-            with_agent.len(),
-            found.others.len(),
-            with_agent.reflected,
-            found.from_host.len()
-        );
-        verdict.expect(found.others.is_empty(), || {
-            shown(&setting, seed, &found.others)
-        });
-        residue += found.from_host.len();
-        let closed = tells_the_sender();
-        verdict.expect(!closed || found.from_host.is_empty(), || {
-            shown(&setting, seed, &found.from_host)
-        });
-        sent += count;
-        alone_total += alone.len();
-    }
-    verdict.alone(format!(
-        "of {sent} frames {alone_total} arrive: broadcasts and groups in l2"
-    ));
-    verdict.agent(if verdict.is_met() {
-        format!("0 more of {sent}")
-    } else {
-        "frames arrive".to_owned()
-    });
-    if residue > 0 {
-        verdict.agent(format!(
-            "{residue} in the host's own name, where the kernel does not tell programs the sender's netns"
-        ));
-    }
-    Ok(verdict)
-}
-
-/// Frames that arrived with the agent and not without it.
-struct Beyond {
-    from_host: Vec<u32>,
-    others: Vec<u32>,
-}
-
-fn beyond(seed: u32, alone: &Arrived, with_agent: &Arrived) -> Beyond {
-    let (from_host, others) = with_agent
-        .beyond(alone)
-        .partition(|&number| frames::frame(seed, number).is_from_host());
-    Beyond { from_host, others }
-}
-
-fn shown(setting: &str, seed: u32, numbers: &[u32]) -> String {
-    let mut text = format!("{setting}: {} frames arrive:", numbers.len());
-    for &number in numbers.iter().take(SHOWN) {
-        let _written = write!(text, " {number}=");
-        for byte in frames::frame(seed, number).bytes.iter().take(80) {
-            let _written = write!(text, "{byte:02x}");
-        }
-    }
-    text
-}
-
-/// Returns whether the kernel tells a TC program whose socket sent a packet: `bpf_get_netns_cookie` is
-/// there for TC programs since Linux 6.15.
-fn tells_the_sender() -> bool {
-    crate::faults::is_at_least(6, 15).unwrap_or(false)
-}
-
-/// The counts are compared with those of an isolated parent: with `bridge` the driver delivers.
-fn floor(plan: &Plan) -> Result<Verdict> {
-    const COUNT: u32 = 1_000;
-    let mut verdict = Verdict::default();
+    let frames: Vec<_> = to_sibling(HOST, None).into_iter().map(Frame::of).collect();
+    let sent = frames.len() * REPEATS;
     for mode in Mode::ALL {
-        let mut scene = isolated(plan, mode, "private", false)?;
+        let mut scene = isolated(plan, mode, "vepa", false)?;
         let wire = Wire::open(&scene.site)?;
-        let alone = wire.play(SEED, COUNT)?;
+        let alone = count(&wire, &frames)? + count_without_socket(&wire, &frames)?.unwrap_or(0);
+        verdict.alone(format!("{mode}: {alone} arrive"));
         scene.start(&[])?;
-        let flip = format!("link set {CHILD} type ipvlan mode {mode} bridge\n");
-        scene.site.third.ip(&flip)?;
-        scene.wait_parent("bridge", |parent| parent["flag"] == "bridge")?;
-        let with_agent = wire.play(SEED, COUNT)?;
-        let found = beyond(SEED, &alone, &with_agent).others.len();
-        verdict.alone(format!("{mode}: {} arrive under private", alone.len()));
-        verdict.agent(format!("{mode}: {found} more arrive under bridge"));
-        verdict.expect(found > 0, || format!("{mode}: the count cannot fail"));
+        let by_socket = count(&wire, &frames)?;
+        verdict.agent(format!("{mode}: {by_socket} of {sent} by a socket"));
+        if let Some(without) = count_without_socket(&wire, &frames)? {
+            verdict.agent(format!("{without} of {sent} without"));
+        }
+        verdict.expect(!tells_the_sender() || by_socket == 0, || {
+            format!("{mode}: {by_socket} of the frames that a socket sent arrive")
+        });
+        host_reaches_children(&scene, &mut verdict)?;
+        host_refuses(&scene, &mut verdict)?;
         scene.clear()?;
     }
     Ok(verdict)
+}
+
+/// Sends `frames` without a socket; counts what arrives.
+fn count_without_socket(wire: &Wire, frames: &[Frame]) -> Result<Option<usize>> {
+    wire.drain(|_| {})?;
+    for _ in 0..REPEATS {
+        if !wire.send_without_socket(frames)? {
+            return Ok(None);
+        }
+        thread::sleep(ARRIVED);
+    }
+    arrived(wire, frames).map(Some)
+}
+
+/// The host's kernel refuses a connection of an isolated child: its reset is from the host's address, and in IPv6
+/// without a socket (`tcp_v6_send_response`).
+fn host_refuses(scene: &Scene, verdict: &mut Verdict) -> Result<()> {
+    const CLOSED: u16 = 9;
+    for address in HOST.both() {
+        let connected = scene.site.steady.run(|| {
+            Ok(TcpStream::connect_timeout(
+                &(address, CLOSED).into(),
+                PATIENCE,
+            ))
+        })?;
+        let kind = connected.err().map(|error| error.kind());
+        verdict.expect(kind == Some(ErrorKind::ConnectionRefused), || {
+            format!(
+                "{}: a connection to {address} is not refused: {kind:?}",
+                scene.site.mode
+            )
+        });
+    }
+    Ok(())
+}
+
+/// Returns whether the kernel lets a TC program ask for the netns of the socket that sent a packet: `bpf_get_netns_cookie` is
+/// there for TC programs since Linux 6.15.
+pub(super) fn tells_the_sender() -> bool {
+    crate::faults::is_at_least(6, 15).unwrap_or(false)
 }

@@ -5,13 +5,6 @@ use std::{net::UdpSocket, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 
-use super::{
-    row::{
-        Attacker::{Container, Station},
-        Row, Verdict,
-    },
-    scene::{self, Scene},
-};
 use crate::{
     demo::mode::Mode,
     family::Family,
@@ -20,6 +13,13 @@ use crate::{
         stage::{Plan, wait_for},
     },
     netns::colons,
+    rows::{
+        row::{
+            Kind::{Container, Station},
+            Row, Verdict,
+        },
+        scene::{self, Scene},
+    },
 };
 
 pub(super) const ROWS: &[Row] = &[

@@ -4,18 +4,18 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, process::Command};
 
 use anyhow::{Result, ensure};
 
-use super::{
-    newcomer::{self, others_answered},
-    row::{
-        Attacker::{Container, User},
-        Row, Verdict,
-    },
-    scene::Scene,
-};
+use super::newcomer::{self, others_answered};
 use crate::{
     demo::mode::Mode,
     faults::{site::CHILD, stage::Plan},
     netns::Netns,
+    rows::{
+        row::{
+            Kind::{Container, User},
+            Row, Verdict,
+        },
+        scene::Scene,
+    },
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -114,7 +114,7 @@ fn served_after(scene: &mut Scene, plan: &Plan, verdict: &mut Verdict) -> Result
 
 fn answered(scene: &Scene) -> Result<String> {
     let answered = scene.steady_answered()?;
-    let all = super::scene::STEADY_ADDRESSES;
+    let all = crate::rows::scene::STEADY_ADDRESSES;
     Ok(format!("{answered} of {all} addresses of others answered"))
 }
 

@@ -11,15 +11,15 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-use super::{
-    row::Verdict,
-    scene::{self, Scene},
-};
 use crate::{
     faults::site::{CHILD, LAN, MAC, Pair, Site, VM01},
     netlink::Netlink,
     numbers::{milliseconds, percentile, process},
     probe::{arp, nd, neighbour::Question, packet::PacketSocket},
+    rows::{
+        row::Verdict,
+        scene::{self, Scene},
+    },
 };
 
 /// A new address is answered within this, p99.

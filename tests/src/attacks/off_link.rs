@@ -8,38 +8,58 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::socket::{MsgFlags, recv};
 
-use super::{
-    frames::OFF_LINK,
-    newcomer::others_answered,
-    row::{Attacker::Container, Row, Verdict},
-    scene::{self, Scene, becomes},
-};
+use super::{frames::OFF_LINK, newcomer::others_answered};
 use crate::{
     demo::mode::Mode,
     family::Family,
     faults::{
-        site::{CHILD, LAN},
+        site::{CHILD, GATEWAY, HOST, LAN, MAC, PARENT, STEADY},
         stage::{PATIENCE, Plan},
     },
     lab::connect,
     netns::Netns,
-    probe::packet::PacketSocket,
+    probe::{arp, nd, neighbour::Question as _, packet::PacketSocket},
+    rows::{
+        row::{Kind::Container, Row, Verdict},
+        scene::{self, Scene, becomes},
+    },
 };
 
-pub(super) const ROWS: &[Row] = &[Row::new(
-    "S2",
-    Container,
-    "`ip addr add` of 8.8.8.8 and of an off-link IPv6 address",
-    "the host's and forwarded packets take the host's route; with --allow of the prefix, of that family only, \
-     the child gets them; ARP and NS of the LAN are answered",
-    takes_off_link,
-)];
+pub(super) const ROWS: &[Row] = &[
+    Row::new(
+        "S2",
+        Container,
+        "`ip addr add` of 8.8.8.8 and of an off-link IPv6 address",
+        "the host's and forwarded packets take the host's route; with --allow of the prefix, of that family only, \
+         the child gets them; ARP and NS of the LAN are answered",
+        takes_off_link,
+    ),
+    Row::new(
+        "S2",
+        Container,
+        "the same, and the host's next hop is at the parent's own MAC: by an ARP reply and an advertisement to the \
+         host in the gateway's name (l2), or because it is another child",
+        "the child gets none of the packets; with --allow of the prefix it gets those of that family",
+        next_hop_at_own_mac,
+    ),
+];
 
 /// A packet that was sent has arrived by then.
 const ARRIVED: Duration = Duration::from_millis(600);
+/// The kernel keeps the MAC of a neighbour for a second (`locktime`).
+const LOCK_TIME: Duration = Duration::from_millis(1_200);
+/// Allows the off-link IPv4 address, and all addresses of the topology.
+const ALLOW_V4: [&str; 6] = [
+    "--allow",
+    "8.8.8.0/24",
+    "--allow",
+    "172.16.0.0/12",
+    "--allow",
+    "2001:db8::/32",
+];
 const PORT: u16 = 53;
 const EVERY_TYPE: u16 = 3;
 const PACKETS: usize = 3;
@@ -72,17 +92,7 @@ fn takes_off_link(plan: &Plan) -> Result<Verdict> {
         // Without permission; of one family; of both.
         let cases: [(&[&str], [bool; 2]); 3] = [
             (&[], [false, false]),
-            (
-                &[
-                    "--allow",
-                    "8.8.8.0/24",
-                    "--allow",
-                    "172.16.0.0/12",
-                    "--allow",
-                    "2001:db8::/32",
-                ],
-                [true, false],
-            ),
+            (&ALLOW_V4, [true, false]),
             (&["--allow", "0.0.0.0/0", "--allow", "::/0"], [true, true]),
         ];
         // For l3 and l3s children the agent decides alike.
@@ -103,6 +113,110 @@ fn takes_off_link(plan: &Plan) -> Result<Verdict> {
         "the child gets packets that are not for it"
     });
     Ok(verdict)
+}
+
+/// How the host's next hop comes to be at the parent's own MAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NextHop {
+    /// The container says so.
+    Claimed,
+    /// The operator made a child the next hop.
+    Child,
+}
+
+fn next_hop_at_own_mac(plan: &Plan) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    let none = (&[][..], [false, false]);
+    let v4 = (&ALLOW_V4[..], [true, false]);
+    // For l3s children the agent decides as for those in l3.
+    let settings = [
+        (Mode::L2, "bridge", NextHop::Claimed, &[none, v4][..]),
+        (Mode::L2, "private", NextHop::Claimed, &[none]),
+        (Mode::L2, "bridge", NextHop::Child, &[none]),
+        (Mode::L3, "bridge", NextHop::Child, &[none, v4]),
+    ];
+    for (mode, flag, next_hop, cases) in settings {
+        let mut scene = Scene::build(plan, mode, flag)?;
+        for address in OFF_LINK.both() {
+            scene::add(&scene.site.third, CHILD, address)?;
+        }
+        for &(options, attracts) in cases {
+            // A child is a next hop only if it was there before the route, and its probes have ended.
+            scene.start(&[&["--dad", "off"], options].concat())?;
+            let went = at_own_mac(&scene, next_hop)?;
+            let expected = Family::ALL.into_iter().zip(attracts);
+            for (went, (family, attracts)) in went.into_iter().zip(expected) {
+                verdict.expect((went.child > 0) == attracts, || {
+                    format!("{mode} {flag}, {next_hop:?}, {options:?}: packets of {family} went {went:?}")
+                });
+            }
+            scene.clear()?;
+            scene.site.route()?;
+        }
+    }
+    verdict.agent(if verdict.is_met() {
+        "child gets none of them; with --allow of its prefix all of that family"
+    } else {
+        "the child gets packets that are not for it"
+    });
+    Ok(verdict)
+}
+
+/// Returns where packets went while the host's next hop was at the parent's own MAC.
+fn at_own_mac(scene: &Scene, next_hop: NextHop) -> Result<[Went; 2]> {
+    let host = &scene.site.host;
+    match next_hop {
+        NextHop::Child => {
+            for address in STEADY.both() {
+                ensure!(
+                    becomes(&scene.site, address, true, PATIENCE)?,
+                    "{address} is not answered"
+                );
+            }
+            host.ip(&format!(
+                "route replace default via {}\nroute replace ::/0 via {} dev {PARENT}\n",
+                STEADY.v4, STEADY.v6
+            ))?;
+            sent(scene, host)
+        }
+        NextHop::Claimed => {
+            // The host knows its gateway, and takes another MAC for it after a second (`locktime`).
+            sent(scene, host)?;
+            thread::sleep(LOCK_TIME);
+            let socket = |kind| scene.site.third.run(|| PacketSocket::open(CHILD, kind));
+            socket(arp::ETHER_TYPE)?.send(&claim_v4())?;
+            socket(nd::ETHER_TYPE)?.send(&claim_v6())?;
+            sent(scene, host)
+        }
+    }
+}
+
+/// An ARP reply to the host: its gateway is at the parent's own MAC.
+fn claim_v4() -> Vec<u8> {
+    let request = arp::Request {
+        to: MAC,
+        sha: MAC,
+        spa: GATEWAY.v4,
+        tpa: HOST.v4,
+    };
+    let mut message = request.frame();
+    message[21] = 2;
+    message
+}
+
+/// The same as an advertisement.
+fn claim_v6() -> Vec<u8> {
+    let advertisement = nd::Advertisement {
+        ethernet: MAC,
+        source: GATEWAY.v6,
+        destination: HOST.v6,
+        target: GATEWAY.v6,
+        router: true,
+        solicited: true,
+        overrides: true,
+        target_link_layer: Some(MAC),
+    };
+    advertisement.frame(MAC)
 }
 
 fn check(

@@ -10,14 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use nix::net::if_::if_nametoindex;
 
-use super::{
-    newcomer::{self, others_answered},
-    row::{
-        Attacker::{Container, User},
-        Row, Verdict,
-    },
-    scene::{Scene, becomes},
-};
+use super::newcomer::{self, others_answered};
 use crate::{
     demo::mode::Mode,
     faults::{
@@ -28,6 +21,13 @@ use crate::{
     netlink::{AddressChange, Netlink},
     netns::Netns,
     probe::{arp, packet::PacketSocket, ping::ping},
+    rows::{
+        row::{
+            Kind::{Container, User},
+            Row, Verdict,
+        },
+        scene::{Scene, becomes},
+    },
 };
 
 pub(super) const ROWS: &[Row] = &[

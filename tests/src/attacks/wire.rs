@@ -18,14 +18,19 @@ use nix::{
 
 use super::frames::{self, Frame};
 use crate::{
+    bpf::{Attached, Hook, Program},
     demo::mode::Mode,
-    faults::site::{CHILD, Site},
+    faults::{
+        is_at_least,
+        site::{CHILD, Site},
+    },
     netns::Netns,
     probe::packet::PacketSocket,
 };
 
 /// Less than the backlog of broadcasts of the driver (`IPVLAN_QBACKLOG_LIMIT`, 1 000).
 const BATCH: u32 = 64;
+const LOOPBACK: &str = "lo";
 const ROOM: usize = 8 << 20;
 /// `ETH_P_ALL`
 const EVERY_TYPE: u16 = 3;
@@ -33,12 +38,56 @@ const EVERY_TYPE: u16 = 3;
 const PROTOCOLS: [i32; 4] = [1, 6, 17, 253];
 const PROTOCOLS_V6: [i32; 4] = [58, 6, 17, 253];
 
-/// The attacker's socket, and those that see what its siblings get.
+/// The attacker's sockets, and those that see what its siblings get.
 pub(super) struct Wire {
-    attacker: OwnedFd,
-    /// The ifindex of its child.
-    index: i32,
+    attacker: Outlet,
+    /// Frames that no socket is named for any more when they leave by the attacker's child. `None` where the
+    /// kernel has no TCX (before Linux 6.6).
+    without_socket: Option<(Outlet, Attached)>,
     siblings: Vec<Tap>,
+}
+
+/// A packet socket and the index of the device that it sends from.
+struct Outlet {
+    socket: OwnedFd,
+    index: i32,
+}
+
+impl Outlet {
+    /// Opens it on `device` of the current netns.
+    fn open(device: &str) -> Result<Self> {
+        // Without a type the socket receives nothing, and the kernel reads the type in each frame.
+        let socket = PacketSocket::open(device, 0)?.into_inner();
+        setsockopt(&socket, SndBuf, &ROOM)?;
+        let index = i32::try_from(if_nametoindex(device)?)?;
+        Ok(Self { socket, index })
+    }
+
+    /// Sends `frames`; those that the device refuses are lost.
+    fn send<'a>(&self, frames: impl Iterator<Item = &'a Frame>) -> Result<()> {
+        let (slices, protocols): (Vec<_>, Vec<_>) = frames
+            .map(|frame| (IoSlice::new(&frame.bytes), frame.protocol))
+            .unzip();
+        let mut begin = 0;
+        while begin < slices.len() {
+            match send_many(self, &slices[begin..], &protocols[begin..]) {
+                Ok(sent) => begin += sent.max(1),
+                // The device refused the first one of them.
+                Err(errno) => {
+                    ensure!(errno != Errno::EBADF, "cannot send: {errno}");
+                    begin += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns an outlet for frames without a socket in the current netns, and what leads them to the child: the loopback
+/// device takes the socket off what is sent from it (`loopback_xmit`), and a program there redirects it.
+fn outlet_without_socket() -> Result<(Outlet, Attached)> {
+    let program = Program::redirect(Hook::Tc, CHILD)?.attach(LOOPBACK)?;
+    Ok((Outlet::open(LOOPBACK)?, program))
 }
 
 /// Numbers of the frames that arrived at a sibling.
@@ -95,21 +144,20 @@ enum Tap {
 impl Wire {
     /// Opens the sockets on the children of `site`: the attacker in `third`.
     pub(super) fn open(site: &Site) -> Result<Self> {
-        // Without a type the socket receives nothing, and the kernel reads the type in each frame.
-        let attacker = site
-            .third
-            .run(|| PacketSocket::open(CHILD, 0))?
-            .into_inner();
-        setsockopt(&attacker, SndBuf, &ROOM)?;
-        let index = site.third.run(|| Ok(if_nametoindex(CHILD)?))?;
-        let index = i32::try_from(index)?;
+        let attacker = site.third.run(|| Outlet::open(CHILD))?;
+        let without_socket = if is_at_least(6, 6)? {
+            site.third.ip(&format!("link set {LOOPBACK} up\n"))?;
+            Some(site.third.run(outlet_without_socket)?)
+        } else {
+            None
+        };
         let mut siblings = Vec::new();
         for netns in [&site.steady, &site.unnamed] {
             siblings.extend(taps(netns, site.mode)?);
         }
         Ok(Self {
             attacker,
-            index,
+            without_socket,
             siblings,
         })
     }
@@ -127,7 +175,7 @@ impl Wire {
             let frames: Vec<_> = (begin..end)
                 .map(|number| frames::frame(seed, number))
                 .collect();
-            self.send(&frames)?;
+            self.send(begin, &frames)?;
             // The work queue of broadcasts runs while this thread sleeps.
             std::thread::sleep(std::time::Duration::from_micros(300));
             self.drain(|seen| note(seed, begin, &frames, seen, &mut arrived))?;
@@ -148,7 +196,7 @@ impl Wire {
         self.drain(|_| {})?;
         for &number in numbers {
             let frame = frames::frame(seed, number);
-            self.send_one(&frame.bytes);
+            self.send(number, std::slice::from_ref(&frame))?;
             std::thread::sleep(std::time::Duration::from_millis(5));
             self.drain(|seen| {
                 note(
@@ -163,9 +211,22 @@ impl Wire {
         Ok(arrived)
     }
 
-    /// Sends one frame; a device that refuses it has lost it.
-    pub(super) fn send_one(&self, frame: &[u8]) {
-        let _refused = send_many(&self.attacker, self.index, &[IoSlice::new(frame)]);
+    /// Sends `frames` from a socket on the attacker's child.
+    pub(super) fn send_each(&self, frames: &[Frame]) -> Result<()> {
+        self.attacker.send(frames.iter())
+    }
+
+    /// Sends `frames` without a socket; returns whether that is possible.
+    pub(super) fn send_without_socket(&self, frames: &[Frame]) -> Result<bool> {
+        match &self.without_socket {
+            Some((outlet, _)) => outlet.send(frames.iter()).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Returns whether frame `number` is sent without a socket.
+    pub(super) fn is_without_socket(&self, number: u32) -> bool {
+        self.without_socket.is_some() && number % 4 == 3
     }
 
     /// Calls `each` with every frame that has arrived at a sibling and was not read yet. A packet of a raw
@@ -197,23 +258,17 @@ impl Wire {
         Ok(())
     }
 
-    fn send(&self, frames: &[Frame]) -> Result<()> {
-        let slices: Vec<_> = frames
-            .iter()
-            .map(|frame| IoSlice::new(&frame.bytes))
-            .collect();
-        let mut rest = &slices[..];
-        while !rest.is_empty() {
-            match send_many(&self.attacker, self.index, rest) {
-                Ok(sent) => rest = &rest[sent.max(1)..],
-                // The device refused the first one of them.
-                Err(errno) => {
-                    ensure!(errno != Errno::EBADF, "cannot send: {errno}");
-                    rest = &rest[1..];
-                }
-            }
+    /// Sends frames from number `begin` on.
+    fn send(&self, begin: u32, frames: &[Frame]) -> Result<()> {
+        let (without, with): (Vec<_>, Vec<_>) = (begin..)
+            .zip(frames)
+            .partition(|&(number, _)| self.is_without_socket(number));
+        self.attacker
+            .send(with.into_iter().map(|(_, frame)| frame))?;
+        match &self.without_socket {
+            Some((outlet, _)) => outlet.send(without.into_iter().map(|(_, frame)| frame)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -293,12 +348,15 @@ fn note(seed: u32, begin: u32, frames: &[Frame], received: &[u8], arrived: &mut 
     }
 }
 
-/// Sends `frames` from the device `index` by one system call; returns how many were sent.
+/// Sends `frames` by one system call; returns how many were sent.
 ///
-/// Each names its `EtherType` beside it: Linux 6.1 does not read that in the frames of an ipvlan device, which
+/// Each names an `EtherType` beside it: Linux 6.1 does not read that in the frames of an ipvlan device, which
 /// drops them then.
-fn send_many(socket: &OwnedFd, index: i32, frames: &[IoSlice<'_>]) -> nix::Result<usize> {
-    let mut names: Vec<_> = frames.iter().map(|frame| name(index, frame)).collect();
+fn send_many(outlet: &Outlet, frames: &[IoSlice<'_>], protocols: &[u16]) -> nix::Result<usize> {
+    let mut names: Vec<_> = protocols
+        .iter()
+        .map(|&protocol| name(outlet.index, protocol))
+        .collect();
     let mut messages: Vec<libc::mmsghdr> = frames
         .iter()
         .zip(&mut names)
@@ -314,19 +372,17 @@ fn send_many(socket: &OwnedFd, index: i32, frames: &[IoSlice<'_>]) -> nix::Resul
         })
         .collect();
     let length = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+    let socket = outlet.socket.as_raw_fd();
     // SAFETY: `messages` has `length` elements, whose names and slices live longer than the call; an `IoSlice`
     // has the layout of an `iovec`, and sending writes to neither.
-    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), length, 0) };
+    let sent = unsafe { libc::sendmmsg(socket, messages.as_mut_ptr(), length, 0) };
     Errno::result(sent).map(|sent| usize::try_from(sent).unwrap_or_default())
 }
 
-fn name(index: i32, frame: &[u8]) -> libc::sockaddr_ll {
-    let ether_type = frame
-        .get(12..14)
-        .map_or([0; 2], |bytes| [bytes[0], bytes[1]]);
+fn name(index: i32, protocol: u16) -> libc::sockaddr_ll {
     libc::sockaddr_ll {
         sll_family: u16::try_from(libc::AF_PACKET).unwrap_or_default(),
-        sll_protocol: u16::from_ne_bytes(ether_type),
+        sll_protocol: protocol.to_be(),
         sll_ifindex: index,
         sll_hatype: 0,
         sll_pkttype: 0,

@@ -137,7 +137,11 @@ fn by_kernel(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
 fn by_agent(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
     let counter = Counter::new()?;
     let length = i32::try_from(request.frame.len())?;
-    // Programs run in the order in which they were attached.
+    // The counter runs before a program that drops, so the agent's run behind it.
+    let order: &[&str] = match request.answer {
+        Some(_) => &[],
+        None => &["--order", "after"],
+    };
     let watched = match request.answer {
         Some(_) => None,
         None => Some(site.host.run(|| {
@@ -145,7 +149,7 @@ fn by_agent(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
             program.attach(PARENT)
         })?),
     };
-    let agent = bench.agent(site, &[])?;
+    let agent = bench.agent(site, order)?;
     let _counted = match request.answer {
         Some(length) => Some(at_egress(site, &counter, length)?),
         None => watched,

@@ -25,14 +25,14 @@ use anyhow::{Context, Result, ensure};
 use self::{
     row::Row,
     sink::Sink,
-    site::{PARENT, Site},
+    site::{LAN, PARENT, Site},
     source::Source,
 };
 use crate::{
     agent::Agent,
     bpf::{Attached, Counter, Program},
     cost::price::{Plan, Price},
-    lab::Lab,
+    lab::{Lab, receive_xdp},
     results::{Line, Results},
 };
 
@@ -130,6 +130,12 @@ impl Bench {
         // The children of one netns are more than it would get.
         let room = ["--max-addresses", &room, "--netns-addresses", "1000000"];
         let options = [&SILENT, &room[..], options].concat();
+        // Some ways have a program there of their own.
+        let _receives = if options.contains(&"native") {
+            Some(receive_xdp(&site.lan, LAN)?)
+        } else {
+            None
+        };
         Agent::start(&self.ipvlan, &site.host, &[PARENT], &options)
     }
 

@@ -1,6 +1,6 @@
 //! What the verifier had to look at for each program, as an agent loads it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
 use super::{
     Bench, INSTRUCTIONS, let_in,
@@ -8,10 +8,7 @@ use super::{
     rx,
     site::{Kind, Site},
 };
-use crate::{bpf, demo::mode::Mode, lab::Lab};
-
-/// The budget of the project.
-const BUDGET: f64 = 20_000.0;
+use crate::{demo::mode::Mode, faults::privilege::VERIFIED_AT_MOST, lab::Lab};
 
 pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
     let site = Site::build(lab, Kind::Ipvlan(Mode::L3), 1)?;
@@ -26,18 +23,10 @@ pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
 
 fn of_agent(bench: &Bench, site: &Site, options: &[&str]) -> Result<()> {
     let agent = bench.agent(site, options)?;
-    let status = agent.status()?;
-    let hooks = status["parents"][0]["hooks"].as_array();
-    let hooks = hooks.with_context(|| format!("no hooks in {status}"))?;
-    ensure!(hooks.len() > 1, "the agent is not attached: {status}");
-    for hook in hooks {
-        let name = hook["program"].as_str().context("a program has a name")?;
-        let id = hook["program_id"].as_u64().context("a program has an id")?;
-        let verified = bpf::verified_instructions(u32::try_from(id)?)?;
-        ensure!(verified > 0, "the kernel does not tell what verifying took");
+    for (name, verified) in agent.verified()? {
         let path = "verifier, loaded by the agent";
-        let row = Row::new(path, name, 0, verified.into(), INSTRUCTIONS);
-        bench.tell(&row.at_most(BUDGET))?;
+        let row = Row::new(path, &name, 0, verified.into(), INSTRUCTIONS);
+        bench.tell(&row.at_most(VERIFIED_AT_MOST.into()))?;
     }
     agent.stop()
 }

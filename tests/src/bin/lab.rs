@@ -3,17 +3,19 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipvlan_tests::{
-    attacks::Attacks,
+    attacks,
     bench::Bench,
     cost::Cost,
     demo::{self, Demo, mode::Mode, variant::Variant},
+    differential::Differential,
     faults::Faults,
-    init,
+    init, nics, nodes,
     numbers::Numbers,
     oracle::Oracle,
     results::Results,
+    rows::suite::Suite,
 };
 
 /// Builds topologies of network namespaces and asks who reaches whom.
@@ -104,18 +106,33 @@ enum Verb {
     },
     /// Play attackers inside and outside of containers, without and with the agent
     Attacks {
+        #[command(flatten)]
+        rows: SuiteArgs,
+        /// More of everything: a million frames of the generator
+        #[arg(long)]
+        long: bool,
+    },
+    /// Build nodes as people have them, and ask without and with the agent
+    Nodes(SuiteArgs),
+    /// Serve children behind the network cards of this machine
+    Nics(SuiteArgs),
+    /// Build nodes by chance, and ask the same without and with the agent
+    Differential {
         /// The agent
         #[arg(long)]
         ipvlan: PathBuf,
         /// Where to write the results, one JSON object per line
         #[arg(long)]
         results: PathBuf,
-        /// More of everything: a million frames of the generator
+        /// The sequence of nodes
         #[arg(long)]
-        long: bool,
-        /// Only the rows of this number, or whose attack contains this; can be given several times
+        seed: u64,
+        /// The first node of it
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+        /// How many nodes of it
         #[arg(long)]
-        only: Vec<String>,
+        nodes: u64,
     },
     /// Compare the agent's answers with the kernel's, byte for byte
     Oracle {
@@ -126,6 +143,31 @@ enum Verb {
         #[arg(long)]
         results: PathBuf,
     },
+}
+
+/// Which rows of a suite to play.
+#[derive(Debug, Args)]
+struct SuiteArgs {
+    /// The agent
+    #[arg(long)]
+    ipvlan: PathBuf,
+    /// Where to write the results, one JSON object per line
+    #[arg(long)]
+    results: PathBuf,
+    /// Only the rows of this number, or whose name contains this; can be given several times
+    #[arg(long)]
+    only: Vec<String>,
+}
+
+impl SuiteArgs {
+    fn suite(self, long: bool) -> Result<Suite> {
+        Ok(Suite {
+            ipvlan: self.ipvlan,
+            long,
+            only: self.only,
+            results: Results::open(&self.results)?,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -203,6 +245,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "one arm for each verb")]
 fn run() -> Result<bool> {
     match Cli::parse().verb {
         Verb::Init => init::boot().map(|()| true),
@@ -262,15 +305,20 @@ fn run() -> Result<bool> {
             results: Results::open(&results)?,
         }
         .run(),
-        Verb::Attacks {
+        Verb::Attacks { rows, long } => attacks::run(&rows.suite(long)?),
+        Verb::Nodes(args) => nodes::run(&args.suite(false)?),
+        Verb::Nics(args) => nics::run(&args.suite(false)?),
+        Verb::Differential {
             ipvlan,
             results,
-            long,
-            only,
-        } => Attacks {
+            seed,
+            first,
+            nodes,
+        } => Differential {
             ipvlan,
-            long,
-            only,
+            seed,
+            first,
+            nodes,
             results: Results::open(&results)?,
         }
         .run(),

@@ -45,6 +45,8 @@ const XDP: u32 = 37;
 const TCX_INGRESS: u32 = 46;
 const TCX_EGRESS: u32 = 47;
 
+/// `BPF_F_BEFORE`
+const BEFORE: u32 = 1 << 3;
 const TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 const XDP_HAS_FRAGS: u32 = 1 << 5;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
@@ -52,6 +54,7 @@ const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
+const TC_ACT_OK: i32 = 0;
 const TC_ACT_SHOT: i32 = 2;
 const TC_ACT_UNSPEC: i32 = -1;
 // Helpers.
@@ -99,6 +102,11 @@ impl Program {
         load(hook, &give(TC_ACT_UNSPEC))
     }
 
+    /// A TC program that ends the chain: no program behind it sees a frame.
+    pub fn tc_end(hook: Hook) -> Result<Self> {
+        load(hook, &give(TC_ACT_OK))
+    }
+
     /// A TC program that tags every frame with this VLAN id, beside the frame as a VLAN device does, and leaves it
     /// to the next one.
     pub fn tag(hook: Hook, vlan: u16) -> Result<Self> {
@@ -110,6 +118,12 @@ impl Program {
         ];
         program.extend(give(TC_ACT_UNSPEC));
         load(hook, &program)
+    }
+
+    /// A TC program that sends every frame out of `device` of the current netns.
+    pub fn redirect(hook: Hook, device: &str) -> Result<Self> {
+        let index = i32::try_from(index(device)?)?;
+        load(hook, &redirecting(index))
     }
 
     /// The program in the kernel.
@@ -184,13 +198,8 @@ impl Program {
             0,
         ));
         program.extend(stores);
-        program.extend([
-            // send: return redirect(index, 0)
-            Instruction(MOVE, 1, 0, index),
-            Instruction(MOVE, 2, 0, 0),
-            Instruction(CALL, 0, 0, REDIRECT),
-            Instruction(EXIT, 0, 0, 0),
-        ]);
+        // send:
+        program.extend(redirecting(index));
         load(Hook::Xdp, &program)
     }
 
@@ -207,6 +216,15 @@ impl Program {
     /// Attaches an XDP program to generic XDP on `device` of the current netns.
     pub fn attach_generic(self, device: &str) -> Result<Attached> {
         self.attach_to(device, XDP, XDP_FLAGS_SKB_MODE)
+    }
+
+    /// Attaches a TC program before what is there; from Linux 6.6 on.
+    pub fn attach_first(self, device: &str) -> Result<Attached> {
+        let attach_type = match self.hook {
+            Hook::Egress => TCX_EGRESS,
+            Hook::Xdp | Hook::Tc => TCX_INGRESS,
+        };
+        self.attach_to(device, attach_type, BEFORE)
     }
 
     fn attach_to(self, device: &str, attach_type: u32, flags: u32) -> Result<Attached> {
@@ -288,6 +306,17 @@ fn stores(frame: &[u8]) -> Result<Vec<Instruction>> {
         at += part.len();
     }
     Ok(stores)
+}
+
+/// Returns what sends a frame out of the device with this index.
+fn redirecting(index: i32) -> [Instruction; 4] {
+    [
+        // return redirect(index, 0)
+        Instruction(MOVE, 1, 0, index),
+        Instruction(MOVE, 2, 0, 0),
+        Instruction(CALL, 0, 0, REDIRECT),
+        Instruction(EXIT, 0, 0, 0),
+    ]
 }
 
 /// Gives r0 = now and r1 = `counter`, and writes the time in it if it is the first.

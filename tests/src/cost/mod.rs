@@ -27,7 +27,7 @@ use crate::{
     agent::Agent,
     bpf::{Attached, Counter, Hook, Program},
     demo::mode::Mode,
-    lab::Lab,
+    lab::{Lab, receive_xdp},
     oracle::{
         frames::{Arp, Asker, Nd},
         world::{CHILD, LAN, PARENT, PARENT_MAC, Side, Traits},
@@ -146,7 +146,10 @@ fn measure(ipvlan: &Path, lab: &Lab, request: &Request) -> Result<Row> {
         let side = Side::build(lab, "ours", Mode::L3, Traits::default())?;
         side.leave_one_child()?;
         let options = [&SILENT, options].concat();
+        // In the way of the one that counts.
+        let receives = receive_xdp(&side.lan, LAN)?;
         let agent = Agent::start(ipvlan, &side.host, &[PARENT], &options)?;
+        drop(receives);
         let price = answered(&side, hook, frame, *answer)?;
         let counted = answers_counted(&agent, hook)?;
         ensure!(

@@ -90,7 +90,7 @@ impl Probe {
             Self::Announced(Trigger::ChildUp) => "learns that the child is up again",
             Self::Announced(Trigger::ParentUp) => "learns that the parent is up again",
             Self::Announced(Trigger::MacChange) => "learns the parent's new MAC within 1 s",
-            Self::Claimed => "claims it: told, defended",
+            Self::Claimed => "claims it: told, in l3 defended",
             Self::ImpostorTold => "the conflict is told",
             Self::ImpostorSilent => "only vm01 answers",
             Self::Group => "group joined and left",

@@ -2,25 +2,21 @@
 
 use std::{net::IpAddr, thread, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
 use super::{
     announced::Entry,
     ask::{Kind, Phase, answers},
     cell::Cell,
+    mode::Mode,
     spot::{GATEWAY, HOST, IMPOSTOR, VM01},
     world::World,
 };
 use crate::{
     agent::Agent,
     netns::colons,
-    probe::{
-        arp, nd,
-        neighbour::{Question, Until},
-        packet::PacketSocket,
-        until,
-    },
+    probe::{claim, neighbour::Until, until},
 };
 
 /// Asking for the status costs a process and a moment of the agent.
@@ -31,7 +27,8 @@ const ESTABLISHED: Duration = Duration::from_secs(8);
 const WINDOW: Duration = Duration::from_millis(700);
 
 /// The asker of `cell` claims its target once. Does the agent tell of it with everything that helps
-/// to find the culprit, and does the gateway that believed the claim know better soon?
+/// to find the culprit, and does the gateway that believed the claim know better soon? In l2 it does not: there
+/// the kernel of a child defends no address.
 pub fn told_and_defended(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
     let claimant = world.at(cell.from.netns)?;
     let mac = claimant.hardware_address(cell.from.device)?;
@@ -47,7 +44,7 @@ pub fn told_and_defended(world: &World, cell: &Cell, phase: Phase<'_>) -> Result
         thread::sleep(ESTABLISHED);
     }
     gateway.set(world.ens34())?;
-    claimant.run(|| claim(cell.from.device, mac, cell.target()))?;
+    claimant.run(|| claim::send(cell.from.device, cell.target(), mac))?;
     let Some(agent) = phase.agent() else {
         // Without one nobody takes it back.
         let believed = gateway.becomes(mac, patience)?;
@@ -61,40 +58,7 @@ pub fn told_and_defended(world: &World, cell: &Cell, phase: Phase<'_>) -> Result
             && event["child"] == cell.to.device
             && has_name(&event["netns"], &netns)
     })?;
-    Ok(told && defended)
-}
-
-/// A gratuitous ARP request or an unsolicited advertisement for `address`.
-fn claim(device: &str, mac: [u8; 6], address: IpAddr) -> Result<()> {
-    let (ether_type, frame) = match address {
-        IpAddr::V4(address) => {
-            let claim = arp::Request {
-                to: arp::BROADCAST,
-                sha: mac,
-                spa: address,
-                tpa: address,
-            };
-            (arp::ETHER_TYPE, claim.frame())
-        }
-        IpAddr::V6(address) => {
-            let claim = nd::Advertisement {
-                ethernet: mac,
-                source: address,
-                destination: nd::ALL_NODES,
-                target: address,
-                router: false,
-                solicited: false,
-                overrides: true,
-                target_link_layer: Some(mac),
-            };
-            let everybody = nd::group_address(nd::ALL_NODES);
-            (nd::ETHER_TYPE, claim.frame(everybody))
-        }
-    };
-    PacketSocket::open(device, ether_type)?
-        .send(&frame)
-        .with_context(|| format!("cannot claim {address} on {device}"))
-        .map(drop)
+    Ok(told && defended == (world.mode != Mode::L2))
 }
 
 /// A child takes the address of vm01. Does the agent tell vm01's Ethernet address?

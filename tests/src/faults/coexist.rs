@@ -63,8 +63,7 @@ fn second(stage: &mut Stage) -> Result<()> {
     stage.settle()
 }
 
-/// In the driver: from Linux 6.9 on what a generic program has passed on may reach TC without its Ethernet
-/// header (`skb_pp_cow_data` leaves `mac_len` behind), and nobody can answer it there.
+/// In the driver; row B03 of the nodes attaches a generic one.
 fn xdp_link(stage: &mut Stage) -> Result<()> {
     let Stage { site, traffic, .. } = stage;
     let mut foreign = None;

@@ -11,7 +11,7 @@ mod load;
 mod machine;
 mod parent;
 mod pins;
-mod privilege;
+pub(crate) mod privilege;
 mod process;
 mod receive_buffer;
 mod row;

@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command, time::Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use nix::{sys::signal::Signal, unistd::chown};
 
 use super::{
@@ -21,7 +21,7 @@ const NEEDED: [&str; 4] = ["bpf", "net_admin", "net_broadcast", "net_raw"];
 /// The user who has nothing.
 const NOBODY: u32 = 65_534;
 /// As the kernel follows it: of each program, on every kernel.
-const VERIFIED_AT_MOST: u32 = 30_000;
+pub(crate) const VERIFIED_AT_MOST: u32 = 30_000;
 /// `EX_NOPERM`
 const NO_PERMISSION: i32 = 77;
 
@@ -84,13 +84,15 @@ fn only_the_four(stage: &mut Stage) -> Result<()> {
     )?;
     agent.wait_ready(&[PARENT])?;
     let took = begun.elapsed();
-    let verified = most_verified(agent.pid())?;
-    println!("only the four: ready after {took:?}, {verified} instructions followed");
-    stage.expect(verified <= VERIFIED_AT_MOST, || {
-        format!(
-            "the kernel followed {verified} instructions of a program, more than {VERIFIED_AT_MOST}"
-        )
-    });
+    println!("only the four: ready after {took:?}");
+    for (program, verified) in agent.verified()? {
+        println!("only the four: {program}: {verified} instructions followed");
+        stage.expect(verified <= VERIFIED_AT_MOST, || {
+            format!(
+                "the kernel followed {verified} instructions of {program}, more than {VERIFIED_AT_MOST}"
+            )
+        });
+    }
     agent.signal(Signal::SIGTERM)?;
     let status = agent.wait(PATIENCE)?;
     stage.expect(status.success(), || format!("it ended with {status}"));
@@ -98,21 +100,4 @@ fn only_the_four(stage: &mut Stage) -> Result<()> {
     let _removed = fs::remove_dir_all(&runtime);
     stage.site.host.ip("link del ens36\n")?;
     stage.settle()
-}
-
-/// The most instructions that the verifier followed of a program which this process has open.
-fn most_verified(pid: u32) -> Result<u32> {
-    let directory = format!("/proc/{pid}/fdinfo");
-    let mut most = None;
-    for entry in fs::read_dir(&directory).with_context(|| directory.clone())? {
-        // Some are closed meanwhile.
-        let Ok(info) = fs::read_to_string(entry?.path()) else {
-            continue;
-        };
-        let verified = info
-            .lines()
-            .find_map(|line| line.strip_prefix("verified_insns:"));
-        most = most.max(verified.and_then(|number| number.trim().parse().ok()));
-    }
-    most.with_context(|| format!("no program in {directory}"))
 }

@@ -110,6 +110,29 @@ impl Site {
 
     /// Builds it with children in `mode` and with the isolation `flag`.
     pub(crate) fn build_in(mode: Mode, flag: &'static str) -> Result<Self> {
+        let site = Self::without_cables(mode, flag)?;
+        site.lay_lan()?;
+        site.configure_station()?;
+        site.plug_parent()?;
+        site.add_children()?;
+        Ok(site)
+    }
+
+    /// Builds it with other cables: `plug` gives vm01 the device [`LAN`] and the host the device [`PARENT`], both up.
+    pub(crate) fn build_on(
+        mode: Mode,
+        flag: &'static str,
+        plug: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<Self> {
+        let site = Self::without_cables(mode, flag)?;
+        plug(&site)?;
+        site.configure_station()?;
+        site.configure_parent()?;
+        site.add_children()?;
+        Ok(site)
+    }
+
+    fn without_cables(mode: Mode, flag: &'static str) -> Result<Self> {
         let lab = Lab::new()?;
         let site = Self {
             lan: lab.netns("lan")?,
@@ -124,13 +147,10 @@ impl Site {
             flag,
             lab,
         };
-        site.lay_lan()?;
         for netns in [&site.host, &site.vm01] {
             netns.sysctl("ipv6/conf/all/accept_dad", "0")?;
             netns.sysctl("ipv6/conf/default/accept_dad", "0")?;
         }
-        site.plug_parent()?;
-        site.add_children()?;
         Ok(site)
     }
 
@@ -147,12 +167,30 @@ impl Site {
         self.down.ip(&format!("link set {CHILD} down\n"))
     }
 
-    fn lay_lan(&self) -> Result<()> {
+    /// Removes the children and makes them again, in `mode`.
+    pub(crate) fn change_mode(&mut self, mode: Mode) -> Result<()> {
+        self.remove_children()?;
+        self.mode = mode;
+        self.add_children()
+    }
+
+    /// Removes the children.
+    pub(crate) fn remove_children(&self) -> Result<()> {
+        [&self.steady, &self.unnamed, &self.third, &self.down]
+            .into_iter()
+            .try_for_each(|netns| netns.ip(&format!("link del {CHILD}\n")))
+    }
+
+    /// Makes the bridge, and vm01's cable to it.
+    pub(crate) fn lay_lan(&self) -> Result<()> {
         connect(&self.vm01, LAN, &self.lan, "p-vm01")?;
         self.lan.ip("link add br0 type bridge\n\
              link set br0 up\n\
              link set p-vm01 master br0\n\
-             link set p-vm01 type bridge_slave learning off\n")?;
+             link set p-vm01 type bridge_slave learning off\n")
+    }
+
+    fn configure_station(&self) -> Result<()> {
         let addresses = [VM01, NEIGHBOUR, GATEWAY].map(|pair| pair.added(LAN));
         self.vm01.ip(&addresses.concat())
     }

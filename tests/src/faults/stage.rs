@@ -43,6 +43,15 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Returns the plan of a suite without another build.
+    pub(crate) fn of(ipvlan: &Path, long: bool) -> Self {
+        Self {
+            ipvlan: ipvlan.to_owned(),
+            next: ipvlan.to_owned(),
+            long,
+        }
+    }
+
     /// What is chosen in the short and in the long form.
     pub(crate) fn either<T>(&self, short: T, long: T) -> T {
         if self.long { long } else { short }

@@ -31,7 +31,9 @@ pub(super) const AT_WORK: Duration = Duration::from_millis(70);
 /// And the asker is asking.
 const ASKED_BEFORE: Duration = Duration::from_millis(10);
 const FLOOR_SAMPLES: u8 = 40;
-const DEADLINE: Duration = Duration::from_secs(5);
+/// Longer than the longest rest of a netns that has used up its share of the agent's time, which is 5 s, and than
+/// reading what changed in it meanwhile.
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Adds an address to `device` of these netns of the site, one after the other, the last number of which
 /// is this one. Before each it waits.

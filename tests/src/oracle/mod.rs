@@ -33,7 +33,7 @@ use crate::{
     agent::Agent,
     bpf::Program,
     demo::mode::Mode,
-    lab::Lab,
+    lab::{Lab, receive_xdp},
     results::{Line, Results},
 };
 
@@ -77,12 +77,15 @@ impl Oracle {
 
     fn by_agent(&self, lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
         let side = Side::build(lab, "ours", setting.mode, setting.traits)?;
+        // In the way of the one that the exchange attaches.
+        let receives = receive_xdp(&side.lan, LAN)?;
         let mut agent = Agent::start(
             &self.ipvlan,
             &side.host,
             &[PARENT],
             &setting.agent_options(),
         )?;
+        drop(receives);
         let settle = || {
             settle::by_kernel(&side, setting)?;
             settle::by_agent(&mut agent, setting)

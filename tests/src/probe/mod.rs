@@ -6,6 +6,7 @@
 pub mod aging;
 pub mod arp;
 pub mod checksum;
+pub mod claim;
 pub mod nd;
 pub mod neighbour;
 pub mod packet;

@@ -1,5 +1,7 @@
 //! The eBPF object in the kernel of this machine.
 
+mod counts;
+
 use std::{
     fs,
     net::IpAddr,
@@ -21,7 +23,7 @@ use ipvlan_common::{
 use ipvlan_user::{attach::netns, sync::index::Index};
 use nix::sched::{CloneFlags, setns, unshare};
 
-pub use super::program::{Act, EGRESS, Origin, Program, TC, WIRE};
+pub use super::program::{Act, EGRESS, ONE_BUFFER, Origin, Program, TC, TC_INGRESS, WIRE, XDP};
 use super::world::{Entries, Ip, Ip6, SLOTS};
 
 /// `size_of::<__sk_buff>()` is 192 on Linux 6.18; the kernel may make it longer.
@@ -359,32 +361,6 @@ impl Datapath {
         })
     }
 
-    /// One counter, over all CPUs.
-    pub fn count(&self, hook: Hook, reason: Reason) -> u64 {
-        self.counters
-            .get(&counter_index(hook, reason as u8), 0)
-            .expect("read a counter")
-            .iter()
-            .sum()
-    }
-
-    /// All counters, over all CPUs.
-    pub fn counts(&self) -> Counts {
-        let reasons = (0..COUNTERS)
-            .map(|index| {
-                let values = self.counters.get(&index, 0).expect("read a counter");
-                values.iter().sum()
-            })
-            .collect();
-        let children = (0..SLOTS)
-            .map(|slot| {
-                let values = self.children.get(&slot, 0).expect("read child counters");
-                values.iter().copied().reduce(add).unwrap_or_default()
-            })
-            .collect();
-        Counts { reasons, children }
-    }
-
     fn program(&self, program: Program) -> &Loaded {
         self.programs
             .program(program.name())
@@ -402,19 +378,4 @@ fn new_netns() -> OwnedFd {
         .join()
         .expect("the thread that makes a netns")
         .into()
-}
-
-fn add(left: ChildCounters, right: ChildCounters) -> ChildCounters {
-    let ChildCounters {
-        answered,
-        hairpinned,
-        redirected,
-        refused,
-    } = right;
-    ChildCounters {
-        answered: left.answered + answered,
-        hairpinned: left.hairpinned + hairpinned,
-        redirected: left.redirected + redirected,
-        refused: left.refused + refused,
-    }
 }

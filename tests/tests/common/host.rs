@@ -95,7 +95,7 @@ pub fn run(
         None => (None, None),
     };
     let reason = decision.map(|decision| decision.reason);
-    Expected {
+    let expected = Expected {
         act: match reason {
             Some(
                 Reason::ArpAnswered | Reason::NdAnswered | Reason::Hairpinned | Reason::Redirected,
@@ -114,7 +114,8 @@ pub fn run(
         frame: changed.unwrap_or_else(|| frame.to_vec()),
         unmarked: reason == Some(Reason::Hairpinned),
         event: None,
-    }
+    };
+    expected.of_one_buffer(program, frame)
 }
 
 const fn unchanged(decision: Decision) -> Outcome {
@@ -128,6 +129,12 @@ impl Run<'_> {
 
     const fn own(&self) -> Mac {
         Mac::new(self.config.mac())
+    }
+
+    /// Whether a TC program sees a frame to the MAC of the interface that received it: in a test run that is
+    /// the loopback interface, whose MAC is zero.
+    fn is_own(&self) -> bool {
+        self.program.hook() == Hook::Ingress && self.frame[..6] == [0; 6]
     }
 
     fn is_egress(&self) -> bool {
@@ -166,7 +173,7 @@ impl Run<'_> {
         let decision = if self.is_egress() {
             arp::decide_egress(&message, self.config, &self.table, &self.skb)
         } else {
-            arp::decide_ingress(&message, self.config, &self.table)
+            arp::decide_ingress(&message, self.config, &self.table, &self.is_own())
         };
         let reply = || arp::reply_arp(&message, self.own()).bytes().to_vec();
         (
@@ -194,12 +201,17 @@ impl Run<'_> {
 
     fn decide_nd(&self, nd: &Nd, kind: NdKind) -> Outcome {
         if kind == NdKind::Advertisement {
-            return unchanged(ndp::decide_advertisement(nd, self.config, &self.table));
+            return unchanged(ndp::decide_advertisement(
+                nd,
+                self.config,
+                &self.table,
+                &self.is_own(),
+            ));
         }
         let NdDecision { decision, flags } = if self.is_egress() {
             ndp::decide_egress(nd, self.config, &self.table)
         } else {
-            ndp::decide_ingress(nd, self.config, &self.table)
+            ndp::decide_ingress(nd, self.config, &self.table, &self.is_own())
         };
         let reply = || {
             let to = ReplyTo::new(nd.mac(), flags);

@@ -47,6 +47,12 @@ impl Origin {
 
 /// Programs that see frames from the wire, and treat ARP alike.
 pub const WIRE: &[Program] = &[Program::Ingress, Program::IngressDemux, Program::Xdp];
+/// Those of them on a TC hook: they see which MACs are those of the interface that received the frame.
+pub const TC_INGRESS: &[Program] = &[Program::Ingress, Program::IngressDemux];
+/// That of them on the XDP hook.
+pub const XDP: &[Program] = &[Program::Xdp];
+/// The longest frame that XDP answers, in bytes: a longer one can be of several buffers.
+pub const ONE_BUFFER: usize = 1_522;
 /// Programs that see frames of the host and of l2 children, and treat ARP alike.
 pub const EGRESS: &[Program] = &[
     Program::Egress,

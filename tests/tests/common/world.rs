@@ -35,6 +35,8 @@ pub const CHILD_IP: Ip = [192, 168, 7, 10];
 pub const SIBLING_IP: Ip = [10, 0, 2, 10];
 /// A child in a subnet of its own that the operator allowed.
 pub const ROUTED_IP: Ip = [10, 0, 3, 10];
+/// A child in a subnet of its own that the operator did not allow.
+pub const OFF_LINK_IP: Ip = [10, 0, 4, 10];
 /// A child in the parent's netns.
 pub const LOCAL_IP: Ip = [192, 168, 7, 12];
 /// An l2 child in the parent's netns: the kernel answers for it.
@@ -64,6 +66,8 @@ pub const CHILD_LL: Ip6 = link_local(0x10);
 pub const SIBLING_IP6: Ip6 = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x10).octets();
 /// As [`ROUTED_IP`].
 pub const ROUTED_IP6: Ip6 = Ipv6Addr::new(0xfd00, 3, 0, 0, 0, 0, 0, 0x10).octets();
+/// As [`OFF_LINK_IP`].
+pub const OFF_LINK_IP6: Ip6 = Ipv6Addr::new(0xfd00, 4, 0, 0, 0, 0, 0, 0x10).octets();
 pub const LOCAL_IP6: Ip6 = on_link(0x12);
 pub const BY_KERNEL_IP6: Ip6 = on_link(0x13);
 /// A child that forwards.
@@ -112,8 +116,9 @@ pub const OPTIMISTIC_SLOT: u32 = 9;
 pub const PROBING_SLOT: u32 = 10;
 pub const DUPLICATE_SLOT: u32 = 11;
 pub const ROUTED_SLOT: u32 = 12;
+pub const OFF_LINK_SLOT: u32 = 13;
 /// Slots that any test uses lie below this.
-pub const SLOTS: u32 = 13;
+pub const SLOTS: u32 = 14;
 
 /// Mode l3 or l3s.
 pub const L3: ConfigFlags = ConfigFlags::READY;
@@ -132,7 +137,7 @@ pub fn l2_flood() -> ConfigFlags {
 }
 
 /// What the agent can say of a parent beside that it is ready.
-pub const SWITCHES: [ConfigFlags; 8] = [
+pub const SWITCHES: [ConfigFlags; 9] = [
     ConfigFlags::L2,
     ConfigFlags::L2_FLOOD,
     ConfigFlags::L2_DROP_FOREIGN,
@@ -141,6 +146,7 @@ pub const SWITCHES: [ConfigFlags; 8] = [
     ConfigFlags::VEPA,
     ConfigFlags::CHILD_IIF,
     ConfigFlags::VRF,
+    ConfigFlags::DHCP,
 ];
 
 pub fn config(flags: ConfigFlags) -> [Config; 2] {
@@ -171,6 +177,7 @@ pub fn entries() -> Entries {
         (CHILD_IP, child(CHILD_SLOT)),
         (SIBLING_IP, child(SIBLING_SLOT)),
         (ROUTED_IP, child(ROUTED_SLOT).with_routed()),
+        (OFF_LINK_IP, child(OFF_LINK_SLOT).with_off_link()),
         (LOCAL_IP, local),
         (BY_KERNEL_IP, by_kernel),
         (DOWN_IP, down),
@@ -186,6 +193,7 @@ pub fn entries() -> Entries {
         (CHILD_LL, child(CHILD_SLOT)),
         (SIBLING_IP6, child(SIBLING_SLOT)),
         (ROUTED_IP6, child(ROUTED_SLOT).with_routed()),
+        (OFF_LINK_IP6, child(OFF_LINK_SLOT).with_off_link()),
         (LOCAL_IP6, local),
         (BY_KERNEL_IP6, by_kernel),
         (ROUTER_IP6, child(ROUTER_SLOT).with_router()),

@@ -24,15 +24,20 @@ fn cleanup_removes_what_is_ours_and_nothing_else() {
             "filter", "add", "dev", PARENT, "ingress", "protocol", "arp", "prio", "7", "u32",
             "match", "u32", "0", "0", "classid", "1:7",
         ]);
-        let foreign = foreign::Tcx::attach(&world.host, PARENT);
+        // With filters it would run before ours, and the agent would not be ready.
+        let foreign = (attach == "tcx").then(|| foreign::Tcx::attach(&world.host, PARENT));
         let before = world.attached(&[PARENT]);
         let filters = tc(&["filter", "show", "dev", PARENT, "ingress"]);
 
         let agent = pins.start(&world, &dir, &options);
         let refused = pins.cleanup(&world, &dir, &[]);
         assert_eq!(refused.code, Some(75), "{refused:?}");
-        let pid = format!("(pid {})", agent.pid());
-        assert!(refused.stderr.contains(&pid), "{refused:?}");
+        let says = format!(
+            "error: an agent serves `{PARENT}` (pid {}): nothing of it was removed\nhint: stop the agent first",
+            agent.pid()
+        );
+        assert!(refused.stderr.contains(&says), "{refused:?}");
+        assert_eq!(refused.stdout, "", "{refused:?}");
         assert_eq!(hooks_of(&parent(&agent, 0)).len(), 3);
         ends(agent, Signal::SIGKILL);
         assert_ne!(world.attached(&[PARENT]), before);
@@ -81,6 +86,32 @@ fn cleanup_removes_what_another_user_pinned_and_follows_no_link_of_his() {
     world.assert_nothing_attached(&[PARENT]);
     assert_eq!(pins.tree(), [""; 0]);
     assert_eq!(kept.files(), ["file"]);
+}
+
+#[test]
+fn cleanup_of_an_interface_that_is_not_there_is_an_error() {
+    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
+    world.cable("ens35", "lan1");
+    ends(pins.start(&world, &dir, &[]), Signal::SIGKILL);
+    ends(pins.start_on(&world, &dir, "ens35", &[]), Signal::SIGKILL);
+    let ended = pins.cleanup(&world, &dir, &["--iface", "nosuch", "--iface", PARENT]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.starts_with("removed ens34: "), "{ended:?}");
+    let says = "error: there is no interface `nosuch` in this network namespace, and nothing is pinned for one\n\
+                hint: interfaces here: ";
+    assert!(ended.stderr.contains(says), "{ended:?}");
+    // It is gone, its pins are not.
+    world.on_host("link delete ens35");
+    let ended = pins.cleanup(&world, &dir, &["--iface", "ens35"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.starts_with("removed ens35: "), "{ended:?}");
+    let ended = pins.cleanup(&world, &dir, &["--iface", "ens35"]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(1), ""),
+        "{ended:?}"
+    );
+    assert_eq!(pins.tree(), [""; 0]);
 }
 
 #[test]

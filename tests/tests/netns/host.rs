@@ -1,9 +1,13 @@
-//! The host's own neighbour table is told what it waits for, and nothing else.
+//! The host's own neighbour entries follow what is answered, and no other entry changes.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    thread,
+    time::{Duration, Instant},
+};
 
 use ipvlan_tests::probe::ping::ping;
-use ipvlan_user::neighbour::host::HostNeighbours;
+use ipvlan_user::lan::host_table::HostTable;
 use nix::net::if_::if_nametoindex;
 
 use crate::common::{
@@ -17,6 +21,9 @@ const MAC_TEXT: &str = "02:00:00:00:00:07";
 const OURS: [&str; 2] = ["192.0.2.101", "2001:db8:2::101"];
 /// Waited for, and nobody's.
 const FOREIGN: &str = "192.0.2.102";
+/// Ours, with the MAC of a station that is gone.
+const MOVED: [&str; 2] = ["192.0.2.104", "2001:db8:2::104"];
+const GONE: &str = "02:00:00:00:00:98";
 /// Ours, and entered by hand with another MAC.
 const BY_HAND: &str = "192.0.2.103";
 
@@ -39,7 +46,7 @@ fn entry(world: &World, address: &str) -> String {
 }
 
 #[test]
-fn who_is_waited_for_is_told_and_every_other_entry_stays() {
+fn entries_follow_what_is_answered_and_every_other_entry_stays() {
     let world = World::new();
     world.on_host(&format!(
         "neigh add {BY_HAND} lladdr 02:00:00:00:00:99 dev {PARENT} nud permanent"
@@ -48,7 +55,7 @@ fn who_is_waited_for_is_told_and_every_other_entry_stays() {
     let known = entry(&world, &LAN_IP.to_string());
     let mut host = world
         .host
-        .run(|| Ok(HostNeighbours::open(if_nametoindex(PARENT)?)?))
+        .run(|| Ok(HostTable::open(if_nametoindex(PARENT)?)?))
         .unwrap();
     for address in [OURS[0], OURS[1], FOREIGN] {
         let reached = world
@@ -58,9 +65,22 @@ fn who_is_waited_for_is_told_and_every_other_entry_stays() {
         assert!(entry(&world, address).ends_with("INCOMPLETE"), "{address}");
     }
 
-    let ours = [OURS[0], OURS[1], BY_HAND, &LAN_IP.to_string()].map(ip);
+    for address in MOVED {
+        world.on_host(&format!(
+            "neigh add {address} lladdr {GONE} dev {PARENT} nud stale"
+        ));
+    }
+
+    let lan_ip = LAN_IP.to_string();
+    let ours = [OURS[0], OURS[1], MOVED[0], MOVED[1], BY_HAND, &lan_ip].map(ip);
     let is_router = |address: IpAddr| ours.contains(&address).then_some(address.is_ipv6());
-    assert_eq!(host.resolve(MAC, is_router).unwrap(), OURS.len());
+    let mut update = |answered: &dyn Fn(IpAddr) -> Option<bool>| {
+        let changed = host.update(Instant::now(), MAC, answered, &|_| false);
+        (changed.unwrap(), host.next_due())
+    };
+    // Those that are waited for, and a probe of each former MAC and of the live station.
+    let (changed, due) = update(&is_router);
+    assert_eq!(changed, OURS.len() + MOVED.len() + 1);
 
     for address in OURS {
         let entry = entry(&world, address);
@@ -71,7 +91,33 @@ fn who_is_waited_for_is_told_and_every_other_entry_stays() {
     assert!(entry(&world, BY_HAND).contains("02:00:00:00:00:99 PERMANENT"));
     let lladdr = |line: &str| line.split(' ').nth(2).unwrap().to_owned();
     assert_eq!(lladdr(&entry(&world, &LAN_IP.to_string())), lladdr(&known));
-    assert_eq!(host.resolve(MAC, is_router).unwrap(), 0, "nobody waits");
+    for address in MOVED {
+        let entry = entry(&world, address);
+        assert!(entry.contains(GONE) && entry.ends_with("PROBE"), "{entry}");
+    }
+    thread::sleep(due.unwrap().saturating_duration_since(Instant::now()));
+    assert_eq!(
+        update(&is_router),
+        (MOVED.len(), None),
+        "the station is alive"
+    );
+    for address in MOVED {
+        let entry = entry(&world, address);
+        assert!(entry.contains(&format!("lladdr {MAC_TEXT} ")), "{entry}");
+    }
+    assert_eq!(lladdr(&entry(&world, &lan_ip)), lladdr(&known));
+    assert_eq!(update(&is_router), (0, None), "nothing changed");
+    assert_eq!(
+        update(&|_| None),
+        (OURS.len() + MOVED.len(), None),
+        "all moved away"
+    );
+    for address in OURS.iter().chain(&MOVED) {
+        let entry = entry(&world, address);
+        assert!(entry.is_empty() || entry.ends_with("FAILED"), "{entry}");
+    }
+    assert!(entry(&world, BY_HAND).contains("02:00:00:00:00:99 PERMANENT"));
+    assert_eq!(lladdr(&entry(&world, &lan_ip)), lladdr(&known));
     wait_until(
         PATIENCE,
         "what was not told fails as ever",

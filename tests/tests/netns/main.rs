@@ -6,7 +6,9 @@
     reason = "tests panic, and so do their parts outside of `#[test]` functions"
 )]
 
+mod beside_root;
 mod cleanup;
+mod clients;
 mod common;
 mod config;
 mod errors;
@@ -18,6 +20,7 @@ mod neighbours;
 mod pins;
 mod privileges;
 mod service;
+mod sockets;
 mod status;
 mod status_places;
 mod takeover;

@@ -4,19 +4,17 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{Ipv6Addr, UdpSocket},
-    os::unix::net::UnixStream,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
+    process::Command,
 };
 
 use ipvlan_common::{REASONS, Reason};
-use ipvlan_tests::{agent::Agent, command};
+use ipvlan_tests::agent::Agent;
 use ipvlan_user::status::{SCHEMA, Status};
-use nix::sys::signal::Signal;
 
 use crate::common::{
-    Dir, Ended, PATIENCE, SOON, World, ipvlan, wait_until,
+    Dir, Ended, PATIENCE, World, ipvlan, wait_until,
     world::{HOST_IP, HOST_IP6, PARENT, counted, parent},
 };
 
@@ -26,7 +24,7 @@ fn json(world: &World, dir: &Dir) -> Status {
     serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
 }
 
-fn socket(dir: &Dir, agent: &Agent) -> PathBuf {
+pub(super) fn socket(dir: &Dir, agent: &Agent) -> PathBuf {
     dir.path().join(format!("{}.sock", agent.pid()))
 }
 
@@ -106,7 +104,8 @@ fn table_for_people_says_what_is_attached_and_what_was_counted() {
         "   HOOK     REASON        FRAMES".to_owned(),
     ];
     for (line, start) in lines.iter().zip(&starts) {
-        assert!(line.starts_with(start), "{line:?} is not {start:?}…");
+        let all = &ended.stdout;
+        assert!(line.starts_with(start), "{line:?} is not {start:?}…: {all}");
     }
     let counted = lines
         .iter()
@@ -134,163 +133,112 @@ fn table_for_people_says_what_is_attached_and_what_was_counted() {
 }
 
 #[test]
-fn nobody_running_is_said_and_is_no_error() {
+fn status_without_an_agent_ends_with_3() {
     let world = World::new();
-    let dir = Dir::new();
-    let ended = Ended::status(&world, dir.path(), &[]);
-    assert_eq!(ended.code, Some(0));
-    assert_eq!(ended.stdout, "no agent is running\n");
-    let status = json(&world, &dir);
-    assert_eq!(status.schema, 1);
-    assert!(status.agents.is_empty());
-    assert!(!dir.path().exists(), "asking made a directory");
-}
-
-#[test]
-fn reader_that_has_seen_enough_is_no_error() {
-    let world = World::new();
-    let dir = Dir::new();
-    let agent = world.start_in(&dir, &[PARENT], &[]);
-    for options in [&[][..], &["--json"]] {
-        let mut status = Command::new(ipvlan());
-        status.args(["status", "--runtime-dir"]).arg(dir.path());
-        status.args(options);
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let mut child = status
-            .stdout(writer)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // The command still holds a writer, but nobody reads.
-        drop(status);
-        assert!(command::wait(&mut child, PATIENCE).unwrap().is_some());
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), &*stderr), (Some(0), ""));
+    let (missing, empty) = (Dir::new(), Dir::new());
+    fs::create_dir(empty.path()).unwrap();
+    let path = missing.path().display();
+    let none = "no agent is running\n".to_owned();
+    let no_directory = format!("no agent is running: there is no directory {path}\n");
+    for (dir, options, says) in [
+        (&missing, &[][..], no_directory.clone()),
+        (&missing, &["--iface", PARENT], no_directory),
+        (&empty, &[], none.clone()),
+        (&empty, &["--iface", "ens99", "--iface", PARENT], none),
+    ] {
+        let ended = Ended::status(&world, dir.path(), options);
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(3), ""),
+            "{options:?}"
+        );
+        assert_eq!(ended.stdout, says, "{options:?}");
+        let options = [&["--json"], options].concat();
+        let ended = Ended::status(&world, dir.path(), &options);
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(3), ""),
+            "{options:?}"
+        );
+        let status: Status = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!((status.schema, status.agents.len()), (1, 0), "{options:?}");
     }
-    agent.stop().unwrap();
+    assert!(!missing.path().exists(), "asking made a directory");
 }
 
 #[test]
-fn clients_that_never_read_hold_nothing_up() {
+fn status_shows_the_parents_that_are_asked_for() {
     let world = World::new();
+    world.cable("ens35", "lan1");
     let dir = Dir::new();
-    let agent = world.start_in(&dir, &[PARENT], &[]);
-    let descriptors = || {
-        fs::read_dir(format!("/proc/{}/fd", agent.pid()))
-            .unwrap()
-            .count()
-    };
-    let before = descriptors();
-    let path = socket(&dir, &agent);
-    let clients: Vec<UnixStream> = (0..100)
-        .map(|_| UnixStream::connect(&path).unwrap())
-        .collect();
-    follows_an_address(&world, &agent, "192.0.2.90");
-    let started = Instant::now();
-    assert_eq!(parent(&agent, 0)["state"], "ready");
-    println!("status beside 100 silent clients: {:?}", started.elapsed());
-    wait_until(PATIENCE, "all are let go", descriptors, |&open| {
-        open <= before
-    });
-    drop(clients);
-    agent.stop().unwrap();
-}
-
-/// The agent learns of an address without being asked.
-#[track_caller]
-fn follows_an_address(world: &World, agent: &Agent, address: &str) {
-    let changes = || agent.said().matches("addresses changed").count();
-    let before = changes();
-    world.on_host(&format!("address add {address}/24 dev {PARENT}"));
-    wait_until(SOON, "the address is known", changes, |&now| now > before);
+    let agents = [PARENT, "ens35"].map(|parent| world.start_in(&dir, &[parent], &[]));
+    // Options, exit code, the parents that are shown, what is said at the end.
+    let rows: [(&[&str], i32, &[&str], &str); 5] = [
+        (&[], 0, &[PARENT, "ens35"], ""),
+        (&["--iface", PARENT], 0, &[PARENT], ""),
+        (
+            &["--iface", "ens35", "--iface", PARENT],
+            0,
+            &[PARENT, "ens35"],
+            "",
+        ),
+        (
+            &["--iface", "ens35", "--iface", "ens99"],
+            3,
+            &["ens35"],
+            "no agent serves `ens99`\n",
+        ),
+        (&["--iface", "ens99"], 3, &[], "no agent serves `ens99`\n"),
+    ];
+    for (options, code, parents, says) in rows {
+        let ended = Ended::status(&world, dir.path(), options);
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(code), ""),
+            "{options:?}"
+        );
+        assert!(ended.stdout.ends_with(says), "{options:?}: {ended:?}");
+        assert!(!ended.stdout.contains("no agent is running"), "{ended:?}");
+        let ended = Ended::status(&world, dir.path(), &[&["--json"], options].concat());
+        assert_eq!(ended.code, Some(code), "{options:?}: {ended:?}");
+        let status: Status = serde_json::from_str(&ended.stdout).unwrap();
+        let mut shown: Vec<String> = status
+            .agents
+            .into_iter()
+            .flat_map(|agent| agent.parents)
+            .map(|parent| parent.name)
+            .collect();
+        shown.sort();
+        assert_eq!(shown, parents, "{options:?}");
+    }
+    // `stop` would insist on the directory being gone, which the other agent has its files in.
+    drop(agents);
+    assert_eq!(dir.files(), Vec::<String>::new());
 }
 
 #[test]
-fn more_clients_than_descriptors_neither_stop_the_agent_nor_keep_it_busy() {
+fn status_without_the_permission_to_ask_says_what_to_do() {
     let world = World::new();
     let dir = Dir::new();
     let agent = world.start_in(&dir, &[PARENT], &[]);
-    // From here on it has none left.
-    let open = fs::read_dir(format!("/proc/{}/fd", agent.pid()))
-        .unwrap()
-        .count();
-    limit_descriptors(&agent, open as u64);
-    let path = socket(&dir, &agent);
-    let clients: Vec<UnixStream> = (0..20)
-        .map(|_| UnixStream::connect(&path).unwrap())
-        .collect();
-    let before = cpu_ticks(&agent);
-    std::thread::sleep(SOON);
-    let busy = cpu_ticks(&agent) - before;
-    assert!(
-        busy < 30,
-        "{busy} of 100 ticks: it spins\n{}",
-        lines(&agent)
-    );
-    assert!(agent.said().lines().count() < 100, "{}", lines(&agent));
-    drop(clients);
-    limit_descriptors(&agent, 1024);
-    wait_until(
-        PATIENCE,
-        "it answers again",
-        || agent.status().is_ok(),
-        |&is| is,
-    );
-    follows_an_address(&world, &agent, "192.0.2.91");
-    agent.stop().unwrap();
-}
-
-fn lines(agent: &Agent) -> String {
-    let said = agent.said();
-    let all = said.lines().count();
-    let first: Vec<&str> = said.lines().take(10).collect();
-    format!("{all} lines:\n{}", first.join("\n"))
-}
-
-fn cpu_ticks(agent: &Agent) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", agent.pid())).unwrap();
-    let (_, fields) = stat.rsplit_once(')').unwrap();
-    let ticks = |index: usize| -> u64 {
-        let field = fields.split_whitespace().nth(index).unwrap();
-        field.parse().unwrap()
-    };
-    // utime and stime are fields 14 and 15 of proc_pid_stat(5).
-    ticks(11) + ticks(12)
-}
-
-fn limit_descriptors(agent: &Agent, soft: u64) {
-    let limit = libc::rlimit64 {
-        rlim_cur: soft,
-        rlim_max: 1024,
-    };
-    // SAFETY: the kernel reads one whole `limit`, and writes nowhere.
-    let result = unsafe {
-        libc::prlimit64(
-            agent.pid().try_into().unwrap(),
-            libc::RLIMIT_NOFILE,
-            &raw const limit,
-            std::ptr::null_mut(),
-        )
-    };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-}
-
-#[test]
-fn agent_that_does_not_answer_is_named_within_its_time() {
-    let world = World::new();
-    let dir = Dir::new();
-    let agent = world.start_in(&dir, &[PARENT], &[]);
-    agent.signal(Signal::SIGSTOP).unwrap();
-    let started = Instant::now();
-    let ended = Ended::status(&world, dir.path(), &[]);
-    let took = started.elapsed();
-    agent.signal(Signal::SIGCONT).unwrap();
-    assert!(took < Duration::from_secs(5), "{took:?}");
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    let says = format!("the agent with pid {} does not answer", agent.pid());
-    assert!(ended.stderr.contains(&says), "{ended:?}");
+    // The directory can be read, or not even that.
+    for mode in [0o755, 0o700] {
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        command.arg(ipvlan()).args(["status", "--runtime-dir"]);
+        command.arg(dir.path());
+        let ended = Ended::of(command, &world);
+        assert_eq!(ended.code, Some(77), "{mode:o}: {ended:?}");
+        assert!(
+            ended.stderr.contains("Permission denied"),
+            "{mode:o}: {ended:?}"
+        );
+        assert!(
+            ended.stderr.contains("hint: run as root, or as the user"),
+            "{mode:o}: {ended:?}"
+        );
+    }
     agent.stop().unwrap();
 }
 

@@ -36,7 +36,13 @@ fn configuration_file_says_where_to_look() {
     let elsewhere = Dir::new();
     let options = ["--runtime-dir", elsewhere.path().to_str().unwrap()];
     let ended = asked(&world, &file, &options);
-    assert_eq!(ended.stdout, "no agent is running\n", "its lock is seen");
+    let path = elsewhere.path().display();
+    let says = format!("no agent is running: there is no directory {path}\n");
+    assert_eq!(
+        (ended.code, ended.stdout),
+        (Some(3), says),
+        "its lock is seen"
+    );
 
     // One that is named must be right.
     fs::write(&file, "iface = [\"ens34\"]\nruntime-dir = 1\n").unwrap();
@@ -55,11 +61,12 @@ fn parent_that_answers_without_an_agent_is_mentioned() {
         dir.path(),
         pins.pin_dir()
     ));
-    let status = || -> Status {
-        let ended = asked(&world, &file, &["--json"]);
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let status_of = |code, options: &[&str]| -> Status {
+        let ended = asked(&world, &file, &[&["--json"], options].concat());
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(code), ""));
         serde_json::from_str(&ended.stdout).unwrap()
     };
+    let status = || status_of(0, &[]);
     ends(pins.start(&world, &dir, &[]), Signal::SIGKILL);
     let agent = pins.start_on(&world, &dir, "ens35", &[]);
     let found = status();
@@ -86,8 +93,21 @@ fn parent_that_answers_without_an_agent_is_mentioned() {
     assert_eq!(status().unserved.unwrap()[0].name, "uplink0");
     world.on_host(&format!("link set uplink0 name {PARENT}"));
     ends(agent, Signal::SIGTERM);
-    assert_eq!(status().unserved.unwrap().len(), 2);
-    let shown = asked(&world, &file, &[]).stdout;
+    // Pins alone are no agent.
+    assert_eq!(status_of(3, &[]).unserved.unwrap().len(), 2);
+    let unserved = status_of(3, &["--iface", "ens35"]).unserved.unwrap();
+    assert_eq!(unserved.len(), 1, "{unserved:?}");
+    assert_eq!(unserved[0].name, "ens35");
+    assert_eq!(
+        status_of(3, &["--iface", "ens99"]).unserved,
+        Some(Vec::new())
+    );
+    let elsewhere = pins.root().join("elsewhere");
+    let other = ["--pin-dir", elsewhere.to_str().unwrap()];
+    assert_eq!(status_of(3, &other).unserved, Some(Vec::new()));
+    let ended = asked(&world, &file, &[]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let shown = ended.stdout;
     assert!(shown.starts_with("no agent is running\n\n"), "{shown}");
 
     let _agent = pins.start(&world, &dir, &[]);
@@ -109,7 +129,7 @@ fn who_may_not_look_at_pins_is_not_told_that_there_are_none() {
         .arg("--pin-dir")
         .arg(pins.pin_dir());
     let ended = Ended::of(command, &world);
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(3), ""));
     let status: Status = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(status.unserved, None);
 }

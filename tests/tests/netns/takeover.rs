@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use ipvlan_common::Reason;
+use ipvlan_tests::lab::receive_xdp;
 use nix::sys::signal::Signal;
 
 use crate::common::{
     Dir, PATIENCE, World,
     pins::{Bpffs, TCX},
     wait_until,
-    world::{HOST_IP, PARENT, counted, ends, hooks_of, parent},
+    world::{HOST_IP, LAN, PARENT, counted, ends, hooks_of, parent},
 };
 
 #[test]
@@ -133,6 +134,7 @@ fn next_agent_may_want_it_otherwise() {
     for (first, second, expected) in rows {
         let shown = format!("{first:?}, then {second:?}");
         let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
+        let _receives = receive_xdp(&world.lan, LAN).unwrap();
         ends(pins.start(&world, &dir, first), Signal::SIGKILL);
         let agent = pins.start(&world, &dir, second);
         assert_eq!(hooks_of(&parent(&agent, 0)), expected, "{shown}");

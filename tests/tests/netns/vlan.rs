@@ -4,6 +4,7 @@ use ipvlan_tests::{
     agent::Agent,
     bpf::{Hook, Program},
     ethtool::{self, VLAN_OFFLOAD},
+    lab::receive_xdp,
     netns::Netns,
 };
 
@@ -44,6 +45,7 @@ fn ask_tagged(world: &World, agent: &Agent) {
 fn xdp_is_not_used_while_vlan_offload_hides_tags_and_a_tagged_request_is_never_taken_for_another() {
     for mode in ["generic", "native"] {
         let world = World::new();
+        let _receives = receive_xdp(&world.lan, LAN).unwrap();
         let options = ["--xdp", mode, "--audit", "1"];
         // As veth devices are made: the peer leaves the tag out of the frame.
         switch(&world.host, PARENT, true);

@@ -1,7 +1,7 @@
 //! ARP from the wire: who is answered, with which bytes, and who is not.
 
 use crate::common::{
-    datapath::{Program, WIRE},
+    datapath::{Program, TC_INGRESS, WIRE, XDP},
     frames::{Arp, arp, patched},
     requests::{REQUEST, answers, passes},
     rows::{check, row},
@@ -117,13 +117,23 @@ fn reply_is_byte_for_byte_the_kernels() {
 
 #[test]
 fn looks_only_at_frames_to_everybody_and_to_the_parent() {
-    let macs: [Mac; 5] = [OTHER, LAN, MULTICAST, [0x33, 0x33, 0xff, 0, 0, 1], ZERO];
+    let macs: [Mac; 4] = [OTHER, LAN, MULTICAST, [0x33, 0x33, 0xff, 0, 0, 1]];
     check(macs.into_iter().flat_map(|eth_dst| {
         let request = Arp { eth_dst, ..REQUEST };
         [L3, l2_filter()].map(|flags| {
             passes(format!("to {eth_dst:02x?}"), request, Reason::OtherMac).flags(flags)
         })
     }));
+    // In a test run the loopback interface receives the frame, whose MAC is zero: as if a port of a bond did.
+    let to_port = Arp {
+        eth_dst: ZERO,
+        ..REQUEST
+    };
+    let reply = to_port.answered_by(PARENT).frame();
+    check([
+        row("to a port, TC", TC_INGRESS, to_port.frame()).answered(reply, Some(CHILD_SLOT)),
+        row("to a port, XDP", XDP, to_port.frame()).passes(Reason::OtherMac),
+    ]);
 }
 
 #[test]

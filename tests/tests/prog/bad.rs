@@ -2,7 +2,7 @@
 //! never read past their end, nothing of theirs travels back.
 
 use crate::common::{
-    datapath::{Act, Datapath, EGRESS, Program, TC, WIRE},
+    datapath::{Act, Datapath, EGRESS, ONE_BUFFER, Program, TC, TC_INGRESS, WIRE, XDP},
     frames::{Arp, ETH_LEN, Ipv4, arp, corpus, ipv4, ipv6, padded, patched, tagged, valid},
     rows::{MARK, Row, check, row},
     world::{
@@ -18,7 +18,7 @@ const ROUTED: &[Program] = &[Program::EgressRouted];
 
 #[test]
 fn reply_is_42_bytes_without_junk_whatever_the_request_was_padded_to() {
-    let lens = [arp::LEN, 43, 60, 64, 590, 1514, 3500];
+    let lens = [arp::LEN, 43, 60, 64, 590, 1514, ONE_BUFFER];
     check(lens.into_iter().flat_map(|len| {
         let answered = |programs, request: Arp| {
             row(
@@ -30,14 +30,17 @@ fn reply_is_42_bytes_without_junk_whatever_the_request_was_padded_to() {
         };
         [answered(WIRE, REQUEST), answered(EGRESS, HOST_REQUEST)]
     }));
+    let long = |programs, request: Arp| {
+        row("3500 bytes", programs, padded(request.frame(), 3500))
+            .answered(request.answered_by(PARENT).frame(), Some(CHILD_SLOT))
+    };
+    check([long(TC_INGRESS, REQUEST), long(EGRESS, HOST_REQUEST)]);
 }
 
 #[test]
-fn xdp_answers_from_a_frame_of_many_buffers_without_junk() {
-    const XDP: &[Program] = &[Program::Xdp];
-    check([4096, 9014, 65_535].map(|len| {
-        row(format!("{len} bytes"), XDP, padded(REQUEST.frame(), len))
-            .answered(REQUEST.answered_by(PARENT).frame(), Some(CHILD_SLOT))
+fn xdp_leaves_a_frame_that_may_be_of_many_buffers_to_tc() {
+    check([ONE_BUFFER + 1, 3500, 4096, 9014, 65_535].map(|len| {
+        row(format!("{len} bytes"), XDP, padded(REQUEST.frame(), len)).passes(Reason::NotWritable)
     }));
 }
 

@@ -8,8 +8,8 @@ use crate::common::{
     world::{
         BROADCAST, CHILD_IP, CHILD_SLOT, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_SLOT, DOWN_IP,
         DOWN_SLOT, FOREIGN_IP, GATEWAY_IP, HOST_IP, Ip, L3, LAN, LAN_IP, LOCAL_IP, LOCAL_SLOT,
-        MULTICAST, OTHER, PARENT, ROUTED_IP, ROUTED_SLOT, SIBLING_IP, SIBLING_SLOT, config,
-        l2_filter, l2_flood,
+        MULTICAST, OFF_LINK_IP, OFF_LINK_SLOT, OTHER, PARENT, ROUTED_IP, ROUTED_SLOT, SIBLING_IP,
+        SIBLING_SLOT, config, l2_filter, l2_flood,
     },
 };
 use ipvlan_common::{Config, ConfigFlags, Reason};
@@ -163,6 +163,33 @@ fn packets_for_other_macs_are_looked_up_only_by_the_routed_variant() {
             .passes(Reason::Sibling),
         ]
     }));
+}
+
+#[test]
+fn off_link_child_gets_nothing_by_the_parents_own_mac_either() {
+    let flags = [
+        L3,
+        l2_filter(),
+        l2_filter() | ConfigFlags::ISOLATED,
+        l2_filter() | ConfigFlags::ISOLATED | ConfigFlags::VEPA,
+    ];
+    check(flags.into_iter().flat_map(|flags| {
+        let from_host =
+            |name: &str, dst| row(name, EGRESS, Ipv4::from_host(dst).frame()).flags(flags);
+        [
+            from_host("not allowed", OFF_LINK_IP).refused(Reason::OffLink, OFF_LINK_SLOT),
+            from_host("allowed", ROUTED_IP).hairpinned(Some(ROUTED_SLOT)),
+        ]
+    }));
+    check([
+        row(
+            "from the LAN",
+            NOT_DEMUX,
+            Ipv4::from_lan(OFF_LINK_IP).frame(),
+        ),
+        row("through a gateway", ROUTED, to_lan(OFF_LINK_IP).frame())
+            .refused(Reason::OffLink, OFF_LINK_SLOT),
+    ]);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::common::{
     world::{
         ALL_NODES, ALL_NODES_MAC, BROADCAST, CHILD_IP6, CHILD_LL, CHILD_SLOT, CLAIMED_GATEWAY_IP6,
         CLAIMED_GATEWAY_SLOT, DOWN_IP6, DOWN_SLOT, FOREIGN_IP6, GATEWAY_IP6, HOST_IP6, HOST_LL,
-        Ip6, L3, LAN, LAN_IP6, LOCAL_IP6, LOCAL_SLOT, OTHER, PARENT, ROUTED_IP6, ROUTED_SLOT,
-        SIBLING_IP6, SIBLING_SLOT, l2_filter, l2_flood,
+        Ip6, L3, LAN, LAN_IP6, LOCAL_IP6, LOCAL_SLOT, OFF_LINK_IP6, OFF_LINK_SLOT, OTHER, PARENT,
+        ROUTED_IP6, ROUTED_SLOT, SIBLING_IP6, SIBLING_SLOT, l2_filter, l2_flood,
     },
 };
 use ipvlan_common::{Config, ConfigFlags, Reason};
@@ -140,6 +140,23 @@ fn packets_for_other_macs_are_looked_up_only_by_the_routed_variant() {
             row("sibling", ROUTED, sibling.frame())
                 .flags(L3 | ConfigFlags::ISOLATED)
                 .passes(Reason::Sibling),
+        ]
+    }));
+}
+
+#[test]
+fn off_link_child_gets_nothing_by_the_parents_own_mac_either() {
+    let flags = [
+        L3,
+        L3 | ConfigFlags::ISOLATED,
+        L3 | ConfigFlags::ISOLATED | ConfigFlags::VEPA,
+    ];
+    check(flags.into_iter().flat_map(|flags| {
+        let from_host =
+            |name: &str, dst| row(name, EGRESS, Ipv6::from_host(dst).frame()).flags(flags);
+        [
+            from_host("not allowed", OFF_LINK_IP6).refused(Reason::OffLink, OFF_LINK_SLOT),
+            from_host("allowed", ROUTED_IP6).hairpinned(Some(ROUTED_SLOT)),
         ]
     }));
 }

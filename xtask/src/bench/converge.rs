@@ -9,7 +9,7 @@ use super::report::Report;
 use crate::{
     build, lab,
     results::{Number, Row},
-    vm::{kernels::Kernel, qemu::Clock},
+    vm::{kernels::Kernel, machine::Machine},
 };
 
 pub(super) const NAME: &str = "converge";
@@ -38,7 +38,7 @@ pub(super) fn measure(kernel: Option<Kernel>, quick: bool) -> Result<(Report, Op
         lab::natively(words)?
     } else {
         let kernel = kernel.unwrap_or(Kernel::V6_12);
-        lab::in_machine(Clock::Any, kernel, words, LIMIT)?
+        lab::in_machine(Machine::SHIPPED, kernel, words, LIMIT)?
     };
     let variant = if native { "agent" } else { "agent, emulated" };
     let rows = findings

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::report::Report;
 use crate::{
     build, lab,
-    vm::{kernels::Kernel, qemu::Clock},
+    vm::{kernels::Kernel, machine::Machine},
 };
 
 pub(super) const NAME: &str = "vm";
@@ -32,7 +32,7 @@ pub(super) fn measure(
     for part in only {
         words.extend(["--only", part]);
     }
-    let findings = lab::in_machine(Clock::Instructions, kernel, &words, LIMIT)?;
+    let findings = lab::in_machine(Machine::COUNTING, kernel, &words, LIMIT)?;
     let report = Report::new(NAME, &findings.kernel, findings.rows);
     Ok((report, findings.failure))
 }

@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 
-use super::apt;
+use super::{
+    apt,
+    unpacked::{self, Program},
+};
 use crate::exec;
 
 /// A program and the Debian package that holds it.
@@ -19,6 +22,14 @@ const LAB: [Client; 7] = [
     Client("setpriv", "util-linux"),
 ];
 
+/// The DHCP clients and the server of real nodes that may be installed, in the machines of that verb alone: an
+/// emulated machine copies its image.
+const DHCP: [Client; 3] = [
+    Client("busybox", "busybox"),
+    Client("dnsmasq", "dnsmasq-base"),
+    Client("/usr/lib/systemd/systemd-networkd", "systemd"),
+];
+
 /// What making a virtual machine takes besides.
 const VM: [Client; 5] = [
     Client("qemu-system-x86_64", "qemu-system-x86"),
@@ -31,9 +42,29 @@ const VM: [Client; 5] = [
 /// What checks the unit file.
 const UNIT: [Client; 1] = [Client("systemd-analyze", "systemd")];
 
-/// Names of the programs that the lab runs.
-pub(crate) fn lab() -> impl Iterator<Item = &'static str> {
-    LAB.iter().map(|Client(program, _)| *program)
+/// Names of the programs that the lab runs for `job`.
+pub(crate) fn of(job: &[String]) -> impl Iterator<Item = &'static str> {
+    let dhcp: &[Client] = if runs_dhcp(job) { &DHCP } else { &[] };
+    LAB.iter().chain(dhcp).map(|Client(program, _)| *program)
+}
+
+/// Programs that the lab runs for `job` and that are not installed on this machine.
+pub(crate) fn unpacked(job: &[String]) -> impl Iterator<Item = Program> {
+    runs_dhcp(job).then(unpacked::dhcp).into_iter().flatten()
+}
+
+fn runs_dhcp(job: &[String]) -> bool {
+    job.iter().any(|word| word == NODES)
+}
+
+/// The verb whose rows run DHCP clients and servers.
+const NODES: &str = crate::nodes::NODES.verb;
+
+/// Installs what real nodes run besides; gives the packages and their versions.
+pub(crate) fn install_dhcp() -> Result<Vec<String>> {
+    let mut packages = install(&DHCP)?;
+    packages.extend(unpacked::install_dhcp()?);
+    Ok(packages)
 }
 
 /// Installs what the lab runs; gives the packages and their versions.
@@ -70,4 +101,20 @@ fn install(clients: &[Client]) -> Result<Vec<String>> {
             )
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dhcp_programs_are_in_the_machines_of_real_nodes_alone() {
+        let job = |verb: &str| ["/usr/bin/lab".to_owned(), verb.to_owned()];
+        let of = |verb: &str| of(&job(verb)).collect::<Vec<_>>();
+        assert!(of("nodes").contains(&"dnsmasq"));
+        assert!(!of("faults").contains(&"dnsmasq"));
+        assert!(of("faults").contains(&"ip"));
+        assert!(unpacked(&job("nodes")).any(|program| program.place == "usr/sbin/dhcpd"));
+        assert!(unpacked(&job("faults")).next().is_none());
+    }
 }

@@ -5,6 +5,7 @@ pub(crate) mod clients;
 pub(crate) mod deny;
 pub(crate) mod linker;
 pub(crate) mod toolchain;
+pub(crate) mod unpacked;
 
 use std::{ffi::OsString, path::Path};
 

@@ -22,6 +22,12 @@ pub(crate) struct Suite {
 }
 
 impl Suite {
+    /// Fetches the package list of the suite that this machine has; of Debian 12 on another distribution.
+    pub(crate) fn of_this_machine() -> Result<Self> {
+        let release = release();
+        Self::open(codename(&release).unwrap_or("bookworm"))
+    }
+
     /// Fetches the package list of the suite `name`.
     pub(crate) fn open(name: &str) -> Result<Self> {
         let archive = archive()?;
@@ -123,18 +129,26 @@ fn archive() -> Result<String> {
     if let Ok(archive) = std::env::var(ARCHIVE) {
         return Ok(archive);
     }
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let codename = release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
-        .filter(|_| release.lines().any(|line| line == "ID=debian"));
-    codename
+    let release = release();
+    codename(&release)
         .and_then(|codename| sources().iter().find_map(|text| uri(text, codename)))
         .with_context(|| {
             format!(
                 "no Debian archive among the package sources of this machine: name one in {ARCHIVE}"
             )
         })
+}
+
+fn release() -> String {
+    fs::read_to_string("/etc/os-release").unwrap_or_default()
+}
+
+/// The codename in `release`, the text of `/etc/os-release`, if it is Debian's.
+fn codename(release: &str) -> Option<&str> {
+    release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .filter(|_| release.lines().any(|line| line == "ID=debian"))
 }
 
 fn sources() -> Vec<String> {
@@ -210,6 +224,13 @@ mod tests {
             uri(text, "bookworm").unwrap(),
             "http://archive.invalid/debian"
         );
+    }
+
+    #[test]
+    fn another_distribution_has_no_codename_of_debian() {
+        let release = "NAME=Debian\nVERSION_CODENAME=trixie\nID=debian\n";
+        assert_eq!(codename(release), Some("trixie"));
+        assert_eq!(codename("ID=ubuntu\nVERSION_CODENAME=noble\n"), None);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) enum Outcome {
     Silent(Duration),
     /// The kernel gave up.
     Panic(String),
+    /// The job ended well, but the kernel found a bug of its own: what it called it.
+    Bug(String),
     /// The machine went off without an outcome.
     Gone(String),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Outcome {
             Self::TooLong(limit) => write!(out, "hang: still running after {limit:?}"),
             Self::Silent(quiet) => write!(out, "silent boot: nothing on the console in {quiet:?}"),
             Self::Panic(line) => write!(out, "kernel panic: {line}"),
+            Self::Bug(line) => write!(out, "the kernel reported a bug: {line}"),
             Self::Gone(how) => write!(out, "the machine ended without an outcome: {how}"),
         }
     }
@@ -40,6 +43,7 @@ impl fmt::Display for Outcome {
 pub(crate) struct Console {
     partial: Vec<u8>,
     panic: Option<String>,
+    bug: Option<String>,
     outcome: Option<Outcome>,
 }
 
@@ -62,13 +66,24 @@ impl Console {
     #[must_use]
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         let panic = || self.panic.clone().map(Outcome::Panic);
-        self.outcome.clone().or_else(panic)
+        let outcome = self.outcome.clone().or_else(panic);
+        match (&outcome, &self.bug) {
+            (Some(Outcome::Pass), Some(bug)) => Some(Outcome::Bug(bug.clone())),
+            _ => outcome,
+        }
     }
 
     /// Is `line` about the outcome?
     fn understand(&mut self, line: &str) -> bool {
         if let Some((_, why)) = line.split_once("Kernel panic - not syncing: ") {
             self.panic.get_or_insert_with(|| why.to_owned());
+            return false;
+        }
+        // A lockup is one of the clock: an emulator on a busy host gives the machine no time.
+        if let Some((_, bug)) = line.split_once("] BUG: ")
+            && !bug.contains("lockup")
+        {
+            self.bug.get_or_insert_with(|| bug.to_owned());
             return false;
         }
         let Some(outcome) = line.strip_prefix("OUTCOME: ").and_then(parse) else {
@@ -131,6 +146,26 @@ mod tests {
             outcome,
             Some(Outcome::Panic("No working init found.".to_owned()))
         );
+    }
+
+    #[test]
+    fn a_bug_of_the_kernel_fails_a_job_that_ended_well() {
+        for (line, outcome) in [
+            (
+                "[    8.3] BUG: Bad page state in process lab  pfn:03e02\n",
+                Outcome::Bug("Bad page state in process lab  pfn:03e02".to_owned()),
+            ),
+            (
+                "[   12.3] BUG: soft lockup - CPU#0 stuck for 22s! [lab:106]\n",
+                Outcome::Pass,
+            ),
+        ] {
+            assert_eq!(told(&format!("{line}OUTCOME: pass\n")), Some(outcome));
+            assert_eq!(
+                told(&format!("{line}OUTCOME: fail 1\n")),
+                Some(Outcome::Fail(1))
+            );
+        }
     }
 
     #[test]

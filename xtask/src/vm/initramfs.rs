@@ -44,15 +44,20 @@ const LINKS: [(&str, &str); 5] = [
 pub(crate) const NEXT: &str = "/usr/bin/ipvlan-next";
 const MODULES: &str = "usr/lib/modules";
 
-/// Writes the image for `kernel` that runs `job` to `image`.
-pub(crate) fn build(kernel: &kernels::Installed, job: &[String], image: &Path) -> Result<()> {
+/// Writes the image for `kernel` that loads `drivers` and runs `job` to `image`.
+pub(crate) fn build(
+    kernel: &kernels::Installed,
+    drivers: &[&str],
+    job: &[String],
+    image: &Path,
+) -> Result<()> {
     let file = File::create(image).with_context(|| format!("cannot create {}", image.display()))?;
     let mut builder = Builder {
         archive: Archive::new(BufWriter::new(file)),
         present: BTreeSet::new(),
     };
     builder
-        .fill(kernel, job)
+        .fill(kernel, drivers, job)
         .with_context(|| format!("cannot write {}", image.display()))?;
     builder.archive.finish()?;
     Ok(())
@@ -64,7 +69,12 @@ struct Builder {
 }
 
 impl Builder {
-    fn fill(&mut self, kernel: &kernels::Installed, job: &[String]) -> Result<()> {
+    fn fill(
+        &mut self,
+        kernel: &kernels::Installed,
+        drivers: &[&str],
+        job: &[String],
+    ) -> Result<()> {
         for directory in DIRECTORIES {
             self.directory(directory)?;
         }
@@ -79,12 +89,16 @@ impl Builder {
         if job.iter().any(|word| word == NEXT) {
             self.own(&paths::next(), NEXT)?;
         }
-        for name in clients::lab() {
+        for name in clients::of(job) {
             let program = exec::which(name).with_context(|| format!("no program {name}"))?;
             self.program(&program)?;
         }
+        for program in clients::unpacked(job) {
+            self.file(program.place, &fs::read(&program.file)?)?;
+            self.libraries(&program.file)?;
+        }
         let mut list = String::new();
-        for module in modules::needed(&kernel.modules)? {
+        for module in modules::needed(&kernel.modules, drivers)? {
             list.push('/');
             list += &self.module(&module)?;
             list.push('\n');

@@ -14,7 +14,6 @@ use clap::ValueEnum;
 use super::archive::Suite;
 use crate::{exec, paths, tools::clients};
 
-const META_PACKAGE: &str = "linux-image-cloud-amd64";
 /// A kernel is one of these packages, or split over all of them.
 const PACKAGES: [&str; 4] = [
     "linux-image-",
@@ -60,8 +59,31 @@ impl Kernel {
         }
     }
 
-    fn directory(self) -> PathBuf {
-        paths::vm().join("kernels").join(self.to_string())
+    fn directory(self, flavour: Flavour) -> PathBuf {
+        let name = match flavour {
+            Flavour::Cloud => self.to_string(),
+            Flavour::Generic => format!("{self}-generic"),
+        };
+        paths::vm().join("kernels").join(name)
+    }
+}
+
+/// The builds of a Debian kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// For virtual machines: small, without drivers of real network cards.
+    Cloud,
+    /// For any machine, with all drivers.
+    Generic,
+}
+
+impl Flavour {
+    /// The package that depends on the newest kernel of a suite.
+    fn meta_package(self) -> &'static str {
+        match self {
+            Self::Cloud => "linux-image-cloud-amd64",
+            Self::Generic => "linux-image-amd64",
+        }
     }
 }
 
@@ -87,14 +109,14 @@ pub(crate) struct Installed {
 }
 
 /// Finds `kernel` in the cache or fetches it.
-pub(crate) fn install(kernel: Kernel) -> Result<Installed> {
-    let directory = paths::directory(kernel.directory())?;
+pub(crate) fn install(kernel: Kernel, flavour: Flavour) -> Result<Installed> {
+    let directory = paths::directory(kernel.directory(flavour))?;
     // Two runs at once fetch it once.
     let lock = File::create(directory.join("lock")).context("cannot make a lock")?;
     lock.lock().context("cannot wait for the lock")?;
     let cached = newest_cached(&directory);
     if let Some(cached) = &cached
-        && (kernel != Kernel::Latest || is_fresh(kernel))
+        && (kernel != Kernel::Latest || is_fresh(&directory))
     {
         return Ok(cached.clone());
     }
@@ -102,7 +124,7 @@ pub(crate) fn install(kernel: Kernel) -> Result<Installed> {
     clients::install_vm()?;
     let mut errors = Vec::new();
     for suite in kernel.suites() {
-        match fetch(kernel, suite) {
+        match fetch(kernel, flavour, suite) {
             Ok(installed) => return Ok(installed),
             Err(error) => errors.push(format!("{suite}: {error:#}")),
         }
@@ -118,8 +140,8 @@ pub(crate) fn install(kernel: Kernel) -> Result<Installed> {
     Ok(cached)
 }
 
-fn is_fresh(kernel: Kernel) -> bool {
-    fs::metadata(stamp(kernel))
+fn is_fresh(directory: &Path) -> bool {
+    fs::metadata(stamp(directory))
         .and_then(|stamp| stamp.modified())
         .ok()
         .and_then(|asked| SystemTime::now().duration_since(asked).ok())
@@ -127,32 +149,33 @@ fn is_fresh(kernel: Kernel) -> bool {
 }
 
 /// Touched when the archive was last asked what is the newest.
-fn stamp(kernel: Kernel) -> PathBuf {
-    kernel.directory().join("asked")
+fn stamp(directory: &Path) -> PathBuf {
+    directory.join("asked")
 }
 
-fn fetch(kernel: Kernel, suite: &str) -> Result<Installed> {
+fn fetch(kernel: Kernel, flavour: Flavour, suite: &str) -> Result<Installed> {
+    let meta_package = flavour.meta_package();
     exec::say(format!("kernel {kernel}: asking {suite}"));
     let archive = Suite::open(suite)?;
-    let packages = archive.closure(META_PACKAGE, &PACKAGES)?;
+    let packages = archive.closure(meta_package, &PACKAGES)?;
     let prefix = format!("linux-image-{}", kernel.series());
     let Some(package) = packages
         .iter()
-        .find(|name| *name != META_PACKAGE && name.starts_with(&prefix))
+        .find(|name| *name != meta_package && name.starts_with(&prefix))
     else {
         bail!(
-            "{META_PACKAGE} there is not of the series {}",
+            "{meta_package} there is not of the series {}",
             kernel.series()
         );
     };
-    let directory = kernel.directory();
+    let directory = kernel.directory(flavour);
     let root = directory.join(package);
     if look(&root).is_err() {
         exec::say(format!("kernel {kernel}: fetching {package}"));
         let unpacked = tempfile::tempdir_in(&directory).context("cannot make a directory")?;
         let packages: Vec<_> = packages
             .iter()
-            .filter(|name| *name != META_PACKAGE)
+            .filter(|name| *name != meta_package)
             .cloned()
             .collect();
         let unpacked_root = unpacked.path().join("root");
@@ -167,7 +190,7 @@ fn fetch(kernel: Kernel, suite: &str) -> Result<Installed> {
             .with_context(|| format!("cannot keep {}", root.display()))?;
     }
     let installed = look(&root)?;
-    fs::write(stamp(kernel), "").context("cannot note when the archive was asked")?;
+    fs::write(stamp(&directory), "").context("cannot note when the archive was asked")?;
     Ok(installed)
 }
 

@@ -4,8 +4,10 @@
 pub(crate) mod archive;
 pub(crate) mod console;
 pub(crate) mod cpio;
+pub(crate) mod hardware;
 pub(crate) mod initramfs;
 pub(crate) mod kernels;
+pub(crate) mod machine;
 pub(crate) mod modules;
 pub(crate) mod qemu;
 pub(crate) mod watch;

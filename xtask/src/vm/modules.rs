@@ -9,7 +9,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// What the lab uses; in this kernel as a module or built in.
-const WANTED: [&str; 19] = [
+const WANTED: &[&str] = &[
+    // libcrc32c asks for it by the name of its algorithm, which is no dependency for depmod.
+    "crc32c_generic",
     "ipvlan",
     "macvlan",
     "veth",
@@ -29,17 +31,22 @@ const WANTED: [&str; 19] = [
     "nft_counter",
     "nft_reject_inet",
     "nf_conntrack",
+    "ipvtap",
+    "nft_chain_nat",
+    "nft_masq",
+    "nft_nat",
+    "nft_fib_inet",
 ];
 
 /// What some kernels do not know by this name: part of another module, or newer than they are.
-const OPTIONAL: [&str; 1] = ["nft_counter"];
+const OPTIONAL: &[&str] = &["nft_counter", "crc32c_generic"];
 
-/// Paths of the modules to load, dependencies first.
-pub(crate) fn needed(modules: &Path) -> Result<Vec<PathBuf>> {
+/// Paths of the modules to load, dependencies first: what the lab uses, and `drivers`.
+pub(crate) fn needed(modules: &Path, drivers: &[&str]) -> Result<Vec<PathBuf>> {
     let index = Index::read(modules)?;
     let mut order = Vec::new();
     let mut seen = HashSet::new();
-    for name in WANTED {
+    for &name in WANTED.iter().chain(drivers) {
         let Some(path) = index.paths.get(name) else {
             if index.built_in.contains(name) || OPTIONAL.contains(&name) {
                 continue;

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{
     console::Outcome,
     initramfs, kernels,
+    machine::Machine,
     watch::{self, Patience, Watch},
 };
 use crate::{exec, paths};
@@ -46,8 +47,8 @@ pub(crate) struct Job<'a> {
     pub command: Vec<String>,
     /// What the whole run may take.
     pub limit: Duration,
-    /// What its clock counts.
-    pub clock: Clock,
+    /// The machine it needs.
+    pub machine: Machine,
 }
 
 /// What the clock of a machine counts.
@@ -81,8 +82,13 @@ pub(crate) fn run(job: &Job<'_>) -> Result<Report> {
         .tempdir_in(paths::directory(paths::vm())?)
         .context("cannot make a directory for the run")?;
     let image = directory.path().join("image.cpio");
-    initramfs::build(job.kernel, &job.command, &image)?;
-    let accelerator = match job.clock {
+    initramfs::build(
+        job.kernel,
+        job.machine.hardware.drivers,
+        &job.command,
+        &image,
+    )?;
+    let accelerator = match job.machine.clock {
         Clock::Any => accelerator(job.kernel),
         Clock::Instructions => EMULATION,
     };
@@ -120,7 +126,7 @@ fn boots_with_kvm(kernel: &kernels::Installed) -> bool {
     let Ok(child) = command.spawn() else {
         return false;
     };
-    let mut machine = Machine(child);
+    let mut machine = Emulator(child);
     let deadline = Instant::now() + PROBE;
     while Instant::now() < deadline {
         match machine.0.try_wait() {
@@ -151,7 +157,14 @@ fn machine(accelerator: &str, kernel: &kernels::Installed) -> Command {
             "1",
         ],
     };
-    let mut command = Command::new(PROGRAM);
+    let mut command = if accelerator == KVM {
+        Command::new(PROGRAM)
+    } else {
+        // An emulator whose clock counts instructions gives way to tests that look at a real clock.
+        let mut command = Command::new("nice");
+        command.args(["-n", "19", PROGRAM]);
+        command
+    };
     command
         .args(arguments)
         .args(["-m", "1024", "-nic", "none", "-no-reboot"])
@@ -162,9 +175,9 @@ fn machine(accelerator: &str, kernel: &kernels::Installed) -> Command {
 }
 
 /// The emulator's process; it never outlives this.
-struct Machine(Child);
+struct Emulator(Child);
 
-impl Drop for Machine {
+impl Drop for Emulator {
     fn drop(&mut self) {
         // Fails only if it is gone already.
         let _gone = self.0.kill();
@@ -178,9 +191,15 @@ fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
     let (log, mut log_file) = create_log(&job.name)?;
     let mut command = machine(accelerator, job.kernel);
     command
+        .args(job.machine.hardware.arguments())
         .arg("-initrd")
         .arg(directory.join("image.cpio"))
-        .args(["-append", COMMAND_LINE, "-serial", "stdio", "-serial"])
+        .arg("-append")
+        .arg(format!(
+            "{COMMAND_LINE} {}",
+            job.machine.setup.command_line()
+        ))
+        .args(["-serial", "stdio", "-serial"])
         .arg(format!("file:{}", results.display()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -189,7 +208,7 @@ fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
     let child = command
         .spawn()
         .with_context(|| format!("cannot start `{shown}` (Debian package qemu-system-x86)"))?;
-    let mut machine = Machine(child);
+    let mut machine = Emulator(child);
     let Some(output) = machine.0.stdout.take() else {
         bail!("QEMU has no console")
     };

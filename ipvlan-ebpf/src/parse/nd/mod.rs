@@ -16,11 +16,12 @@ use ipvlan_common::Reason;
 use network_types::ip::Ipv6Hdr;
 
 use self::options::FOUND;
+pub(crate) use self::options::is_zero;
 pub use self::{
     message::{Message, parse_nd, parse_short_nd, short_message},
     options::OPTION_TARGET_LINK_LAYER,
 };
-use super::IPV6_FRAME_LEN;
+use super::{ETH_P_IPV6, IPV6_FRAME_LEN, check_ethertype};
 use crate::frame::{ETH_LEN, Frame, Ip6, Mac};
 
 /// Where the `ICMPv6` message starts in a frame without extension headers.
@@ -188,7 +189,7 @@ pub fn parse_asked(frame: Frame<'_>) -> Option<Asked> {
 ///
 /// # Errors
 ///
-/// What `ndisc_rcv` of the kernel would drop it for (RFC 4861 §7.1.1): [`Reason::Malformed`] if the
+/// [`Reason::EtherType`] if the frame has another one. What `ndisc_rcv` of the kernel would drop it for (RFC 4861 §7.1.1): [`Reason::Malformed`] if the
 /// packet is no IPv6, longer than its frame or too short, [`Reason::HopLimit`], [`Reason::Code`];
 /// [`Reason::TooLong`] if it is longer than we read.
 #[inline(always)]
@@ -202,6 +203,7 @@ pub fn parse_nd_header(frame: Frame<'_>, frame_len: usize) -> Result<NdHeader, R
     let Some(header) = frame.header::<ND_FRAME_LEN>() else {
         return Err(Reason::Malformed);
     };
+    check_ethertype(header, ETH_P_IPV6)?;
     let len = usize::from(header.u16::<PAYLOAD_LEN>());
     if header.u8::<VERSION>() >> 4 != 6 || len < ND_LEN || frame_len < ND_START + len {
         return Err(Reason::Malformed);

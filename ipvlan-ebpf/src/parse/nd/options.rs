@@ -118,6 +118,6 @@ const fn is_less(value: u64, than: u64) -> u64 {
 
 /// 1 if `value`, below 2⁶³, is 0, and else 0.
 #[inline(always)]
-pub(super) const fn is_zero(value: u64) -> u64 {
+pub(crate) const fn is_zero(value: u64) -> u64 {
     value.wrapping_sub(1) >> 63
 }

@@ -76,7 +76,9 @@ fn fields_come_from_where_rfc_4861_puts_them() {
 #[test]
 fn every_value_of_every_checked_byte() {
     type Good = fn(u8) -> bool;
-    let good: [(usize, Good, Reason); 5] = [
+    let good: [(usize, Good, Reason); 7] = [
+        (12, |high| high == 0x86, Reason::EtherType),
+        (13, |low| low == 0xdd, Reason::EtherType),
         (14, |version| version >> 4 == 6, Reason::Malformed),
         (18, |len| len == 0, Reason::Malformed),
         (19, |len| len == 24, Reason::Malformed),

@@ -120,7 +120,7 @@ fn an_exceeded_quota_is_one_line_with_its_option() {
         (
             "addresses",
             "--netns-addresses",
-            "quota: netns cni-1234: addresses: 7 addresses are not kept (--netns-addresses: 9)",
+            "quota: netns cni-1234: addresses: 7 or more addresses are not kept (--netns-addresses: 9)",
         ),
         (
             "events",
@@ -130,7 +130,7 @@ fn an_exceeded_quota_is_one_line_with_its_option() {
         (
             "addresses",
             "[[rule]] addresses",
-            "quota: netns cni-1234: addresses: 7 addresses are not kept ([[rule]] addresses: 9)",
+            "quota: netns cni-1234: addresses: 7 or more addresses are not kept ([[rule]] addresses: 9)",
         ),
         (
             "time",

@@ -9,6 +9,7 @@ use crate::{
     attach::{PinError, PinRoot},
     runtime,
     status::{Agent, Unserved},
+    text::chain,
 };
 
 /// The parents that something is pinned for in `dir` and that nobody serves, these agents or others; none
@@ -20,7 +21,7 @@ pub(super) fn find(dir: &Path, agents: &[Agent]) -> Option<Vec<Unserved>> {
         Err(failure) if failure.is_for_want_of_a_filesystem() => Some(Vec::new()),
         Err(failure) if failure.os_error() == Some(libc::EACCES) => None,
         Err(failure) => {
-            warn!("look for pins: {:#}", anyhow::Error::from(failure));
+            warn!("look for pins: {}", chain(&failure));
             None
         }
     }

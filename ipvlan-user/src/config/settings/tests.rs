@@ -2,10 +2,10 @@ use std::str::FromStr as _;
 
 use super::*;
 use crate::{
-    attach::{PIN_DIR, TcAttach, XdpMode},
-    config::{InterfaceName, XdpChoice},
-    model::{Deliver, L2Broadcast},
-    neighbour::{Announcing, DadMode},
+    attach::{Order, PIN_DIR, TcAttach, XdpMode},
+    config::{InterfaceName, StaleAfter, XdpChoice},
+    lan::{Announcing, DadMode, Defending},
+    model::{Deliver, Dhcp, L2Broadcast},
 };
 
 fn names(names: &[&str]) -> Vec<InterfaceName> {
@@ -40,7 +40,7 @@ fn a_parent_that_is_named_twice_is_served_once() {
 }
 
 #[test]
-fn stale_after_0_is_never_and_pins_are_where_they_are_wanted() {
+fn stale_after_0_is_without_limit_and_pins_are_in_their_directory() {
     let settings = Settings::new(one_parent()).unwrap();
     assert_eq!(settings.stale_after, Some(Duration::from_mins(10)));
     let rows = [
@@ -48,7 +48,7 @@ fn stale_after_0_is_never_and_pins_are_where_they_are_wanted() {
         (Some(true), Some("/x"), "/x", true),
         (None, Some("/x"), "/x", true),
         (Some(true), None, PIN_DIR, true),
-        // What an agent before has pinned is looked for there.
+        // Pins of a previous agent are looked for there.
         (Some(false), Some("/x"), "/x", false),
         (Some(false), None, PIN_DIR, false),
     ];
@@ -56,7 +56,7 @@ fn stale_after_0_is_never_and_pins_are_where_they_are_wanted() {
         let options = Options {
             pin,
             pin_dir: pin_dir.map(PathBuf::from),
-            stale_after: Some(0),
+            stale_after: Some(StaleAfter(0)),
             ..one_parent()
         };
         let settings = Settings::new(options).unwrap();
@@ -73,9 +73,9 @@ fn stale_after_0_is_never_and_pins_are_where_they_are_wanted() {
 }
 
 #[test]
-fn a_reload_takes_what_it_can_and_names_what_it_cannot() {
+fn reload_names_the_keys_that_take_effect_after_a_restart() {
     let path = || Some(PathBuf::from("/x"));
-    // What is different, and the keys that wait.
+    // Changed options, and the keys that wait for a restart.
     let rows: Vec<(Options, &[&str])> = vec![
         (one_parent(), &[]),
         (
@@ -83,13 +83,16 @@ fn a_reload_takes_what_it_can_and_names_what_it_cannot() {
                 iface: Some(names(&["ens35"])),
                 l2_broadcast: Some(L2Broadcast::Flood),
                 deliver: Some(Deliver::Pass),
+                dhcp: Some(Dhcp::Off),
                 answer_link_local: Some(true),
                 allow: Some(vec!["10.0.0.0/8".parse().unwrap()]),
                 deny: Some(vec!["10.0.0.1".parse().unwrap()]),
                 dad: Some(DadMode::Off),
                 announce: Some(Announcing::Off),
-                audit: Some(7),
-                stale_after: Some(0),
+                defend: Some(Defending::Off),
+                refresh: "60".parse().ok(),
+                audit: "7".parse().ok(),
+                stale_after: Some(StaleAfter(0)),
                 ..Options::default()
             },
             &[],
@@ -97,10 +100,11 @@ fn a_reload_takes_what_it_can_and_names_what_it_cannot() {
         (
             Options {
                 attach: Some(TcAttach::Clsact),
+                order: Some(Order::After),
                 xdp: Some(XdpChoice::Generic),
                 host_access: Some(false),
-                max_addresses: Some(1),
-                max_children: Some(1),
+                max_addresses: "1".parse().ok(),
+                max_children: "1".parse().ok(),
                 pin: Some(false),
                 pin_dir: path(),
                 runtime_dir: path(),
@@ -108,6 +112,7 @@ fn a_reload_takes_what_it_can_and_names_what_it_cannot() {
             },
             &[
                 "attach",
+                "order",
                 "xdp",
                 "host-access",
                 "max-addresses",
@@ -130,7 +135,7 @@ fn a_reload_takes_what_it_can_and_names_what_it_cannot() {
         let before = settings.clone();
         let new = Settings::new(options).unwrap();
         assert_eq!(settings.reload(new.clone()), waiting);
-        // All of it, but for what a running agent keeps.
+        // A running agent keeps these three.
         let expected = Settings {
             attach: before.attach,
             pins: before.pins,

@@ -1,7 +1,8 @@
 use netlink_packet_core::Emitable as _;
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, Inet6DevConf, InfoData, InfoIpVlan, InfoKind, IpVlanFlags,
-    IpVlanMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, Stats64,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, Inet6DevConf, InetDevConf, InfoData, InfoIpVlan,
+    InfoKind, IpVlanFlags, IpVlanMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
+    Stats64,
 };
 use proptest::prelude::*;
 
@@ -50,6 +51,7 @@ fn an_ipvlan_child_tells_mode_flag_parent_and_counters() {
         name: "ipvl0".into(),
         mac: Some([2, 0, 0, 0, 0, 1]),
         mtu: 1500,
+        ipv4: Ipv4Settings::default(),
         forwarding: false,
         kind: Some("ipvlan".into()),
         port: Some(Ok(Port {
@@ -119,7 +121,7 @@ fn ipv6_settings_tell_whether_it_forwards() {
             AfSpecInet6::DevConf(settings),
         ])
     };
-    let inet = || AfSpecUnspec::Inet(vec![]);
+    let inet = || AfSpecUnspec::Inet(vec![AfSpecInet::DevConf(InetDevConf::default())]);
     for (families, forwarding) in [
         (vec![], false),
         (vec![inet()], false),
@@ -134,13 +136,33 @@ fn ipv6_settings_tell_whether_it_forwards() {
 }
 
 #[test]
-fn cut_ipv6_settings_are_malformed() {
-    let conf = [6, 0, 2, 0, 1, 0, 0, 0];
-    let inet6 = [&[12, 0, 10, 0][..], &conf].concat();
-    assert_eq!(
-        decode_forwarding(&inet6),
-        Err(Malformed("truncated IPv6 settings"))
-    );
+fn ipv4_settings_tell_whether_it_forwards_and_which_requests_it_ignores() {
+    for (forwarding, arp_ignore) in [(0, 0), (1, 0), (0, 8), (2, 3)] {
+        let mut settings = InetDevConf::default();
+        (settings.forwarding, settings.arp_ignore) = (forwarding, arp_ignore);
+        let families = vec![
+            AfSpecUnspec::Inet6(vec![]),
+            AfSpecUnspec::Inet(vec![AfSpecInet::DevConf(settings)]),
+        ];
+        let row = payload(vec![LinkAttribute::AfSpecUnspec(families)]);
+        let expected = Ipv4Settings {
+            forwarding: forwarding != 0,
+            arp_ignore,
+        };
+        assert_eq!(decode_link(&row).unwrap().ipv4, expected);
+    }
+}
+
+#[test]
+fn cut_settings_are_malformed() {
+    let of_family = |family: u8, kind: u8| [12, 0, family, 0, 6, 0, kind, 0, 1, 0, 0, 0];
+    for (bytes, expected) in [
+        (of_family(10, 2), "truncated IPv6 settings"),
+        (of_family(2, 1), "truncated IPv4 settings"),
+    ] {
+        let decoded = decode_families(&bytes, &mut LinkRow::default());
+        assert_eq!(decoded, Err(Malformed(expected)));
+    }
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub struct Host {
     pub next_hops: BTreeSet<u32>,
     /// Unicast routes with a device and no gateway, of all tables: what the host is on-link with.
     pub routes_on_link: Vec<OnLinkRoute>,
+    /// Routes through gateways whose prefix lies in one of `routes_on_link` out of a parent: the host is not
+    /// on-link with these addresses. Empty if there are more than 65 536 routes through gateways in a family.
+    pub routes_inside: BTreeSet<RouteInside>,
     /// Routes of type `local` that are not just one of `addresses` (`AnyIP`), other than
     /// 127.0.0.0/8.
     pub local_prefixes: Vec<(IpAddr, u8)>,
@@ -27,6 +30,8 @@ pub struct Host {
     pub proxy_neighbours: bool,
     /// Proxy ARP settings by ifindex of the parent.
     pub proxy_arp: BTreeMap<u32, ProxyArp>,
+    /// Settings of ARP answers by ifindex of the parent.
+    pub arp: BTreeMap<u32, ArpSettings>,
 }
 
 /// An address of a link of our own netns.
@@ -40,6 +45,8 @@ pub struct HostAddress {
     pub ifindex: u32,
     /// `IFA_F_*`.
     pub flags: u32,
+    /// `RT_SCOPE_*`.
+    pub scope: u8,
 }
 
 impl HostAddress {
@@ -82,6 +89,17 @@ pub struct OnLinkRoute {
     pub table: u32,
 }
 
+/// A route through a gateway inside a prefix that the host is otherwise on-link with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteInside {
+    /// First address of the prefix.
+    pub prefix: IpAddr,
+    /// Its length.
+    pub prefix_len: u8,
+    /// The table it is in (254 is main).
+    pub table: u32,
+}
+
 /// `proxy_arp` and `proxy_arp_pvlan` of a link, each or-ed with that of `all` as the kernel does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProxyArp {
@@ -89,6 +107,18 @@ pub struct ProxyArp {
     pub proxy_arp: bool,
     /// Answers for addresses on this link.
     pub pvlan: bool,
+}
+
+/// What decides whether the kernel answers an ARP request on a link for an address of the host. Each is
+/// combined with that of `all` as the kernel does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArpSettings {
+    /// `arp_ignore`: the greater of both.
+    pub ignore: u8,
+    /// `arp_filter`: either.
+    pub filter: bool,
+    /// `rp_filter`: the greater of both.
+    pub rp_filter: u8,
 }
 
 impl ProxyArp {

@@ -7,7 +7,7 @@ use crate::discover::snapshot::{AnycastAddress, Master};
 fn flags_follow_mode_flag_and_policy() {
     let ready = ConfigFlags::READY;
     let vepa = ConfigFlags::VEPA | ConfigFlags::ISOLATED;
-    let l2 = ConfigFlags::L2;
+    let l2 = ConfigFlags::L2 | ConfigFlags::DHCP;
     let drop = ConfigFlags::L2_DROP_FOREIGN | ConfigFlags::L2_DROP_FOREIGN_ND;
     let on_link = "172.16.91.101/24";
     let off_link = "10.0.1.10/24";
@@ -96,6 +96,31 @@ fn flags_follow_mode_flag_and_policy() {
 }
 
 #[test]
+fn dhcp_requests_of_l2_children_alone_are_changed_and_not_with_the_option_off() {
+    for mode in [Mode::L2, Mode::L3, Mode::L3s] {
+        for flag in [PortFlag::Bridge, PortFlag::Private, PortFlag::Vepa] {
+            for dhcp in [Dhcp::Auto, Dhcp::Off] {
+                // A child that asks has no address yet.
+                let mut child = child(7, &[]);
+                (child.mode, child.flag) = (mode, flag);
+                let policy = Policy {
+                    dhcp,
+                    ..Policy::default()
+                };
+                let desired = decide(&snapshot(vec![child]), &policy);
+                assert_eq!(
+                    desired.config.has(ConfigFlags::DHCP),
+                    mode == Mode::L2 && dhcp == Dhcp::Auto,
+                    "{mode:?} {flag:?} {dhcp:?}"
+                );
+            }
+        }
+    }
+    let desired = decide(&snapshot(Vec::new()), &Policy::default());
+    assert!(!desired.config.has(ConfigFlags::DHCP));
+}
+
+#[test]
 fn nothing_is_dropped_where_the_host_may_answer_for_others() {
     type Change = fn(&mut Host);
     // What changes, whether unknown targets are still dropped: of ARP, of solicitations.
@@ -144,6 +169,65 @@ fn nothing_is_dropped_where_the_host_may_answer_for_others() {
         let notes = &desired.notes;
         assert_eq!(notes.len(), usize::from(!what.is_empty()), "{notes:?}");
         assert!(notes.iter().all(|note| note.contains(what)), "{notes:?}");
+    }
+}
+
+/// A child's own kernel answers in l2, so a request for an address that the agent does not know yet must reach it.
+#[test]
+fn nothing_is_dropped_while_addresses_of_children_may_be_unknown() {
+    const OTHER: NetnsId = NetnsId::Nsid(9);
+    const PARENT_2: u32 = PARENT + 1;
+    type Change = fn(&mut Snapshot);
+    // What is not known, and whether requests for unknown addresses are still dropped.
+    let rows: [(&str, Change, bool); 4] = [
+        (
+            "not read yet",
+            |it| {
+                it.unread.insert(OTHER);
+            },
+            false,
+        ),
+        (
+            "not read again, with a child of this parent",
+            |it| {
+                it.outdated.insert(it.children[0].netns);
+            },
+            false,
+        ),
+        (
+            "not read again, with a child of another parent",
+            |it| {
+                it.children.push(Child {
+                    netns: OTHER,
+                    parent_ifindex: PARENT_2,
+                    ..child(8, &["10.9.0.1/24"])
+                });
+                it.outdated.insert(OTHER);
+            },
+            true,
+        ),
+        (
+            "never read, and not waited for any more",
+            |it| {
+                it.unread.insert(OTHER);
+                it.give_up_unread();
+            },
+            false,
+        ),
+    ];
+    for (what, change, drops) in rows {
+        let mut child = child(7, &["172.16.91.101/24"]);
+        child.mode = Mode::L2;
+        let mut snapshot = snapshot(vec![child]);
+        change(&mut snapshot);
+        let desired = usual(&snapshot);
+        for flag in [
+            ConfigFlags::L2_DROP_FOREIGN,
+            ConfigFlags::L2_DROP_FOREIGN_ND,
+        ] {
+            assert_eq!(desired.config.has(flag), drops, "{what}");
+        }
+        assert_eq!(desired.notes.len(), usize::from(!drops), "{what}");
     }
 }
 

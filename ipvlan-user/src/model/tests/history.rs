@@ -104,6 +104,43 @@ fn child_that_takes_the_address_after_the_route_is_refused() {
 }
 
 #[test]
+fn a_netns_that_is_read_only_after_the_start_keeps_what_was_decided() {
+    let policy = Policy::default();
+    for text in FAMILIES {
+        let children = || vec![child(7, &[text])];
+        for (before, refusal) in [
+            (snapshot(children()), None),
+            (routed(text, children()), TAKEN),
+            (snapshot(Vec::new()), TAKEN),
+        ] {
+            let mut served = Served::default();
+            served.follow(&before, &policy);
+            served.follow(&routed(text, before.children.clone()), &policy);
+            served.restart();
+            let netns = child(7, &[text]).netns;
+            let mut unread = routed(text, Vec::new());
+            unread.unread.insert(netns);
+            for _ in 0..2 {
+                served.follow(&unread, &policy);
+                assert!(served.last.children.is_empty());
+            }
+            served.follow(&routed(text, children()), &policy);
+            assert_eq!(served.refusal(7), refusal, "{text} {before:?}");
+            // Only there: not in another netns that was read at the start.
+            if refusal.is_none() {
+                served.restart();
+                let mut other = child(7, &[text]);
+                other.netns = NetnsId::Nsid(99);
+                unread.children.clear();
+                served.follow(&unread, &policy);
+                served.follow(&routed(text, vec![other]), &policy);
+                assert_eq!(served.refusal(7), TAKEN, "{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn address_that_changes_children_is_the_gateways() {
     for text in FAMILIES {
         let mut served = Served::default();

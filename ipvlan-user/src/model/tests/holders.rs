@@ -26,6 +26,8 @@ fn host_is_advertised_as_its_own_kernel_would() {
         router,
         optimistic,
         refusal,
+        answered_to: AnsweredTo::All,
+        watched: true,
     };
     let rows = [
         (false, 0, advertised(false, false, None)),

@@ -1,9 +1,11 @@
 //! The model, as tables: what a snapshot and a policy ask for.
 
+mod answers;
 mod conflicts;
 mod flags;
 mod history;
 mod holders;
+mod notes;
 mod programs;
 mod property;
 mod refusal;
@@ -13,7 +15,7 @@ use ipvlan_common::{AddressEntry, ConfigFlags, Delivery};
 
 use super::*;
 use crate::discover::snapshot::{
-    ChildAddress, Gateway, Host, HostAddress, Lower, Netns, OnLinkRoute, ProxyArp,
+    Arp, ChildAddress, Gateway, Host, HostAddress, Lower, Netns, OnLinkRoute, ProxyArp, RouteInside,
 };
 
 const PARENT: u32 = 2;
@@ -34,6 +36,7 @@ fn cidr(text: &str) -> ChildAddress {
         local: address(local),
         peer: None,
         prefix_len: prefix_len.parse().unwrap(),
+        scope: 0,
         flags: 0,
     }
 }
@@ -70,6 +73,7 @@ fn host_address(text: &str, ifindex: u32) -> HostAddress {
         prefix_len,
         ifindex,
         flags: 0,
+        scope: 0,
     }
 }
 
@@ -117,6 +121,7 @@ fn snapshot(children: Vec<Child>) -> Snapshot {
         children,
         netnses: Vec::new(),
         unread: BTreeSet::new(),
+        outdated: BTreeSet::new(),
     }
 }
 
@@ -152,5 +157,7 @@ const fn host() -> Wanted {
         router: false,
         optimistic: false,
         refusal: None,
+        answered_to: AnsweredTo::All,
+        watched: true,
     }
 }

@@ -73,6 +73,66 @@ fn off_link_address_is_answered_on_the_lan_without_being_allowed() {
     }
 }
 
+/// Whether the entry of this address attracts no packet of the host at all.
+fn is_off_link(snapshot: &Snapshot, policy: &Policy, of: &str) -> bool {
+    let desired = decide(snapshot, policy);
+    desired.addresses[&cidr(of).local]
+        .entry(|_| 0)
+        .is_off_link()
+}
+
+#[test]
+fn off_link_address_attracts_nothing_unless_allowed_or_a_route_of_any_table_makes_it_on_link() {
+    const ALL: &[&str] = &["0.0.0.0/0", "::/0"];
+    let rows: [(&str, &[&str], bool); 12] = [
+        ("8.8.8.8/32", &[], true),
+        ("2001:4860:4860::8888/128", &[], true),
+        ("8.8.8.8/32", ALL, false),
+        ("2001:4860:4860::8888/128", ALL, false),
+        ("172.16.91.101/24", &[], false),
+        ("2001:db8:91::101/64", &[], false),
+        // Every link has those of IPv6. Those of IPv4 are routed like any other if the host has none.
+        ("fe80:1::101/64", &[], false),
+        ("169.254.169.254/32", &[], true),
+        ("169.254.169.254/32", ALL, true),
+        // Refused for another reason.
+        ("172.16.91.2/32", &[], false),
+        ("fe80::2/64", &[], false),
+        ("::ffff:10.0.1.10/128", &[], false),
+    ];
+    for (text, allow, expected) in rows {
+        let policy = Policy {
+            answer_link_local: true,
+            ..allowing(allow)
+        };
+        let found = is_off_link(&snapshot(vec![child(7, &[text])]), &policy, text);
+        assert_eq!(found, expected, "{text} {allow:?}");
+    }
+    let own = snapshot(vec![own_child(7, &["8.8.8.8/32"])]);
+    assert!(!is_off_link(&own, &Policy::default(), "8.8.8.8/32"));
+    for (text, subnet, length) in [
+        ("10.1.0.5/32", "10.1.0.0", 24),
+        ("2001:db8:7::5/128", "2001:db8:7::", 64),
+    ] {
+        for (oif, table, expected) in [
+            (PARENT, 254, false),
+            (PARENT, 100, false),
+            (9, 254, true),
+            (9, 100, true),
+        ] {
+            let mut snapshot = snapshot(vec![child(7, &[text])]);
+            snapshot.host.routes_on_link.push(OnLinkRoute {
+                prefix: address(subnet),
+                prefix_len: length,
+                oif,
+                table,
+            });
+            let found = is_off_link(&snapshot, &Policy::default(), text);
+            assert_eq!(found, expected, "{text} {oif} {table}");
+        }
+    }
+}
+
 #[test]
 fn host_is_on_link_by_routes_out_of_the_parent_in_tables_it_looks_up() {
     const WWAN: u32 = 9;
@@ -113,6 +173,51 @@ fn host_is_on_link_by_routes_out_of_the_parent_in_tables_it_looks_up() {
                 found, expected,
                 "{prefix}/{prefix_len} {oif} {table} {in_vrf}"
             );
+        }
+    }
+}
+
+#[test]
+fn of_routes_out_of_the_parent_the_longest_decides() {
+    // Each family alone: one would hide the other.
+    let families = [
+        ("10.1.0.5/32", "10.0.0.0", "10.1.0.0", 8, 24),
+        ("2001:db8:7::5/128", "2001:db8::", "2001:db8:7::", 32, 64),
+    ];
+    for (text, wide, narrow, short, long) in families {
+        // On-link, then through a gateway and in which table; then whether it attracts routed packets if it is
+        // allowed, and none at all if it is not.
+        let rows = [
+            ((wide, short), None, false, false),
+            ((wide, short), Some((narrow, long, 254)), true, true),
+            // The metric decides.
+            ((narrow, long), Some((narrow, long, 254)), true, false),
+            ((narrow, long), Some((wide, short, 254)), false, false),
+            // Another address, and a table that no rule may use.
+            ((wide, short), Some(("10.2.0.0", 24, 254)), false, false),
+            ((wide, short), Some((narrow, long, 100)), false, false),
+        ];
+        for ((prefix, prefix_len), inside, expected, off_link) in rows {
+            let mut snapshot = snapshot(vec![child(7, &[text])]);
+            snapshot.host.routes_on_link.push(OnLinkRoute {
+                prefix: address(prefix),
+                prefix_len,
+                oif: PARENT,
+                table: 254,
+            });
+            snapshot.host.routes_inside = inside
+                .map(|(prefix, prefix_len, table)| RouteInside {
+                    prefix: address(prefix),
+                    prefix_len,
+                    table,
+                })
+                .into_iter()
+                .collect();
+            let policy = allowing(&["10.0.0.0/8", "2001:db8::/32"]);
+            let (_, found) = routed(&snapshot, &policy, text);
+            assert_eq!(found, expected, "{prefix}/{prefix_len} {inside:?}");
+            let found = is_off_link(&snapshot, &Policy::default(), text);
+            assert_eq!(found, off_link, "{prefix}/{prefix_len} {inside:?}");
         }
     }
 }

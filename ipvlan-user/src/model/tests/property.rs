@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
-use crate::model::holders::is_link_local;
+use crate::model::holders::{is_link_local, is_link_local_v6};
 
 /// Addresses of all sorts, few enough that several children get the same one.
 pub(super) const ADDRESSES: [&str; 20] = [
@@ -142,6 +142,20 @@ proptest! {
                     && it.flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED) == 0
             });
             prop_assert!(may_use, "{}", address);
+        }
+        // What the host is not on-link with attracts nothing, or what the operator allowed.
+        for (&address, wanted) in &desired.addresses {
+            let entry = wanted.entry(|_| 0);
+            let is_near = is_link_local_v6(address) || snapshot.host.routes_on_link.iter().any(|route| {
+                route.oif == PARENT && Prefix::of(route.prefix, route.prefix_len).contains(address)
+            });
+            let elsewhere = wanted.child().is_some_and(|child| child.netns != NetnsId::Own);
+            let is_answered = entry.is_live_child() && elsewhere;
+            prop_assert_eq!(
+                entry.is_off_link(),
+                is_answered && !is_near && !entry.routed(),
+                "{}", address
+            );
         }
         // Only what the operator allowed in this family attracts packets that the host routes elsewhere.
         let mut attracting = 0;

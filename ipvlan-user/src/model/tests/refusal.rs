@@ -47,6 +47,28 @@ fn addresses_are_refused_for_what_is_wrong_with_them() {
 }
 
 #[test]
+fn directed_broadcasts_of_the_parents_lan_alone_are_refused() {
+    const OTHER: u32 = 9;
+    // A tunnel; a macvlan on the parent; a VLAN of it, which is a LAN of its own.
+    let rows = [
+        ("wireguard", None),
+        ("macvlan", Some(Reason::TargetBroadcast)),
+        ("vlan", None),
+    ];
+    for (kind, expected) in rows {
+        let mut snapshot = snapshot(vec![child(7, &["172.16.91.103/24"])]);
+        let mut link = upper(OTHER, kind);
+        if kind == "wireguard" {
+            link.lower = None;
+        }
+        snapshot.links.push(link);
+        let overlapping = host_address("172.16.91.101/30", OTHER);
+        snapshot.host.addresses.push(overlapping);
+        assert_eq!(refusal(&usual(&snapshot)), expected, "{kind}");
+    }
+}
+
+#[test]
 fn children_are_refused_while_they_or_the_parent_are_down() {
     let mut down = child(7, &["172.16.91.101/24", "2001:db8:91::101/64"]);
     down.up = false;
@@ -66,6 +88,33 @@ fn children_are_refused_while_they_or_the_parent_are_down() {
         refusals(&snapshot),
         [child_down, child_down, parent_down, parent_down]
     );
+}
+
+#[test]
+fn child_that_is_silent_by_its_settings_is_not_answered_for() {
+    for mode in [Mode::L2, Mode::L3, Mode::L3s] {
+        for (arp, expected) in [
+            (Arp::All, [None, None, None]),
+            (Arp::NotOfHostScope, [None, Some(Reason::Silent), None]),
+            (
+                Arp::OnlyIpv6,
+                [Some(Reason::Silent), Some(Reason::Silent), None],
+            ),
+            (Arp::None, [Some(Reason::Silent); 3]),
+        ] {
+            let addresses = ["172.16.91.99/24", "172.16.91.98/32", "2001:db8:91::99/64"];
+            let mut child = child(7, &addresses);
+            (child.mode, child.arp) = (mode, arp);
+            child.addresses[1].scope = libc::RT_SCOPE_HOST;
+            let desired = usual(&snapshot(vec![child]));
+            let views = &desired.children[0].addresses;
+            let found: Vec<_> = views.iter().map(|view| view.refusal).collect();
+            assert_eq!(found, expected, "{mode:?} {arp:?}");
+            let entry = desired.addresses[&address("172.16.91.98")].entry(|_| 0);
+            // Another station that uses the address is no conflict.
+            assert_eq!(entry.is_watched(), arp == Arp::All);
+        }
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn children() -> impl Strategy<Value = Vec<Child>> {
         vec(addresses(), 0..6),
         prop::bool::weighted(0.8),
         any::<bool>(),
+        select(vec![Arp::All, Arp::OnlyIpv6, Arp::None]),
         prop::bool::weighted(0.85),
         prop::bool::weighted(0.85),
     );
@@ -20,14 +21,17 @@ fn children() -> impl Strategy<Value = Vec<Child>> {
         (0..)
             .zip(all)
             .filter(|(_, (.., exists))| *exists)
-            .map(|(index, (addresses, up, forwarding, is_ours, _))| Child {
-                netns: NetnsId::Nsid(index / 2),
-                addresses,
-                up,
-                forwarding,
-                parent_ifindex: if is_ours { PARENT } else { PARENT + 1 },
-                ..child(7 + index.unsigned_abs() % 2, &[])
-            })
+            .map(
+                |(index, (addresses, up, forwarding, arp, is_ours, _))| Child {
+                    netns: NetnsId::Nsid(index / 2),
+                    addresses,
+                    up,
+                    arp,
+                    forwarding,
+                    parent_ifindex: if is_ours { PARENT } else { PARENT + 1 },
+                    ..child(7 + index.unsigned_abs() % 2, &[])
+                },
+            )
             .collect()
     })
 }

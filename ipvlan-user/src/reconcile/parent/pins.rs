@@ -6,7 +6,7 @@ use super::{Parent, State};
 use crate::{
     attach::{PinError, PinRoot, Pins},
     discover::snapshot::Link,
-    reconcile::{AgentError, PinSettings, chain},
+    reconcile::{AgentError, PinSettings, chain, is_errno_of_denial},
     runtime::ClaimError,
 };
 
@@ -22,6 +22,13 @@ impl Parent {
                 parent,
                 "XDP program not switched, the TC programs answer: {failure}"
             );
+        }
+    }
+
+    /// Attaches the TC programs again where they are gone or do not run in the order that was asked for.
+    pub(in crate::reconcile) fn check_order(&mut self) {
+        if let State::Serving(serving) = &mut self.state {
+            serving.datapath.check_order();
         }
     }
 
@@ -81,6 +88,16 @@ impl Parent {
                     warn!(parent = link.name.as_str(), "{note}");
                 }
                 Ok((Pins::None, settings.keep.then_some(note)))
+            }
+            // Without pins it needs no directory for them; what an earlier agent pinned there stays.
+            Err(failure) if !settings.keep && is_errno_of_denial(failure.os_error()) => {
+                let parent = link.name.as_str();
+                let failure = chain(&failure);
+                warn!(
+                    parent,
+                    "pins of an earlier agent are not looked for: {failure}"
+                );
+                Ok((Pins::None, None))
             }
             Err(failure) => Err(AgentError::Attach {
                 parent: link.name.to_string(),

@@ -11,8 +11,9 @@ use crate::{
         Snapshot,
         snapshot::{Link, NetnsId},
     },
+    lan::Lan,
     model::{Desired, History, Revision, desired_after},
-    reconcile::{Settings, chain, lan::Lan},
+    reconcile::{Settings, chain},
     runtime::Claim,
     sync::apply::{Installed, Outcome},
 };
@@ -73,9 +74,9 @@ impl Serving {
         let result = self.conclude(outcome, before);
         if !self.no_room.is_empty() {
             // Others may have lost their room.
-            self.listen(snapshot);
+            self.update_lan(snapshot);
         }
-        self.lan.revised(&self.desired, &revision, snapshot);
+        self.lan.after_revision(&self.desired, &revision, snapshot);
         result
     }
 
@@ -102,7 +103,7 @@ impl Serving {
         settings: &Settings,
     ) -> Result<(), AttachError> {
         let before = self.installed.answered();
-        self.lan.behave(settings.manners, settings.quotas);
+        self.lan.set_policy(settings.lan, settings.quotas);
         self.history.set_quota(settings.quotas.addresses as usize);
         self.history.update(
             snapshot,
@@ -116,7 +117,7 @@ impl Serving {
         self.desired = self.desire(snapshot, settings);
         // A new address must be withheld before it is answered, and marked as probed for before an answer to
         // a probe can come.
-        if self.listen(snapshot) {
+        if self.update_lan(snapshot) {
             self.desired = self.desire(snapshot, settings);
         }
         self.lan.mark(&mut self.desired);
@@ -129,26 +130,37 @@ impl Serving {
         let no_room = self.no_room.clone();
         let result = self.conclude(outcome, before);
         if no_room != self.no_room {
-            self.listen(snapshot);
+            self.update_lan(snapshot);
         }
-        self.lan.followed(&self.desired, snapshot);
+        self.lan.after_update(&self.desired, snapshot);
         result
     }
 
     /// Judges events of the programs. Returns whether what is answered has to be decided again.
-    pub(super) fn told(&mut self, events: &[Event]) -> bool {
-        let changed = self.lan.told(events, &self.desired);
+    pub(super) fn on_events(&mut self, events: &[Event]) -> bool {
+        let changed = self.lan.on_events(events, &self.desired);
         self.write_marks() || changed
     }
 
-    /// Does and sends what is due on the LAN. Returns as [`Self::told`] does.
+    /// Does and sends what is due on the LAN. Returns as [`Self::on_events`] does.
     pub(super) fn tick(&mut self) -> bool {
         let suppressed = self.suppressed();
         let changed = self.lan.advance(&self.desired, suppressed);
         // Before the probes: their answers are to be reported.
         let unwritten = self.write_marks();
         self.lan.send();
+        if self.lan.is_host_due() {
+            self.update_host();
+        }
         unwritten || changed
+    }
+
+    /// Makes the host's own neighbour entries follow what is answered.
+    fn update_host(&mut self) {
+        let hooks = self.datapath.hooks();
+        let host_access = hooks.iter().any(|hook| hook.hook == Hook::Egress);
+        self.lan
+            .update_host(&self.link, &self.desired, &self.no_room, host_access);
     }
 
     /// How many events about probed addresses the programs have suppressed.
@@ -181,7 +193,7 @@ impl Serving {
         self.failure.is_some()
     }
 
-    /// Sets the programs that go by what was written, and tells and keeps how it went.
+    /// Sets the programs that the written maps need, logs the outcome, and keeps a failure.
     fn conclude(&mut self, outcome: Outcome, before: usize) -> Result<(), AttachError> {
         // Programs that go by these maps come after what they need is in there.
         let programs = if outcome.errors.is_empty() {
@@ -193,9 +205,7 @@ impl Serving {
         } else {
             Ok(())
         };
-        if outcome.put > 0 || outcome.reconfigured {
-            self.lan.tell_host(&self.link, &self.desired);
-        }
+        let is_host_concerned = outcome.put + outcome.removed > 0 || outcome.reconfigured;
         if outcome.put + outcome.removed > 0 {
             info!(
                 parent = self.link.name.as_str(),
@@ -215,6 +225,9 @@ impl Serving {
             );
         }
         self.no_room = outcome.no_room;
+        if is_host_concerned {
+            self.update_host();
+        }
         let mut errors = outcome.errors.into_iter();
         let first = errors.next().map(AttachError::from);
         for error in errors {
@@ -235,10 +248,9 @@ impl Serving {
         )
     }
 
-    /// Makes what is sent on the LAN follow what is desired. Returns whether that in turn withholds other
-    /// addresses than before.
-    fn listen(&mut self, snapshot: &Snapshot) -> bool {
+    /// Applies the desired state to the LAN. Returns whether other addresses than before are withheld.
+    fn update_lan(&mut self, snapshot: &Snapshot) -> bool {
         self.lan
-            .follow(&self.link, &self.desired, &self.no_room, snapshot)
+            .update(&self.link, &self.desired, &self.no_room, snapshot)
     }
 }

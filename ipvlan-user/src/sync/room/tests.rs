@@ -6,11 +6,14 @@ use ipvlan_common::{Delivery, Reason};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
+use crate::model::{AnsweredTo, Reach};
 
 const HOST: Wanted = Wanted::Host {
     router: false,
     optimistic: false,
     refusal: None,
+    answered_to: AnsweredTo::All,
+    watched: true,
 };
 
 fn child(nsid: i32) -> ChildKey {
@@ -32,7 +35,8 @@ fn of_child(nsid: i32, refusal: Option<Reason>) -> Wanted {
         arp_by_kernel: false,
         router: false,
         optimistic: false,
-        routed: false,
+        reach: Reach::default(),
+        barred: false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod arp;
 pub mod corpus;
+pub mod dhcp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;

@@ -9,7 +9,7 @@ use super::{
         frames::arp,
         world::{BROADCAST, Ip, UNSPECIFIED},
     },
-    Answer, Question, first, is_no_host,
+    Answer, Question, first, is_no_host, refusal_here,
 };
 
 const REQUEST: u16 = 1;
@@ -59,7 +59,7 @@ impl Question<'_> {
 
         first([
             (
-                eth_dst != BROADCAST && eth_dst != parent,
+                eth_dst != BROADCAST && !self.is_to_parent(),
                 (Reason::OtherMac, None),
             ),
             ([eth_src, sha].contains(&parent), (Reason::OwnSender, None)),
@@ -76,7 +76,10 @@ impl Question<'_> {
                 (Reason::NotRequest, None),
             ),
             (
-                !probe && claimed.is_some(),
+                !probe
+                    && claimed.is_some_and(|entry| {
+                        oper == REPLY || spa == tpa || entry.refusal().is_none()
+                    }),
                 (Reason::SenderConflict, claimed),
             ),
             (oper != REQUEST, (Reason::NotRequest, None)),
@@ -116,7 +119,7 @@ impl Question<'_> {
         let eth_dst = self.mac(0);
         let (spa, tpa) = (self.ip(arp::SPA), self.ip(arp::TPA));
         let target = self.entry(tpa);
-        let refusal = target.and_then(|entry| entry.refusal());
+        let refusal = target.and_then(refusal_here);
         let to_child = self.held_by(tpa, &[Owner::Child]);
         let to_host = self.held_by(tpa, &[Owner::Host]);
         let from_child = self.held_by(spa, &[Owner::Child]);

@@ -6,7 +6,7 @@ use ipvlan_common::{ConfigFlags, Delivery, Owner, Reason};
 
 use super::{
     super::frames::{ETH_LEN, ipv4, ipv6},
-    Answer, Look, Question, first,
+    Answer, Look, Question, first, refusal_here,
 };
 
 impl Question<'_> {
@@ -72,13 +72,17 @@ impl Question<'_> {
         let (src, dst) = self.source_and_destination(look);
         let (config, received) = (self.config, self.origin.ingress_ifindex);
         let target = self.entry(dst);
-        let refusal = target.and_then(|entry| entry.refusal());
+        let refusal = target.and_then(refusal_here);
         let to_child = self.held_by(dst, &[Owner::Child]);
         // The other egress programs see only what goes to the MAC that it comes from.
         let to_parent = self.mac(0) == config.mac() || !self.program.is_routed();
-        let allowed = to_parent || target.is_some_and(|entry| entry.routed());
+        let allowed =
+            target.is_some_and(|entry| entry.routed() || to_parent && !entry.is_off_link());
         let vepa = config.has(ConfigFlags::ISOLATED | ConfigFlags::VEPA);
-        let reaches_host = vepa && to_parent && self.held_by(src, &[Owner::Child]);
+        let routed_here =
+            config.has(ConfigFlags::L2) && self.entry(src).is_some_and(|entry| entry.routed());
+        let lost = if to_parent { vepa } else { routed_here };
+        let reaches_host = lost && self.held_by(src, &[Owner::Child]);
         let loops = self.was_received_here() || received != 0 && config.has(ConfigFlags::VRF);
         // What a container forwards has the ifindex of an interface of its own.
         let from_container = config.has(ConfigFlags::CHILD_IIF)

@@ -12,7 +12,7 @@ use ipvlan_common::{AddressEntry, Config, ConfigFlags, Event, EventKind, Hook, O
 use self::ndp::Kind;
 use super::{
     frames::{ETH_LEN, arp as arp_at, ndp as nd_at},
-    program::{Act, Origin, Program, TEST_IFINDEX},
+    program::{Act, ONE_BUFFER, Origin, Program, TEST_IFINDEX},
     world::{Entries, Ip, Ip6, Mac, ZERO},
 };
 
@@ -29,6 +29,23 @@ pub struct Expected {
     pub unmarked: bool,
     /// What the agent is told, if not too much was told before.
     pub event: Option<Event>,
+}
+
+impl Expected {
+    /// The same, unless `program` would answer `frame` at the XDP hook and the frame can be of several buffers: then
+    /// it is left to TC.
+    pub fn of_one_buffer(self, program: Program, frame: &[u8]) -> Self {
+        if program.hook() != Hook::Xdp || self.act != Act::Send || frame.len() <= ONE_BUFFER {
+            return self;
+        }
+        Self {
+            act: Act::Pass,
+            reason: Some(Reason::NotWritable),
+            slot: None,
+            frame: frame.to_vec(),
+            ..self
+        }
+    }
 }
 
 /// Everything a rule may ask about.
@@ -92,7 +109,9 @@ pub fn model(
         Look::Ipv4 | Look::Ipv6 if egress => question.ip_from_here(look),
         Look::Ipv4 | Look::Ipv6 => question.ip_from_wire(look),
     };
-    question.outcome(Some(look), Some(answer))
+    question
+        .outcome(Some(look), Some(answer))
+        .of_one_buffer(program, frame)
 }
 
 /// The first rule that applies.
@@ -100,6 +119,15 @@ fn first<const N: usize>(rules: [(bool, Answer); N]) -> Option<Answer> {
     rules
         .into_iter()
         .find_map(|(applies, answer)| applies.then_some(answer))
+}
+
+/// Why a frame that leaves the parent is not answered or hairpinned because of its target: the host does not wait
+/// for the probe of a child's address.
+fn refusal_here(target: AddressEntry) -> Option<Reason> {
+    let is_probing = target.owner() == Some(Owner::Child);
+    target
+        .refusal()
+        .filter(|&reason| !(is_probing && reason == Reason::Probing))
 }
 
 /// A MAC that no single host can have.
@@ -148,6 +176,13 @@ impl Question<'_> {
 
     fn u16(&self, at: usize) -> u16 {
         u16::from_be_bytes([self.frame[at], self.frame[at + 1]])
+    }
+
+    /// Whether the destination MAC is one of the parent's. A TC program also sees which are those of the interface
+    /// that received the frame: in a test run that is the loopback interface, whose MAC is zero.
+    fn is_to_parent(&self) -> bool {
+        let mac = self.mac(0);
+        mac == self.config.mac() || self.program.hook() == Hook::Ingress && mac == ZERO
     }
 
     /// Whether the parent itself received the frame that leaves by it.

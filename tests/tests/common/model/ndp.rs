@@ -13,7 +13,7 @@ use super::{
         },
         world::{ALL_NODES, ALL_NODES_MAC, BROADCAST, Ip6, Mac, UNSPECIFIED6, group_mac, group_of},
     },
-    Answer, Look, Question, first, is_no_host,
+    Answer, Look, Question, first, is_no_host, refusal_here,
 };
 
 /// Length of a message without options.
@@ -133,7 +133,7 @@ impl Question<'_> {
     fn is_addressed_here(&self) -> bool {
         let dst = self.dst();
         let group = Ipv6Addr::from(dst).is_multicast().then(|| group_mac(dst));
-        [Some(self.config.mac()), Some(BROADCAST), group].contains(&Some(self.mac(0)))
+        self.is_to_parent() || [Some(BROADCAST), group].contains(&Some(self.mac(0)))
     }
 
     /// Rules about sender and target that hold in both directions, behind those about MACs.
@@ -188,7 +188,7 @@ impl Question<'_> {
             (macs.into_iter().any(is_no_host), (Reason::SenderMac, None)),
             (never.is_some(), never.unwrap_or((Reason::Unknown, None))),
             (
-                !probe && claimed.is_some(),
+                !probe && claimed.is_some_and(|entry| entry.refusal().is_none()),
                 (Reason::SenderConflict, claimed),
             ),
             (
@@ -233,7 +233,7 @@ impl Question<'_> {
         let macs = [self.mac(6), self.station(Kind::Solicitation)];
         let never = self.never_answered();
         let target = self.entry(self.target());
-        let refusal = target.and_then(|entry| entry.refusal());
+        let refusal = target.and_then(refusal_here);
         let to_child = self.held_by(self.target(), &[Owner::Child]);
         let to_host = self.held_by(self.target(), &[Owner::Host]);
         let from_child = self.held_by(self.src(), &[Owner::Child]);

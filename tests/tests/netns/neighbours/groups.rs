@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, net::Ipv6Addr, process::Command, time::Instant};
 
-use ipvlan_user::neighbour::{frame::solicited_node, groups::Groups};
+use ipvlan_user::lan::{frame::solicited_node, groups::Groups};
 use nix::net::if_::if_nametoindex;
 
 use crate::common::{
@@ -65,7 +65,7 @@ fn switches_see_groups_joined_kept_and_left() {
     let listen = || Capture::start(&world.lan, LAN, ETH_P_IPV6);
     let mut rig = Rig::new(&world, SILENT);
     let capture = listen();
-    rig.follow(&[PAIR[0], PAIR[1], SINGLE]);
+    rig.update(&[PAIR[0], PAIR[1], SINGLE]);
     assert_eq!(rig.groups(), 2, "two addresses share a group");
     assert_eq!(rig.notes(), [""; 0]);
     assert!(is_member(&world, SHARED) && is_member(&world, OTHER));
@@ -78,7 +78,7 @@ fn switches_see_groups_joined_kept_and_left() {
 
     // One of the pair goes, and the other group's only address.
     let capture = listen();
-    rig.follow(&[PAIR[1]]);
+    rig.update(&[PAIR[1]]);
     assert_eq!(rig.groups(), 1);
     rig.run(SECOND * 2);
     let heard = capture.stop();
@@ -118,17 +118,17 @@ fn thousands_of_groups_are_joined_by_as_many_sockets_as_it_takes() {
         .run(|| {
             let mut groups = Groups::new(if_nametoindex(PARENT)?);
             let start = Instant::now();
-            groups.follow(&wanted, 1500);
+            groups.update(&wanted, 1500);
             println!("{GROUPS} groups joined in {:?}", start.elapsed());
             assert_eq!((groups.len(), groups.note()), (wanted.len(), None));
             assert!(groups.sockets() > 1, "{}", groups.sockets());
 
             let few: BTreeSet<Ipv6Addr> = wanted.iter().take(3).copied().collect();
             let start = Instant::now();
-            groups.follow(&few, 1500);
+            groups.update(&few, 1500);
             println!("all but three left in {:?}", start.elapsed());
             assert_eq!((groups.len(), groups.sockets()), (3, 1));
-            groups.follow(&wanted, 1500);
+            groups.update(&wanted, 1500);
             assert_eq!((groups.len(), groups.note()), (wanted.len(), None));
             Ok(())
         })
@@ -140,26 +140,26 @@ fn thousands_of_groups_are_joined_by_as_many_sockets_as_it_takes() {
 fn a_parent_without_ipv6_receives_the_groups_all_the_same_and_says_so() {
     let world = World::new();
     let mut rig = Rig::new(&world, SILENT);
-    rig.follow(&[SINGLE]);
+    rig.update(&[SINGLE]);
     assert!(is_member(&world, OTHER));
     // Below this there is no IPv6: the kernel forgets what was joined.
     world.on_host(&format!("link set {PARENT} mtu 1000"));
-    rig.follow_with(&[SINGLE], 1000);
+    rig.update_with(&[SINGLE], 1000);
     assert!(!is_member(&world, OTHER) && is_received(&world, OTHER));
     assert_eq!(rig.groups(), 1);
     let notes = rig.notes();
     assert!(notes[0].contains("IPv6 is off"), "{notes:?}");
     // A second address, and the first one gone.
-    rig.follow_with(&[SINGLE, PAIR[0]], 1000);
+    rig.update_with(&[SINGLE, PAIR[0]], 1000);
     assert!(is_received(&world, SHARED));
-    rig.follow_with(&[PAIR[0]], 1000);
+    rig.update_with(&[PAIR[0]], 1000);
     assert!(is_received(&world, SHARED) && !is_received(&world, OTHER));
 
     world.on_host(&format!("link set {PARENT} mtu 1500"));
-    rig.follow(&[PAIR[0]]);
+    rig.update(&[PAIR[0]]);
     assert!(is_member(&world, SHARED));
     assert_eq!((rig.groups(), rig.notes()), (1, Vec::new()));
-    rig.follow(&[]);
+    rig.update(&[]);
     assert!(!is_received(&world, SHARED), "received by nobody's wish");
     assert_eq!(rig.groups(), 0);
 }
@@ -170,13 +170,13 @@ fn disabled_ipv6_is_no_error() {
     let switch = format!("ipv6/conf/{PARENT}/disable_ipv6");
     world.host.sysctl(&switch, "1").unwrap();
     let mut rig = Rig::new(&world, SILENT);
-    rig.follow(&[SINGLE]);
+    rig.update(&[SINGLE]);
     assert_eq!(rig.groups(), 1);
     println!("notes while IPv6 is disabled: {:?}", rig.notes());
     assert!(is_received(&world, OTHER));
     let capture = Capture::start(&world.lan, LAN, ETH_P_IPV6);
     world.host.sysctl(&switch, "0").unwrap();
-    rig.follow(&[SINGLE]);
+    rig.update(&[SINGLE]);
     assert!(is_received(&world, OTHER) && is_member(&world, OTHER));
     rig.run(SECOND * 4);
     let heard = capture.stop();

@@ -1,4 +1,4 @@
-//! One parent's manners and programs, without an agent around them.
+//! The LAN schedule and the programs of one parent, without an agent around them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,11 +11,11 @@ use ipvlan_common::{AddressEntry, Config, ConfigFlags, Delivery, Event, Reason};
 use ipvlan_user::{
     attach::{AttachOptions, Datapath, Pins},
     discover::snapshot::{Link, NetnsId},
-    model::{ChildKey, EgressProgram, IngressProgram, Wanted},
-    neighbour::{
-        Adopted, Candidate, Manners, Moment, Neighbours, announce::Live,
-        dad::control::Neighbourhood, log::Entry,
+    lan::{
+        Adopted, Candidate, LanPolicy, Moment, Schedule, announce::Announced,
+        dad::control::Neighbourhood, incidents::Entry,
     },
+    model::{ChildKey, EgressProgram, IngressProgram, Wanted},
     quota::Quotas,
     sync::maps::{Events, Maps},
 };
@@ -40,7 +40,7 @@ const QUOTAS: Quotas = Quotas {
 pub(crate) struct Rig<'a> {
     world: &'a World,
     ifindex: u32,
-    neighbours: Neighbours,
+    schedule: Schedule,
     candidates: BTreeMap<IpAddr, Candidate>,
     maps: Maps,
     events: Events,
@@ -49,7 +49,7 @@ pub(crate) struct Rig<'a> {
 }
 
 impl<'a> Rig<'a> {
-    pub(crate) fn new(world: &'a World, manners: Manners) -> Self {
+    pub(crate) fn new(world: &'a World, policy: LanPolicy) -> Self {
         let options = AttachOptions {
             host_access: true,
             max_addresses: 64,
@@ -65,11 +65,11 @@ impl<'a> Rig<'a> {
                 maps.set_deadline(u64::MAX)?;
                 datapath.set_programs(IngressProgram::Neighbour, EgressProgram::OwnMac, false)?;
                 let events = maps.take_events().unwrap();
-                let neighbours = Neighbours::open(Instant::now(), ifindex, manners, &QUOTAS)?;
+                let schedule = Schedule::open(Instant::now(), ifindex, policy, &QUOTAS)?;
                 Ok(Self {
                     world,
                     ifindex,
-                    neighbours,
+                    schedule,
                     candidates: BTreeMap::new(),
                     maps,
                     events,
@@ -81,12 +81,12 @@ impl<'a> Rig<'a> {
     }
 
     /// These are the addresses of an l3 child, from now on.
-    pub(crate) fn follow(&mut self, addresses: &[&str]) {
-        self.follow_with(addresses, MTU);
+    pub(crate) fn update(&mut self, addresses: &[&str]) {
+        self.update_with(addresses, MTU);
     }
 
     /// The same, and the parent has this MTU.
-    pub(crate) fn follow_with(&mut self, addresses: &[&str], mtu: u32) {
+    pub(crate) fn update_with(&mut self, addresses: &[&str], mtu: u32) {
         let mac = self.world.host.hardware_address(PARENT).unwrap();
         let child = ChildKey {
             netns: NetnsId::Nsid(1),
@@ -95,13 +95,18 @@ impl<'a> Rig<'a> {
         self.candidates = addresses
             .iter()
             .map(|address| {
-                let live = Live {
+                let announced = Announced {
                     child,
                     router: false,
                     optimistic: false,
                 };
-                let mute = ip(address).is_ipv6();
-                (ip(address), Candidate { live, mute })
+                (
+                    ip(address),
+                    Candidate {
+                        announced,
+                        l2: false,
+                    },
+                )
             })
             .collect();
         let link = Link {
@@ -118,8 +123,8 @@ impl<'a> Rig<'a> {
             .host
             .run(|| {
                 let now = Instant::now();
-                self.neighbours.follow(now, &link, candidates);
-                self.neighbours.join_groups(now);
+                self.schedule.update(now, &link, candidates);
+                self.schedule.join_groups(now);
                 Ok(())
             })
             .unwrap();
@@ -128,32 +133,32 @@ impl<'a> Rig<'a> {
         self.maps.set_config(config).unwrap();
     }
 
-    /// Changes the manners, as a reload does.
-    pub(crate) fn behave(&mut self, manners: Manners) {
-        self.neighbours
-            .set_manners(Instant::now(), manners, &QUOTAS);
+    /// Changes the policy, as a reload does.
+    pub(crate) fn set_policy(&mut self, policy: LanPolicy) {
+        self.schedule.set_policy(Instant::now(), policy, &QUOTAS);
         let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
-        self.follow(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
+        self.update(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
     /// These addresses are in maps of a previous agent, answered. Called before the first are followed.
     pub(crate) fn adopt(&mut self, established: &[&str]) {
-        self.neighbours.adopt(Adopted {
+        self.schedule.adopt(Adopted {
             established: established.iter().map(|address| ip(address)).collect(),
-            withheld: BTreeSet::new(),
+            mac: self.world.host.hardware_address(PARENT).ok(),
+            ..Adopted::default()
         });
     }
 
     /// Puts into the maps what the agent would.
     fn install(&mut self) {
-        self.neighbours.take_changed();
-        let withheld = self.neighbours.withheld();
+        self.schedule.take_changed();
+        let withheld = self.schedule.withheld();
         let candidates = self.candidates.iter();
         let entries = candidates.map(|(&address, candidate)| {
-            let entry = AddressEntry::child(candidate.live.child.ifindex, 0, Delivery::Pass);
+            let entry = AddressEntry::child(candidate.announced.child.ifindex, 0, Delivery::Pass);
             let refused = withheld.get(&address).map(|&reason| entry.refused(reason));
             let entry = refused.unwrap_or(entry);
-            let is_probed = self.neighbours.is_probed(address);
+            let is_probed = self.schedule.is_probed(address);
             (
                 address,
                 if is_probed {
@@ -163,7 +168,7 @@ impl<'a> Rig<'a> {
                 },
             )
         });
-        let controls = self.neighbours.controls();
+        let controls = self.schedule.controls();
         let controls = controls.map(|control| (control, Wanted::Control.entry(|_| 0)));
         let entries: BTreeMap<IpAddr, AddressEntry> = entries.chain(controls).collect();
         for &address in &self.installed {
@@ -177,7 +182,7 @@ impl<'a> Rig<'a> {
         assert!(failed.is_empty(), "{failed:?}");
     }
 
-    /// Lets it do what is due, and hear what the programs tell, for so long.
+    /// Runs the schedule with the events of the programs for some time.
     pub(crate) fn run(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
@@ -212,34 +217,34 @@ impl<'a> Rig<'a> {
             let held = &self.installed;
             let around = Neighbourhood {
                 on_link: &[],
-                is_held: &|address| held.contains(&address),
+                is_owned: &|address| held.contains(&address),
             };
-            changed |= self.neighbours.event(moment, &event, &around);
+            changed |= self.schedule.on_event(moment, &event, &around);
         }
-        let due = self.neighbours.next_due(moment.now);
+        let due = self.schedule.next_due(moment.now);
         let is_due = due.is_some_and(|due| due <= moment.now);
         if is_due {
-            changed |= self.neighbours.advance(moment, 0);
+            changed |= self.schedule.advance(moment, 0);
         }
         if changed {
             let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
             let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-            self.follow(&addresses);
-        } else if self.neighbours.has_changed() {
+            self.update(&addresses);
+        } else if self.schedule.has_changed() {
             self.install();
         }
         if is_due {
-            self.neighbours.send(moment.now);
+            self.schedule.send(moment.now);
         }
         thread::sleep(STEP);
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.neighbours.next_due(Instant::now())
+        self.schedule.next_due(Instant::now())
     }
 
     pub(crate) fn refusal(&self, address: &str) -> Option<Reason> {
-        self.neighbours.withheld().get(&ip(address)).copied()
+        self.schedule.withheld().get(&ip(address)).copied()
     }
 
     /// Whether the programs would answer for it.
@@ -250,21 +255,21 @@ impl<'a> Rig<'a> {
             .is_some_and(AddressEntry::is_live_child)
     }
 
-    pub(crate) fn taken(&self) -> impl Iterator<Item = (IpAddr, [u8; 6])> {
-        self.neighbours
-            .taken()
+    pub(crate) fn duplicates(&self) -> impl Iterator<Item = (IpAddr, [u8; 6])> {
+        self.schedule
+            .duplicates()
             .map(|(address, _, mac)| (address, mac))
     }
 
-    pub(crate) fn log(&self) -> impl Iterator<Item = &Entry> {
-        self.neighbours.log().entries()
+    pub(crate) fn incidents(&self) -> impl Iterator<Item = &Entry> {
+        self.schedule.incidents().entries()
     }
 
     pub(crate) fn groups(&self) -> usize {
-        self.neighbours.groups()
+        self.schedule.groups()
     }
 
     pub(crate) fn notes(&self) -> Vec<String> {
-        self.neighbours.notes()
+        self.schedule.notes(Instant::now())
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ipvlan_tests::{netns::Netns, probe::packet::PacketSocket};
-use ipvlan_user::neighbour::frame::{self, Mac};
+use ipvlan_user::lan::frame::{self, Mac};
 
 /// `ETH_P_ALL`
 const ALL: u16 = 0x0003;

@@ -1,0 +1,276 @@
+//! Solicitations from the wire, row by row.
+
+use super::*;
+
+#[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn from_the_wire() {
+    let plain = config(ConfigFlags::READY);
+    let filter = config(ConfigFlags::L2 | ConfigFlags::L2_DROP_FOREIGN_ND);
+    let flood = config(ConfigFlags::L2 | ConfigFlags::L2_FLOOD);
+    let rows = [
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::1",
+            false,
+            Reason::NdAnswered,
+            S | O,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::1",
+            true,
+            Reason::NdAnswered,
+            S,
+        ),
+        (plain, "::", "2001:db8::1", false, Reason::NdAnswered, O),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::7",
+            false,
+            Reason::NdAnswered,
+            R | S | O,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::7",
+            true,
+            Reason::NdAnswered,
+            R | S,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::8",
+            false,
+            Reason::NdAnswered,
+            S,
+        ),
+        (plain, "::", "2001:db8::8", false, Reason::LeftToKernel, 0),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::a",
+            false,
+            Reason::LeftToKernel,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::2",
+            false,
+            Reason::HostAddress,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::3",
+            false,
+            Reason::NotOurs,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::4",
+            false,
+            Reason::ChildDown,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::5",
+            false,
+            Reason::GatewayAddress,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::6",
+            false,
+            Reason::Probing,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "2001:db8::99",
+            false,
+            Reason::NotOurs,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::1",
+            "2001:db8::99",
+            false,
+            Reason::SenderConflict,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::2",
+            "2001:db8::1",
+            false,
+            Reason::SenderConflict,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::6",
+            "2001:db8::1",
+            false,
+            Reason::NdAnswered,
+            S | O,
+        ),
+        // The station that has the address of a child that is down, and the real gateway.
+        (
+            plain,
+            "2001:db8::4",
+            "2001:db8::1",
+            false,
+            Reason::NdAnswered,
+            S | O,
+        ),
+        (
+            plain,
+            "2001:db8::5",
+            "2001:db8::1",
+            false,
+            Reason::NdAnswered,
+            S | O,
+        ),
+        (
+            plain,
+            "2001:db8::3",
+            "2001:db8::1",
+            false,
+            Reason::NdAnswered,
+            S | O,
+        ),
+        (
+            filter,
+            "2001:db8::9",
+            "2001:db8::1",
+            false,
+            Reason::NdAnswered,
+            S | O,
+        ),
+        (
+            filter,
+            "2001:db8::9",
+            "2001:db8::99",
+            false,
+            Reason::ForeignDropped,
+            0,
+        ),
+        (
+            filter,
+            "2001:db8::9",
+            "2001:db8::3",
+            false,
+            Reason::ForeignDropped,
+            0,
+        ),
+        (
+            filter,
+            "2001:db8::9",
+            "2001:db8::99",
+            true,
+            Reason::NotOurs,
+            0,
+        ),
+        (
+            filter,
+            "2001:db8::9",
+            "2001:db8:1::",
+            false,
+            Reason::NotOurs,
+            0,
+        ),
+        (filter, "::", "2001:db8::99", false, Reason::Probe, 0),
+        (
+            flood,
+            "2001:db8::9",
+            "2001:db8::1",
+            false,
+            Reason::LeftToKernel,
+            0,
+        ),
+        (
+            flood,
+            "2001:db8::1",
+            "2001:db8::9",
+            false,
+            Reason::SenderConflict,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "ff02::2",
+            false,
+            Reason::TargetMulticast,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "::",
+            false,
+            Reason::TargetUnspecified,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "::1",
+            false,
+            Reason::TargetLoopback,
+            0,
+        ),
+        (
+            plain,
+            "2001:db8::9",
+            "::ffff:10.0.0.1",
+            false,
+            Reason::TargetV4Mapped,
+            0,
+        ),
+        (
+            plain,
+            "ff02::1",
+            "2001:db8::1",
+            false,
+            Reason::SenderAddress,
+            0,
+        ),
+        (plain, "::1", "2001:db8::1", false, Reason::SenderAddress, 0),
+        (
+            plain,
+            "::ffff:10.0.0.1",
+            "2001:db8::1",
+            false,
+            Reason::SenderAddress,
+            0,
+        ),
+        (plain, "::", "2001:db8::1", true, Reason::DadDestination, 0),
+    ];
+    for (config, src, target, direct, reason, flags) in rows {
+        let nd = asks(src, target, direct);
+        let decided = decide_ingress(&nd, config, &Table(&table()), &false);
+        let row = format!("{src} asks for {target}, directly: {direct}, {config:?}");
+        assert_eq!(decided.decision.reason, reason, "{row}");
+        let answered = decided.decision.reason == Reason::NdAnswered;
+        let option = if answered && !direct { LINK_LAYER } else { 0 };
+        assert_eq!(decided.flags, flags | option, "{row}");
+    }
+}

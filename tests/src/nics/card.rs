@@ -1,0 +1,120 @@
+//! The cards of the machine, and how they become a parent and the LAN.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    command,
+    demo::mode::Mode,
+    faults::{
+        is_at_least,
+        site::{HOST, LAN, PARENT, Site, VM01},
+        stage::PATIENCE,
+    },
+    netns::colons,
+    probe::ping,
+};
+
+/// Devices of the first netns.
+const DEVICES: &str = "/sys/class/net";
+
+/// A network card, with a cable to a virtio card.
+#[derive(Debug)]
+pub(super) struct Card {
+    /// Its place among the cards of `cargo xtask nics`, which is in its MAC.
+    pub(super) number: u8,
+    /// Its driver.
+    pub(super) driver: &'static str,
+    /// The first kernel whose driver has native XDP.
+    native_since: Option<(u32, u32)>,
+    /// Whether the card computes checksums of what it sends, also without help of the machine that it is emulated on.
+    pub(super) checksums: bool,
+}
+
+pub(super) static E1000: Card = Card {
+    number: 0,
+    driver: "e1000",
+    native_since: None,
+    checksums: true,
+};
+pub(super) static E1000E: Card = Card {
+    number: 1,
+    driver: "e1000e",
+    native_since: None,
+    checksums: true,
+};
+pub(super) static VMXNET3: Card = Card {
+    number: 2,
+    driver: "vmxnet3",
+    native_since: Some((6, 6)),
+    checksums: true,
+};
+pub(super) static VIRTIO: Card = Card {
+    number: 3,
+    driver: "virtio_net",
+    native_since: Some((4, 10)),
+    // QEMU offers it only where the other end of the cable takes frames without checksum.
+    checksums: false,
+};
+
+impl Card {
+    /// Returns whether the driver of the running kernel has native XDP.
+    pub(super) fn has_native_xdp(&self) -> Result<bool> {
+        self.native_since
+            .map_or(Ok(false), |(major, minor)| is_at_least(major, minor))
+    }
+
+    /// Builds a topology with the card as parent, and the card at the other end of its cable as the LAN.
+    pub(super) fn site(&self, mode: Mode) -> Result<Site> {
+        let site = Site::build_on(mode, "bridge", |site| self.plug(site))?;
+        // The driver takes a while to find that there is a cable.
+        let reached = site
+            .host
+            .run(|| ping::ping(Some(HOST.v4.into()), VM01.v4, PATIENCE))?;
+        ensure!(reached, "the host does not reach the LAN by this card");
+        Ok(site)
+    }
+
+    fn plug(&self, site: &Site) -> Result<()> {
+        for (end, netns, name) in [(1, &site.host, PARENT), (2, &site.vm01, LAN)] {
+            let device = device(self.mac(end))?;
+            let driver = driver(&device)?;
+            ensure!(
+                end != 1 || driver == self.driver,
+                "{device} has the driver {driver}"
+            );
+            let mut command = Command::new("ip");
+            command.args(["link", "set", "dev", &device, "netns"]);
+            command.args([&netns.reference(), "name", name]);
+            command::run(&mut command, "")?;
+        }
+        site.host.ip(&format!("link set {PARENT} up\n"))?;
+        site.vm01.ip(&format!("link set {LAN} up\n"))
+    }
+
+    fn mac(&self, end: u8) -> [u8; 6] {
+        [2, 0x4e, 0, 0, self.number, end]
+    }
+}
+
+/// Returns the name of the device with this MAC in the first netns.
+fn device(mac: [u8; 6]) -> Result<String> {
+    let mac = colons(mac);
+    fs::read_dir(DEVICES)
+        .context("cannot list devices")?
+        .filter_map(Result::ok)
+        .find(|device| {
+            fs::read_to_string(device.path().join("address"))
+                .is_ok_and(|address| address.trim() == mac)
+        })
+        .and_then(|device| device.file_name().into_string().ok())
+        .with_context(|| format!("no card with the MAC {mac} here"))
+}
+
+fn driver(device: &str) -> Result<String> {
+    let driver = fs::read_link(format!("{DEVICES}/{device}/device/driver"))
+        .with_context(|| format!("{device} has no driver"))?;
+    let name = driver.file_name().context("a driver without a name")?;
+    Ok(name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,163 @@
+//! DHCP requests as they arrive on the LAN, and requests of a client that has no packet socket.
+
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::{
+    netns::Netns,
+    probe::{checksum, packet::PacketSocket},
+};
+
+const ETH_P_IP: u16 = 0x0800;
+/// Where a message starts in a frame.
+const MESSAGE: usize = 42;
+
+/// Message types (RFC 2132 §9.6).
+pub(super) const DISCOVER: u8 = 1;
+pub(super) const REQUEST: u8 = 3;
+/// Option codes.
+const PAD: u8 = 0;
+const MESSAGE_TYPE: u8 = 53;
+const CLIENT_ID: u8 = 61;
+
+/// A request from the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Whether the broadcast flag is set.
+    pub(super) broadcast: bool,
+    /// Whether the UDP checksum is right, or there is none.
+    pub(super) summed: bool,
+    /// Whether the checksum field has the sum of the pseudo header: the card is to do the rest.
+    pub(super) left_to_card: bool,
+    /// The transaction.
+    pub(super) xid: u32,
+    /// The MAC that it was sent to.
+    pub(super) to: [u8; 6],
+    /// The address that the client has.
+    pub(super) ciaddr: Ipv4Addr,
+    /// The message type; 0 without one.
+    pub(super) kind: u8,
+    /// The client identifier, which is empty without one.
+    pub(super) client_id: Vec<u8>,
+}
+
+/// Receives all IPv4 frames on a device.
+#[derive(Debug)]
+pub(super) struct Wire(PacketSocket);
+
+impl Wire {
+    /// Receives on `device` of `netns` from now on.
+    pub(super) fn open(netns: &Netns, device: &str) -> Result<Self> {
+        netns.run(|| PacketSocket::open(device, ETH_P_IP)).map(Self)
+    }
+
+    /// Takes the requests that have arrived, or arrive within `patience` if there are none.
+    pub(super) fn requests(&self, patience: Duration) -> Result<Vec<Seen>> {
+        let mut buffer = [0; 2_048];
+        let mut seen = Vec::new();
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let wait = if seen.is_empty() {
+                left
+            } else {
+                Duration::ZERO
+            };
+            match self.0.receive(&mut buffer, wait)? {
+                Some(length) => seen.extend(request(&buffer[..length])),
+                None if seen.is_empty() && !left.is_zero() => {}
+                None => return Ok(seen),
+            }
+        }
+    }
+}
+
+/// Reads a message of a client to the port of servers.
+fn request(frame: &[u8]) -> Option<Seen> {
+    let is_request = frame.len() > MESSAGE + 240
+        && frame[14] == 0x45
+        && frame[23] == 17
+        && frame[34..38] == [0, 68, 0, 67];
+    if !is_request {
+        return None;
+    }
+    let udp_len = u16::from_be_bytes([frame[38], frame[39]]);
+    let datagram = frame.get(34..34 + usize::from(udp_len))?;
+    let mut pseudo = frame[26..34].to_vec();
+    pseudo.extend([0, 17]);
+    pseudo.extend(udp_len.to_be_bytes());
+    let field = u16::from_be_bytes([frame[40], frame[41]]);
+    let options = datagram.get(8 + 240..)?;
+    let kind = option(options, MESSAGE_TYPE).and_then(|value| value.first());
+    Some(Seen {
+        broadcast: frame[MESSAGE + 10] & 0x80 != 0,
+        summed: field == 0 || checksum::internet(&[&pseudo[..], datagram].concat()) == 0,
+        left_to_card: field == !checksum::internet(&pseudo),
+        xid: u32::from_be_bytes(frame[MESSAGE + 4..MESSAGE + 8].try_into().ok()?),
+        to: frame[..6].try_into().ok()?,
+        ciaddr: Ipv4Addr::from(<[u8; 4]>::try_from(&frame[MESSAGE + 12..MESSAGE + 16]).ok()?),
+        kind: kind.copied().unwrap_or_default(),
+        client_id: option(options, CLIENT_ID).unwrap_or_default().to_vec(),
+    })
+}
+
+/// Returns the value of the first option with this code.
+fn option(mut options: &[u8], code: u8) -> Option<&[u8]> {
+    loop {
+        match options {
+            [PAD, rest @ ..] => options = rest,
+            [found, len, rest @ ..] => {
+                let (value, rest) = rest.split_at_checked(usize::from(*len))?;
+                if *found == code {
+                    return Some(value);
+                }
+                options = rest;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Broadcasts a DHCPDISCOVER from `device` of `netns` by a UDP socket, whose checksum is left to the card. Returns
+/// whether an offer came back within `patience`.
+pub(super) fn discover(
+    netns: &Netns,
+    device: &str,
+    mac: [u8; 6],
+    xid: u32,
+    patience: Duration,
+) -> Result<bool> {
+    let socket = netns.run(|| {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 68)).context("cannot bind port 68")?;
+        setsockopt(&socket, sockopt::BindToDevice, &device.into())?;
+        Ok(socket)
+    })?;
+    socket.set_broadcast(true)?;
+    socket.set_read_timeout(Some(patience))?;
+    socket
+        .send_to(&message(mac, xid), (Ipv4Addr::BROADCAST, 67))
+        .context("cannot broadcast a DHCPDISCOVER")?;
+    let mut reply = [0; 1_500];
+    match socket.recv_from(&mut reply) {
+        Ok((length, _)) => Ok(length > 240 && reply[0] == 2 && reply[4..8] == xid.to_be_bytes()),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error).context("cannot receive an offer"),
+    }
+}
+
+/// A DHCPDISCOVER (RFC 2131 §2) with a client identifier.
+fn message(mac: [u8; 6], xid: u32) -> Vec<u8> {
+    let mut message = vec![0; 240];
+    message[..4].copy_from_slice(&[1, 1, 6, 0]);
+    message[4..8].copy_from_slice(&xid.to_be_bytes());
+    message[28..34].copy_from_slice(&mac);
+    message[236..].copy_from_slice(&[99, 130, 83, 99]);
+    message.extend([53, 1, 1, 61, 5, 255, 0, 0, 0, 99, 255]);
+    message.resize(300, 0);
+    message
+}

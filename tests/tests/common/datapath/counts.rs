@@ -1,0 +1,48 @@
+//! What the programs have counted.
+
+use ipvlan_common::{COUNTERS, ChildCounters, Hook, Reason, counter_index};
+
+use super::{Counts, Datapath, SLOTS};
+
+impl Datapath {
+    /// One counter, over all CPUs.
+    pub fn count(&self, hook: Hook, reason: Reason) -> u64 {
+        self.counters
+            .get(&counter_index(hook, reason as u8), 0)
+            .expect("read a counter")
+            .iter()
+            .sum()
+    }
+
+    /// All counters, over all CPUs.
+    pub fn counts(&self) -> Counts {
+        let reasons = (0..COUNTERS)
+            .map(|index| {
+                let values = self.counters.get(&index, 0).expect("read a counter");
+                values.iter().sum()
+            })
+            .collect();
+        let children = (0..SLOTS)
+            .map(|slot| {
+                let values = self.children.get(&slot, 0).expect("read child counters");
+                values.iter().copied().reduce(add).unwrap_or_default()
+            })
+            .collect();
+        Counts { reasons, children }
+    }
+}
+
+fn add(left: ChildCounters, right: ChildCounters) -> ChildCounters {
+    let ChildCounters {
+        answered,
+        hairpinned,
+        redirected,
+        refused,
+    } = right;
+    ChildCounters {
+        answered: left.answered + answered,
+        hairpinned: left.hairpinned + hairpinned,
+        redirected: left.redirected + redirected,
+        refused: left.refused + refused,
+    }
+}
