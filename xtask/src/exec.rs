@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     process::{Command, Stdio},
 };
 
@@ -16,6 +16,37 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         .with_context(|| format!("cannot start `{shown}`"))?;
     if !status.success() {
         bail!("`{shown}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// Runs test binary `command`: what libtest prints is shown as it comes, and the failing tests with their panics are
+/// repeated in the error. Parts run beside each other, so that a failure would be lost among the lines of others.
+pub(crate) fn run_tests(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{shown}`"))?;
+    let mut failures = Vec::new();
+    for line in child
+        .stdout
+        .take()
+        .into_iter()
+        .flat_map(|stdout| BufReader::new(stdout).split(b'\n'))
+    {
+        let line = line.with_context(|| format!("cannot read what `{shown}` prints"))?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        println!("{line}");
+        if line == "failures:" || !failures.is_empty() {
+            failures.push(line);
+        }
+    }
+    let status = child
+        .wait()
+        .with_context(|| format!("cannot wait for `{shown}`"))?;
+    if !status.success() {
+        bail!("`{shown}` failed: {status}\n{}", failures.join("\n"));
     }
     Ok(())
 }
@@ -119,6 +150,18 @@ mod tests {
             .to_string();
         assert!(error.contains("sh -c echo broken"), "{error}");
         assert!(error.contains("exit status: 3\nbroken"), "{error}");
+    }
+
+    #[test]
+    fn failing_tests_are_repeated_in_the_error() {
+        let script =
+            "printf 'test a ... ok\\n\\nfailures:\\n\\n---- b stdout ----\\nleft: 1\\n'; exit 101";
+        let error = run_tests(Command::new("sh").args(["-c", script]))
+            .unwrap_err()
+            .to_string();
+        let (_, failures) = error.split_once("exit status: 101\n").unwrap();
+        assert_eq!(failures, "failures:\n\n---- b stdout ----\nleft: 1");
+        run_tests(&mut Command::new("true")).unwrap();
     }
 
     #[test]

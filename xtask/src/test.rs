@@ -99,7 +99,7 @@ fn unit() -> Result<()> {
 /// Builds as the user, then runs the test binaries whose names begin with `prefix` as root, with these
 /// settings in their environment.
 pub(crate) fn as_root(prefix: &str, settings: &[(&str, String)]) -> Result<()> {
-    as_root_by(exec::run, prefix, settings)
+    as_root_by(exec::run_tests, prefix, settings)
 }
 
 /// The same; `run` runs them.
@@ -110,7 +110,7 @@ pub(crate) fn as_root_by(
 ) -> Result<()> {
     for test in binaries(prefix)? {
         let mut command = exec::as_root(&test.binary)?;
-        command.current_dir(&test.package).arg("--nocapture");
+        command.current_dir(&test.package).arg("--show-output");
         command.envs(settings.iter().map(|(name, value)| (name, value)));
         run(&mut command)?;
     }
