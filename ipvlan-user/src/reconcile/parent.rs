@@ -10,6 +10,7 @@ use std::{
 };
 
 use ipvlan_common::Event;
+use nix::net::if_::if_indextoname;
 use tracing::{info, warn};
 
 pub(super) use self::serving::Serving;
@@ -62,6 +63,14 @@ impl Parent {
     /// Whether it was asked for by this name, or has it now.
     pub(super) fn is_called(&self, name: &str) -> bool {
         self.name == name || self.name() == name
+    }
+
+    /// Whether it is attached, and the kernel knows its interface by this name at this moment.
+    pub(super) fn has_name_now(&self, name: &str) -> bool {
+        let State::Serving(serving) = &self.state else {
+            return false;
+        };
+        if_indextoname(serving.link.ifindex).is_ok_and(|now| now.as_bytes() == name.as_bytes())
     }
 
     /// It is asked for by this name from now on.

@@ -78,16 +78,23 @@ impl Agent {
         true
     }
 
-    /// Lets go of the parents that nobody asks for any more, and takes in the new ones: they wait until
-    /// the next sync.
+    /// Detaches the parents that are no longer in the settings, and adds those that are new in them: they wait
+    /// until the next sync. A parent that stays is served all the time, whatever its name was.
     fn change_parents(&mut self) {
         let mut before = std::mem::take(&mut self.parents);
-        for name in &self.settings.parents {
-            let known = before.iter().position(|parent| parent.is_called(name));
-            let mut parent = known.map_or_else(
-                || Parent::new(name.clone(), self.netns),
-                |index| before.remove(index),
-            );
+        let names = &self.settings.parents;
+        // The name in the kernel goes first: a rename that no sync has seen may have given the old one to another.
+        let mut kept: Vec<_> = names
+            .iter()
+            .map(|name| take(&mut before, |parent| parent.has_name_now(name)))
+            .collect();
+        for (name, kept) in names.iter().zip(&mut kept) {
+            if kept.is_none() {
+                *kept = take(&mut before, |parent| parent.is_called(name));
+            }
+        }
+        for (name, kept) in names.iter().zip(kept) {
+            let mut parent = kept.unwrap_or_else(|| Parent::new(name.clone(), self.netns));
             parent.ask_for(name.clone());
             self.parents.push(parent);
         }
@@ -103,4 +110,9 @@ impl Agent {
             }
         }
     }
+}
+
+fn take(parents: &mut Vec<Parent>, is_it: impl FnMut(&Parent) -> bool) -> Option<Parent> {
+    let index = parents.iter().position(is_it)?;
+    Some(parents.remove(index))
 }
