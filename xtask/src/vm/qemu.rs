@@ -157,15 +157,15 @@ fn machine(accelerator: &str, kernel: &kernels::Installed) -> Command {
             "1",
         ],
     };
-    let mut command = if accelerator == KVM {
-        Command::new(PROGRAM)
-    } else {
+    // A machine does not outlive the command that started it, however that ends.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if accelerator != KVM {
         // An emulator whose clock counts instructions gives way to tests that look at a real clock.
-        let mut command = Command::new("nice");
-        command.args(["-n", "19", PROGRAM]);
-        command
-    };
+        command.args(["nice", "-n", "19"]);
+    }
     command
+        .arg(PROGRAM)
         .args(arguments)
         .args(["-m", "1024", "-nic", "none", "-no-reboot"])
         .args(["-nodefaults", "-display", "none", "-monitor", "none"])
