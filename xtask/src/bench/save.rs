@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{csv, plot, report::Report};
-use crate::{exec, paths, results::Row};
+use crate::{exec, paths, results::Row, vm::arch::ARCH};
 
 /// Writes reports to `bench/runs/DATE-KERNEL`, one directory for each kernel; says where. What other
 /// instruments have left there stays.
@@ -88,7 +88,7 @@ fn made_with() -> Result<String> {
         models.len(),
         models.first().unwrap_or(&"not known"),
         first("uname", &["-sr"]),
-        first("qemu-system-x86_64", &["--version"]),
+        first(ARCH.emulator, &["--version"]),
         first("rustc", &["--version"]),
         if changed { " and changes" } else { "" },
         command.join(" ")

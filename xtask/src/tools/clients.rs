@@ -6,7 +6,7 @@ use super::{
     apt,
     unpacked::{self, Program},
 };
-use crate::exec;
+use crate::{exec, vm::arch::ARCH};
 
 /// A program and the Debian package that holds it.
 struct Client(&'static str, &'static str);
@@ -32,7 +32,7 @@ const DHCP: [Client; 3] = [
 
 /// What making a virtual machine takes besides.
 const VM: [Client; 5] = [
-    Client("qemu-system-x86_64", "qemu-system-x86"),
+    Client(ARCH.emulator, ARCH.package),
     Client("depmod", "kmod"),
     Client("xz", "xz-utils"),
     Client("ldd", "libc-bin"),

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
-use super::archive::Suite;
+use super::{arch::ARCH, archive::Suite};
 use crate::{exec, paths, tools::clients};
 
 /// A kernel is one of these packages, or split over all of them.
@@ -79,10 +79,10 @@ pub(crate) enum Flavour {
 
 impl Flavour {
     /// The package that depends on the newest kernel of a suite.
-    fn meta_package(self) -> &'static str {
+    fn meta_package(self) -> String {
         match self {
-            Self::Cloud => "linux-image-cloud-amd64",
-            Self::Generic => "linux-image-amd64",
+            Self::Cloud => format!("linux-image-cloud-{}", ARCH.debian),
+            Self::Generic => format!("linux-image-{}", ARCH.debian),
         }
     }
 }
@@ -157,11 +157,11 @@ fn fetch(kernel: Kernel, flavour: Flavour, suite: &str) -> Result<Installed> {
     let meta_package = flavour.meta_package();
     exec::say(format!("kernel {kernel}: asking {suite}"));
     let archive = Suite::open(suite)?;
-    let packages = archive.closure(meta_package, &PACKAGES)?;
+    let packages = archive.closure(&meta_package, &PACKAGES)?;
     let prefix = format!("linux-image-{}", kernel.series());
     let Some(package) = packages
         .iter()
-        .find(|name| *name != meta_package && name.starts_with(&prefix))
+        .find(|name| **name != meta_package && name.starts_with(&prefix))
     else {
         bail!(
             "{meta_package} there is not of the series {}",
@@ -175,7 +175,7 @@ fn fetch(kernel: Kernel, flavour: Flavour, suite: &str) -> Result<Installed> {
         let unpacked = tempfile::tempdir_in(&directory).context("cannot make a directory")?;
         let packages: Vec<_> = packages
             .iter()
-            .filter(|name| *name != meta_package)
+            .filter(|name| **name != meta_package)
             .cloned()
             .collect();
         let unpacked_root = unpacked.path().join("root");

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    arch::ARCH,
     console::Outcome,
     initramfs, kernels,
     machine::Machine,
@@ -19,16 +20,6 @@ use super::{
 };
 use crate::{exec, paths};
 
-const PROGRAM: &str = "qemu-system-x86_64";
-/// Without `no_timer_check` the kernel counts ticks of the timer at boot and panics if an emulator on a
-/// busy host gives it too few ("IO-APIC + timer doesn't work").
-///
-/// The rest saves an emulator work. Without `norandmaps` it translates every program anew for each process,
-/// because it keeps what it translated by address. With the local APIC's timer a kernel reads the time over
-/// and over for a tenth of a second to learn how fast that is, and reading it is what costs an emulator most
-/// that counts instructions.
-const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 no_timer_check norandmaps nolapic_timer \
-                            cryptomgr.notests rdinit=/init";
 /// A probe boot under KVM takes a fraction of a second where KVM works.
 const PROBE: Duration = Duration::from_secs(5);
 
@@ -139,24 +130,6 @@ fn boots_with_kvm(kernel: &kernels::Installed) -> bool {
 }
 
 fn machine(accelerator: &str, kernel: &kernels::Installed) -> Command {
-    // QEMU 7.2 emulates cmpxchg16b with wrong flags now and then, and the kernel's allocator uses it
-    // where there is one: a double fault in kmem_cache_alloc. Where string instructions are said to be fast
-    // ("erms") the kernel clears pages byte by byte, which an emulator counts as an instruction each. A fifth level of
-    // page tables ("la57") makes an emulator slower by a fifteenth.
-    const EMULATED: &str = "max,-cx16,-erms,-la57";
-    let arguments = match accelerator {
-        KVM => ["-accel", "kvm", "-cpu", "host", "-smp", "2"].as_slice(),
-        _ => &[
-            "-accel",
-            "tcg,thread=single",
-            "-icount",
-            "shift=0,sleep=off",
-            "-cpu",
-            EMULATED,
-            "-smp",
-            "1",
-        ],
-    };
     // A machine does not outlive the command that started it, however that ends.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
@@ -165,8 +138,12 @@ fn machine(accelerator: &str, kernel: &kernels::Installed) -> Command {
         command.args(["nice", "-n", "19"]);
     }
     command
-        .arg(PROGRAM)
-        .args(arguments)
+        .arg(ARCH.emulator)
+        .args(if accelerator == KVM {
+            ARCH.kvm
+        } else {
+            ARCH.emulation
+        })
         .args(["-m", "1024", "-nic", "none", "-no-reboot"])
         .args(["-nodefaults", "-display", "none", "-monitor", "none"])
         .arg("-kernel")
@@ -196,7 +173,8 @@ fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
         .arg(directory.join("image.cpio"))
         .arg("-append")
         .arg(format!(
-            "{COMMAND_LINE} {}",
+            "{} {}",
+            ARCH.command_line,
             job.machine.setup.command_line()
         ))
         .args(["-serial", "stdio", "-serial"])
@@ -207,7 +185,7 @@ fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
     let shown = exec::shown(&command);
     let child = command
         .spawn()
-        .with_context(|| format!("cannot start `{shown}` (Debian package qemu-system-x86)"))?;
+        .with_context(|| format!("cannot start `{shown}` (Debian package {})", ARCH.package))?;
     let mut machine = Emulator(child);
     let Some(output) = machine.0.stdout.take() else {
         bail!("QEMU has no console")
