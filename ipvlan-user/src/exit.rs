@@ -3,10 +3,11 @@
 use std::{error::Error, io, io::Write as _, iter, process::ExitCode};
 
 use crate::{
-    attach::{AttachError, PinError},
+    attach::AttachError,
     commands::{cleanup::CleanupError, status::StatusError},
     config::ConfigError,
     directory::DirectoryError,
+    pins::PinError,
     reconcile::{self, AgentError},
     runtime::{ClaimError, privilege::PrivilegeError},
     text::printable_start,
@@ -126,7 +127,7 @@ impl Failure {
             Self::Privilege(error) => error.hint(),
             Self::Agent(error) => error.hint(),
             Self::Cleanup(error) => Some(error.hint()),
-            Self::Pin(error) => Some(error.hint().to_owned()),
+            Self::Pin(error) => error.hint().map(str::to_owned),
             Self::Directory(error) => directory_hint(error).map(str::to_owned),
             Self::Attach(error) => error.hint().map(str::to_owned),
             Self::Status(error) => error.hint().map(str::to_owned),

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Data flows one way. An event carries no state: events are wakes, dumps are truth. [`discover`]
-//! reads the kernel and never writes; [`model`] and [`sync::diff`] are pure; [`attach`] never reads
+//! reads the kernel and never writes; [`model`] and [`maps::diff`] are pure; [`attach`] never reads
 //! netlink; only [`reconcile`] knows them all.
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -21,13 +21,16 @@ pub mod config;
 pub mod directory;
 pub mod discover;
 pub mod exit;
+pub mod facts;
 pub mod lan;
+pub mod maps;
 pub mod model;
+mod netlink;
+pub mod pins;
 pub mod quota;
 pub mod reconcile;
 pub mod runtime;
 pub mod status;
-pub mod sync;
 pub mod text;
 
 pub use attach::OBJECT;

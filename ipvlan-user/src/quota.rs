@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::discover::snapshot::NetnsId;
+use crate::facts::NetnsId;
 
 /// Default of `--netns-addresses`.
 pub const DEFAULT_ADDRESSES: u32 = 4_096;

@@ -11,10 +11,7 @@ use std::{
 };
 
 use ipvlan_user::{
-    discover::{
-        Snapshot,
-        snapshot::{Child, ChildAddress, Link, NetnsId},
-    },
+    facts::{Child, ChildAddress, Link, NetnsId, Snapshot},
     lan::{
         announce::{Announce, Start},
         dad::{Dad, DadMode, Origin},

@@ -17,9 +17,9 @@ use ipvlan_common::{
     maps,
 };
 use ipvlan_user::{
-    discover::snapshot::{Child, ChildAddress, Host, HostAddress, Link, Mode, NetnsId, Snapshot},
+    facts::{Child, ChildAddress, Host, HostAddress, Link, Mode, NetnsId, Snapshot},
+    maps::apply::Installed,
     model::{Desired, Policy, desired},
-    sync::apply::Installed,
 };
 
 const PARENT: u32 = 2;

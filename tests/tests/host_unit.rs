@@ -135,7 +135,7 @@ fn user_and_directories_of_the_unit_are_made() {
     }
     let runtime = Path::new("/run").join(values("RuntimeDirectory").remove(0));
     assert_eq!(runtime, Path::new(ipvlan_user::runtime::RUNTIME_DIR));
-    let pins = ipvlan_user::attach::PIN_DIR;
+    let pins = ipvlan_user::pins::PIN_DIR;
     // The service sees it elsewhere.
     let inside = "/run/ipvlan/pins";
     assert_eq!(values("BindPaths"), [format!("-{pins}:{inside}")]);

@@ -9,11 +9,8 @@ use ipvlan_common::{Hook, programs};
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::RouteNetlinkMessage;
 
-use super::{
-    filter::{self, HANDLES},
-    rtnetlink::exchange_bytes,
-};
-use crate::text::escaped;
+use super::filter::{self, HANDLES};
+use crate::{netlink::exchange::exchange_bytes, text::escaped};
 
 /// `struct nlmsghdr`, and `struct tcmsg` behind it.
 const HEADER: usize = 16;

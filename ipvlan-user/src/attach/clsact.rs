@@ -9,7 +9,8 @@ use netlink_packet_route::{
 };
 use tracing::warn;
 
-use super::{AttachError, filter, rtnetlink::exchange};
+use super::{AttachError, filter};
+use crate::netlink::exchange::exchange;
 
 /// `TC_H_CLSACT` (`linux/pkt_sched.h`).
 const CLSACT: TcHandle = TcHandle {

@@ -11,12 +11,13 @@ use ipvlan_common::{globals, maps, programs};
 use tracing::debug;
 
 use super::{
-    AttachError, AttachOptions, HookInfo, OBJECT, ParentPins, Pins, clsact::Qdisc, found::Found,
-    layout, netns, order::Moves, pinned::Pinned, tc::TcHook, verify, xdp::XdpHook,
+    AttachError, AttachOptions, HookInfo, OBJECT, clsact::Qdisc, layout, netns, order::Moves,
+    previous::Previous, tc::TcHook, verify, xdp::XdpHook,
 };
 use crate::{
+    maps::Maps,
     model::{EgressProgram, IngressProgram},
-    sync::maps::Maps,
+    pins::{ParentPins, Pinned, Pins},
 };
 
 /// The cookie of no netns.
@@ -64,7 +65,7 @@ pub struct Datapath {
     pub(super) xdp: Option<XdpHook>,
     pub(super) qdisc: Option<Qdisc>,
     /// What an agent before left, until the first programs are set.
-    pub(super) found: Found,
+    pub(super) found: Previous,
     /// Whether there was anything.
     pub(super) takes_over: bool,
     pub(super) adopts: bool,
@@ -98,7 +99,7 @@ impl Datapath {
         }
         // Maps are pinned by paths.
         let _acting = pins.dir().map(ParentPins::act);
-        let found = Found::look(ifindex, pins.dir())?;
+        let found = Previous::find(ifindex, pins.dir())?;
         let adopted = match &pins {
             Pins::Keep(dir) if found.any() => match dir.maps()? {
                 Some(maps) if layout::fits(&maps, options)? => Some(maps),
@@ -240,7 +241,7 @@ impl Datapath {
     /// Pins again what somebody else has unpinned. Returns how many objects it was.
     pub fn repin(&mut self) -> Result<usize, AttachError> {
         match (&mut self.pinned, &mut self.pins) {
-            (Some(pinned), Pins::Keep(dir)) => pinned.repair(dir),
+            (Some(pinned), Pins::Keep(dir)) => Ok(pinned.repair(dir)?),
             _ => Ok(0),
         }
     }

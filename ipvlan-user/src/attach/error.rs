@@ -1,6 +1,6 @@
 //! How attaching fails, and what to do about it.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use aya::{
     EbpfError,
@@ -9,8 +9,7 @@ use aya::{
 };
 use ipvlan_common::Hook;
 
-use super::PinError;
-use crate::sync::maps::MapsError;
+use crate::{maps::MapsError, pins::PinError};
 
 /// The programs could not be loaded, attached, replaced or detached.
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +69,6 @@ pub enum AttachError {
     /// What outlives the agent could not be found or kept.
     #[error(transparent)]
     Pin(#[from] PinError),
-    /// A pinned link or map could not be opened, pinned or removed.
-    #[error("pinned object {}", path.display())]
-    PinnedLink {
-        /// Where it is pinned.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
     /// The driver does not run XDP as asked for.
     #[error("`{parent}` does not run the XDP program in mode {mode}")]
     XdpMode {
@@ -145,7 +136,7 @@ impl AttachError {
                 Some("this is a bug of ours: please report it with the kernel version")
             }
             Self::NoTcx => Some("use `--attach clsact`, or a kernel from 6.6 on"),
-            Self::Pin(error) => Some(error.hint()),
+            Self::Pin(error) if error.hint().is_some() => error.hint(),
             Self::ForeignXdp { .. } => Some("run without --xdp: the TC programs do all it does"),
             Self::XdpMode { .. } => {
                 Some("use `--xdp generic`, or none: the TC programs do all it does")
@@ -171,9 +162,7 @@ impl AttachError {
             Self::Load(error) => ebpf_errno(error),
             Self::Program { source, .. } | Self::XdpMode { source, .. } => program_errno(source),
             Self::Maps(MapsError::Kernel { source, .. }) => map_errno(source),
-            Self::Clsact { source, .. }
-            | Self::Filters { source }
-            | Self::PinnedLink { source, .. } => source.raw_os_error(),
+            Self::Clsact { source, .. } | Self::Filters { source } => source.raw_os_error(),
             Self::Pin(error) => error.os_error(),
             _ => None,
         }

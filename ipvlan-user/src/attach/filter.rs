@@ -21,8 +21,8 @@ use super::{
     chain,
     clsact::{self, Kind},
     order::{Order, Place},
-    rtnetlink::exchange,
 };
+use crate::netlink::exchange::exchange;
 
 /// `TC_H_CLSACT` with its two sides (`linux/pkt_sched.h`).
 const INGRESS: TcHandle = TcHandle {

@@ -4,17 +4,19 @@ use ipvlan_common::Hook;
 use tracing::{info, warn};
 
 use super::{
-    AttachError, Datapath, Pins, TcAttach, XdpMode,
+    AttachError, Datapath, TcAttach, XdpMode,
     clsact::{self, Kind, Qdisc},
     datapath::Note,
     error::program_errno,
-    pinned::Pinned,
     tc::{Attachment, How, TcHook, TcMechanism},
     veth::deaf_peer,
     vlan::hidden_tags,
     xdp::{XdpHook, attached_program},
 };
-use crate::text::escaped;
+use crate::{
+    pins::{Pinned, Pins},
+    text::escaped,
+};
 
 impl Datapath {
     pub(super) fn attach(

@@ -4,7 +4,8 @@ use aya::maps::MapInfo;
 use ipvlan_common::maps;
 use tracing::info;
 
-use super::{AttachError, AttachOptions, OBJECT, pin::MapPins};
+use super::{AttachError, AttachOptions, OBJECT};
+use crate::pins::MapPins;
 
 /// What the kernel was asked to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(super) fn fits(directory: &MapPins, options: AttachOptions) -> Result<bool, 
                 max_entries: options.entries(name).unwrap_or(map.max_entries()),
                 flags: map.map_flags(),
             })
-            .ok_or(crate::sync::maps::MapsError::Missing { name })?;
+            .ok_or(crate::maps::MapsError::Missing { name })?;
         let pinned = MapInfo::from_pin(directory.map(name)).and_then(|info| {
             Ok(Shape {
                 map_type: info.map_type()? as u32,

@@ -14,16 +14,12 @@ mod datapath;
 mod error;
 pub mod ethtool;
 mod filter;
-mod found;
 mod hooks;
 mod layout;
-mod link;
 mod mprog;
 pub mod netns;
 mod order;
-mod pin;
-mod pinned;
-mod rtnetlink;
+mod previous;
 mod tc;
 #[cfg(feature = "trace")]
 mod trace;
@@ -35,12 +31,7 @@ mod xdp;
 use ipvlan_common::{Hook, maps};
 
 pub use self::{
-    clsact::remove_filters,
-    datapath::Datapath,
-    error::AttachError,
-    order::Order,
-    pin::{PIN_DIR, ParentPins, PinError, PinName, PinRoot},
-    xdp::XdpMode,
+    clsact::remove_filters, datapath::Datapath, error::AttachError, order::Order, xdp::XdpMode,
 };
 
 /// The eBPF object, built by `build.rs`. Empty in a build that skipped it.
@@ -97,24 +88,4 @@ pub struct HookInfo {
     pub mechanism: &'static str,
     /// Id of the program in the kernel.
     pub program_id: u32,
-}
-
-/// The directory of a parent's pins.
-#[derive(Debug)]
-pub enum Pins {
-    /// What is attached is pinned there and outlives the agent.
-    Keep(ParentPins),
-    /// What an agent before has pinned there is taken over, and outlives the agent no more.
-    Release(ParentPins),
-    /// There is none.
-    None,
-}
-
-impl Pins {
-    const fn dir(&self) -> Option<&ParentPins> {
-        match self {
-            Self::Keep(dir) | Self::Release(dir) => Some(dir),
-            Self::None => None,
-        }
-    }
 }

@@ -13,12 +13,12 @@ use ipvlan_common::Hook;
 use tracing::{debug, info, warn};
 
 use super::{
-    AttachError, Datapath, Pins,
+    AttachError, Datapath,
     chain::{self, Entry},
     mprog,
     tc::{TcHook, TcMechanism},
 };
-use crate::text;
+use crate::{pins::Pins, text};
 
 /// Where the TC programs run among those of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

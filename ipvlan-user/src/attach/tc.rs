@@ -14,12 +14,12 @@ use ipvlan_common::Hook;
 use nix::net::if_::if_indextoname;
 
 use super::{
-    AttachError, HookInfo, ParentPins,
+    AttachError, HookInfo,
     filter::Filter,
     order::{Order, Place},
-    pinned::PinnedOne,
     verify,
 };
+use crate::pins::{ParentPins, link::LinkPin};
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,10 +249,10 @@ impl TcHook {
     }
 
     /// Pins the link, if it is one. If that fails the hook is not attached any more.
-    pub(super) fn pin(&mut self, dir: &ParentPins) -> Result<Option<PinnedOne>, AttachError> {
+    pub(super) fn pin(&mut self, dir: &ParentPins) -> Result<Option<LinkPin>, AttachError> {
         match self.attachment.take() {
             Some(Attachment::Link(link)) => {
-                let (link, one) = PinnedOne::pin(dir, self.hook.word(), link)?;
+                let (link, one) = LinkPin::pin(dir, self.hook.word(), link)?;
                 self.attachment = Some(Attachment::Link(link));
                 Ok(Some(one))
             }

@@ -11,8 +11,8 @@ use netlink_packet_route::{
     link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached},
 };
 
-use super::{ethtool::Features, rtnetlink::exchange};
-use crate::text::escaped;
+use super::ethtool::Features;
+use crate::{netlink::exchange::exchange, text::escaped};
 
 /// The feature of a peer that receives by GRO (`NETIF_F_GRO`).
 const GRO: &str = "rx-gro";

@@ -16,8 +16,8 @@ use netlink_packet_route::{
     link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
 };
 
-use super::{ethtool::Features, rtnetlink::exchange};
-use crate::text::escaped;
+use super::ethtool::Features;
+use crate::{netlink::exchange::exchange, text::escaped};
 
 /// Features of `ethtool -k` that take a tag out of a frame, or leave it out on transmission.
 const RX: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];

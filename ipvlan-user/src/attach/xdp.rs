@@ -16,9 +16,10 @@ use netlink_packet_route::{
     link::{LinkAttribute, LinkMessage, LinkXdp},
 };
 
-use super::{
-    AttachError, HookInfo, ParentPins, error::program_errno, pinned::PinnedOne,
-    rtnetlink::exchange, verify,
+use super::{AttachError, HookInfo, error::program_errno, verify};
+use crate::{
+    netlink::exchange::exchange,
+    pins::{ParentPins, link::LinkPin},
 };
 
 /// Where the XDP program runs.
@@ -123,11 +124,11 @@ impl XdpHook {
     }
 
     /// Pins the link. If that fails the hook is not attached any more.
-    pub(super) fn pin(&mut self, dir: &ParentPins) -> Result<Option<PinnedOne>, AttachError> {
+    pub(super) fn pin(&mut self, dir: &ParentPins) -> Result<Option<LinkPin>, AttachError> {
         let Some(link) = self.link.take() else {
             return Ok(None);
         };
-        let (link, one) = PinnedOne::pin(dir, self.mode.word(), link)?;
+        let (link, one) = LinkPin::pin(dir, self.mode.word(), link)?;
         self.link = Some(link);
         Ok(Some(one))
     }

@@ -2,10 +2,11 @@ use clap::{CommandFactory as _, ValueEnum};
 
 use super::*;
 use crate::{
-    attach::{Order, PIN_DIR, TcAttach},
+    attach::{Order, TcAttach},
     config::{StaleAfter, XdpChoice},
     lan::{Announcing, DadMode, Defending},
     model::{Deliver, Dhcp, L2Broadcast},
+    pins::PIN_DIR,
     runtime::RUNTIME_DIR,
 };
 
@@ -92,11 +93,13 @@ fn last_spelling_of_a_boolean_takes_precedence() {
 /// `--help` states the default of an option.
 #[test]
 fn defaults_in_the_help_text_are_the_defaults() {
-    use crate::config::{
-        DEFAULT_ANNOUNCE_RATE, DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_MAX_ADDRESSES,
-        DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
+    use crate::{
+        config::{
+            DEFAULT_ANNOUNCE_RATE, DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_MAX_ADDRESSES,
+            DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
+        },
+        quota::{Quota, Quotas},
     };
-    use crate::quota::{Quota, Quotas};
     fn quota(quota: Quota) -> String {
         quota.of(&Quotas::default()).to_string()
     }

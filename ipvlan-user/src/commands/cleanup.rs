@@ -10,11 +10,12 @@ use nix::net::if_::{if_nameindex, if_nametoindex};
 
 use super::find_places;
 use crate::{
-    attach::{PinError, PinName, PinRoot, remove_filters},
+    attach::remove_filters,
     cli::CleanupArgs,
     config::Places,
     directory::{Directory, Guard},
     exit::Failure,
+    pins::{PinError, PinName, PinRoot},
     runtime,
     text::{chain, printable},
 };

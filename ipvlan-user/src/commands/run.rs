@@ -1,7 +1,7 @@
 //! `ipvlan run`
 
 use crate::{
-    attach::PinRoot, cli::RunArgs, config::Source, directory::keep_identity, exit::Failure,
+    cli::RunArgs, config::Source, directory::keep_identity, exit::Failure, pins::PinRoot,
     reconcile::Agent, runtime::privilege,
 };
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{attach::PIN_DIR, runtime::RUNTIME_DIR};
+use crate::{pins::PIN_DIR, runtime::RUNTIME_DIR};
 
 /// The directories of pins, lock files and sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use super::{Bounded, Options, Places, StaleAfter};
 use crate::{
     attach::AttachOptions,
-    discover::snapshot::Netns,
+    facts::Netns,
     lan::LanPolicy,
     model::Policy,
     quota::{

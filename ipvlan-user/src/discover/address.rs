@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::attribute::{Malformed, after, attributes, ip_value, u32_at, u32_value};
+use crate::netlink::attribute::{Malformed, after, attributes, ip_value, u32_at, u32_value};
 
 const HEADER: usize = 8;
 

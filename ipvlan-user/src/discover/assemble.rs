@@ -11,16 +11,17 @@ use std::{
 use super::{
     DiscoverError, QuotaOf,
     address::AddressRow,
-    attribute::Malformed,
     dump::{self, Routes, Rows},
     link::{LinkRow, Port},
     netns::Netnses,
     route::{RouteKind, RouteRow},
-    rtnl::Rtnl,
-    snapshot::{
+};
+use crate::{
+    facts::{
         AnycastAddress, Arp, ArpSettings, Child, ChildAddress, Host, HostAddress, Link, Lower,
         Master, Netns, NetnsId, OnLinkRoute, ProxyArp,
     },
+    netlink::{Rtnl, attribute::Malformed},
 };
 
 /// What a snapshot is taken with.

@@ -20,8 +20,10 @@ use super::{
     nexthop::{GetNextHops, NextHops, decode_next_hop},
     nsid,
     route::{RouteKind, RouteRow, decode_route, lies_in},
-    rtnl::{End, Limit, Request, Rtnl},
-    snapshot::{Gateway, RouteInside},
+};
+use crate::{
+    facts::{Gateway, RouteInside},
+    netlink::{End, Limit, Request, Rtnl},
 };
 
 const LINKS: &str = "dump of links (RTM_GETLINK)";

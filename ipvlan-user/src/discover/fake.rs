@@ -15,13 +15,14 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_MULTIPART, NLMSG_DONE, NLMSG_ERROR};
 use self::message::{
     Fault, HEADER, OWN, PARENT, Row, address_rows, error, link_row, message, nsid_row, spoil,
 };
-use super::{
-    Discover, DiscoverError, Part, Renewed, Scope,
-    attribute::{attributes, i32_value, text_value, u16_at, u32_at},
-    channel::Channel,
-    netns::Netnses,
-    rtnl::Rtnl,
-    snapshot::{NetnsId, Snapshot},
+use super::{Discover, DiscoverError, Part, Renewed, Scope, netns::Netnses};
+use crate::{
+    facts::{NetnsId, Snapshot},
+    netlink::{
+        Rtnl,
+        attribute::{attributes, i32_value, text_value, u16_at, u32_at},
+        socket::Channel,
+    },
 };
 
 /// Netns whose answers are never faulty: one with a child of few addresses, and one with many children.

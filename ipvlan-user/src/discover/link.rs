@@ -1,11 +1,11 @@
 //! One row of a link dump.
 
-use super::{
-    attribute::{
+use crate::{
+    facts::{LinkName, LinkStats, Mode, PortFlag, Xdp, XdpMode},
+    netlink::attribute::{
         Malformed, after, attributes, i32_at, i32_value, text_value, u16_at, u16_value, u32_at,
         u32_value, u64_at,
     },
-    snapshot::{LinkName, LinkStats, Mode, PortFlag, Xdp, XdpMode},
 };
 
 const HEADER: usize = 16;

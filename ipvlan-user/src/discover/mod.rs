@@ -10,24 +10,20 @@
 mod address;
 mod allowance;
 mod assemble;
-pub(crate) mod attribute;
-pub(crate) mod channel;
+mod dirty;
 mod dump;
 mod error;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fake;
+mod full_scan;
 mod link;
 mod netns;
 mod nexthop;
 mod nsid;
-mod number;
+mod nsid_row;
 mod renew;
 mod route;
-pub(crate) mod rtnl;
-pub mod snapshot;
-mod stale;
-mod sweep;
 mod wake;
 mod walk;
 mod watch;
@@ -37,21 +33,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use dirty::{Part, Stale};
 pub use error::DiscoverError;
 pub use renew::{Changed, Failure, Renewed};
-pub use snapshot::Snapshot;
-pub use stale::{Part, Stale};
 pub use wake::{Change, Wake};
 pub use watch::Watch;
 
-use crate::quota::DEFAULT_ADDRESSES;
-
-use self::{
-    netns::Netnses,
-    rtnl::Rtnl,
-    snapshot::{Netns, NetnsId},
-    sweep::Sweep,
+use crate::{
+    facts::{Netns, NetnsId, Snapshot},
+    netlink::Rtnl,
+    quota::DEFAULT_ADDRESSES,
 };
+
+use self::{full_scan::Sweep, netns::Netnses};
 
 /// How far a snapshot looks for netns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,9 +24,11 @@ use super::{
     DiscoverError,
     allowance::Allowance,
     nsid::{self, Handle},
-    rtnl::Rtnl,
-    snapshot::{Netns, NetnsId},
     walk::{Found, Identity, Walk},
+};
+use crate::{
+    facts::{Netns, NetnsId},
+    netlink::Rtnl,
 };
 
 const OWN: &str = "/proc/thread-self/ns/net";

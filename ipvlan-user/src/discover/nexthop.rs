@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use netlink_packet_core::NetlinkSerializable;
 
-use super::{
-    attribute::{Malformed, after, attributes, ip_value, u32_at, u32_value},
-    snapshot::Gateway,
+use crate::{
+    facts::Gateway,
+    netlink::attribute::{Malformed, after, attributes, ip_value, u32_at, u32_value},
 };
 
 /// `RTM_NEWNEXTHOP` (`linux/rtnetlink.h`).
@@ -138,7 +138,7 @@ pub(super) mod tests {
             bytes.extend(u16::try_from(value.len() + 4).unwrap().to_ne_bytes());
             bytes.extend(kind.to_ne_bytes());
             bytes.extend(*value);
-            bytes.resize(super::super::attribute::aligned(bytes.len()), 0);
+            bytes.resize(crate::netlink::attribute::aligned(bytes.len()), 0);
         }
         bytes
     }

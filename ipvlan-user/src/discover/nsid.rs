@@ -7,11 +7,8 @@ use netlink_packet_route::{
     nsid::{NsidAttribute, NsidMessage},
 };
 
-use super::{
-    DiscoverError,
-    number::decode_nsid,
-    rtnl::{Request, Rtnl},
-};
+use super::{DiscoverError, nsid_row::decode_nsid};
+use crate::netlink::{Request, Rtnl};
 
 /// How a netns is pointed at before it has an nsid.
 #[derive(Clone, Copy, Debug)]

@@ -11,10 +11,10 @@ use std::{
 use super::{
     DiscoverError,
     assemble::{Assembly, Held, Inside, by_link},
+    dirty::Part,
     dump,
-    snapshot::{Child, Host, Link, Netns, NetnsId, Snapshot},
-    stale::Part,
 };
+use crate::facts::{Child, Host, Link, Netns, NetnsId, Snapshot};
 
 /// What is different from the snapshot before.
 #[derive(Clone, Debug, PartialEq, Eq)]

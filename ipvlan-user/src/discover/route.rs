@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::attribute::{
-    Malformed, after, aligned, attributes, ip_value, u16_at, u32_at, u32_value,
+use crate::{
+    facts::Gateway,
+    netlink::attribute::{
+        Malformed, after, aligned, attributes, ip_value, u16_at, u32_at, u32_value,
+    },
 };
-use super::snapshot::Gateway;
 
 const HEADER: usize = 12;
 const NEXT_HOP_HEADER: usize = 8;

@@ -10,11 +10,13 @@ use std::{
 };
 
 use super::{
-    attribute::{self, aligned},
     nexthop::{self, decode_next_hop},
-    number::decode_nsid,
+    nsid_row::decode_nsid,
     route::{decode_route, lies_in},
-    snapshot::{Gateway, Host},
+};
+use crate::{
+    facts::{Gateway, Host},
+    netlink::attribute::{self, aligned},
 };
 
 const MESSAGE_HEADER: usize = 16;

@@ -21,9 +21,10 @@ use nix::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    DiscoverError, attribute, nexthop,
+    DiscoverError, nexthop,
     wake::{KnownRoutes, Wake},
 };
+use crate::netlink::attribute;
 
 /// Holds about 70 000 address events.
 const RECEIVE_BUFFER: usize = 16 * 1024 * 1024;

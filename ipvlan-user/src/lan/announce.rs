@@ -15,7 +15,7 @@ use super::{
     random::Random,
     turns::{Class, Kind, Turns},
 };
-use crate::{discover::snapshot::NetnsId, model::ChildKey};
+use crate::{facts::NetnsId, model::ChildKey};
 
 /// How often an address is announced: `MAX_NEIGHBOR_ADVERTISEMENT` (RFC 4861 §10), and one more than
 /// `ANNOUNCE_NUM` (RFC 5227 §1.1), since broadcast is lost more easily than it is harmful.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipvlan_common::Reason;
 
 use super::{announce::Announced, frame::solicited_node};
-use crate::{discover::snapshot::NetnsId, model::Wanted};
+use crate::{facts::NetnsId, model::Wanted};
 
 /// An address of a child that is answered, or would be if no station owned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

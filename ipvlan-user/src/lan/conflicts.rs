@@ -7,7 +7,7 @@ use std::{
 
 use super::incidents::{Action, Incident, Kind};
 use crate::{
-    discover::snapshot::{Mode, NetnsId, PortFlag, Snapshot},
+    facts::{Mode, NetnsId, PortFlag, Snapshot},
     model::{ChildKey, Conflict, Desired, Rival},
 };
 

@@ -48,7 +48,7 @@ use self::{
 };
 pub use self::{evidence::Verdict, mode::DadMode, progress::Due};
 use super::{frame::Mac, random::Random, turns::Turns};
-use crate::discover::snapshot::NetnsId;
+use crate::facts::NetnsId;
 
 /// `PROBE_NUM`
 pub const PROBES: u8 = 3;

@@ -22,7 +22,7 @@ use super::{
     random::Random,
     turns::{Class, Kind, Turns},
 };
-use crate::discover::snapshot::NetnsId;
+use crate::facts::NetnsId;
 
 /// Time from a claim to the defence. It exceeds the announcements of a station: two, 2 s apart (RFC 5227 §1.1),
 /// or three of an agent within 2.2 s.

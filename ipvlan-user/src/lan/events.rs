@@ -8,7 +8,7 @@ use std::{
 use ipvlan_common::Event;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::sync::maps;
+use crate::maps;
 
 /// Most events taken at once.
 const BATCH: usize = 256;

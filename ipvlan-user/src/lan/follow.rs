@@ -8,10 +8,7 @@ use std::{
 
 use super::{Candidate, Lan};
 use crate::{
-    discover::{
-        Snapshot,
-        snapshot::{Link, Mode, NetnsId},
-    },
+    facts::{Link, Mode, NetnsId, Snapshot},
     model::{Desired, Prefix, Revision},
 };
 

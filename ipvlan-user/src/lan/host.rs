@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::Lan;
 use crate::{
-    discover::snapshot::Link,
+    facts::Link,
     model::{Desired, Wanted},
 };
 

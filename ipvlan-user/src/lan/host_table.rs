@@ -25,10 +25,12 @@ use netlink_packet_route::{
 
 use self::plan::{Change, Entry, Facts, Plan, State};
 use super::frame::Mac;
-use crate::discover::{
-    DiscoverError,
-    attribute::{Malformed, after, attributes, ip_value, u16_at, u32_at, u32_value},
-    rtnl::{Request, Rtnl},
+use crate::{
+    discover::DiscoverError,
+    netlink::{
+        Request, Rtnl,
+        attribute::{Malformed, after, attributes, ip_value, u16_at, u32_at, u32_value},
+    },
 };
 
 /// Length of `struct ndmsg`.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::groups::Groups;
-use crate::discover::snapshot::NetnsId;
+use crate::facts::NetnsId;
 
 /// Time to the next try to join groups that could not be joined.
 const RETRY: Duration = Duration::from_secs(10);

@@ -57,9 +57,9 @@ use self::{
     host_table::HostTable, incidents::Incidents,
 };
 use crate::{
+    maps,
     model::{ChildKey, Desired, Prefix},
     quota::{Exceeded, Quotas},
-    sync::maps,
 };
 
 /// The LAN behind one parent.

@@ -23,7 +23,7 @@ use super::{
     socket::PacketSocket,
     turns::{self, Turns},
 };
-use crate::{discover::snapshot::NetnsId, quota::Quotas};
+use crate::{facts::NetnsId, quota::Quotas};
 
 /// The announcements, probes, defences, groups and incidents of one parent. It is apart from `Lan`
 /// because every method takes the time and the candidates, so tests run it without an agent.

@@ -18,7 +18,7 @@ use std::{
 
 use self::share::{Place, Share};
 use super::pace::Pace;
-use crate::discover::snapshot::NetnsId;
+use crate::facts::NetnsId;
 
 /// When a pace is what delays frames, this part of a burst is waited for.
 const SHARE: u32 = 10;

@@ -13,7 +13,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::Prefix;
-use crate::discover::snapshot::{ArpSettings, HostAddress, Link, OnLinkRoute, Snapshot};
+use crate::facts::{ArpSettings, HostAddress, Link, OnLinkRoute, Snapshot};
 
 /// `IFA_SCOPE` of an address that is of the host alone.
 const SCOPE_HOST: u8 = libc::RT_SCOPE_HOST;

@@ -9,11 +9,9 @@ use ipvlan_common::{Delivery, Reason};
 
 use super::{
     ChildContext, ChildKey, ChildPolicy, Deliver, History, Policy, Reach, Wanted,
-    holders::{Holders, broadcast, is_link_local, is_link_local_v6, refusal_while},
+    owners::{Holders, broadcast, is_link_local, is_link_local_v6, refusal_while},
 };
-use crate::discover::snapshot::{
-    Child, ChildAddress, Dad, Link, LinkName, LinkStats, Mode, NetnsId, Snapshot,
-};
+use crate::facts::{Child, ChildAddress, Dad, Link, LinkName, LinkStats, Mode, NetnsId, Snapshot};
 
 /// A child and what was decided about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use ipvlan_common::Reason;
 
 use super::{
     AddressView, ChildKey, ChildView, Wanted,
-    holders::{Holders, is_link_local},
+    owners::{Holders, is_link_local},
 };
-use crate::discover::snapshot::{Link, Snapshot};
+use crate::facts::{Link, Snapshot};
 
 /// An address of a child that somebody else has a claim on as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

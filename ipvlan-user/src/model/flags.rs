@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipvlan_common::ConfigFlags;
 
 use super::{Dhcp, EgressProgram, L2Broadcast, Policy};
-use crate::discover::snapshot::{Host, Link, Master, Mode, PortFlag, Snapshot};
+use crate::facts::{Host, Link, Master, Mode, PortFlag, Snapshot};
 
 /// The switches of a parent with a port like this.
 pub(super) fn config_flags(

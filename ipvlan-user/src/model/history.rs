@@ -12,7 +12,7 @@ use std::{
 use ipvlan_common::{AddressEntry, Reason};
 
 use super::{ChildKey, ChildView, Desired, Policy, Reach, Wanted};
-use crate::discover::snapshot::{Child, Link, NetnsId, Snapshot};
+use crate::facts::{Child, Link, NetnsId, Snapshot};
 
 /// Contents of the address maps of both families.
 type Addresses = BTreeMap<IpAddr, AddressEntry>;

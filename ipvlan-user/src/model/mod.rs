@@ -6,16 +6,16 @@
 mod answers;
 mod child;
 mod conflict;
+mod desired_entry;
 mod flags;
 mod history;
-mod holders;
 mod notes;
+mod owners;
 mod parent;
 mod policy;
 mod prefix;
 mod revise;
 mod rule;
-mod wanted;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +28,7 @@ pub use self::{
     answers::AnsweredTo,
     child::{AddressView, ChildView},
     conflict::{Conflict, Rival},
+    desired_entry::{Reach, Wanted, may_be_answered},
     history::{History, is_established},
     notes::note_of_mode,
     parent::{ParentError, check_link, check_parent},
@@ -35,11 +36,10 @@ pub use self::{
     prefix::{Prefix, PrefixError},
     revise::Revision,
     rule::{ChildContext, ChildPolicy, Glob, GlobError, Rule, RuleError},
-    wanted::{Reach, Wanted, may_be_answered},
 };
-use self::{child::Considered, holders::Holders};
+use self::{child::Considered, owners::Holders};
 use crate::{
-    discover::snapshot::{Child, Link, Mode, NetnsId, PortFlag, Snapshot},
+    facts::{Child, Link, Mode, NetnsId, PortFlag, Snapshot},
     quota::{Exceeded, Quota},
 };
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{AddressView, ChildView, Prefix, Reach};
-use crate::discover::snapshot::{Child, Link, Mode, NetnsId, Snapshot};
+use crate::facts::{Child, Link, Mode, NetnsId, Snapshot};
 
 const SHIM: &str = "the host routes children through an ipvlan child of its own: they depend on that link and its neighbour \
      entries; remove its routes (docs/limits.md)";
@@ -76,7 +76,7 @@ fn has_shim(snapshot: &Snapshot, parent: &Link, views: &[ChildView]) -> bool {
     let others = views.iter().filter(|view| view.key.netns != NetnsId::Own);
     others.flat_map(|view| &view.addresses).any(|view| {
         view.refusal.is_none()
-            && !super::holders::is_link_local(view.address)
+            && !super::owners::is_link_local(view.address)
             && through_own
                 .iter()
                 .any(|prefix| prefix.contains(view.address))
@@ -94,7 +94,7 @@ fn is_without_address(child: &Child) -> bool {
     let mut addresses = child.addresses.iter();
     child.up
         && !child.over_quota
-        && addresses.all(|it| it.local.is_ipv6() && super::holders::is_link_local(it.local))
+        && addresses.all(|it| it.local.is_ipv6() && super::owners::is_link_local(it.local))
 }
 
 /// Returns whether the host may have a route to this address: there is a next hop, or a route without one that

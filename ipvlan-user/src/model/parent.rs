@@ -1,6 +1,6 @@
 //! Which links can be a parent.
 
-use crate::discover::snapshot::{Link, NetnsId};
+use crate::facts::{Link, NetnsId};
 
 /// Hardware type of Ethernet (`ARPHRD_ETHER`).
 const ETHERNET: u16 = 1;
@@ -142,7 +142,7 @@ pub fn check_link<'a>(links: &[Link], link: &'a Link) -> Result<&'a Link, Parent
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discover::snapshot::{Lower, Master};
+    use crate::facts::{Lower, Master};
 
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipvlan_common::Reason;
 
-use super::{Prefix, Rule, holders::is_link_local_v6};
+use super::{Prefix, Rule, owners::is_link_local_v6};
 
 /// The operator's settings of what is answered, and how packets are delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

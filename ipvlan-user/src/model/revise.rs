@@ -17,9 +17,9 @@ use super::{
     AddressView, ChildKey, ChildView, Conflict, Desired, History, Policy, Rival, Wanted,
     child::Considered,
     conflict::{self, claimed},
-    holders::Holders,
+    owners::Holders,
 };
-use crate::discover::snapshot::{Child, Link, NetnsId, Snapshot};
+use crate::facts::{Child, Link, NetnsId, Snapshot};
 
 /// What a revision changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,10 +8,7 @@ use super::{
     refresh::Refresh,
     sync::Synced,
 };
-use crate::{
-    discover::{Part, snapshot::NetnsId},
-    text::counted,
-};
+use crate::{discover::Part, facts::NetnsId, text::counted};
 
 impl Agent {
     /// Syncs, and tells the service manager what came of it.

@@ -40,7 +40,8 @@ use self::{
 pub use crate::config::{PinSettings, Settings};
 use crate::{
     config::{Loaded, Source},
-    discover::{Discover, Snapshot, Stale, Wake, Watch},
+    discover::{Discover, Stale, Wake, Watch},
+    facts::Snapshot,
     runtime::{self, Service, StatusSocket},
     status,
     text::chain,

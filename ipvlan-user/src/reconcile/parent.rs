@@ -17,10 +17,11 @@ pub(super) use self::serving::Serving;
 use super::{AgentError, Settings, refresh::backoff};
 use crate::{
     attach::{AttachError, Datapath},
-    discover::{Changed, Snapshot},
+    discover::Changed,
+    facts::Snapshot,
+    maps::MapsError,
     model::{check_link, check_parent},
     quota::{self, Exceeded},
-    sync::maps::MapsError,
     text::counted,
 };
 

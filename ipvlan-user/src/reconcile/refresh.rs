@@ -21,7 +21,8 @@ use std::{
 
 use self::costs::Costs;
 use crate::{
-    discover::{Part, Renewed, Scope, Stale, snapshot::NetnsId},
+    discover::{Part, Renewed, Scope, Stale},
+    facts::NetnsId,
     quota::{Exceeded, Quota},
 };
 

@@ -10,7 +10,7 @@ use super::{
     reload::Configuration,
 };
 use crate::{
-    discover::snapshot::{NetnsId, Snapshot},
+    facts::{NetnsId, Snapshot},
     lan::{frame::colons, incidents::Entry},
     model::{AddressView, ChildKey, ChildView, Conflict, Policy, Rival, note_of_mode},
     quota::{Exceeded, Quota},

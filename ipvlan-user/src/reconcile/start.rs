@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::{AgentError, PinSettings, Settings, chain, parent::Parent};
-use crate::{attach::PinRoot, discover::Snapshot, runtime::ClaimError};
+use crate::{facts::Snapshot, pins::PinRoot, runtime::ClaimError};
 
 impl AgentError {
     /// Whether it ends a start whatever becomes of the other parents: to wait would help nobody.

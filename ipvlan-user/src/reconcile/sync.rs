@@ -9,7 +9,8 @@ use super::{
     refresh::{Refresh, SLICE},
 };
 use crate::{
-    discover::{Changed, Discover, DiscoverError, Renewed, Scope, Snapshot, snapshot::NetnsId},
+    discover::{Changed, Discover, DiscoverError, Renewed, Scope},
+    facts::{NetnsId, Snapshot},
     runtime,
 };
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use tracing::{info, warn};
 
-use crate::discover::{
-    Renewed, Snapshot,
-    snapshot::{Netns, NetnsId},
+use crate::{
+    discover::Renewed,
+    facts::{Netns, NetnsId, Snapshot},
 };
 
 /// Why a netns cannot be read, and since how many tries.

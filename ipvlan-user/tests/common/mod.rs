@@ -9,7 +9,7 @@ use aya::EbpfLoader;
 use ipvlan_common::maps;
 use ipvlan_user::{
     OBJECT,
-    sync::{apply::Installed, maps::Maps},
+    maps::{Maps, apply::Installed},
 };
 
 /// The maps of a parent that no agent has served, with room for so many addresses of each family.

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, fs};
 
-use ipvlan_user::discover::{
-    Scope, Watch,
-    snapshot::{AnycastAddress, NetnsId, OnLinkRoute, ProxyArp, RouteInside},
+use ipvlan_user::{
+    discover::{Scope, Watch},
+    facts::{AnycastAddress, NetnsId, OnLinkRoute, ProxyArp, RouteInside},
 };
 
 use super::lab::{

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use ipvlan_user::discover::{Discover, Scope, Snapshot, Stale, Watch};
+use ipvlan_user::{
+    discover::{Discover, Scope, Stale, Watch},
+    facts::Snapshot,
+};
 
 use super::{
     lab::{Unnamed, discover, in_fresh_netns, settle},

@@ -16,9 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipvlan_user::discover::{
-    Discover, Scope, Snapshot, Wake, Watch,
-    snapshot::{Gateway, Mode},
+use ipvlan_user::{
+    discover::{Discover, Scope, Wake, Watch},
+    facts::{Gateway, Mode, Snapshot},
 };
 use nix::{sched::CloneFlags, unistd::Uid};
 

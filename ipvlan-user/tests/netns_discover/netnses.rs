@@ -8,7 +8,8 @@ use std::{
 
 use ipvlan_common::Reason;
 use ipvlan_user::{
-    discover::{Scope, Snapshot, Watch, snapshot::NetnsId},
+    discover::{Scope, Watch},
+    facts::{NetnsId, Snapshot},
     model::{Policy, Rule, desired},
 };
 

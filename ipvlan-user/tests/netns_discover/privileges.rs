@@ -3,7 +3,7 @@
 use std::{fs, time::Instant};
 
 use ipvlan_user::{
-    discover::{Snapshot, snapshot::NetnsId},
+    facts::{NetnsId, Snapshot},
     runtime::privilege,
 };
 

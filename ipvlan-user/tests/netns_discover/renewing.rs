@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipvlan_user::discover::{
-    Changed, Discover, Part, Scope, Snapshot, Stale, Watch,
-    snapshot::{LinkStats, Netns, NetnsId},
+use ipvlan_user::{
+    discover::{Changed, Discover, Part, Scope, Stale, Watch},
+    facts::{LinkStats, Netns, NetnsId, Snapshot},
 };
 
 use super::lab::{
@@ -134,7 +134,7 @@ pub(super) fn told_what_changed(before: &Snapshot, now: &Snapshot, changed: &Cha
     assert_eq!((before.host, before.links), (now.host, now.links));
     let of_others = |snapshot: Vec<_>| -> Vec<_> {
         let all = snapshot.into_iter();
-        all.filter(|child: &ipvlan_user::discover::snapshot::Child| !netnses.contains(&child.netns))
+        all.filter(|child: &ipvlan_user::facts::Child| !netnses.contains(&child.netns))
             .collect()
     };
     assert_eq!(of_others(before.children), of_others(now.children));

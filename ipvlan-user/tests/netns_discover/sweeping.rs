@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipvlan_user::discover::{Changed, Discover, Part, Scope, Snapshot, Watch, snapshot::NetnsId};
+use ipvlan_user::{
+    discover::{Changed, Discover, Part, Scope, Watch},
+    facts::{NetnsId, Snapshot},
+};
 
 use super::{
     lab::{

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use ipvlan_user::discover::{Watch, snapshot::Dad};
+use ipvlan_user::{discover::Watch, facts::Dad};
 
 use super::lab::{
     PARENT, Unnamed, address, child_kind, discover, everything, in_fresh_netns, ip, ip_batch,

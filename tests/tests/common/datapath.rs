@@ -20,7 +20,7 @@ use ipvlan_common::{
     index::{SlotV4, SlotV6},
     maps,
 };
-use ipvlan_user::{attach::netns, sync::index::Index};
+use ipvlan_user::{attach::netns, maps::index::Index};
 use nix::sched::{CloneFlags, setns, unshare};
 
 pub use super::program::{Act, EGRESS, ONE_BUFFER, Origin, Program, TC, TC_INGRESS, WIRE, XDP};

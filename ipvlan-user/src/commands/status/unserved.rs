@@ -6,7 +6,7 @@ use nix::net::if_::if_indextoname;
 use tracing::warn;
 
 use crate::{
-    attach::{PinError, PinRoot},
+    pins::{PinError, PinRoot},
     runtime,
     status::{Agent, Unserved},
     text::chain,

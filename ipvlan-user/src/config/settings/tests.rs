@@ -2,10 +2,11 @@ use std::str::FromStr as _;
 
 use super::*;
 use crate::{
-    attach::{Order, PIN_DIR, TcAttach, XdpMode},
+    attach::{Order, TcAttach, XdpMode},
     config::{InterfaceName, StaleAfter, XdpChoice},
     lan::{Announcing, DadMode, Defending},
     model::{Deliver, Dhcp, L2Broadcast},
+    pins::PIN_DIR,
 };
 
 fn names(names: &[&str]) -> Vec<InterfaceName> {

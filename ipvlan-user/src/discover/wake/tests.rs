@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::discover::snapshot::OnLinkRoute;
+use crate::facts::OnLinkRoute;
 
 fn event(kind: u16, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(MESSAGE_HEADER + payload.len()).unwrap();

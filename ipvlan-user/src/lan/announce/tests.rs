@@ -1,5 +1,5 @@
 use super::{super::frame::Mac, *};
-use crate::discover::snapshot::NetnsId;
+use crate::facts::NetnsId;
 
 const MAC: Mac = [2, 0, 0, 0, 0, 1];
 const OTHER_MAC: Mac = [2, 0, 0, 0, 0, 2];

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::{
-    discover::snapshot::{Child, ChildAddress, HostAddress, Link, Netns},
+    facts::{Child, ChildAddress, HostAddress, Link, Netns},
     model::{Policy, desired},
 };
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ipvlan_common::Reason;
 
 use super::{DadMode, EXTENSIONS, first::SHARED_PATIENCE};
-use crate::{discover::snapshot::NetnsId, lan::frame::Mac};
+use crate::{facts::NetnsId, lan::frame::Mac};
 
 /// How many MACs that claim an address are examined at a time.
 const CLAIMANTS: usize = 4;

@@ -23,7 +23,7 @@ use super::{
     Dad, RETRY,
     check::{Check, Phase},
 };
-use crate::{discover::snapshot::NetnsId, lan::turns::Turns};
+use crate::{facts::NetnsId, lan::turns::Turns};
 
 /// How long a new address of a netns that exceeds its pace is answered before its first probe.
 pub const PATIENCE: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use super::{
     first::{self, GivenUp},
 };
 use crate::{
-    discover::snapshot::NetnsId,
+    facts::NetnsId,
     lan::turns::{Kind, Turns},
 };
 

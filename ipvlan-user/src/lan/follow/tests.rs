@@ -2,7 +2,7 @@ use ipvlan_common::Reason;
 
 use super::*;
 use crate::{
-    discover::snapshot::{Child, ChildAddress, NetnsId},
+    facts::{Child, ChildAddress, NetnsId},
     model::{Policy, desired},
 };
 

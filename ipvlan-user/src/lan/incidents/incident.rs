@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    discover::snapshot::NetnsId,
+    facts::NetnsId,
     lan::frame::{Mac, colons},
     model::ChildKey,
 };

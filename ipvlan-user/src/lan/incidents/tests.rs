@@ -1,5 +1,5 @@
 use super::*;
-use crate::{discover::snapshot::NetnsId, model::ChildKey};
+use crate::{facts::NetnsId, model::ChildKey};
 
 fn claim(mac: u8) -> Incident {
     Incident {

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::Schedule;
 use crate::{
-    discover::snapshot::NetnsId,
+    facts::NetnsId,
     lan::{
         dad::{Verdict, control::Neighbourhood},
         frame::Mac,

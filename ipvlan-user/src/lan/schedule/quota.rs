@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use crate::{discover::snapshot::NetnsId, lan::pace::Pace};
+use crate::{facts::NetnsId, lan::pace::Pace};
 
 /// How many netns are remembered before those that are within their quota are forgotten.
 const NETNS: usize = 64;

@@ -7,7 +7,7 @@ use ipvlan_common::{Event, EventKind, Hook, Reason};
 
 use super::*;
 use crate::{
-    discover::snapshot::Link,
+    facts::Link,
     lan::dad::{DadMode, control::Neighbourhood},
     model::{ChildKey, Prefix},
     quota::Quota,

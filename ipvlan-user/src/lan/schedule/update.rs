@@ -9,7 +9,7 @@ use std::{
 
 use super::Schedule;
 use crate::{
-    discover::snapshot::{Link, NetnsId},
+    facts::{Link, NetnsId},
     lan::{
         Announcing, Candidate, Defending, LanPolicy,
         announce::{Announce, Start},

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{CLASSES, Class, Frame};
-use crate::{discover::snapshot::NetnsId, lan::pace::Pace};
+use crate::{facts::NetnsId, lan::pace::Pace};
 
 /// The frames of one netns.
 #[derive(Debug)]

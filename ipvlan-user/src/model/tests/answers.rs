@@ -1,7 +1,7 @@
 //! Which of the host's addresses are answered to l2 children, and whose use is a conflict.
 
 use super::*;
-use crate::discover::snapshot::ArpSettings;
+use crate::facts::ArpSettings;
 
 const OTHER: u32 = 9;
 const VIP: &str = "172.16.91.200";

@@ -1,7 +1,7 @@
 //! The switches of a parent, and the notes about them.
 
 use super::*;
-use crate::discover::snapshot::{AnycastAddress, Master};
+use crate::facts::{AnycastAddress, Master};
 
 #[test]
 fn flags_follow_mode_flag_and_policy() {

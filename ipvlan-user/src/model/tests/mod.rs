@@ -4,8 +4,8 @@ mod answers;
 mod conflicts;
 mod flags;
 mod history;
-mod holders;
 mod notes;
+mod owners;
 mod programs;
 mod property;
 mod refusal;
@@ -14,7 +14,7 @@ mod revise;
 use ipvlan_common::{AddressEntry, ConfigFlags, Delivery};
 
 use super::*;
-use crate::discover::snapshot::{
+use crate::facts::{
     Arp, ChildAddress, Gateway, Host, HostAddress, Lower, Netns, OnLinkRoute, ProxyArp, RouteInside,
 };
 

@@ -163,7 +163,7 @@ fn host_is_on_link_by_routes_out_of_the_parent_in_tables_it_looks_up() {
                 oif,
                 table,
             });
-            snapshot.links[0].master = in_vrf.then(|| crate::discover::snapshot::Master {
+            snapshot.links[0].master = in_vrf.then(|| crate::facts::Master {
                 ifindex: 20,
                 kind: Some("vrf".to_owned()),
             });

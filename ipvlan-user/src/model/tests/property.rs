@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
-use crate::model::holders::{is_link_local, is_link_local_v6};
+use crate::model::owners::{is_link_local, is_link_local_v6};
 
 /// Addresses of all sorts, few enough that several children get the same one.
 pub(super) const ADDRESSES: [&str; 20] = [

@@ -8,12 +8,12 @@ use tracing::info;
 use super::{Parent, Serving};
 use crate::{
     attach::Datapath,
-    discover::snapshot::Link,
+    facts::Link,
     lan::{Adopted, Lan, host_table::HostTable},
+    maps::apply::Installed,
     model::{Desired, History},
     reconcile::{AgentError, Settings, system},
     runtime::Claim,
-    sync::apply::Installed,
 };
 
 impl Parent {

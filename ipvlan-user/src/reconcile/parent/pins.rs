@@ -4,8 +4,8 @@ use tracing::warn;
 
 use super::{Parent, State};
 use crate::{
-    attach::{PinError, PinRoot, Pins},
-    discover::snapshot::Link,
+    facts::Link,
+    pins::{PinError, PinRoot, Pins},
     reconcile::{AgentError, PinSettings, chain, is_errno_of_denial},
     runtime::ClaimError,
 };

@@ -7,15 +7,12 @@ use tracing::{error, info};
 
 use crate::{
     attach::{AttachError, Datapath},
-    discover::{
-        Snapshot,
-        snapshot::{Link, NetnsId},
-    },
+    facts::{Link, NetnsId, Snapshot},
     lan::Lan,
+    maps::apply::{Installed, Outcome},
     model::{Desired, History, Revision, desired_after},
     reconcile::{Settings, chain},
     runtime::Claim,
-    sync::apply::{Installed, Outcome},
 };
 
 /// An attached parent.

@@ -6,10 +6,7 @@ use std::{
 };
 
 use super::{MAX_BACKOFF, backoff};
-use crate::{
-    discover::{Renewed, snapshot::NetnsId},
-    quota::DEFAULT_TIME,
-};
+use crate::{discover::Renewed, facts::NetnsId, quota::DEFAULT_TIME};
 
 /// How long it is expected to take to read a netns that was not read yet.
 const UNKNOWN_COST: Duration = Duration::from_micros(100);

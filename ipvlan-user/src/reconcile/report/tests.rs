@@ -1,5 +1,5 @@
 use super::*;
-use crate::{config::Options, discover::snapshot::Netns, model::Rule};
+use crate::{config::Options, facts::Netns, model::Rule};
 
 #[test]
 fn a_request_that_only_the_mac_identifies_is_noted() {

@@ -9,15 +9,16 @@ use std::{
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Delivery, Event, Reason};
 use ipvlan_user::{
-    attach::{AttachOptions, Datapath, Pins},
-    discover::snapshot::{Link, NetnsId},
+    attach::{AttachOptions, Datapath},
+    facts::{Link, NetnsId},
     lan::{
         Adopted, Candidate, LanPolicy, Moment, Schedule, announce::Announced,
         dad::control::Neighbourhood, incidents::Entry,
     },
+    maps::{Events, Maps},
     model::{ChildKey, EgressProgram, IngressProgram, Wanted},
+    pins::Pins,
     quota::Quotas,
-    sync::maps::{Events, Maps},
 };
 use nix::net::if_::if_nametoindex;
 

@@ -135,7 +135,7 @@ fn places_are_read_from_the_named_file_unless_the_command_line_has_both() {
     let (places, ignored) = named(Options::default()).places().unwrap();
     assert!(ignored.is_empty());
     assert_eq!(places.runtime_dir, PathBuf::from("/run/x"));
-    assert_eq!(places.pin_dir, PathBuf::from(crate::attach::PIN_DIR));
+    assert_eq!(places.pin_dir, PathBuf::from(crate::pins::PIN_DIR));
     dir.write("config.toml", "runtime-dir = 1\n");
     assert!(named(Options::default()).places().is_err());
     let both = Options {

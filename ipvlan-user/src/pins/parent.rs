@@ -9,7 +9,7 @@ use std::{
 use ipvlan_common::LAYOUT;
 use nix::{fcntl::Flock, sys::stat::SFlag};
 
-use super::{PRIVATE, PinError, PinName, PinRoot, directory::make_private};
+use super::{PRIVATE, PinError, PinName, PinRoot, private::make_private};
 use crate::directory::{Acting, Directory};
 
 /// Name of the mark for a qdisc that was added for us.
@@ -71,33 +71,33 @@ impl ParentPins {
 
     /// Takes the file-system identity of its owner, until the guard is dropped: pins are opened and created
     /// by paths.
-    pub(in crate::attach) fn act(&self) -> Acting {
+    pub(crate) fn act(&self) -> Acting {
         self.directory.act()
     }
 
     /// Returns a path of a link, through the descriptor of the directory.
-    pub(in crate::attach) fn link(&self, name: &str) -> PathBuf {
+    pub(crate) fn link(&self, name: &str) -> PathBuf {
         self.directory.at(OsStr::new(name))
     }
 
     /// Returns the path of a link, for people.
-    pub(in crate::attach) fn shown(&self, name: &str) -> PathBuf {
+    pub(crate) fn shown(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Removes the pin of a link. One that does not exist is a success.
-    pub(in crate::attach) fn unpin(&self, name: &str) -> Result<(), PinError> {
+    pub(crate) fn unpin(&self, name: &str) -> Result<(), PinError> {
         Ok(self.directory.remove(OsStr::new(name))?)
     }
 
     /// Opens the directory with the maps of this build; none if there is none.
-    pub(in crate::attach) fn maps(&self) -> Result<Option<MapPins>, PinError> {
+    pub(crate) fn maps(&self) -> Result<Option<MapPins>, PinError> {
         let maps = self.directory.find_in(OsStr::new(&layout()))?;
         Ok(maps.map(|directory| MapPins { directory }))
     }
 
     /// Opens the directory where maps are until they are complete. It is empty.
-    pub(in crate::attach) fn make_staging(&self) -> Result<MapPins, PinError> {
+    pub(crate) fn make_staging(&self) -> Result<MapPins, PinError> {
         let name = staging();
         self.directory.remove_tree(OsStr::new(&name))?;
         let directory = self.directory.create_in(OsStr::new(&name), PRIVATE)?;
@@ -106,7 +106,7 @@ impl ParentPins {
     }
 
     /// Makes the staged maps the ones of this parent; those of every other layout are removed.
-    pub(in crate::attach) fn commit(&self) -> Result<(), PinError> {
+    pub(crate) fn commit(&self) -> Result<(), PinError> {
         let staging = staging();
         for name in self.directory.names()? {
             let is_layout = name.to_str().is_some_and(|name| {
@@ -129,19 +129,19 @@ impl ParentPins {
     }
 
     /// Records that it was.
-    pub(in crate::attach) fn mark_clsact(&self) -> Result<(), PinError> {
+    pub(crate) fn mark_clsact(&self) -> Result<(), PinError> {
         let mark = self.directory.create_in(OsStr::new(CLSACT), PRIVATE)?;
         make_private(&mark)
     }
 
     /// Removes the record: the qdisc is gone.
-    pub(in crate::attach) fn unmark_clsact(&self) -> Result<(), PinError> {
+    pub(crate) fn unmark_clsact(&self) -> Result<(), PinError> {
         self.directory.remove_tree(OsStr::new(CLSACT))?;
         Ok(())
     }
 
     /// Creates the directories again that another process removed, and locks them.
-    pub(in crate::attach) fn restore(&mut self) -> Result<(), PinError> {
+    pub(crate) fn restore(&mut self) -> Result<(), PinError> {
         if !(self.root.directory.is_in_place() && self.directory.is_in_place()) {
             let root = PinRoot::create(self.root.directory.path())?;
             let name = self.path.file_name().unwrap_or_default();
@@ -174,28 +174,28 @@ fn staging() -> String {
 
 /// The directory of the maps of a layout.
 #[derive(Debug)]
-pub(in crate::attach) struct MapPins {
+pub(crate) struct MapPins {
     directory: Directory,
 }
 
 impl MapPins {
     /// Returns a path of a map, through the descriptor of the directory.
-    pub(in crate::attach) fn map(&self, name: &str) -> PathBuf {
+    pub(crate) fn map(&self, name: &str) -> PathBuf {
         self.directory.at(OsStr::new(name))
     }
 
     /// Returns the path of a map, for people.
-    pub(in crate::attach) fn shown(&self, name: &str) -> PathBuf {
+    pub(crate) fn shown(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Returns a path of the directory itself, through its descriptor.
-    pub(in crate::attach) fn place(&self) -> PathBuf {
+    pub(crate) fn place(&self) -> PathBuf {
         self.directory.at(OsStr::new("."))
     }
 
     /// Removes the pin of a map. One that does not exist is a success.
-    pub(in crate::attach) fn unpin(&self, name: &str) -> Result<(), PinError> {
+    pub(crate) fn unpin(&self, name: &str) -> Result<(), PinError> {
         Ok(self.directory.remove(OsStr::new(name))?)
     }
 }

@@ -1,6 +1,6 @@
 //! One row of a dump of nsids, or one event of them.
 
-use super::attribute::{Malformed, after, attributes, i32_value};
+use crate::netlink::attribute::{Malformed, after, attributes, i32_value};
 
 const HEADER: usize = 4;
 const NETNSA_NSID: u16 = 1;

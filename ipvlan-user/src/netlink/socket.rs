@@ -8,7 +8,7 @@ use nix::sys::{
     time::{TimeVal, TimeValLike},
 };
 
-use super::DiscoverError;
+use crate::discover::DiscoverError;
 
 /// The kernel answers within the system call; this only turns a hang into an error.
 const ANSWER_SECONDS: i64 = 10;

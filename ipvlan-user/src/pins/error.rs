@@ -35,6 +35,14 @@ pub enum PinError {
     /// The directory, or something in it, cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A pinned link or map could not be opened, pinned or removed.
+    #[error("pinned object {}", path.display())]
+    Object {
+        /// Where it is pinned.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// The filesystem refused.
     #[error("{action} {}", escaped_path(path))]
     File {
@@ -65,31 +73,33 @@ impl PinError {
                 self.os_error(),
                 Some(libc::EROFS | libc::ENOENT | libc::ENOTDIR | libc::ENOSPC)
             ),
-            Self::Foreign { .. } | Self::Taken { .. } => false,
+            Self::Foreign { .. } | Self::Taken { .. } | Self::Object { .. } => false,
         }
     }
 
     /// What the user can do about it.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> Option<&'static str> {
+        let hint = match self {
             Self::NoBpffs { .. } => "mount -t bpf bpf /sys/fs/bpf, or use --pin-dir or --no-pin",
             Self::Foreign { .. } => {
                 "run as that user, or use --pin-dir with a directory of your own"
             }
             Self::Taken { .. } => "see `ipvlan status`; stop that agent first",
-            Self::Directory(error) if error.hint().is_some() => error.hint().unwrap_or_default(),
+            Self::Directory(error) if error.hint().is_some() => return error.hint(),
             Self::File { .. } | Self::Directory(_) => {
                 "run as root, or use --pin-dir with a directory of your own, or --no-pin"
             }
-        }
+            Self::Object { .. } => return None,
+        };
+        Some(hint)
     }
 
     /// The error number behind it.
     #[must_use]
     pub fn os_error(&self) -> Option<i32> {
         match self {
-            Self::File { source, .. } => source.raw_os_error(),
+            Self::File { source, .. } | Self::Object { source, .. } => source.raw_os_error(),
             Self::Directory(error) => error.os_error(),
             Self::Foreign { .. } => Some(libc::EACCES),
             Self::NoBpffs { .. } | Self::Taken { .. } => None,

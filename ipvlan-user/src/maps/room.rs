@@ -17,7 +17,7 @@ use ipvlan_common::Owner;
 
 use super::diff::Addresses;
 use crate::{
-    discover::snapshot::NetnsId,
+    facts::NetnsId,
     model::{ChildKey, Wanted, may_be_answered},
 };
 

@@ -8,7 +8,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// Sends one request and hands every answer to `each`, until the kernel says that it is done. Returns
 /// how many answers could not be read: what others have set up may be newer than this build.
-pub(super) fn exchange(
+pub(crate) fn exchange(
     message: RouteNetlinkMessage,
     flags: u16,
     mut each: impl FnMut(RouteNetlinkMessage),
@@ -26,7 +26,7 @@ pub(super) fn exchange(
 
 /// Sends one request and hands the bytes of every answer, with their header, to `each`, until the kernel says that
 /// it is done.
-pub(super) fn exchange_bytes(
+pub(crate) fn exchange_bytes(
     message: RouteNetlinkMessage,
     flags: u16,
     mut each: impl FnMut(&[u8]),

@@ -11,7 +11,7 @@ use super::{
     Prefix, Wanted,
     answers::{AnsweredTo, HostAnswers},
 };
-use crate::discover::snapshot::{Child, Dad, Link, NetnsId, OnLinkRoute, Snapshot};
+use crate::facts::{Child, Dad, Link, NetnsId, OnLinkRoute, Snapshot};
 
 /// What the host holds of an address.
 #[derive(Clone, Copy, Debug)]

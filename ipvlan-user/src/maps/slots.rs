@@ -105,7 +105,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discover::snapshot::NetnsId;
+    use crate::facts::NetnsId;
 
     fn child(ifindex: u32) -> ChildKey {
         ChildKey {

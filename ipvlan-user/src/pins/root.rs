@@ -1,24 +1,4 @@
-//! Where links and maps outlive the agent: one directory per parent on a BPF filesystem.
-//!
-//! ```text
-//! /sys/fs/bpf/ipvlan/                     0700: the directories' mode is the only access control of maps
-//!     ens34-4026531840-2/                 NAME-NETNS-IFINDEX; held by flock(2) while an agent serves it
-//!         ingress egress xdp-native       links, whatever the layout of the maps
-//!         clsact/                         nothing but a mark: the qdisc was added for us
-//!         v4/ADDRESSES_V4 …               maps of a layout (`ipvlan_common::LAYOUT`)
-//!         v4-new/                         maps that are not complete yet
-//! ```
-//!
-//! The name is for people; netns and ifindex identify a parent, so a rename changes nothing and two netns
-//! with parents of one name never meet. A BPF filesystem has no dots in names.
-//!
-//! The directory may belong to the user that the service runs as. Everything in it is opened relative to its
-//! descriptor, with the identity of its owner ([`crate::directory`]).
-
-mod directory;
-mod error;
-mod name;
-mod parent;
+//! The directory of all parents.
 
 use std::{
     ffi::OsStr,
@@ -30,23 +10,19 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-use self::directory::{check_owner, make_private, on_bpffs};
-pub(super) use self::parent::MapPins;
-pub use self::{error::PinError, name::PinName, parent::ParentPins};
+use super::{
+    PRIVATE, ParentPins, PinError, PinName,
+    private::{check_owner, make_private, on_bpffs},
+};
 use crate::directory::{Directory, holders};
 
-/// Default of `--pin-dir`.
-pub const PIN_DIR: &str = "/sys/fs/bpf/ipvlan";
-
-/// Mode of every directory.
-const PRIVATE: u32 = 0o700;
 /// How often a directory may be removed while it is opened.
 const TRIES: u32 = 100;
 
 /// The directory of all parents.
 #[derive(Clone, Debug)]
 pub struct PinRoot {
-    directory: Directory,
+    pub(super) directory: Directory,
 }
 
 impl PinRoot {

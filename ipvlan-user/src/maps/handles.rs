@@ -198,7 +198,7 @@ impl Maps {
         Ok(self.control()?.first)
     }
 
-    /// Lets the programs answer until then, in ticks ([`super::ticks`]); `u64::MAX`: for ever.
+    /// Lets the programs answer until then, in ticks ([`super::deadline`]); `u64::MAX`: for ever.
     pub fn set_deadline(&mut self, deadline: u64) -> Result<(), MapsError> {
         let control = self.control()?;
         self.set_control(Control {

@@ -13,10 +13,10 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 
 use super::{
-    DiscoverError,
     attribute::{self, Malformed},
-    channel::{Channel, KernelChannel},
+    socket::{Channel, KernelChannel},
 };
+use crate::discover::DiscoverError;
 
 const RECEIVE_BUFFER: usize = 256 * 1024;
 const ATTEMPTS: u32 = 3;

@@ -22,10 +22,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    snapshot::NetnsId,
-    wake::{Change, Wake},
-};
+use super::wake::{Change, Wake};
+use crate::facts::NetnsId;
 
 /// What of one netns is read anew. The later includes the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,11 +11,11 @@ use std::{
 use super::{
     Changed, DiscoverError, Renewed,
     assemble::{Assembly, Inside},
+    dirty::Part,
     dump,
     renew::{Failure, is_alike},
-    snapshot::{Child, Mode, Netns, NetnsId, PortFlag, Snapshot},
-    stale::Part,
 };
+use crate::facts::{Child, Mode, Netns, NetnsId, PortFlag, Snapshot};
 
 /// A snapshot in the making.
 #[derive(Debug)]

@@ -4,14 +4,17 @@ use aya::programs::links::FdLink;
 use ipvlan_common::Hook;
 
 use super::{
-    AttachError, ParentPins, XdpMode,
+    AttachError, XdpMode,
     filter::{self, Filter},
-    link::{self, Pinned},
+};
+use crate::pins::{
+    ParentPins,
+    link::{self, OpenedLink},
 };
 
 /// Links by their pins, filters by their names.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Previous {
     links: Vec<(Hook, FdLink)>,
     xdp: Vec<(XdpMode, FdLink)>,
     filters: Vec<Filter>,
@@ -19,9 +22,9 @@ pub(super) struct Found {
     any: bool,
 }
 
-impl Found {
+impl Previous {
     /// Looks at a parent of the current netns.
-    pub(super) fn look(ifindex: u32, pins: Option<&ParentPins>) -> Result<Self, AttachError> {
+    pub(super) fn find(ifindex: u32, pins: Option<&ParentPins>) -> Result<Self, AttachError> {
         let filters = filter::ours(ifindex).map_err(|source| AttachError::Filters { source })?;
         let mut found = Self {
             had_filters: !filters.is_empty(),
@@ -107,7 +110,7 @@ impl Found {
 /// A pinned link of this parent. One of a parent that is gone is unpinned.
 fn open(pins: &ParentPins, name: &str, ifindex: u32) -> Result<Option<FdLink>, AttachError> {
     match link::open(pins, name)? {
-        Some(Pinned { link, ifindex: of }) if of == ifindex => Ok(Some(link)),
+        Some(OpenedLink { link, ifindex: of }) if of == ifindex => Ok(Some(link)),
         Some(_) => unpin(Some(pins), name).map(|()| None),
         None => Ok(None),
     }

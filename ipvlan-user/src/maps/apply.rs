@@ -9,11 +9,10 @@ use std::{
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 
 use super::{
+    Events, Maps, MapsError, deadline,
     diff::{Addresses, Plan, diff, diff_of},
-    maps::{Events, Maps, MapsError},
     room::{LeftOut, left_out, most_of_netns},
     slots::Slots,
-    ticks,
 };
 use crate::model::{ChildKey, Desired, Revision, Wanted, is_established};
 
@@ -111,14 +110,14 @@ impl Installed {
     /// is that of the previous agent.
     pub fn answering_mac(&self) -> Result<Option<[u8; 6]>, MapsError> {
         let answers = self.config.has(ConfigFlags::READY)
-            && self.maps.deadline()? > ticks::after(Duration::ZERO);
+            && self.maps.deadline()? > deadline::after(Duration::ZERO);
         Ok(answers.then(|| self.config.mac()))
     }
 
     /// Lets the programs answer for `stale_after` from now on; without it for ever.
     pub fn stamp(&mut self, stale_after: Option<Duration>) -> Result<(), MapsError> {
         self.maps
-            .set_deadline(stale_after.map_or(u64::MAX, ticks::after))
+            .set_deadline(stale_after.map_or(u64::MAX, deadline::after))
     }
 
     /// The events of the programs; `None` from the second call on.

@@ -1,4 +1,4 @@
-//! Links that an agent before this one has pinned.
+//! Pinned links: created, opened again, examined.
 
 use std::{
     fs,
@@ -11,20 +11,58 @@ use aya::{
     sys::SyscallError,
 };
 
-use super::{AttachError, ParentPins};
+use super::{ParentPins, PinError};
 
-/// A link with its pin.
+/// A pinned link.
 #[derive(Debug)]
-pub(super) struct Pinned {
-    pub(super) link: FdLink,
+pub(crate) struct LinkPin {
+    pub(super) name: &'static str,
+    pub(super) id: u32,
+    /// None after pinning it again has failed.
+    pub(super) spare: Option<FdLink>,
+}
+
+impl LinkPin {
+    /// Pins a link, unless it is pinned there. If that fails it is not attached any more.
+    pub(crate) fn pin(
+        dir: &ParentPins,
+        name: &'static str,
+        link: FdLink,
+    ) -> Result<(FdLink, Self), PinError> {
+        let _acting = dir.act();
+        let path = dir.link(name);
+        let failed = |source| PinError::Object {
+            path: dir.shown(name),
+            source,
+        };
+        let id = id(&link).map_err(failed)?;
+        let link = if is_pinned(id, &path) {
+            link
+        } else {
+            dir.unpin(name)?;
+            let pinned = link.pin(&path);
+            pinned
+                .map_err(|error| failed(io::Error::other(error)))?
+                .into()
+        };
+        let spare = PinnedLink::from_pin(&path).map_err(|error| failed(io::Error::other(error)))?;
+        let spare = Some(spare.into());
+        Ok((link, Self { name, id, spare }))
+    }
+}
+
+/// A link that was opened by its pin.
+#[derive(Debug)]
+pub(crate) struct OpenedLink {
+    pub(crate) link: FdLink,
     /// Interface that it is attached to; 0 if that is gone.
-    pub(super) ifindex: u32,
+    pub(crate) ifindex: u32,
 }
 
 /// The link that is pinned there, if there is one. Something else that is pinned there is removed: the
 /// directory is ours.
-pub(super) fn open(pins: &ParentPins, name: &str) -> Result<Option<Pinned>, AttachError> {
-    let failed = |source| AttachError::PinnedLink {
+pub(crate) fn open(pins: &ParentPins, name: &str) -> Result<Option<OpenedLink>, PinError> {
+    let failed = |source| PinError::Object {
         path: pins.shown(name),
         source,
     };
@@ -39,14 +77,14 @@ pub(super) fn open(pins: &ParentPins, name: &str) -> Result<Option<Pinned>, Atta
         Err(error) => return Err(failed(other(error))),
     };
     if let Some(ifindex) = ifindex(&link).map_err(failed)? {
-        return Ok(Some(Pinned { link, ifindex }));
+        return Ok(Some(OpenedLink { link, ifindex }));
     }
     pins.unpin(name)?;
     Ok(None)
 }
 
 /// Whether the link that is pinned there is this one.
-pub(super) fn is_pinned(id: u32, path: &Path) -> bool {
+pub(crate) fn is_pinned(id: u32, path: &Path) -> bool {
     PinnedLink::from_pin(path)
         .map(FdLink::from)
         .and_then(|link| link.info())
@@ -54,7 +92,7 @@ pub(super) fn is_pinned(id: u32, path: &Path) -> bool {
 }
 
 /// The kernel's id of a link.
-pub(super) fn id(link: &FdLink) -> io::Result<u32> {
+pub(crate) fn id(link: &FdLink) -> io::Result<u32> {
     link.info().map(|info| info.id()).map_err(other)
 }
 

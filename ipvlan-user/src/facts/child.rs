@@ -1,0 +1,146 @@
+//! Children of parents in our own netns.
+
+use std::net::IpAddr;
+
+use super::{Arp, Dad, LinkName, LinkStats, NetnsId};
+
+/// An ipvlan link whose parent is in our own netns.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each read by name"
+)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Child {
+    /// Its ifindex, in its own netns.
+    pub ifindex: u32,
+    /// Its name, in its own netns.
+    pub name: LinkName,
+    /// The netns it is in.
+    pub netns: NetnsId,
+    /// Its parent's ifindex, in our own netns.
+    pub parent_ifindex: u32,
+    /// Mode of the port it belongs to; the same for all children of a parent.
+    pub mode: Mode,
+    /// Flag of the port it belongs to; the same for all children of a parent.
+    pub flag: PortFlag,
+    /// Administratively up (`IFF_UP`): the driver delivers to it only then.
+    pub up: bool,
+    /// The addresses that its own settings let it answer for.
+    pub arp: Arp,
+    /// Forwards IPv4 (`forwarding` of `net.ipv4.conf`).
+    pub forwarding_v4: bool,
+    /// Forwards IPv6 (`forwarding` of `net.ipv6.conf`): its advertisements are a router's.
+    pub forwarding: bool,
+    /// Its hardware address, the parent's.
+    pub mac: Option<[u8; 6]>,
+    /// Its addresses, both families.
+    pub addresses: Vec<ChildAddress>,
+    /// What the kernel counted on it.
+    pub stats: LinkStats,
+    /// Its netns has more children or addresses than its quota: some are missing here.
+    pub over_quota: bool,
+}
+
+/// Mode of an ipvlan port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Switches by destination address; children do ARP themselves.
+    L2,
+    /// Routes in the parent's netns; children do no ARP. The kernel's default.
+    #[default]
+    L3,
+    /// As l3, and received packets pass the host's INPUT hook.
+    L3s,
+}
+
+impl Mode {
+    /// What `ip link` calls it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::L3 => "l3",
+            Self::L3s => "l3s",
+        }
+    }
+}
+
+/// Isolation flag of an ipvlan port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PortFlag {
+    /// Children reach each other.
+    #[default]
+    Bridge,
+    /// Children do not reach each other.
+    Private,
+    /// Children reach each other through the switch outside.
+    Vepa,
+}
+
+impl PortFlag {
+    /// What `ip link` calls it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Private => "private",
+            Self::Vepa => "vepa",
+        }
+    }
+}
+
+/// An address of a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChildAddress {
+    /// `IFA_LOCAL`: the address the child itself uses.
+    pub local: IpAddr,
+    /// `IFA_ADDRESS` where it differs: the other end of a point-to-point address.
+    pub peer: Option<IpAddr>,
+    /// Length of the prefix it is configured with.
+    pub prefix_len: u8,
+    /// `RT_SCOPE_*`; 0 is global.
+    pub scope: u8,
+    /// `IFA_F_*`.
+    pub flags: u32,
+}
+
+impl ChildAddress {
+    /// The address the ipvlan driver delivers to this child: for IPv4 it registers `ifa_address`
+    /// (the peer, if there is one), for IPv6 the local address.
+    #[must_use]
+    pub fn registered(&self) -> IpAddr {
+        match (self.local, self.peer) {
+            (IpAddr::V4(_), Some(peer)) => peer,
+            (local, _) => local,
+        }
+    }
+
+    /// How far duplicate address detection is.
+    #[must_use]
+    pub const fn dad(&self) -> Dad {
+        Dad::of(self.flags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_peer(local: &str, peer: &str) -> ChildAddress {
+        ChildAddress {
+            local: local.parse().unwrap(),
+            peer: Some(peer.parse().unwrap()),
+            prefix_len: 32,
+            scope: 0,
+            flags: 0,
+        }
+    }
+
+    #[test]
+    fn the_driver_registers_the_peer_for_ipv4_only() {
+        let v4 = with_peer("192.0.2.1", "192.0.2.2");
+        assert_eq!(Some(v4.registered()), v4.peer);
+        let v6 = with_peer("2001:db8::1", "2001:db8::2");
+        assert_eq!(v6.registered(), v6.local);
+    }
+}

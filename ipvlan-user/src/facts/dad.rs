@@ -1,0 +1,50 @@
+//! Duplicate address detection, from the flags of an address.
+
+/// How far the kernel's duplicate address detection of an address is; always done for IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dad {
+    /// Nobody else has it, or nobody asked.
+    Done,
+    /// Running, and the address may not be used before the end (RFC 4862 §5.4).
+    Tentative,
+    /// Running, and the address may be used already (RFC 4429).
+    Optimistic,
+    /// Somebody else has it.
+    Failed,
+}
+
+impl Dad {
+    pub(super) const fn of(flags: u32) -> Self {
+        if flags & libc::IFA_F_DADFAILED != 0 {
+            Self::Failed
+        } else if flags & libc::IFA_F_OPTIMISTIC != 0 {
+            Self::Optimistic
+        } else if flags & libc::IFA_F_TENTATIVE != 0 {
+            Self::Tentative
+        } else {
+            Self::Done
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_tell_how_far_duplicate_address_detection_is() {
+        const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
+        const OPTIMISTIC: u32 = libc::IFA_F_OPTIMISTIC;
+        const FAILED: u32 = libc::IFA_F_DADFAILED;
+        for (flags, dad) in [
+            (libc::IFA_F_PERMANENT, Dad::Done),
+            (TENTATIVE, Dad::Tentative),
+            (TENTATIVE | OPTIMISTIC, Dad::Optimistic),
+            (OPTIMISTIC, Dad::Optimistic),
+            (TENTATIVE | FAILED, Dad::Failed),
+            (FAILED | OPTIMISTIC, Dad::Failed),
+        ] {
+            assert_eq!(Dad::of(flags), dad, "{flags:#x}");
+        }
+    }
+}
