@@ -20,10 +20,16 @@ pub(crate) struct Args {
     long: bool,
 }
 
-/// Every attack once.
-pub(crate) const SHORT: Instrument = Instrument {
+/// Every attack once on every kernel.
+const EACH: Instrument = Instrument {
     judge: |findings| cases::judge(findings, "Attacker"),
     ..cases::suite("attacks")
+};
+
+/// Every attack once; on every kernel if the kernel has a part in it.
+pub(crate) const SHORT: Instrument = Instrument {
+    options: cases::share,
+    ..EACH
 };
 
 /// More of everything.
@@ -31,11 +37,11 @@ pub(crate) const LONG: Instrument = Instrument {
     options: |_| &["--long"],
     limit: Duration::from_hours(1),
     machine: Machine::SHIPPED,
-    ..SHORT
+    ..EACH
 };
 
 /// Plays them.
 pub(crate) fn attacks(args: &Args) -> Result<()> {
-    let instrument = if args.long { LONG } else { SHORT };
+    let instrument = if args.long { LONG } else { EACH };
     instrument.run_only(&args.rows)
 }

@@ -24,6 +24,15 @@ pub(crate) const fn suite(verb: &'static str) -> Instrument {
     }
 }
 
+/// Returns what `lab` is told for a short run on every kernel: rows that one kernel is enough for are played on one.
+pub(crate) fn share(kernel: Kernel) -> &'static [&'static str] {
+    match kernel {
+        Kernel::V6_1 => &["--share", "0/3"],
+        Kernel::V6_12 => &["--share", "1/3"],
+        Kernel::Latest => &["--share", "2/3"],
+    }
+}
+
 /// Prints the table of docs/security-tests.md or docs/real-nodes.md, with what a row is about below `kind`;
 /// returns every row without the required outcome.
 pub(crate) fn judge(findings: &Findings, kind: &str) -> Vec<String> {

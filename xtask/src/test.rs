@@ -163,7 +163,7 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
 static INSTRUMENTS: [Instrument; 9] = [
     faults::SHORT,
     attacks::SHORT,
-    nodes::NODES,
+    nodes::SHORT,
     differential::SHORT,
     nics::NICS,
     numbers::SHORT,

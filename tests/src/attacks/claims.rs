@@ -40,14 +40,16 @@ pub(super) const ROWS: &[Row] = &[
         "takes a next hop of a route that is not the default route, in any table",
         "never answered: gateway_address; a child that had it before the route keeps it",
         takes_a_next_hop,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S12",
         Station,
         "one false reply per probe with --dad strict, across restarts",
         "the established address stays answered and is defended",
         false_replies,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S15",
         Station,

@@ -37,21 +37,24 @@ pub(super) const ROWS: &[Row] = &[
         "a symbolic link, a hard link and a directory in place of a lock file; root runs `cleanup`",
         "the target keeps every byte, owner and mode",
         links,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S11",
         User,
         "opens and locks the lock file of a root-started agent after its crash",
         "cannot open it; the restart is ready",
         holds_the_lock,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S14",
         Service,
         "a FIFO in place of a lock file; a socket that sends a blank per second",
         "root's `cleanup` and `status` end within 10 s",
         slow_files,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// Puts something in the place of a lock file that leads to a target.

@@ -37,14 +37,16 @@ pub(super) const ROWS: &[Row] = &[
         "random links, addresses, names, MTUs, routes and flags in a container's netns; restarts",
         "every address of others answered within 1 s all the time",
         in_container,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "all",
         User,
         "the same in three netns of an unprivileged user",
         "every address of others answered within 1 s all the time",
         in_user_netns,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// Within which everything is as it should be.

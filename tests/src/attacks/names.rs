@@ -25,21 +25,24 @@ pub(super) const ROWS: &[Row] = &[
         "links named 0xff, control bytes, half a character, in an unprivileged user's netns",
         "every sync succeeds, a restart is ready, others are served",
         in_user_netns,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S1",
         Container,
         "a container renames its own child to such names",
         "every sync succeeds, a restart is ready, others are served",
         own_child,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S13",
         Container,
         "a child named ESC[31m, an OSC title and BEL",
         "`status` prints no control character",
         in_status,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// Names that the kernel takes: 1 to 15 bytes without a slash, a blank or a zero.

@@ -37,35 +37,40 @@ pub(super) const ROWS: &[Row] = &[
         "200 addresses that --allow refuses, and 200 that it allows, with --max-addresses 64",
         "refused ones take no room; host and others are served; `status` counts what is answered",
         fills_the_maps,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S6",
         Container,
         "thousands of addresses, and one on lo that comes and goes, while the agent starts",
         "three of three starts are ready",
         restless_at_start,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S9",
         Container,
         "addresses given up and taken in turn, as fast as the container can",
         "others are served; ARP broadcasts of the parent within the pace",
         restless_addresses,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S10",
         User,
         "thousands of veth links in an unprivileged netns, one more coming and going",
         "others are served; the agent within half a processor and 48 MB",
         many_links,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S10",
         Container,
         "tens of thousands of addresses beyond the quota",
         "others are served; the agent within half a processor and 48 MB",
         many_addresses,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// `--announce-rate` is 10 a second; a second's worth may be saved.

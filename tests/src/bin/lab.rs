@@ -15,7 +15,7 @@ use ipvlan_tests::{
     numbers::Numbers,
     oracle::Oracle,
     results::Results,
-    rows::suite::Suite,
+    rows::suite::{Share, Suite},
 };
 
 /// Builds topologies of network namespaces and asks who reaches whom.
@@ -157,6 +157,9 @@ struct SuiteArgs {
     /// Only the rows of this number, or whose name contains this; can be given several times
     #[arg(long)]
     only: Vec<String>,
+    /// Of the rows that one kernel is enough for, only this part, as 1/3: the second of three
+    #[arg(long)]
+    share: Option<Share>,
 }
 
 impl SuiteArgs {
@@ -165,6 +168,7 @@ impl SuiteArgs {
             ipvlan: self.ipvlan,
             long,
             only: self.only,
+            share: self.share,
             results: Results::open(&self.results)?,
         })
     }

@@ -28,14 +28,16 @@ pub(super) const ROWS: &[Row] = &[
         "the agent starts with 60 more children, and is killed and started again",
         "at most 15 ARP, NS and NA frames in any second; the restart announces nothing",
         sixty_children,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "B20",
         Kind::Gap,
         "a silent child, and --refresh 5",
         "each address is announced again about every 5 s; without the option never",
         refreshed,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// The children that are there at start, beside those of the topology.

@@ -29,14 +29,14 @@ pub(super) const ROWS: &[Row] = &[
         "a station answers every request of the parent, as Azure does; a child gets an address (--dad strict and optimistic)",
         "one finding, no duplicate; the host reaches the child at once, the LAN after the probe",
         answers_all,
-    ),
+    ).on_any_kernel(),
     Row::new(
         "B22",
         Kind::Gap,
         "unicast probes from 0.0.0.0 and :: while a new address is probed for (--dad strict)",
         "no conflict: answered when the probe has ended",
         tracked,
-    ),
+    ).on_any_kernel(),
 ];
 
 /// The new address.

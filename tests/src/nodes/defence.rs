@@ -34,21 +34,21 @@ pub(super) const ROWS: &[Row] = &[
         "a station takes a child's address, announces it once, and the child gives it up 100 ms later",
         "the LAN keeps the station's MAC, in every mode",
         failback,
-    ),
+    ).on_any_kernel(),
     Row::new(
         "B07",
         Kind::Held,
         "a station announces a child's address once, and the child keeps it",
         "defended in l3 and l3s; in l2, and with --defend off, as with the kernel alone",
         one_claim,
-    ),
+    ).on_any_kernel(),
     Row::new(
         "B07",
         Kind::Held,
         "two hosts have the same address, and an agent each that defends it",
         "each announces it once more at most; status names the conflict",
         two_agents,
-    ),
+    ).on_any_kernel(),
 ];
 
 /// The probes for new addresses, and their announcements, have ended by then.

@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
         "a child that forwards, a shim with routes, a child without an address, an allowed off-link child without a route",
         "noted in `status` while it is so; with a route the off-link child is reached",
         notes,
-    ),
+    ).on_any_kernel(),
     Row::new(
         "-",
         Kind::Regression,
@@ -40,7 +40,7 @@ pub(super) const ROWS: &[Row] = &[
         "`ipvlan run --iface` with an ipvtap child",
         "refused, with the parent in the hint",
         tap_as_parent,
-    ),
+    ).on_any_kernel(),
 ];
 
 /// An off-link address.

@@ -20,7 +20,8 @@ pub(super) const ROWS: &[Row] = &[Row::new(
     "an agent starts, and a child takes the host's address: what the log says",
     "`ready` has the number of answered addresses; the child is named as `status` names it",
     lines,
-)];
+)
+.on_any_kernel()];
 
 fn lines(plan: &Plan) -> Result<Verdict> {
     let mut verdict = Verdict::default();

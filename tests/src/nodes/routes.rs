@@ -26,14 +26,14 @@ pub(super) const ROWS: &[Row] = &[
         "a child becomes the next hop of a default route of a table that no rule uses",
         "answered on the LAN; host and child reach each other; conflict next_hop; the same after a restart",
         next_hop,
-    ),
+    ).on_any_kernel(),
     Row::new(
         "B09",
         Kind::Regression,
         "the route and the child were there before the first start of the agent",
         "refused and named gateway_address; with `next-hop = true` in a rule as without the agent, and more",
         route_first,
-    ),
+    ).on_any_kernel(),
     Row::new(
         "B12",
         Kind::Silent,

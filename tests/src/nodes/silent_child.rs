@@ -27,14 +27,16 @@ pub(super) const ROWS: &[Row] = &[
         "a child has an address of the router with arp_ignore=8; the router claims the address",
         "silent: not answered, announced, probed or defended; answered as soon as the setting is 0",
         ignores_requests,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "B21",
         Kind::Regression,
         "an l2 child with `arp off`; children with arp_ignore 1, 2 and 3",
         "what the child's kernel would answer is answered",
         other_settings,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// Three announcements and three probes are over by then.

@@ -56,6 +56,9 @@ pub(crate) struct Row {
     pub(crate) expected: &'static str,
     /// Plays it on topologies of its own.
     pub(crate) run: fn(&Plan) -> Result<Verdict>,
+    /// Whether one kernel is enough: the outcome depends on what the agent does, not on the programs or on what a kernel
+    /// offers to them.
+    pub(crate) any_kernel: bool,
 }
 
 impl Row {
@@ -73,6 +76,15 @@ impl Row {
             input,
             expected,
             run,
+            any_kernel: false,
+        }
+    }
+
+    /// Returns the row as one that one kernel is enough for.
+    pub(crate) const fn on_any_kernel(self) -> Self {
+        Self {
+            any_kernel: true,
+            ..self
         }
     }
 }

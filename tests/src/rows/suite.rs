@@ -1,8 +1,8 @@
 //! Plays the rows of a suite and reports each.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{fs, path::PathBuf, str::FromStr, time::Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::row::{Row, Verdict};
 use crate::{
@@ -29,8 +29,40 @@ pub struct Suite {
     pub long: bool,
     /// Rows whose number is one of these, or whose input contains one of them; all if there is none.
     pub only: Vec<String>,
+    /// The part of the rows that one kernel is enough for; all of them without.
+    pub share: Option<Share>,
     /// Where results go.
     pub results: Results,
+}
+
+/// One of several parts of equal size, as `1/3`: the second of three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    number: usize,
+    of: usize,
+}
+
+impl Share {
+    fn has(self, index: usize) -> bool {
+        index % self.of == self.number
+    }
+}
+
+impl FromStr for Share {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (number, of) = text.split_once('/').context("it is no share, as 1/3 is")?;
+        let share = Self {
+            number: number.parse().context("a share has a number")?,
+            of: of.parse().context("a share is of a number of shares")?,
+        };
+        ensure!(
+            share.number < share.of,
+            "shares are counted from 0: there is no {text}"
+        );
+        Ok(share)
+    }
 }
 
 impl Suite {
@@ -39,13 +71,29 @@ impl Suite {
     pub(crate) fn play<'a>(&self, rows: impl IntoIterator<Item = &'a Row>) -> Result<bool> {
         let plan = Plan::of(&self.ipvlan, self.long);
         let mut good = true;
-        for row in rows.into_iter().filter(|row| is_chosen(row, &self.only)) {
+        let rows = shared(rows, self.share).filter(|row| is_chosen(row, &self.only));
+        for row in rows {
             let begun = Instant::now();
             let verdict = (row.run)(&plan).unwrap_or_else(|error| Verdict::failed(&error));
             good &= report(row, &verdict, begun, &self.results)?;
         }
         Ok(good)
     }
+}
+
+/// Returns every row that needs every kernel, and of the others those of this share.
+fn shared<'a>(
+    rows: impl IntoIterator<Item = &'a Row>,
+    share: Option<Share>,
+) -> impl Iterator<Item = &'a Row> {
+    let mut index = 0;
+    rows.into_iter().filter(move |row| {
+        let (true, Some(share)) = (row.any_kernel, share) else {
+            return true;
+        };
+        index += 1;
+        share.has(index - 1)
+    })
 }
 
 fn is_chosen(row: &Row, only: &[String]) -> bool {
@@ -86,4 +134,41 @@ fn report(row: &Row, verdict: &Verdict, begun: Instant, results: &Results) -> Re
         problem: &problems.join("; "),
     })?;
     Ok(met)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::row::Kind;
+
+    const fn row(number: &'static str) -> Row {
+        Row::new(number, Kind::Held, "input", "outcome", |_| {
+            Ok(Verdict::default())
+        })
+    }
+
+    #[test]
+    fn shares_have_every_row_once_and_rows_for_every_kernel_always() {
+        let rows = [
+            row("a"),
+            row("b").on_any_kernel(),
+            row("c").on_any_kernel(),
+            row("d").on_any_kernel(),
+            row("e"),
+        ];
+        let played = |share: Option<&str>| -> String {
+            let share = share.map(|share| share.parse().unwrap());
+            shared(&rows, share).map(|row| row.number).collect()
+        };
+        assert_eq!(played(None), "abcde");
+        assert_eq!(played(Some("0/2")), "abde");
+        assert_eq!(played(Some("1/2")), "ace");
+    }
+
+    #[test]
+    fn what_is_no_share_is_refused() {
+        for text in ["", "1", "1/", "/2", "2/2", "0/0", "-1/2"] {
+            assert!(text.parse::<Share>().is_err(), "{text}");
+        }
+    }
 }
