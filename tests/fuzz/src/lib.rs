@@ -42,9 +42,9 @@ static ENTRIES: LazyLock<Entries> = LazyLock::new(entries);
 
 /// Runs what the fuzzer thought of, and compares.
 ///
-/// The first byte has the switches of the parent, one bit each. The second has whether the rest is a frame or
-/// changes to a valid one, whether the checksum is made right, which no fuzzer guesses, and the origin of the
-/// frame. The third chooses the valid frame.
+/// The first byte has the switches of the parent, one bit each; the ninth is in the second byte. That has besides
+/// whether the rest is a frame or changes to a valid one, whether the checksum is made right, which no fuzzer
+/// guesses, and the origin of the frame. The third chooses the valid frame.
 ///
 /// # Panics
 ///
@@ -66,6 +66,8 @@ pub fn check(input: &[u8], ethertypes: &[[u8; 2]], corpus: &[Vec<u8>]) {
     if frame.len() < ETH_LEN {
         return;
     }
+    const { assert!(SWITCHES.len() <= 9, "a switch has no bit") };
+    let switches = u16::from_be_bytes([bits >> 3 & 1, *switches]);
     let flags = (0..)
         .zip(SWITCHES)
         .filter(|(bit, _)| switches & 1 << bit != 0)

@@ -250,7 +250,7 @@ pub fn origin() -> impl Strategy<Value = Origin> {
 /// Mostly ready, and both copies alike.
 pub fn config() -> impl Strategy<Value = [Config; 2]> {
     let ready = prop::bool::weighted(0.97);
-    (ready, any::<[bool; 8]>(), ready).prop_map(|(ready, on, same)| {
+    (ready, any::<[bool; SWITCHES.len()]>(), ready).prop_map(|(ready, on, same)| {
         let base = if ready {
             ConfigFlags::READY
         } else {
