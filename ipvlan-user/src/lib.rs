@@ -27,10 +27,10 @@ pub mod maps;
 pub mod model;
 mod netlink;
 pub mod pins;
+pub mod protocol;
 pub mod quota;
 pub mod reconcile;
 pub mod runtime;
-pub mod status;
 pub mod text;
 
 pub use attach::OBJECT;

@@ -86,44 +86,6 @@ impl Quota {
     }
 }
 
-impl Quota {
-    /// Returns what is counted when it is exceeded.
-    #[must_use]
-    pub const fn counted(self) -> &'static str {
-        match self {
-            // A netns is read no further than its quota.
-            Self::Addresses => "or more addresses are not kept",
-            Self::Events => "events were not handled",
-            Self::Announcements => "announcements and probes were delayed",
-            Self::Groups => "times a solicited-node group was not joined",
-            Self::Time => "readings were delayed",
-        }
-    }
-
-    /// Returns the quota with this word.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        let all = [
-            Self::Addresses,
-            Self::Events,
-            Self::Announcements,
-            Self::Groups,
-            Self::Time,
-        ];
-        all.into_iter().find(|quota| quota.word() == word)
-    }
-
-    /// Returns the unit of its limit, as it is written behind the number.
-    #[must_use]
-    pub const fn unit(self) -> &'static str {
-        match self {
-            Self::Addresses | Self::Groups => "",
-            Self::Events | Self::Announcements => " per second",
-            Self::Time => " % of a processor",
-        }
-    }
-}
-
 /// Adds up what several parts of the agent counted.
 pub fn merged<'a>(parts: impl IntoIterator<Item = &'a Exceeded>) -> Exceeded {
     let mut merged = Exceeded::new();
@@ -157,19 +119,5 @@ mod tests {
         ]);
         assert_eq!(merged([&first, &second]), expected);
         assert_eq!(merged([]), Exceeded::new());
-    }
-
-    #[test]
-    fn every_quota_has_a_word_of_its_own() {
-        for quota in [
-            Quota::Addresses,
-            Quota::Events,
-            Quota::Announcements,
-            Quota::Groups,
-            Quota::Time,
-        ] {
-            assert_eq!(Quota::from_word(quota.word()), Some(quota));
-        }
-        assert_eq!(Quota::from_word("later"), None);
     }
 }

@@ -18,9 +18,8 @@ use crate::{
     config::Places,
     directory::Directory,
     exit::Failure,
-    quota::Quota,
+    protocol::{Child, ExceededQuota, Netns, Parent, QuotaKind, SCHEMA, Status, Unanswered, Word},
     runtime::{Answers, query_all},
-    status::{self, Child, Netns, Parent, SCHEMA, Status, Unanswered},
     text::{escaped_path, netns_label, printable},
 };
 
@@ -236,18 +235,25 @@ pub fn render(status: &Status, now_ms: u64) -> String {
 }
 
 /// Returns the line about an exceeded quota.
-fn quota_line(exceeded: &status::Quota) -> String {
-    let status::Quota {
+fn quota_line(exceeded: &ExceededQuota) -> String {
+    let ExceededQuota {
         netns: of,
         quota,
         limit,
         exceeded,
         option,
     } = exceeded;
-    let known = Quota::from_word(quota);
-    // The word may be one of a newer agent.
-    let counted = known.map_or("times exceeded", Quota::counted);
-    let unit = known.map_or("", Quota::unit);
+    let (counted, unit) = match quota {
+        // A netns is read no further than its quota.
+        Word::Known(QuotaKind::Addresses) => ("or more addresses are not kept", ""),
+        Word::Known(QuotaKind::Events) => ("events were not handled", " per second"),
+        Word::Known(QuotaKind::Announcements) => {
+            ("announcements and probes were delayed", " per second")
+        }
+        Word::Known(QuotaKind::Groups) => ("times a solicited-node group was not joined", ""),
+        Word::Known(QuotaKind::Time) => ("readings were delayed", " % of a processor"),
+        Word::Other(_) => ("times exceeded", ""),
+    };
     format!(
         "quota: netns {}: {quota}: {exceeded} {counted} ({option}: {limit}{unit})",
         netns(of)
@@ -311,7 +317,7 @@ fn render_parent(screen: &mut Screen, parent: &Parent, now_ms: u64) {
     let mut reasons = Rows::new(["HOOK", "REASON", "FRAMES"]);
     for (hook, counters) in &parent.counters {
         for (reason, frames) in counters {
-            reasons.add(&[hook.clone(), reason.clone(), frames.to_string()]);
+            reasons.add(&[hook.to_string(), reason.clone(), frames.to_string()]);
         }
     }
     screen.table(&reasons);
@@ -319,19 +325,16 @@ fn render_parent(screen: &mut Screen, parent: &Parent, now_ms: u64) {
 
 /// A row per address; what is said of the child stands in the first.
 fn child_rows(child: &Child) -> Vec<[String; 9]> {
-    let count = |word: &str| {
-        child
-            .counters
-            .get(word)
-            .map_or_else(String::new, ToString::to_string)
-    };
     let mut rows: Vec<[String; 9]> = child
         .addresses
         .iter()
         .map(|address| {
             let state = match &address.reason {
-                Some(reason) if *reason != address.state => format!("{}: {reason}", address.state),
-                _ => address.state.clone(),
+                // `probing` is both.
+                Some(reason) if *reason != address.state.to_string() => {
+                    format!("{}: {reason}", address.state)
+                }
+                _ => address.state.to_string(),
             };
             let mut row = <[String; 9]>::default();
             row[2].clone_from(&address.address);
@@ -342,14 +345,14 @@ fn child_rows(child: &Child) -> Vec<[String; 9]> {
     if rows.is_empty() {
         let mut row = <[String; 9]>::default();
         "-".clone_into(&mut row[2]);
-        row[3].clone_from(&child.state);
+        row[3] = child.state.to_string();
         rows.push(row);
     }
     rows[0][0].clone_from(&child.name);
     rows[0][1] = netns(&child.netns);
-    rows[0][4] = count("answered");
-    rows[0][5] = count("hairpinned");
-    rows[0][6] = count("refused");
+    rows[0][4] = child.counters.answered.to_string();
+    rows[0][5] = child.counters.hairpinned.to_string();
+    rows[0][6] = child.counters.refused.to_string();
     rows[0][7] = child.link.rx_packets.to_string();
     rows[0][8] = child.link.tx_packets.to_string();
     rows

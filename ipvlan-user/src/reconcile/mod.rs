@@ -42,8 +42,8 @@ use crate::{
     config::{Loaded, Source},
     discover::{Discover, Stale, Wake, Watch},
     facts::Snapshot,
+    protocol::SyncStats,
     runtime::{self, Service, StatusSocket},
-    status,
     text::chain,
 };
 
@@ -65,7 +65,7 @@ pub struct Agent {
     served: Vec<UnixStream>,
     parents: Vec<Parent>,
     snapshot: Snapshot,
-    stats: status::Sync,
+    stats: SyncStats,
     /// When everything was last in step.
     synced: Instant,
     signals: Signals,
@@ -121,7 +121,7 @@ impl Agent {
             served: Vec::new(),
             parents,
             snapshot,
-            stats: status::Sync::default(),
+            stats: SyncStats::default(),
             synced: Instant::now(),
             signals,
             service: Service::new(),

@@ -13,16 +13,16 @@ use crate::{
     facts::{NetnsId, Snapshot},
     lan::{frame::colons, incidents::Entry},
     model::{AddressView, ChildKey, ChildView, Conflict, Policy, Rival, note_of_mode},
+    protocol::{
+        self, AddressState, ChildCounters, ChildState, ConflictKind, Counters, ExceededQuota,
+        LinkStats, MAP_FULL, ParentState, Program, Sources, Word,
+    },
     quota::{Exceeded, Quota},
-    status,
     text::counted,
 };
 
-/// Why an address is not in the map.
-const NO_ROOM: &str = "map_full";
-
-pub(super) fn configuration(of: &Configuration) -> status::Config {
-    status::Config {
+pub(super) fn configuration(of: &Configuration) -> Sources {
+    Sources {
         files: of.files.clone(),
         reloads: of.reloads,
         error: of.error.clone(),
@@ -35,7 +35,7 @@ pub(super) fn quotas(
     exceeded: &Exceeded,
     settings: &Settings,
     snapshot: &Snapshot,
-) -> Vec<status::Quota> {
+) -> Vec<ExceededQuota> {
     let is_known =
         |&(&(id, _), &count): &(&(NetnsId, Quota), &u64)| count > 0 && snapshot.netns(id).is_some();
     let exceeded = exceeded.iter().filter(is_known);
@@ -45,9 +45,9 @@ pub(super) fn quotas(
                 .netns(id)
                 .filter(|_| quota == Quota::Addresses)
                 .and_then(|netns| settings.policy.quota_of(&netns.files));
-            status::Quota {
+            ExceededQuota {
                 netns: netns(id, snapshot),
-                quota: quota.word().to_owned(),
+                quota: Word::from_text(quota.word()),
                 limit: of_rule.unwrap_or(quota.of(&settings.quotas)).into(),
                 exceeded: count,
                 option: of_rule.map_or_else(
@@ -59,17 +59,17 @@ pub(super) fn quotas(
         .collect()
 }
 
-pub(super) fn parent(parent: &Parent, snapshot: &Snapshot, policy: &Policy) -> status::Parent {
+pub(super) fn parent(parent: &Parent, snapshot: &Snapshot, policy: &Policy) -> protocol::Parent {
     match parent.state() {
         State::Serving(serving) => serve(serving, snapshot, policy),
-        State::Waiting(reason) => status::Parent {
+        State::Waiting(reason) => protocol::Parent {
             name: parent.name().to_owned(),
             ifindex: None,
             mac: None,
             up: false,
             mode: None,
             flag: None,
-            state: "waiting".to_owned(),
+            state: ParentState::Waiting.into(),
             reason: Some(reason.clone()),
             pinned: None,
             hooks: Vec::new(),
@@ -83,9 +83,9 @@ pub(super) fn parent(parent: &Parent, snapshot: &Snapshot, policy: &Policy) -> s
     }
 }
 
-fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Parent {
+fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol::Parent {
     let mut failure = serving.failure.clone();
-    let mut counters = BTreeMap::new();
+    let mut counters = Counters::new();
     let hooks = serving.datapath.hooks();
     for hook in hooks.iter().map(|info| info.hook) {
         match serving.installed.maps().counters(hook) {
@@ -94,7 +94,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Par
                     .into_iter()
                     .map(|(reason, frames)| (reason.word().to_owned(), frames))
                     .collect();
-                counters.insert(hook.word().to_owned(), of_hook);
+                counters.insert(Word::from_text(hook.word()), of_hook);
             }
             Err(error) => failure = Some(super::chain(&error)),
         }
@@ -108,19 +108,18 @@ fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Par
             counted(serving.no_room.len(), "address", "addresses")
         ));
     }
-    status::Parent {
+    protocol::Parent {
         name: serving.link.name.to_string(),
         ifindex: Some(serving.link.ifindex),
         mac: serving.link.mac.map(colons),
         up: serving.link.up,
-        mode: port.map(|(mode, _)| mode.word().to_owned()),
-        flag: port.map(|(_, flag)| flag.word().to_owned()),
-        state: if failure.is_none() {
-            "ready"
-        } else {
-            "degraded"
+        mode: port.map(|(mode, _)| Word::from_text(mode.word())),
+        flag: port.map(|(_, flag)| Word::from_text(flag.word())),
+        state: match failure {
+            None => ParentState::Ready,
+            Some(_) => ParentState::Degraded,
         }
-        .to_owned(),
+        .into(),
         reason: failure,
         pinned: serving
             .datapath
@@ -128,11 +127,11 @@ fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Par
             .map(|path| path.display().to_string()),
         hooks: hooks
             .iter()
-            .map(|info| status::Hook {
-                hook: info.hook.word().to_owned(),
+            .map(|info| Program {
+                hook: Word::from_text(info.hook.word()),
                 program: info.program.to_owned(),
                 program_id: info.program_id,
-                attach: info.mechanism.to_owned(),
+                attach: Word::from_text(info.mechanism),
             })
             .collect(),
         counters,
@@ -163,9 +162,6 @@ fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> status::Par
             .collect(),
     }
 }
-
-/// Counters by hook and reason, in the words of `status`.
-type Counters = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// Returns a note if children have sent DHCP requests that identify their client only by the MAC.
 fn dhcp_note(counters: &Counters) -> Option<String> {
@@ -209,19 +205,19 @@ fn child(
     serving: &Serving,
     snapshot: &Snapshot,
     policy: &Policy,
-) -> status::Child {
-    let addresses: Vec<status::Address> = view
+) -> protocol::Child {
+    let addresses: Vec<protocol::Address> = view
         .addresses
         .iter()
         .map(|of| address(of, serving))
         .collect();
     let first_reason = addresses.iter().find_map(|of| of.reason.clone());
     let state = if addresses.is_empty() {
-        "no-address"
+        ChildState::NoAddress
     } else if addresses.iter().any(|of| of.reason.is_none()) {
-        "answering"
+        ChildState::Answering
     } else {
-        "refused"
+        ChildState::Refused
     };
     let slot = serving.installed.slots().of(view.key);
     // Counters are for information: one that cannot be read shows as zero, and `counters` of the
@@ -231,38 +227,37 @@ fn child(
         .maps()
         .child_counters(slot)
         .unwrap_or_default();
-    status::Child {
+    protocol::Child {
         name: view.name.to_string(),
         ifindex: view.key.ifindex,
         netns: netns(view.key.netns, snapshot),
         mode: serving
             .desired
             .port
-            .map_or(String::new(), |(mode, _)| mode.word().to_owned()),
+            .map_or(Word::Other(String::new()), |(mode, _)| {
+                Word::from_text(mode.word())
+            }),
         up: view.up,
         forwarding: view.forwarding,
         delivery: match view.delivery {
-            Delivery::Pass => "pass",
-            Delivery::Redirect => "redirect",
+            Delivery::Pass => protocol::Delivery::Pass,
+            Delivery::Redirect => protocol::Delivery::Redirect,
         }
-        .to_owned(),
+        .into(),
         rule: view
             .rule
             .and_then(|index| policy.rules.get(index))
             .map(|rule| rule.place.clone()),
-        state: state.to_owned(),
-        reason: first_reason.filter(|_| state == "refused"),
+        state: state.into(),
+        reason: first_reason.filter(|_| state == ChildState::Refused),
         addresses,
-        counters: [
-            ("answered", counters.answered),
-            ("hairpinned", counters.hairpinned),
-            ("redirected", counters.redirected),
-            ("refused", counters.refused),
-        ]
-        .into_iter()
-        .map(|(word, frames)| (word.to_owned(), frames))
-        .collect(),
-        link: status::LinkStats {
+        counters: ChildCounters {
+            answered: counters.answered,
+            hairpinned: counters.hairpinned,
+            redirected: counters.redirected,
+            refused: counters.refused,
+        },
+        link: LinkStats {
             rx_packets: view.stats.rx_packets,
             rx_bytes: view.stats.rx_bytes,
             tx_packets: view.stats.tx_packets,
@@ -271,91 +266,91 @@ fn child(
     }
 }
 
-fn address(view: &AddressView, serving: &Serving) -> status::Address {
+fn address(view: &AddressView, serving: &Serving) -> protocol::Address {
     let full = serving.no_room.contains(&view.address);
     let reason = match view.refusal {
         Some(reason) => Some(reason.word()),
-        None if full => Some(NO_ROOM),
+        None if full => Some(MAP_FULL),
         None => None,
     };
-    status::Address {
+    protocol::Address {
         address: format!("{}/{}", view.address, view.prefix_len),
         peer: view.peer.map(|peer| peer.to_string()),
         state: match view.refusal {
-            None if !full => "answered",
-            Some(Reason::Probing) => "probing",
-            _ => "refused",
+            None if !full => AddressState::Answered,
+            Some(Reason::Probing) => AddressState::Probing,
+            _ => AddressState::Refused,
         }
-        .to_owned(),
+        .into(),
         reason: reason.map(str::to_owned),
     }
 }
 
-fn conflict(of: &Conflict, snapshot: &Snapshot) -> status::Conflict {
+fn conflict(of: &Conflict, snapshot: &Snapshot) -> protocol::Conflict {
     let link = |ifindex| snapshot.link(ifindex).map(|link| link.name.to_string());
-    let child = |key: ChildKey| status::Rival {
+    let child = |key: ChildKey| protocol::Rival {
         interface: Some(child_name(key, snapshot)),
         netns: Some(netns(key.netns, snapshot)),
-        ..status::Rival::default()
+        ..protocol::Rival::default()
     };
-    status::Conflict {
-        kind: of.word().to_owned(),
+    protocol::Conflict {
+        kind: Word::from_text(of.word()),
         address: of.address.to_string(),
         child: child_name(of.child, snapshot),
         netns: netns(of.child.netns, snapshot),
         rival: match of.rival {
-            Rival::Host { ifindex } => status::Rival {
+            Rival::Host { ifindex } => protocol::Rival {
                 interface: link(ifindex),
-                ..status::Rival::default()
+                ..protocol::Rival::default()
             },
-            Rival::Gateway | Rival::NextHop => status::Rival::default(),
+            Rival::Gateway | Rival::NextHop => protocol::Rival::default(),
             Rival::Sibling(key) => child(key),
-            Rival::OtherParent { child: key, parent } => status::Rival {
+            Rival::OtherParent { child: key, parent } => protocol::Rival {
                 parent: link(parent),
                 ..child(key)
             },
-            Rival::Peer(peer) => status::Rival {
+            Rival::Peer(peer) => protocol::Rival {
                 peer: Some(peer.to_string()),
-                ..status::Rival::default()
+                ..protocol::Rival::default()
             },
         },
     }
 }
 
 /// The addresses of children that a station on the LAN has.
-fn stations(serving: &Serving, snapshot: &Snapshot) -> impl Iterator<Item = status::Conflict> {
+fn stations(serving: &Serving, snapshot: &Snapshot) -> impl Iterator<Item = protocol::Conflict> {
     serving
         .lan
         .duplicates()
-        .map(|(address, child, station)| status::Conflict {
-            kind: "lan_station".to_owned(),
+        .map(|(address, child, station)| protocol::Conflict {
+            kind: ConflictKind::LanStation.into(),
             address: address.to_string(),
             child: child_name(child, snapshot),
             netns: netns(child.netns, snapshot),
-            rival: status::Rival {
+            rival: protocol::Rival {
                 mac: Some(colons(station)),
-                ..status::Rival::default()
+                ..protocol::Rival::default()
             },
         })
 }
 
-fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> status::Event {
+fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> protocol::Event {
     let incident = &of.incident;
     let child = incident.child.as_ref();
-    status::Event {
+    protocol::Event {
         time_ms: of
             .last
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| {
                 u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
             }),
-        kind: incident.kind.word().to_owned(),
+        kind: Word::from_text(incident.kind.word()),
         address: incident.address.map(|address| address.to_string()),
         mac: incident.mac.map(colons),
         parent: parent.to_owned(),
         child: child.map(|(_, name)| name.clone()),
         netns: child.map(|(key, _)| netns(key.netns, snapshot)),
-        action: incident.action.word().to_owned(),
+        action: Word::from_text(incident.action.word()),
         detail: incident.detail.clone(),
         count: of.times,
     }
@@ -370,17 +365,17 @@ fn child_name(key: ChildKey, snapshot: &Snapshot) -> String {
         .map_or_else(String::new, |child| child.name.to_string())
 }
 
-fn netns(id: NetnsId, snapshot: &Snapshot) -> status::Netns {
+fn netns(id: NetnsId, snapshot: &Snapshot) -> protocol::Netns {
     let nsid = match id {
         NetnsId::Own => None,
         NetnsId::Nsid(nsid) => Some(nsid),
     };
     snapshot.netns(id).map_or_else(
-        || status::Netns {
+        || protocol::Netns {
             nsid,
-            ..status::Netns::default()
+            ..protocol::Netns::default()
         },
-        |netns| status::Netns {
+        |netns| protocol::Netns {
             nsid,
             inode: netns.inode,
             names: netns.names.clone(),

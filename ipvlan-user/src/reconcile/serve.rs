@@ -8,8 +8,9 @@ use tokio::net::UnixStream;
 
 use super::{Agent, parent::Parent, report};
 use crate::{
+    protocol,
     quota::{self, Exceeded},
-    runtime, status,
+    runtime,
 };
 
 impl Agent {
@@ -62,11 +63,11 @@ impl Agent {
         self.answer_served();
     }
 
-    fn status(&self) -> status::Agent {
+    fn status(&self) -> protocol::Agent {
         // Each part of the agent that limits netns adds its counts here.
         let of_parents: Vec<Exceeded> = self.parents.iter().map(Parent::exceeded).collect();
         let exceeded = quota::merged(of_parents.iter().chain([self.pending.exceeded()]));
-        status::Agent {
+        protocol::Agent {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             netns: self.netns,

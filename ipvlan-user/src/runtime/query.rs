@@ -28,7 +28,7 @@ use tracing::debug;
 use super::socket::SocketName;
 use crate::{
     directory::{Directory, DirectoryError, Entry},
-    status::{Agent, Unanswered},
+    protocol::{Agent, Unanswered},
     text::chain,
 };
 

@@ -6,7 +6,7 @@ use ipvlan_user::{
     commands::status,
     config,
     exit::Failure,
-    status::{Agent, SCHEMA, Status},
+    protocol::{Agent, SCHEMA, Status},
     text::{escaped, printable},
 };
 

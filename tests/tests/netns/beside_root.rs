@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipvlan_tests::agent::Agent;
-use ipvlan_user::status::Status;
+use ipvlan_user::protocol::Status;
 use nix::sys::signal::Signal;
 
 use crate::common::{

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipvlan_user::status::Status;
+use ipvlan_user::protocol::Status;
 use nix::sys::stat::Mode;
 
 use crate::common::{

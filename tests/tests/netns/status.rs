@@ -11,7 +11,7 @@ use std::{
 
 use ipvlan_common::{REASONS, Reason};
 use ipvlan_tests::agent::Agent;
-use ipvlan_user::status::{SCHEMA, Status};
+use ipvlan_user::protocol::{Hook, ParentState, SCHEMA, Status, Word};
 
 use crate::common::{
     Dir, Ended, PATIENCE, World, ipvlan, wait_until,
@@ -53,7 +53,10 @@ fn json_is_of_the_known_schema_and_has_only_known_words() {
         shown.mac.as_deref(),
         Some(&*mac.map(|byte| format!("{byte:02x}")).join(":"))
     );
-    assert_eq!((shown.state.as_str(), &shown.reason), ("ready", &None));
+    assert_eq!(
+        (&shown.state, &shown.reason),
+        (&ParentState::Ready.into(), &None)
+    );
     assert_eq!((&shown.mode, &shown.flag), (&None, &None));
     assert!(shown.up && shown.children.is_empty());
     assert!(shown.conflicts.is_empty() && shown.events.is_empty());
@@ -65,14 +68,14 @@ fn json_is_of_the_known_schema_and_has_only_known_words() {
     );
     let words: BTreeSet<&str> = REASONS.iter().copied().map(Reason::word).collect();
     for (hook, counters) in &shown.counters {
-        assert!(["ingress", "egress", "xdp"].contains(&hook.as_str()));
+        assert!(matches!(hook, Word::Known(_)), "{hook}");
         for (word, frames) in counters {
             assert!(words.contains(word.as_str()), "{word}");
             assert_ne!(word, Reason::Unknown.word());
             assert!(*frames > 0, "{hook} {word}");
         }
     }
-    assert!(shown.counters["xdp"]["host_address"] > 0);
+    assert!(shown.counters[&Hook::Xdp.into()]["host_address"] > 0);
 
     // What it says again says the same: nothing is lost on the way.
     let again = serde_json::to_string_pretty(&status).unwrap();

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use ipvlan_user::status::Status;
+use ipvlan_user::protocol::Status;
 use nix::sys::signal::Signal;
 
 use crate::common::{

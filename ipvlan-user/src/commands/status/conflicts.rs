@@ -1,7 +1,7 @@
 //! Who is at odds with a child, for people.
 
 use super::{Rows, netns};
-use crate::status::{Conflict, Event};
+use crate::protocol::{Conflict, ConflictKind, Event, Word};
 
 /// How many events are shown: the last ones.
 const SHOWN: usize = 10;
@@ -14,29 +14,28 @@ pub(super) fn conflict(conflict: &Conflict) -> String {
         Some(of) => format!("{name} in {}", netns(of)),
         None => name.to_owned(),
     };
-    let who = match conflict.kind.as_str() {
-        "host_address" => format!("is the host's, on {name}: not answered for"),
-        "gateway_address" => "is a gateway's: not answered".to_owned(),
-        "next_hop" => {
+    let who = match &conflict.kind {
+        Word::Known(ConflictKind::HostAddress) => format!("is the host's, on {name}: not answered for"),
+        Word::Known(ConflictKind::GatewayAddress) => "is a gateway's: not answered".to_owned(),
+        Word::Known(ConflictKind::NextHop) => {
             "is a next hop of a route of the host; the child had it before the route and is answered"
                 .to_owned()
         }
-        "sibling_address" => format!("is also on its sibling {}, which gets it", child()),
-        "other_parent" => format!(
+        Word::Known(ConflictKind::SiblingAddress) => format!("is also on its sibling {}, which gets it", child()),
+        Word::Known(ConflictKind::OtherParent) => format!(
             "is also on {}, behind {}: both are answered for",
             child(),
             rival.parent.as_deref().unwrap_or("another parent")
         ),
-        "peer_address" => format!(
+        Word::Known(ConflictKind::PeerAddress) => format!(
             "has a peer: the driver delivers {}, the peer's, in its place",
             rival.peer.as_deref().unwrap_or("?")
         ),
-        "lan_station" => format!(
+        Word::Known(ConflictKind::LanStation) => format!(
             "is also at {} on the LAN",
             rival.mac.as_deref().unwrap_or("?")
         ),
-        // Of a newer agent.
-        kind => format!("is in conflict: {kind}"),
+        Word::Other(kind) => format!("is in conflict: {kind}"),
     };
     format!(
         "{} of {} in {} {who}",
@@ -54,14 +53,14 @@ pub(super) fn events(events: &[Event], now_ms: u64) -> Rows {
     for event in events.iter().rev().take(SHOWN) {
         let or_dash = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
         rows.add(&[
-            event.kind.clone(),
+            event.kind.to_string(),
             or_dash(event.address.as_ref()),
             or_dash(event.mac.as_ref()),
             or_dash(event.child.as_ref()),
             event.netns.as_ref().map_or_else(|| "-".to_owned(), netns),
             match &event.detail {
                 Some(detail) => format!("{}: {detail}", event.action),
-                None => event.action.clone(),
+                None => event.action.to_string(),
             },
             event.count.to_string(),
             ago(now_ms.saturating_sub(event.time_ms)),
@@ -84,7 +83,7 @@ fn ago(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Netns, Rival};
+    use crate::protocol::{Action, Netns, Rival};
 
     fn named(name: &str) -> Netns {
         Netns {
@@ -99,7 +98,7 @@ mod tests {
         let none = Rival::default();
         let rows = [
             (
-                "host_address",
+                ConflictKind::HostAddress.into(),
                 Rival {
                     interface: Some("ens34".to_owned()),
                     ..none.clone()
@@ -107,12 +106,12 @@ mod tests {
                 "is the host's, on ens34: not answered for",
             ),
             (
-                "gateway_address",
+                ConflictKind::GatewayAddress.into(),
                 none.clone(),
                 "is a gateway's: not answered",
             ),
             (
-                "sibling_address",
+                ConflictKind::SiblingAddress.into(),
                 Rival {
                     interface: Some("ipvl1".to_owned()),
                     netns: Some(named("blue")),
@@ -121,7 +120,7 @@ mod tests {
                 "is also on its sibling ipvl1 in blue, which gets it",
             ),
             (
-                "other_parent",
+                ConflictKind::OtherParent.into(),
                 Rival {
                     interface: Some("ipvl2".to_owned()),
                     netns: Some(Netns::default()),
@@ -131,7 +130,7 @@ mod tests {
                 "is also on ipvl2 in (own), behind ens35: both are answered for",
             ),
             (
-                "peer_address",
+                ConflictKind::PeerAddress.into(),
                 Rival {
                     peer: Some("10.9.9.2".to_owned()),
                     ..none.clone()
@@ -139,18 +138,22 @@ mod tests {
                 "has a peer: the driver delivers 10.9.9.2, the peer's, in its place",
             ),
             (
-                "lan_station",
+                ConflictKind::LanStation.into(),
                 Rival {
                     mac: Some("02:00:00:00:00:09".to_owned()),
                     ..none.clone()
                 },
                 "is also at 02:00:00:00:00:09 on the LAN",
             ),
-            ("of_the_future", none, "is in conflict: of_the_future"),
+            (
+                Word::from_text("of_the_future"),
+                none,
+                "is in conflict: of_the_future",
+            ),
         ];
         for (kind, rival, said) in rows {
             let line = conflict(&Conflict {
-                kind: kind.to_owned(),
+                kind,
                 address: "10.9.9.1".to_owned(),
                 child: "ipvl0".to_owned(),
                 netns: named("red"),
@@ -164,11 +167,15 @@ mod tests {
     fn the_last_events_are_shown_latest_first() {
         let of = |time_ms| Event {
             time_ms,
-            kind: format!("at{time_ms}"),
-            count: 3,
-            action: "defended".to_owned(),
+            kind: Word::Other(format!("at{time_ms}")),
+            address: None,
+            mac: None,
+            parent: "ens34".to_owned(),
+            child: None,
             netns: Some(named("red")),
-            ..Event::default()
+            action: Action::Defended.into(),
+            detail: None,
+            count: 3,
         };
         let all: Vec<Event> = (0..12).map(|second| of(second * 1000)).collect();
         let lines: Vec<String> = events(&all, 20_000).lines().collect();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{status::Status, text::printable};
+use crate::{protocol::Status, text::printable};
 
 /// Renders a status as indented JSON with printable characters and line feeds only.
 ///

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::status::Agent;
+use crate::protocol::{Agent, Unserved};
 
 /// A status with this text in every place that an agent fills.
 fn hostile(text: &str) -> Agent {
@@ -50,7 +50,7 @@ fn status_of(text: &str) -> Status {
             socket: text.to_owned(),
             error: text.to_owned(),
         }],
-        unserved: Some(vec![status::Unserved {
+        unserved: Some(vec![Unserved {
             name: text.to_owned(),
             netns: 1,
             ifindex: 1,
@@ -143,9 +143,9 @@ fn an_exceeded_quota_is_one_line_with_its_option() {
             "quota: netns cni-1234: later: 7 times exceeded (--netns-later: 9)",
         ),
     ] {
-        let exceeded = status::Quota {
+        let exceeded = ExceededQuota {
             netns: netns.clone(),
-            quota: quota.to_owned(),
+            quota: Word::from_text(quota),
             limit: 9,
             exceeded: 7,
             option: option.to_owned(),

@@ -7,8 +7,8 @@ use tracing::warn;
 
 use crate::{
     pins::{PinError, PinRoot},
+    protocol::{Agent, Unserved},
     runtime,
-    status::{Agent, Unserved},
     text::chain,
 };
 

@@ -5,7 +5,7 @@ use crate::{config::Options, facts::Netns, model::Rule};
 fn a_request_that_only_the_mac_identifies_is_noted() {
     let counters = |reason: Reason, count| {
         let of_hook = BTreeMap::from([(reason.word().to_owned(), count)]);
-        Counters::from([("egress".to_owned(), of_hook)])
+        Counters::from([(protocol::Hook::Egress.into(), of_hook)])
     };
     for (reason, count) in [
         (Reason::DhcpNoClientId, 0),
@@ -63,8 +63,8 @@ fn an_exceeded_quota_is_reported_with_the_limit_and_option_of_its_netns() {
         ("blue", "events", 5, 3, "--netns-events"),
     ]
     .map(|(name, quota, limit, exceeded, option)| {
-        let [name, quota, option] = [name, quota, option].map(str::to_owned);
-        (name, quota, limit, exceeded, option)
+        let quota = Word::from_text(quota);
+        (name.to_owned(), quota, limit, exceeded, option.to_owned())
     });
     assert_eq!(shown, expected);
 }

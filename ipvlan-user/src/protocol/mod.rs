@@ -1,0 +1,33 @@
+//! The agent's interface: what a client asks for, and what it gets.
+//!
+//! Data only: the agent fills it, `runtime` carries it over a socket, `ipvlan status` renders it. A client
+//! connects to the status socket of an agent and reads one [`Agent`] as JSON, then the end.
+//! `ipvlan status --json` prints a [`Status`], with the answers of all agents.
+//!
+//! Words and field names are stable within a [`SCHEMA`]. Fields and words are added to it; a field that an
+//! older agent does not have gets its default, and a word that an older client does not know is
+//! [`Word::Other`] to it.
+
+mod conflict;
+mod parent;
+mod status;
+mod words;
+
+pub use self::{
+    conflict::{Conflict, Event, Rival},
+    parent::{Address, Child, ChildCounters, Counters, LinkStats, Parent, Program},
+    status::{Agent, ExceededQuota, Netns, Sources, Status, SyncStats, Unanswered, Unserved},
+    words::{
+        Action, AddressState, ChildState, ConflictKind, Delivery, EventKind, Flag, Hook, Mechanism,
+        Mode, ParentState, QuotaKind, Word,
+    },
+};
+
+/// Version of these structures.
+pub const SCHEMA: u32 = 1;
+
+/// Reason of an address for which the address map has no entry left.
+pub const MAP_FULL: &str = "map_full";
+
+#[cfg(test)]
+mod tests;

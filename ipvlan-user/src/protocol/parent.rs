@@ -1,0 +1,141 @@
+//! A parent, its programs and its children.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AddressState, ChildState, Conflict, Delivery, Event, Flag, Hook, Mechanism, Mode, Netns,
+    ParentState, Word,
+};
+
+/// Frames by hook and reason. Reasons are the words of [`ipvlan_common::Reason`].
+pub type Counters = BTreeMap<Word<Hook>, BTreeMap<String, u64>>;
+
+/// A parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its name.
+    pub name: String,
+    /// Its ifindex; none while there is no such interface.
+    pub ifindex: Option<u32>,
+    /// Its MAC.
+    pub mac: Option<String>,
+    /// Administratively up.
+    pub up: bool,
+    /// Mode of its children; none without children.
+    pub mode: Option<Word<Mode>>,
+    /// Isolation flag of its children; none without children.
+    pub flag: Option<Word<Flag>>,
+    /// Its state.
+    pub state: Word<ParentState>,
+    /// The cause, if it is not ready.
+    pub reason: Option<String>,
+    /// Where its programs and maps are pinned, so that they outlive the agent; none if they do not.
+    #[serde(default)]
+    pub pinned: Option<String>,
+    /// The attached programs.
+    pub hooks: Vec<Program>,
+    /// Frames by hook and reason.
+    pub counters: Counters,
+    /// Notes for the user.
+    pub notes: Vec<String>,
+    /// Addresses of its children that another owner claims as well.
+    #[serde(default)]
+    pub conflicts: Vec<Conflict>,
+    /// Events about its children's addresses, the oldest first. Only the last ones are kept.
+    #[serde(default)]
+    pub events: Vec<Event>,
+    /// How many solicited-node groups it has joined for its children (RFC 4291 §2.7.1).
+    #[serde(default)]
+    pub groups: u64,
+    /// Its children.
+    pub children: Vec<Child>,
+}
+
+/// An attached program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// The hook it is attached to.
+    pub hook: Word<Hook>,
+    /// Its name.
+    pub program: String,
+    /// Its id in the kernel.
+    pub program_id: u32,
+    /// How it is attached.
+    pub attach: Word<Mechanism>,
+}
+
+/// A child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Child {
+    /// Its name, in its netns.
+    pub name: String,
+    /// Its ifindex, in its netns.
+    pub ifindex: u32,
+    /// Where it is.
+    pub netns: Netns,
+    /// Mode of its port.
+    pub mode: Word<Mode>,
+    /// Administratively up.
+    pub up: bool,
+    /// Forwards IPv6: its advertisements are a router's.
+    #[serde(default)]
+    pub forwarding: bool,
+    /// How packets get to it.
+    pub delivery: Word<Delivery>,
+    /// Where the rule is written that applies to it, `FILE:LINE`; none if no rule does.
+    #[serde(default)]
+    pub rule: Option<String>,
+    /// Its state.
+    pub state: Word<ChildState>,
+    /// Why it is refused: as [`Address::reason`].
+    pub reason: Option<String>,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+    /// Frames to it.
+    pub counters: ChildCounters,
+    /// The kernel's own counters of the link.
+    pub link: LinkStats,
+}
+
+/// Frames to a child, by what the programs did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChildCounters {
+    /// Requests answered for it.
+    pub answered: u64,
+    /// Packets of the host that were hairpinned to it.
+    pub hairpinned: u64,
+    /// Packets redirected to it.
+    pub redirected: u64,
+    /// Requests and packets that were refused.
+    pub refused: u64,
+}
+
+/// The kernel's counters of a link (`IFLA_STATS64`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStats {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+}
+
+/// An address of a child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// In CIDR notation.
+    pub address: String,
+    /// The other end of a point-to-point address.
+    #[serde(default)]
+    pub peer: Option<String>,
+    /// Its state.
+    pub state: Word<AddressState>,
+    /// Why it is not answered: a word of [`ipvlan_common::Reason`], or [`MAP_FULL`](super::MAP_FULL).
+    pub reason: Option<String>,
+}

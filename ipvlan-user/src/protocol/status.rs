@@ -1,0 +1,134 @@
+//! The answers of all agents, and what an agent returns of itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Parent, QuotaKind, Word};
+
+/// Output of `ipvlan status --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`](super::SCHEMA).
+    pub schema: u32,
+    /// The running agents.
+    pub agents: Vec<Agent>,
+    /// Sockets of the runtime directory without an answer.
+    #[serde(default)]
+    pub unanswered: Vec<Unanswered>,
+    /// Parents with a pinned datapath and without an agent; none if the caller may not read the directory.
+    #[serde(default)]
+    pub unserved: Option<Vec<Unserved>>,
+}
+
+/// A status socket without an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unanswered {
+    /// The process id in its name; none if this is about several sockets.
+    pub pid: Option<u32>,
+    /// Its path.
+    pub socket: String,
+    /// What happened.
+    pub error: String,
+}
+
+/// A parent whose datapath answers without an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unserved {
+    /// Its name; if there is no such interface any more, or not here, the one it had, with `_` for dots.
+    pub name: String,
+    /// Inode of its netns.
+    pub netns: u64,
+    /// Its ifindex there.
+    pub ifindex: u32,
+    /// Where its programs and maps are pinned.
+    pub pinned: String,
+}
+
+/// A running agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Inode of the netns it serves.
+    pub netns: u64,
+    /// Counters of its syncs.
+    pub sync: SyncStats,
+    /// Sources of its settings.
+    #[serde(default)]
+    pub config: Sources,
+    /// Quotas that network namespaces have exceeded.
+    #[serde(default)]
+    pub quotas: Vec<ExceededQuota>,
+    /// The parents it serves.
+    pub parents: Vec<Parent>,
+    /// The network namespaces that cannot be read, and why. Their children are answered for as they were.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
+}
+
+/// Counters of the syncs of an agent since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncStats {
+    /// Times something changed somewhere and a sync followed.
+    pub wakes: u64,
+    /// Syncs, those of the audit included.
+    pub syncs: u64,
+    /// Those that read everything anew.
+    #[serde(default)]
+    pub whole: u64,
+    /// Time that the first one took, from before the first dump to the last entry of a map, in
+    /// microseconds.
+    #[serde(default)]
+    pub first_us: u64,
+    /// Netlink events lost to a full receive buffer; each is followed by a full sync.
+    pub overruns: u64,
+    /// Syncs that failed and changed nothing.
+    pub failed: u64,
+    /// Why the last one failed; none if it did not.
+    pub error: Option<String>,
+    /// Map entries that another process changed and an audit repaired.
+    pub mended: u64,
+}
+
+/// Sources of the settings of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// The configuration files, in the order of reading; later files override earlier ones.
+    pub files: Vec<String>,
+    /// Times they were reloaded.
+    pub reloads: u64,
+    /// Why the last reload failed, so that the settings stayed as they were; none if it did not.
+    pub error: Option<String>,
+    /// Keys that changed and take effect after a restart.
+    pub at_next_start: Vec<String>,
+}
+
+/// A quota that a network namespace has exceeded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExceededQuota {
+    /// The network namespace.
+    pub netns: Netns,
+    /// The quota.
+    pub quota: Word<QuotaKind>,
+    /// How much it can use: a number of addresses or groups, a rate per second, or a percentage of one
+    /// processor.
+    pub limit: u64,
+    /// How many addresses exceed it now; of the others, how often it was exceeded since the netns appeared.
+    pub exceeded: u64,
+    /// The option that sets the limit; `[[rule]] addresses` if a rule does.
+    pub option: String,
+}
+
+/// A network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Netns {
+    /// Its number, seen from the agent's netns; none if it is the agent's own.
+    pub nsid: Option<i32>,
+    /// Its inode.
+    pub inode: Option<u64>,
+    /// Its names.
+    pub names: Vec<String>,
+    /// A process that lives in it.
+    pub pid: Option<i32>,
+}

@@ -1,0 +1,215 @@
+//! The closed sets of words. Each word is written once: in the name of its variant.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IntoDeserializer as _, value::Error},
+};
+
+/// A word of the set `T`, or one that a newer agent has added to it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Word<T> {
+    /// A word of this version.
+    Known(T),
+    /// Any other word.
+    Other(String),
+}
+
+impl<T: DeserializeOwned> Word<T> {
+    /// Returns the word with this text.
+    pub fn from_text(text: &str) -> Self {
+        let known: Result<T, Error> = T::deserialize(text.into_deserializer());
+        known.map_or_else(|_| Self::Other(text.to_owned()), Self::Known)
+    }
+}
+
+impl<T> From<T> for Word<T> {
+    fn from(known: T) -> Self {
+        Self::Known(known)
+    }
+}
+
+impl<T: PartialEq> PartialEq<T> for Word<T> {
+    fn eq(&self, known: &T) -> bool {
+        matches!(self, Self::Known(word) if word == known)
+    }
+}
+
+/// Writes the word as it is in JSON, without quotes.
+impl<T: Serialize> fmt::Display for Word<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
+/// State of a parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParentState {
+    /// Attached, in step with the kernel.
+    Ready,
+    /// Attached, but something is missing or has failed.
+    Degraded,
+    /// Not attached.
+    Waiting,
+}
+
+/// State of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChildState {
+    /// At least one of its addresses is answered.
+    Answering,
+    /// None of its addresses is answered.
+    Refused,
+    /// It has no address.
+    NoAddress,
+}
+
+/// State of an address of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressState {
+    /// Requests for it are answered.
+    Answered,
+    /// It is being probed for on the LAN and not answered meanwhile.
+    Probing,
+    /// Requests for it are not answered.
+    Refused,
+}
+
+/// Mode of an ipvlan port, as `ip link` calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Switches by destination address; children do ARP themselves.
+    L2,
+    /// Routes in the parent's netns; children do no ARP.
+    L3,
+    /// As l3, and received packets pass the host's INPUT hook.
+    L3s,
+}
+
+/// Isolation flag of an ipvlan port, as `ip link` calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// Children reach each other.
+    Bridge,
+    /// Children do not reach each other.
+    Private,
+    /// Children reach each other through the switch outside.
+    Vepa,
+}
+
+/// How packets for a child get to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// The driver delivers them.
+    Pass,
+    /// The ingress program redirects them.
+    Redirect,
+}
+
+/// A hook of a parent. In the order of the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hook {
+    /// TC egress.
+    Egress,
+    /// TC ingress.
+    Ingress,
+    /// XDP.
+    Xdp,
+}
+
+/// How a program is attached to its hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mechanism {
+    /// A TCX link.
+    Tcx,
+    /// A filter of the clsact qdisc.
+    Clsact,
+    /// An XDP link, in the driver.
+    XdpNative,
+    /// An XDP link, in the network stack.
+    XdpGeneric,
+}
+
+/// What a quota limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuotaKind {
+    /// Addresses that are kept.
+    Addresses,
+    /// Events that are handled.
+    Events,
+    /// Announcements and probes that are sent.
+    Announcements,
+    /// Solicited-node groups that are joined.
+    Groups,
+    /// Time that reading the netns takes.
+    Time,
+}
+
+/// Kind of a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictKind {
+    /// The host has the address.
+    HostAddress,
+    /// The host's routes have the address as a next hop, and had it before the child.
+    GatewayAddress,
+    /// The host's routes have the address as a next hop; the child had it before.
+    NextHop,
+    /// Another child of the same parent has the address.
+    SiblingAddress,
+    /// A child of another parent has the address.
+    OtherParent,
+    /// The driver delivers the peer of a point-to-point address in its place.
+    PeerAddress,
+    /// A station on the LAN has the address.
+    LanStation,
+}
+
+/// Kind of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A station on the LAN claims an address.
+    Claim,
+    /// A station on the LAN probes for an address.
+    Probe,
+    /// A station answers for every address and owns none.
+    NoOwner,
+    /// The mode of the port changed.
+    ModeChanged,
+    /// The isolation flag of the port changed.
+    FlagChanged,
+    /// A child moved to another netns.
+    ChildMoved,
+    /// A conflict appeared.
+    #[serde(untagged)]
+    Conflict(ConflictKind),
+}
+
+/// Action of the agent upon an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The event was reported, nothing else.
+    None,
+    /// The programs answered the station.
+    Answered,
+    /// The address is withheld: not answered, not announced, not defended.
+    #[serde(rename = "held_back")]
+    Withheld,
+    /// The address was announced once more.
+    Defended,
+    /// The conflict went on: the address is neither announced nor defended any more.
+    Yielded,
+}
