@@ -13,16 +13,14 @@
 
 #[path = "bench_prog/classes.rs"]
 mod classes;
-mod common;
-
 use std::{env, net::IpAddr, path::Path};
 
 use classes::Class;
-use common::{
+use ipvlan_common::{Hook, Reason};
+use ipvlan_model::{
     datapath::{Act, Datapath, Program},
     world::{L3, SLOTS, child, config, entries},
 };
-use ipvlan_common::{Hook, Reason};
 use ipvlan_tests::{
     bench::row::Row,
     bpf::{self, Restored, Varied},

@@ -1,11 +1,10 @@
 //! The same comparison as `prog_model`, without a kernel: the functions that the programs are made of
 //! agree with the reference model, whatever the frame is.
 
-mod common;
-
 use std::{net::IpAddr, sync::LazyLock};
 
-use common::{
+use ipvlan_common::{Config, ConfigFlags, Event, EventKind, Hook, Reason};
+use ipvlan_model::{
     datapath::Program,
     frames::{ETH_LEN, ipv6, ndp},
     host,
@@ -14,7 +13,6 @@ use common::{
     program::Origin,
     world::{Entries, PARENT},
 };
-use ipvlan_common::{Config, ConfigFlags, Event, EventKind, Hook, Reason};
 use proptest::{collection::vec, prelude::*};
 
 static ENTRIES: LazyLock<Entries> = LazyLock::new(mutate::all_entries);
@@ -139,9 +137,9 @@ proptest! {
 /// A model that answers nobody would agree with programs that answer nobody.
 #[test]
 fn the_corpus_reaches_answers_hairpins_redirects_and_drops() {
-    let filter = common::world::l2_filter();
+    let filter = ipvlan_model::world::l2_filter();
     let reached = |wanted: Reason| {
-        common::frames::valid().iter().any(|frame| {
+        ipvlan_model::frames::valid().iter().any(|frame| {
             Program::ALL.iter().any(|&program| {
                 [ConfigFlags::READY, filter].into_iter().any(|flags| {
                     let config = [Config::new(PARENT, flags); 2];

@@ -7,11 +7,10 @@
     reason = "tests panic, and so do their parts outside of `#[test]` functions"
 )]
 
-mod common;
-
 use std::{fs, process::Command};
 
-use common::{
+use ipvlan_common::Reason;
+use ipvlan_model::{
     datapath::{Datapath, Program},
     frames::{Arp, Ipv4, Ipv6, Nd, padded},
     rows::MARK,
@@ -20,7 +19,6 @@ use common::{
         HOST_IP6, L3, LAN, LAN_IP, LAN_IP6, LOCAL_IP, LOCAL_IP6, SIBLING_IP, config, entries,
     },
 };
-use ipvlan_common::Reason;
 
 const REPEAT: u32 = 500_000;
 const ROUNDS: u32 = 5;

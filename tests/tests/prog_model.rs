@@ -9,8 +9,6 @@
     reason = "tests panic, and so do their parts outside of `#[test]` functions"
 )]
 
-mod common;
-
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -18,7 +16,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use common::{
+use ipvlan_common::{Config, Event, Hook, REASONS, Reason, counter_index};
+use ipvlan_model::{
     datapath::{Counts, Datapath, Program},
     frames::{ETH_LEN, ipv4, ipv6},
     model::model,
@@ -27,7 +26,6 @@ use common::{
     rows::{MARK, child_counter},
     world::Entries,
 };
-use ipvlan_common::{Config, Event, Hook, REASONS, Reason, counter_index};
 use proptest::{
     prelude::*,
     test_runner::{RngSeed, TestError, TestRunner},

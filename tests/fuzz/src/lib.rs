@@ -1,35 +1,15 @@
 //! Bytes of a fuzzer → frames, and what must hold for each: the functions that the programs are made of
 //! do what the reference model says, byte for byte, and read nothing that is not theirs.
 
-#![allow(
-    dead_code,
-    missing_docs,
-    unused_imports,
-    clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    clippy::return_self_not_must_use,
-    reason = "shared with the packet tests, which document and use it as test modules"
-)]
-
-#[path = "../../tests/common/frames/mod.rs"]
-pub mod frames;
-#[path = "../../tests/common/host.rs"]
-pub mod host;
-#[path = "../../tests/common/model/mod.rs"]
-pub mod model;
 pub mod netlink;
-#[path = "../../tests/common/program.rs"]
-pub mod program;
 pub mod shown;
-#[path = "../../tests/common/world.rs"]
-pub mod world;
 
 use std::sync::LazyLock;
 
 use ipvlan_common::{Config, ConfigFlags};
-
-use self::{
+use ipvlan_model::{
     frames::{ETH_LEN, ipv6, ndp},
+    host,
     model::{Expected, model},
     program::{Origin, Program},
     world::{Entries, PARENT, SWITCHES, entries},

@@ -4,7 +4,8 @@
 
 use std::sync::LazyLock;
 
-use ipvlan_fuzz::{check, frames};
+use ipvlan_fuzz::check;
+use ipvlan_model::frames;
 use libfuzzer_sys::fuzz_target;
 
 static CORPUS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(frames::corpus::arps);

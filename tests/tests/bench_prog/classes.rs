@@ -3,7 +3,7 @@
 use ipvlan_common::Reason;
 use ipvlan_tests::bpf::Varied;
 
-use crate::common::{
+use ipvlan_model::{
     datapath::{Act, Program},
     frames::{Arp, Ipv4, Ipv6, Nd},
     world::{HOST_IP, HOST_IP6, Ip, Ip6, LAN},

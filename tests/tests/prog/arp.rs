@@ -1,6 +1,7 @@
 //! ARP from the wire: who is answered, with which bytes, and who is not.
 
-use crate::common::{
+use ipvlan_common::{Config, ConfigFlags, EventKind, Reason};
+use ipvlan_model::{
     datapath::{Program, TC_INGRESS, WIRE, XDP},
     frames::{Arp, arp, patched},
     requests::{REQUEST, answers, passes},
@@ -11,7 +12,6 @@ use crate::common::{
         ZERO, config, l2_filter, l2_flood,
     },
 };
-use ipvlan_common::{Config, ConfigFlags, EventKind, Reason};
 
 #[test]
 fn answers_requests_and_probes_for_children() {

@@ -1,6 +1,7 @@
 //! ARP that leaves the parent: the host asks for a child, an l2 child for the host.
 
-use crate::common::{
+use ipvlan_common::{ConfigFlags, Reason};
+use ipvlan_model::{
     datapath::{Act, Datapath, EGRESS, Origin},
     frames::{Arp, arp, patched},
     rows::{MARK, Row, check, row},
@@ -10,7 +11,6 @@ use crate::common::{
         OTHER, PARENT, SIBLING_IP, UNSPECIFIED, ZERO, child, config, entries, l2_filter, l2_flood,
     },
 };
-use ipvlan_common::{ConfigFlags, Reason};
 
 /// The host asks for a child.
 const REQUEST: Arp = Arp::from_parent(HOST_IP, CHILD_IP);

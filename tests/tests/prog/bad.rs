@@ -1,7 +1,8 @@
 //! Frames that are cut short, padded, mutilated or tagged: never answered for what they are not,
 //! never read past their end, nothing of theirs travels back.
 
-use crate::common::{
+use ipvlan_common::{ConfigFlags, Hook, Reason};
+use ipvlan_model::{
     datapath::{Act, Datapath, EGRESS, ONE_BUFFER, Program, TC, TC_INGRESS, WIRE, XDP},
     frames::{Arp, ETH_LEN, Ipv4, arp, corpus, ipv4, ipv6, padded, patched, tagged, valid},
     rows::{MARK, Row, check, row},
@@ -9,7 +10,6 @@ use crate::common::{
         CHILD_IP, CHILD_SLOT, HOST_IP, L3, LOCAL_IP, LOCAL_SLOT, PARENT, config, entries, l2_filter,
     },
 };
-use ipvlan_common::{ConfigFlags, Hook, Reason};
 
 const REQUEST: Arp = Arp::request(CHILD_IP);
 const HOST_REQUEST: Arp = Arp::from_parent(HOST_IP, CHILD_IP);

@@ -1,6 +1,7 @@
 //! Claims of addresses by ARP: reported to the agent and never answered.
 
-use crate::common::{
+use ipvlan_common::{EventKind, Reason};
+use ipvlan_model::{
     datapath::WIRE,
     frames::Arp,
     requests::{REQUEST, answers, passes},
@@ -12,7 +13,6 @@ use crate::common::{
         l2_flood,
     },
 };
-use ipvlan_common::{EventKind, Reason};
 
 /// Every message in which a station says that it has `spa`.
 fn claims(station: Mac, spa: Ip) -> [(&'static str, Arp); 9] {

@@ -3,7 +3,7 @@
 
 use ipvlan_common::{ConfigFlags, Reason};
 
-use crate::common::{
+use ipvlan_model::{
     datapath::{EGRESS, Program},
     frames::{
         dhcp::{

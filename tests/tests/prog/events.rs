@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{
+use ipvlan_common::{Event, EventKind, Hook, Reason};
+use ipvlan_model::{
     datapath::{Act, Datapath, Program, WIRE},
     frames::{
         Arp, Nd,
@@ -18,7 +19,6 @@ use crate::common::{
         SIBLING_IP6, SIBLING_SLOT, UNSPECIFIED, child, config, entries, ifindex,
     },
 };
-use ipvlan_common::{Event, EventKind, Hook, Reason};
 
 /// Events that one station may cause at once, and per second.
 const OF_STATION: u64 = 8;

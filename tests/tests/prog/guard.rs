@@ -1,7 +1,8 @@
 //! The guard: what is never answered for and who is never answered, so that no child can spoof the
 //! host, the gateway or half the LAN.
 
-use crate::common::{
+use ipvlan_common::{AddressEntry, Delivery, EventKind, Owner, Reason};
+use ipvlan_model::{
     datapath::WIRE,
     frames::Arp,
     requests::{REQUEST, answers, passes},
@@ -12,7 +13,6 @@ use crate::common::{
         PARENT, UNSPECIFIED, ZERO, child, l2_filter,
     },
 };
-use ipvlan_common::{AddressEntry, Delivery, EventKind, Owner, Reason};
 
 #[test]
 fn never_answers_a_sender_that_cannot_be() {

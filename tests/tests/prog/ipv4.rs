@@ -1,7 +1,8 @@
 //! IPv4: what the host sends to a child is turned around, what comes from the wire is left to the
 //! driver or redirected.
 
-use crate::common::{
+use ipvlan_common::{Config, ConfigFlags, Reason};
+use ipvlan_model::{
     datapath::{EGRESS, Program},
     frames::{Ipv4, padded, patched, tagged},
     rows::{Row, check, row},
@@ -12,7 +13,6 @@ use crate::common::{
         SIBLING_SLOT, config, l2_filter, l2_flood,
     },
 };
-use ipvlan_common::{Config, ConfigFlags, Reason};
 
 const DEMUX: &[Program] = &[Program::IngressDemux];
 const NOT_DEMUX: &[Program] = &[Program::Ingress, Program::Xdp];

@@ -1,7 +1,8 @@
 //! IPv6: what the host sends to a child is turned around, what comes from the wire is left to the
 //! driver or redirected.
 
-use crate::common::{
+use ipvlan_common::{Config, ConfigFlags, Reason};
+use ipvlan_model::{
     datapath::{EGRESS, Program},
     frames::{
         Ipv6, Nd,
@@ -16,7 +17,6 @@ use crate::common::{
         ROUTED_IP6, ROUTED_SLOT, SIBLING_IP6, SIBLING_SLOT, l2_filter, l2_flood,
     },
 };
-use ipvlan_common::{Config, ConfigFlags, Reason};
 
 const DEMUX: &[Program] = &[Program::IngressDemux];
 const NOT_DEMUX: &[Program] = &[Program::Ingress, Program::Xdp];

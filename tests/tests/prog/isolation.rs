@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use crate::common::{
+use ipvlan_common::{ConfigFlags, Reason};
+use ipvlan_model::{
     datapath::{EGRESS, Origin, Program},
     frames::{Arp, Ipv4, Ipv6, Nd, ipv6::next_header, ndp::Flags, patched},
     rows::{Row, check, row},
@@ -14,7 +15,6 @@ use crate::common::{
         SIBLING_IP, SIBLING_IP6, UNSPECIFIED, UNSPECIFIED6, V4_MAPPED, l2_filter,
     },
 };
-use ipvlan_common::{ConfigFlags, Reason};
 
 /// Programs that do not know which netns sent a packet, and those that do.
 const WITHOUT_NETNS: &[Program] = &[Program::Egress, Program::EgressRouted];

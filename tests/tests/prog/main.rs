@@ -6,9 +6,6 @@
     reason = "tests panic, and so do their parts outside of `#[test]` functions"
 )]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod arp;
 mod arp_egress;
 mod bad;

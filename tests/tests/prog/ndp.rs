@@ -1,6 +1,7 @@
 //! Neighbour solicitations from the wire: who is answered, with which bytes, and who is not.
 
-use crate::common::{
+use ipvlan_common::{ConfigFlags, EventKind, Reason};
+use ipvlan_model::{
     datapath::{ONE_BUFFER, TC_INGRESS, WIRE, XDP},
     frames::{
         Nd,
@@ -16,7 +17,6 @@ use crate::common::{
         child, group_mac, group_of, l2_filter,
     },
 };
-use ipvlan_common::{ConfigFlags, EventKind, Reason};
 
 #[test]
 fn answers_what_goes_to_the_group_with_its_mac() {

@@ -1,7 +1,9 @@
 //! Neighbour discovery that is cut short, mutilated, carried where it may not be or tagged: never
 //! answered for what it is not, never read past its end.
 
-use crate::common::{
+use ipvlan_common::{ConfigFlags, Hook, Reason};
+use ipvlan_ebpf::parse::ND_MAX;
+use ipvlan_model::{
     datapath::{Datapath, EGRESS, Origin, Program, WIRE},
     frames::{
         ETH_LEN, Nd, corpus, ipv6,
@@ -14,8 +16,6 @@ use crate::common::{
     solicitations::{multicast, own_mac, passes},
     world::{CHILD_IP6, CHILD_SLOT, HOST_IP6, L3, LAN, OTHER, PARENT, config, entries, l2_filter},
 };
-use ipvlan_common::{ConfigFlags, Hook, Reason};
-use ipvlan_ebpf::parse::ND_MAX;
 
 const NOT_DEMUX: &[Program] = &[Program::Ingress, Program::Xdp];
 
@@ -304,7 +304,7 @@ fn no_prefix_of_any_valid_message_is_answered() {
                 let outcome = datapath.run(program, cut, MARK).expect("run");
                 assert_eq!(
                     outcome.code,
-                    crate::common::datapath::Act::Pass.code(program),
+                    ipvlan_model::datapath::Act::Pass.code(program),
                     "{}: {len} bytes of {frame:02x?}",
                     program.name()
                 );

@@ -1,6 +1,7 @@
 //! Claims of addresses by neighbour discovery: reported to the agent and never answered.
 
-use crate::common::{
+use ipvlan_common::{AddressEntry, EventKind, Owner, Reason};
+use ipvlan_model::{
     datapath::WIRE,
     frames::{
         Nd,
@@ -16,7 +17,6 @@ use crate::common::{
         SIBLING_IP6, child, l2_filter, l2_flood,
     },
 };
-use ipvlan_common::{AddressEntry, EventKind, Owner, Reason};
 
 fn conflicts(name: String, message: &Nd, mac: Mac, address: Ip6, slot: Option<u32>) -> Row {
     let row = row(name, WIRE, message.frame());

@@ -1,6 +1,7 @@
 //! Solicitations that leave the parent: the host asks for a child, an l2 child for the host.
 
-use crate::common::{
+use ipvlan_common::{AddressEntry, ConfigFlags, Owner, Reason};
+use ipvlan_model::{
     datapath::EGRESS,
     frames::{
         Nd,
@@ -17,7 +18,6 @@ use crate::common::{
         ROUTER_SLOT, SIBLING_IP6, UNSPECIFIED6, V4_MAPPED, ZERO, child, l2_filter, l2_flood,
     },
 };
-use ipvlan_common::{AddressEntry, ConfigFlags, Owner, Reason};
 
 /// The host asks for a child.
 fn request() -> Nd {
@@ -297,7 +297,7 @@ fn advertisements_are_packets_like_any_other() {
     }));
     check([
         row("to all nodes", EGRESS, announcement.frame()),
-        row("to the LAN", &[crate::common::datapath::Program::Egress], {
+        row("to the LAN", &[ipvlan_model::datapath::Program::Egress], {
             to_lan.frame()
         }),
         row(

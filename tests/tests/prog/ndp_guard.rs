@@ -1,7 +1,8 @@
 //! The guard of neighbour discovery: who is never answered, what is never answered for, and who is
 //! told to the agent.
 
-use crate::common::{
+use ipvlan_common::{AddressEntry, EventKind, Reason};
+use ipvlan_model::{
     datapath::WIRE,
     frames::{
         Nd,
@@ -16,7 +17,6 @@ use crate::common::{
         group_of, l2_filter,
     },
 };
-use ipvlan_common::{AddressEntry, EventKind, Reason};
 
 #[test]
 fn never_answers_a_mac_that_cannot_be() {

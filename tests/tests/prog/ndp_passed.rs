@@ -1,6 +1,7 @@
 //! Neighbour solicitations from the wire that are not answered: dropped or passed on.
 
-use crate::common::{
+use ipvlan_common::{Config, ConfigFlags, Reason};
+use ipvlan_model::{
     datapath::{Program, WIRE},
     frames::Nd,
     rows::{check, row},
@@ -10,7 +11,6 @@ use crate::common::{
         HOST_IP6, HOST_LL, L3, OTHER, PARENT, ZERO, config, l2_filter, l2_flood,
     },
 };
-use ipvlan_common::{Config, ConfigFlags, Reason};
 
 #[test]
 fn l2_filter_drops_only_what_goes_to_a_group_for_nobody() {

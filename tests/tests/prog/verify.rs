@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, fs, io, os::fd::AsFd as _};
 
-use crate::common::{
+use ipvlan_model::{
     datapath::{Datapath, Program, TC},
     raw::{Instruction, instruction, load_classifier, translated},
 };

@@ -15,8 +15,7 @@ use aya::{
     programs::{Program as Loaded, ProgramError, ProgramInfo, SchedClassifier, Xdp},
 };
 use ipvlan_common::{
-    AddressEntry, COUNTERS, ChildCounters, Config, Control, Event, Hook, Reason, counter_index,
-    globals,
+    AddressEntry, ChildCounters, Config, Control, Event, globals,
     index::{SlotV4, SlotV6},
     maps,
 };

@@ -21,7 +21,6 @@ pub const DST: usize = 38;
 /// Numbers of extension headers (RFC 8200 §4), and of what is none.
 pub mod next_header {
     pub const HOP_BY_HOP: u8 = 0;
-    pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
     pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;

@@ -4,15 +4,13 @@
 //! Everything runs through `BPF_PROG_TEST_RUN`: nothing is attached to any interface.
 
 #![allow(
-    dead_code,
-    unreachable_pub,
-    unused_imports,
-    reason = "every test file compiles this module and uses its part of it"
-)]
-#![allow(
+    missing_docs,
     clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
     clippy::unwrap_used,
-    reason = "tests panic, and so do their parts outside of `#[test]` functions"
+    reason = "a library of tests: it panics where they would"
 )]
 
 pub mod datapath;

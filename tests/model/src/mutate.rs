@@ -90,7 +90,7 @@ const OPTIONS: [&[u8]; 8] = [
 
 /// A change to a frame.
 #[derive(Clone, Debug)]
-pub enum Edit {
+enum Edit {
     Mac(usize, Mac),
     /// The sender everywhere: source of the frame, of an ARP message and in the first option.
     Sender(Mac),
