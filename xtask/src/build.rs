@@ -6,8 +6,8 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
+use cargo_metadata::Message;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
-use serde::Deserialize;
 
 use crate::{
     exec, paths,
@@ -45,8 +45,11 @@ pub(crate) fn release() -> Result<PathBuf> {
     ]);
     messages(&mut command)?
         .into_iter()
-        .filter_map(|message| message.out_dir)
-        .map(|directory| directory.join(OBJECT))
+        .filter_map(|message| match message {
+            Message::BuildScriptExecuted(script) => Some(script.out_dir),
+            _ => None,
+        })
+        .map(|directory| directory.join(OBJECT).into_std_path_buf())
         .find(|object| object.is_file())
         .context("cargo did not tell where the eBPF object is")
 }
@@ -68,27 +71,7 @@ pub(crate) fn next_layout() -> Result<()> {
     release().map(drop)
 }
 
-/// What cargo tells about something that it has built.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Message {
-    /// That of the package.
-    pub manifest_path: Option<PathBuf>,
-    /// Where a build script wrote to.
-    pub out_dir: Option<PathBuf>,
-    /// A binary or a test binary.
-    pub executable: Option<PathBuf>,
-    /// What it was built from.
-    pub target: Option<Target>,
-}
-
-/// A part of a package.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Target {
-    /// Its name.
-    pub name: String,
-}
-
-/// Runs a cargo command that needs the real object; gives what it told.
+/// Runs a cargo command that needs the real object; returns its messages.
 pub(crate) fn messages(command: &mut Command) -> Result<Vec<Message>> {
     with_object(command)?;
     command
@@ -101,10 +84,9 @@ pub(crate) fn messages(command: &mut Command) -> Result<Vec<Message>> {
     if !output.status.success() {
         bail!("`{shown}` failed: {}", output.status);
     }
-    serde_json::Deserializer::from_slice(&output.stdout)
-        .into_iter()
+    Message::parse_stream(output.stdout.as_slice())
         .collect::<Result<_, _>>()
-        .with_context(|| format!("`{shown}` told something that is not JSON"))
+        .with_context(|| format!("`{shown}` reported something that is not JSON"))
 }
 
 /// Makes `command` find what builds the object.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
+use comfy_table::Table;
 
 use crate::{
     instrument::{self, Instrument},
     lab::Findings,
     results::Case,
+    table::markdown,
     vm::{kernels::Kernel, machine::Machine},
 };
 
@@ -61,9 +62,7 @@ pub(crate) fn judge(findings: &Findings, kind: &str) -> Vec<String> {
 }
 
 fn table(cases: &[Case], kind: &str) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([
+    let header = [
         "Row",
         kind,
         "Input",
@@ -71,7 +70,8 @@ fn table(cases: &[Case], kind: &str) -> Table {
         "With the agent",
         "Required",
         "",
-    ]);
+    ];
+    let mut table = markdown(header, &[]);
     for case in cases {
         table.add_row([
             case.row.as_str(),

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use comfy_table::{Table, presets};
+use comfy_table::Table;
 
 use crate::{
     build,
     instrument::{self, Instrument, NOTHING},
     lab::Findings,
     results::Fault,
+    table::markdown,
     vm::{initramfs::NEXT, kernels::Kernel, machine::Machine},
 };
 
@@ -77,9 +78,7 @@ fn judge(findings: &Findings) -> Vec<String> {
 
 /// As documents have it.
 fn table(faults: &[Fault]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([
+    let header = [
         "Fault",
         "Lost",
         "Sent",
@@ -89,7 +88,8 @@ fn table(faults: &[Fault]) -> Table {
         "Healed, ms",
         "Limit",
         "",
-    ]);
+    ];
+    let mut table = markdown(header, &[]);
     for fault in faults {
         let healed = fault.healed_ms.map(|healed| format!("{healed:.0}"));
         let verdict = if fault.met { "" } else { "FAILED" };

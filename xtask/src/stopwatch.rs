@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use comfy_table::{CellAlignment, Table, presets};
+use crate::table::markdown;
 
 static LAPS: Mutex<Vec<Lap>> = Mutex::new(Vec::new());
 
@@ -34,14 +34,9 @@ pub(crate) fn print() {
     if laps.is_empty() {
         return;
     }
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["Part", "Seconds"]);
+    let mut table = markdown(["Part", "Seconds"], &[1]);
     for Lap { what, took } in laps.iter() {
         table.add_row([what.clone(), format!("{:.0}", took.as_secs_f64())]);
-    }
-    if let Some(seconds) = table.column_mut(1) {
-        seconds.set_cell_alignment(CellAlignment::Right);
     }
     println!("{table}");
 }

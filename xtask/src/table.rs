@@ -2,9 +2,24 @@
 
 use std::fmt::Write as _;
 
+use comfy_table::{CellAlignment, Table, presets};
+
 use crate::results::{Cell, Kernel, Mode};
 
-/// One table per mode, and what changed.
+/// Returns an empty table as documents have it, with these columns aligned to the right.
+pub(crate) fn markdown<const N: usize>(header: [&str; N], right: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(header);
+    for &column in right {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// Renders one table per mode, and what changed.
 #[must_use]
 pub(crate) fn render(kernel: &Kernel) -> String {
     let mut text = String::new();
@@ -96,27 +111,10 @@ fn render_mode(kernel: &str, mode: &Mode) -> String {
         "v6",
         "after v4",
         "v6",
-    ]
-    .map(str::to_owned);
-    let rows = rows(&mode.cells);
-    let rows: Vec<_> = std::iter::once(heading)
-        .chain(rows.iter().map(Row::words))
-        .collect();
-    let mut widths = [0; 8];
-    for row in &rows {
-        for (width, word) in widths.iter_mut().zip(row) {
-            *width = (*width).max(word.chars().count());
-        }
-    }
-    let mut text = format!("\n{} on Linux {kernel}\n", mode.mode);
-    for row in rows {
-        let words = row.iter().zip(widths);
-        let line = words.fold(String::new(), |line, (word, width)| {
-            line + &format!("{word:<width$}  ")
-        });
-        text += line.trim_end();
-        text.push('\n');
-    }
+    ];
+    let mut table = markdown(heading, &[]);
+    table.add_rows(rows(&mode.cells).iter().map(Row::words));
+    let mut text = format!("\n{} on Linux {kernel}\n{table}\n", mode.mode);
     for family in FAMILIES {
         text += &summary(mode, family);
     }
@@ -214,14 +212,17 @@ mod tests {
 
     #[test]
     fn the_table_shows_both_halves_of_both_families_and_what_changed() {
-        let expected = "\nl3 on Linux 6.12\n\
-                        from  to       probe  seed  before v4  v6  after v4       v6\n\
-                        vm01  ns01     ping   003   ✗          ✓   ✓              ✓\n\
-                        vm01  ns02     ping   003   ✓          -   ✗  UNEXPECTED  -\n\
-                        vm01  host     ping   003   ✓          ✓   ✓              ✓\n\
-                        vm01  fe80::1  ping   003   -          ✗   -              ✗  UNEXPECTED\n\
-                        l3 v4: 2 of 3 worked before, 2 after; 1 now work, 1 no longer do\n\
-                        l3 v6: 2 of 3 worked before, 2 after; 0 now work\n";
+        let expected = "
+l3 on Linux 6.12
+| from | to      | probe | seed | before v4 | v6 | after v4      | v6            |
+|------|---------|-------|------|-----------|----|---------------|---------------|
+| vm01 | ns01    | ping  | 003  | ✗         | ✓  | ✓             | ✓             |
+| vm01 | ns02    | ping  | 003  | ✓         | -  | ✗  UNEXPECTED | -             |
+| vm01 | host    | ping  | 003  | ✓         | ✓  | ✓             | ✓             |
+| vm01 | fe80::1 | ping  | 003  | -         | ✗  | -             | ✗  UNEXPECTED |
+l3 v4: 2 of 3 worked before, 2 after; 1 now work, 1 no longer do
+l3 v6: 2 of 3 worked before, 2 after; 0 now work
+";
         assert_eq!(render(&kernel()), expected);
     }
 

@@ -3,6 +3,7 @@
 use std::{panic::resume_unwind, path::PathBuf, process::Command, thread};
 
 use anyhow::{Context as _, Result, bail};
+use cargo_metadata::Message;
 use clap::ValueEnum;
 
 use crate::{
@@ -138,18 +139,21 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
         .args(["--test", "prog*", "--test", "netns*", "--test", "bench*"]);
     let mut tests = Vec::new();
     for message in build::messages(&mut command)? {
-        let (Some(binary), Some(target)) = (message.executable, message.target) else {
+        let Message::CompilerArtifact(artifact) = message else {
             continue;
         };
-        if !target.name.starts_with(prefix) {
+        let Some(binary) = artifact.executable else {
+            continue;
+        };
+        if !artifact.target.name.starts_with(prefix) {
             continue;
         }
-        let manifest = message.manifest_path.unwrap_or_default();
+        let manifest = artifact.manifest_path;
         let package = manifest.parent().context("a test that is in no package")?;
         tests.push(Test {
-            package: package.to_owned(),
-            name: target.name,
-            binary,
+            package: package.into(),
+            name: artifact.target.name,
+            binary: binary.into(),
         });
     }
     if tests.is_empty() {

@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
     csv,
     report::{Report, short},
 };
-use crate::{paths, results::Row};
+use crate::{paths, results::Row, table::markdown};
 
 /// By how much what we are to blame for may grow: a tenth.
 const GROWTH: f64 = 0.10;
@@ -114,14 +113,8 @@ fn pairs<'a>(old: &'a Report, new: &'a Report) -> impl Iterator<Item = (&'a Row,
 }
 
 fn table(old: &Report, new: &Report) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["path", "variant", "children", "before", "now", "", "change"]);
-    for column in [2, 3, 4, 6] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let header = ["path", "variant", "children", "before", "now", "", "change"];
+    let mut table = markdown(header, &[2, 3, 4, 6]);
     let mut unchanged = 0;
     for (before, row) in pairs(old, new) {
         let change = relative(before.value, row.value);

@@ -1,9 +1,8 @@
 //! What an instrument found on one kernel: as a table, as JSON.
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
-use crate::results::Row;
+use crate::{results::Row, table::markdown};
 
 /// Number of the form of a report; goes up when it changes.
 pub(crate) const SCHEMA: u32 = 1;
@@ -34,19 +33,11 @@ impl Report {
 
     /// For people.
     pub(crate) fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::ASCII_MARKDOWN);
-        table.set_header([
+        let header = [
             "path", "variant", "children", "value", "", "ratio", "goal", "",
-        ]);
-        for column in [2, 3, 5, 6] {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        for row in &self.rows {
-            table.add_row(words(row));
-        }
+        ];
+        let mut table = markdown(header, &[2, 3, 5, 6]);
+        table.add_rows(self.rows.iter().map(words));
         let (all, met) = self.goals();
         format!(
             "{} on Linux {}\n{table}\n{met} of {all} goals met\n",
