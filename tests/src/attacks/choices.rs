@@ -2,12 +2,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::frames::{BROADCAST, Mac, OFF_LINK};
+use ipvlan_packet::{BROADCAST, Mac, nd};
+
+use super::frames::OFF_LINK;
 use crate::{
     faults::site::{
         DOWN, GATEWAY, HOST, MAC, NEIGHBOUR, NOBODY, Pair, STEADY, THIRD, UNNAMED, VM01,
     },
-    probe::{nd, stream::Stream},
+    probe::stream::Stream,
 };
 
 /// The choices of one frame.
@@ -58,7 +60,7 @@ impl Random {
             0..=5 => MAC,
             6..=7 => BROADCAST,
             8 => self.of(&[[1, 0, 0x5e, 0, 0, 1], [0x33, 0x33, 0, 0, 0, 1]]),
-            9 => nd::group_address(nd::solicited_node(STEADY.v6)),
+            9 => nd::group_mac(nd::solicited_node(STEADY.v6)),
             10 => [2, 0xde, 0xad, self.byte(), 0, 1],
             _ => [0; 6],
         }

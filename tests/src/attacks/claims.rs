@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
+use ipvlan_packet::{ARP, Arp, IPV6, Nd, nd};
 
 use super::newcomer::others_answered;
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
         site::{CHILD, LAN, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD, UNNAMED},
         stage::{PATIENCE, Plan},
     },
-    probe::{arp, claim, nd, neighbour, packet::PacketSocket},
+    probe::{claim, neighbour, packet::PacketSocket},
     rows::{
         row::{
             Kind::{Container, Station},
@@ -137,16 +138,11 @@ fn is_answered(site: &Site, address: IpAddr) -> Result<bool> {
     let mac = site.vm01.hardware_address(LAN)?;
     let named = site.vm01.run(|| match address {
         IpAddr::V4(spa) => {
-            let request = arp::Request {
-                to: arp::BROADCAST,
-                sha: mac,
-                spa,
-                tpa: STEADY.v4,
-            };
+            let request = Arp::request(mac, spa, STEADY.v4);
             neighbour::ask(LAN, &request, PATIENCE)
         }
         IpAddr::V6(source) => {
-            let question = nd::Solicitation::multicast(mac, source, STEADY.v6);
+            let question = Nd::multicast(mac, source, STEADY.v6);
             neighbour::ask(LAN, &question, PATIENCE)
         }
     })?;
@@ -281,8 +277,8 @@ fn false_replies(plan: &Plan) -> Result<Verdict> {
 fn reply_to_probes(stop: &AtomicBool) -> Result<u32> {
     const FALSE_MAC: [u8; 6] = [2, 0xba, 0xd0, 0, 0, 1];
     let (arp, nd) = (
-        PacketSocket::open(LAN, arp::ETHER_TYPE)?,
-        PacketSocket::open(LAN, nd::ETHER_TYPE)?,
+        PacketSocket::open(LAN, ARP)?,
+        PacketSocket::open(LAN, IPV6)?,
     );
     let mut buffer = [0; 256];
     let mut replies = 0;
@@ -358,7 +354,7 @@ fn flood_of_claims(plan: &Plan) -> Result<Verdict> {
 
 /// Claims addresses of children by random MACs, as fast as a station with a slow link does.
 fn flood(stop: &AtomicBool) -> Result<u32> {
-    let socket = PacketSocket::open(LAN, arp::ETHER_TYPE)?;
+    let socket = PacketSocket::open(LAN, ARP)?;
     let mut sent = 0u32;
     while !stop.load(Ordering::Relaxed) {
         for address in [STEADY.v4, THIRD.v4, Ipv4Addr::new(172, 16, 91, 102)] {

@@ -5,22 +5,20 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ipvlan_packet::{
+    ARP, ETH_LEN, IPV4, IPV6, Mac, arp, array, ether_type,
+    ip::{v4, v6},
+};
+
 use super::{
     choices::Random,
-    messages::{arp, discovery, ipv4, ipv6},
+    messages::{self, discovery, ipv4, ipv6},
 };
 use crate::faults::site::{HOST, Pair};
-
-pub(super) type Mac = [u8; 6];
 
 /// The bytes before the number in a cookie.
 const COOKIE: [u8; 4] = [0xc0, 0x0c, 0x1e, 0x57];
 const COOKIE_LEN: usize = 8;
-pub(super) const ETHERNET_LEN: usize = 14;
-pub(super) const BROADCAST: Mac = [0xff; 6];
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const ARP: u16 = 0x0806;
 const VLAN: u16 = 0x8100;
 /// An address that the host routes through its gateway; an attacker takes it.
 pub(super) const OFF_LINK: Pair = Pair {
@@ -69,7 +67,7 @@ impl Frame {
     pub(super) fn is(&self, seen: &[u8]) -> bool {
         match Source::of(seen) {
             Some(source) => Some(source) == self.source,
-            None => seen.get(ETHERNET_LEN..) == self.bytes.get(ETHERNET_LEN..),
+            None => seen.get(ETH_LEN..) == self.bytes.get(ETH_LEN..),
         }
     }
 
@@ -91,24 +89,14 @@ impl Source {
     }
 
     fn read(ether_type: u16, frame: &[u8]) -> Option<Self> {
-        let v4 = |at: usize| -> Option<Ipv4Addr> {
-            let octets: [u8; 4] = frame.get(at..at + 4)?.try_into().ok()?;
-            Some(octets.into())
-        };
+        let v4 = |at| array::<4>(frame, at).map(Ipv4Addr::from);
         match ether_type {
-            IPV4 => v4(26).map(Self::V4),
-            ARP => v4(28).map(Self::Arp),
-            IPV6 => {
-                let octets: [u8; 16] = frame.get(22..38)?.try_into().ok()?;
-                Some(Self::V6(octets.into()))
-            }
+            IPV4 => v4(v4::SRC).map(Self::V4),
+            ARP => v4(arp::SPA).map(Self::Arp),
+            IPV6 => array::<16>(frame, v6::SRC).map(|source| Self::V6(source.into())),
             _ => None,
         }
     }
-}
-
-fn ether_type(frame: &[u8]) -> Option<u16> {
-    Some(u16::from_be_bytes(frame.get(12..14)?.try_into().ok()?))
 }
 
 /// Returns the number in the first cookie of `bytes`.
@@ -127,7 +115,7 @@ pub(super) fn frame(seed: u32, number: u32) -> Frame {
     let (ether_type, message) = match random.below(17) {
         0..=5 => (IPV4, ipv4(&mut random, number)),
         6..=9 => (IPV6, ipv6(&mut random, number)),
-        10..=12 => (ARP, arp(&mut random, number)),
+        10..=12 => (ARP, messages::arp(&mut random, number)),
         13..=14 => (IPV6, discovery(&mut random, number)),
         15 => return disguised(&mut random, number, [dst, src]),
         _ => (
@@ -146,7 +134,7 @@ pub(super) fn frame(seed: u32, number: u32) -> Frame {
     bytes.extend(message);
     if random.one_of(12) {
         // Cut short, at any byte that a socket takes.
-        bytes.truncate(ETHERNET_LEN.max(random.below(bytes.len())));
+        bytes.truncate(ETH_LEN.max(random.below(bytes.len())));
     } else {
         bytes.extend(cookie_of(number));
     }
@@ -167,7 +155,7 @@ fn disguised(random: &mut Random, number: u32, macs: [Mac; 2]) -> Frame {
         // IPv4 header.
         bytes.extend(ARP.to_be_bytes());
         bytes.extend(ipv4(random, number));
-        bytes.resize(bytes.len().max(ETHERNET_LEN + 28), 0);
+        bytes.resize(bytes.len().max(ETH_LEN + 28), 0);
         // The number of a cookie right behind the IPv4 header would be overwritten: there is none then.
         bytes[34..38].fill(0);
         bytes[38..42].copy_from_slice(&random.target().v4.octets());
@@ -248,7 +236,7 @@ mod tests {
             let Frame {
                 bytes, protocol, ..
             } = frame(3, number);
-            assert!(bytes.len() >= ETHERNET_LEN);
+            assert!(bytes.len() >= ETH_LEN);
             disguises.insert((protocol, ether_type_of(&bytes)));
             kinds.insert(bytes.get(12..14).map(<[u8]>::to_vec));
         }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use ipvlan_packet::{Arp, Nd, checksum, nd};
 
 use super::{
     frames::{self, Frame, OFF_LINK},
@@ -20,7 +21,7 @@ use crate::{
         site::{CHILD, GATEWAY, HOST, MAC, NOBODY, PARENT, Pair, STEADY, Site, THIRD, VM01},
         stage::{PATIENCE, Plan},
     },
-    probe::{arp, checksum, nd, neighbour::Question as _, ping::ping},
+    probe::ping::ping,
     rows::{
         row::{
             Kind::{self, Container},
@@ -188,7 +189,7 @@ pub(super) fn packet(source: IpAddr, destination: IpAddr, total: Option<u16>) ->
             packet.extend(source.octets());
             packet.extend(destination.octets());
             let sum = checksum::internet(&packet);
-            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+            packet[10..12].copy_from_slice(&sum);
             [&packet[..], &udp].concat()
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
@@ -252,27 +253,18 @@ fn off_link(plan: &Plan) -> Result<Verdict> {
 fn gateways_name(plan: &Plan) -> Result<Verdict> {
     let mut frames = Vec::new();
     for operation in [2, 1] {
-        let request = arp::Request {
-            to: MAC,
-            sha: MAC,
-            spa: GATEWAY.v4,
-            tpa: STEADY.v4,
-        };
+        let request = Arp::request(MAC, GATEWAY.v4, STEADY.v4).to(MAC);
         let mut message = request.frame();
         message[21] = operation;
         frames.push(message);
     }
-    let advertisement = nd::Advertisement {
-        ethernet: MAC,
-        source: GATEWAY.v6,
-        destination: STEADY.v6,
-        target: GATEWAY.v6,
-        router: true,
-        solicited: true,
-        overrides: true,
-        target_link_layer: Some(MAC),
+    let advertisement = Nd {
+        eth_dst: MAC,
+        dst: STEADY.v6,
+        flags: nd::flags("RSO"),
+        ..Nd::announcement(MAC, GATEWAY.v6)
     };
-    frames.push(advertisement.frame(MAC));
+    frames.push(advertisement.frame());
     each(plan, &[Mode::L2], "vepa", false, &frames)
 }
 

@@ -1,10 +1,8 @@
 //! Random packets and messages, valid or not.
 
-use super::{
-    choices::Random,
-    frames::{ETHERNET_LEN, cookie_of},
-};
-use crate::probe::{checksum, nd};
+use ipvlan_packet::{ETH_LEN, IpPacket, checksum, nd};
+
+use super::{choices::Random, frames::cookie_of};
 
 /// A protocol for experiments (RFC 3692).
 const EXPERIMENT: u8 = 253;
@@ -53,7 +51,7 @@ pub(super) fn ipv4(random: &mut Random, number: u32) -> Vec<u8> {
     if !random.one_of(10) {
         let header = (words.max(5) * 4).min(packet.len());
         let sum = checksum::internet(&packet[..header]);
-        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet[10..12].copy_from_slice(&sum);
     }
     packet.extend(payload);
     packet
@@ -125,7 +123,7 @@ fn payload(random: &mut Random, protocol: u8, number: u32) -> Vec<u8> {
     }
     if protocol == 1 {
         let sum = checksum::internet(&payload);
-        payload[2..4].copy_from_slice(&sum.to_be_bytes());
+        payload[2..4].copy_from_slice(&sum);
     }
     payload
 }
@@ -191,12 +189,12 @@ pub(super) fn discovery(random: &mut Random, number: u32) -> Vec<u8> {
     message.extend([14, 2, 0, 0, 0, 0, 0, 0]);
     message.extend(cookie_of(number));
     let limit = random.of(&[255, 255, 255, 255, 64, 254, 1]);
-    let mut frame = nd::frame([0; 6], [0; 6], source, destination, message);
+    let mut frame = IpPacket::icmpv6([[0; 6]; 2], source, destination, message).frame();
     frame[21] = limit;
     if random.one_of(10) {
         frame[56] ^= 1;
     }
-    frame.split_off(ETHERNET_LEN)
+    frame.split_off(ETH_LEN)
 }
 
 fn nibbles(high: usize, low: usize) -> u8 {

@@ -10,12 +10,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use ipvlan_packet::{Arp, Nd};
 
 use crate::{
     faults::site::{CHILD, LAN, MAC, Pair, Site, VM01},
     netlink::Netlink,
     numbers::{milliseconds, percentile, process},
-    probe::{arp, nd, neighbour::Question, packet::PacketSocket},
+    probe::{neighbour::Question, packet::PacketSocket},
     rows::{
         row::Verdict,
         scene::{self, Scene},
@@ -144,22 +145,17 @@ fn newcomer(site: &Site, address: IpAddr) -> Result<Served> {
     let mac = site.vm01.hardware_address(LAN)?;
     let served = match address {
         IpAddr::V4(tpa) => {
-            let question = arp::Request {
-                to: arp::BROADCAST,
-                sha: mac,
-                spa: VM01.v4,
-                tpa,
-            };
+            let question = Arp::request(mac, VM01.v4, tpa);
             let is_announcement = |frame: &[u8]| {
                 frame.get(28..32) == Some(&tpa.octets()) && frame.get(38..42) == Some(&tpa.octets())
             };
             watch(site, address, &question, is_announcement)
         }
         IpAddr::V6(target) => {
-            let question = nd::Solicitation::multicast(mac, VM01.v6, target);
+            let question = Nd::multicast(mac, VM01.v6, target);
             let is_announcement = |frame: &[u8]| {
-                nd::Advertisement::parse(frame)
-                    .is_some_and(|seen| seen.target == target && !seen.solicited)
+                Nd::advertisement(frame)
+                    .is_some_and(|seen| seen.target == target && !seen.is_solicited())
             };
             watch(site, address, &question, is_announcement)
         }

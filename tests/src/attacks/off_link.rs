@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use ipvlan_packet::{ARP, Arp, IPV6, Nd, nd};
 use nix::sys::socket::{MsgFlags, recv};
 
 use super::{frames::OFF_LINK, newcomer::others_answered};
@@ -21,7 +22,7 @@ use crate::{
     },
     lab::connect,
     netns::Netns,
-    probe::{arp, nd, neighbour::Question as _, packet::PacketSocket},
+    probe::packet::PacketSocket,
     rows::{
         row::{Kind::Container, Row, Verdict},
         scene::{self, Scene, becomes},
@@ -184,8 +185,8 @@ fn at_own_mac(scene: &Scene, next_hop: NextHop) -> Result<[Went; 2]> {
             sent(scene, host)?;
             thread::sleep(LOCK_TIME);
             let socket = |kind| scene.site.third.run(|| PacketSocket::open(CHILD, kind));
-            socket(arp::ETHER_TYPE)?.send(&claim_v4())?;
-            socket(nd::ETHER_TYPE)?.send(&claim_v6())?;
+            socket(ARP)?.send(&claim_v4())?;
+            socket(IPV6)?.send(&claim_v6())?;
             sent(scene, host)
         }
     }
@@ -193,12 +194,7 @@ fn at_own_mac(scene: &Scene, next_hop: NextHop) -> Result<[Went; 2]> {
 
 /// An ARP reply to the host: its gateway is at the parent's own MAC.
 fn claim_v4() -> Vec<u8> {
-    let request = arp::Request {
-        to: MAC,
-        sha: MAC,
-        spa: GATEWAY.v4,
-        tpa: HOST.v4,
-    };
+    let request = Arp::request(MAC, GATEWAY.v4, HOST.v4).to(MAC);
     let mut message = request.frame();
     message[21] = 2;
     message
@@ -206,17 +202,13 @@ fn claim_v4() -> Vec<u8> {
 
 /// The same as an advertisement.
 fn claim_v6() -> Vec<u8> {
-    let advertisement = nd::Advertisement {
-        ethernet: MAC,
-        source: GATEWAY.v6,
-        destination: HOST.v6,
-        target: GATEWAY.v6,
-        router: true,
-        solicited: true,
-        overrides: true,
-        target_link_layer: Some(MAC),
+    let advertisement = Nd {
+        eth_dst: MAC,
+        dst: HOST.v6,
+        flags: nd::flags("RSO"),
+        ..Nd::announcement(MAC, GATEWAY.v6)
     };
-    advertisement.frame(MAC)
+    advertisement.frame()
 }
 
 fn check(

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use ipvlan_packet::ARP;
 use nix::net::if_::if_nametoindex;
 
 use super::newcomer::{self, others_answered};
@@ -20,7 +21,7 @@ use crate::{
     },
     netlink::{AddressChange, Netlink},
     netns::Netns,
-    probe::{arp, packet::PacketSocket, ping::ping},
+    probe::{packet::PacketSocket, ping::ping},
     rows::{
         row::{
             Kind::{Container, User},
@@ -265,10 +266,7 @@ fn restless_addresses(plan: &Plan) -> Result<Verdict> {
         .collect();
     change(&scene.site.third, CHILD, AddressChange::Add, &many)?;
     scene.start(&[])?;
-    let socket = scene
-        .site
-        .vm01
-        .run(|| PacketSocket::open(LAN, arp::ETHER_TYPE))?;
+    let socket = scene.site.vm01.run(|| PacketSocket::open(LAN, ARP))?;
     let begun = Instant::now();
     let measured = newcomer::under(&mut scene, plan.either(4, 20), |site, stop| {
         give_up_in_turn(&site.third, &many, stop)

@@ -15,7 +15,7 @@ use crate::{
     cost::price::{self, Begin, Plan, Price},
     demo::mode::Mode,
     lab::Lab,
-    oracle::frames::{Arp, Asker, Nd},
+    oracle::asker::Asker,
 };
 
 const CHILDREN: [u32; 4] = [1, 16, 64, 256];
@@ -71,7 +71,7 @@ fn requests(children: u32) -> [Request; 4] {
     let last = children - 1;
     let arp = Request {
         path: "broadcast ARP for an l2 child",
-        frame: Arp::request(&asker, v4(last)).bytes(),
+        frame: asker.request(v4(last)).frame(),
         answer: Some(42),
         to_all: true,
         one_group: false,
@@ -79,21 +79,21 @@ fn requests(children: u32) -> [Request; 4] {
     [
         Request {
             path: "broadcast ARP for nobody here, l2",
-            frame: Arp::request(&asker, NOBODY).bytes(),
+            frame: asker.request(NOBODY).frame(),
             answer: None,
             ..arp
         },
         arp,
         Request {
             path: "multicast NS for an l2 child",
-            frame: Nd::multicast(&asker, v6(last)).bytes(),
+            frame: asker.multicast(v6(last)).frame(),
             answer: Some(86),
             to_all: false,
             one_group: false,
         },
         Request {
             path: "multicast NS to a group of all l2 children",
-            frame: Nd::multicast(&asker, shared_group(last)).bytes(),
+            frame: asker.multicast(shared_group(last)).frame(),
             answer: Some(86),
             to_all: true,
             one_group: true,

@@ -13,7 +13,7 @@ use crate::{
     cost::price::Price,
     demo::mode::Mode,
     lab::Lab,
-    oracle::frames::{Arp, Asker, Nd},
+    oracle::asker::Asker,
 };
 
 const ARP: u16 = 0x0806;
@@ -29,13 +29,13 @@ pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
         Request(
             "ARP of a process, answered, whole way",
             ARP,
-            Arp::request(&asker, v4(0)).bytes(),
+            asker.request(v4(0)).frame(),
             42,
         ),
         Request(
             "NS of a process, answered, whole way",
             IPV6,
-            Nd::multicast(&asker, v6(0)).bytes(),
+            asker.multicast(v6(0)).frame(),
             86,
         ),
     ];

@@ -21,6 +21,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use ipvlan_packet::Arp;
 
 use self::price::{Begin, Plan, Price};
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
     demo::mode::Mode,
     lab::{Lab, receive_xdp},
     oracle::{
-        frames::{Arp, Asker, Nd},
+        asker::Asker,
         world::{CHILD, LAN, PARENT, PARENT_MAC, Side, Traits},
     },
     results::{Line, Results},
@@ -193,11 +194,11 @@ const fn place(hook: Hook) -> usize {
 
 fn requests() -> [Request; 4] {
     let asker = Asker::new(0);
-    let arp = Arp::request(&asker, CHILD.v4);
+    let arp = asker.request(CHILD.v4);
     [
         Request {
             name: "ARP request",
-            frame: arp.bytes(),
+            frame: arp.frame(),
             answer: 42,
         },
         Request {
@@ -206,17 +207,17 @@ fn requests() -> [Request; 4] {
                 eth_dst: PARENT_MAC,
                 ..arp
             }
-            .bytes(),
+            .frame(),
             answer: 42,
         },
         Request {
             name: "solicitation",
-            frame: Nd::multicast(&asker, CHILD.v6).bytes(),
+            frame: asker.multicast(CHILD.v6).frame(),
             answer: 86,
         },
         Request {
             name: "unicast solicitation",
-            frame: Nd::unicast(&asker, CHILD.v6).bytes(),
+            frame: asker.unicast(CHILD.v6).frame(),
             answer: 78,
         },
     ]

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use ipvlan_packet::{Arp, BROADCAST, Nd};
 use nix::net::if_::if_nametoindex;
 
 use super::{
@@ -16,7 +17,7 @@ use crate::{
     agent::Agent,
     netns::Netns,
     probe::{
-        aging, arp, nd,
+        aging,
         neighbour::{self, Until},
         ping::ping,
         target::Target,
@@ -147,17 +148,17 @@ pub fn answers(
     match (asker, cell.target()) {
         (IpAddr::V4(spa), IpAddr::V4(tpa)) => {
             let to = match kind {
-                Kind::Everybody | Kind::Probe => arp::BROADCAST,
+                Kind::Everybody | Kind::Probe => BROADCAST,
                 Kind::Again => world.ens34(),
             };
             let sha = mac;
-            let request = arp::Request { to, sha, spa, tpa };
+            let request = Arp::request(sha, spa, tpa).to(to);
             netns.run(|| neighbour::answers(from.device, &request, patience, until))
         }
         (IpAddr::V6(source), IpAddr::V6(target)) => {
             let solicitation = match kind {
-                Kind::Everybody | Kind::Probe => nd::Solicitation::multicast(mac, source, target),
-                Kind::Again => nd::Solicitation::unicast(world.ens34(), mac, source, target),
+                Kind::Everybody | Kind::Probe => Nd::multicast(mac, source, target),
+                Kind::Again => Nd::unicast(world.ens34(), mac, source, target),
             };
             netns.run(|| neighbour::answers(from.device, &solicitation, patience, until))
         }

@@ -3,9 +3,10 @@
 use std::{process::Command, time::Duration};
 
 use anyhow::Result;
+use ipvlan_packet::nd::solicited_node;
 
 use super::{ask::Phase, cell::Cell, world::World};
-use crate::probe::{nd::solicited_node, until};
+use crate::probe::until;
 
 /// Within this time after the address is gone the parent must have left.
 const LEFT_WITHIN: Duration = Duration::from_secs(1);

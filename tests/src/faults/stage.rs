@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use ipvlan_packet::Arp;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ use crate::{
     agent::{self, Agent, READY_WITHIN},
     command, hooks, init,
     netns::Netns,
-    probe::arp,
+    probe::neighbour,
 };
 
 /// How long a start that fails may take.
@@ -291,13 +292,8 @@ pub(crate) fn ask(
     tpa: Ipv4Addr,
     patience: Duration,
 ) -> Result<Option<[u8; 6]>> {
-    let request = arp::Request {
-        to: arp::BROADCAST,
-        sha: asker.hardware_address(device)?,
-        spa: VM01.v4,
-        tpa,
-    };
-    asker.run(|| arp::ask(device, &request, patience))
+    let request = Arp::request(asker.hardware_address(device)?, VM01.v4, tpa);
+    asker.run(|| neighbour::ask(device, &request, patience))
 }
 
 /// Starts `program` on the parent of `site` and waits until it is ready.

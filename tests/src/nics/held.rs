@@ -3,6 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use anyhow::Result;
+use ipvlan_packet::{Arp, Nd};
 
 use super::card::{Card, E1000, E1000E, VIRTIO, VMXNET3};
 use crate::{
@@ -17,8 +18,6 @@ use crate::{
     netlink::Netlink,
     netns::Netns,
     probe::{
-        arp, nd,
-        neighbour::Question as _,
         packet::PacketSocket,
         ping,
         tcp::{self, Exchange},
@@ -91,13 +90,8 @@ fn serves(plan: &Plan, card: &Card) -> Result<Verdict> {
 fn filtered(scene: &Scene, verdict: &mut Verdict) -> Result<()> {
     let Site { host, vm01, .. } = &scene.site;
     let mac = vm01.hardware_address(LAN)?;
-    let solicitation = nd::Solicitation::multicast(mac, VM01.v6, STEADY.v6).frame();
-    let request = arp::Request {
-        to: arp::BROADCAST,
-        sha: mac,
-        spa: VM01.v4,
-        tpa: STEADY.v4,
-    };
+    let solicitation = Nd::multicast(mac, VM01.v6, STEADY.v6).frame();
+    let request = Arp::request(mac, VM01.v4, STEADY.v4);
     let passes = |frame: &[u8]| -> Result<bool> {
         let received = host.run(|| PacketSocket::open(PARENT, ALL))?;
         vm01.run(|| Ok(PacketSocket::open(LAN, ALL)?.send(frame)?))?;

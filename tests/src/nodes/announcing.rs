@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
+use ipvlan_packet::{ARP, IPV6};
 
 use crate::{
     demo::mode::Mode,
@@ -14,7 +15,7 @@ use crate::{
         site::{CHILD, LAN, MAC, PARENT, Pair, STEADY},
         stage::Plan,
     },
-    probe::{arp, claim, nd, packet::PacketSocket},
+    probe::{claim, packet::PacketSocket},
     rows::{
         row::{Kind, Row, Verdict},
         scene::Scene,
@@ -71,8 +72,8 @@ fn watch(socket: &PacketSocket, time: Duration) -> Result<Vec<Sent>> {
             continue;
         };
         let frame = &buffer[..length.min(buffer.len())];
-        let is_arp = frame.get(12..14) == Some(&arp::ETHER_TYPE.to_be_bytes());
-        let is_nd = frame.get(12..14) == Some(&nd::ETHER_TYPE.to_be_bytes())
+        let is_arp = frame.get(12..14) == Some(&ARP.to_be_bytes());
+        let is_nd = frame.get(12..14) == Some(&IPV6.to_be_bytes())
             && frame.get(20) == Some(&58)
             && frame.get(54).is_some_and(|kind| [135, 136].contains(kind));
         if frame.get(6..12) == Some(&MAC) && (is_arp || is_nd) {

@@ -8,6 +8,11 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
+use ipvlan_packet::{
+    ARP, Arp, IPV6, Nd,
+    arp::REQUEST,
+    nd::{SOLICITATION, TARGET_MAC, option},
+};
 
 use crate::{
     demo::mode::Mode,
@@ -15,7 +20,7 @@ use crate::{
         site::{CHILD, LAN, MAC, Pair, Site},
         stage::Plan,
     },
-    probe::{arp, nd, neighbour::Question as _, packet::PacketSocket, ping::ping},
+    probe::{packet::PacketSocket, ping::ping},
     rows::{
         row::{Kind, Row, Verdict},
         scene::{self, ANSWERED_WITHIN, Scene, becomes},
@@ -112,8 +117,8 @@ fn appears(plan: &Plan, scene: &Scene, dad: &str, verdict: &mut Verdict) -> Resu
 /// Answers every request that the parent sends, for whatever address; returns how many.
 fn answer_all(stop: &AtomicBool) -> Result<u32> {
     let (arp, nd) = (
-        PacketSocket::open(LAN, arp::ETHER_TYPE)?,
-        PacketSocket::open(LAN, nd::ETHER_TYPE)?,
+        PacketSocket::open(LAN, ARP)?,
+        PacketSocket::open(LAN, IPV6)?,
     );
     let mut buffer = [0; 256];
     let mut answers = 0;
@@ -135,50 +140,22 @@ fn answer_all(stop: &AtomicBool) -> Result<u32> {
 }
 
 fn arp_answer(frame: &[u8]) -> Option<Vec<u8>> {
-    let (spa, tpa) = (frame.get(28..32)?, frame.get(38..42)?);
+    let request = Arp::parse(frame)?;
     // Requests of the parent, but no announcements.
-    if frame.get(6..12)? != MAC || frame.get(20..22)? != [0, 1] || spa == tpa {
+    if request.eth_src != MAC || request.oper != REQUEST || request.spa == request.tpa {
         return None;
     }
-    let tpa: [u8; 4] = tpa.try_into().ok()?;
-    let request = arp::Request {
-        to: MAC,
-        sha: FABRIC,
-        spa: Ipv4Addr::from(tpa),
-        tpa: Ipv4Addr::UNSPECIFIED,
-    };
-    let mut answer = request.frame();
-    answer[21] = 2;
-    answer[32..38].copy_from_slice(&MAC);
-    answer[38..42].copy_from_slice(spa);
-    Some(answer)
+    Some(request.answered_by(FABRIC).to(MAC).frame())
 }
 
 fn nd_answer(frame: &[u8]) -> Option<Vec<u8>> {
-    let source: [u8; 16] = frame.get(22..38)?.try_into().ok()?;
-    if frame.get(6..12)? != MAC || frame.get(20)? != &58 || frame.get(54)? != &nd::SOLICITATION {
+    let asked = Nd::parse(frame)?;
+    if asked.eth_src != MAC || asked.kind != SOLICITATION {
         return None;
     }
-    let target: [u8; 16] = frame.get(62..78)?.try_into().ok()?;
-    let (source, target) = (Ipv6Addr::from(source), Ipv6Addr::from(target));
-    let is_probe = source.is_unspecified();
-    let destination = if is_probe { nd::ALL_NODES } else { source };
-    let to = if is_probe {
-        nd::group_address(nd::ALL_NODES)
-    } else {
-        MAC
-    };
-    let advertisement = nd::Advertisement {
-        ethernet: FABRIC,
-        source: target,
-        destination,
-        target,
-        router: false,
-        solicited: !is_probe,
-        overrides: false,
-        target_link_layer: Some(FABRIC),
-    };
-    Some(advertisement.frame(to))
+    let letters = if asked.is_probe() { "" } else { "S" };
+    let named = option(TARGET_MAC, &FABRIC);
+    Some(asked.answered(FABRIC, letters, named).frame())
 }
 
 fn tracked(plan: &Plan) -> Result<Verdict> {
@@ -217,19 +194,14 @@ fn tracked(plan: &Plan) -> Result<Verdict> {
 /// Sends a unicast probe of each family: of ARP as IP device tracking does, and of IPv6 in a unicast frame.
 fn probe(site: &Site) -> Result<()> {
     let mac = site.vm01.hardware_address(LAN)?;
-    let request = arp::Request {
-        to: MAC,
-        sha: mac,
-        spa: Ipv4Addr::UNSPECIFIED,
-        tpa: NEW.v4,
-    };
-    let solicitation = nd::Solicitation {
-        to: MAC,
-        ..nd::Solicitation::multicast(mac, Ipv6Addr::UNSPECIFIED, NEW.v6)
+    let request = Arp::request(mac, Ipv4Addr::UNSPECIFIED, NEW.v4).to(MAC);
+    let solicitation = Nd {
+        eth_dst: MAC,
+        ..Nd::multicast(mac, Ipv6Addr::UNSPECIFIED, NEW.v6)
     };
     site.vm01.run(|| {
-        let _dropped = PacketSocket::open(LAN, arp::ETHER_TYPE)?.send(&request.frame());
-        let _dropped = PacketSocket::open(LAN, nd::ETHER_TYPE)?.send(&solicitation.frame());
+        let _dropped = PacketSocket::open(LAN, ARP)?.send(&request.frame());
+        let _dropped = PacketSocket::open(LAN, IPV6)?.send(&solicitation.frame());
         Ok(())
     })
 }

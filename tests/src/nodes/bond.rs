@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result};
+use ipvlan_packet::{Arp, Nd};
 
 use crate::{
     demo::mode::Mode,
@@ -12,7 +13,7 @@ use crate::{
     },
     lab::connect,
     netns::colons,
-    probe::{arp, nd, neighbour, ping::ping},
+    probe::{neighbour, ping::ping},
     rows::{
         row::{Kind, Row, Verdict},
         scene::Scene,
@@ -89,13 +90,8 @@ fn asked_at(scene: &Scene, mac: [u8; 6]) -> Result<Vec<IpAddr>> {
     let vm01 = &scene.site.vm01;
     let own = vm01.hardware_address(LAN)?;
     let (v4, v6): (Ipv4Addr, Ipv6Addr) = (UNNAMED.v4, UNNAMED.v6);
-    let request = arp::Request {
-        to: mac,
-        sha: own,
-        spa: NEIGHBOUR.v4,
-        tpa: v4,
-    };
-    let question = nd::Solicitation::unicast(mac, own, NEIGHBOUR.v6, v6);
+    let request = Arp::request(own, NEIGHBOUR.v4, v4).to(mac);
+    let question = Nd::unicast(mac, own, NEIGHBOUR.v6, v6);
     let (by_arp, by_nd) = vm01.run(|| {
         Ok((
             neighbour::ask(LAN, &request, PATIENCE / 5)?,

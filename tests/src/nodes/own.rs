@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use ipvlan_packet::{Arp, Nd};
 
 use crate::{
     demo::mode::Mode,
@@ -12,7 +13,7 @@ use crate::{
     },
     lab::connect,
     netns::{Netns, colons},
-    probe::{arp, nd, neighbour, ping::ping},
+    probe::{neighbour, ping::ping},
     rows::{
         row::{Kind, Row, Verdict},
         scene::{SILENCE, Scene, becomes},
@@ -239,16 +240,11 @@ fn asked(asker: &Netns, device: &str, source: IpAddr, target: IpAddr) -> Result<
     let mac = asker.hardware_address(device)?;
     asker.run(|| match (source, target) {
         (IpAddr::V4(spa), IpAddr::V4(tpa)) => {
-            let request = arp::Request {
-                to: arp::BROADCAST,
-                sha: mac,
-                spa,
-                tpa,
-            };
+            let request = Arp::request(mac, spa, tpa);
             neighbour::ask(device, &request, SILENCE)
         }
         (IpAddr::V6(source), IpAddr::V6(target)) => {
-            let question = nd::Solicitation::multicast(mac, source, target);
+            let question = Nd::multicast(mac, source, target);
             neighbour::ask(device, &question, SILENCE)
         }
         _ => anyhow::bail!("{source} and {target} are of two families"),

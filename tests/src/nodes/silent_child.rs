@@ -3,6 +3,7 @@
 use std::{net::IpAddr, os::fd::AsRawFd as _, thread, time::Duration};
 
 use anyhow::Result;
+use ipvlan_packet::{ARP, Arp};
 use nix::sys::socket::{MsgFlags, recv};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
         truth,
     },
     netns::colons,
-    probe::{arp, neighbour::Question as _, packet::PacketSocket},
+    probe::packet::PacketSocket,
     rows::{
         row::{Kind, Row, Verdict},
         scene::{self, SILENCE, STEADY_ADDRESSES, Scene, answered_on_lan, becomes},
@@ -54,7 +55,7 @@ fn ignores_requests(plan: &Plan) -> Result<Verdict> {
         let heard = scene
             .site
             .vm01
-            .run(|| PacketSocket::open(LAN, arp::ETHER_TYPE))?
+            .run(|| PacketSocket::open(LAN, ARP))?
             .into_inner();
         scene.start(&AUDIT)?;
         let others = scene.steady_answered()?;
@@ -122,14 +123,9 @@ fn ignore(scene: &Scene, arp_ignore: u8) -> Result<()> {
 /// The router announces the address that it shares with the child.
 fn claim(scene: &Scene) -> Result<()> {
     let vm01 = &scene.site.vm01;
-    let request = arp::Request {
-        to: arp::BROADCAST,
-        sha: vm01.hardware_address(LAN)?,
-        spa: THIRD.v4,
-        tpa: THIRD.v4,
-    };
+    let request = Arp::request(vm01.hardware_address(LAN)?, THIRD.v4, THIRD.v4);
     vm01.run(|| {
-        PacketSocket::open(LAN, arp::ETHER_TYPE)?.send(&request.frame())?;
+        PacketSocket::open(LAN, ARP)?.send(&request.frame())?;
         Ok(())
     })
 }

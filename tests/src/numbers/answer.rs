@@ -10,16 +10,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use ipvlan_packet::{ARP, Arp};
 
 use super::{PARENT, Site};
 use crate::{
     netlink::Netlink,
     netns::Netns,
-    probe::{
-        arp::{BROADCAST, ETHER_TYPE, Request},
-        neighbour::Question as _,
-        packet::PacketSocket,
-    },
+    probe::{neighbour::Question as _, packet::PacketSocket},
 };
 
 /// What is measured is too long by up to this.
@@ -70,12 +67,11 @@ pub(super) fn floor(site: &Site) -> Result<Vec<Duration>> {
 }
 
 fn sample(asker: &Netns, child: &Netns, device: &str, tpa: Ipv4Addr) -> Result<Duration> {
-    let request = &Request {
-        to: BROADCAST,
-        sha: asker.hardware_address("eth0")?,
-        spa: Ipv4Addr::new(172, 16, 91, 10),
+    let request = &Arp::request(
+        asker.hardware_address("eth0")?,
+        Ipv4Addr::new(172, 16, 91, 10),
         tpa,
-    };
+    );
     thread::scope(|scope| {
         let asking = scope.spawn(|| asker.run(|| first_reply(request)));
         thread::sleep(ASKED_BEFORE);
@@ -89,8 +85,8 @@ fn sample(asker: &Netns, child: &Netns, device: &str, tpa: Ipv4Addr) -> Result<D
     })
 }
 
-fn first_reply(request: &Request) -> Result<Instant> {
-    let socket = PacketSocket::open("eth0", ETHER_TYPE)?;
+fn first_reply(request: &Arp) -> Result<Instant> {
+    let socket = PacketSocket::open("eth0", ARP)?;
     let frame = request.frame();
     let mut buffer = [0; 256];
     let deadline = Instant::now() + ASKED_BEFORE + DEADLINE;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use ipvlan_packet::{ARP, Arp, Nd};
 use nix::errno::Errno;
 use serde_json::Value;
 
@@ -21,7 +22,6 @@ use crate::{
     lab::Lab,
     netns::Netns,
     probe::{
-        arp, nd,
         neighbour::{Question, ask},
         packet::PacketSocket,
     },
@@ -100,17 +100,12 @@ fn answered(family: Family, mac: [u8; 6]) -> Result<()> {
     Ok(())
 }
 
-fn request(sha: [u8; 6], tpa: Ipv4Addr) -> arp::Request {
-    arp::Request {
-        to: arp::BROADCAST,
-        sha,
-        spa: ASKER,
-        tpa,
-    }
+fn request(sha: [u8; 6], tpa: Ipv4Addr) -> Arp {
+    Arp::request(sha, ASKER, tpa)
 }
 
-fn solicitation(mac: [u8; 6], target: Ipv6Addr) -> nd::Solicitation {
-    nd::Solicitation::multicast(mac, ASKER_V6, target)
+fn solicitation(mac: [u8; 6], target: Ipv6Addr) -> Nd {
+    Nd::multicast(mac, ASKER_V6, target)
 }
 
 /// Asks for an address of nobody each time; how many answers came back?
@@ -142,8 +137,8 @@ fn send<Q: Question>(question: impl Fn(u32) -> Q) -> Result<u64> {
     while let Some(length) = socket.receive(&mut buffer, DRAIN)? {
         let frame = &buffer[..length];
         let is_answer = match Q::ETHER_TYPE {
-            arp::ETHER_TYPE => frame.get(20..22) == Some(&[0, 2]),
-            _ => nd::Advertisement::parse(frame).is_some_and(|seen| seen.solicited),
+            ARP => frame.get(20..22) == Some(&[0, 2]),
+            _ => Nd::advertisement(frame).is_some_and(|seen| seen.is_solicited()),
         };
         answers += u64::from(is_answer);
     }

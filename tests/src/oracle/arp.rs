@@ -2,15 +2,16 @@
 
 use std::net::Ipv4Addr;
 
-use super::{
-    case::{Cases, Message},
-    frames::{Arp, Asker, BROADCAST, GROUP, Mac, OTHER_STATION, ZERO},
-    world::{CHILD, DOWN, GATEWAY, HOST, NOBODY, PARENT_MAC, Pair, SECOND, SIBLING},
+use ipvlan_packet::{
+    Arp, BROADCAST, Mac, ZERO,
+    arp::{REPLY, REQUEST},
 };
 
-/// Operation of a request.
-pub(super) const REQUEST: u16 = 1;
-const REPLY: u16 = 2;
+use super::{
+    asker::{Asker, GROUP, OTHER_STATION},
+    case::{Cases, Message},
+    world::{CHILD, DOWN, GATEWAY, HOST, NOBODY, PARENT_MAC, Pair, SECOND, SIBLING},
+};
 
 /// A value of a field that can depend on who asks.
 struct Choice<T>(&'static str, fn(&Asker) -> T);
@@ -89,7 +90,7 @@ fn headers(cases: &mut Cases) {
                             ptype,
                             hlen,
                             plen,
-                            ..Arp::request(asker, CHILD.v4)
+                            ..asker.request(CHILD.v4)
                         })
                     });
                 }
@@ -102,7 +103,7 @@ fn headers(cases: &mut Cases) {
                 Message::Arp(Arp {
                     eth_dst,
                     oper,
-                    ..Arp::request(asker, CHILD.v4)
+                    ..asker.request(CHILD.v4)
                 })
             });
         }
@@ -121,7 +122,7 @@ fn addresses(cases: &mut Cases) {
                             eth_dst,
                             sha: sha(asker),
                             spa: spa(asker),
-                            ..Arp::request(asker, target.v4)
+                            ..asker.request(target.v4)
                         })
                     });
                 }
@@ -144,7 +145,7 @@ fn sources(cases: &mut Cases) {
                             eth_src: eth_src(asker),
                             sha: sha(asker),
                             tha: tha(asker),
-                            ..Arp::request(asker, CHILD.v4)
+                            ..asker.request(CHILD.v4)
                         })
                     });
                 }
@@ -159,7 +160,7 @@ fn odd_targets(cases: &mut Cases) {
             cases.add(format!("arp to {destination} asks for {tpa}"), |asker| {
                 Message::Arp(Arp {
                     eth_dst,
-                    ..Arp::request(asker, tpa)
+                    ..asker.request(tpa)
                 })
             });
         }
@@ -181,7 +182,7 @@ fn claims(cases: &mut Cases) {
                             eth_dst,
                             oper,
                             spa: claimed.v4,
-                            ..Arp::request(asker, tpa)
+                            ..asker.request(tpa)
                         })
                     });
                 }

@@ -1,6 +1,8 @@
 //! A frame of the matrix, what is known about it, and the list they are collected in.
 
-use super::frames::{Arp, Asker, Nd};
+use ipvlan_packet::{Arp, Nd};
+
+use super::asker::Asker;
 
 /// The message that the frame of a case carries, or was made from.
 #[derive(Clone, Debug)]
@@ -16,8 +18,8 @@ impl Message {
     #[must_use]
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match self {
-            Self::Arp(arp) => arp.bytes(),
-            Self::Nd(nd) => nd.bytes(),
+            Self::Arp(arp) => arp.frame(),
+            Self::Nd(nd) => nd.frame(),
         }
     }
 }

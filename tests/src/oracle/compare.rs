@@ -144,12 +144,13 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::oracle::{
+        asker::Asker,
         case::{Cases, Message},
-        frames::{Arp, Asker, Nd, ZERO},
         outcome::Outcome,
         setting::SETTINGS,
         world::CHILD,
     };
+    use ipvlan_packet::{Arp, ZERO};
 
     /// With the row of exceptions about a sender's MAC.
     const ROUTED: &Setting = &SETTINGS[0];
@@ -157,18 +158,18 @@ mod tests {
     const OPTIMISTIC: &Setting = &SETTINGS[6];
 
     fn request(asker: &Asker) -> Message {
-        Message::Arp(Arp::request(asker, CHILD.v4))
+        Message::Arp(asker.request(CHILD.v4))
     }
 
     fn from_nowhere(asker: &Asker) -> Message {
         Message::Arp(Arp {
             sha: ZERO,
-            ..Arp::request(asker, CHILD.v4)
+            ..asker.request(CHILD.v4)
         })
     }
 
     fn solicitation(asker: &Asker) -> Message {
-        Message::Nd(Nd::multicast(asker, CHILD.v6))
+        Message::Nd(asker.multicast(CHILD.v6))
     }
 
     fn answer(case: &Case) -> Vec<Received> {

@@ -2,10 +2,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{
+use ipvlan_packet::{
+    Arp, BROADCAST, Mac, Nd, ZERO,
     arp::REQUEST,
+    nd::{SOLICITATION, SOURCE_MAC, group_mac, solicited_node},
+};
+
+use super::{
     case::{Case, Framing, Message},
-    frames::{Arp, BROADCAST, Mac, Nd, SOLICITATION, SOURCE_MAC, ZERO, group_mac, solicited_node},
     world::{
         CHILD, CHILD_LINK_LOCAL, GATEWAY, HOST, MAPPED, PARENT_MAC, SECOND, SIBLING, is_known,
     },
@@ -69,12 +73,12 @@ pub(super) fn is_welcome(arp: &Arp) -> bool {
 
 /// Its sender has a MAC that no station has.
 pub(super) fn has_odd_mac(nd: &Nd) -> bool {
-    is_odd(nd.eth_src) || nd.source_mac().is_some_and(is_odd)
+    is_odd(nd.eth_src) || nd.mac(SOURCE_MAC).is_some_and(is_odd)
 }
 
 /// Its sender has the parent's MAC.
 pub(super) fn has_own_mac(nd: &Nd) -> bool {
-    [Some(nd.eth_src), nd.source_mac()].contains(&Some(PARENT_MAC))
+    [Some(nd.eth_src), nd.mac(SOURCE_MAC)].contains(&Some(PARENT_MAC))
 }
 
 /// Its sender has an address of the host or of a child.

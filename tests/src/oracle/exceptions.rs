@@ -4,9 +4,9 @@
 //! come out as it says, too. A row that no frame needs any more fails the comparison.
 
 use super::{
+    asker::GROUP,
     case::Case,
     covers::{self, arp, asks_child, is_odd, nd},
-    frames::GROUP,
     ndp::SUBNET_ROUTER,
     outcome::Outcome,
     setting::Setting,

@@ -1,8 +1,10 @@
 //! What can be around a message: less than all of it, padding, junk, VLAN tags.
 
+use ipvlan_packet::{Arp, ETH_LEN, Nd, padded, tagged};
+
 use super::{
+    asker::Asker,
     case::{Cases, Framing, Message},
-    frames::{Arp, Asker, ETHERNET_LEN, JUNK, Nd, tagged},
     world::{CHILD, MTU, PARENT_MAC},
 };
 
@@ -15,19 +17,17 @@ type Make = fn(&Asker) -> Message;
 
 /// Messages that are answered when nothing is around them.
 pub(crate) const ARP: [(&str, Make); 3] = [
-    ("arp request", |asker| {
-        Message::Arp(Arp::request(asker, CHILD.v4))
-    }),
+    ("arp request", |asker| Message::Arp(asker.request(CHILD.v4))),
     ("arp unicast request", |asker| {
         Message::Arp(Arp {
             eth_dst: PARENT_MAC,
-            ..Arp::request(asker, CHILD.v4)
+            ..asker.request(CHILD.v4)
         })
     }),
     ("arp probe", |asker| {
         Message::Arp(Arp {
             spa: std::net::Ipv4Addr::UNSPECIFIED,
-            ..Arp::request(asker, CHILD.v4)
+            ..asker.request(CHILD.v4)
         })
     }),
 ];
@@ -35,18 +35,18 @@ pub(crate) const ARP: [(&str, Make); 3] = [
 /// The same for neighbour discovery.
 pub(crate) const ND: [(&str, Make); 4] = [
     ("solicitation", |asker| {
-        Message::Nd(Nd::multicast(asker, CHILD.v6))
+        Message::Nd(asker.multicast(CHILD.v6))
     }),
     ("unicast solicitation", |asker| {
-        Message::Nd(Nd::unicast(asker, CHILD.v6))
+        Message::Nd(asker.unicast(CHILD.v6))
     }),
     ("unicast solicitation without option", |asker| {
         Message::Nd(Nd {
             options: Vec::new(),
-            ..Nd::unicast(asker, CHILD.v6)
+            ..asker.unicast(CHILD.v6)
         })
     }),
-    ("probe", |asker| Message::Nd(Nd::probe(asker, CHILD.v6))),
+    ("probe", |asker| Message::Nd(asker.probe(CHILD.v6))),
 ];
 
 /// Tags, outermost first.
@@ -73,9 +73,7 @@ pub(crate) fn add(cases: &mut Cases, messages: &[(&str, Make)]) {
         for tags in TAGS {
             let name = format!("{name} with tags {tags:04x?}");
             cases.add_framed(name, Framing::Tagged(tags), *make, |frame| {
-                tags.iter()
-                    .rev()
-                    .fold(frame, |frame, (tpid, tag)| tagged(&frame, *tpid, *tag))
+                tagged(&frame, tags)
             });
         }
     }
@@ -83,7 +81,7 @@ pub(crate) fn add(cases: &mut Cases, messages: &[(&str, Make)]) {
 
 fn truncations(cases: &mut Cases, name: &str, make: Make) {
     let whole = make(&Asker::new(0)).bytes().len();
-    for length in ETHERNET_LEN..whole {
+    for length in ETH_LEN..whole {
         let name = format!("{name} cut off after {length} bytes");
         cases.add_framed(name, Framing::Truncated(length), make, |mut frame| {
             frame.truncate(length);
@@ -94,12 +92,11 @@ fn truncations(cases: &mut Cases, name: &str, make: Make) {
 
 fn paddings(cases: &mut Cases, name: &str, make: Make) {
     let whole = make(&Asker::new(0)).bytes().len();
-    let lengths = [whole + 1, 60, 64, 128, 1514, 4096, ETHERNET_LEN + MTU];
+    let lengths = [whole + 1, 60, 64, 128, 1514, 4096, ETH_LEN + MTU];
     for length in lengths.into_iter().filter(|length| *length > whole) {
         let name = format!("{name} padded to {length} bytes");
-        cases.add_framed(name, Framing::Padded(length), make, |mut frame| {
-            frame.resize(length, JUNK);
-            frame
+        cases.add_framed(name, Framing::Padded(length), make, |frame| {
+            padded(frame, length)
         });
     }
 }

@@ -3,11 +3,11 @@
 //! byte. What may differ is in `exceptions`, with both sides asserted.
 
 mod arp;
+pub(crate) mod asker;
 mod case;
 mod compare;
 mod covers;
 mod exceptions;
-pub(crate) mod frames;
 mod framing;
 mod ndp;
 mod outcome;

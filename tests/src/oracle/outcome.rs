@@ -2,12 +2,13 @@
 
 use std::net::Ipv6Addr;
 
+use ipvlan_packet::{
+    Arp, Nd,
+    nd::{SOURCE_MAC, TARGET_MAC, flags, option},
+};
+
 use super::{
     case::{Case, Message},
-    frames::{
-        ADVERTISEMENT, ALL_NODES, Arp, Nd, OVERRIDE, ROUTER, SOLICITATION, SOLICITED, SOURCE_MAC,
-        TARGET_MAC, group_mac, mac_option, solicited_node,
-    },
     wire::Received,
     world::{GATEWAY, HOST_LINK_LOCAL, OURS, PARENT_MAC, is_known},
 };
@@ -54,7 +55,7 @@ impl Outcome {
 
     fn of_arp(self, arp: &Arp) -> Option<Vec<u8>> {
         match self {
-            Self::Answer | Self::Heard => Some(arp.answer()),
+            Self::Answer | Self::Heard => Some(arp.answered_by(PARENT_MAC).frame()),
             Self::Nothing | Self::Passed | Self::Question | Self::Anycast => None,
         }
     }
@@ -72,7 +73,7 @@ impl Outcome {
 }
 
 fn heard(nd: &Nd) -> Option<Vec<u8>> {
-    match nd.source_mac() {
+    match nd.mac(SOURCE_MAC) {
         // What leaves an l2 child for the parent's own MAC stays inside.
         Some(PARENT_MAC) => None,
         Some(_) => Some(advertisement(nd)),
@@ -95,76 +96,34 @@ fn passed(nd: &Nd) -> Option<Vec<u8>> {
 
 /// The advertisement of a host (RFC 4861 §7.2.4, as `ndisc_send_na` does it).
 fn advertisement(asked: &Nd) -> Vec<u8> {
-    advertisement_of(asked).bytes()
+    advertisement_of(asked).frame()
 }
 
 fn advertisement_of(asked: &Nd) -> Nd {
-    let probe = asked.src.is_unspecified();
     let multicast = asked.dst.is_multicast();
-    let (eth_dst, dst) = if probe {
-        (group_mac(ALL_NODES), ALL_NODES)
-    } else {
-        (asked.source_mac().unwrap_or(asked.eth_src), asked.src)
+    let letters = match (asked.is_probe(), multicast) {
+        (true, _) => "O",
+        (false, true) => "SO",
+        (false, false) => "S",
     };
-    let mut flags = 0;
-    if !probe {
-        flags |= SOLICITED;
-    }
-    if probe || multicast {
-        flags |= OVERRIDE;
-    }
-    Nd {
-        eth_dst,
-        eth_src: PARENT_MAC,
-        src: asked.target,
-        dst,
-        kind: ADVERTISEMENT,
-        flags: [flags, 0, 0, 0],
-        options: if multicast {
-            mac_option(TARGET_MAC, PARENT_MAC)
-        } else {
-            Vec::new()
-        },
-        ..valid(asked)
-    }
+    let mac = option(TARGET_MAC, &PARENT_MAC);
+    let options = if multicast { mac } else { Vec::new() };
+    asked.answered(PARENT_MAC, letters, options)
 }
 
 /// What `ndisc_send_na` makes of the target of a router's anycast address: another source, no O.
 fn anycast(asked: &Nd) -> Vec<u8> {
     Nd {
         src: GATEWAY.v6,
-        flags: [ROUTER | SOLICITED, 0, 0, 0],
+        flags: flags("RS"),
         ..advertisement_of(asked)
     }
-    .bytes()
+    .frame()
 }
 
 /// The solicitation with which `src` asks for the MAC of whoever sent `asked`.
 fn question(asked: &Nd, src: Ipv6Addr) -> Vec<u8> {
-    let group = solicited_node(asked.src);
-    Nd {
-        eth_dst: group_mac(group),
-        eth_src: PARENT_MAC,
-        src,
-        dst: group,
-        kind: SOLICITATION,
-        target: asked.src,
-        flags: [0; 4],
-        options: mac_option(SOURCE_MAC, PARENT_MAC),
-        ..valid(asked)
-    }
-    .bytes()
-}
-
-/// `message` with nothing wrong in its headers.
-fn valid(message: &Nd) -> Nd {
-    Nd {
-        version: 6,
-        length_error: 0,
-        hop_limit: 255,
-        extension: None,
-        code: 0,
-        checksum: super::frames::Checksum::Right,
-        ..message.clone()
-    }
+    Nd::multicast(PARENT_MAC, src, asked.src)
+        .with(option(SOURCE_MAC, &PARENT_MAC))
+        .frame()
 }

@@ -17,15 +17,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use etherparse::{IpNumber, PacketBuilder};
+use ipvlan_packet::{BROADCAST, Mac, nd::SOLICITATION};
 use nix::{
     errno::Errno,
     sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, send, setsockopt, sockopt::RcvBufForce},
 };
 
-use super::{
-    frames::{BROADCAST, Mac},
-    world::{CHILD, HOST, HOST_LINK_LOCAL, MTU, PARENT_MAC},
-};
+use super::world::{CHILD, HOST, HOST_LINK_LOCAL, MTU, PARENT_MAC};
 use crate::probe::{packet::PacketSocket, receive_within};
 
 /// Who sends the pings.
@@ -203,7 +201,6 @@ fn is_membership_report(frame: &[u8]) -> bool {
 /// when a station claims the address of a child, and the kernel does so by itself, each at a time of its own.
 fn is_verification(frame: &[u8]) -> bool {
     const REQUEST: [u8; 2] = [0, 1];
-    const SOLICITATION: u8 = 135;
     let is_unicast = frame.first().is_some_and(|first| first & 1 == 0);
     if !is_unicast || frame.get(6..12) != Some(&PARENT_MAC[..]) {
         return false;

@@ -11,9 +11,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
+use ipvlan_packet::Mac;
 
 use super::{
-    frames::{Mac, OTHER_STATION},
+    asker::OTHER_STATION,
     wire::{SENTINEL, SENTINEL_MAC},
 };
 use crate::{

@@ -3,38 +3,16 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
+use ipvlan_packet::{ARP, Arp, IPV6, Nd};
 
-use super::{arp, nd, neighbour::Question as _, packet::PacketSocket};
+use super::packet::PacketSocket;
 
 /// Returns the frame by which `mac` claims `address`, and its `EtherType`.
 #[must_use]
 pub fn frame(address: IpAddr, mac: [u8; 6]) -> (u16, Vec<u8>) {
     match address {
-        IpAddr::V4(v4) => {
-            let request = arp::Request {
-                to: arp::BROADCAST,
-                sha: mac,
-                spa: v4,
-                tpa: v4,
-            };
-            (arp::ETHER_TYPE, request.frame())
-        }
-        IpAddr::V6(v6) => {
-            let advertisement = nd::Advertisement {
-                ethernet: mac,
-                source: v6,
-                destination: nd::ALL_NODES,
-                target: v6,
-                router: false,
-                solicited: false,
-                overrides: true,
-                target_link_layer: Some(mac),
-            };
-            (
-                nd::ETHER_TYPE,
-                advertisement.frame(nd::group_address(nd::ALL_NODES)),
-            )
-        }
+        IpAddr::V4(v4) => (ARP, Arp::request(mac, v4, v4).frame()),
+        IpAddr::V6(v6) => (IPV6, Nd::announcement(mac, v6).frame()),
     }
 }
 
@@ -50,13 +28,11 @@ pub fn send(device: &str, address: IpAddr, mac: [u8; 6]) -> Result<()> {
 /// Returns the address that a frame claims, if it is a gratuitous ARP request or an unsolicited advertisement.
 #[must_use]
 pub fn claimed(frame: &[u8]) -> Option<IpAddr> {
-    if frame.get(12..14)? == arp::ETHER_TYPE.to_be_bytes() {
-        let [spa, tpa] = [frame.get(28..32)?, frame.get(38..42)?];
-        let address: [u8; 4] = spa.try_into().ok()?;
-        return (spa == tpa).then(|| address.into());
+    if let Some(seen) = Arp::parse(frame) {
+        return (seen.spa == seen.tpa).then(|| seen.tpa.into());
     }
-    nd::Advertisement::parse(frame)
-        .filter(|seen| !seen.solicited)
+    Nd::advertisement(frame)
+        .filter(|seen| !seen.is_solicited())
         .map(|seen| seen.target.into())
 }
 
@@ -76,12 +52,7 @@ mod tests {
             assert_eq!(claimed(&frame), Some(address));
             assert_eq!(claimed(&frame[..20]), None);
         }
-        let request = arp::Request {
-            to: arp::BROADCAST,
-            sha: MAC,
-            spa: [172, 16, 91, 7].into(),
-            tpa: [172, 16, 91, 8].into(),
-        };
+        let request = Arp::request(MAC, [172, 16, 91, 7].into(), [172, 16, 91, 8].into());
         assert_eq!(claimed(&request.frame()), None);
     }
 }

@@ -4,10 +4,7 @@
 //! its patience is over and answers `true` or `false`; an error means that it could not ask.
 
 pub mod aging;
-pub mod arp;
-pub mod checksum;
 pub mod claim;
-pub mod nd;
 pub mod neighbour;
 pub mod packet;
 pub mod ping;

@@ -3,6 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use ipvlan_packet::{
+    ARP, Arp, IPV6, Mac, Nd,
+    nd::{ALL_NODES, ALL_NODES_MAC, TARGET_MAC},
+};
 
 use super::{PAUSE, is_refusal, packet::PacketSocket};
 
@@ -15,7 +19,55 @@ pub trait Question {
     fn frame(&self) -> Vec<u8>;
 
     /// Is `frame` the answer to this question? Gives the Ethernet address it names.
-    fn answer(&self, frame: &[u8]) -> Option<[u8; 6]>;
+    fn answer(&self, frame: &[u8]) -> Option<Mac>;
+}
+
+/// A request, as `arping` sends it.
+impl Question for Arp {
+    const ETHER_TYPE: u16 = ARP;
+
+    fn frame(&self) -> Vec<u8> {
+        Self::frame(*self)
+    }
+
+    fn answer(&self, frame: &[u8]) -> Option<Mac> {
+        let seen = Self::parse(frame)?;
+        let expected = Self {
+            eth_src: seen.eth_src,
+            ..self.answered_by(seen.sha)
+        };
+        (seen == expected).then_some(seen.sha)
+    }
+}
+
+/// A solicitation, as the kernel and `ndisc6` send it (RFC 4861 §4.3).
+impl Question for Nd {
+    const ETHER_TYPE: u16 = IPV6;
+
+    fn frame(&self) -> Vec<u8> {
+        Self::frame(self)
+    }
+
+    /// The advertisement that an asking kernel would believe, with the flags that go with the
+    /// question: a detected duplicate is told to everybody and is not solicited (RFC 4861 §7.2.4).
+    fn answer(&self, frame: &[u8]) -> Option<Mac> {
+        let seen = Self::advertisement(frame)?;
+        let probe = self.is_probe();
+        let to = if probe {
+            (ALL_NODES_MAC, ALL_NODES)
+        } else {
+            (self.eth_src, self.src)
+        };
+        let fits = seen.target == self.target
+            && (seen.eth_dst, seen.dst) == to
+            && seen.is_solicited() != probe;
+        // An answer to a group must say where it comes from; one to its own address need not.
+        match seen.mac(TARGET_MAC) {
+            Some(mac) if fits => Some(mac),
+            None if fits && !self.dst.is_multicast() => Some(seen.eth_src),
+            _ => None,
+        }
+    }
 }
 
 /// When to stop asking.
@@ -29,7 +81,7 @@ pub enum Until {
 
 /// Asks `question` on `device` until it is answered; gives the Ethernet address, or nothing
 /// when nobody answered within `patience`.
-pub fn ask<Q: Question>(device: &str, question: &Q, patience: Duration) -> Result<Option<[u8; 6]>> {
+pub fn ask<Q: Question>(device: &str, question: &Q, patience: Duration) -> Result<Option<Mac>> {
     let answers = answers(device, question, patience, Until::First)?;
     Ok(answers.first().copied())
 }
@@ -41,7 +93,7 @@ pub fn answers<Q: Question>(
     question: &Q,
     patience: Duration,
     until: Until,
-) -> Result<Vec<[u8; 6]>> {
+) -> Result<Vec<Mac>> {
     let socket = PacketSocket::open(device, Q::ETHER_TYPE)?;
     let frame = question.frame();
     let deadline = Instant::now() + patience;
@@ -72,7 +124,7 @@ fn listen<Q: Question>(
     question: &Q,
     deadline: Instant,
     until: Until,
-    answers: &mut Vec<[u8; 6]>,
+    answers: &mut Vec<Mac>,
 ) -> Result<()> {
     let mut buffer = [0; 2048];
     while let Some(left) = deadline.checked_duration_since(Instant::now()) {
@@ -90,4 +142,73 @@ fn listen<Q: Question>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use ipvlan_packet::nd::{flags, option};
+
+    use super::*;
+
+    const MAC: Mac = [2, 0, 0, 0, 0, 1];
+    const OTHER: Mac = [2, 0, 0, 0, 0, 9];
+    const ASKER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x91, 0, 0, 0, 0, 0x10);
+    const TARGET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x91, 0, 0, 0, 0x12, 0x3456);
+
+    #[test]
+    fn an_arp_request_takes_its_own_reply_and_no_other_frame() {
+        let v4 = |last| Ipv4Addr::new(172, 16, 91, last);
+        let request = Arp::request(MAC, v4(10), v4(101));
+        let reply = request.answered_by(OTHER).frame();
+        assert_eq!(request.answer(&reply), Some(OTHER));
+        assert_eq!(request.answer(&request.frame()), None);
+        for byte in [0, 21, 28, 32, 38] {
+            let mut frame = reply.clone();
+            frame[byte] ^= 1;
+            assert_eq!(request.answer(&frame), None, "byte {byte}");
+        }
+        for length in 0..42 {
+            assert_eq!(request.answer(&reply[..length]), None, "length {length}");
+        }
+    }
+
+    #[test]
+    fn takes_the_answer_that_goes_with_the_question() {
+        let question = Nd::multicast(MAC, ASKER, TARGET);
+        let probe = Nd::multicast(MAC, Ipv6Addr::UNSPECIFIED, TARGET);
+        let named = || option(TARGET_MAC, &OTHER);
+        let told = question.answered(OTHER, "SO", named());
+        let shouted = probe.answered(OTHER, "O", named());
+        let flagged = |answer: &Nd, letters| Nd {
+            flags: flags(letters),
+            ..answer.clone()
+        };
+        let astray = Nd {
+            eth_dst: OTHER,
+            ..told.clone()
+        };
+        let rows = [
+            (&question, told.clone(), Some(OTHER)),
+            (&question, shouted.clone(), None),
+            (&question, flagged(&told, "O"), None),
+            (&question, astray, None),
+            (&probe, shouted.clone(), Some(OTHER)),
+            (&probe, told, None),
+            (&probe, flagged(&shouted, "SO"), None),
+        ];
+        for (number, (question, answer, expected)) in rows.into_iter().enumerate() {
+            assert_eq!(question.answer(&answer.frame()), expected, "row {number}");
+        }
+    }
+
+    #[test]
+    fn only_a_unicast_answer_may_leave_its_address_out() {
+        let unicast = Nd::unicast(OTHER, MAC, ASKER, TARGET);
+        let bare = unicast.answered(OTHER, "SO", Vec::new()).frame();
+        assert_eq!(unicast.answer(&bare), Some(OTHER));
+        let multicast = Nd::multicast(MAC, ASKER, TARGET);
+        assert_eq!(multicast.answer(&bare), None);
+    }
 }

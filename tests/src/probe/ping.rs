@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use ipvlan_packet::checksum;
 use nix::{
     errno::Errno,
     sys::socket::{
@@ -16,7 +17,7 @@ use nix::{
     },
 };
 
-use super::{PAUSE, checksum, is_refusal, receive_within, target::Target};
+use super::{PAUSE, is_refusal, receive_within, target::Target};
 
 const PAYLOAD: &[u8] = b"is every child behind its parent reachable from everywhere? ";
 
@@ -129,7 +130,7 @@ impl Echo {
         if self.version == Version::V4 {
             // The kernel does it for ICMPv6, whose checksum covers addresses that it chooses.
             let sum = checksum::internet(&message);
-            message[2..4].copy_from_slice(&sum.to_be_bytes());
+            message[2..4].copy_from_slice(&sum);
         }
         message
     }
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn request_sums_to_zero() {
-        assert_eq!(checksum::internet(&ECHO.request(1)), 0);
+        assert_eq!(checksum::internet(&ECHO.request(1)), checksum::RIGHT);
     }
 
     #[test]

@@ -7,16 +7,16 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use ipvlan_packet::{
+    IPV6, IpPacket,
+    nd::{ALL_NODES, ALL_NODES_MAC, SOURCE_MAC, option},
+};
 use nix::ifaddrs::getifaddrs;
 
-use super::{
-    nd::{ALL_NODES, ETHER_TYPE, frame, group_address},
-    packet::PacketSocket,
-};
+use super::packet::PacketSocket;
 
 const SOLICITATION: u8 = 133;
 const ADVERTISEMENT: u8 = 134;
-const SOURCE_LINK_LAYER: u8 = 1;
 const POLL: Duration = Duration::from_millis(20);
 
 /// Answers every router solicitation on `device` of the current netns until `done`.
@@ -29,7 +29,7 @@ pub fn advertise(device: &str, own: Ipv6Addr, done: &AtomicBool) -> Result<()> {
         .filter(|interface| interface.interface_name == device)
         .find_map(|interface| interface.address?.as_link_addr()?.addr())
         .with_context(|| format!("{device} has no Ethernet address"))?;
-    let socket = PacketSocket::open(device, ETHER_TYPE)?;
+    let socket = PacketSocket::open(device, IPV6)?;
     let answer = advertisement(mac, own);
     let mut buffer = [0; 2048];
     while !done.load(Ordering::Relaxed) {
@@ -51,15 +51,16 @@ fn advertisement(mac: [u8; 6], own: Ipv6Addr) -> Vec<u8> {
     let mut message = vec![ADVERTISEMENT, 0, 0, 0];
     // Hop limit, flags, lifetime and timers: nothing to say about any.
     message.extend([0; 12]);
-    message.extend([SOURCE_LINK_LAYER, 1]);
-    message.extend(mac);
-    frame(group_address(ALL_NODES), mac, source, ALL_NODES, message)
+    message.extend(option(SOURCE_MAC, &mac));
+    let macs = [ALL_NODES_MAC, mac];
+    IpPacket::icmpv6(macs, source, ALL_NODES, message).frame()
 }
 
 #[cfg(test)]
 mod tests {
+    use ipvlan_packet::checksum;
+
     use super::*;
-    use crate::probe::checksum;
 
     #[test]
     fn an_advertisement_is_whole() {
@@ -68,6 +69,9 @@ mod tests {
         assert_eq!(frame.len(), 14 + 40 + 16 + 8);
         let source = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
         assert_eq!(frame[22..38], source.octets());
-        assert_eq!(checksum::icmpv6(source, ALL_NODES, &frame[54..]), 0);
+        assert_eq!(
+            checksum::icmpv6(source, ALL_NODES, &frame[54..]),
+            checksum::RIGHT
+        );
     }
 }

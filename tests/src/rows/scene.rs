@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use ipvlan_packet::{Arp, Nd};
 use serde_json::Value;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         stage::{self, Plan},
     },
     netns::Netns,
-    probe::{arp, nd, neighbour},
+    probe::neighbour,
 };
 
 /// The time within which an address that is answered at all is answered.
@@ -168,16 +169,11 @@ pub(crate) fn answered_on_lan(
     let mac = vm01.hardware_address(LAN)?;
     vm01.run(|| match address {
         IpAddr::V4(tpa) => {
-            let request = arp::Request {
-                to: arp::BROADCAST,
-                sha: mac,
-                spa: VM01.v4,
-                tpa,
-            };
+            let request = Arp::request(mac, VM01.v4, tpa);
             neighbour::ask(LAN, &request, patience)
         }
         IpAddr::V6(target) => {
-            let question = nd::Solicitation::multicast(mac, VM01.v6, target);
+            let question = Nd::multicast(mac, VM01.v6, target);
             neighbour::ask(LAN, &question, patience)
         }
     })

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use ipvlan_packet::{ARP, Arp, IPV6, Nd};
 
 use super::scene::SILENCE;
 use crate::{
     faults::site::{LAN, MAC, STEADY, Site, VM01},
-    probe::{arp, nd, neighbour, packet::PacketSocket},
+    probe::{neighbour, packet::PacketSocket},
 };
 
 const VLAN: &str = "eth0.100";
@@ -23,18 +24,13 @@ pub(crate) fn add_vlan(site: &Site) -> Result<()> {
 pub(crate) fn answered(site: &Site) -> Result<usize> {
     let vm01 = &site.vm01;
     let mac = vm01.hardware_address(LAN)?;
-    let request = arp::Request {
-        to: arp::BROADCAST,
-        sha: mac,
-        spa: VM01.v4,
-        tpa: STEADY.v4,
-    };
-    let solicitation = nd::Solicitation::multicast(mac, VM01.v6, STEADY.v6);
+    let request = Arp::request(mac, VM01.v4, STEADY.v4);
+    let solicitation = Nd::multicast(mac, VM01.v6, STEADY.v6);
     vm01.run(|| {
         let mut answers = 0;
         // An answer that lost its tag comes back on the device itself.
-        let untagged_arp = PacketSocket::open(LAN, arp::ETHER_TYPE)?;
-        let untagged_nd = PacketSocket::open(LAN, nd::ETHER_TYPE)?;
+        let untagged_arp = PacketSocket::open(LAN, ARP)?;
+        let untagged_nd = PacketSocket::open(LAN, IPV6)?;
         answers += usize::from(neighbour::ask(VLAN, &request, SILENCE)?.is_some());
         answers += usize::from(neighbour::ask(VLAN, &solicitation, SILENCE)?.is_some());
         let mut buffer = [0; 256];

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use ipvlan_packet::{ARP, Arp, BROADCAST, IPV6, Nd};
 use nix::{
     errno::Errno,
     sys::socket::{MsgFlags, recv, send, setsockopt, sockopt::RcvBufForce},
@@ -19,7 +20,7 @@ use nix::{
 use super::{log::Log, source::Source};
 use crate::{
     faults::site::LAN,
-    probe::{arp, nd, neighbour::Question, packet::PacketSocket},
+    probe::{neighbour::Question, packet::PacketSocket},
 };
 
 /// The addresses that questions come from; nobody has them, so no neighbour entry suffers.
@@ -58,8 +59,8 @@ impl Asker {
             Ok(socket)
         };
         Ok(Self {
-            arp: open(arp::ETHER_TYPE)?,
-            nd: open(nd::ETHER_TYPE)?,
+            arp: open(ARP)?,
+            nd: open(IPV6)?,
             topics,
             turn: 0,
             interval,
@@ -150,20 +151,15 @@ fn asker(number: u32) -> [u8; 6] {
     mac
 }
 
-fn request(number: u32, tpa: Ipv4Addr, everybody: bool, mac: [u8; 6]) -> arp::Request {
-    arp::Request {
-        to: if everybody { arp::BROADCAST } else { mac },
-        sha: asker(number),
-        spa: ASKER,
-        tpa,
-    }
+fn request(number: u32, tpa: Ipv4Addr, everybody: bool, mac: [u8; 6]) -> Arp {
+    Arp::request(asker(number), ASKER, tpa).to(if everybody { BROADCAST } else { mac })
 }
 
-fn solicitation(number: u32, target: Ipv6Addr, everybody: bool, mac: [u8; 6]) -> nd::Solicitation {
+fn solicitation(number: u32, target: Ipv6Addr, everybody: bool, mac: [u8; 6]) -> Nd {
     if everybody {
-        nd::Solicitation::multicast(asker(number), ASKER_V6, target)
+        Nd::multicast(asker(number), ASKER_V6, target)
     } else {
-        nd::Solicitation::unicast(mac, asker(number), ASKER_V6, target)
+        Nd::unicast(mac, asker(number), ASKER_V6, target)
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use ipvlan_packet::checksum;
 use nix::{
     errno::Errno,
     sys::socket::{
@@ -17,7 +18,7 @@ use nix::{
 };
 
 use super::{log::Log, source::Source};
-use crate::probe::{checksum, target::Target};
+use crate::probe::target::Target;
 
 /// Room for everything that a machine that stands still for a while has not taken.
 const ROOM: usize = 4 << 20;
@@ -63,7 +64,7 @@ impl Echo {
         if self.address.is_ipv4() {
             // The kernel does it for ICMPv6, whose checksum covers addresses that it chooses.
             let sum = checksum::internet(&message);
-            message[2..4].copy_from_slice(&sum.to_be_bytes());
+            message[2..4].copy_from_slice(&sum);
         }
         message
     }

@@ -8,13 +8,17 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use ipvlan_packet::{
+    BROADCAST,
+    dhcp::{DISCOVER, REQUEST},
+};
 
 use super::{
     NO_OFFER, SENT, child,
     clients::{Client, Program, address, wait_for_address},
     counted,
     process::{Dhcpd, LEASE},
-    wire::{DISCOVER, REQUEST, Seen, Wire},
+    wire::{Seen, Wire},
 };
 use crate::{
     demo::mode::Mode,
@@ -23,7 +27,6 @@ use crate::{
         stage::{PATIENCE, Plan},
     },
     netns::Netns,
-    probe::arp,
     rows::{
         row::Verdict,
         scene::{Scene, becomes},
@@ -160,7 +163,7 @@ fn keep(
             is_of(it, leased.client.program)
                 && it.kind == REQUEST
                 && it.ciaddr == leased.address
-                && (it.to != arp::BROADCAST) == by_unicast
+                && (it.to != BROADCAST) == by_unicast
         })
     };
     let renewed = |seen: &[Seen]| {

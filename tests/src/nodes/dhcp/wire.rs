@@ -6,24 +6,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use ipvlan_packet::{
+    Dhcp, IPV4, checksum,
+    dhcp::{CLIENT_ID, DISCOVER, END, MESSAGE, MESSAGE_TYPE, find, option},
+};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::{
-    netns::Netns,
-    probe::{checksum, packet::PacketSocket},
-};
-
-const ETH_P_IP: u16 = 0x0800;
-/// Where a message starts in a frame.
-const MESSAGE: usize = 42;
-
-/// Message types (RFC 2132 §9.6).
-pub(super) const DISCOVER: u8 = 1;
-pub(super) const REQUEST: u8 = 3;
-/// Option codes.
-const PAD: u8 = 0;
-const MESSAGE_TYPE: u8 = 53;
-const CLIENT_ID: u8 = 61;
+use crate::{netns::Netns, probe::packet::PacketSocket};
 
 /// A request from the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +42,7 @@ pub(super) struct Wire(PacketSocket);
 impl Wire {
     /// Receives on `device` of `netns` from now on.
     pub(super) fn open(netns: &Netns, device: &str) -> Result<Self> {
-        netns.run(|| PacketSocket::open(device, ETH_P_IP)).map(Self)
+        netns.run(|| PacketSocket::open(device, IPV4)).map(Self)
     }
 
     /// Takes the requests that have arrived, or arrive within `patience` if there are none.
@@ -93,34 +82,18 @@ fn request(frame: &[u8]) -> Option<Seen> {
     pseudo.extend(udp_len.to_be_bytes());
     let field = u16::from_be_bytes([frame[40], frame[41]]);
     let options = datagram.get(8 + 240..)?;
-    let kind = option(options, MESSAGE_TYPE).and_then(|value| value.first());
+    let kind = find(options, MESSAGE_TYPE).and_then(|value| value.first());
     Some(Seen {
         broadcast: frame[MESSAGE + 10] & 0x80 != 0,
-        summed: field == 0 || checksum::internet(&[&pseudo[..], datagram].concat()) == 0,
-        left_to_card: field == !checksum::internet(&pseudo),
+        summed: field == 0
+            || checksum::internet(&[&pseudo[..], datagram].concat()) == checksum::RIGHT,
+        left_to_card: field == !u16::from_be_bytes(checksum::internet(&pseudo)),
         xid: u32::from_be_bytes(frame[MESSAGE + 4..MESSAGE + 8].try_into().ok()?),
         to: frame[..6].try_into().ok()?,
         ciaddr: Ipv4Addr::from(<[u8; 4]>::try_from(&frame[MESSAGE + 12..MESSAGE + 16]).ok()?),
         kind: kind.copied().unwrap_or_default(),
-        client_id: option(options, CLIENT_ID).unwrap_or_default().to_vec(),
+        client_id: find(options, CLIENT_ID).unwrap_or_default().to_vec(),
     })
-}
-
-/// Returns the value of the first option with this code.
-fn option(mut options: &[u8], code: u8) -> Option<&[u8]> {
-    loop {
-        match options {
-            [PAD, rest @ ..] => options = rest,
-            [found, len, rest @ ..] => {
-                let (value, rest) = rest.split_at_checked(usize::from(*len))?;
-                if *found == code {
-                    return Some(value);
-                }
-                options = rest;
-            }
-            _ => return None,
-        }
-    }
 }
 
 /// Broadcasts a DHCPDISCOVER from `device` of `netns` by a UDP socket, whose checksum is left to the card. Returns
@@ -152,12 +125,16 @@ pub(super) fn discover(
 
 /// A DHCPDISCOVER (RFC 2131 §2) with a client identifier.
 fn message(mac: [u8; 6], xid: u32) -> Vec<u8> {
-    let mut message = vec![0; 240];
-    message[..4].copy_from_slice(&[1, 1, 6, 0]);
-    message[4..8].copy_from_slice(&xid.to_be_bytes());
-    message[28..34].copy_from_slice(&mac);
-    message[236..].copy_from_slice(&[99, 130, 83, 99]);
-    message.extend([53, 1, 1, 61, 5, 255, 0, 0, 0, 99, 255]);
+    let options = [
+        option(MESSAGE_TYPE, &[DISCOVER]),
+        option(CLIENT_ID, &[255, 0, 0, 0, 99]),
+        vec![END],
+    ];
+    let request = Dhcp {
+        xid,
+        ..Dhcp::with(mac, &options)
+    };
+    let mut message = request.message();
     message.resize(300, 0);
     message
 }

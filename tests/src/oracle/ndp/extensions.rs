@@ -1,18 +1,15 @@
 //! What is between the IPv6 header and a solicitation.
 
-use super::WAYS;
-use crate::oracle::{
-    case::{Cases, Message},
-    frames::Nd,
+use ipvlan_packet::{
+    Nd,
+    ip::number::{
+        AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMPV6, NOTHING, ROUTING, UDP,
+    },
 };
 
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const AUTHENTICATION: u8 = 51;
-const DESTINATION: u8 = 60;
-const ICMPV6: u8 = 58;
-const NOTHING: u8 = 59;
+use super::WAYS;
+use crate::oracle::case::{Cases, Message};
+
 /// An option that pads a header of options to 8 bytes.
 const PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
 
@@ -46,7 +43,7 @@ fn extension_headers() -> Vec<(&'static str, u8, Vec<u8>)> {
             [&[ICMPV6, 1, 0, 0][..], &[0; 8]].concat(),
         ),
         ("no next header", NOTHING, Vec::new()),
-        ("udp", 17, Vec::new()),
+        ("udp", UDP, Vec::new()),
     ]
 }
 

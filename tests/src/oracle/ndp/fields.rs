@@ -1,9 +1,14 @@
 //! Every field of a solicitation by itself, and the MACs in it.
 
+use ipvlan_packet::{
+    BROADCAST, Mac, Nd, ZERO,
+    nd::{Checksum, SOURCE_MAC, option},
+};
+
 use super::{Choice, WAYS};
 use crate::oracle::{
+    asker::{GROUP, OTHER_STATION},
     case::{Cases, Message},
-    frames::{BROADCAST, Checksum, GROUP, Mac, Nd, OTHER_STATION, SOURCE_MAC, ZERO, mac_option},
     world::PARENT_MAC,
 };
 
@@ -86,11 +91,11 @@ fn macs(cases: &mut Cases) {
                     ..make(asker)
                 })
             });
-            for Choice(mac, option) in &MACS {
+            for Choice(mac, named) in &MACS {
                 cases.add(format!("{way} from {source} with MAC {mac}"), |asker| {
                     Message::Nd(Nd {
                         eth_src: eth_src(asker),
-                        options: mac_option(SOURCE_MAC, option(asker)),
+                        options: option(SOURCE_MAC, &named(asker)),
                         ..make(asker)
                     })
                 });

@@ -7,12 +7,14 @@ mod options;
 
 use std::net::Ipv6Addr;
 
+use ipvlan_packet::{
+    BROADCAST, Mac, Nd,
+    nd::{ALL_NODES, OVERRIDE, SOLICITED, SOURCE_MAC, group_mac, option, solicited_node},
+};
+
 use super::{
+    asker::{Asker, OTHER_STATION},
     case::{Cases, Message},
-    frames::{
-        ALL_NODES, Asker, BROADCAST, Mac, Nd, OTHER_STATION, OVERRIDE, SOLICITED, SOURCE_MAC,
-        group_mac, mac_option, solicited_node,
-    },
     world::{
         CHILD, CHILD_LINK_LOCAL, DOWN, GATEWAY, HOST, KNOWN_MAC, MAPPED, NOBODY, PARENT_MAC,
         SECOND, SIBLING, is_known,
@@ -102,7 +104,7 @@ fn addresses(cases: &mut Cases) {
                         let src = src(asker);
                         let mac = if is_known(src) { KNOWN_MAC } else { asker.mac };
                         let options = if tells {
-                            mac_option(SOURCE_MAC, mac)
+                            option(SOURCE_MAC, &mac)
                         } else {
                             Vec::new()
                         };
@@ -112,7 +114,7 @@ fn addresses(cases: &mut Cases) {
                             dst,
                             src,
                             options,
-                            ..Nd::multicast(asker, of)
+                            ..asker.multicast(of)
                         })
                     });
                 }
@@ -126,13 +128,13 @@ type Way = (&'static str, fn(&Asker) -> Nd);
 
 /// The ways that are answered when nothing is wrong.
 const WAYS: [Way; 4] = [
-    ("solicitation", |asker| Nd::multicast(asker, CHILD.v6)),
-    ("unicast solicitation", |asker| Nd::unicast(asker, CHILD.v6)),
+    ("solicitation", |asker| asker.multicast(CHILD.v6)),
+    ("unicast solicitation", |asker| asker.unicast(CHILD.v6)),
     ("unicast solicitation without option", |asker| Nd {
         options: Vec::new(),
-        ..Nd::unicast(asker, CHILD.v6)
+        ..asker.unicast(CHILD.v6)
     }),
-    ("probe", |asker| Nd::probe(asker, CHILD.v6)),
+    ("probe", |asker| asker.probe(CHILD.v6)),
 ];
 
 /// Advertisements: nobody answers, whoever's address it is.
@@ -144,7 +146,7 @@ fn claims(cases: &mut Cases) {
                 |asker| {
                     Message::Nd(Nd {
                         flags: [flags, 0, 0, 0],
-                        ..Nd::claim(asker, of)
+                        ..asker.claim(of)
                     })
                 },
             );
@@ -153,7 +155,7 @@ fn claims(cases: &mut Cases) {
             Message::Nd(Nd {
                 eth_dst: PARENT_MAC,
                 dst: CHILD.v6,
-                ..Nd::claim(asker, of)
+                ..asker.claim(of)
             })
         });
     }
@@ -163,8 +165,11 @@ fn claims(cases: &mut Cases) {
 pub(crate) fn add_flags(cases: &mut Cases) {
     for target in [CHILD.v6, SECOND.v6, CHILD_LINK_LOCAL, SIBLING.v6] {
         for (way, nd) in [
-            ("solicitation", Nd::multicast as fn(&Asker, Ipv6Addr) -> Nd),
-            ("unicast solicitation", Nd::unicast),
+            (
+                "solicitation",
+                Asker::multicast as fn(&Asker, Ipv6Addr) -> Nd,
+            ),
+            ("unicast solicitation", Asker::unicast),
         ] {
             cases.add(format!("{way} of {target}"), |asker| {
                 Message::Nd(nd(asker, target))
@@ -182,14 +187,14 @@ pub(crate) fn add_probes(cases: &mut Cases) {
     let targets = [SIBLING.v6].into_iter().chain(PROBED);
     for target in targets.clone() {
         cases.add(format!("probe of {target}"), |asker| {
-            Message::Nd(Nd::probe(asker, target))
+            Message::Nd(asker.probe(target))
         });
     }
     cases.settle();
     for target in targets {
         cases.add(
             format!("solicitation of {target} after the probe"),
-            |asker| Message::Nd(Nd::multicast(asker, target)),
+            |asker| Message::Nd(asker.multicast(target)),
         );
     }
 }
@@ -197,9 +202,9 @@ pub(crate) fn add_probes(cases: &mut Cases) {
 /// A solicitation of the subnet-router anycast address, which routers have.
 pub(crate) fn add_subnet_router(cases: &mut Cases) {
     cases.add("solicitation of the subnet router", |asker| {
-        Message::Nd(Nd::multicast(asker, SUBNET_ROUTER))
+        Message::Nd(asker.multicast(SUBNET_ROUTER))
     });
     cases.add("unicast solicitation of the subnet router", |asker| {
-        Message::Nd(Nd::unicast(asker, SUBNET_ROUTER))
+        Message::Nd(asker.unicast(SUBNET_ROUTER))
     });
 }

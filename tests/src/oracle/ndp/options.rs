@@ -1,13 +1,17 @@
 //! What is behind the target of a solicitation.
 
-use super::{Choice, WAYS};
-use crate::oracle::{
-    case::{Cases, Message},
-    frames::{Asker, Nd, OTHER_STATION, SOURCE_MAC, TARGET_MAC, mac_option},
+use ipvlan_packet::{
+    Nd,
+    nd::{NONCE, SOURCE_MAC, TARGET_MAC, option},
 };
 
-/// Numbers of options (RFC 4861 §4.6, RFC 3971, RFC 7527).
-const NONCE: u8 = 14;
+use super::{Choice, WAYS};
+use crate::oracle::{
+    asker::{Asker, OTHER_STATION},
+    case::{Cases, Message},
+};
+
+/// The type of an option that no receiver knows.
 const UNKNOWN: u8 = 0xc8;
 
 /// What comes instead of the options.
@@ -28,10 +32,10 @@ const OPTION_LISTS: [Choice<Vec<u8>>; 22] = [
     Choice("type 0 before MAC", |asker| {
         [filled(0, 1, 8), own(asker)].concat()
     }),
-    Choice("target MAC", |asker| mac_option(TARGET_MAC, asker.mac)),
+    Choice("target MAC", |asker| option(TARGET_MAC, &asker.mac)),
     Choice("target MAC of two units", |_| filled(TARGET_MAC, 2, 16)),
     Choice("two MACs", |asker| {
-        [own(asker), mac_option(SOURCE_MAC, OTHER_STATION)].concat()
+        [own(asker), option(SOURCE_MAC, &OTHER_STATION)].concat()
     }),
     Choice("the same MAC twice", |asker| {
         [own(asker), own(asker)].concat()
@@ -58,12 +62,12 @@ const OPTION_LISTS: [Choice<Vec<u8>>; 22] = [
     }),
     Choice("one byte more", |asker| [own(asker), vec![0]].concat()),
     Choice("MAC, then target MAC", |asker| {
-        [own(asker), mac_option(TARGET_MAC, OTHER_STATION)].concat()
+        [own(asker), option(TARGET_MAC, &OTHER_STATION)].concat()
     }),
 ];
 
 fn own(asker: &Asker) -> Vec<u8> {
-    mac_option(SOURCE_MAC, asker.mac)
+    option(SOURCE_MAC, &asker.mac)
 }
 
 /// An option of `kind` that says it is `units` long, and is `length` bytes.

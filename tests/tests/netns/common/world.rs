@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
+use ipvlan_packet::Arp;
 use ipvlan_tests::{
     agent::{self, Agent},
     hooks,
     lab::{self, Lab},
     netns::Netns,
-    probe::{arp, ping},
+    probe::{neighbour, ping},
 };
 use nix::{sys::signal::Signal, unistd::Uid};
 use serde_json::Value;
@@ -144,13 +145,10 @@ impl World {
         tpa: Ipv4Addr,
         patience: Duration,
     ) -> Option<[u8; 6]> {
-        let request = arp::Request {
-            to: arp::BROADCAST,
-            sha,
-            spa: LAN_IP,
-            tpa,
-        };
-        self.lan.run(|| arp::ask(LAN, &request, patience)).unwrap()
+        let request = Arp::request(sha, LAN_IP, tpa);
+        self.lan
+            .run(|| neighbour::ask(LAN, &request, patience))
+            .unwrap()
     }
 
     /// Does the host answer the LAN's ping?
