@@ -4,9 +4,9 @@
 //! netlink ─► watch ─► wake ─► (coalesce) ─► dump ─► Snapshot ─► desired() ─► diff(Installed) ─► apply
 //! ```
 //!
-//! Data flows one way. An event carries no state: events are wakes, dumps are truth. [`discover`]
-//! reads the kernel and never writes; [`model`] and [`maps::diff`] are pure; [`attach`] never reads
-//! netlink; only [`reconcile`] knows them all.
+//! Data flows one way. An event carries no state: events are wakes, dumps are truth. [`discover`] reads the kernel
+//! and writes nothing but nsids; [`model`] and [`maps::diff`] are pure; only [`reconcile`] knows them all. Which room
+//! uses which is a table in ARCHITECTURE.md, which `cargo xtask lint` holds against the `use` lines.
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!(

@@ -6,14 +6,18 @@
 use std::{ffi::CStr, fmt, io};
 
 use ipvlan_common::{Hook, programs};
-use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::RouteNetlinkMessage;
 
 use super::filter::{self, HANDLES};
-use crate::{netlink::exchange::exchange_bytes, text::escaped};
+use crate::{
+    netlink::{
+        Request, Rtnl,
+        attribute::{attributes, u32_at},
+    },
+    text::escaped,
+};
 
-/// `struct nlmsghdr`, and `struct tcmsg` behind it.
-const HEADER: usize = 16;
+/// `struct tcmsg`
 const MESSAGE: usize = 20;
 /// Attributes of `linux/rtnetlink.h`, `linux/pkt_cls.h`.
 const TCA_KIND: u16 = 1;
@@ -28,8 +32,6 @@ const TCA_GACT_PARMS: u16 = 2;
 const GACT_ACTION: usize = 8;
 /// The first action of a filter.
 const FIRST: u16 = 1;
-/// Flags of an attribute's type.
-const TYPE: u16 = 0x3fff;
 /// Verdicts.
 const UNSPEC: i32 = -1;
 const PIPE: i32 = 3;
@@ -117,44 +119,33 @@ pub(super) fn entries(ifindex: u32, hook: Hook) -> io::Result<Vec<Entry>> {
     let mut request = filter::message(ifindex);
     request.header.parent = filter::side(hook);
     let request = RouteNetlinkMessage::GetTrafficFilter(request);
-    let mut entries = Vec::new();
-    let done = exchange_bytes(request, NLM_F_DUMP, |bytes| entries.extend(parse(bytes)));
-    match done {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL)) => {
-            Ok(Vec::new())
-        }
-        done => done.map(|()| entries),
+    let dump = Rtnl::new()?.dump(Request::own(filter::DUMP), &request, |row| Ok(parse(row)));
+    match dump {
+        Err(error) if matches!(error.errno(), Some(libc::ENODEV | libc::EINVAL)) => Ok(Vec::new()),
+        dump => Ok(dump?),
     }
 }
 
 /// Reads an `RTM_NEWTFILTER`; none if it is of another chain than the first.
-fn parse(bytes: &[u8]) -> Option<Entry> {
-    let message = bytes.get(HEADER..)?;
-    let word = |at: usize| {
-        message
-            .get(at..at + 4)?
-            .try_into()
-            .ok()
-            .map(u32::from_ne_bytes)
-    };
+fn parse(message: &[u8]) -> Option<Entry> {
     // family, ifindex, handle, parent, info
-    let (handle, info) = (word(8)?, word(16)?);
+    let (handle, info) = (u32_at(message, 8)?, u32_at(message, 16)?);
     let mut entry = Entry {
         priority: u16::try_from(info >> 16).ok()?,
         protocol: u16::from_be(u16::try_from(info & 0xffff).ok()?),
         handle,
         ..Entry::default()
     };
-    let attributes = message.get(MESSAGE..)?;
-    if let Some(chain) = attribute(attributes, TCA_CHAIN)
+    let options = message.get(MESSAGE..)?;
+    if let Some(chain) = attribute(options, TCA_CHAIN)
         && chain.iter().any(|&byte| byte != 0)
     {
         return None;
     }
-    entry.kind = attribute(attributes, TCA_KIND)
+    entry.kind = attribute(options, TCA_KIND)
         .and_then(text)
         .unwrap_or_default();
-    if let Some(options) = attribute(attributes, TCA_OPTIONS) {
+    if let Some(options) = attribute(options, TCA_OPTIONS) {
         match entry.kind.as_str() {
             "bpf" => entry.name = attribute(options, TCA_BPF_NAME).and_then(text),
             "matchall" => entry.verdict = verdict(options),
@@ -180,16 +171,9 @@ fn verdict(options: &[u8]) -> Option<i32> {
 }
 
 /// Returns the value of the first attribute of this type.
-fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
-        let of = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?) & TYPE;
-        let value = bytes.get(4..length)?;
-        if of == wanted {
-            return Some(value);
-        }
-        bytes = bytes.get(length.next_multiple_of(4)..)?;
-    }
+fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    let mut readable = attributes(bytes).map_while(Result::ok);
+    readable.find_map(|(found, value)| (found == kind).then_some(value))
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     tc::{TcAttribute, TcHandle},
@@ -10,7 +9,7 @@ use netlink_packet_route::{
 use tracing::warn;
 
 use super::{AttachError, filter};
-use crate::netlink::exchange::exchange;
+use crate::netlink::{Request, Rtnl};
 
 /// `TC_H_CLSACT` (`linux/pkt_sched.h`).
 const CLSACT: TcHandle = TcHandle {
@@ -34,26 +33,25 @@ pub(super) enum Kind {
 pub(super) fn kind(ifindex: u32) -> io::Result<Option<Kind>> {
     let message = filter::message(ifindex);
     let index = message.header.index;
-    let mut kind = None;
     let request = RouteNetlinkMessage::GetQueueDiscipline(message);
-    exchange(request, NLM_F_DUMP, |answer| {
-        let RouteNetlinkMessage::NewQueueDiscipline(qdisc) = answer else {
-            return;
-        };
-        if qdisc.header.index != index || qdisc.header.handle.major != MAJOR {
-            return;
+    let name = Request::own("dump of qdiscs (RTM_GETQDISC)");
+    let rows = Rtnl::new()?.dump_decoded(name, &request)?;
+    let kinds = rows.into_iter().flatten().filter_map(|row| match row {
+        RouteNetlinkMessage::NewQueueDiscipline(qdisc)
+            if qdisc.header.index == index && qdisc.header.handle.major == MAJOR =>
+        {
+            qdisc
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    TcAttribute::Kind(kind) if kind == "clsact" => Some(Kind::Clsact),
+                    TcAttribute::Kind(kind) if kind == "ingress" => Some(Kind::Ingress),
+                    _ => None,
+                })
         }
-        kind = qdisc
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                TcAttribute::Kind(kind) if kind == "clsact" => Some(Kind::Clsact),
-                TcAttribute::Kind(kind) if kind == "ingress" => Some(Kind::Ingress),
-                _ => None,
-            })
-            .or(kind);
-    })?;
-    Ok(kind)
+        _ => None,
+    });
+    Ok(kinds.last())
 }
 
 /// A clsact qdisc.
@@ -138,7 +136,8 @@ impl Qdisc {
             minor: 0,
         };
         let request = RouteNetlinkMessage::DelQueueDiscipline(request);
-        exchange(request, NLM_F_ACK, |_| {}).map(drop)
+        let name = Request::own("removal of a qdisc (RTM_DELQDISC)");
+        Ok(Rtnl::new()?.change(name, &request, 0)?)
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> AttachError {

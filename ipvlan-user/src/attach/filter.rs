@@ -11,7 +11,7 @@ use std::{
 
 use aya::programs::ProgramFd;
 use ipvlan_common::{Hook, programs};
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     tc::{TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption},
@@ -22,7 +22,7 @@ use super::{
     clsact::{self, Kind},
     order::{Order, Place},
 };
-use crate::netlink::exchange::exchange;
+use crate::netlink::{Request, Rtnl};
 
 /// `TC_H_CLSACT` with its two sides (`linux/pkt_sched.h`).
 const INGRESS: TcHandle = TcHandle {
@@ -48,6 +48,10 @@ const NAMES: [&str; 6] = [
 /// Handles of our filters: the kernel and most scripts begin at 1, and `tc filter replace` of that handle must not
 /// replace ours. The second is for a filter that takes the place of the first.
 pub(super) const HANDLES: [u32; 2] = [0x6970, 0x6971];
+
+/// Requests, for messages.
+pub(super) const DUMP: &str = "dump of filters (RTM_GETTFILTER)";
+const ADDITION: Request = Request::own("addition of a filter (RTM_NEWTFILTER)");
 
 /// Whether a filter with a program of this name is ours.
 pub(super) fn is_name_of_ours(name: &str) -> bool {
@@ -87,21 +91,22 @@ impl Filter {
             priority,
             handle: chain::handle(&entries, priority).into(),
         };
-        let mut added = None;
-        let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO | NLM_F_ACK;
-        exchange(asked.run(program, name), flags, |answer| {
-            if let RouteNetlinkMessage::NewTrafficFilter(message) = answer {
-                added = Some(Self::of(ifindex, hook, &message));
-            }
-        })?;
-        added.ok_or_else(|| io::Error::other("the kernel did not tell the handle of the filter"))
+        let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO;
+        let rows = Rtnl::new()?.ask_decoded(ADDITION, &asked.run(program, name), flags)?;
+        rows.iter()
+            .find_map(|row| match row {
+                RouteNetlinkMessage::NewTrafficFilter(message) => {
+                    Some(Self::of(ifindex, hook, message))
+                }
+                _ => None,
+            })
+            .ok_or_else(|| io::Error::other("the kernel did not return the handle of the filter"))
     }
 
     /// Puts another program in the place of the one it runs. No frame sees none or both
     /// (`cls_bpf_change`: `list_replace_rcu`).
     pub(super) fn replace(&self, program: &ProgramFd, name: &str) -> io::Result<()> {
-        let flags = NLM_F_CREATE | NLM_F_ACK;
-        exchange(self.run(program, name), flags, |_| {}).map(drop)
+        Ok(Rtnl::new()?.change(ADDITION, &self.run(program, name), NLM_F_CREATE)?)
     }
 
     fn run(&self, program: &ProgramFd, name: &str) -> RouteNetlinkMessage {
@@ -143,17 +148,18 @@ impl Filter {
     /// Takes it away. One that is gone already is a success.
     pub(super) fn delete(&self) -> io::Result<()> {
         let request = RouteNetlinkMessage::DelTrafficFilter(self.message());
-        match exchange(request, NLM_F_ACK, |_| {}) {
+        let name = Request::own("removal of a filter (RTM_DELTFILTER)");
+        match Rtnl::new()?.change(name, &request, 0) {
             // ENODEV: with its interface; EINVAL: with the qdisc.
             Err(error)
                 if matches!(
-                    error.raw_os_error(),
+                    error.errno(),
                     Some(libc::ENOENT | libc::ENODEV | libc::EINVAL)
                 ) =>
             {
                 Ok(())
             }
-            result => result.map(drop),
+            result => Ok(result?),
         }
     }
 }
@@ -191,6 +197,7 @@ pub(super) fn any(ifindex: u32) -> io::Result<bool> {
 /// Returns how many filters could not be read.
 fn dump(ifindex: u32, mut each: impl FnMut(Hook, TcMessage)) -> io::Result<usize> {
     let mut unreadable = 0;
+    let mut rtnl = Rtnl::new()?;
     // A qdisc of kind ingress has one side, whichever it is asked for.
     let sides = match clsact::kind(ifindex)? {
         Some(Kind::Ingress) => &SIDES[..1],
@@ -200,14 +207,16 @@ fn dump(ifindex: u32, mut each: impl FnMut(Hook, TcMessage)) -> io::Result<usize
         let mut request = message(ifindex);
         request.header.parent = side;
         let request = RouteNetlinkMessage::GetTrafficFilter(request);
-        let answer = exchange(request, NLM_F_DUMP, |message| {
-            if let RouteNetlinkMessage::NewTrafficFilter(message) = message {
-                each(hook, message);
+        let rows = match rtnl.dump_decoded(Request::own(DUMP), &request) {
+            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(0),
+            rows => rows?,
+        };
+        for row in rows {
+            match row {
+                Some(RouteNetlinkMessage::NewTrafficFilter(message)) => each(hook, message),
+                Some(_) => {}
+                None => unreadable += 1,
             }
-        });
-        match answer {
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(0),
-            answer => unreadable += answer?,
         }
     }
     Ok(unreadable)

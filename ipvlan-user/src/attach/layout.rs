@@ -5,7 +5,7 @@ use ipvlan_common::maps;
 use tracing::info;
 
 use super::{AttachError, AttachOptions, OBJECT};
-use crate::pins::MapPins;
+use crate::{maps::MapsError, pins::MapPins};
 
 /// What the kernel was asked to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) fn fits(directory: &MapPins, options: AttachOptions) -> Result<bool, 
                 max_entries: options.entries(name).unwrap_or(map.max_entries()),
                 flags: map.map_flags(),
             })
-            .ok_or(crate::maps::MapsError::Missing { name })?;
+            .ok_or(MapsError::Missing { name })?;
         let pinned = MapInfo::from_pin(directory.map(name)).and_then(|info| {
             Ok(Shape {
                 map_type: info.map_type()? as u32,

@@ -14,12 +14,12 @@ mod datapath;
 mod error;
 pub mod ethtool;
 mod filter;
-mod hooks;
 mod layout;
 mod mprog;
 pub mod netns;
 mod order;
 mod previous;
+mod select;
 mod tc;
 #[cfg(feature = "trace")]
 mod trace;

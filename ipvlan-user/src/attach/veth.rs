@@ -5,14 +5,13 @@
 
 use std::{fmt, io};
 
-use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_DUMP};
-use netlink_packet_route::{
-    RouteNetlinkMessage,
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached},
+use netlink_packet_core::DefaultNla;
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached,
 };
 
 use super::ethtool::Features;
-use crate::{netlink::exchange::exchange, text::escaped};
+use crate::{netlink::link, text::escaped};
 
 /// The feature of a peer that receives by GRO (`NETIF_F_GRO`).
 const GRO: &str = "rx-gro";
@@ -52,7 +51,7 @@ struct Veth {
 /// Returns the first veth by which this parent sends whose peer may not receive what native XDP sends: the parent
 /// itself, or a slave of a bond.
 pub(super) fn deaf_peer(parent: u32) -> Option<DeafPeer> {
-    let links = links().ok()?;
+    let links = link::all().ok()?;
     let veths = links
         .iter()
         .filter(|link| link.header.index == parent || controller(link) == Some(parent))
@@ -76,12 +75,7 @@ fn receives(veth: &Veth) -> io::Result<bool> {
         let attribute = DefaultNla::new(libc::IFLA_TARGET_NETNSID, nsid.to_ne_bytes().to_vec());
         request.attributes.push(LinkAttribute::Other(attribute));
     }
-    let mut has_program = false;
-    exchange(RouteNetlinkMessage::GetLink(request), NLM_F_ACK, |answer| {
-        if let RouteNetlinkMessage::NewLink(link) = answer {
-            has_program |= has_native_program(&link);
-        }
-    })?;
+    let has_program = link::read(request)?.is_some_and(|link| has_native_program(&link));
     Ok(has_program || (veth.nsid.is_none() && Features::read(veth.peer)?.has(GRO)))
 }
 
@@ -95,17 +89,6 @@ fn has_native_program(link: &LinkMessage) -> bool {
     link.attributes
         .iter()
         .any(|attribute| matches!(attribute, LinkAttribute::Xdp(xdp) if xdp.iter().any(is_native)))
-}
-
-fn links() -> io::Result<Vec<LinkMessage>> {
-    let mut links = Vec::new();
-    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    exchange(request, NLM_F_DUMP, |answer| {
-        if let RouteNetlinkMessage::NewLink(link) = answer {
-            links.push(link);
-        }
-    })?;
-    Ok(links)
 }
 
 fn controller(link: &LinkMessage) -> Option<u32> {

@@ -10,14 +10,10 @@ use std::{
     fmt, io,
 };
 
-use netlink_packet_core::NLM_F_DUMP;
-use netlink_packet_route::{
-    RouteNetlinkMessage,
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
-};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 
 use super::ethtool::Features;
-use crate::{netlink::exchange::exchange, text::escaped};
+use crate::{netlink::link, text::escaped};
 
 /// Features of `ethtool -k` that take a tag out of a frame, or leave it out on transmission.
 const RX: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
@@ -151,14 +147,11 @@ fn search(
 
 /// Reads the interfaces of this netns.
 fn devices() -> io::Result<BTreeMap<u32, Device>> {
-    let mut devices = BTreeMap::new();
-    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    exchange(request, NLM_F_DUMP, |answer| {
-        if let RouteNetlinkMessage::NewLink(link) = answer {
-            devices.insert(link.header.index, device(&link));
-        }
-    })?;
-    Ok(devices)
+    let links = link::all()?;
+    Ok(links
+        .iter()
+        .map(|link| (link.header.index, device(link)))
+        .collect())
 }
 
 fn device(link: &LinkMessage) -> Device {

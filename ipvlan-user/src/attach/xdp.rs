@@ -11,14 +11,11 @@ use aya::{
     },
 };
 use ipvlan_common::{Hook, programs};
-use netlink_packet_route::{
-    RouteNetlinkMessage,
-    link::{LinkAttribute, LinkMessage, LinkXdp},
-};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 
 use super::{AttachError, HookInfo, error::program_errno, verify};
 use crate::{
-    netlink::exchange::exchange,
+    netlink,
     pins::{ParentPins, link::LinkPin},
 };
 
@@ -188,23 +185,14 @@ fn foreign(name: &str, ifindex: u32) -> AttachError {
 pub(super) fn attached_program(ifindex: u32) -> io::Result<Option<u32>> {
     let mut request = LinkMessage::default();
     request.header.index = ifindex;
-    let mut found = None;
-    let request = RouteNetlinkMessage::GetLink(request);
-    exchange(request, netlink_packet_core::NLM_F_ACK, |answer| {
-        let RouteNetlinkMessage::NewLink(link) = answer else {
-            return;
-        };
-        for attribute in link.attributes {
-            let LinkAttribute::Xdp(attributes) = attribute else {
-                continue;
-            };
-            found = attributes
-                .into_iter()
-                .find_map(|attribute| match attribute {
-                    LinkXdp::ProgId(id) => Some(id),
-                    _ => None,
-                });
-        }
-    })?;
-    Ok(found)
+    let link = netlink::link::read(request)?;
+    let attributes = link.into_iter().flat_map(|link| link.attributes);
+    let mut programs = attributes.filter_map(|attribute| match attribute {
+        LinkAttribute::Xdp(xdp) => xdp.into_iter().find_map(|attribute| match attribute {
+            LinkXdp::ProgId(id) => Some(id),
+            _ => None,
+        }),
+        _ => None,
+    });
+    Ok(programs.next())
 }

@@ -95,9 +95,10 @@ fn last_spelling_of_a_boolean_takes_precedence() {
 fn defaults_in_the_help_text_are_the_defaults() {
     use crate::{
         config::{
-            DEFAULT_ANNOUNCE_RATE, DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_MAX_ADDRESSES,
-            DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
+            DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN,
+            DEFAULT_STALE_AFTER,
         },
+        lan::DEFAULT_ANNOUNCE_RATE,
         quota::{Quota, Quotas},
     };
     fn quota(quota: Quota) -> String {

@@ -28,8 +28,8 @@ pub use self::{
     options::Options,
     places::Places,
     settings::{
-        DEFAULT_ANNOUNCE_RATE, DEFAULT_AUDIT, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN,
-        DEFAULT_STALE_AFTER, PinSettings, Settings,
+        DEFAULT_AUDIT, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
+        PinSettings, Settings,
     },
     value::{
         AuditSeconds, Bounded, BoundedError, Count, InterfaceName, NameError, Percent, Rate,

@@ -6,7 +6,7 @@ use super::{Bounded, Options, Places, StaleAfter};
 use crate::{
     attach::AttachOptions,
     facts::Netns,
-    lan::LanPolicy,
+    lan::{DEFAULT_ANNOUNCE_RATE, LanPolicy},
     model::Policy,
     quota::{
         DEFAULT_ADDRESSES, DEFAULT_ANNOUNCEMENTS, DEFAULT_EVENTS, DEFAULT_GROUPS, DEFAULT_TIME,
@@ -18,9 +18,6 @@ use crate::{
 pub const DEFAULT_MAX_ADDRESSES: u32 = 16_384;
 /// Default of `--max-children`.
 pub const DEFAULT_MAX_CHILDREN: u32 = 4_096;
-/// Default of `--announce-rate`, in frames per second: port security and ARP inspection of switches close
-/// a port at 15 ARP packets per second, and the host's own come on top.
-pub const DEFAULT_ANNOUNCE_RATE: u32 = 10;
 /// Default of `--audit`, in seconds.
 pub const DEFAULT_AUDIT: u32 = 60;
 /// Default of `--stale-after`, in seconds.

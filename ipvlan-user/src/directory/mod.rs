@@ -43,6 +43,7 @@ pub use self::{
     identity::{Acting, IdentityError, keep_identity},
     lock::{Holder, holders},
 };
+use crate::text::escaped_path;
 
 /// Most entries that are read of one directory. Its owner can make any number.
 const MOST_ENTRIES: usize = 65_536;
@@ -235,7 +236,7 @@ impl Directory {
             }
             if names.len() == MOST_ENTRIES {
                 tracing::warn!(
-                    directory = %crate::text::escaped_path(&self.path),
+                    directory = %escaped_path(&self.path),
                     "more than {MOST_ENTRIES} entries: the others were skipped"
                 );
                 break;

@@ -21,7 +21,7 @@ use crate::{
         AnycastAddress, Arp, ArpSettings, Child, ChildAddress, Host, HostAddress, Link, Lower,
         Master, Netns, NetnsId, OnLinkRoute, ProxyArp,
     },
-    netlink::{Rtnl, attribute::Malformed},
+    netlink::{NetlinkError, Rtnl, attribute::Malformed},
 };
 
 /// What a snapshot is taken with.
@@ -73,7 +73,7 @@ impl Assembly<'_> {
         for row in &rows {
             if let Some(parent) = self.parent(netns, row) {
                 let child =
-                    child(netns, parent, row, 0).map_err(|malformed| DiscoverError::Malformed {
+                    child(netns, parent, row, 0).map_err(|malformed| NetlinkError::Malformed {
                         request: format!("dump of links of netns with nsid {nsid}"),
                         reason: malformed.0,
                     })?;

@@ -14,7 +14,6 @@ use netlink_packet_route::{
 };
 
 use super::{
-    DiscoverError,
     address::{AddressRow, decode_address},
     link::{LinkRow, decode_link},
     nexthop::{GetNextHops, NextHops, decode_next_hop},
@@ -23,7 +22,7 @@ use super::{
 };
 use crate::{
     facts::{Gateway, RouteInside},
-    netlink::{End, Limit, Request, Rtnl},
+    netlink::{End, Limit, NetlinkError, Request, Rtnl},
 };
 
 const LINKS: &str = "dump of links (RTM_GETLINK)";
@@ -56,7 +55,7 @@ impl<T> Default for Rows<T> {
 }
 
 /// Returns all links of our own netns.
-pub(super) fn own_links(rtnl: &mut Rtnl) -> Result<Vec<LinkRow>, DiscoverError> {
+pub(super) fn own_links(rtnl: &mut Rtnl) -> Result<Vec<LinkRow>, NetlinkError> {
     let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
     rtnl.dump(Request::own(LINKS), &message, |payload| {
         decode_link(payload).map(Some)
@@ -69,7 +68,7 @@ pub(super) fn links(
     nsid: i32,
     kinds: &[&str],
     limit: usize,
-) -> Result<Option<Rows<LinkRow>>, DiscoverError> {
+) -> Result<Option<Rows<LinkRow>>, NetlinkError> {
     let mut all = Rows::default();
     for &kind in kinds {
         let mut rows = links_of_kind(rtnl, nsid, kind, limit - all.rows.len(), 0);
@@ -95,7 +94,7 @@ fn links_of_kind(
     kind: &str,
     rows: usize,
     others: usize,
-) -> Result<(Vec<LinkRow>, End), DiscoverError> {
+) -> Result<(Vec<LinkRow>, End), NetlinkError> {
     let mut message = LinkMessage::default();
     let info = LinkInfo::Kind(InfoKind::from(kind));
     message.attributes = vec![
@@ -114,7 +113,7 @@ fn links_of_kind(
 }
 
 /// Returns all addresses of our own netns.
-pub(super) fn own_addresses(rtnl: &mut Rtnl) -> Result<Vec<AddressRow>, DiscoverError> {
+pub(super) fn own_addresses(rtnl: &mut Rtnl) -> Result<Vec<AddressRow>, NetlinkError> {
     let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
     rtnl.dump(Request::own(ADDRESSES), &message, decode_address)
 }
@@ -125,7 +124,7 @@ pub(super) fn addresses(
     nsid: i32,
     links: &BTreeSet<u32>,
     limit: usize,
-) -> Result<Option<Rows<AddressRow>>, DiscoverError> {
+) -> Result<Option<Rows<AddressRow>>, NetlinkError> {
     if links.len() > CHILDREN {
         let all = addresses_of_links(rtnl, nsid, links, &[None], limit, UNRELATED);
         match unless_gone(rtnl, nsid, all)? {
@@ -148,7 +147,7 @@ fn addresses_of_links(
     filters: &[Option<u32>],
     limit: usize,
     others: usize,
-) -> Result<Option<Rows<AddressRow>>, DiscoverError> {
+) -> Result<Option<Rows<AddressRow>>, NetlinkError> {
     let mut all = Rows::default();
     for &filter in filters {
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
@@ -208,7 +207,7 @@ pub(super) struct Routes {
 pub(super) fn routes(
     rtnl: &mut Rtnl,
     parents: Option<&BTreeSet<u32>>,
-) -> Result<Routes, DiscoverError> {
+) -> Result<Routes, NetlinkError> {
     let next_hops = next_hops(rtnl)?;
     let mut routes = Routes {
         gateways: next_hops.gateways().collect(),
@@ -266,14 +265,14 @@ fn is_inside(route: RouteInside, row: &RouteRow, parents: Option<&BTreeSet<u32>>
         && links.any(|oif| parents.is_none_or(|parents| parents.contains(oif)))
 }
 
-fn next_hops(rtnl: &mut Rtnl) -> Result<NextHops, DiscoverError> {
+fn next_hops(rtnl: &mut Rtnl) -> Result<NextHops, NetlinkError> {
     let request = Request::own("dump of next hops (RTM_GETNEXTHOP)");
     let rows = rtnl.dump(request, &GetNextHops, decode_next_hop)?;
     Ok(rows.into_iter().collect())
 }
 
 /// Whether our own netns has any proxy neighbour entry.
-pub(super) fn has_proxy_neighbours(rtnl: &mut Rtnl) -> Result<bool, DiscoverError> {
+pub(super) fn has_proxy_neighbours(rtnl: &mut Rtnl) -> Result<bool, NetlinkError> {
     let mut message = NeighbourMessage::default();
     message.header.flags = NeighbourFlags::Proxy;
     let rows = rtnl.dump(
@@ -288,8 +287,8 @@ pub(super) fn has_proxy_neighbours(rtnl: &mut Rtnl) -> Result<bool, DiscoverErro
 fn unless_gone<T>(
     rtnl: &mut Rtnl,
     nsid: i32,
-    rows: Result<T, DiscoverError>,
-) -> Result<Option<T>, DiscoverError> {
+    rows: Result<T, NetlinkError>,
+) -> Result<Option<T>, NetlinkError> {
     const GONE: [i32; 3] = [libc::EINVAL, libc::ENODEV, libc::ENOENT];
     if let Err(error) = &rows
         && error.errno().is_some_and(|errno| GONE.contains(&errno))

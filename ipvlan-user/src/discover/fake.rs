@@ -15,11 +15,11 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_MULTIPART, NLMSG_DONE, NLMSG_ERROR};
 use self::message::{
     Fault, HEADER, OWN, PARENT, Row, address_rows, error, link_row, message, nsid_row, spoil,
 };
-use super::{Discover, DiscoverError, Part, Renewed, Scope, netns::Netnses};
+use super::{Discover, Part, Renewed, Scope, netns::Netnses};
 use crate::{
     facts::{NetnsId, Snapshot},
     netlink::{
-        Rtnl,
+        NetlinkError, Rtnl,
         attribute::{attributes, i32_value, text_value, u16_at, u32_at},
         socket::Channel,
     },
@@ -186,7 +186,7 @@ impl Channel for FakeChannel {
         Ok(datagram.len())
     }
 
-    fn reset(&mut self) -> Result<(), DiscoverError> {
+    fn reset(&mut self) -> Result<(), NetlinkError> {
         self.answer.clear();
         Ok(())
     }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     facts::{Netns, NetnsId},
-    netlink::Rtnl,
+    netlink::{NetlinkError, Rtnl},
 };
 
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -163,7 +163,7 @@ impl Netnses {
             return Ok(None);
         }
         self.allowance.spend(found);
-        left_out(nsid::assign(rtnl, handle))
+        Ok(left_out(nsid::assign(rtnl, handle))?)
     }
 
     /// A child may have come to a netns without an nsid: a few more of them get one.
@@ -205,7 +205,7 @@ fn add(
 }
 
 /// What cannot be read of another netns is left out; a failure of our own is an error.
-fn left_out<T>(answer: Result<Option<T>, DiscoverError>) -> Result<Option<T>, DiscoverError> {
+fn left_out<T>(answer: Result<Option<T>, NetlinkError>) -> Result<Option<T>, NetlinkError> {
     match answer {
         Err(error) if !error.is_own() && !error.is_denied() => {
             tracing::debug!("a network namespace is left out: {error}");

@@ -7,8 +7,8 @@ use netlink_packet_route::{
     nsid::{NsidAttribute, NsidMessage},
 };
 
-use super::{DiscoverError, nsid_row::decode_nsid};
-use crate::netlink::{Request, Rtnl};
+use super::nsid_row::decode_nsid;
+use crate::netlink::{NetlinkError, Request, Rtnl};
 
 /// How a netns is pointed at before it has an nsid.
 #[derive(Clone, Copy, Debug)]
@@ -29,25 +29,25 @@ impl Handle<'_> {
 }
 
 /// The nsid of a netns; none if it has not been given one, or is gone.
-pub(super) fn nsid_of(rtnl: &mut Rtnl, netns: Handle<'_>) -> Result<Option<i32>, DiscoverError> {
+pub(super) fn nsid_of(rtnl: &mut Rtnl, netns: Handle<'_>) -> Result<Option<i32>, NetlinkError> {
     let message = RouteNetlinkMessage::GetNsId(message([netns.attribute()]));
     let answer = rtnl.ask(Request::own("RTM_GETNSID"), &message, decode_nsid);
     Ok(unless_gone(answer)?.flatten())
 }
 
 /// Whether there is still a netns with this nsid.
-pub(super) fn exists(rtnl: &mut Rtnl, nsid: i32) -> Result<bool, DiscoverError> {
+pub(super) fn exists(rtnl: &mut Rtnl, nsid: i32) -> Result<bool, NetlinkError> {
     let message = RouteNetlinkMessage::GetNsId(message([NsidAttribute::Id(nsid)]));
     let answer = rtnl.ask(Request::own("RTM_GETNSID"), &message, decode_nsid);
     Ok(unless_gone(answer)?.is_some())
 }
 
 /// Gives a netns the next free nsid; none if it is gone.
-pub(super) fn assign(rtnl: &mut Rtnl, netns: Handle<'_>) -> Result<Option<i32>, DiscoverError> {
+pub(super) fn assign(rtnl: &mut Rtnl, netns: Handle<'_>) -> Result<Option<i32>, NetlinkError> {
     let message = RouteNetlinkMessage::NewNsId(message([netns.attribute(), NsidAttribute::Id(-1)]));
     let answer = rtnl.ask(Request::own("RTM_NEWNSID"), &message, |_| Ok(None::<()>));
     match answer {
-        // Somebody else was faster.
+        // Another process was faster.
         Err(error) if error.errno() == Some(libc::EEXIST) => {}
         answer => drop(unless_gone(answer)?),
     }
@@ -55,7 +55,7 @@ pub(super) fn assign(rtnl: &mut Rtnl, netns: Handle<'_>) -> Result<Option<i32>, 
 }
 
 /// All nsids of our netns.
-pub(super) fn all(rtnl: &mut Rtnl) -> Result<Vec<i32>, DiscoverError> {
+pub(super) fn all(rtnl: &mut Rtnl) -> Result<Vec<i32>, NetlinkError> {
     let message = RouteNetlinkMessage::GetNsId(message([]));
     rtnl.dump(Request::own("RTM_GETNSID"), &message, decode_nsid)
 }
@@ -67,7 +67,7 @@ fn message<const N: usize>(attributes: [NsidAttribute; N]) -> NsidMessage {
 }
 
 /// `ENOENT`: no netns has this nsid. `ESRCH`: no such process.
-fn unless_gone<T>(answer: Result<T, DiscoverError>) -> Result<Option<T>, DiscoverError> {
+fn unless_gone<T>(answer: Result<T, NetlinkError>) -> Result<Option<T>, NetlinkError> {
     match answer {
         Err(error) if matches!(error.errno(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
         answer => answer.map(Some),

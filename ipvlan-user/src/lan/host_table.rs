@@ -25,12 +25,9 @@ use netlink_packet_route::{
 
 use self::plan::{Change, Entry, Facts, Plan, State};
 use super::frame::Mac;
-use crate::{
-    discover::DiscoverError,
-    netlink::{
-        Request, Rtnl,
-        attribute::{Malformed, after, attributes, ip_value, u16_at, u32_at, u32_value},
-    },
+use crate::netlink::{
+    NetlinkError, Request, Rtnl,
+    attribute::{Malformed, after, attributes, ip_value, u16_at, u32_at, u32_value},
 };
 
 /// Length of `struct ndmsg`.
@@ -60,7 +57,7 @@ impl HostTable {
     /// # Errors
     ///
     /// Fails if no netlink socket can be opened.
-    pub fn open(ifindex: u32) -> Result<Self, DiscoverError> {
+    pub fn open(ifindex: u32) -> Result<Self, NetlinkError> {
         Ok(Self {
             rtnl: Rtnl::new()?,
             ifindex,
@@ -92,7 +89,7 @@ impl HostTable {
         mac: Mac,
         answered: &dyn Fn(IpAddr) -> Option<bool>,
         answers_for_all: &dyn Fn(Mac) -> bool,
-    ) -> Result<usize, DiscoverError> {
+    ) -> Result<usize, NetlinkError> {
         // What is not read must not be due for ever, nor count as silent.
         let entries = match self.entries() {
             Ok(entries) => entries,
@@ -121,7 +118,7 @@ impl HostTable {
         Ok(changed)
     }
 
-    fn apply(&mut self, change: Change, mac: Mac) -> Result<(), DiscoverError> {
+    fn apply(&mut self, change: Change, mac: Mac) -> Result<(), NetlinkError> {
         let replaced = Request::own("change of a neighbour (RTM_NEWNEIGH)");
         match change {
             Change::Resolve(address, router) => {
@@ -165,7 +162,7 @@ impl HostTable {
         entry
     }
 
-    fn entries(&mut self) -> Result<Vec<Entry>, DiscoverError> {
+    fn entries(&mut self) -> Result<Vec<Entry>, NetlinkError> {
         let mut message = NeighbourMessage::default();
         message
             .attributes

@@ -49,7 +49,7 @@ pub use self::{
     candidate::Candidate,
     dad::DadMode,
     defence::Defending,
-    policy::{Announcing, LanPolicy},
+    policy::{Announcing, DEFAULT_ANNOUNCE_RATE, LanPolicy},
     schedule::{Adopted, Moment, Schedule},
 };
 use self::{

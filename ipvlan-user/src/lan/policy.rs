@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{DadMode, Defending};
-use crate::config::DEFAULT_ANNOUNCE_RATE;
+
+/// Default of `--announce-rate`, in frames per second: port security and ARP inspection of switches close
+/// a port at 15 ARP packets per second, and the host's own come on top.
+pub const DEFAULT_ANNOUNCE_RATE: u32 = 10;
 
 /// Whether children's addresses are announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,15 +8,15 @@ use std::io;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 
 use super::{
+    NetlinkError,
     attribute::{self, Malformed},
     socket::{Channel, KernelChannel},
 };
-use crate::discover::DiscoverError;
 
 const RECEIVE_BUFFER: usize = 256 * 1024;
 const ATTEMPTS: u32 = 3;
@@ -45,8 +45,8 @@ impl Request {
         Self { name, nsid: None }
     }
 
-    fn failed(self, source: io::Error) -> DiscoverError {
-        DiscoverError::Request {
+    fn failed(self, source: io::Error) -> NetlinkError {
+        NetlinkError::Request {
             request: self.to_string(),
             source,
         }
@@ -90,6 +90,9 @@ pub(crate) enum End {
     TooManyOthers,
 }
 
+/// One message of an answer, with its header.
+type Row<'a> = NetlinkBuffer<&'a [u8]>;
+
 enum Round<T> {
     Ended(Vec<T>, End),
     Interrupted,
@@ -97,7 +100,7 @@ enum Round<T> {
 
 impl Rtnl {
     /// Opens a socket in the netns of the calling thread.
-    pub(crate) fn new() -> Result<Self, DiscoverError> {
+    pub(crate) fn new() -> Result<Self, NetlinkError> {
         Ok(Self::over(Box::new(KernelChannel::new()?)))
     }
 
@@ -119,7 +122,7 @@ impl Rtnl {
         request: Request,
         message: &(impl NetlinkSerializable + Clone),
         decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
-    ) -> Result<Vec<T>, DiscoverError> {
+    ) -> Result<Vec<T>, NetlinkError> {
         let (rows, _) = self.dump_some(request, message, Limit::NONE, decode)?;
         Ok(rows)
     }
@@ -131,14 +134,25 @@ impl Rtnl {
         message: &(impl NetlinkSerializable + Clone),
         limit: Limit,
         mut decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
-    ) -> Result<(Vec<T>, End), DiscoverError> {
+    ) -> Result<(Vec<T>, End), NetlinkError> {
+        let mut of_payload = |row: &Row<'_>| decode(row.payload());
+        self.dump_rows(request, message, limit, &mut of_payload)
+    }
+
+    fn dump_rows<T>(
+        &mut self,
+        request: Request,
+        message: &(impl NetlinkSerializable + Clone),
+        limit: Limit,
+        decode: &mut impl FnMut(&Row<'_>) -> Result<Option<T>, Malformed>,
+    ) -> Result<(Vec<T>, End), NetlinkError> {
         for _ in 0..ATTEMPTS {
             self.send(request, message, NLM_F_REQUEST | NLM_F_DUMP)?;
-            if let Round::Ended(rows, end) = self.receive(request, Some(limit), &mut decode)? {
+            if let Round::Ended(rows, end) = self.receive(request, Some(limit), decode)? {
                 return Ok((rows, end));
             }
         }
-        Err(DiscoverError::Interrupted {
+        Err(NetlinkError::Interrupted {
             request: request.to_string(),
             attempts: ATTEMPTS,
         })
@@ -152,7 +166,7 @@ impl Rtnl {
         message: &(impl NetlinkSerializable + Clone),
         limit: Limit,
         mut decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
-    ) -> Result<(Vec<T>, End), DiscoverError> {
+    ) -> Result<(Vec<T>, End), NetlinkError> {
         let mut before = None;
         for _ in 0..=ATTEMPTS {
             let now = self.dump_some(request, message, limit, &mut decode)?;
@@ -161,7 +175,7 @@ impl Rtnl {
             }
             before = Some(now);
         }
-        Err(DiscoverError::Interrupted {
+        Err(NetlinkError::Interrupted {
             request: request.to_string(),
             attempts: ATTEMPTS,
         })
@@ -173,12 +187,10 @@ impl Rtnl {
         request: Request,
         message: &RouteNetlinkMessage,
         mut decode: impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
-    ) -> Result<Option<T>, DiscoverError> {
-        self.send(request, message, NLM_F_REQUEST | NLM_F_ACK)?;
-        match self.receive(request, None, &mut decode)? {
-            Round::Ended(rows, _) => Ok(rows.into_iter().next()),
-            Round::Interrupted => Ok(None),
-        }
+    ) -> Result<Option<T>, NetlinkError> {
+        let mut of_payload = |row: &Row<'_>| decode(row.payload());
+        let rows = self.acknowledged(request, message, 0, &mut of_payload)?;
+        Ok(rows.into_iter().next())
     }
 
     /// Makes one change; `flags` are those beside the usual ones.
@@ -187,10 +199,45 @@ impl Rtnl {
         request: Request,
         message: &RouteNetlinkMessage,
         flags: u16,
-    ) -> Result<(), DiscoverError> {
-        self.send(request, message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
-        self.receive(request, None, &mut |_| Ok(None::<()>))
+    ) -> Result<(), NetlinkError> {
+        self.acknowledged(request, message, flags, &mut |_| Ok(None::<()>))
             .map(drop)
+    }
+
+    /// Makes one request or change, and returns the rows before the acknowledgement as the library decodes them.
+    pub(crate) fn ask_decoded(
+        &mut self,
+        request: Request,
+        message: &RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+        self.acknowledged(request, message, flags, &mut |row| Ok(decoded(row)))
+    }
+
+    /// Dumps all rows as the library decodes them; none for a row that it cannot: what other processes have set up may
+    /// be newer than this build.
+    pub(crate) fn dump_decoded(
+        &mut self,
+        request: Request,
+        message: &RouteNetlinkMessage,
+    ) -> Result<Vec<Option<RouteNetlinkMessage>>, NetlinkError> {
+        let mut each = |row: &Row<'_>| Ok(Some(decoded(row)));
+        let (rows, _) = self.dump_rows(request, message, Limit::NONE, &mut each)?;
+        Ok(rows)
+    }
+
+    fn acknowledged<T>(
+        &mut self,
+        request: Request,
+        message: &RouteNetlinkMessage,
+        flags: u16,
+        decode: &mut impl FnMut(&Row<'_>) -> Result<Option<T>, Malformed>,
+    ) -> Result<Vec<T>, NetlinkError> {
+        self.send(request, message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
+        match self.receive(request, None, decode)? {
+            Round::Ended(rows, _) => Ok(rows),
+            Round::Interrupted => Ok(Vec::new()),
+        }
     }
 
     fn send(
@@ -198,7 +245,7 @@ impl Rtnl {
         request: Request,
         message: &(impl NetlinkSerializable + Clone),
         flags: u16,
-    ) -> Result<(), DiscoverError> {
+    ) -> Result<(), NetlinkError> {
         if self.broken {
             self.channel.reset()?;
             self.broken = false;
@@ -222,8 +269,8 @@ impl Rtnl {
         &mut self,
         request: Request,
         dump: Option<Limit>,
-        decode: &mut impl FnMut(&[u8]) -> Result<Option<T>, Malformed>,
-    ) -> Result<Round<T>, DiscoverError> {
+        decode: &mut impl FnMut(&Row<'_>) -> Result<Option<T>, Malformed>,
+    ) -> Result<Round<T>, NetlinkError> {
         let mut rows = Vec::new();
         let limit = dump.unwrap_or(Limit::NONE);
         let mut others = 0;
@@ -267,7 +314,7 @@ impl Rtnl {
                 if !std::mem::replace(&mut has_rows, true) {
                     self.datagrams += 1;
                 }
-                match decode(message.payload()) {
+                match decode(&message) {
                     Ok(Some(_)) if rows.len() == limit.rows => {
                         return Ok(Round::Ended(rows, End::TooManyRows));
                     }
@@ -283,8 +330,15 @@ impl Rtnl {
     }
 }
 
+/// Returns a row as the library decodes it, if it can.
+fn decoded(row: &Row<'_>) -> Option<RouteNetlinkMessage> {
+    let mut header = NetlinkHeader::default();
+    header.message_type = row.message_type();
+    RouteNetlinkMessage::deserialize(&header, row.payload()).ok()
+}
+
 /// Both `NLMSG_DONE` and `NLMSG_ERROR` start with a negative errno, or zero.
-fn check_errno(payload: &[u8], done: bool, request: Request) -> Result<(), DiscoverError> {
+fn check_errno(payload: &[u8], done: bool, request: Request) -> Result<(), NetlinkError> {
     let errno = match attribute::i32_at(payload, 0) {
         Some(errno) => errno,
         // Old kernels end a dump without one.
@@ -298,8 +352,8 @@ fn check_errno(payload: &[u8], done: bool, request: Request) -> Result<(), Disco
 }
 
 impl Malformed {
-    fn answer_to(self, request: Request) -> DiscoverError {
-        DiscoverError::Malformed {
+    fn answer_to(self, request: Request) -> NetlinkError {
+        NetlinkError::Malformed {
             request: request.to_string(),
             reason: self.0,
         }

@@ -1,8 +1,17 @@
-//! Netlink requests: one message out, rows or an acknowledgement in.
+//! Netlink: requests to the kernel, and its events.
+//!
+//! All sockets of the agent are opened here. Rows are decoded by hand from [`attribute`]s where other processes decide
+//! what they hold, and by the library elsewhere.
 
 pub(crate) mod attribute;
 mod client;
-pub(crate) mod exchange;
+mod error;
+mod events;
+pub(crate) mod link;
 pub(crate) mod socket;
 
-pub(crate) use client::{End, Limit, Request, Rtnl};
+pub use self::error::NetlinkError;
+pub(crate) use self::{
+    client::{End, Limit, Request, Rtnl},
+    events::{Datagram, EventBuffer, EventSocket},
+};

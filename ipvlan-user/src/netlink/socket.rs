@@ -1,4 +1,4 @@
-//! A netlink request socket: the only place of the readers that calls the kernel.
+//! Request sockets, and what carries requests in tests.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use nix::sys::{
     time::{TimeVal, TimeValLike},
 };
 
-use crate::discover::DiscoverError;
+use super::NetlinkError;
 
 /// The kernel answers within the system call; this only turns a hang into an error.
 const ANSWER_SECONDS: i64 = 10;
@@ -22,7 +22,7 @@ pub(crate) trait Channel: std::fmt::Debug + Send {
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Discards what is left of an answer.
-    fn reset(&mut self) -> Result<(), DiscoverError>;
+    fn reset(&mut self) -> Result<(), NetlinkError>;
 }
 
 /// A strict-checking socket in the netns of the thread that opened it.
@@ -30,7 +30,7 @@ pub(crate) trait Channel: std::fmt::Debug + Send {
 pub(crate) struct KernelChannel(Socket);
 
 impl KernelChannel {
-    pub(crate) fn new() -> Result<Self, DiscoverError> {
+    pub(crate) fn new() -> Result<Self, NetlinkError> {
         open().map(Self)
     }
 }
@@ -44,14 +44,14 @@ impl Channel for KernelChannel {
         self.0.recv(&mut buffer, libc::MSG_TRUNC)
     }
 
-    fn reset(&mut self) -> Result<(), DiscoverError> {
+    fn reset(&mut self) -> Result<(), NetlinkError> {
         self.0 = open()?;
         Ok(())
     }
 }
 
-fn open() -> Result<Socket, DiscoverError> {
-    let failed = |step| move |source| DiscoverError::Socket { step, source };
+fn open() -> Result<Socket, NetlinkError> {
+    let failed = |step| move |source| NetlinkError::Socket { step, source };
     let mut socket = Socket::new(NETLINK_ROUTE).map_err(failed("socket"))?;
     socket.bind_auto().map_err(failed("bind"))?;
     // A connected socket takes datagrams from the kernel only.

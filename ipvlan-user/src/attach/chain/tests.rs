@@ -37,7 +37,7 @@ fn attribute_of(of: u16, value: &[u8]) -> Vec<u8> {
 }
 
 fn message(handle: u32, priority: u16, protocol: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = vec![0; HEADER + 8];
+    let mut bytes = vec![0; 8];
     bytes.extend(handle.to_ne_bytes());
     bytes.extend([0; 4]);
     let info = u32::from(priority) << 16 | u32::from(protocol.to_be());

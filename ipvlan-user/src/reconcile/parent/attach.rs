@@ -8,6 +8,7 @@ use tracing::info;
 use super::{Parent, Serving};
 use crate::{
     attach::Datapath,
+    discover::DiscoverError,
     facts::Link,
     lan::{Adopted, Lan, host_table::HostTable},
     maps::apply::Installed,
@@ -30,7 +31,7 @@ impl Parent {
         };
         let (pins, unpinned) = self.pins(&link, &settings.pins)?;
         // Before anything is attached: it takes a capability of its own.
-        let host = HostTable::open(link.ifindex)?;
+        let host = HostTable::open(link.ifindex).map_err(DiscoverError::from)?;
         let mut lan = Lan::open(link.ifindex, settings.lan, settings.quotas, host)
             .map_err(system("open a packet socket on the parent"))?;
         let (datapath, mut maps) =

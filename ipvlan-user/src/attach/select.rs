@@ -1,4 +1,5 @@
-//! Attaching to the hooks of a parent: taken over from an agent before, or anew; then pinned.
+//! Which hooks of a parent are used, and why: TCX or clsact, native or generic XDP or none. A program takes the place of
+//! one that an earlier agent left, or is attached anew; then everything is pinned.
 
 use ipvlan_common::Hook;
 use tracing::{info, warn};
