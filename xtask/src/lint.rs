@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: what can be said about the code without running it.
 
 mod lengths;
+mod rooms;
 mod words;
 
 use std::process::Command;
@@ -35,6 +36,7 @@ pub(crate) fn lint() -> Result<()> {
 
     lengths::check()?;
     words::check()?;
+    rooms::check()?;
     fuzz_targets()?;
     let mut clippy = Command::new("cargo");
     clippy.args([
