@@ -25,7 +25,7 @@ pub mod facts;
 pub mod lan;
 pub mod maps;
 pub mod model;
-mod netlink;
+pub mod netlink;
 pub mod pins;
 pub mod protocol;
 pub mod quota;

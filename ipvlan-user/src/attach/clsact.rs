@@ -36,7 +36,7 @@ pub(super) fn kind(ifindex: u32) -> io::Result<Option<Kind>> {
     let request = RouteNetlinkMessage::GetQueueDiscipline(message);
     let name = Request::own("dump of qdiscs (RTM_GETQDISC)");
     let rows = Rtnl::new()?.dump_decoded(name, &request)?;
-    let kinds = rows.into_iter().flatten().filter_map(|row| match row {
+    let mut kinds = rows.into_iter().flatten().filter_map(|row| match row {
         RouteNetlinkMessage::NewQueueDiscipline(qdisc)
             if qdisc.header.index == index && qdisc.header.handle.major == MAJOR =>
         {
@@ -51,7 +51,7 @@ pub(super) fn kind(ifindex: u32) -> io::Result<Option<Kind>> {
         }
         _ => None,
     });
-    Ok(kinds.last())
+    Ok(kinds.next())
 }
 
 /// A clsact qdisc.
@@ -82,7 +82,7 @@ impl Qdisc {
         }
     }
 
-    /// Takes over the one that is there, as if it had been added for us.
+    /// Adopts the one that is there, as if it had been added for us.
     pub(super) fn adopt(parent: &str, ifindex: u32) -> Self {
         Self {
             parent: parent.to_owned(),
@@ -96,12 +96,12 @@ impl Qdisc {
         self.added
     }
 
-    /// Leaves it to whoever serves the parent next.
-    pub(super) fn leave(mut self) {
+    /// Keeps it for the next agent that serves the parent.
+    pub(super) fn keep(mut self) {
         self.added = false;
     }
 
-    /// Removes it if it was added for us and nobody else uses it.
+    /// Removes it if it was added for us and no other filter uses it.
     pub(super) fn remove_if_unused(mut self) -> Result<(), AttachError> {
         self.remove()
     }
@@ -158,8 +158,8 @@ impl Drop for Qdisc {
     }
 }
 
-/// Takes everything of ours off an interface of the current netns that no agent serves: filters, and the
-/// qdisc if it is ours and nobody else uses it. Returns how many filters it were.
+/// Removes our filters from an interface of the current netns that no agent serves, and the qdisc if it is ours and no
+/// other filter uses it. Returns how many filters it removed.
 pub fn remove_filters(name: &str, ifindex: u32, qdisc_is_ours: bool) -> Result<usize, AttachError> {
     let failed = |action| {
         move |source| AttachError::Clsact {

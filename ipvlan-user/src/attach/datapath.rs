@@ -53,7 +53,7 @@ enum Sockets {
 /// The programs of one parent.
 ///
 /// Dropping it detaches links that are not pinned; [`Datapath::detach`] detaches everything and says
-/// what failed, [`Datapath::leave`] leaves what is pinned.
+/// what failed, [`Datapath::detach_keep_pins`] leaves what is pinned.
 #[derive(Debug)]
 pub struct Datapath {
     pub(super) name: String,
@@ -64,8 +64,8 @@ pub struct Datapath {
     pub(super) egress: Option<TcHook>,
     pub(super) xdp: Option<XdpHook>,
     pub(super) qdisc: Option<Qdisc>,
-    /// What an agent before left, until the first programs are set.
-    pub(super) found: Previous,
+    /// Programs of a previous agent, until the first programs are set.
+    pub(super) previous: Previous,
     /// Whether there was anything.
     pub(super) takes_over: bool,
     pub(super) adopts: bool,
@@ -99,9 +99,9 @@ impl Datapath {
         }
         // Maps are pinned by paths.
         let _acting = pins.dir().map(ParentPins::act);
-        let found = Previous::find(ifindex, pins.dir())?;
+        let previous = Previous::find(ifindex, pins.dir())?;
         let adopted = match &pins {
-            Pins::Keep(dir) if found.any() => match dir.maps()? {
+            Pins::Keep(dir) if previous.any() => match dir.maps()? {
                 Some(maps) if layout::fits(&maps, options)? => Some(maps),
                 _ => None,
             },
@@ -147,8 +147,8 @@ impl Datapath {
             egress: None,
             xdp: None,
             qdisc: None,
-            takes_over: found.any(),
-            found,
+            takes_over: previous.any(),
+            previous,
             adopts,
             pins,
             pinned: None,
@@ -238,7 +238,7 @@ impl Datapath {
         notes.into_iter().flatten().chain(behind)
     }
 
-    /// Pins again what somebody else has unpinned. Returns how many objects it was.
+    /// Restores pins that another process has removed. Returns how many.
     pub fn repin(&mut self) -> Result<usize, AttachError> {
         match (&mut self.pinned, &mut self.pins) {
             (Some(pinned), Pins::Keep(dir)) => Ok(pinned.repair(dir)?),
@@ -246,7 +246,7 @@ impl Datapath {
         }
     }
 
-    /// Waits until somebody else may have changed what is pinned. Cancelling loses nothing.
+    /// Waits until another process may have changed the pins. Cancelling loses nothing.
     pub fn poll_pins(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.pinned {
             Some(pinned) => pinned.poll(context),
@@ -254,20 +254,20 @@ impl Datapath {
         }
     }
 
-    /// Ends, and leaves attached what is pinned.
+    /// Stops, and keeps pinned programs attached.
     #[must_use]
-    pub fn leave(self) -> Vec<AttachError> {
+    pub fn detach_keep_pins(self) -> Vec<AttachError> {
         if self.pinned.is_some() {
-            self.let_go()
+            self.release()
         } else {
             self.detach()
         }
     }
 
     /// Closes what it holds: links that are pinned stay, and so do filters.
-    fn let_go(mut self) -> Vec<AttachError> {
+    fn release(mut self) -> Vec<AttachError> {
         if let Some(qdisc) = self.qdisc.take() {
-            qdisc.leave();
+            qdisc.keep();
         }
         Vec::new()
     }
@@ -280,7 +280,7 @@ impl Datapath {
             egress,
             xdp,
             qdisc,
-            found,
+            previous,
             pins,
             pinned,
             object: _object,
@@ -289,7 +289,7 @@ impl Datapath {
         let mut errors = Vec::new();
         // Their handles, too, keep links attached.
         drop(pinned);
-        errors.extend(found.detach(pins.dir()));
+        errors.extend(previous.detach(pins.dir()));
         if let Pins::Keep(dir) | Pins::Release(dir) = pins {
             errors.extend(dir.remove().err().map(AttachError::from));
         }
@@ -300,11 +300,11 @@ impl Datapath {
         errors
     }
 
-    /// Ends after a failed start: what an agent before left is as it was or replaced, what is new goes.
+    /// Stops after a failed start: programs of a previous agent are as they were or replaced, new ones are detached.
     #[must_use]
-    pub fn undo(self) -> Vec<AttachError> {
+    pub fn rollback(self) -> Vec<AttachError> {
         if self.takes_over {
-            self.let_go()
+            self.release()
         } else {
             self.detach()
         }

@@ -63,10 +63,10 @@ pub enum AttachError {
     ForeignXdp {
         /// Name of the parent.
         parent: String,
-        /// Its id in the kernel, if that tells.
+        /// Its id in the kernel, if it could be read.
         program_id: Option<u32>,
     },
-    /// What outlives the agent could not be found or kept.
+    /// Pins could not be read or kept.
     #[error(transparent)]
     Pin(#[from] PinError),
     /// The driver does not run XDP as asked for.

@@ -145,7 +145,7 @@ impl Filter {
         message
     }
 
-    /// Takes it away. One that is gone already is a success.
+    /// Removes it. One that is gone already is a success.
     pub(super) fn delete(&self) -> io::Result<()> {
         let request = RouteNetlinkMessage::DelTrafficFilter(self.message());
         let name = Request::own("removal of a filter (RTM_DELTFILTER)");
@@ -187,7 +187,7 @@ pub(super) fn ours(ifindex: u32) -> io::Result<Vec<Filter>> {
     Ok(filters)
 }
 
-/// Whether anybody has a filter there.
+/// Returns whether an interface has any filter, of whichever process.
 pub(super) fn any(ifindex: u32) -> io::Result<bool> {
     let mut found = false;
     let unreadable = dump(ifindex, |_, _| found = true)?;

@@ -1,4 +1,4 @@
-//! Whether maps that an agent before this one has pinned can be gone on with.
+//! Checks whether maps pinned by a previous agent can be reused.
 
 use aya::maps::MapInfo;
 use ipvlan_common::maps;
@@ -18,7 +18,7 @@ struct Shape {
 }
 
 /// Whether every map of ours is in this directory, in the shape that this build and these options want.
-/// A map is opened by whoever has its path, without a look at what it is.
+/// Any process with the path of a map can open it, whatever its shape is.
 pub(super) fn fits(directory: &MapPins, options: AttachOptions) -> Result<bool, AttachError> {
     let object = aya_obj::Object::parse(OBJECT)
         .map_err(|error| AttachError::load(aya::EbpfError::ParseError(error)))?;

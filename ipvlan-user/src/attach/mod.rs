@@ -1,12 +1,12 @@
 //! The programs of one parent: loading, attaching, replacing, pinning, detaching.
 //!
 //! ```text
-//! open ─► what an agent before left ─► maps: gone on with, or new ones ─► (the first sync fills them)
-//!      ─► set_programs ─► each hook: its program replaced, or attached ─► the rest taken off ─► pinned
+//! open ─► programs of a previous agent ─► its maps are reused, or new ones made ─► (the first sync fills them)
+//!      ─► set_programs ─► each hook: its program replaced, or attached ─► the rest detached ─► pinned
 //! ```
 //!
-//! What an agent before left goes on answering until the very moment its program is replaced, by a
-//! program whose maps are full: there is no gap, whatever layout its maps have.
+//! A program of a previous agent keeps answering until it is replaced by a program whose maps are full: there is no
+//! gap, whatever layout its maps have.
 
 mod chain;
 mod clsact;
@@ -48,14 +48,14 @@ pub struct AttachOptions {
     pub xdp: Option<XdpMode>,
     /// Attach to egress: host and children reach each other.
     pub host_access: bool,
-    /// Room in the address map of each family.
+    /// Entries of the address map of each family.
     pub max_addresses: u32,
-    /// Room for child counters.
+    /// Slots for child counters.
     pub max_children: u32,
 }
 
 impl AttachOptions {
-    /// The room that is asked for in a map, if it is not always the same.
+    /// Returns the configured size of a map, if it is not always the same.
     fn entries(&self, map: &str) -> Option<u32> {
         match map {
             maps::ADDRESSES_V4 | maps::ADDRESSES_V6 => Some(self.max_addresses),

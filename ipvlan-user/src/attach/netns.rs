@@ -1,4 +1,4 @@
-//! The netns of a socket, by which the programs tell a container from the host.
+//! The netns of a socket, by which the programs distinguish a container from the host.
 
 use std::{io, os::fd::AsRawFd as _};
 

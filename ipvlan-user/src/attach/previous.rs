@@ -1,4 +1,4 @@
-//! What an agent before this one left attached to a parent.
+//! Programs that a previous agent left attached to a parent.
 
 use aya::programs::links::FdLink;
 use ipvlan_common::Hook;
@@ -59,13 +59,13 @@ impl Previous {
         take(&mut self.links, |(of, _)| *of == hook).map(|(_, link)| link)
     }
 
-    /// Gives back a link that is not taken over: it is detached when another one is attached.
-    pub(super) fn give_back_link(&mut self, hook: Hook, link: FdLink) {
+    /// Returns a link that is not adopted: it is detached when another one is attached.
+    pub(super) fn return_link(&mut self, hook: Hook, link: FdLink) {
         self.links.push((hook, link));
     }
 
-    /// Gives back a filter, likewise.
-    pub(super) fn give_back_filter(&mut self, filter: Filter) {
+    /// Returns a filter that is not adopted.
+    pub(super) fn return_filter(&mut self, filter: Filter) {
         self.filters.push(filter);
     }
 

@@ -30,7 +30,8 @@ impl Datapath {
             TcAttach::Tcx => Some(TcMechanism::Tcx),
             TcAttach::Clsact => Some(TcMechanism::Clsact),
         };
-        // What is still found in the end is taken off; a try after a failed one finds the rest.
+        // Programs of the previous agent that are not adopted are detached in the end; a try after a failed one finds
+        // the rest.
         let mut hooks = vec![(Hook::Ingress, ingress)];
         if self.options.host_access {
             hooks.push((Hook::Egress, egress));
@@ -47,11 +48,11 @@ impl Datapath {
         self.ingress = attached.next();
         self.egress = attached.next();
         self.attach_xdp()?;
-        self.take_over_qdisc();
-        for failure in std::mem::take(&mut self.found).detach(self.pins.dir()) {
+        self.adopt_qdisc();
+        for failure in std::mem::take(&mut self.previous).detach(self.pins.dir()) {
             warn!(
                 parent = self.name,
-                "what an agent before left stays: {failure}"
+                "could not remove the previous agent's programs: {failure}"
             );
         }
         self.pin()?;
@@ -75,13 +76,13 @@ impl Datapath {
                 .map_or(true, |place| place.is_right(order))
         };
         if mechanism != Some(TcMechanism::Clsact) {
-            if let Some(link) = self.found.take_link(hook) {
+            if let Some(link) = self.previous.take_link(hook) {
                 let attachment = Attachment::Link(link);
                 if is_right(&attachment) {
                     return TcHook::adopt(&mut self.object, hook, program, attachment).map(Some);
                 }
                 if let Attachment::Link(link) = attachment {
-                    self.found.give_back_link(hook, link);
+                    self.previous.return_link(hook, link);
                 }
             }
             let tcx = How {
@@ -98,13 +99,13 @@ impl Datapath {
                 result => return result.map(Some),
             }
         }
-        if let Some(filter) = self.found.take_filter(hook) {
+        if let Some(filter) = self.previous.take_filter(hook) {
             let attachment = Attachment::Filter(filter);
             if is_right(&attachment) {
                 return TcHook::adopt(&mut self.object, hook, program, attachment).map(Some);
             }
             if let Attachment::Filter(filter) = attachment {
-                self.found.give_back_filter(filter);
+                self.previous.return_filter(filter);
             }
         }
         if !self.ensure_qdisc(hook)? {
@@ -127,7 +128,7 @@ impl Datapath {
             }
             // The one before is gone.
             if let Some(before) = self.qdisc.replace(qdisc) {
-                before.leave();
+                before.keep();
             }
         } else if self.qdisc.is_none() {
             self.qdisc = Some(qdisc);
@@ -149,15 +150,15 @@ impl Datapath {
             return Ok(());
         };
         if let Some(reason) = self.unfit(mode) {
-            self.found.detach_xdp(self.pins.dir())?;
+            self.previous.detach_xdp(self.pins.dir())?;
             self.without_xdp(reason);
             return Ok(());
         }
-        let hook = if let Some(link) = self.found.take_xdp(mode) {
+        let hook = if let Some(link) = self.previous.take_xdp(mode) {
             XdpHook::adopt(&mut self.object, mode, link)
         } else {
             // One of another mode is in the way; the TC programs answer meanwhile.
-            self.found.detach_xdp(self.pins.dir())?;
+            self.previous.detach_xdp(self.pins.dir())?;
             XdpHook::attach(&mut self.object, &self.name, self.ifindex, mode)
         };
         match hook {
@@ -177,7 +178,7 @@ impl Datapath {
         if let Some(hidden) = hidden_tags(self.ifindex) {
             return Some(hidden.to_string());
         }
-        let is_ours = self.xdp.is_some() || self.found.has_xdp();
+        let is_ours = self.xdp.is_some() || self.previous.has_xdp();
         let is_foreign = || matches!(attached_program(self.ifindex), Ok(Some(_)));
         // A foreign program is the better reason.
         if mode == XdpMode::Generic || (!is_ours && is_foreign()) {
@@ -228,9 +229,9 @@ impl Datapath {
         Ok(())
     }
 
-    /// The qdisc of filters that were found, if it was added for us.
-    fn take_over_qdisc(&mut self) {
-        if self.qdisc.is_some() || !self.found.had_filters() {
+    /// Adopts the qdisc of the filters of a previous agent, if it was added for us.
+    fn adopt_qdisc(&mut self) {
+        if self.qdisc.is_some() || !self.previous.had_filters() {
             return;
         }
         // Without pins there is no mark: it was most likely the agent that added it.

@@ -302,7 +302,7 @@ fn classifier<'a>(
         .map_err(|error| failed("use", program, error))
 }
 
-/// The kernel's id of a loaded program; 0 if it does not tell.
+/// The kernel's id of a loaded program; 0 if that cannot be read.
 fn id(classifier: &SchedClassifier) -> u32 {
     classifier.info().map_or(0, |info| info.id())
 }

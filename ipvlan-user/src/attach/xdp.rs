@@ -32,7 +32,7 @@ impl XdpMode {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Native, Self::Generic];
 
-    /// The word for it in `status`, and the name of its pin: a link does not tell its mode.
+    /// The word for it in `status`, and the name of its pin: a link does not report its mode.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

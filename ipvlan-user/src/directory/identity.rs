@@ -32,7 +32,7 @@ pub enum IdentityError {
 /// The calling thread has the file-system identity of a directory's owner until this is dropped.
 ///
 /// Nothing changes if the owner is this user or root, or if this process is not root's. If the identity
-/// cannot be taken (without `CAP_SETUID`, see [`keep_identity`]), the thread goes on with its own, which the
+/// cannot be taken (without `CAP_SETUID`, see [`keep_identity`]), the thread keeps its own, which the
 /// kernel then refuses unless it has `CAP_DAC_OVERRIDE`.
 #[derive(Debug)]
 #[must_use = "the identity is given back when this is dropped"]

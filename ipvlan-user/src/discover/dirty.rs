@@ -1,4 +1,4 @@
-//! What of a snapshot is to be read anew after a wake. Pure.
+//! The dirty parts of a snapshot: those that are to be read anew after a wake. Pure.
 //!
 //! | In our own netns | |
 //! |---|---|
@@ -13,19 +13,19 @@
 //! | links deleted or moved | its links at once, then everything: they may be where no nsid is yet |
 //! | routes, IPv4 settings | nothing: they do not concern us |
 //!
-//! An nsid that was given or taken makes the links of the netns behind it stale.
+//! An nsid that was given or taken makes the links of the netns behind it dirty.
 //!
 //! Everything is read at once only where a child of ours can have moved to a netns without an nsid: after a
 //! link event in our own netns, a deleted link in a netns that holds a child, and an overrun. Any user can
-//! cause the others (links of netns without a child, nsids): they make everything stale as well, for names
-//! and in case that an event came too early, but [`Stale::later`], which can be put off.
+//! cause the others (links of netns without a child, nsids): they make everything dirty as well, for names
+//! and in case that an event came too early, but [`Dirty::later`], which can be put off.
 
 use std::collections::BTreeMap;
 
 use super::wake::{Change, Wake};
 use crate::facts::NetnsId;
 
-/// What of one netns is read anew. The later includes the earlier.
+/// A part of one netns. The later includes the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// Addresses of the links there were; of our own netns routes and settings too.
@@ -34,9 +34,9 @@ pub enum Part {
     Links,
 }
 
-/// What is to be read anew.
+/// The parts of a snapshot that are to be read anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stale {
+pub struct Dirty {
     /// Of these netns.
     pub parts: BTreeMap<NetnsId, Part>,
     /// Everything, beginning with which netns there are.
@@ -45,8 +45,8 @@ pub struct Stale {
     pub later: bool,
 }
 
-impl Stale {
-    /// Everything is.
+impl Dirty {
+    /// Returns all parts.
     #[must_use]
     pub fn everything() -> Self {
         Self {
@@ -55,9 +55,9 @@ impl Stale {
         }
     }
 
-    /// What this wake makes stale, where our own netns is the one with this nsid.
+    /// What this wake makes dirty, where our own netns is the one with this nsid.
     pub(super) fn after(wake: &Wake, own: i32, holds_child: impl Fn(NetnsId) -> bool) -> Self {
-        let mut stale = Self {
+        let mut dirty = Self {
             everything: wake.overrun,
             ..Self::default()
         };
@@ -76,18 +76,18 @@ impl Stale {
             } = change;
             let id = id(nsid);
             let is_own = id == NetnsId::Own;
-            stale.everything |= (links && is_own) || (gone && (is_own || holds_child(id)));
-            stale.later |= gone || nsids;
+            dirty.everything |= (links && is_own) || (gone && (is_own || holds_child(id)));
+            dirty.later |= gone || nsids;
             if links || gone || settings {
-                stale.add_part(id, Part::Links);
+                dirty.add_part(id, Part::Links);
             } else if addresses || (routes && is_own) {
-                stale.add_part(id, Part::Addresses);
+                dirty.add_part(id, Part::Addresses);
             }
         }
         for &nsid in &wake.nsids {
-            stale.add_part(id(Some(nsid)), Part::Links);
+            dirty.add_part(id(Some(nsid)), Part::Links);
         }
-        stale
+        dirty
     }
 
     /// Whether there is anything to read.
@@ -96,7 +96,7 @@ impl Stale {
         self.everything || self.later || !self.parts.is_empty()
     }
 
-    /// Adds what another one says.
+    /// Adds the parts of another one.
     pub fn add(&mut self, other: Self) {
         for (id, part) in other.parts {
             self.add_part(id, part);
@@ -128,8 +128,8 @@ mod tests {
     const WITH_CHILD: i32 = 3;
     const WITHOUT: i32 = 4;
 
-    fn after(wake: &Wake) -> Stale {
-        Stale::after(wake, OWN, |id| id == NetnsId::Nsid(WITH_CHILD))
+    fn after(wake: &Wake) -> Dirty {
+        Dirty::after(wake, OWN, |id| id == NetnsId::Nsid(WITH_CHILD))
     }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,23 +139,23 @@ mod tests {
         AtOnce,
     }
 
-    fn stale(nsid: Option<i32>, change: Change) -> (Option<Part>, Everything) {
+    fn dirty(nsid: Option<i32>, change: Change) -> (Option<Part>, Everything) {
         let wake = Wake {
             netnses: BTreeMap::from([(nsid, change)]),
             ..Wake::default()
         };
-        let stale = after(&wake);
-        assert!(stale.parts.len() <= 1);
-        let everything = match (stale.everything, stale.later) {
+        let dirty = after(&wake);
+        assert!(dirty.parts.len() <= 1);
+        let everything = match (dirty.everything, dirty.later) {
             (true, _) => Everything::AtOnce,
             (false, true) => Everything::Later,
             (false, false) => Everything::No,
         };
-        (stale.parts.into_values().next(), everything)
+        (dirty.parts.into_values().next(), everything)
     }
 
     #[test]
-    fn a_change_makes_stale_what_it_can_have_changed_and_no_more() {
+    fn a_change_makes_dirty_what_it_can_have_changed_and_no_more() {
         use Everything::{AtOnce, Later, No};
         use Part::{Addresses, Links};
         let set = |set: fn(&mut Change)| {
@@ -163,7 +163,7 @@ mod tests {
             set(&mut change);
             change
         };
-        // What changed; then what is stale if it did so in our own netns, in one that holds a child of ours,
+        // What changed; then what is dirty if it did so in our own netns, in one that holds a child of ours,
         // and in one that does not.
         for (change, own, with_child, without) in [
             (
@@ -203,15 +203,15 @@ mod tests {
                 (None, Later),
             ),
         ] {
-            assert_eq!(stale(None, change), own, "{change:?}");
-            assert_eq!(stale(Some(OWN), change), own, "{change:?}");
-            assert_eq!(stale(Some(WITH_CHILD), change), with_child, "{change:?}");
-            assert_eq!(stale(Some(WITHOUT), change), without, "{change:?}");
+            assert_eq!(dirty(None, change), own, "{change:?}");
+            assert_eq!(dirty(Some(OWN), change), own, "{change:?}");
+            assert_eq!(dirty(Some(WITH_CHILD), change), with_child, "{change:?}");
+            assert_eq!(dirty(Some(WITHOUT), change), without, "{change:?}");
         }
     }
 
     #[test]
-    fn lost_events_make_everything_stale() {
+    fn lost_events_make_everything_dirty() {
         let wake = Wake {
             overrun: true,
             ..Wake::default()
@@ -225,25 +225,25 @@ mod tests {
             nsids: [3].into(),
             ..Wake::default()
         };
-        let stale = after(&wake);
+        let dirty = after(&wake);
         let expected = BTreeMap::from([(NetnsId::Nsid(3), Part::Links)]);
-        assert_eq!(stale.parts, expected);
+        assert_eq!(dirty.parts, expected);
     }
 
     #[test]
     fn more_only_widens() {
         let id = NetnsId::Nsid(3);
-        let part = |part| Stale {
+        let part = |part| Dirty {
             parts: BTreeMap::from([(id, part)]),
-            ..Stale::default()
+            ..Dirty::default()
         };
         for [first, second] in [
             [Part::Addresses, Part::Links],
             [Part::Links, Part::Addresses],
         ] {
-            let mut stale = part(first);
-            stale.add(part(second));
-            assert_eq!(stale, part(Part::Links));
+            let mut dirty = part(first);
+            dirty.add(part(second));
+            assert_eq!(dirty, part(Part::Links));
         }
     }
 }

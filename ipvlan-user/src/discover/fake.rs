@@ -263,13 +263,13 @@ pub fn a_fault_in_one_netns_stays_there(script: &[u8]) {
             let (first, renewed) = first.unwrap_or_else(|error| panic!("{error:?}"));
             snapshot = first;
             for id in &snapshot.unread {
-                assert!(renewed.stale.contains_key(id));
+                assert!(renewed.dirty.contains_key(id));
                 assert_eq!(snapshot.children_of(*id), []);
             }
             renewed
         } else {
             let renewed = read(&mut discover, &mut snapshot, &all, way);
-            for id in renewed.stale.keys() {
+            for id in renewed.dirty.keys() {
                 assert_eq!(snapshot.children_of(*id), before.children_of(*id));
             }
             renewed
@@ -279,11 +279,11 @@ pub fn a_fault_in_one_netns_stays_there(script: &[u8]) {
             renewed
                 .failures
                 .keys()
-                .all(|id| renewed.stale.contains_key(id))
+                .all(|id| renewed.dirty.contains_key(id))
         );
         for nsid in GOOD {
             assert!(
-                !renewed.stale.contains_key(&NetnsId::Nsid(nsid)),
+                !renewed.dirty.contains_key(&NetnsId::Nsid(nsid)),
                 "{renewed:?}"
             );
         }
@@ -303,7 +303,7 @@ pub fn a_fault_in_one_netns_stays_there(script: &[u8]) {
     }
     locked(&world).faults.clear();
     let renewed = read(&mut discover, &mut snapshot, &all, 2);
-    assert!(renewed.stale.is_empty(), "{renewed:?}");
+    assert!(renewed.dirty.is_empty(), "{renewed:?}");
     check(&world, &snapshot, &GOOD);
     check(&world, &snapshot, &HOSTILE);
     assert!(snapshot.unread.is_empty() && snapshot.outdated.is_empty());
@@ -324,8 +324,8 @@ fn read(
         }
         _ => discover.begin(snapshot, Scope::KnownNetns).and_then(|_| {
             loop {
-                let slice = Duration::from_secs(1);
-                if let Some(renewed) = discover.go_on(snapshot, slice, None)? {
+                let chunk = Duration::from_secs(1);
+                if let Some(renewed) = discover.read_chunk(snapshot, chunk, None)? {
                     return Ok(renewed);
                 }
             }

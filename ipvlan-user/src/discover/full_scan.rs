@@ -1,4 +1,4 @@
-//! A whole snapshot, read a slice at a time, so that nothing waits until all of it is read.
+//! Full scan: a whole snapshot, read a chunk at a time, so that nothing waits until all of it is read.
 //!
 //! It shows when it is complete, and not before. What was read anew meanwhile, for a wake, is newer: of
 //! these netns the snapshot stays as it is.
@@ -17,9 +17,9 @@ use super::{
 };
 use crate::facts::{Child, Mode, Netns, NetnsId, PortFlag, Snapshot};
 
-/// A snapshot in the making.
+/// A snapshot that is not complete yet.
 #[derive(Debug)]
-pub(super) struct Sweep {
+pub(super) struct FullScan {
     /// The netns there were when it began.
     netnses: BTreeMap<NetnsId, Netns>,
     /// Those that are still to be read; the next is the last.
@@ -28,8 +28,8 @@ pub(super) struct Sweep {
     read: BTreeMap<NetnsId, Option<Vec<Child>>>,
     /// Those that were read anew since.
     newer: BTreeSet<NetnsId>,
-    /// What is still to be read when the sweep is over.
-    stale: BTreeMap<NetnsId, Part>,
+    /// What is still to be read when the scan is over.
+    dirty: BTreeMap<NetnsId, Part>,
     /// Why some netns could not be read.
     pub(super) failures: BTreeMap<NetnsId, Failure>,
     /// The last of these reasons.
@@ -38,8 +38,8 @@ pub(super) struct Sweep {
     took: BTreeMap<NetnsId, Duration>,
 }
 
-impl Sweep {
-    /// Of these netns.
+impl FullScan {
+    /// Begins a scan of these netns.
     pub(super) fn new<'a>(netnses: impl Iterator<Item = &'a Netns>) -> Self {
         let netnses: BTreeMap<NetnsId, Netns> =
             netnses.map(|netns| (netns.id, netns.clone())).collect();
@@ -52,7 +52,7 @@ impl Sweep {
             netnses,
             read: BTreeMap::new(),
             newer: BTreeSet::new(),
-            stale: BTreeMap::new(),
+            dirty: BTreeMap::new(),
             failures: BTreeMap::new(),
             failure: None,
             took: BTreeMap::new(),
@@ -81,9 +81,9 @@ impl Sweep {
             return;
         }
         self.newer.insert(id);
-        // Its links may be as old as when the sweep began.
+        // Its links may be as old as when the scan began.
         if self.read.remove(&id).is_some() && part < Part::Links {
-            self.stale.insert(id, Part::Links);
+            self.dirty.insert(id, Part::Links);
         }
     }
 
@@ -105,7 +105,7 @@ impl Sweep {
             .failures
             .extract_if(.., |_, failure| failure.is_transient)
         {
-            self.stale.remove(&id);
+            self.dirty.remove(&id);
             if let NetnsId::Nsid(nsid) = id {
                 self.left.push(nsid);
             }
@@ -115,14 +115,14 @@ impl Sweep {
     /// Reads nothing more. Returns the netns that are not read.
     pub(super) fn give_up(&mut self) -> BTreeSet<NetnsId> {
         let left = std::mem::take(&mut self.left).into_iter();
-        self.stale
+        self.dirty
             .extend(left.map(|nsid| (NetnsId::Nsid(nsid), Part::Links)));
-        self.stale.keys().copied().collect()
+        self.dirty.keys().copied().collect()
     }
 
     /// Reads netns until `until`, one at the least; without it all. A netns that cannot be read is left for
     /// later, whatever the reason is.
-    pub(super) fn read_on(
+    pub(super) fn read_until(
         &mut self,
         assembly: &mut Assembly<'_>,
         until: Option<Instant>,
@@ -141,7 +141,7 @@ impl Sweep {
                 }
                 Err(error) if error.is_own() => return Err(error),
                 Err(error) => {
-                    self.stale.insert(id, Part::Links);
+                    self.dirty.insert(id, Part::Links);
                     self.failures.insert(id, Failure::from(&error));
                     self.failure = Some(error);
                 }
@@ -198,7 +198,7 @@ impl Sweep {
         };
         let renewed = Renewed {
             changed: changed(snapshot, &whole),
-            stale: self.stale,
+            dirty: self.dirty,
             failures: self.failures,
             took: self.took,
             over_quota,

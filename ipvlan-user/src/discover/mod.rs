@@ -33,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use dirty::{Part, Stale};
+pub use dirty::{Dirty, Part};
 pub use error::DiscoverError;
 pub use renew::{Changed, Failure, Renewed};
 pub use wake::{Change, Wake};
@@ -45,7 +45,7 @@ use crate::{
     quota::DEFAULT_ADDRESSES,
 };
 
-use self::{full_scan::Sweep, netns::Netnses};
+use self::{full_scan::FullScan, netns::Netnses};
 
 /// How far a snapshot looks for netns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub struct Discover {
     child_kinds: &'static [&'static str],
     quota_of: QuotaOf,
     /// The one that is under way.
-    sweep: Option<Sweep>,
+    scan: Option<FullScan>,
 }
 
 impl Discover {
@@ -109,7 +109,7 @@ impl Discover {
             netnses,
             child_kinds: CHILD_KINDS,
             quota_of: QuotaOf(Box::new(|_| DEFAULT_ADDRESSES)),
-            sweep: None,
+            scan: None,
         }
     }
 
@@ -127,12 +127,12 @@ impl Discover {
         parents: Option<&BTreeSet<u32>>,
     ) -> Result<Snapshot, DiscoverError> {
         let mut snapshot = Snapshot::default();
-        let mut sweep = self.sweep(scope)?;
-        sweep.read_on(&mut self.assembly(parents), None)?;
-        if let Some(error) = sweep.failure.take() {
+        let mut scan = self.scan(scope)?;
+        scan.read_until(&mut self.assembly(parents), None)?;
+        if let Some(error) = scan.failure.take() {
             return Err(error);
         }
-        sweep.finish(self.assembly(parents), &mut snapshot)?;
+        scan.finish(self.assembly(parents), &mut snapshot)?;
         Ok(snapshot)
     }
 
@@ -144,46 +144,46 @@ impl Discover {
         time: Duration,
     ) -> Result<(Snapshot, Renewed), DiscoverError> {
         let until = Instant::now() + time;
-        let mut sweep = self.sweep(scope)?;
-        sweep.read_on(&mut self.assembly(None), None)?;
+        let mut scan = self.scan(scope)?;
+        scan.read_until(&mut self.assembly(None), None)?;
         while Instant::now() < until {
-            sweep.retry();
-            if sweep.is_read() {
+            scan.retry();
+            if scan.is_read() {
                 break;
             }
-            sweep.read_on(&mut self.assembly(None), Some(until))?;
+            scan.read_until(&mut self.assembly(None), Some(until))?;
         }
         let mut snapshot = Snapshot::default();
-        sweep.introduce(&mut snapshot);
-        snapshot.unread = sweep.give_up();
-        let renewed = sweep.finish(self.assembly(None), &mut snapshot)?;
+        scan.introduce(&mut snapshot);
+        snapshot.unread = scan.give_up();
+        let renewed = scan.finish(self.assembly(None), &mut snapshot)?;
         Ok((snapshot, renewed))
     }
 
-    fn sweep(&mut self, scope: Scope) -> Result<Sweep, DiscoverError> {
-        self.look(scope)?;
-        Ok(Sweep::new(self.netnses.known()))
+    fn scan(&mut self, scope: Scope) -> Result<FullScan, DiscoverError> {
+        self.list_netnses(scope)?;
+        Ok(FullScan::new(self.netnses.known()))
     }
 
-    fn look(&mut self, scope: Scope) -> Result<(), DiscoverError> {
+    fn list_netnses(&mut self, scope: Scope) -> Result<(), DiscoverError> {
         match scope {
             Scope::Everything => self.netnses.refresh(&mut self.rtnl),
             Scope::KnownNetns => self.netnses.recheck(&mut self.rtnl),
         }
     }
 
-    /// What of `snapshot` a wake makes stale.
+    /// Returns the parts of `snapshot` that a wake makes dirty.
     #[must_use]
-    pub fn stale(&mut self, snapshot: &Snapshot, wake: &Wake) -> Stale {
+    pub fn dirty(&mut self, snapshot: &Snapshot, wake: &Wake) -> Dirty {
         let holds_child = |id| !snapshot.children_of(id).is_empty();
-        let stale = Stale::after(wake, self.netnses.own_nsid(), holds_child);
-        if stale.everything {
+        let dirty = Dirty::after(wake, self.netnses.own_nsid(), holds_child);
+        if dirty.everything {
             self.netnses.expect_child();
         }
-        stale
+        dirty
     }
 
-    /// Lets `watch` know the routes of a snapshot: an event about a route that says nothing new does not wake.
+    /// Gives `watch` the routes of a snapshot: an event about a route that changes nothing does not wake.
     pub fn update_watch(&self, watch: &mut Watch, snapshot: &Snapshot) {
         let parents = snapshot.children.iter().map(|child| child.parent_ifindex);
         let parents: BTreeSet<u32> = parents.collect();
@@ -192,8 +192,8 @@ impl Discover {
     }
 
     /// Reads parts of `snapshot` anew, so that it is what a whole one would be now, counters of links
-    /// that nothing woke for and names of new netns aside. Says what is different from before, and
-    /// which netns kept changing while they were read: those are as they were, and still stale. An
+    /// that nothing woke for and names of new netns aside. Returns what is different from before, and
+    /// which netns kept changing while they were read: those are as they were, and still dirty. An
     /// error leaves all as it was.
     pub fn renew(
         &mut self,
@@ -204,69 +204,69 @@ impl Discover {
         let Some(renewed) = self.assembly(parents).renew(snapshot, parts)? else {
             return self.renew_all(snapshot, Scope::KnownNetns, parents);
         };
-        if let Some(sweep) = &mut self.sweep {
+        if let Some(scan) = &mut self.scan {
             let read = parts
                 .iter()
-                .filter(|(id, _)| !renewed.stale.contains_key(id));
+                .filter(|(id, _)| !renewed.dirty.contains_key(id));
             for (&id, &part) in read {
-                sweep.supersede(id, part);
+                scan.supersede(id, part);
             }
         }
         Ok(renewed)
     }
 
-    /// The same with all of it, at once.
+    /// Reads all of `snapshot` anew at once, as [`Self::renew`] does for parts.
     pub fn renew_all(
         &mut self,
         snapshot: &mut Snapshot,
         scope: Scope,
         parents: Option<&BTreeSet<u32>>,
     ) -> Result<Renewed, DiscoverError> {
-        let mut whole = self.sweep(scope)?;
-        whole.read_on(&mut self.assembly(parents), None)?;
+        let mut whole = self.scan(scope)?;
+        whole.read_until(&mut self.assembly(parents), None)?;
         let renewed = whole.finish(self.assembly(parents), snapshot)?;
-        if let Some(sweep) = &mut self.sweep {
-            sweep.supersede_all();
+        if let Some(scan) = &mut self.scan {
+            scan.supersede_all();
         }
         Ok(renewed)
     }
 
-    /// Begins to read all of it anew, a slice at a time; one that was begun before is given up. Gives
-    /// netns that are new to `snapshot`, which has them without children until they are read.
+    /// Begins a full scan, which is read a chunk at a time; one that was begun before is given up. Returns
+    /// the netns that are new to `snapshot`, which has them without children until they are read.
     pub fn begin(
         &mut self,
         snapshot: &mut Snapshot,
         scope: Scope,
     ) -> Result<BTreeMap<NetnsId, Part>, DiscoverError> {
-        self.sweep = None;
-        let sweep = self.sweep(scope)?;
-        let new = sweep.introduce(snapshot);
-        self.sweep = Some(sweep);
+        self.scan = None;
+        let scan = self.scan(scope)?;
+        let new = scan.introduce(snapshot);
+        self.scan = Some(scan);
         Ok(new)
     }
 
-    /// Goes on with it, for as long as `slice` and the netns that is read then; `None` until all is read.
-    /// Other parts may be renewed in between. The last slice changes `snapshot`; an error leaves it as it
-    /// was, and ends what was begun.
-    pub fn go_on(
+    /// Reads the next chunk of the full scan, for as long as `chunk` and the netns that is read then; `None` until all
+    /// is read. Other parts may be renewed in between. The last chunk changes `snapshot`; an error leaves it as it was,
+    /// and ends the scan.
+    pub fn read_chunk(
         &mut self,
         snapshot: &mut Snapshot,
-        slice: Duration,
+        chunk: Duration,
         parents: Option<&BTreeSet<u32>>,
     ) -> Result<Option<Renewed>, DiscoverError> {
-        let until = Instant::now() + slice;
-        let Some(mut sweep) = self.sweep.take() else {
+        let until = Instant::now() + chunk;
+        let Some(mut scan) = self.scan.take() else {
             return Ok(Some(Renewed::default()));
         };
-        // What a slice begins with it does, however short it is, so that every sweep comes to its end.
-        let may_finish = sweep.is_read() || {
-            sweep.read_on(&mut self.assembly(parents), Some(until))?;
-            sweep.is_read() && Instant::now() < until
+        // What a chunk begins with it does, however short it is, so that every scan comes to its end.
+        let may_finish = scan.is_read() || {
+            scan.read_until(&mut self.assembly(parents), Some(until))?;
+            scan.is_read() && Instant::now() < until
         };
         if may_finish {
-            return sweep.finish(self.assembly(parents), snapshot).map(Some);
+            return scan.finish(self.assembly(parents), snapshot).map(Some);
         }
-        self.sweep = Some(sweep);
+        self.scan = Some(scan);
         Ok(None)
     }
 

@@ -230,7 +230,7 @@ fn open(expected: Identity, paths: &[PathBuf]) -> Option<File> {
     })
 }
 
-/// Whether the netns of this process holds any link but `lo`; if that cannot be told, it may.
+/// Whether the netns of this process holds any link but `lo`; if that cannot be read, it may.
 fn may_hold_child(pid: i32) -> bool {
     // The first links are enough, however many there are.
     const ENOUGH: u64 = 1024;

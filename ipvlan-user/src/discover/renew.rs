@@ -38,7 +38,7 @@ pub struct Renewed {
     /// What is different.
     pub changed: Changed,
     /// What could not be read, and is as it was: still to be read anew.
-    pub stale: BTreeMap<NetnsId, Part>,
+    pub dirty: BTreeMap<NetnsId, Part>,
     /// Why each of them could not be read.
     pub failures: BTreeMap<NetnsId, Failure>,
     /// How long it took to read each netns but our own.
@@ -142,7 +142,7 @@ impl Assembly<'_> {
                     if let Err(error) = &read
                         && !error.is_own()
                     {
-                        renewed.stale.insert(netns, Part::Links);
+                        renewed.dirty.insert(netns, Part::Links);
                         renewed.failures.insert(netns, Failure::from(error));
                         continue;
                     }

@@ -1,8 +1,8 @@
 //! What the events of a datagram say: which netns changed, and how. Pure.
 //!
 //! Only the type of a message is looked at, and of a route what it is, so that the churn of a routing
-//! daemon does not wake. Where it happened is not in the message: the kernel tells it beside the
-//! datagram, as the nsid that our netns has for the other.
+//! daemon does not wake. Where it happened is not in the message but in the control
+//! message of the datagram, as the nsid that our netns has for the other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ const MESSAGE_HEADER: usize = 16;
 /// What changed since the last wake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wake {
-    /// By nsid. The kernel tells none for a netns without one, which can only be our own.
+    /// By nsid. The kernel sends none for a netns without one, which can only be our own.
     pub netnses: BTreeMap<Option<i32>, Change>,
     /// Nsids that were given or taken: there may be another netns behind each.
     pub nsids: BTreeSet<i32>,

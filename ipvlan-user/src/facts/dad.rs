@@ -3,13 +3,13 @@
 /// How far the kernel's duplicate address detection of an address is; always done for IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dad {
-    /// Nobody else has it, or nobody asked.
+    /// Complete without a duplicate, or not done at all.
     Done,
     /// Running, and the address may not be used before the end (RFC 4862 §5.4).
     Tentative,
     /// Running, and the address may be used already (RFC 4429).
     Optimistic,
-    /// Somebody else has it.
+    /// Another station has the address.
     Failed,
 }
 

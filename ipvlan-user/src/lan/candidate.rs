@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipvlan_common::Reason;
 
 use super::{announce::Announced, frame::solicited_node};
-use crate::{facts::NetnsId, model::Wanted};
+use crate::{facts::NetnsId, model::DesiredEntry};
 
 /// An address of a child that is answered, or would be if no station owned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub struct Candidate {
 impl Candidate {
     /// Returns the candidate for an entry of the desired state, whose port is in mode l2 or not. There is none for an
     /// address that no station decides about.
-    pub(super) fn of(wanted: &Wanted, l2: bool) -> Option<Self> {
+    pub(super) fn of(wanted: &DesiredEntry, l2: bool) -> Option<Self> {
         match *wanted {
-            Wanted::Child {
+            DesiredEntry::Child {
                 child,
                 refusal: None | Some(Reason::Probing | Reason::Duplicate),
                 router,

@@ -29,7 +29,7 @@ use crate::facts::NetnsId;
 pub const GRACE: Duration = Duration::from_millis(2500);
 /// How much longer that may be, so that two agents do not defend at the same moment.
 pub const JITTER: Duration = Duration::from_millis(400);
-/// Time after a defence within which a claim means that the conflict goes on: `DEFEND_INTERVAL` (RFC 5227 §1.1).
+/// Time after a defence within which a claim means that the conflict continues: `DEFEND_INTERVAL` (RFC 5227 §1.1).
 pub const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 /// Time without a claim after which an address is announced and defended again.
 pub const CALM: Duration = Duration::from_mins(10);

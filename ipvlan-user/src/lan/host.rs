@@ -12,7 +12,7 @@ use tracing::debug;
 use super::Lan;
 use crate::{
     facts::Link,
-    model::{Desired, Wanted},
+    model::{Desired, DesiredEntry},
 };
 
 /// Shortest time from one update of the host's neighbour entries to the next, if stations cause it.
@@ -36,7 +36,7 @@ impl Lan {
             return;
         };
         let answered = |address| match desired.addresses.get(&address) {
-            Some(Wanted::Child {
+            Some(DesiredEntry::Child {
                 refusal: None | Some(Reason::Probing),
                 router,
                 ..

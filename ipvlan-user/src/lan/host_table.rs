@@ -5,7 +5,7 @@
 //! - An entry without a MAC yet (`NUD_INCOMPLETE`) is resolved at once: the kernel would ask again after a second.
 //! - An entry with the MAC of another station is probed first: the kernel asks that MAC by unicast, which our
 //!   programs pass on. If it does not answer within half a second, the child has moved here and the entry
-//!   gets the MAC of the parent. A live station keeps its entry, whoever takes its address.
+//!   gets the MAC of the parent. A live station keeps its entry, whichever child takes its address.
 //! - An entry with the MAC of the parent, for an address that no child is answered for any more, is removed.
 //!
 //! Entries that a person or another program made are not changed: permanent ones, and those with a protocol or with a

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A token bucket. Nothing in it wakes anybody: whoever finds it empty asks when to come back.
+/// A token bucket without a timer: a caller that finds it empty reads when the next token is due.
 #[derive(Clone, Debug)]
 pub struct Pace {
     /// Time in which one token comes.

@@ -14,7 +14,7 @@ use super::{
     room::{LeftOut, left_out, most_of_netns},
     slots::Slots,
 };
-use crate::model::{ChildKey, Desired, Revision, Wanted, is_established};
+use crate::model::{ChildKey, Desired, DesiredEntry, Revision, is_established};
 
 /// What the maps of a parent hold, as far as we wrote it.
 pub struct Installed {
@@ -282,8 +282,8 @@ impl Installed {
         if !self.slots.is_empty() {
             return BTreeMap::new();
         }
-        let slot_of = |(address, wanted): (&IpAddr, &Wanted)| {
-            let Wanted::Child { child, .. } = wanted else {
+        let slot_of = |(address, wanted): (&IpAddr, &DesiredEntry)| {
+            let DesiredEntry::Child { child, .. } = wanted else {
                 return None;
             };
             let entry = self.addresses.get(address)?;

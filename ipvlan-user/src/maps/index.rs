@@ -66,8 +66,8 @@ impl Index {
 
     /// These are all that the maps have. Returns how many slots said anything else.
     pub fn fill(&mut self, addresses: &Addresses) -> usize {
-        let mut v4 = self.v4.nobody();
-        let mut v6 = self.v6.nobody();
+        let mut v4 = self.v4.unowned();
+        let mut v6 = self.v6.unowned();
         for (&address, &entry) in addresses {
             match Place::of(address, entry) {
                 Place::V4(at, slot) => set(&mut v4, at, slot),
@@ -118,8 +118,8 @@ fn is_about<const WORDS: usize>(slot: [u64; WORDS], other: [u64; WORDS]) -> bool
         && slot[ADDRESS..] == other[ADDRESS..]
 }
 
-/// A slot that says that nobody is here.
-const fn nobody<const WORDS: usize>() -> [u64; WORDS] {
+/// Returns a slot of an address without a local owner.
+const fn unowned<const WORDS: usize>() -> [u64; WORDS] {
     let mut slot = [0; WORDS];
     slot[STATE] = NOBODY;
     slot
@@ -209,12 +209,12 @@ impl<const WORDS: usize> Slots<WORDS> {
 
     fn remove(&mut self, at: u32, slot: [u64; WORDS]) {
         if is_about(self.read(at), slot) {
-            self.write(at, nobody());
+            self.write(at, unowned());
         }
     }
 
-    fn nobody(&self) -> Vec<[u64; WORDS]> {
-        vec![nobody(); self.slots as usize]
+    fn unowned(&self) -> Vec<[u64; WORDS]> {
+        vec![unowned(); self.slots as usize]
     }
 
     fn fill(&mut self, wanted: &[[u64; WORDS]]) -> usize {
@@ -250,7 +250,7 @@ fn stores<const WORDS: usize>(
 impl<const WORDS: usize> Drop for Slots<WORDS> {
     fn drop(&mut self) {
         if self.slots > 0 {
-            // SAFETY: nobody has a reference into it any more. It cannot fail for what was mapped.
+            // SAFETY: there is no reference into it any more. It cannot fail for what was mapped.
             let _: nix::Result<()> = unsafe { munmap(self.start, self.len()) };
         }
     }

@@ -18,7 +18,7 @@ use ipvlan_common::Owner;
 use super::diff::Addresses;
 use crate::{
     facts::NetnsId,
-    model::{ChildKey, Wanted, may_be_answered},
+    model::{ChildKey, DesiredEntry, may_be_answered},
 };
 
 /// Addresses that are not in the maps, because their family's has no room.
@@ -57,12 +57,12 @@ pub const fn most_of_netns(capacity: usize) -> usize {
 /// Decides which of the desired addresses stay out of the maps, each of which has room for `capacity`.
 #[must_use]
 pub fn left_out(
-    desired: &BTreeMap<IpAddr, Wanted>,
+    desired: &BTreeMap<IpAddr, DesiredEntry>,
     installed: &Addresses,
     capacity: usize,
 ) -> LeftOut {
     let mut left_out = LeftOut::default();
-    let is_v4 = |(address, _): &(&IpAddr, &Wanted)| address.is_ipv4();
+    let is_v4 = |(address, _): &(&IpAddr, &DesiredEntry)| address.is_ipv4();
     for family in [true, false] {
         let of_family = || desired.iter().filter(|it| is_v4(it) == family);
         if of_family().count() > most_of_netns(capacity) {
@@ -90,7 +90,7 @@ struct Family {
 
 impl Family {
     fn new<'a>(
-        desired: impl Iterator<Item = (&'a IpAddr, &'a Wanted)>,
+        desired: impl Iterator<Item = (&'a IpAddr, &'a DesiredEntry)>,
         installed: &Addresses,
         capacity: usize,
     ) -> Self {
@@ -104,19 +104,21 @@ impl Family {
         let mut gateways = Vec::new();
         for (&address, &wanted) in desired {
             let queues = match wanted {
-                Wanted::Host { .. } => {
+                DesiredEntry::Host { .. } => {
                     family.first.push(address);
                     continue;
                 }
-                Wanted::Gateway | Wanted::Control => {
+                DesiredEntry::Gateway | DesiredEntry::Control => {
                     gateways.push(address);
                     continue;
                 }
-                Wanted::Child { child, .. } if !wanted.needs_room() => (&mut family.refused, child),
-                Wanted::Child { child, .. } if is_installed(installed, address, child) => {
+                DesiredEntry::Child { child, .. } if !wanted.needs_room() => {
+                    (&mut family.refused, child)
+                }
+                DesiredEntry::Child { child, .. } if is_installed(installed, address, child) => {
                     (&mut family.installed, child)
                 }
-                Wanted::Child { child, .. } => (&mut family.new, child),
+                DesiredEntry::Child { child, .. } => (&mut family.new, child),
             };
             let (queues, child) = queues;
             queues.entry(child.netns).or_default().push(address);

@@ -34,8 +34,8 @@ impl Slots {
     }
 
     /// Keeps the slots of `children`, frees all others, and assigns one to each child that has none: the
-    /// one in `counted` if nobody else has it. Returns the slots that changed hands: their counters
-    /// belong to somebody else.
+    /// one in `counted` if no other child has it. Returns the slots that were assigned to another child before: their
+    /// counters are that child's.
     pub fn update(
         &mut self,
         children: impl IntoIterator<Item = ChildKey>,
@@ -81,7 +81,7 @@ impl Slots {
         self.short
     }
 
-    /// Takes this slot, if nobody has it. The ones before it are free, and may have been counted in.
+    /// Takes this slot, if no child has it. The ones before it are free, and may have been counted in.
     fn claim(&mut self, slot: u32) -> bool {
         if slot >= self.capacity {
             return false;
@@ -148,6 +148,6 @@ mod tests {
         let reset = slots.update([1, 2, 3, 4, 5].map(child), &counted.into());
         let of = [1, 2, 3, 4, 5].map(|ifindex| slots.of(child(ifindex)));
         assert_eq!(of, [3, 0, 1, 2, 4]);
-        assert_eq!(reset, [1, 2], "somebody counted there");
+        assert_eq!(reset, [1, 2], "another child counted there");
     }
 }

@@ -8,8 +8,8 @@ use std::{
 use ipvlan_common::{Delivery, Reason};
 
 use super::{
-    ChildContext, ChildKey, ChildPolicy, Deliver, History, Policy, Reach, Wanted,
-    owners::{Holders, broadcast, is_link_local, is_link_local_v6, refusal_while},
+    ChildContext, ChildKey, ChildPolicy, Deliver, DesiredEntry, History, Policy, Reach,
+    owners::{Owners, broadcast, is_link_local, is_link_local_v6, refusal_while},
 };
 use crate::facts::{Child, ChildAddress, Dad, Link, LinkName, LinkStats, Mode, NetnsId, Snapshot};
 
@@ -78,17 +78,17 @@ impl AddressView {
 
 impl ChildView {
     /// Keys and values for the address map.
-    pub(super) fn wanted(&self) -> impl Iterator<Item = (IpAddr, Wanted)> {
+    pub(super) fn desired_entries(&self) -> impl Iterator<Item = (IpAddr, DesiredEntry)> {
         self.addresses
             .iter()
             .filter(|view| view.is_claim())
-            .map(|view| (view.address, self.wanted_of(view)))
+            .map(|view| (view.address, self.desired_entry(view)))
     }
 
-    /// What one of its addresses should be in the map, if nobody else has it.
-    pub(super) fn wanted_of(&self, view: &AddressView) -> Wanted {
+    /// Returns the desired entry of one of its addresses, unless another owner takes precedence.
+    pub(super) fn desired_entry(&self, view: &AddressView) -> DesiredEntry {
         let is_v6 = view.address.is_ipv6();
-        Wanted::Child {
+        DesiredEntry::Child {
             child: self.key,
             delivery: self.delivery,
             refusal: view.refusal,
@@ -130,16 +130,16 @@ impl ChildView {
 }
 
 /// The facts against which children are judged.
-pub(super) struct Considered<'a> {
+pub(super) struct Rules<'a> {
     pub(super) snapshot: &'a Snapshot,
-    pub(super) holders: &'a Holders,
+    pub(super) owners: &'a Owners,
     pub(super) parent: &'a Link,
     pub(super) policy: &'a Policy,
     pub(super) held_back: &'a BTreeMap<IpAddr, Reason>,
     pub(super) history: &'a History,
 }
 
-impl Considered<'_> {
+impl Rules<'_> {
     pub(super) fn child(&self, child: &Child) -> ChildView {
         let delivery = if self.policy.deliver == Deliver::Redirect
             && child.netns == NetnsId::Own
@@ -184,7 +184,7 @@ impl Considered<'_> {
                 || self.reach(child, policy, address.local),
                 |_| Reach::default(),
             ),
-            barred: child.mode == Mode::L2 && self.holders.is_barred(address.local),
+            barred: child.mode == Mode::L2 && self.owners.is_barred(address.local),
             refusal,
         }
     }
@@ -218,7 +218,7 @@ impl Considered<'_> {
             IpAddr::V4(v4) => self.kind_of_v4(v4, address.prefix_len),
             IpAddr::V6(v6) => kind_of_v6(v6),
         };
-        kind.or_else(|| self.holders.refusal(local))
+        kind.or_else(|| self.owners.refusal(local))
             .filter(|reason| {
                 *reason != Reason::GatewayAddress || !self.may_be_next_hop(child, policy, local)
             })
@@ -250,7 +250,7 @@ impl Considered<'_> {
             Some(Reason::TargetMulticast)
         } else if v4.is_broadcast()
             || broadcast(v4, prefix_len) == Some(v4)
-            || self.holders.is_broadcast(v4)
+            || self.owners.is_broadcast(v4)
         {
             Some(Reason::TargetBroadcast)
         } else {
@@ -275,12 +275,12 @@ impl Considered<'_> {
     fn reach(&self, child: &Child, policy: ChildPolicy<'_>, address: IpAddr) -> Reach {
         if child.netns == NetnsId::Own
             || is_link_local_v6(address)
-            || self.holders.is_on_link(address)
+            || self.owners.is_on_link(address)
         {
             Reach::OnLink
         } else if !is_link_local(address) && policy.allows_explicitly(address) {
             Reach::Routed
-        } else if self.holders.may_be_on_link(address) {
+        } else if self.owners.may_be_on_link(address) {
             Reach::OnLink
         } else {
             Reach::OffLink

@@ -1,4 +1,4 @@
-//! Conflicts that a snapshot shows: an address that somebody else has a claim on as well.
+//! Conflicts that a snapshot shows: addresses with another claim beside that of a child.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,23 +8,23 @@ use std::{
 use ipvlan_common::Reason;
 
 use super::{
-    AddressView, ChildKey, ChildView, Wanted,
-    owners::{Holders, is_link_local},
+    AddressView, ChildKey, ChildView, DesiredEntry,
+    owners::{Owners, is_link_local},
 };
 use crate::facts::{Link, Snapshot};
 
-/// An address of a child that somebody else has a claim on as well.
+/// An address of a child with a conflicting claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Conflict {
     /// The address.
     pub address: IpAddr,
     /// The child that has it.
     pub child: ChildKey,
-    /// Who else.
+    /// The other claim.
     pub rival: Rival,
 }
 
-/// Who else has a claim on a child's address.
+/// The other claim on a child's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rival {
     /// The host, on this link: the address is the host's alone.
@@ -45,7 +45,7 @@ pub enum Rival {
         /// Its parent's ifindex, in our own netns.
         parent: u32,
     },
-    /// Nobody, but a point-to-point address: the driver delivers this one, the peer's, to the child.
+    /// No other claim, but a point-to-point address: the driver delivers this one, the peer's, to the child.
     Peer(IpAddr),
 }
 
@@ -68,16 +68,16 @@ impl Conflict {
 pub(super) fn conflicts(
     snapshot: &Snapshot,
     parent: &Link,
-    holders: &Holders,
+    owners: &Owners,
     views: &[ChildView],
-    addresses: &BTreeMap<IpAddr, Wanted>,
+    addresses: &BTreeMap<IpAddr, DesiredEntry>,
 ) -> BTreeSet<Conflict> {
     let elsewhere = elsewhere(snapshot, parent);
     let mut conflicts = BTreeSet::new();
     for view in views {
         for of in &view.addresses {
             let rivals = [
-                claimed(of, holders),
+                claimed(of, owners),
                 sibling(of, view.key, addresses),
                 of.is_candidate()
                     .then(|| elsewhere.get(&of.address).copied())
@@ -94,14 +94,14 @@ pub(super) fn conflicts(
 }
 
 /// Returns which claim of the host, of a gateway or of a peer there is on an address of a child.
-pub(super) fn claimed(view: &AddressView, holders: &Holders) -> Option<Rival> {
+pub(super) fn claimed(view: &AddressView, owners: &Owners) -> Option<Rival> {
     match view.refusal {
-        Some(Reason::HostAddress) => holders.host(view.address).map(|held| Rival::Host {
+        Some(Reason::HostAddress) => owners.host(view.address).map(|held| Rival::Host {
             ifindex: held.ifindex,
         }),
         Some(Reason::GatewayAddress) => Some(Rival::Gateway),
         Some(Reason::PeerAddress) => view.peer.map(Rival::Peer),
-        _ => (view.is_candidate() && holders.is_gateway(view.address)).then_some(Rival::NextHop),
+        _ => (view.is_candidate() && owners.is_gateway(view.address)).then_some(Rival::NextHop),
     }
 }
 
@@ -109,7 +109,7 @@ pub(super) fn claimed(view: &AddressView, holders: &Holders) -> Option<Rival> {
 pub(super) fn sibling(
     view: &AddressView,
     key: ChildKey,
-    addresses: &BTreeMap<IpAddr, Wanted>,
+    addresses: &BTreeMap<IpAddr, DesiredEntry>,
 ) -> Option<Rival> {
     let holder = addresses.get(&view.address)?.child()?;
     (view.is_candidate() && holder != key).then_some(Rival::Sibling(holder))

@@ -1,4 +1,4 @@
-//! What an address should be in the map.
+//! Desired entries of the address maps.
 
 use ipvlan_common::{AddressEntry, Delivery, Owner, Reason};
 
@@ -18,10 +18,10 @@ pub enum Reach {
     OffLink,
 }
 
-/// What an address should be in the map.
+/// The entry that an address should have in the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Held by the host: its stack answers, and the programs answer for it to l2 children.
+pub enum DesiredEntry {
+    /// Owned by the host: its stack answers, and the programs answer for it to l2 children.
     Host {
         /// Advertised as a router's: the parent forwards IPv6.
         router: bool,
@@ -34,18 +34,18 @@ pub enum Wanted {
         /// A station on the LAN that uses it is in conflict with the host.
         watched: bool,
     },
-    /// Held by a gateway: a next hop of the host's routes.
+    /// Owned by a gateway: a next hop of the host's routes.
     Gateway,
     /// An address that no station should have: never answered, but claims of it are reported. See
     /// [`control`](crate::lan::dad::control).
     Control,
-    /// Held by a child.
+    /// Owned by a child.
     Child {
-        /// Whose.
+        /// The owner.
         child: ChildKey,
         /// How it gets its packets.
         delivery: Delivery,
-        /// Why it is not answered for; `None` if it is.
+        /// Why it is not answered; `None` if it is.
         refusal: Option<Reason>,
         /// The kernel answers requests from the wire; IPv4 only.
         arp_by_kernel: bool,
@@ -60,7 +60,7 @@ pub enum Wanted {
     },
 }
 
-impl Wanted {
+impl DesiredEntry {
     /// Whether this replaces `other` for the same address.
     ///
     /// The host outranks everybody: its stack must go on answering. A child that holds a gateway's

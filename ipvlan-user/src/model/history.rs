@@ -11,7 +11,7 @@ use std::{
 
 use ipvlan_common::{AddressEntry, Reason};
 
-use super::{ChildKey, ChildView, Desired, Policy, Reach, Wanted};
+use super::{ChildKey, ChildView, Desired, DesiredEntry, Policy, Reach};
 use crate::facts::{Child, Link, NetnsId, Snapshot};
 
 /// Contents of the address maps of both families.
@@ -85,7 +85,7 @@ impl History {
             }
             let entry = installed.get(&address).filter(|it| is_established(it));
             let before = match last.addresses.get(&address) {
-                Some(Wanted::Child { child, .. }) => Some(*child),
+                Some(DesiredEntry::Child { child, .. }) => Some(*child),
                 None if is_first => None,
                 _ => continue,
             };

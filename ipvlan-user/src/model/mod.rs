@@ -28,7 +28,7 @@ pub use self::{
     answers::AnsweredTo,
     child::{AddressView, ChildView},
     conflict::{Conflict, Rival},
-    desired_entry::{Reach, Wanted, may_be_answered},
+    desired_entry::{DesiredEntry, Reach, may_be_answered},
     history::{History, is_established},
     notes::note_of_mode,
     parent::{ParentError, check_link, check_parent},
@@ -37,7 +37,7 @@ pub use self::{
     revise::Revision,
     rule::{ChildContext, ChildPolicy, Glob, GlobError, Rule, RuleError},
 };
-use self::{child::Considered, owners::Holders};
+use self::{child::Rules, owners::Owners};
 use crate::{
     facts::{Child, Link, Mode, NetnsId, PortFlag, Snapshot},
     quota::{Exceeded, Quota},
@@ -91,12 +91,12 @@ pub struct Desired {
     /// The egress program.
     pub egress: EgressProgram,
     /// The address maps of both families.
-    pub addresses: BTreeMap<IpAddr, Wanted>,
+    pub addresses: BTreeMap<IpAddr, DesiredEntry>,
     /// Addresses that the agent is probing the LAN for: their entries have the flag PROBED.
     pub probed: BTreeSet<IpAddr>,
     /// The children and what was decided about them, for `status`.
     pub children: Vec<ChildView>,
-    /// Addresses that somebody else has a claim on as well.
+    /// Addresses with conflicting claims.
     pub conflicts: BTreeSet<Conflict>,
     /// How many addresses of children are answered, if the maps have room for them.
     pub answered: usize,
@@ -142,29 +142,26 @@ pub fn desired_after(
         .iter()
         .filter(|child| child.parent_ifindex == parent.ifindex)
         .collect();
-    let holders = Holders::new(snapshot, parent, &children);
-    let considered = Considered {
+    let owners = Owners::new(snapshot, parent, &children);
+    let rules = Rules {
         snapshot,
-        holders: &holders,
+        owners: &owners,
         parent,
         policy,
         held_back,
         history,
     };
-    let mut views: Vec<ChildView> = children
-        .iter()
-        .map(|child| considered.child(child))
-        .collect();
+    let mut views: Vec<ChildView> = children.iter().map(|child| rules.child(child)).collect();
     for of_netns in views.chunk_by_mut(|a, b| a.key.netns == b.key.netns) {
         history.limit(snapshot, policy, of_netns);
     }
 
-    let (addresses, contested) = decide(&holders, &views);
+    let (addresses, contested) = decide(&owners, &views);
     let mut desired = Desired {
         config: Config::default(),
         ingress: IngressProgram::default(),
         egress: EgressProgram::default(),
-        conflicts: conflict::conflicts(snapshot, parent, &holders, &views, &addresses),
+        conflicts: conflict::conflicts(snapshot, parent, &owners, &views, &addresses),
         answered: views.iter().map(ChildView::answered).sum(),
         routed: addresses
             .values()
@@ -183,10 +180,14 @@ pub fn desired_after(
 }
 
 /// Who has which address, and which ones more than one child has.
-fn decide(holders: &Holders, views: &[ChildView]) -> (BTreeMap<IpAddr, Wanted>, BTreeSet<IpAddr>) {
-    let claims = views.iter().flat_map(ChildView::wanted);
-    let mut addresses: Vec<(IpAddr, Wanted)> = holders.wanted().into_iter().chain(claims).collect();
-    // Stable: among those of an address, holders come first, then children by their order.
+fn decide(
+    owners: &Owners,
+    views: &[ChildView],
+) -> (BTreeMap<IpAddr, DesiredEntry>, BTreeSet<IpAddr>) {
+    let claims = views.iter().flat_map(ChildView::desired_entries);
+    let mut addresses: Vec<(IpAddr, DesiredEntry)> =
+        owners.desired_entries().into_iter().chain(claims).collect();
+    // Stable: among those of an address, owners come first, then children by their order.
     addresses.sort_by_key(|&(address, _)| address);
     let mut contested = BTreeSet::new();
     addresses.dedup_by(|&mut (address, wanted), (first, holder)| {
@@ -230,10 +231,10 @@ impl Desired {
         let count = usize::from(address.is_ipv4());
         match self.addresses.get(&address) {
             None if is_control => {
-                self.addresses.insert(address, Wanted::Control);
+                self.addresses.insert(address, DesiredEntry::Control);
                 self.v4 += count;
             }
-            Some(Wanted::Control) if !is_control => {
+            Some(DesiredEntry::Control) if !is_control => {
                 self.addresses.remove(&address);
                 self.v4 -= count;
             }
@@ -285,12 +286,13 @@ impl Desired {
     }
 
     /// Records the owner of an address.
-    fn set(&mut self, address: IpAddr, wanted: Option<Wanted>) {
+    fn set(&mut self, address: IpAddr, wanted: Option<DesiredEntry>) {
         let before = match wanted {
             Some(wanted) => self.addresses.insert(address, wanted),
             None => self.addresses.remove(&address),
         };
-        let routed = |wanted: Option<Wanted>| usize::from(wanted.is_some_and(Wanted::is_routed));
+        let routed =
+            |wanted: Option<DesiredEntry>| usize::from(wanted.is_some_and(DesiredEntry::is_routed));
         self.routed = self.routed + routed(wanted) - routed(before);
         if address.is_ipv4() {
             self.v4 = self.v4 + usize::from(wanted.is_some()) - usize::from(before.is_some());

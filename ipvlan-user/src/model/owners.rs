@@ -8,7 +8,7 @@ use std::{
 use ipvlan_common::Reason;
 
 use super::{
-    Prefix, Wanted,
+    DesiredEntry, Prefix,
     answers::{AnsweredTo, HostAnswers},
 };
 use crate::facts::{Child, Dad, Link, NetnsId, OnLinkRoute, Snapshot};
@@ -18,20 +18,20 @@ use crate::facts::{Child, Dad, Link, NetnsId, OnLinkRoute, Snapshot};
 pub(super) struct Held {
     /// The link of the host that holds it.
     pub(super) ifindex: u32,
-    wanted: Wanted,
+    wanted: DesiredEntry,
 }
 
 impl Held {
     const fn answered_to(self) -> AnsweredTo {
         match self.wanted {
-            Wanted::Host { answered_to, .. } => answered_to,
+            DesiredEntry::Host { answered_to, .. } => answered_to,
             _ => AnsweredTo::NoChild,
         }
     }
 }
 
 /// What host and gateways hold.
-pub(super) struct Holders {
+pub(super) struct Owners {
     addresses: BTreeMap<IpAddr, Held>,
     gateways: BTreeSet<IpAddr>,
     /// Directed broadcast addresses of the host's prefixes on the parent's LAN.
@@ -45,7 +45,7 @@ pub(super) struct Holders {
     answers: HostAnswers,
 }
 
-impl Holders {
+impl Owners {
     pub(super) fn new(snapshot: &Snapshot, parent: &Link, children: &[&Child]) -> Self {
         // A child in the host's own netns holds its addresses as a child: the driver delivers them.
         let own_children: BTreeSet<u32> = children
@@ -60,7 +60,7 @@ impl Holders {
             routes.filter(|route| route.oif == parent.ifindex)
         };
         let prefix = |route: &OnLinkRoute| Prefix::of(route.prefix, route.prefix_len);
-        let mut holders = Self {
+        let mut owners = Self {
             addresses: BTreeMap::new(),
             gateways: BTreeSet::new(),
             broadcasts: BTreeSet::new(),
@@ -92,34 +92,34 @@ impl Holders {
             if let IpAddr::V4(v4) = it.address
                 && lan.is_reached_by(it.ifindex)
             {
-                holders.broadcasts.extend(broadcast(v4, it.prefix_len));
+                owners.broadcasts.extend(broadcast(v4, it.prefix_len));
             }
             if it.address.is_loopback() || !lan.may_have(it.address, Some(it.ifindex)) {
                 continue;
             }
-            let wanted = Wanted::Host {
+            let wanted = DesiredEntry::Host {
                 router: it.address.is_ipv6() && parent.forwarding,
                 optimistic: it.dad() == Dad::Optimistic,
                 refusal: refusal_while(it.dad()),
-                answered_to: holders.answers.of(it),
-                watched: holders.answers.is_watched(it),
+                answered_to: owners.answers.of(it),
+                watched: owners.answers.is_watched(it),
             };
-            holders.hold(it.address, it.ifindex, wanted, parent);
+            owners.hold(it.address, it.ifindex, wanted, parent);
         }
-        holders.gateways = host
+        owners.gateways = host
             .gateways
             .iter()
             .filter(|gateway| lan.may_have(gateway.address, gateway.oif))
             .map(|gateway| gateway.address)
             // The host is its own gateway on some machines, and then its stack answers.
-            .filter(|address| !holders.addresses.contains_key(address))
+            .filter(|address| !owners.addresses.contains_key(address))
             .collect();
-        holders
+        owners
     }
 
     /// Of an address on several links, the parent's own says how it is advertised there, or else one that is
     /// answered to more children.
-    fn hold(&mut self, address: IpAddr, ifindex: u32, wanted: Wanted, parent: &Link) {
+    fn hold(&mut self, address: IpAddr, ifindex: u32, wanted: DesiredEntry, parent: &Link) {
         let held = Held { ifindex, wanted };
         let entry = self.addresses.entry(address).or_insert(held);
         if entry.ifindex != parent.ifindex
@@ -136,7 +136,7 @@ impl Holders {
     }
 
     /// The addresses that host and gateways hold.
-    pub(super) fn wanted(&self) -> BTreeMap<IpAddr, Wanted> {
+    pub(super) fn desired_entries(&self) -> BTreeMap<IpAddr, DesiredEntry> {
         let hosts = self
             .addresses
             .iter()
@@ -144,13 +144,17 @@ impl Holders {
         let gateways = self
             .gateways
             .iter()
-            .map(|&address| (address, Wanted::Gateway));
+            .map(|&address| (address, DesiredEntry::Gateway));
         hosts.chain(gateways).collect()
     }
 
     /// The same for one address.
-    pub(super) fn wanted_of(&self, address: IpAddr) -> Option<Wanted> {
-        let gateway = || self.gateways.contains(&address).then_some(Wanted::Gateway);
+    pub(super) fn desired_entry(&self, address: IpAddr) -> Option<DesiredEntry> {
+        let gateway = || {
+            self.gateways
+                .contains(&address)
+                .then_some(DesiredEntry::Gateway)
+        };
         self.host(address).map(|held| held.wanted).or_else(gateway)
     }
 

@@ -14,10 +14,10 @@ use std::{
 use ipvlan_common::Reason;
 
 use super::{
-    AddressView, ChildKey, ChildView, Conflict, Desired, History, Policy, Rival, Wanted,
-    child::Considered,
+    AddressView, ChildKey, ChildView, Conflict, Desired, DesiredEntry, History, Policy, Rival,
+    child::Rules,
     conflict::{self, claimed},
-    owners::Holders,
+    owners::Owners,
 };
 use crate::facts::{Child, Link, NetnsId, Snapshot};
 
@@ -37,7 +37,7 @@ pub struct Revision {
 struct Claims {
     before: usize,
     now: usize,
-    wanted: Option<Wanted>,
+    wanted: Option<DesiredEntry>,
 }
 
 impl Revision {
@@ -51,7 +51,7 @@ impl Revision {
 
 struct Revise<'a> {
     desired: &'a mut Desired,
-    considered: &'a Considered<'a>,
+    rules: &'a Rules<'a>,
     claims: BTreeMap<IpAddr, Claims>,
     revision: Revision,
 }
@@ -74,10 +74,10 @@ impl Desired {
             .iter()
             .filter(|child| child.parent_ifindex == parent.ifindex)
             .collect();
-        let holders = Holders::new(snapshot, parent, &own);
-        let considered = Considered {
+        let owners = Owners::new(snapshot, parent, &own);
+        let rules = Rules {
             snapshot,
-            holders: &holders,
+            owners: &owners,
             parent,
             policy,
             held_back: withheld,
@@ -85,7 +85,7 @@ impl Desired {
         };
         let mut revise = Revise {
             desired: self,
-            considered: &considered,
+            rules: &rules,
             claims: BTreeMap::new(),
             revision: Revision::default(),
         };
@@ -95,7 +95,7 @@ impl Desired {
         let mut revision = revise.decide();
         if self.has_neighbours(snapshot, parent) {
             let all =
-                conflict::conflicts(snapshot, parent, &holders, &self.children, &self.addresses);
+                conflict::conflicts(snapshot, parent, &owners, &self.children, &self.addresses);
             revision.conflicts |= all != self.conflicts;
             self.conflicts = all;
         }
@@ -143,16 +143,14 @@ impl Revise<'_> {
     }
 
     fn children(&self, snapshot: &Snapshot, netns: NetnsId) -> Vec<ChildView> {
-        let considered = self.considered;
+        let rules = self.rules;
         let mut views: Vec<ChildView> = snapshot
             .children_of(netns)
             .iter()
-            .filter(|child| child.parent_ifindex == considered.parent.ifindex)
-            .map(|child| considered.child(child))
+            .filter(|child| child.parent_ifindex == rules.parent.ifindex)
+            .map(|child| rules.child(child))
             .collect();
-        considered
-            .history
-            .limit(snapshot, considered.policy, &mut views);
+        rules.history.limit(snapshot, rules.policy, &mut views);
         views
     }
 
@@ -187,7 +185,7 @@ impl Revise<'_> {
         }
         for (view, it) in now.into_iter().flat_map(|view| of(view, of_now.clone())) {
             *answered += usize::from(it.refusal.is_none());
-            if let Some(rival) = claimed(it, self.considered.holders) {
+            if let Some(rival) = claimed(it, self.rules.owners) {
                 conflicts.insert(Conflict {
                     address: it.address,
                     child: view.key,
@@ -198,7 +196,7 @@ impl Revise<'_> {
             let claims = self.claims.entry(it.address).or_default();
             if it.is_claim() {
                 claims.now += 1;
-                claims.wanted = Some(view.wanted_of(it));
+                claims.wanted = Some(view.desired_entry(it));
             }
         }
     }
@@ -207,12 +205,12 @@ impl Revise<'_> {
     fn decide(mut self) -> Revision {
         let mut contested = BTreeSet::new();
         for (&address, claims) in &self.claims {
-            let holder = self.considered.holders.wanted_of(address);
-            if matches!(holder, Some(Wanted::Host { .. })) {
+            let holder = self.rules.owners.desired_entry(address);
+            if matches!(holder, Some(DesiredEntry::Host { .. })) {
                 continue;
             }
             let before = self.desired.addresses.get(&address);
-            let before = usize::from(matches!(before, Some(Wanted::Child { .. })));
+            let before = usize::from(matches!(before, Some(DesiredEntry::Child { .. })));
             let untouched = before.saturating_sub(claims.before);
             if self.desired.contested.contains(&address) || untouched + claims.now > 1 {
                 contested.insert(address);
@@ -229,18 +227,18 @@ impl Revise<'_> {
 
     /// Decides who has these addresses, by looking at all children.
     fn settle(&mut self, contested: &BTreeSet<IpAddr>) {
-        let mut claims = BTreeMap::<IpAddr, Vec<(ChildKey, AddressView, Wanted)>>::new();
+        let mut claims = BTreeMap::<IpAddr, Vec<(ChildKey, AddressView, DesiredEntry)>>::new();
         for view in &self.desired.children {
             for it in view.addresses.iter().filter(|it| it.is_claim()) {
                 if contested.contains(&it.address) {
-                    let claim = (view.key, it.clone(), view.wanted_of(it));
+                    let claim = (view.key, it.clone(), view.desired_entry(it));
                     claims.entry(it.address).or_default().push(claim);
                 }
             }
         }
         for &address in contested {
             let claims = claims.remove(&address).unwrap_or_default();
-            let mut holder = self.considered.holders.wanted_of(address);
+            let mut holder = self.rules.owners.desired_entry(address);
             for &(_, _, wanted) in &claims {
                 if holder.is_none_or(|holder| wanted.outranks(holder)) {
                     holder = Some(wanted);

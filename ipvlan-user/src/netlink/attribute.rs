@@ -79,7 +79,7 @@ pub(crate) fn text_value(value: &[u8]) -> String {
     escaped(text).to_string()
 }
 
-/// An address, of the family its length tells.
+/// Returns an address; its length is that of its family.
 pub(crate) fn ip_value(value: &[u8]) -> Result<IpAddr, Malformed> {
     if let Ok(octets) = <[u8; 4]>::try_from(value) {
         Ok(octets.into())

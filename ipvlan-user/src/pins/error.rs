@@ -29,7 +29,7 @@ pub enum PinError {
     Taken {
         /// The directory.
         path: PathBuf,
-        /// Its process id, where the kernel tells.
+        /// The process id of that agent, if the kernel shows it.
         owner: Option<u32>,
     },
     /// The directory, or something in it, cannot be used.

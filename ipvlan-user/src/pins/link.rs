@@ -59,7 +59,7 @@ pub(crate) struct OpenedLink {
     pub(crate) ifindex: u32,
 }
 
-/// The link that is pinned there, if there is one. Something else that is pinned there is removed: the
+/// Opens the link that is pinned under this name, if there is one. Any other object there is removed: the
 /// directory is ours.
 pub(crate) fn open(pins: &ParentPins, name: &str) -> Result<Option<OpenedLink>, PinError> {
     let failed = |source| PinError::Object {
@@ -96,8 +96,8 @@ pub(crate) fn id(link: &FdLink) -> io::Result<u32> {
     link.info().map(|info| info.id()).map_err(other)
 }
 
-/// The interface that a link is attached to, from what the kernel shows of our descriptors
-/// (`bpf_tcx_link_fdinfo`, `bpf_xdp_link_show_fdinfo`): aya tells only the id of a link. None if this is
+/// Returns the interface that a link is attached to, from what the kernel shows of our descriptors
+/// (`bpf_tcx_link_fdinfo`, `bpf_xdp_link_show_fdinfo`): aya returns only the id of a link. None if this is
 /// not a link of an interface.
 fn ifindex(link: &FdLink) -> io::Result<Option<u32>> {
     let Ok(id) = id(link) else { return Ok(None) };

@@ -36,11 +36,11 @@ const PRIVATE: u32 = 0o700;
 /// The directory of a parent's pins.
 #[derive(Debug)]
 pub enum Pins {
-    /// What is attached is pinned there and outlives the agent.
+    /// Links and maps are pinned there and outlive the agent.
     Keep(ParentPins),
-    /// What an agent before has pinned there is taken over, and outlives the agent no more.
+    /// Pins of a previous agent are adopted and removed: they no longer outlive the agent.
     Release(ParentPins),
-    /// There is none.
+    /// Nothing is pinned.
     None,
 }
 

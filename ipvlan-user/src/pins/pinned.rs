@@ -1,4 +1,4 @@
-//! Everything of a parent that is pinned, and pinned again if another process removes it.
+//! The pinned links and maps of a parent, which are pinned again if another process removes a pin.
 
 use std::{
     io,
@@ -69,7 +69,7 @@ impl Pinned {
         self.watch.poll(context)
     }
 
-    /// Pins again what is not there. Returns how many objects it was.
+    /// Restores pins that are missing. Returns how many.
     pub(crate) fn repair(&mut self, dir: &mut ParentPins) -> Result<usize, PinError> {
         let mut repaired = 0;
         dir.restore()?;

@@ -118,7 +118,7 @@ impl PinRoot {
         Ok(pins)
     }
 
-    /// Opens the directory of this name to remove it, whoever its owner is.
+    /// Opens the directory of this name to remove it, whichever user owns it.
     pub fn open_to_remove(&self, name: &PinName) -> Result<Option<ParentPins>, PinError> {
         for _ in 1..TRIES {
             let Some(directory) = self.directory.find_in(OsStr::new(&name.file))? else {

@@ -40,7 +40,7 @@ use self::{
 pub use crate::config::{PinSettings, Settings};
 use crate::{
     config::{Loaded, Source},
-    discover::{Discover, Stale, Wake, Watch},
+    discover::{Dirty, Discover, Wake, Watch},
     facts::Snapshot,
     protocol::SyncStats,
     runtime::{self, Service, StatusSocket},
@@ -178,7 +178,7 @@ impl Agent {
                             self.pending.set_share(self.settings.quotas.time);
                             audit = ticks(self.settings.audit);
                             self.pending.add_model();
-                            self.pending.add(Instant::now(), Stale::everything());
+                            self.pending.add(Instant::now(), Dirty::everything());
                         } else {
                             self.service.not_reloaded();
                             self.tell();
@@ -219,8 +219,8 @@ impl Agent {
                 wake = self.watch.wake() => {
                     let wake = wake?;
                     self.note(&wake);
-                    let stale = self.discover.stale(&self.snapshot, &wake);
-                    self.pending.add(Instant::now(), stale);
+                    let dirty = self.discover.dirty(&self.snapshot, &wake);
+                    self.pending.add(Instant::now(), dirty);
                 }
                 _ = audit.tick() => {
                     self.audit();

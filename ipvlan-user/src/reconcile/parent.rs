@@ -119,7 +119,7 @@ impl Parent {
         let mut serving = self.attach(link, settings)?;
         let started = Instant::now();
         if let Err(source) = serving.update(snapshot, settings) {
-            log(serving.datapath.undo());
+            log(serving.datapath.rollback());
             return Err(attach_error(&self.name)(source));
         }
         let took = started.elapsed();
@@ -297,12 +297,12 @@ impl Parent {
 
     /// Ends with the agent: what is pinned goes on answering. Returns what failed.
     pub(super) fn stop(self) -> Vec<AttachError> {
-        self.end(Datapath::leave)
+        self.end(Datapath::detach_keep_pins)
     }
 
     /// Ends after a failed start: what is new goes again.
     pub(super) fn undo(self) {
-        log(self.end(Datapath::undo));
+        log(self.end(Datapath::rollback));
     }
 
     fn end(self, end: impl FnOnce(Datapath) -> Vec<AttachError>) -> Vec<AttachError> {

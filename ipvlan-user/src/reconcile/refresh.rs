@@ -9,7 +9,7 @@
 //! without, and at most about [`SLICE`] of them at a time. A netns that cannot be read is tried again later and later.
 //!
 //! Everything is read at most once in [`WHOLE_GAP`], or when `status` asks, and in slices: what wakes
-//! meanwhile is followed between two of them. What any user can cause ([`Stale::later`]) is followed by a full
+//! meanwhile is followed between two of them. What any user can cause ([`Dirty::later`]) is followed by a full
 //! scan as well, but full scans for no other reason take at most one twentieth of the time.
 
 mod costs;
@@ -21,7 +21,7 @@ use std::{
 
 use self::costs::Costs;
 use crate::{
-    discover::{Part, Renewed, Scope, Stale},
+    discover::{Dirty, Part, Renewed, Scope},
     facts::NetnsId,
     quota::{Exceeded, Quota},
 };
@@ -72,9 +72,9 @@ struct Sweeping {
     took: Duration,
 }
 
-/// A netns that is dirty.
+/// A part of a netns that is dirty, and since when.
 #[derive(Debug)]
-struct Dirty {
+struct DirtyPart {
     part: Part,
     since: Instant,
 }
@@ -83,7 +83,7 @@ struct Dirty {
 #[derive(Debug)]
 pub(super) struct Pending {
     model: bool,
-    dirty: BTreeMap<NetnsId, Dirty>,
+    dirty: BTreeMap<NetnsId, DirtyPart>,
     everything: bool,
     /// Everything, when there is time.
     later: bool,
@@ -146,13 +146,13 @@ impl Pending {
         self.asked.get_or_insert(now);
     }
 
-    /// Reads anew what is stale. News does not wait for the end of a long pause after failures.
-    pub(super) fn add(&mut self, now: Instant, stale: Stale) {
-        let Stale {
+    /// Reads anew what is dirty. News does not wait for the end of a long pause after failures.
+    pub(super) fn add(&mut self, now: Instant, dirty: Dirty) {
+        let Dirty {
             parts,
             everything,
             later,
-        } = stale;
+        } = dirty;
         for (id, part) in parts {
             let rests = self.costs.rests_until(id);
             if rests.is_some_and(|until| until > now + MIN_GAP) && !self.dirty.contains_key(&id) {
@@ -174,7 +174,10 @@ impl Pending {
     }
 
     fn mark(&mut self, now: Instant, id: NetnsId, part: Part) {
-        let dirty = self.dirty.entry(id).or_insert(Dirty { part, since: now });
+        let dirty = self
+            .dirty
+            .entry(id)
+            .or_insert(DirtyPart { part, since: now });
         dirty.part = dirty.part.max(part);
     }
 
@@ -320,7 +323,7 @@ impl Pending {
         }
         self.exceeded.retain(|_, count| *count > 0);
         self.costs.charge(ended, renewed, took);
-        self.keep(ended, renewed.stale.clone());
+        self.keep(ended, renewed.dirty.clone());
     }
 
     /// A sync of parts, or of what is known, went well.

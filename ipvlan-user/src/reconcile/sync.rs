@@ -108,7 +108,7 @@ impl Agent {
         if is_news {
             self.synced = Instant::now();
         }
-        debug!(?refresh, stale = ?renewed.stale, "synced");
+        debug!(?refresh, dirty = ?renewed.dirty, "synced");
         Synced::Done
     }
 
@@ -135,7 +135,7 @@ impl Agent {
                 }
                 Ok(None)
             }
-            Refresh::Slice => self.discover.go_on(&mut self.snapshot, SLICE, None),
+            Refresh::Slice => self.discover.read_chunk(&mut self.snapshot, SLICE, None),
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ipvlan_user::{
-    discover::{Discover, Scope, Stale, Watch},
+    discover::{Dirty, Discover, Scope, Watch},
     facts::Snapshot,
 };
 
@@ -117,25 +117,25 @@ fn start() -> (Discover, Snapshot) {
     (discover, snapshot)
 }
 
-/// Reads what is stale, as the agent does.
-fn follow(discover: &mut Discover, snapshot: &mut Snapshot, stale: &mut Stale, scans: &mut bool) {
-    let parts = std::mem::take(&mut stale.parts);
+/// Reads what is dirty, as the agent does.
+fn follow(discover: &mut Discover, snapshot: &mut Snapshot, dirty: &mut Dirty, scans: &mut bool) {
+    let parts = std::mem::take(&mut dirty.parts);
     if !parts.is_empty() {
         let renewed = discover.renew(snapshot, &parts, None);
-        stale.parts = renewed.expect("parts beside hostile netns").stale;
+        dirty.parts = renewed.expect("parts beside hostile netns").dirty;
     }
-    if (stale.everything || stale.later) && !*scans {
+    if (dirty.everything || dirty.later) && !*scans {
         let new = discover.begin(snapshot, Scope::Everything);
-        stale
+        dirty
             .parts
             .extend(new.expect("a scan beside hostile netns"));
-        (stale.everything, stale.later, *scans) = (false, false, true);
+        (dirty.everything, dirty.later, *scans) = (false, false, true);
     }
     if *scans {
-        let slice = Duration::from_millis(5);
-        let renewed = discover.go_on(snapshot, slice, None);
-        if let Some(renewed) = renewed.expect("a slice beside hostile netns") {
-            stale.parts.extend(renewed.stale);
+        let chunk = Duration::from_millis(5);
+        let renewed = discover.read_chunk(snapshot, chunk, None);
+        if let Some(renewed) = renewed.expect("a chunk beside hostile netns") {
+            dirty.parts.extend(renewed.dirty);
             *scans = false;
         }
     }
@@ -175,7 +175,7 @@ fn whatever_hostile_netns_do_a_well_behaved_one_shows_exactly_within_a_second() 
                 attacks
             })
         });
-        let mut stale = Stale::everything();
+        let mut dirty = Dirty::everything();
         let mut scans = false;
         let mut expected = BTreeSet::new();
         let (mut changed, mut is_shown, mut worst) = (Instant::now(), true, Duration::ZERO);
@@ -195,9 +195,9 @@ fn whatever_hostile_netns_do_a_well_behaved_one_shows_exactly_within_a_second() 
             }
             let waited = tokio::time::timeout(Duration::from_millis(5), watch.wake()).await;
             if let Ok(wake) = waited {
-                stale.add(discover.stale(&snapshot, &wake.expect("wake")));
+                dirty.add(discover.dirty(&snapshot, &wake.expect("wake")));
             }
-            follow(&mut discover, &mut snapshot, &mut stale, &mut scans);
+            follow(&mut discover, &mut snapshot, &mut dirty, &mut scans);
             let exactly = BTreeMap::from([("good0".to_owned(), expected.clone())]);
             let took = changed.elapsed();
             match shown(&snapshot, &good) {
@@ -214,7 +214,7 @@ fn whatever_hostile_netns_do_a_well_behaved_one_shows_exactly_within_a_second() 
             }
             if is_shown && Instant::now() > restart {
                 (discover, snapshot) = start();
-                (stale, scans) = (Stale::everything(), false);
+                (dirty, scans) = (Dirty::everything(), false);
                 assert_eq!(shown(&snapshot, &good), Some(exactly), "seed {seed}");
                 restarts += 1;
                 restart = Instant::now() + Duration::from_secs(2);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipvlan_user::{
-    discover::{Changed, Discover, Part, Scope, Stale, Watch},
+    discover::{Changed, Dirty, Discover, Part, Scope, Watch},
     facts::{LinkStats, Netns, NetnsId, Snapshot},
 };
 
@@ -33,22 +33,22 @@ pub(super) fn bare(mut snapshot: Snapshot) -> Snapshot {
     snapshot
 }
 
-/// What makes `snapshot` stale until nothing more does.
-pub(super) async fn stale(
+/// What makes `snapshot` dirty until nothing more does.
+pub(super) async fn dirty(
     watch: &mut Watch,
     discover: &mut Discover,
     snapshot: &Snapshot,
-) -> Stale {
-    let mut stale = Stale::default();
+) -> Dirty {
+    let mut dirty = Dirty::default();
     while let Ok(wake) = tokio::time::timeout(Duration::from_millis(100), watch.wake()).await {
-        stale.add(discover.stale(snapshot, &wake.expect("wake")));
+        dirty.add(discover.dirty(snapshot, &wake.expect("wake")));
     }
-    stale
+    dirty
 }
 
-pub(super) fn renew(discover: &mut Discover, snapshot: &mut Snapshot, stale: &Stale) -> Changed {
-    let renewed = discover.renew(snapshot, &stale.parts, None).expect("renew");
-    assert!(renewed.stale.is_empty(), "{renewed:?}");
+pub(super) fn renew(discover: &mut Discover, snapshot: &mut Snapshot, dirty: &Dirty) -> Changed {
+    let renewed = discover.renew(snapshot, &dirty.parts, None).expect("renew");
+    assert!(renewed.dirty.is_empty(), "{renewed:?}");
     renewed.changed
 }
 
@@ -83,13 +83,13 @@ fn after_any_changes_the_renewed_snapshot_is_the_whole_one() {
             }
             let deadline = Instant::now() + DEADLINE;
             loop {
-                let stale = stale(&mut watch, &mut discover, &snapshot).await;
-                if stale.everything {
+                let dirty = dirty(&mut watch, &mut discover, &snapshot).await;
+                if dirty.everything {
                     snapshot = everything(&mut discover);
                 } else {
                     partial += 1;
                     let before = snapshot.clone();
-                    let changed = renew(&mut discover, &mut snapshot, &stale);
+                    let changed = renew(&mut discover, &mut snapshot, &dirty);
                     told_what_changed(&before, &snapshot, &changed);
                 }
                 let (renewed, whole) = (bare(snapshot.clone()), bare(known(&mut discover)));
@@ -162,9 +162,9 @@ fn an_address_makes_its_own_netns_stale_and_no_other() {
         let (first_id, second_id) = (of(&snapshot, &first), of(&snapshot, &second));
 
         first.ip("addr add 192.0.2.7/24 dev child0");
-        let fresh = stale(&mut watch, &mut discover, &snapshot).await;
+        let fresh = dirty(&mut watch, &mut discover, &snapshot).await;
         // Other tests make netns on this machine, too.
-        let part = |stale: &Stale, id| stale.parts.get(&id).copied();
+        let part = |dirty: &Dirty, id| dirty.parts.get(&id).copied();
         assert_eq!(part(&fresh, first_id), Some(Part::Addresses));
         assert_eq!(part(&fresh, second_id), None);
         assert_eq!(part(&fresh, NetnsId::Own), None);
@@ -174,7 +174,7 @@ fn an_address_makes_its_own_netns_stale_and_no_other() {
         assert_eq!(again, Changed::Children(BTreeSet::new()));
 
         second.ip("link set child0 down");
-        let fresh = stale(&mut watch, &mut discover, &snapshot).await;
+        let fresh = dirty(&mut watch, &mut discover, &snapshot).await;
         assert_eq!(part(&fresh, first_id), None);
         assert_eq!(part(&fresh, second_id), Some(Part::Links));
         let changed = renew(&mut discover, &mut snapshot, &fresh);
@@ -182,7 +182,7 @@ fn an_address_makes_its_own_netns_stale_and_no_other() {
 
         // Our own has an nsid, too, and is not taken for another.
         ip(&format!("addr add 192.0.2.1/24 dev {PARENT}"));
-        let fresh = stale(&mut watch, &mut discover, &snapshot).await;
+        let fresh = dirty(&mut watch, &mut discover, &snapshot).await;
         assert_eq!(part(&fresh, NetnsId::Own), Some(Part::Addresses));
         assert_eq!(part(&fresh, first_id), None);
         let changed = renew(&mut discover, &mut snapshot, &fresh);
@@ -211,10 +211,10 @@ fn a_netns_that_is_gone_is_forgotten_by_looking_at_it_alone() {
             .id;
         drop(brief);
         let deadline = Instant::now() + DEADLINE;
-        let mut fresh = Stale::default();
+        let mut fresh = Dirty::default();
         while !fresh.parts.contains_key(&id) {
             assert!(Instant::now() < deadline, "{fresh:?}");
-            fresh.add(stale(&mut watch, &mut discover, &snapshot).await);
+            fresh.add(dirty(&mut watch, &mut discover, &snapshot).await);
         }
         assert!(fresh.everything);
         renew(&mut discover, &mut snapshot, &fresh);
@@ -262,7 +262,7 @@ fn a_netns_that_keeps_changing_holds_no_other_up_and_is_not_shown_in_part() {
         };
         let (busy_id, quiet_id) = (of(&snapshot, &busy), of(&snapshot, &quiet));
         let parts = BTreeMap::from([(busy_id, Part::Links), (quiet_id, Part::Links)]);
-        let mut left_stale = 0;
+        let mut left_dirty = 0;
         std::thread::scope(|scope| {
             let churn = scope.spawn(|| {
                 // The last of them comes and goes, the others stay.
@@ -282,8 +282,8 @@ fn a_netns_that_keeps_changing_holds_no_other_up_and_is_not_shown_in_part() {
                     discover.renew_all(&mut snapshot, Scope::KnownNetns, None)
                 };
                 let renewed = renewed.expect("renewed while one netns changes");
-                left_stale += usize::from(renewed.stale.contains_key(&busy_id));
-                assert!(!renewed.stale.contains_key(&quiet_id));
+                left_dirty += usize::from(renewed.dirty.contains_key(&busy_id));
+                assert!(!renewed.dirty.contains_key(&quiet_id));
                 let seen = |id| &snapshot.children_of(id)[0].addresses;
                 let expected = super::lab::address(&format!("192.0.2.{last}"));
                 assert!(seen(quiet_id).iter().any(|it| it.local == expected));
@@ -294,7 +294,7 @@ fn a_netns_that_keeps_changing_holds_no_other_up_and_is_not_shown_in_part() {
             }
             churn.join().expect("churn");
         });
-        println!("left stale {left_stale} times");
-        assert!(left_stale > 0);
+        println!("left dirty {left_dirty} times");
+        assert!(left_dirty > 0);
     });
 }

@@ -79,9 +79,9 @@ fn one_address_more_is_heard_of_read_and_decided_in_the_time_of_its_netns() {
             // Of what other tests do on this machine nothing else is waited for.
             let started = Instant::now();
             let wake = watch.wake().await.expect("wake");
-            let stale = discover.stale(&snapshot, &wake);
+            let dirty = discover.dirty(&snapshot, &wake);
             let renewed = discover
-                .renew(&mut snapshot, &stale.parts, None)
+                .renew(&mut snapshot, &dirty.parts, None)
                 .expect("renew");
             if let Changed::Children(netnses) = renewed.changed {
                 let (history, none) = (History::default(), BTreeMap::new());

@@ -16,7 +16,7 @@ use super::{
         DEADLINE, Unnamed, address, discover, everything, in_fresh_netns, ip_batch, known,
         nine_children,
     },
-    renewing::{Dice, bare, change, renew, stale, told_what_changed},
+    renewing::{Dice, bare, change, dirty, renew, told_what_changed},
 };
 
 fn id_of(snapshot: &Snapshot, netns: &Unnamed) -> NetnsId {
@@ -29,8 +29,8 @@ fn id_of(snapshot: &Snapshot, netns: &Unnamed) -> NetnsId {
 fn to_the_end(discover: &mut Discover, snapshot: &mut Snapshot) -> Changed {
     loop {
         let before = snapshot.clone();
-        let renewed = discover.go_on(snapshot, Duration::from_millis(1), None);
-        if let Some(renewed) = renewed.expect("a slice") {
+        let renewed = discover.read_chunk(snapshot, Duration::from_millis(1), None);
+        if let Some(renewed) = renewed.expect("a chunk") {
             return renewed.changed;
         }
         assert_eq!(*snapshot, before);
@@ -56,29 +56,32 @@ fn whatever_changes_between_its_slices_the_end_is_the_whole_snapshot() {
                 .expect("begin");
             let mut renewed_parts = false;
             let renewed = loop {
-                // One netns in each slice.
+                // One netns in each chunk.
                 if dice.roll(3) == 0 {
                     change(&mut dice, &lab);
                     if dice.roll(2) == 0 {
-                        let woke = stale(&mut watch, &mut discover, &snapshot).await;
+                        let woke = dirty(&mut watch, &mut discover, &snapshot).await;
                         renew(&mut discover, &mut snapshot, &woke);
                         renewed_parts = true;
                         between += 1;
                     }
                 }
                 let one = Duration::from_nanos(1);
-                if let Some(renewed) = discover.go_on(&mut snapshot, one, None).expect("go on") {
+                if let Some(renewed) = discover
+                    .read_chunk(&mut snapshot, one, None)
+                    .expect("a chunk")
+                {
                     break renewed;
                 }
             };
             if !renewed_parts {
                 told_what_changed(&before, &snapshot, &renewed.changed);
             }
-            // What woke meanwhile, and what the sweep has left.
+            // What woke meanwhile, and what the scan has left.
             let deadline = Instant::now() + DEADLINE;
-            let mut left = renewed.stale;
+            let mut left = renewed.dirty;
             loop {
-                let woke = stale(&mut watch, &mut discover, &snapshot).await;
+                let woke = dirty(&mut watch, &mut discover, &snapshot).await;
                 left.extend(woke.parts);
                 discover
                     .renew(&mut snapshot, &left, None)
@@ -115,7 +118,9 @@ fn what_was_read_anew_meanwhile_is_not_undone() {
         let all = Duration::from_nanos(1);
         let others = snapshot.netnses.iter().filter(|it| it.id != NetnsId::Own);
         for _ in 0..others.count() {
-            let renewed = discover.go_on(&mut snapshot, all, None).expect("a slice");
+            let renewed = discover
+                .read_chunk(&mut snapshot, all, None)
+                .expect("a chunk");
             assert_eq!(renewed, None);
         }
         let [first, second, third] = [0, 1, 2].map(|index| id_of(&snapshot, &lab[index]));
@@ -129,14 +134,17 @@ fn what_was_read_anew_meanwhile_is_not_undone() {
             Changed::Children(BTreeSet::from([first, second]))
         );
         let renewed = loop {
-            let slice = Duration::from_secs(1);
-            if let Some(renewed) = discover.go_on(&mut snapshot, slice, None).expect("a slice") {
+            let chunk = Duration::from_secs(1);
+            if let Some(renewed) = discover
+                .read_chunk(&mut snapshot, chunk, None)
+                .expect("a chunk")
+            {
                 break renewed;
             }
         };
         // Its links are as old as when they were read.
-        assert_eq!(renewed.stale.get(&first), Some(&Part::Links));
-        assert!(!renewed.stale.contains_key(&second));
+        assert_eq!(renewed.dirty.get(&first), Some(&Part::Links));
+        assert!(!renewed.dirty.contains_key(&second));
         assert_eq!(renewed.changed, Changed::default());
         let has = |id, held| {
             let child = &snapshot.children_of(id)[0];
@@ -218,8 +226,8 @@ fn no_slice_of_ten_thousand_addresses_takes_as_long_as_all_of_them() {
                 slowest = slowest.max(started.elapsed());
                 slices += 1;
                 started = Instant::now();
-                let renewed = discover.go_on(&mut snapshot, SLICE, None);
-                if renewed.expect("a slice").is_some() {
+                let renewed = discover.read_chunk(&mut snapshot, SLICE, None);
+                if renewed.expect("a chunk").is_some() {
                     break;
                 }
             }

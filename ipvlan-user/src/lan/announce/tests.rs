@@ -233,7 +233,7 @@ fn ten_thousand_addresses_are_paced_and_all_announced_in_turn() {
     world.update_all(addresses, MAC);
     let sent = world.sent(0.0, 100.0);
     assert_eq!(sent.len(), 30_000);
-    // Everybody once before anybody twice.
+    // Each address once before any address twice.
     let first: BTreeSet<IpAddr> = sent[..10_000]
         .iter()
         .map(|(_, sent)| sent.address)

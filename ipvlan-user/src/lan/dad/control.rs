@@ -267,7 +267,7 @@ impl Controls {
         }
     }
 
-    /// The control addresses of a prefix: those of before, unless somebody has them now.
+    /// Returns the control addresses of a prefix: those of before, unless one is owned by now.
     fn choose(
         &mut self,
         prefix: Prefix,
@@ -290,7 +290,7 @@ impl Controls {
     }
 }
 
-/// Addresses of a prefix that nobody here has; none if there are not enough.
+/// Returns unowned addresses of a prefix; none if there are not enough.
 fn free_addresses(
     prefix: Prefix,
     random: &mut Random,

@@ -28,12 +28,12 @@ fn index() -> Index {
     .unwrap()
 }
 
-/// What a program is told.
+/// What a program finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Lookup {
     AskMap,
-    Nobody,
-    Holder(AddressEntry),
+    Unowned,
+    Entry(AddressEntry),
 }
 
 /// A slot that is not being written.
@@ -46,7 +46,7 @@ impl<const WORDS: usize> Words for Still<WORDS> {
 }
 
 /// As `AddressMap::get` of the programs.
-fn told(index: &Index, address: IpAddr) -> Told {
+fn lookup(index: &Index, address: IpAddr) -> Lookup {
     let found = match address {
         IpAddr::V4(v4) => {
             let address = v4.octets();
@@ -58,9 +58,9 @@ fn told(index: &Index, address: IpAddr) -> Told {
         }
     };
     match found {
-        None => Told::AskMap,
-        Some(None) => Told::Nobody,
-        Some(Some(entry)) => Told::Holder(entry),
+        None => Lookup::AskMap,
+        Some(None) => Lookup::Unowned,
+        Some(Some(entry)) => Lookup::Entry(entry),
     }
 }
 
@@ -86,7 +86,7 @@ proptest! {
     ) {
         let addresses = addresses();
         let mut index = index();
-        prop_assert!(addresses.iter().all(|&address| told(&index, address) == Told::AskMap));
+        prop_assert!(addresses.iter().all(|&address| lookup(&index, address) == Lookup::AskMap));
         prop_assert_eq!(index.fill(&Addresses::new()), 0);
         let mut map = Addresses::new();
         for (which, ifindex) in steps {
@@ -100,16 +100,16 @@ proptest! {
                 map.remove(&address);
             }
             for address in &addresses {
-                let held = map.get(address).map_or(Told::Nobody, |&entry| Told::Holder(entry));
-                let told = told(&index, *address);
-                prop_assert!(told == held || told == Told::AskMap, "{}: {:?}", address, told);
+                let held = map.get(address).map_or(Lookup::Unowned, |&entry| Lookup::Entry(entry));
+                let lookup = lookup(&index, *address);
+                prop_assert!(lookup == held || lookup == Lookup::AskMap, "{}: {:?}", address, lookup);
             }
         }
         prop_assert_eq!(index.fill(&map), 0, "it said something else");
         // And now it leaves to the map only what two addresses share.
         for &address in &addresses {
             let sharers = map.keys().filter(|other| same_slot(**other, address)).count();
-            prop_assert_eq!(told(&index, address) == Told::AskMap, sharers > 1, "{}", address);
+            prop_assert_eq!(lookup(&index, address) == Lookup::AskMap, sharers > 1, "{}", address);
         }
     }
 }
@@ -126,13 +126,13 @@ fn same_slot(a: IpAddr, b: IpAddr) -> bool {
 fn what_somebody_else_wrote_is_found_and_mended() {
     let mut index = index();
     index.fill(&Addresses::new());
-    let stranger = Ipv4Addr::new(192, 0, 2, 9);
+    let unowned = Ipv4Addr::new(192, 0, 2, 9);
     let entry = AddressEntry::child(7, 0, Delivery::Pass);
-    let at = index_v4(stranger.octets());
-    index.v4.write(at, slot_v4(stranger.octets(), entry));
-    assert_eq!(told(&index, stranger.into()), Told::Holder(entry));
+    let at = index_v4(unowned.octets());
+    index.v4.write(at, slot_v4(unowned.octets(), entry));
+    assert_eq!(lookup(&index, unowned.into()), Lookup::Entry(entry));
     assert_eq!(index.fill(&Addresses::new()), 1);
-    assert_eq!(told(&index, stranger.into()), Told::Nobody);
+    assert_eq!(lookup(&index, unowned.into()), Lookup::Unowned);
     index.v4.write(at, [ASK_MAP; 2]);
     assert_eq!(index.fill(&Addresses::new()), 0, "that was no lie");
 }
@@ -168,7 +168,7 @@ impl<const WORDS: usize> Words for Once<'_, WORDS> {
 
 /// What a slot holds after each store of these writes.
 fn moments<const WORDS: usize>(writes: &[[u64; WORDS]]) -> Vec<[u64; WORDS]> {
-    let mut now = nobody();
+    let mut now = unowned();
     let mut moments = vec![now];
     for (&words, generation) in writes.iter().zip(1..) {
         for (place, word) in stores(now, words, Some(generation * FIRST_GENERATION)) {
@@ -267,7 +267,7 @@ fn a_slot_whose_generations_are_used_up_asks_the_map_until_the_next_audit() {
     let entry = |ifindex| AddressEntry::child(ifindex, 0, Delivery::Pass);
     let mut states = std::collections::BTreeSet::new();
     let mut last = 0;
-    while told(&index, address) != Told::AskMap {
+    while lookup(&index, address) != Lookup::AskMap {
         last += 1;
         index.put(address, entry(last));
         let state = index.v4.raw(index_v4([10, 0, 0, 1]))[STATE];
@@ -278,8 +278,8 @@ fn a_slot_whose_generations_are_used_up_asks_the_map_until_the_next_audit() {
     }
     assert!((100..=127).contains(&last), "{last} writes");
     index.put(address, entry(1));
-    assert_eq!(told(&index, address), Told::AskMap);
+    assert_eq!(lookup(&index, address), Lookup::AskMap);
     let map = Addresses::from([(address, entry(2))]);
     assert_eq!(index.fill(&map), 0);
-    assert_eq!(told(&index, address), Told::Holder(entry(2)));
+    assert_eq!(lookup(&index, address), Lookup::Entry(entry(2)));
 }

@@ -8,7 +8,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::*;
 use crate::model::{AnsweredTo, Reach};
 
-const HOST: Wanted = Wanted::Host {
+const HOST: DesiredEntry = DesiredEntry::Host {
     router: false,
     optimistic: false,
     refusal: None,
@@ -27,8 +27,8 @@ fn child(nsid: i32) -> ChildKey {
     }
 }
 
-fn of_child(nsid: i32, refusal: Option<Reason>) -> Wanted {
-    Wanted::Child {
+fn of_child(nsid: i32, refusal: Option<Reason>) -> DesiredEntry {
+    DesiredEntry::Child {
         child: child(nsid),
         delivery: Delivery::Pass,
         refusal,
@@ -51,7 +51,7 @@ fn v6(number: usize) -> IpAddr {
 }
 
 /// Addresses one after another: so many of each.
-fn addresses(all: &[(usize, Wanted)]) -> BTreeMap<IpAddr, Wanted> {
+fn addresses(all: &[(usize, DesiredEntry)]) -> BTreeMap<IpAddr, DesiredEntry> {
     let all = all
         .iter()
         .flat_map(|&(count, wanted)| std::iter::repeat_n(wanted, count));
@@ -59,7 +59,7 @@ fn addresses(all: &[(usize, Wanted)]) -> BTreeMap<IpAddr, Wanted> {
 }
 
 /// The maps when all has been written that has room.
-fn written(desired: &BTreeMap<IpAddr, Wanted>, left_out: &LeftOut) -> Addresses {
+fn written(desired: &BTreeMap<IpAddr, DesiredEntry>, left_out: &LeftOut) -> Addresses {
     desired
         .iter()
         .filter(|(address, _)| !left_out.contains(**address))
@@ -69,7 +69,7 @@ fn written(desired: &BTreeMap<IpAddr, Wanted>, left_out: &LeftOut) -> Addresses 
 
 /// How many addresses a netns has in the maps.
 fn of_netns(
-    desired: &BTreeMap<IpAddr, Wanted>,
+    desired: &BTreeMap<IpAddr, DesiredEntry>,
     left_out: &LeftOut,
     nsid: i32,
     refusal: Option<Reason>,
@@ -90,7 +90,7 @@ fn refused_addresses_take_no_room_from_others() {
     let desired = addresses(&[
         (200, of_child(1, REFUSED)),
         (2, HOST),
-        (1, Wanted::Gateway),
+        (1, DesiredEntry::Gateway),
         (20, of_child(2, None)),
     ]);
     let first = left_out(&desired, &Addresses::new(), 64);
@@ -175,7 +175,7 @@ fn addresses_that_may_be_answered_at_any_moment_keep_their_room() {
     }
 }
 
-fn wanted() -> impl Strategy<Value = Wanted> {
+fn wanted() -> impl Strategy<Value = DesiredEntry> {
     let refusals = vec![
         None,
         None,
@@ -186,12 +186,12 @@ fn wanted() -> impl Strategy<Value = Wanted> {
     ];
     prop_oneof![
         1 => Just(HOST),
-        1 => Just(Wanted::Gateway),
+        1 => Just(DesiredEntry::Gateway),
         8 => (0..4_i32, select(refusals)).prop_map(|(nsid, refusal)| of_child(nsid, refusal)),
     ]
 }
 
-fn desired() -> impl Strategy<Value = BTreeMap<IpAddr, Wanted>> {
+fn desired() -> impl Strategy<Value = BTreeMap<IpAddr, DesiredEntry>> {
     vec((0..40_usize, any::<bool>(), wanted()), 0..60).prop_map(|all| {
         all.into_iter()
             .map(|(number, is_v4, wanted)| (if is_v4 { v4(number) } else { v6(number) }, wanted))
@@ -213,7 +213,7 @@ proptest! {
         let now = written(&desired, &left);
         for family in [true, false] {
             let of_family = |address: &IpAddr| address.is_ipv4() == family;
-            let wanted: BTreeMap<IpAddr, Wanted> = desired
+            let wanted: BTreeMap<IpAddr, DesiredEntry> = desired
                 .iter()
                 .filter(|(address, _)| of_family(address))
                 .map(|(&address, &wanted)| (address, wanted))
@@ -221,13 +221,13 @@ proptest! {
             let admitted = now.keys().filter(|address| of_family(address)).count();
             prop_assert!(admitted <= capacity);
             // The host's are in if they fit, and gateways' then.
-            let hosts = wanted.values().filter(|it| matches!(it, Wanted::Host { .. })).count();
+            let hosts = wanted.values().filter(|it| matches!(it, DesiredEntry::Host { .. })).count();
             let held = wanted.values().filter(|it| it.child().is_none()).count();
             for (address, it) in &wanted {
                 let fits = match it {
-                    Wanted::Host { .. } => hosts <= capacity,
-                    Wanted::Gateway | Wanted::Control => held <= capacity,
-                    Wanted::Child { .. } => continue,
+                    DesiredEntry::Host { .. } => hosts <= capacity,
+                    DesiredEntry::Gateway | DesiredEntry::Control => held <= capacity,
+                    DesiredEntry::Child { .. } => continue,
                 };
                 prop_assert!(!fits || now.contains_key(address));
             }

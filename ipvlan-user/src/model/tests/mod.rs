@@ -152,8 +152,8 @@ fn refusal(desired: &Desired) -> Option<Reason> {
     desired.children[0].addresses[0].refusal
 }
 
-const fn host() -> Wanted {
-    Wanted::Host {
+const fn host() -> DesiredEntry {
+    DesiredEntry::Host {
         router: false,
         optimistic: false,
         refusal: None,

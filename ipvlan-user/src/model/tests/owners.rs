@@ -8,8 +8,8 @@ fn host_and_gateway_are_held_even_without_children() {
     assert_eq!(
         desired.addresses,
         [
-            (address(GATEWAY), Wanted::Gateway),
-            (address(GATEWAY_V6), Wanted::Gateway),
+            (address(GATEWAY), DesiredEntry::Gateway),
+            (address(GATEWAY_V6), DesiredEntry::Gateway),
             (address(HOST), host()),
             (address(HOST_V6), host()),
             (address(HOST_LINK_LOCAL), host()),
@@ -22,7 +22,7 @@ fn host_and_gateway_are_held_even_without_children() {
 
 #[test]
 fn host_is_advertised_as_its_own_kernel_would() {
-    let advertised = |router, optimistic, refusal| Wanted::Host {
+    let advertised = |router, optimistic, refusal| DesiredEntry::Host {
         router,
         optimistic,
         refusal,
@@ -61,7 +61,7 @@ fn host_is_advertised_as_its_own_kernel_would() {
         assert_eq!(
             (entry.owner(), entry.optimistic(), entry.refusal()),
             match wanted {
-                Wanted::Host {
+                DesiredEntry::Host {
                     optimistic,
                     refusal,
                     ..
@@ -179,7 +179,7 @@ fn live_child_wins_over_one_that_is_refused_and_the_first_of_two_live_ones() {
             let desired = usual(&snapshot(children));
             let wanted = desired.addresses[&cidr(text).local];
             assert_eq!(wanted.child(), Some(key(8)), "{text}");
-            assert!(matches!(wanted, Wanted::Child { refusal: None, .. }));
+            assert!(matches!(wanted, DesiredEntry::Child { refusal: None, .. }));
         }
     }
 }

@@ -127,7 +127,7 @@ proptest! {
             prop_assert_eq!(desired.addresses[&address(text)], host());
         }
         for (&address, &wanted) in &desired.addresses {
-            let Wanted::Child { child: holder, refusal: None, .. } = wanted else {
+            let DesiredEntry::Child { child: holder, refusal: None, .. } = wanted else {
                 continue;
             };
             prop_assert!(is_parent_up && !held_back.contains_key(&address), "{}", address);
@@ -187,7 +187,7 @@ proptest! {
         for view in &desired.children {
             for it in view.addresses.iter().filter(|it| it.refusal.is_none()) {
                 let wanted = desired.addresses[&it.address];
-                let is_live = matches!(wanted, Wanted::Child { refusal: None, .. });
+                let is_live = matches!(wanted, DesiredEntry::Child { refusal: None, .. });
                 prop_assert!(is_live, "{}: {:?}", it.address, wanted);
             }
         }

@@ -39,8 +39,8 @@ fn addresses_are_refused_for_what_is_wrong_with_them() {
         let desired = usual(&snapshot(vec![child(7, &[text])]));
         assert_eq!(refusal(&desired), reason, "{text}");
         match (desired.addresses[&cidr(text).local], reason) {
-            (Wanted::Host { .. }, Some(Reason::HostAddress)) => {}
-            (Wanted::Child { refusal, .. }, _) => assert_eq!(refusal, reason, "{text}"),
+            (DesiredEntry::Host { .. }, Some(Reason::HostAddress)) => {}
+            (DesiredEntry::Child { refusal, .. }, _) => assert_eq!(refusal, reason, "{text}"),
             (wanted, _) => panic!("{text}: {wanted:?}"),
         }
     }

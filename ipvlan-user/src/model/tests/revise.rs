@@ -150,7 +150,7 @@ proptest! {
                 let kept = addresses.filter(|it| it.refusal != Some(Reason::OverQuota));
                 prop_assert!(kept.count() <= quota);
             }
-            // What is different is told.
+            // Every difference is reported.
             for address in before.addresses.keys().chain(whole.addresses.keys()) {
                 if before.addresses.get(address) != whole.addresses.get(address) {
                     prop_assert!(revision.addresses.contains(address), "{}", address);

@@ -8,29 +8,29 @@ const fn with_child(_: NetnsId) -> bool {
     true
 }
 
-fn parts(nsid: i32) -> Stale {
-    Stale {
+fn parts(nsid: i32) -> Dirty {
+    Dirty {
         parts: BTreeMap::from([(NetnsId::Nsid(nsid), Part::Addresses)]),
-        ..Stale::default()
+        ..Dirty::default()
     }
 }
 
-fn everything() -> Stale {
-    Stale {
+fn everything() -> Dirty {
+    Dirty {
         everything: true,
-        ..Stale::default()
+        ..Dirty::default()
     }
 }
 
 #[test]
 fn the_first_wake_after_quiet_is_done_at_once() {
     let now = Instant::now();
-    for stale in [parts(1), everything()] {
+    for dirty in [parts(1), everything()] {
         let mut pending = Pending::new(now);
         assert_eq!(pending.next_due(), None);
         assert_eq!(pending.take(now, with_child), None);
-        let is_whole = stale.everything;
-        pending.add(now, stale);
+        let is_whole = dirty.everything;
+        pending.add(now, dirty);
         assert_eq!(pending.next_due(), Some(now));
         assert!(pending.take(now, with_child).is_some());
         if is_whole {

@@ -16,7 +16,7 @@ use ipvlan_user::{
         dad::control::Neighbourhood, incidents::Entry,
     },
     maps::{Events, Maps},
-    model::{ChildKey, EgressProgram, IngressProgram, Wanted},
+    model::{ChildKey, DesiredEntry, EgressProgram, IngressProgram},
     pins::Pins,
     quota::Quotas,
 };
@@ -170,7 +170,7 @@ impl<'a> Rig<'a> {
             )
         });
         let controls = self.schedule.controls();
-        let controls = controls.map(|control| (control, Wanted::Control.entry(|_| 0)));
+        let controls = controls.map(|control| (control, DesiredEntry::Control.entry(|_| 0)));
         let entries: BTreeMap<IpAddr, AddressEntry> = entries.chain(controls).collect();
         for &address in &self.installed {
             if !entries.contains_key(&address) {

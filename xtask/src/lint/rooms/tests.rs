@@ -37,7 +37,10 @@ fn rooms_that_keep_to_their_rows_have_no_faults() {
 
 #[test]
 fn a_use_that_the_row_does_not_name_is_a_fault_with_its_line() {
-    let low = ("low", "use std::io;\nuse crate::{\n    middle::{M, N},\n};\n");
+    let low = (
+        "low",
+        "use std::io;\nuse crate::{\n    middle::{M, N},\n};\n",
+    );
     let faults = faults(&[TOP, PEER, MIDDLE, low]);
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(

@@ -95,7 +95,7 @@ fn a_netns_that_cannot_be_read_is_tried_later_and_later_and_holds_no_other_up() 
             is_transient,
         };
         Renewed {
-            stale: [(NetnsId::Nsid(1), Part::Links)].into(),
+            dirty: [(NetnsId::Nsid(1), Part::Links)].into(),
             failures: [(NetnsId::Nsid(1), failure)].into(),
             ..read([(1, MS)])
         }
@@ -120,9 +120,9 @@ fn a_netns_that_cannot_be_read_is_tried_later_and_later_and_holds_no_other_up() 
 fn full_scans_that_can_be_put_off_take_a_twentieth_of_the_time() {
     let start = Instant::now();
     let mut pending = Pending::new(start);
-    let later = || Stale {
+    let later = || Dirty {
         later: true,
-        ..Stale::default()
+        ..Dirty::default()
     };
     let mut busy = Duration::ZERO;
     let mut now = start;
