@@ -86,7 +86,7 @@ pub struct Datapath {
 }
 
 impl Datapath {
-    /// Loads the object, with the maps of an agent before where they fit. Nothing is attached, and what
+    /// Loads the object, with the maps of a previous agent where they fit. Nothing is attached, and what
     /// is attached stays as it is, before [`Self::set_programs`]: the caller fills the maps meanwhile.
     pub fn open(
         name: &str,
@@ -164,7 +164,7 @@ impl Datapath {
         Ok((datapath, maps))
     }
 
-    /// Whether the maps are those of an agent before, and hold what it wrote.
+    /// Returns whether the maps are those of a previous agent, with its entries.
     #[must_use]
     pub const fn adopts(&self) -> bool {
         self.adopts
@@ -201,7 +201,7 @@ impl Datapath {
         }
     }
 
-    /// What is attached where.
+    /// Returns the attached programs and their hooks.
     #[must_use]
     pub fn hooks(&self) -> Vec<HookInfo> {
         let tc = [&self.ingress, &self.egress];
@@ -264,7 +264,7 @@ impl Datapath {
         }
     }
 
-    /// Closes what it holds: links that are pinned stay, and so do filters.
+    /// Closes its handles: pinned links stay, and so do filters.
     fn release(mut self) -> Vec<AttachError> {
         if let Some(qdisc) = self.qdisc.take() {
             qdisc.keep();

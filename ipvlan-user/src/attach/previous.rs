@@ -91,7 +91,7 @@ impl Previous {
         Ok(())
     }
 
-    /// Takes everything off that was not taken over. All of it is tried; every failure is returned.
+    /// Detaches all programs that were not adopted. All of them are tried; every failure is returned.
     pub(super) fn detach(mut self, pins: Option<&ParentPins>) -> Vec<AttachError> {
         let mut errors = Vec::new();
         errors.extend(self.detach_xdp(pins).err());

@@ -83,16 +83,16 @@ impl Wake {
         all.fold(Change::default(), |all, &change| all.or(change))
     }
 
-    /// Adds what another wake says.
+    /// Adds the changes of another wake.
     pub fn add(&mut self, other: Self) {
         for (nsid, change) in other.netnses {
-            self.note(nsid, change);
+            self.record(nsid, change);
         }
         self.nsids.extend(other.nsids);
         self.overrun |= other.overrun;
     }
 
-    fn note(&mut self, nsid: Option<i32>, change: Change) {
+    fn record(&mut self, nsid: Option<i32>, change: Change) {
         if change != Change::default() {
             let entry = self.netnses.entry(nsid).or_default();
             *entry = entry.or(change);
@@ -150,7 +150,7 @@ impl Wake {
             }
             datagram = datagram.get(aligned(length)..).unwrap_or_default();
         };
-        self.note(nsid, change);
+        self.record(nsid, change);
         complete
     }
 }

@@ -62,7 +62,7 @@ impl Installed {
         }
     }
 
-    /// The maps of an agent before, with what it wrote.
+    /// Returns the maps of a previous agent, with its entries.
     pub fn adopt(mut maps: Maps, children: u32) -> Result<Self, MapsError> {
         let addresses = maps.addresses()?;
         let config = maps.config()?;
@@ -277,7 +277,7 @@ impl Installed {
         outcome
     }
 
-    /// Where the children count that have no slot yet: where an agent before let them, if it did.
+    /// Where the children count that have no slot yet: where a previous agent let them, if it did.
     fn counted(&self, desired: &Desired) -> BTreeMap<ChildKey, u32> {
         if !self.slots.is_empty() {
             return BTreeMap::new();

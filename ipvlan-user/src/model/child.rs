@@ -135,7 +135,7 @@ pub(super) struct Rules<'a> {
     pub(super) owners: &'a Owners,
     pub(super) parent: &'a Link,
     pub(super) policy: &'a Policy,
-    pub(super) held_back: &'a BTreeMap<IpAddr, Reason>,
+    pub(super) withheld: &'a BTreeMap<IpAddr, Reason>,
     pub(super) history: &'a History,
 }
 
@@ -232,7 +232,7 @@ impl Rules<'_> {
                 _ if !self.parent.up => Some(Reason::ParentDown),
                 dad => refusal_while(dad),
             })
-            .or_else(|| self.held_back.get(&local).copied())
+            .or_else(|| self.withheld.get(&local).copied())
     }
 
     /// Returns whether a child keeps the address of a next hop: it had the address before, or the operator

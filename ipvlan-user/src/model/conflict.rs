@@ -111,8 +111,8 @@ pub(super) fn sibling(
     key: ChildKey,
     addresses: &BTreeMap<IpAddr, DesiredEntry>,
 ) -> Option<Rival> {
-    let holder = addresses.get(&view.address)?.child()?;
-    (view.is_candidate() && holder != key).then_some(Rival::Sibling(holder))
+    let owner = addresses.get(&view.address)?.child()?;
+    (view.is_candidate() && owner != key).then_some(Rival::Sibling(owner))
 }
 
 /// The addresses of other parents' children. Link-local ones mean something on their own link only.

@@ -114,20 +114,20 @@ pub struct Desired {
 
 /// Decides what the datapath of `parent` should hold, as if there had been no decision before.
 ///
-/// `held_back` is as in [`desired_after`].
+/// `withheld` is as in [`desired_after`].
 #[must_use]
 pub fn desired(
     snapshot: &Snapshot,
     parent: &Link,
     policy: &Policy,
-    held_back: &BTreeMap<IpAddr, Reason>,
+    withheld: &BTreeMap<IpAddr, Reason>,
 ) -> Desired {
-    desired_after(&History::default(), snapshot, parent, policy, held_back)
+    desired_after(&History::default(), snapshot, parent, policy, withheld)
 }
 
 /// Decides what the datapath of `parent` should hold.
 ///
-/// `held_back` are addresses that are not answered because of frames that the LAN carried
+/// `withheld` are addresses that are not answered because of frames that the LAN carried
 /// ([`Reason::Probing`], [`Reason::Duplicate`]); every other reason not to answer one takes precedence.
 #[must_use]
 pub fn desired_after(
@@ -135,7 +135,7 @@ pub fn desired_after(
     snapshot: &Snapshot,
     parent: &Link,
     policy: &Policy,
-    held_back: &BTreeMap<IpAddr, Reason>,
+    withheld: &BTreeMap<IpAddr, Reason>,
 ) -> Desired {
     let children: Vec<&Child> = snapshot
         .children
@@ -148,7 +148,7 @@ pub fn desired_after(
         owners: &owners,
         parent,
         policy,
-        held_back,
+        withheld,
         history,
     };
     let mut views: Vec<ChildView> = children.iter().map(|child| rules.child(child)).collect();
@@ -175,7 +175,7 @@ pub fn desired_after(
         notes: Vec::new(),
         contested,
     };
-    desired.conclude(snapshot, parent, policy);
+    desired.apply_programs(snapshot, parent, policy);
     desired
 }
 
@@ -190,15 +190,15 @@ fn decide(
     // Stable: among those of an address, owners come first, then children by their order.
     addresses.sort_by_key(|&(address, _)| address);
     let mut contested = BTreeSet::new();
-    addresses.dedup_by(|&mut (address, wanted), (first, holder)| {
+    addresses.dedup_by(|&mut (address, wanted), (first, owner)| {
         if address != *first {
             return false;
         }
-        if holder.child().is_some() {
+        if owner.child().is_some() {
             contested.insert(address);
         }
-        if wanted.outranks(*holder) {
-            *holder = wanted;
+        if wanted.outranks(*owner) {
+            *owner = wanted;
         }
         true
     });
@@ -250,8 +250,8 @@ impl Desired {
         }
     }
 
-    /// Decides what depends on all children and addresses together.
-    fn conclude(&mut self, snapshot: &Snapshot, parent: &Link, policy: &Policy) {
+    /// Decides the programs, the flags and the notes, which depend on all children and addresses together.
+    fn apply_programs(&mut self, snapshot: &Snapshot, parent: &Link, policy: &Policy) {
         let mut children = snapshot.children.iter();
         self.port = children
             .find(|child| child.parent_ifindex == parent.ifindex)

@@ -80,7 +80,7 @@ impl Desired {
             owners: &owners,
             parent,
             policy,
-            held_back: withheld,
+            withheld,
             history,
         };
         let mut revise = Revise {
@@ -99,7 +99,7 @@ impl Desired {
             revision.conflicts |= all != self.conflicts;
             self.conflicts = all;
         }
-        self.conclude(snapshot, parent, policy);
+        self.apply_programs(snapshot, parent, policy);
         revision
     }
 
@@ -205,8 +205,8 @@ impl Revise<'_> {
     fn decide(mut self) -> Revision {
         let mut contested = BTreeSet::new();
         for (&address, claims) in &self.claims {
-            let holder = self.rules.owners.desired_entry(address);
-            if matches!(holder, Some(DesiredEntry::Host { .. })) {
+            let owner = self.rules.owners.desired_entry(address);
+            if matches!(owner, Some(DesiredEntry::Host { .. })) {
                 continue;
             }
             let before = self.desired.addresses.get(&address);
@@ -215,18 +215,18 @@ impl Revise<'_> {
             if self.desired.contested.contains(&address) || untouched + claims.now > 1 {
                 contested.insert(address);
             } else if untouched == 0 {
-                self.desired.set(address, claims.wanted.or(holder));
+                self.desired.set(address, claims.wanted.or(owner));
             }
         }
         if !contested.is_empty() {
-            self.settle(&contested);
+            self.resolve(&contested);
         }
         self.revision.addresses.extend(self.claims.into_keys());
         self.revision
     }
 
-    /// Decides who has these addresses, by looking at all children.
-    fn settle(&mut self, contested: &BTreeSet<IpAddr>) {
+    /// Decides the owners of these addresses among all children.
+    fn resolve(&mut self, contested: &BTreeSet<IpAddr>) {
         let mut claims = BTreeMap::<IpAddr, Vec<(ChildKey, AddressView, DesiredEntry)>>::new();
         for view in &self.desired.children {
             for it in view.addresses.iter().filter(|it| it.is_claim()) {
@@ -238,13 +238,13 @@ impl Revise<'_> {
         }
         for &address in contested {
             let claims = claims.remove(&address).unwrap_or_default();
-            let mut holder = self.rules.owners.desired_entry(address);
+            let mut owner = self.rules.owners.desired_entry(address);
             for &(_, _, wanted) in &claims {
-                if holder.is_none_or(|holder| wanted.outranks(holder)) {
-                    holder = Some(wanted);
+                if owner.is_none_or(|owner| wanted.outranks(owner)) {
+                    owner = Some(wanted);
                 }
             }
-            self.desired.set(address, holder);
+            self.desired.set(address, owner);
             if claims.len() > 1 {
                 self.desired.contested.insert(address);
             } else {

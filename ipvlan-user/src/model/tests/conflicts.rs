@@ -60,16 +60,11 @@ fn of_two_live_siblings_the_second_is_in_conflict_with_the_first() {
 }
 
 #[test]
-fn siblings_stay_in_conflict_while_both_are_held_back() {
+fn siblings_stay_in_conflict_while_both_are_withheld() {
     let text = "172.16.91.101/24";
     let snapshot = snapshot(vec![child(6, &[text]), child(7, &[text])]);
-    let held_back = BTreeMap::from([(cidr(text).local, Reason::Duplicate)]);
-    let desired = desired(
-        &snapshot,
-        &snapshot.links[0],
-        &Policy::default(),
-        &held_back,
-    );
+    let withheld = BTreeMap::from([(cidr(text).local, Reason::Duplicate)]);
+    let desired = desired(&snapshot, &snapshot.links[0], &Policy::default(), &withheld);
     let rivals: Vec<Rival> = desired.conflicts.iter().map(|it| it.rival).collect();
     assert_eq!(rivals, [Rival::Sibling(key(6))]);
 }

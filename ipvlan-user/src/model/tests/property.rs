@@ -115,26 +115,26 @@ proptest! {
         held in vec(select(&ADDRESSES), 0..3),
         is_parent_up in prop::bool::weighted(0.9),
     ) {
-        let held_back = held
+        let withheld = held
             .iter()
             .map(|text| (cidr(text).local, Reason::Probing))
             .collect();
         let mut snapshot = snapshot(children);
         snapshot.links[0].up = is_parent_up;
-        let desired = desired(&snapshot, &snapshot.links[0], &policy, &held_back);
+        let desired = desired(&snapshot, &snapshot.links[0], &policy, &withheld);
 
         for text in [HOST, HOST_V6, HOST_LINK_LOCAL] {
             prop_assert_eq!(desired.addresses[&address(text)], host());
         }
         for (&address, &wanted) in &desired.addresses {
-            let DesiredEntry::Child { child: holder, refusal: None, .. } = wanted else {
+            let DesiredEntry::Child { child: owner, refusal: None, .. } = wanted else {
                 continue;
             };
-            prop_assert!(is_parent_up && !held_back.contains_key(&address), "{}", address);
+            prop_assert!(is_parent_up && !withheld.contains_key(&address), "{}", address);
             prop_assert!(!snapshot.host.gateways.iter().any(|it| it.address == address));
             prop_assert!(!address.is_multicast() && !address.is_loopback());
             prop_assert!(!policy.deny.iter().any(|prefix| prefix.contains(address)));
-            let child = snapshot.children.iter().find(|&it| ChildKey::from(it) == holder).unwrap();
+            let child = snapshot.children.iter().find(|&it| ChildKey::from(it) == owner).unwrap();
             prop_assert!(child.up && child.parent_ifindex == PARENT);
             // The same address twice on one child cannot be; here one that may be used is enough.
             let may_use = child.addresses.iter().any(|it| {
@@ -194,12 +194,12 @@ proptest! {
         // Two cannot both be: the one that is not in the map is in conflict with the one that is.
         for view in &desired.children {
             for it in view.addresses.iter().filter(|it| it.is_candidate()) {
-                let holder = desired.addresses[&it.address].child();
-                let is_told = desired.conflicts.iter().any(|conflict| {
+                let owner = desired.addresses[&it.address].child();
+                let is_reported = desired.conflicts.iter().any(|conflict| {
                     (conflict.child, conflict.address) == (view.key, it.address)
                         && matches!(conflict.rival, Rival::Sibling(_))
                 });
-                prop_assert_eq!(is_told, holder != Some(view.key), "{}", it.address);
+                prop_assert_eq!(is_reported, owner != Some(view.key), "{}", it.address);
             }
         }
     }

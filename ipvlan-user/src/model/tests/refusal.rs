@@ -155,7 +155,7 @@ fn what_the_lan_says_comes_last() {
     let texts = ["172.16.91.101/24", "2001:db8:91::101/64"];
     for reason in [Reason::Probing, Reason::Duplicate] {
         for text in texts {
-            let held_back = BTreeMap::from([(cidr(text).local, reason)]);
+            let withheld = BTreeMap::from([(cidr(text).local, reason)]);
             let live = snapshot(vec![child(7, &[text]), child(8, &["172.16.91.102/24"])]);
             let mut down = live.clone();
             down.children[0].up = false;
@@ -168,7 +168,7 @@ fn what_the_lan_says_comes_last() {
                 (&down, &Policy::default(), Reason::ChildDown),
                 (&live, &denied, Reason::Denied),
             ] {
-                let desired = desired(snapshot, &snapshot.links[0], policy, &held_back);
+                let desired = desired(snapshot, &snapshot.links[0], policy, &withheld);
                 assert_eq!(refusal(&desired), Some(expected), "{text}");
                 assert_eq!(desired.children[1].addresses[0].refusal, None);
             }
