@@ -3,12 +3,12 @@
 use std::{error::Error, io, io::Write as _, iter, process::ExitCode};
 
 use crate::{
+    agent::{self, AgentError},
     attach::AttachError,
     commands::{cleanup::CleanupError, status::StatusError},
     config::ConfigError,
     directory::DirectoryError,
     pins::PinError,
-    reconcile::{self, AgentError},
     runtime::{ClaimError, privilege::PrivilegeError},
     text::printable_start,
 };
@@ -113,10 +113,10 @@ impl Failure {
             Self::Agent(error) => error.is_denied(),
             Self::Status(error) => error.is_denied(),
             Self::Config(_) | Self::Cleanup(_) => false,
-            Self::Directory(error) => reconcile::is_errno_of_denial(error.os_error()),
-            Self::Pin(error) => reconcile::is_errno_of_denial(error.os_error()),
-            Self::Attach(error) => reconcile::is_errno_of_denial(error.os_error()),
-            Self::System { source, .. } => reconcile::is_errno_of_denial(source.raw_os_error()),
+            Self::Directory(error) => agent::is_errno_of_denial(error.os_error()),
+            Self::Pin(error) => agent::is_errno_of_denial(error.os_error()),
+            Self::Attach(error) => agent::is_errno_of_denial(error.os_error()),
+            Self::System { source, .. } => agent::is_errno_of_denial(source.raw_os_error()),
         }
     }
 
@@ -137,7 +137,7 @@ impl Failure {
 }
 
 fn directory_hint(error: &DirectoryError) -> Option<&'static str> {
-    let denied = reconcile::is_errno_of_denial(error.os_error())
+    let denied = agent::is_errno_of_denial(error.os_error())
         .then_some("run as root, or as the user or the group that the directory belongs to");
     error.hint().or(denied)
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Data flows one way. An event carries no state: events are wakes, dumps are truth. [`discover`] reads the kernel
-//! and writes nothing but nsids; [`model`] and [`maps::diff`] are pure; only [`reconcile`] knows them all. Which room
+//! and writes nothing but nsids; [`model`] and [`maps::diff`] are pure; only [`agent`] knows them all. Which room
 //! uses which is a table in ARCHITECTURE.md, which `cargo xtask lint` holds against the `use` lines.
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -14,6 +14,7 @@ compile_error!(
      relies on loads and stores that stay in order"
 );
 
+pub mod agent;
 pub mod attach;
 pub mod cli;
 pub mod commands;
@@ -29,7 +30,6 @@ pub mod netlink;
 pub mod pins;
 pub mod protocol;
 pub mod quota;
-pub mod reconcile;
 pub mod runtime;
 pub mod text;
 

@@ -1,8 +1,8 @@
 //! `ipvlan run`
 
 use crate::{
-    cli::RunArgs, config::Source, directory::keep_identity, exit::Failure, pins::PinRoot,
-    reconcile::Agent, runtime::privilege,
+    agent::Agent, cli::RunArgs, config::Source, directory::keep_identity, exit::Failure,
+    pins::PinRoot, runtime::privilege,
 };
 
 /// Serves until it is told to stop.

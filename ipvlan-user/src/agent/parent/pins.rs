@@ -4,15 +4,15 @@ use tracing::warn;
 
 use super::{Parent, State};
 use crate::{
+    agent::{AgentError, PinSettings, chain, is_errno_of_denial},
     facts::Link,
     pins::{PinError, PinRoot, Pins},
-    reconcile::{AgentError, PinSettings, chain, is_errno_of_denial},
     runtime::ClaimError,
 };
 
 impl Parent {
     /// Attaches or detaches the XDP program where VLAN offload has changed.
-    pub(in crate::reconcile) fn check_xdp(&mut self) {
+    pub(in crate::agent) fn check_xdp(&mut self) {
         if let State::Serving(serving) = &mut self.state
             && let Err(failure) = serving.datapath.check_xdp()
         {
@@ -26,14 +26,14 @@ impl Parent {
     }
 
     /// Attaches the TC programs again where they are gone or do not run in the order that was asked for.
-    pub(in crate::reconcile) fn check_order(&mut self) {
+    pub(in crate::agent) fn check_order(&mut self) {
         if let State::Serving(serving) = &mut self.state {
             serving.datapath.check_order();
         }
     }
 
     /// Pins again what somebody else has unpinned. Returns whether to try again soon.
-    pub(in crate::reconcile) fn repin(&mut self) -> bool {
+    pub(in crate::agent) fn repin(&mut self) -> bool {
         let State::Serving(serving) = &mut self.state else {
             return false;
         };

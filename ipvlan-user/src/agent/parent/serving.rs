@@ -6,30 +6,30 @@ use ipvlan_common::{ConfigFlags, Event, Hook, Reason};
 use tracing::{error, info};
 
 use crate::{
+    agent::{Settings, chain},
     attach::{AttachError, Datapath},
     facts::{Link, NetnsId, Snapshot},
     lan::Lan,
     maps::apply::{Installed, Outcome},
     model::{Desired, History, Revision, desired_after},
-    reconcile::{Settings, chain},
     runtime::Claim,
 };
 
 /// An attached parent.
-pub(in crate::reconcile) struct Serving {
-    pub(in crate::reconcile) link: Link,
-    pub(in crate::reconcile) datapath: Datapath,
-    pub(in crate::reconcile) installed: Installed,
-    pub(in crate::reconcile) desired: Desired,
+pub(in crate::agent) struct Serving {
+    pub(in crate::agent) link: Link,
+    pub(in crate::agent) datapath: Datapath,
+    pub(in crate::agent) installed: Installed,
+    pub(in crate::agent) desired: Desired,
     /// What earlier decisions left.
     pub(super) history: History,
-    pub(in crate::reconcile) lan: Lan,
+    pub(in crate::agent) lan: Lan,
     /// Addresses for which the map has no room.
-    pub(in crate::reconcile) no_room: BTreeSet<IpAddr>,
+    pub(in crate::agent) no_room: BTreeSet<IpAddr>,
     /// Why nothing is pinned, if that is not as it should be.
-    pub(in crate::reconcile) unpinned: Option<String>,
+    pub(in crate::agent) unpinned: Option<String>,
     /// Why the last sync was not complete.
-    pub(in crate::reconcile) failure: Option<String>,
+    pub(in crate::agent) failure: Option<String>,
     // Last: given up when nothing is attached any more.
     pub(super) _claim: Claim,
 }

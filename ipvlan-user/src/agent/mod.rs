@@ -6,12 +6,12 @@
 mod error;
 mod health;
 mod parent;
-mod refresh;
 mod reload;
-mod report;
+mod schedule;
 mod serve;
 mod signals;
 mod start;
+mod status_view;
 mod sync;
 mod timer;
 mod unreadable;
@@ -29,8 +29,8 @@ pub(crate) use self::error::is_errno_of_denial;
 use self::{
     error::system,
     parent::{Parent, ParentEvent},
-    refresh::{MAX_GAP, Pending},
     reload::Configuration,
+    schedule::{MAX_GAP, Pending},
     signals::{Asked, Signals},
     start::Started,
     sync::first_snapshot,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use super::{
     Agent,
     parent::{Parent, State},
-    refresh::Refresh,
+    schedule::Refresh,
     sync::Synced,
 };
 use crate::{discover::Part, facts::NetnsId, text::counted};

@@ -14,7 +14,7 @@ use nix::net::if_::if_indextoname;
 use tracing::{info, warn};
 
 pub(super) use self::serving::Serving;
-use super::{AgentError, Settings, refresh::backoff};
+use super::{AgentError, Settings, schedule::backoff};
 use crate::{
     attach::{AttachError, Datapath},
     discover::Changed,

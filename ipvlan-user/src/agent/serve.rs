@@ -6,7 +6,7 @@ use tracing::{debug, warn};
 
 use tokio::net::UnixStream;
 
-use super::{Agent, parent::Parent, report};
+use super::{Agent, parent::Parent, status_view};
 use crate::{
     protocol,
     quota::{self, Exceeded},
@@ -72,12 +72,12 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             netns: self.netns,
             sync: self.stats.clone(),
-            config: report::configuration(&self.configuration),
-            quotas: report::quotas(&exceeded, &self.settings, &self.snapshot),
+            config: status_view::configuration(&self.configuration),
+            quotas: status_view::quotas(&exceeded, &self.settings, &self.snapshot),
             parents: self
                 .parents
                 .iter()
-                .map(|parent| report::parent(parent, &self.snapshot, &self.settings.policy))
+                .map(|parent| status_view::parent(parent, &self.snapshot, &self.settings.policy))
                 .collect(),
             unreadable: self.unreadable.notes(&self.snapshot),
         }

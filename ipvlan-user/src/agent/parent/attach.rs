@@ -7,13 +7,13 @@ use tracing::info;
 
 use super::{Parent, Serving};
 use crate::{
+    agent::{AgentError, Settings, system},
     attach::Datapath,
     discover::DiscoverError,
     facts::Link,
     lan::{Adopted, Lan, host_table::HostTable},
     maps::apply::Installed,
     model::{Desired, History},
-    reconcile::{AgentError, Settings, system},
     runtime::Claim,
 };
 

@@ -6,7 +6,7 @@ use tracing::{debug, error, warn};
 
 use super::{
     Agent, chain,
-    refresh::{Refresh, SLICE},
+    schedule::{Refresh, SLICE},
 };
 use crate::{
     discover::{Changed, Discover, DiscoverError, Renewed, Scope},
