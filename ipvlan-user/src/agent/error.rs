@@ -43,6 +43,19 @@ pub enum AgentError {
 }
 
 impl AgentError {
+    /// Returns the failure to attach to a parent.
+    pub(super) fn attach(parent: &str, source: AttachError) -> Self {
+        Self::Attach {
+            parent: parent.to_owned(),
+            source: Box::new(source),
+        }
+    }
+
+    /// Returns whether it ends a start, whatever the outcome for the other parents: waiting would not help.
+    pub(super) fn is_fatal(&self) -> bool {
+        matches!(self, Self::Claim(ClaimError::Taken { .. })) || self.is_denied()
+    }
+
     /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

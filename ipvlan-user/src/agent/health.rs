@@ -1,74 +1,101 @@
-//! How the agent is, for its service manager: one line, and whether it gets ahead.
+//! The health of the agent as its service manager sees it: one line, readiness and the watchdog.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::{Duration, Instant};
 
-use super::{
-    Agent,
-    parent::{Parent, State},
-    schedule::Refresh,
-    sync::Synced,
-};
-use crate::{discover::Part, facts::NetnsId, text::counted};
+use super::{parent::State, parents::Parents};
+use crate::{runtime::Service, text::counted};
 
-impl Agent {
-    /// Syncs, and tells the service manager what came of it.
-    pub(super) fn sync_and_tell(&mut self, refresh: &Refresh) -> Synced {
-        let synced = self.sync(refresh);
-        if synced != Synced::InPart {
-            let succeeded = synced == Synced::Done;
-            self.proven |= succeeded;
-            self.service.synced(succeeded);
-            self.tell();
+/// What is reported to the service manager.
+pub(super) struct Health {
+    service: Service,
+    /// A sync succeeded since the watchdog was fed.
+    proven: bool,
+}
+
+impl Health {
+    /// Reports to the service manager of this process, if there is one.
+    pub(super) fn new() -> Self {
+        Self {
+            service: Service::new(),
+            proven: false,
         }
-        synced
     }
 
-    /// Feeds the watchdog if there was a sync since it was fed last, or if one that is made for the
-    /// purpose succeeds; but not while one that failed has to be made good. Returns whether it was fed.
-    pub(super) fn feed_watchdog(&mut self) -> bool {
-        if self.pending.has_failed() {
-            return false;
-        }
-        let own = BTreeMap::from([(NetnsId::Own, Part::Addresses)]);
-        let proven = self.proven || self.sync_and_tell(&Refresh::Parts(own)) == Synced::Done;
-        if proven {
+    /// Returns the time between two calls of [`Self::feed`]; none without a watchdog.
+    pub(super) fn watchdog(&self) -> Option<Duration> {
+        self.service.watchdog()
+    }
+
+    /// Records the outcome of a sync.
+    pub(super) fn synced(&mut self, succeeded: bool) {
+        self.proven |= succeeded;
+        self.service.synced(succeeded);
+    }
+
+    /// Returns whether a sync succeeded since the watchdog was fed.
+    pub(super) const fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Feeds the watchdog if a sync succeeded since it was fed. Returns whether it was fed.
+    pub(super) fn feed(&mut self) -> bool {
+        if self.proven {
             self.service.feed();
         }
-        self.proven = false;
-        proven
+        std::mem::take(&mut self.proven)
     }
 
-    /// Reports the state to the service manager if it has changed. A parent that was configured a moment ago has
-    /// none before the next sync.
-    pub(super) fn tell(&mut self) {
-        if self.stats.error.is_none() && self.parents.iter().any(Parent::is_new) {
-            return;
+    /// Reports that a reload begins.
+    pub(super) fn reloading(&mut self) {
+        self.service.reloading();
+    }
+
+    /// Reports that a reload failed.
+    pub(super) fn not_reloaded(&mut self) {
+        self.service.not_reloaded();
+    }
+
+    /// Reports that the agent stops.
+    pub(super) fn stopping(&mut self) {
+        self.service.stopping();
+    }
+
+    /// Reports the state in one line, which is sent if it has changed.
+    pub(super) fn report(&mut self, parents: &Parents, sync: Option<&str>, reload: Option<&str>) {
+        // A parent that was configured a moment ago has no state before the next sync.
+        if sync.is_some() || !parents.has_new() {
+            let line = line(parents, sync, reload);
+            self.service.status(Instant::now(), line);
         }
-        let line = line(
-            &self.parents,
-            self.stats.error.as_deref(),
-            self.configuration.error.as_deref(),
-        );
-        self.service.status(Instant::now(), line);
+    }
+
+    /// Returns when to call [`Self::send`]; none if nothing is left to send.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.service.next_due()
+    }
+
+    /// Sends a line that is due.
+    pub(super) fn send(&mut self) {
+        self.service.tick(Instant::now());
     }
 }
 
-fn line(parents: &[Parent], sync: Option<&str>, reload: Option<&str>) -> String {
+fn line(parents: &Parents, sync: Option<&str>, reload: Option<&str>) -> String {
     let mut names = Vec::new();
     let (mut children, mut answered) = (0, 0);
     let mut parts = Vec::new();
-    for parent in parents {
+    for parent in parents.iter() {
+        let name = parent.name();
         match parent.state() {
+            State::New => parts.push(format!("{name} waits")),
+            State::Waiting(waiting) => parts.push(format!("{name} waits: {}", waiting.reason)),
             State::Serving(serving) => {
-                names.push(parent.name());
+                names.push(name);
                 children += serving.desired.children.len();
                 answered += serving.installed.answered();
                 let degraded = serving.datapath.degraded();
-                parts.extend(
-                    degraded.map(|reason| format!("{} is degraded: {reason}", parent.name())),
-                );
+                parts.extend(degraded.map(|reason| format!("{name} is degraded: {reason}")));
             }
-            State::Waiting(reason) => parts.push(format!("{} waits: {reason}", parent.name())),
         }
     }
     let names = names.join(", ");

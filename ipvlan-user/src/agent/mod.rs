@@ -1,85 +1,65 @@
 //! The agent: keeps the datapath of its parents in step with the kernel.
 //!
-//! The only place that knows discovery, model, maps and hooks. Every sync is the whole truth: a
-//! snapshot, what it asks for, what is different, done. A snapshot that fails changes nothing.
+//! The only module that knows discovery, the model, maps and hooks. Every sync is complete: a snapshot, the state
+//! that it asks for, the difference, and its application. A snapshot that fails changes nothing.
 
+mod clients;
 mod error;
 mod health;
+mod kernel;
 mod parent;
+mod parents;
+mod pins;
 mod reload;
 mod schedule;
-mod serve;
+mod serving;
 mod signals;
-mod start;
 mod status_view;
-mod sync;
+mod syncs;
 mod timer;
 mod unreadable;
 
-use std::{
-    ops::BitOr,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
-use tokio::net::UnixStream;
-use tracing::{error, info, warn};
+use tracing::{debug, info};
 
 pub use self::error::AgentError;
 pub(crate) use self::error::is_errno_of_denial;
 use self::{
+    clients::Clients,
     error::system,
-    parent::{Parent, ParentEvent},
+    health::Health,
+    kernel::{Kernel, Read},
+    parents::{Parents, Started},
     reload::Configuration,
-    schedule::{MAX_GAP, Pending},
-    signals::{Asked, Signals},
-    start::Started,
-    sync::first_snapshot,
-    timer::{at, next_event, tick, ticks},
-    unreadable::Unreadable,
+    schedule::{MAX_GAP, Refresh, Schedule},
+    serving::{ParentEvent, Serving},
+    signals::{Request, Signals},
+    syncs::{Synced, Syncs},
+    timer::{at, tick, ticks},
 };
 pub use crate::config::{PinSettings, Settings};
 use crate::{
     config::{Loaded, Source},
-    discover::{Dirty, Discover, Wake, Watch},
-    facts::Snapshot,
-    protocol::SyncStats,
-    runtime::{self, Service, StatusSocket},
-    text::chain,
+    discover::{Dirty, Part},
+    facts::NetnsId,
+    protocol, quota,
+    runtime::{self, trim_heap},
 };
-
-/// How long after a start adopted entries that no child claims are kept, while some netns was never read: its
-/// children may be behind them, and no netns can keep stale entries of others for longer.
-const UNREAD_TIME: Duration = Duration::from_mins(1);
 
 /// A running agent.
 pub struct Agent {
     settings: Settings,
     configuration: Configuration,
+    /// Inode of its netns.
     netns: u64,
-    discover: Discover,
-    watch: Watch,
-    socket: StatusSocket,
-    /// Who asked for the status since everything began to be read.
-    asking: Vec<UnixStream>,
-    /// Who did before, and is answered when that is done.
-    served: Vec<UnixStream>,
-    parents: Vec<Parent>,
-    snapshot: Snapshot,
-    stats: SyncStats,
-    /// When everything was last in step.
-    synced: Instant,
     signals: Signals,
-    service: Service,
-    /// What woke, and is not done yet.
-    pending: Pending,
-    /// The netns that cannot be read.
-    unreadable: Unreadable,
-    /// When adopted entries that no child claims are removed, though some netns were never read.
-    gives_up: Instant,
-    /// A sync succeeded since the watchdog was fed.
-    proven: bool,
-    /// All that the first snapshot asks for is done.
-    complete: bool,
+    kernel: Kernel,
+    parents: Parents,
+    schedule: Schedule,
+    syncs: Syncs,
+    clients: Clients,
+    health: Health,
 }
 
 impl Agent {
@@ -90,186 +70,291 @@ impl Agent {
         // Before anything is attached: a signal from here on stops the agent cleanly.
         let signals = Signals::new().map_err(system("catch signals"))?;
         let netns = runtime::own_netns().map_err(system("read the network namespace"))?;
-        // Before the first snapshot: what changes from here on wakes us.
-        let mut watch = Watch::new()?;
-        let mut discover = Discover::new()?;
         let started = Instant::now();
-        discover.set_quota(settings.addresses_of());
-        let (snapshot, first) = first_snapshot(&mut discover)?;
+        let (kernel, first) = Kernel::open(&settings)?;
         let dumped = started.elapsed();
-        discover.update_watch(&mut watch, &snapshot);
         let Started {
             parents,
             complete,
             filled,
-        } = start::start(netns, &snapshot, &settings)?;
-        let socket = match StatusSocket::bind(&settings.runtime_dir) {
-            Ok(socket) => socket,
+        } = Parents::start(netns, kernel.snapshot(), &settings)?;
+        let clients = match Clients::bind(&settings.runtime_dir) {
+            Ok(clients) => clients,
             Err(failure) => {
-                parents.into_iter().for_each(Parent::undo);
+                parents.rollback();
                 return Err(system("create the status socket")(failure));
             }
         };
+        let mut schedule = Schedule::new(Instant::now());
+        schedule.set_share(settings.quotas.time);
+        schedule.charge(Instant::now(), &first, None);
         let mut agent = Self {
-            settings,
             configuration: Configuration::new(source, &files),
+            settings,
             netns,
-            discover,
-            watch,
-            socket,
-            asking: Vec::new(),
-            served: Vec::new(),
-            parents,
-            snapshot,
-            stats: SyncStats::default(),
-            synced: Instant::now(),
             signals,
-            service: Service::new(),
-            pending: Pending::new(Instant::now()),
-            unreadable: Unreadable::default(),
-            gives_up: Instant::now() + UNREAD_TIME,
-            proven: false,
-            complete,
+            kernel,
+            parents,
+            schedule,
+            syncs: Syncs::new(dumped + filled),
+            clients,
+            health: Health::new(),
         };
-        agent.pending.set_share(agent.settings.quotas.time);
-        agent.pending.charge(Instant::now(), &first, None);
-        agent.unreadable.update(&first, &agent.snapshot);
-        agent.stats.syncs = 1;
-        agent.stats.whole = 1;
-        agent.stats.first_us = u64::try_from((dumped + filled).as_micros()).unwrap_or(u64::MAX);
-        for parent in &agent.parents {
-            if parent.is_serving() {
-                parent.report_start();
-            }
+        agent.parents.serving().for_each(Serving::log_start);
+        reload::log_note(&agent.settings);
+        trim_heap();
+        if complete {
+            agent.health.synced(true);
+            agent.report();
+        } else {
+            agent.schedule.add_model();
+            agent.schedule.add_everything();
         }
-        reload::warn_of(&agent.settings);
-        runtime::give_back();
         Ok(agent)
     }
 
-    /// Runs until SIGINT or SIGTERM, or a SIGHUP of the terminal it was started at, then detaches.
+    /// Runs until SIGINT or SIGTERM, or until the terminal is closed that it was started from, then detaches.
     pub async fn run(mut self) -> Result<(), AgentError> {
         let mut audit = ticks(self.settings.audit);
-        let mut watchdog = self.service.watchdog().map(ticks);
-        // When to pin again what somebody else has unpinned.
+        let mut watchdog = self.health.watchdog().map(ticks);
+        // When to restore pins that another process has removed.
         let mut repin: Option<Instant> = None;
-        if self.complete {
-            self.proven = true;
-            self.service.synced(true);
-            self.tell();
-        } else {
-            self.pending.add_model();
-            self.pending.add_everything();
-        }
         loop {
-            let sync_due = self.pending.next_due();
-            let stale_soon = self.stale_soon();
-            let gives_up = (!self.snapshot.unread.is_empty()).then_some(self.gives_up);
-            let next = self.parents.iter().filter_map(Parent::next_due);
-            let next = next.chain(self.service.next_due()).min();
+            let sync_due = self.schedule.next_due();
+            let liveness_due = self.syncs.liveness_due(self.settings.stale_after);
+            // A full scan that is due anyway moves the deadline.
+            let liveness_due = liveness_due.filter(|_| !self.schedule.is_whole());
+            let gives_up = self.kernel.gives_up();
+            let next = [self.parents.next_due(), self.health.next_due()];
+            let next = next.into_iter().flatten().min();
             tokio::select! {
                 biased;
-                asked = self.signals.received() => match asked {
-                    Asked::Stop => break,
-                    Asked::Reload => {
-                        self.service.reloading();
-                        if self.reload() {
-                            self.discover.set_quota(self.settings.addresses_of());
-                            self.pending.set_share(self.settings.quotas.time);
-                            audit = ticks(self.settings.audit);
-                            self.pending.add_model();
-                            self.pending.add(Instant::now(), Dirty::everything());
-                        } else {
-                            self.service.not_reloaded();
-                            self.tell();
-                        }
-                    }
+                request = self.signals.received() => match request {
+                    Request::Stop => break,
+                    Request::Reload => if self.reload() {
+                        audit = ticks(self.settings.audit);
+                    },
                 },
-                () = at(sync_due), if sync_due.is_some() => {
-                    let started = Instant::now();
-                    let has_child = |id| !self.snapshot.children_of(id).is_empty();
-                    if let Some(refresh) = self.pending.take(started, has_child) {
-                        self.refresh(&refresh);
-                    }
-                }
+                () = at(sync_due), if sync_due.is_some() => self.do_due(),
                 () = at(next), if next.is_some() => {
-                    self.service.tick(Instant::now());
-                    if self.tick() {
-                        self.pending.add_model();
+                    self.health.send();
+                    if self.parents.tick() {
+                        self.schedule.add_model();
                     }
                 }
-                (index, event) = next_event(&mut self.parents) => match event {
+                (index, event) = self.parents.next_event() => match event {
                     ParentEvent::Events(events) => {
-                        if self.parents[index].on_events(&events) {
-                            self.pending.add_model();
+                        if self.parents.on_events(index, &events) {
+                            self.schedule.add_model();
                         }
                     }
-                    // Whoever removes pins may be at it still.
+                    // The process that removes pins may not have finished.
                     ParentEvent::Unpinned => repin = repin.or(Some(Instant::now() + MAX_GAP)),
                 },
                 () = at(repin), if repin.is_some() => {
-                    let again = self.parents.iter_mut().map(Parent::repin).fold(false, BitOr::bitor);
-                    repin = again.then(|| Instant::now() + MAX_GAP);
+                    repin = self.parents.repin().then(|| Instant::now() + MAX_GAP);
                 }
-                () = at(stale_soon), if stale_soon.is_some() => self.pending.add_everything(),
+                () = at(liveness_due), if liveness_due.is_some() => self.schedule.add_everything(),
                 () = at(gives_up), if gives_up.is_some() => {
-                    self.snapshot.give_up_unread();
-                    self.pending.add_model();
+                    self.kernel.give_up_unread();
+                    self.schedule.add_model();
                 }
-                wake = self.watch.wake() => {
+                wake = self.kernel.wake() => {
                     let wake = wake?;
-                    self.note(&wake);
-                    let dirty = self.discover.dirty(&self.snapshot, &wake);
-                    self.pending.add(Instant::now(), dirty);
+                    self.syncs.wake(&wake);
+                    self.schedule.add(Instant::now(), self.kernel.dirty(&wake));
                 }
                 _ = audit.tick() => {
                     self.audit();
-                    self.pending.add_model();
-                    self.pending.add_everything();
+                    self.schedule.add_model();
+                    self.schedule.add_everything();
                 }
                 () = tick(&mut watchdog) => {
                     if !self.feed_watchdog() {
-                        self.pending.add_everything();
+                        self.schedule.add_everything();
                     }
                 }
-                client = self.socket.accept() => self.serve(client),
+                client = self.clients.accept() => {
+                    if self.clients.add(client) {
+                        self.schedule.ask(Instant::now());
+                    }
+                }
             }
         }
-        if self.parents.iter().any(Parent::is_pinned) {
-            info!("stopping: what is pinned goes on answering; `ipvlan cleanup` removes it");
+        if self.parents.serving().any(Serving::is_pinned) {
+            info!(
+                "stopping; the pinned datapath keeps answering (remove it with `ipvlan cleanup`)"
+            );
         } else {
             info!("stopping");
         }
-        self.service.stopping();
-        self.stop()
-    }
-
-    /// When the programs have to be told again that somebody looks after them, if that is not about to
-    /// be done anyway.
-    fn stale_soon(&self) -> Option<Instant> {
-        let time = self.settings.stale_after?;
-        (!self.pending.is_whole()).then(|| self.synced + time / 3)
-    }
-
-    fn note(&mut self, wake: &Wake) {
-        self.stats.wakes += 1;
-        if wake.overrun {
-            self.stats.overruns += 1;
-            warn!("netlink events were lost: syncing everything");
+        self.health.stopping();
+        match self.parents.stop() {
+            0 => Ok(()),
+            count => Err(AgentError::Detach { count }),
         }
     }
 
-    fn stop(self) -> Result<(), AgentError> {
-        let count = self
-            .parents
-            .into_iter()
-            .flat_map(Parent::stop)
-            .inspect(|failure| error!("{}", chain(failure)))
-            .count();
-        if count == 0 {
-            Ok(())
+    /// Does what is due.
+    fn do_due(&mut self) {
+        let started = Instant::now();
+        let snapshot = self.kernel.snapshot();
+        let has_child = |id| !snapshot.children_of(id).is_empty();
+        let Some(refresh) = self.schedule.take(started, has_child) else {
+            return;
+        };
+        match self.sync(&refresh) {
+            Synced::Failed => {
+                self.schedule.failed(Instant::now());
+                // Clients learn what failed.
+                self.clients.begin_scan();
+                self.answer_clients();
+            }
+            Synced::InPart => self.schedule.chunk_done(started, Instant::now()),
+            Synced::Done if refresh == Refresh::Chunk => {
+                self.schedule.scan_done(started, Instant::now());
+                for serving in self.parents.serving_mut() {
+                    serving.datapath.check_order();
+                }
+                self.report();
+                self.answer_clients();
+            }
+            Synced::Done => self.schedule.done(started, Instant::now()),
+        }
+    }
+
+    /// Syncs, records the outcome, and reports it to the service manager.
+    fn sync(&mut self, refresh: &Refresh) -> Synced {
+        let synced = match self.read_and_apply(refresh) {
+            Ok(Synced::Done) => {
+                self.syncs.succeed(refresh);
+                Synced::Done
+            }
+            Ok(other) => return other,
+            Err(failure) => {
+                self.syncs.fail(&*failure);
+                Synced::Failed
+            }
+        };
+        self.health.synced(synced == Synced::Done);
+        self.report();
+        synced
+    }
+
+    /// Reads what is asked for and applies it to every parent.
+    fn read_and_apply(&mut self, refresh: &Refresh) -> Result<Synced, Box<dyn std::error::Error>> {
+        let started = Instant::now();
+        self.syncs.begin(refresh);
+        let renewed = match self.kernel.read(refresh, &self.settings)? {
+            Read::Renewed(renewed) => renewed,
+            Read::InPart => return Ok(Synced::InPart),
+            Read::Begun { new, renamed } => {
+                self.clients.begin_scan();
+                self.schedule.keep(Instant::now(), new);
+                if renamed {
+                    self.schedule.add_model();
+                }
+                return Ok(Synced::InPart);
+            }
+        };
+        let failure = self.parents.update(
+            self.kernel.snapshot(),
+            &renewed.changed,
+            *refresh != Refresh::Model,
+            &self.settings,
+        );
+        let ended = Instant::now();
+        // The rest of a sync of the agent's own netns, or of everything, is not done for these netns.
+        let is_for_them =
+            matches!(refresh, Refresh::Parts(parts) if !parts.contains_key(&NetnsId::Own));
+        let took = is_for_them.then(|| ended - started);
+        self.schedule.charge(ended, &renewed, took);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if *refresh == Refresh::Chunk {
+            trim_heap();
+        }
+        debug!(?refresh, dirty = ?renewed.dirty, "synced");
+        Ok(Synced::Done)
+    }
+
+    /// Compares the maps with what was written to them. The sync that follows repairs them.
+    fn audit(&mut self) {
+        let (entries, failure) = self.parents.audit();
+        self.syncs.count_repaired(entries);
+        if let Some(failure) = failure {
+            self.syncs.fail(&failure);
+        }
+    }
+
+    /// Feeds the watchdog if there was a sync since it was fed last, or if one that is made for the
+    /// purpose succeeds; but not while one that failed has to be made good. Returns whether it was fed.
+    fn feed_watchdog(&mut self) -> bool {
+        if self.schedule.has_failed() {
+            return false;
+        }
+        if !self.health.is_proven() {
+            let own = BTreeMap::from([(NetnsId::Own, Part::Addresses)]);
+            self.sync(&Refresh::Parts(own));
+        }
+        self.health.feed()
+    }
+
+    /// Reads the configuration again and schedules a sync. A failure changes nothing. Returns whether it succeeded.
+    fn reload(&mut self) -> bool {
+        self.health.reloading();
+        let reloaded = self.configuration.reload(&mut self.settings);
+        if reloaded {
+            self.parents.configure(&self.settings.parents);
+            info!(files = self.configuration.files(), "settings reloaded");
+            self.kernel.set_quota(&self.settings);
+            self.schedule.set_share(self.settings.quotas.time);
+            self.schedule.add_model();
+            self.schedule.add(Instant::now(), Dirty::everything());
         } else {
-            Err(AgentError::Detach { count })
+            self.health.not_reloaded();
+            self.report();
         }
+        reloaded
+    }
+
+    /// Reports the state to the service manager.
+    fn report(&mut self) {
+        let (sync, reload) = (self.syncs.error(), self.configuration.error());
+        self.health.report(&self.parents, sync, reload);
+    }
+
+    /// Answers the clients whose full scan is complete.
+    fn answer_clients(&mut self) {
+        let Self {
+            settings,
+            configuration,
+            netns,
+            kernel,
+            parents,
+            schedule,
+            syncs,
+            clients,
+            ..
+        } = self;
+        let snapshot = kernel.snapshot();
+        clients.answer(|| {
+            // Each part of the agent that limits netns adds its counts here.
+            let exceeded = quota::merged([&parents.exceeded(), schedule.exceeded()]);
+            protocol::Agent {
+                pid: std::process::id(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                netns: *netns,
+                sync: syncs.stats().clone(),
+                config: configuration.sources(),
+                quotas: status_view::quotas(&exceeded, settings, snapshot),
+                parents: parents
+                    .iter()
+                    .map(|parent| status_view::parent(parent, snapshot, &settings.policy))
+                    .collect(),
+                unreadable: kernel.unreadable(),
+            }
+        });
     }
 }

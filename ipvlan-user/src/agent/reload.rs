@@ -1,59 +1,72 @@
-//! Other settings for a running agent.
+//! The configuration of a running agent, and its reload.
 
-use tracing::{error, info, warn};
+use std::path::{Path, PathBuf};
 
-use super::{Agent, chain, parent::Parent};
-use crate::config::{ConfigError, Loaded, Settings, Source};
+use tracing::{error, warn};
 
-/// Where the settings are from, and how reading them went.
+use crate::{
+    config::{ConfigError, Loaded, Settings, Source},
+    protocol::Sources,
+    text::chain,
+};
+
+/// The sources of the settings, and the outcome of reading them.
 #[derive(Debug)]
 pub(super) struct Configuration {
     source: Source,
-    /// What was read last.
-    pub(super) files: Vec<String>,
-    /// Why the last reload changed nothing; none if it did.
-    pub(super) error: Option<String>,
-    /// Keys that say something else by now and take effect at the next start.
-    pub(super) waiting: Vec<&'static str>,
-    /// How often settings were taken over.
-    pub(super) reloads: u64,
+    /// The files that were read last.
+    files: Vec<String>,
+    /// The failure of the last reload, which changed nothing; none if it succeeded.
+    error: Option<String>,
+    /// Keys that changed and take effect after a restart.
+    at_next_start: Vec<&'static str>,
+    /// How often settings were reloaded.
+    reloads: u64,
 }
 
 impl Configuration {
-    pub(super) fn new(source: Source, files: &[std::path::PathBuf]) -> Self {
+    pub(super) fn new(source: Source, files: &[PathBuf]) -> Self {
         Self {
             source,
-            files: shown(files),
+            files: displayed(files),
             error: None,
-            waiting: Vec::new(),
+            at_next_start: Vec::new(),
             reloads: 0,
         }
     }
 
-    fn load(&mut self) -> Result<Loaded, ConfigError> {
-        let loaded = self.source.load();
-        self.error = loaded.as_ref().err().map(|error| chain(error));
-        loaded
+    /// Returns the failure of the last reload; none if it succeeded.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
     }
-}
 
-fn shown(files: &[std::path::PathBuf]) -> Vec<String> {
-    let show = |file: &std::path::PathBuf| file.display().to_string();
-    files.iter().map(show).collect()
-}
-
-/// Logs settings that the operator may not have intended.
-pub(super) fn warn_of(settings: &Settings) {
-    if let Some(note) = settings.policy.note() {
-        warn!("{note}");
+    /// Returns the sources for the status.
+    pub(super) fn sources(&self) -> Sources {
+        Sources {
+            files: self.files.clone(),
+            reloads: self.reloads,
+            error: self.error.clone(),
+            at_next_start: self
+                .at_next_start
+                .iter()
+                .copied()
+                .map(str::to_owned)
+                .collect(),
+        }
     }
-}
 
-impl Agent {
-    /// Reads the configuration again. Returns whether there are other settings now, which a sync is to
-    /// follow; if they cannot be had, nothing changes.
-    pub(super) fn reload(&mut self) -> bool {
-        let Loaded { settings, files } = match self.configuration.load() {
+    /// Returns the files that were read last, in one line.
+    pub(super) fn files(&self) -> String {
+        self.files.join(", ")
+    }
+
+    /// Reads the configuration again and changes `settings`. A failure is logged and changes nothing. Returns
+    /// whether it succeeded.
+    pub(super) fn reload(&mut self, settings: &mut Settings) -> bool {
+        let Loaded {
+            settings: new,
+            files,
+        } = match self.load() {
             Ok(loaded) => loaded,
             Err(failure) => {
                 error!(
@@ -63,56 +76,34 @@ impl Agent {
                 return false;
             }
         };
-        self.configuration.files = shown(&files);
-        self.configuration.waiting = self.settings.reload(settings);
-        self.configuration.reloads += 1;
-        for key in &self.configuration.waiting {
-            warn!("`{key}` is another now: it takes effect at the next start");
+        self.files = displayed(&files);
+        self.at_next_start = settings.reload(new);
+        self.reloads += 1;
+        for key in &self.at_next_start {
+            warn!("`{key}` changed; it takes effect after a restart");
         }
-        warn_of(&self.settings);
-        self.change_parents();
-        info!(
-            files = self.configuration.files.join(", "),
-            "settings reloaded"
-        );
+        log_note(settings);
         true
     }
 
-    /// Detaches the parents that are no longer in the settings, and adds those that are new in them: they wait
-    /// until the next sync. A parent that stays is served all the time, whatever its name was.
-    fn change_parents(&mut self) {
-        let mut before = std::mem::take(&mut self.parents);
-        let names = &self.settings.parents;
-        // The name in the kernel goes first: a rename that no sync has seen may have given the old one to another.
-        let mut kept: Vec<_> = names
-            .iter()
-            .map(|name| take(&mut before, |parent| parent.has_name_now(name)))
-            .collect();
-        for (name, kept) in names.iter().zip(&mut kept) {
-            if kept.is_none() {
-                *kept = take(&mut before, |parent| parent.is_called(name));
-            }
-        }
-        for (name, kept) in names.iter().zip(kept) {
-            let mut parent = kept.unwrap_or_else(|| Parent::new(name.clone(), self.netns));
-            parent.ask_for(name.clone());
-            self.parents.push(parent);
-        }
-        for parent in before {
-            if parent.is_serving() {
-                info!(
-                    parent = parent.name(),
-                    "detaching: it is not asked for any more"
-                );
-            }
-            for failure in parent.detach() {
-                error!("{}", chain(&failure));
-            }
-        }
+    fn load(&mut self) -> Result<Loaded, ConfigError> {
+        let loaded = self.source.load();
+        self.error = loaded.as_ref().err().map(|error| chain(error));
+        loaded
     }
 }
 
-fn take(parents: &mut Vec<Parent>, is_it: impl FnMut(&Parent) -> bool) -> Option<Parent> {
-    let index = parents.iter().position(is_it)?;
-    Some(parents.remove(index))
+fn displayed(files: &[PathBuf]) -> Vec<String> {
+    let paths = files.iter().map(PathBuf::as_path);
+    paths
+        .map(Path::display)
+        .map(|path| path.to_string())
+        .collect()
+}
+
+/// Logs settings that the operator may not have intended.
+pub(super) fn log_note(settings: &Settings) {
+    if let Some(note) = settings.policy.note() {
+        warn!("{note}");
+    }
 }

@@ -6,9 +6,9 @@
 //! **Each netns has a share.** After a netns was read it rests until the reading is no more than its share of the time
 //! that passed (`--netns-time`, a tenth by default); no other netns waits for that. Of those that are dirty, the
 //! ones that took the least lately and have waited the longest are read first, those with a child of ours before those
-//! without, and at most about [`SLICE`] of them at a time. A netns that cannot be read is tried again later and later.
+//! without, and at most about [`CHUNK`] of them at a time. A netns that cannot be read is tried again later and later.
 //!
-//! Everything is read at most once in [`WHOLE_GAP`], or when `status` asks, and in slices: what wakes
+//! Everything is read at most once in [`WHOLE_GAP`], or when `status` asks, and in chunks: what wakes
 //! meanwhile is followed between two of them. What any user can cause ([`Dirty::later`]) is followed by a full
 //! scan as well, but full scans for no other reason take at most one twentieth of the time.
 
@@ -30,10 +30,10 @@ use crate::{
 const MIN_GAP: Duration = Duration::from_millis(1);
 /// Longest such time, also while a long sync runs again and again.
 pub(super) const MAX_GAP: Duration = Duration::from_millis(100);
-/// How long everything is read at a time; the netns that is read then comes on top.
-pub(super) const SLICE: Duration = Duration::from_millis(5);
-/// Longest time that a slice waits for parts.
-const SLICE_WAITS: Duration = Duration::from_millis(5);
+/// How long a chunk of a full scan takes; the netns that is read at its end comes on top.
+pub(super) const CHUNK: Duration = Duration::from_millis(5);
+/// Longest time that a chunk waits for parts.
+const CHUNK_WAITS: Duration = Duration::from_millis(5);
 /// Shortest time from one sync of everything to the next.
 const WHOLE_GAP: Duration = Duration::from_millis(100);
 /// Full scans that can be put off rest this many times as long as the last one took.
@@ -52,23 +52,23 @@ const CHILDLESS: Duration = Duration::from_millis(250);
 /// How much of the snapshot is taken anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refresh {
-    /// Nothing: what the LAN reports changed what is made of it.
+    /// Nothing: events of the LAN changed what is made of it.
     Model,
     /// Parts, and no more.
     Parts(BTreeMap<NetnsId, Part>),
-    /// Everything, of which this is the beginning.
-    Sweep(Scope),
-    /// More of it.
-    Slice,
+    /// The beginning of a full scan.
+    FullScan(Scope),
+    /// The next chunk of it.
+    Chunk,
 }
 
-/// Everything is being read.
+/// A full scan.
 #[derive(Debug)]
-struct Sweeping {
+struct Scan {
     started: Instant,
-    /// When to go on.
+    /// When the next chunk is due.
     due: Instant,
-    /// What its slices took so far.
+    /// How long its chunks took so far.
     took: Duration,
 }
 
@@ -79,13 +79,13 @@ struct DirtyPart {
     since: Instant,
 }
 
-/// What is to be done, and when.
+/// What is due, and when.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct Schedule {
     model: bool,
     dirty: BTreeMap<NetnsId, DirtyPart>,
     everything: bool,
-    /// Everything, when there is time.
+    /// Everything, when there is time for it.
     later: bool,
     /// Nothing is done before.
     due: Instant,
@@ -93,16 +93,16 @@ pub(super) struct Pending {
     whole_due: Instant,
     /// Nor is it when it can be put off.
     later_due: Instant,
-    /// Since when a client waits for everything to be read.
+    /// Since when a client waits for a full scan.
     asked: Option<Instant>,
-    sweeping: Option<Sweeping>,
+    scan: Option<Scan>,
     failures: u32,
     costs: Costs,
     exceeded: Exceeded,
 }
 
-impl Pending {
-    /// Nothing is.
+impl Schedule {
+    /// Nothing is due.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             model: false,
@@ -113,7 +113,7 @@ impl Pending {
             whole_due: now,
             later_due: now,
             asked: None,
-            sweeping: None,
+            scan: None,
             failures: 0,
             costs: Costs::new(),
             exceeded: Exceeded::new(),
@@ -125,28 +125,28 @@ impl Pending {
         self.costs.set_share(percent);
     }
 
-    /// How often each netns was dirty and not read because its share was used up, and whether it has
+    /// Returns how often each netns was dirty and not read because its share was used up, and whether it has
     /// more addresses than its quota.
     pub(super) const fn exceeded(&self) -> &Exceeded {
         &self.exceeded
     }
 
-    /// Decides anew, of what is known.
+    /// Adds a sync of what is known already.
     pub(super) const fn add_model(&mut self) {
         self.model = true;
     }
 
-    /// Reads everything anew.
+    /// Adds a full scan.
     pub(super) const fn add_everything(&mut self) {
         self.everything = true;
     }
 
-    /// Reads everything anew for a client that waits for it.
+    /// Adds a full scan for a client that waits for it.
     pub(super) fn ask(&mut self, now: Instant) {
         self.asked.get_or_insert(now);
     }
 
-    /// Reads anew what is dirty. News does not wait for the end of a long pause after failures.
+    /// Adds what is dirty. News does not wait for the end of a long pause after failures.
     pub(super) fn add(&mut self, now: Instant, dirty: Dirty) {
         let Dirty {
             parts,
@@ -166,7 +166,7 @@ impl Pending {
         self.whole_due = self.whole_due.min(now + WHOLE_GAP);
     }
 
-    /// Reads anew what was not read now; that is not news.
+    /// Adds what could not be read; that is not news.
     pub(super) fn keep(&mut self, now: Instant, parts: BTreeMap<NetnsId, Part>) {
         for (id, part) in parts {
             self.mark(now, id, part);
@@ -181,21 +181,21 @@ impl Pending {
         dirty.part = dirty.part.max(part);
     }
 
-    /// Whether everything is to be read anew, or is being read.
+    /// Returns whether a full scan is due or goes on.
     pub(super) const fn is_whole(&self) -> bool {
-        self.everything || self.sweeping.is_some()
+        self.everything || self.scan.is_some()
     }
 
-    /// Whether the last sync failed, and was not made good yet.
+    /// Returns whether the last sync failed and no full scan has succeeded since.
     pub(super) const fn has_failed(&self) -> bool {
         self.failures > 0
     }
 
-    /// When to call [`Self::take`]; `None` if there is nothing to do.
+    /// Returns when to call [`Self::take`]; none if nothing is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let whole = self.next_of_whole();
         if self.failures > 0 {
-            // Only that will do.
+            // Only a full scan makes a failure good.
             return whole;
         }
         [whole, self.next_of_parts()].into_iter().flatten().min()
@@ -204,7 +204,7 @@ impl Pending {
     fn next_of_whole(&self) -> Option<Instant> {
         let due = self.whole_waits_since()?;
         Some(
-            if self.sweeping.is_none() && self.asked.is_some_and(|asked| asked <= due) {
+            if self.scan.is_none() && self.asked.is_some_and(|asked| asked <= due) {
                 due
             } else {
                 due.max(self.due)
@@ -212,10 +212,10 @@ impl Pending {
         )
     }
 
-    /// Since when everything, or the next slice of it, is due, but for the rest after what was done last.
+    /// Returns since when a full scan, or its next chunk, is due, but for the rest after what was done last.
     fn whole_waits_since(&self) -> Option<Instant> {
-        if let Some(sweeping) = &self.sweeping {
-            return Some(sweeping.due);
+        if let Some(scan) = &self.scan {
+            return Some(scan.due);
         }
         let everything = self.everything.then_some(self.whole_due);
         let later = self.later.then(|| self.whole_due.max(self.later_due));
@@ -234,7 +234,7 @@ impl Pending {
         self.costs.rests_until(id).unwrap_or(self.due)
     }
 
-    /// Takes what is due. `has_child` tells whether a netns is known to hold a child of ours.
+    /// Takes what is due. `has_child` returns whether a netns is known to hold a child of ours.
     pub(super) fn take(
         &mut self,
         now: Instant,
@@ -244,7 +244,7 @@ impl Pending {
         // Everything does not wait for ever while parts are due again and again.
         let whole_waits = self
             .whole_waits_since()
-            .is_none_or(|due| now < due + SLICE_WAITS);
+            .is_none_or(|due| now < due + CHUNK_WAITS);
         if whole_waits && self.failures == 0 && is_due(self.next_of_parts()) {
             let parts = self.take_parts(now, has_child);
             if parts.is_some() {
@@ -254,21 +254,21 @@ impl Pending {
         if !is_due(self.next_of_whole()) {
             return None;
         }
-        if self.sweeping.is_some() {
-            return Some(Refresh::Slice);
+        if self.scan.is_some() {
+            return Some(Refresh::Chunk);
         }
-        Some(Refresh::Sweep(self.begin(now)))
+        Some(Refresh::FullScan(self.begin(now)))
     }
 
     fn begin(&mut self, now: Instant) -> Scope {
-        self.sweeping = Some(Sweeping {
+        self.scan = Some(Scan {
             started: now,
             due: now,
             took: Duration::ZERO,
         });
         self.asked = None;
         if self.failures > 0 {
-            // They are part of it, and nothing is done before it.
+            // They are part of the scan, and nothing is done before it.
             self.dirty.clear();
         }
         let everything = std::mem::take(&mut self.everything);
@@ -303,8 +303,8 @@ impl Pending {
         let mut parts = BTreeMap::new();
         let mut expected = Duration::ZERO;
         for (_, id) in ready {
-            // One at least.
-            if !parts.is_empty() && expected + self.costs.expected(id) > SLICE {
+            // At least one.
+            if !parts.is_empty() && expected + self.costs.expected(id) > CHUNK {
                 continue;
             }
             expected += self.costs.expected(id);
@@ -326,40 +326,40 @@ impl Pending {
         self.keep(ended, renewed.dirty.clone());
     }
 
-    /// A sync of parts, or of what is known, went well.
+    /// Records a sync of parts, or of what is known, that succeeded.
     pub(super) fn done(&mut self, started: Instant, ended: Instant) {
         self.rest(started, ended);
     }
 
-    /// A slice of everything went well; nothing has changed by it yet.
-    pub(super) fn sliced(&mut self, started: Instant, ended: Instant) {
+    /// Records a chunk that succeeded; nothing has changed by it yet.
+    pub(super) fn chunk_done(&mut self, started: Instant, ended: Instant) {
         self.rest(started, ended);
-        if let Some(sweeping) = &mut self.sweeping {
-            sweeping.took += ended.saturating_duration_since(started);
-            sweeping.due = self.due;
+        if let Some(scan) = &mut self.scan {
+            scan.took += ended.saturating_duration_since(started);
+            scan.due = self.due;
         }
     }
 
-    /// Whatever was done, nothing is done for as long as it took.
+    /// Rests for as long as it took.
     fn rest(&mut self, started: Instant, ended: Instant) {
         let took = ended.saturating_duration_since(started);
         self.due = ended + took.clamp(MIN_GAP, MAX_GAP);
     }
 
-    /// The last slice did, and with it the sync of everything.
-    pub(super) fn swept(&mut self, started: Instant, ended: Instant) {
-        self.sliced(started, ended);
+    /// Records the last chunk that succeeded, and with it the full scan.
+    pub(super) fn scan_done(&mut self, started: Instant, ended: Instant) {
+        self.chunk_done(started, ended);
         self.failures = 0;
-        if let Some(Sweeping { started, took, .. }) = self.sweeping.take() {
+        if let Some(Scan { started, took, .. }) = self.scan.take() {
             self.whole_due = self.due.max(started + WHOLE_GAP);
             self.later_due = ended + (took * LATER).clamp(WHOLE_GAP, MAX_LATER);
         }
     }
 
-    /// A sync failed: everything is read anew, later and later.
+    /// Records a failed sync: a full scan follows, later and later.
     pub(super) fn failed(&mut self, now: Instant) {
         self.failures += 1;
-        self.sweeping = None;
+        self.scan = None;
         self.asked = None;
         self.everything = true;
         self.due = now + backoff(self.failures);
@@ -367,7 +367,7 @@ impl Pending {
     }
 }
 
-/// 100 ms, 200 ms, 400 ms, … up to [`MAX_BACKOFF`].
+/// Returns 100 ms, 200 ms, 400 ms, … up to [`MAX_BACKOFF`].
 pub(super) fn backoff(failures: u32) -> Duration {
     (MAX_GAP * 2_u32.saturating_pow(failures.saturating_sub(1))).min(MAX_BACKOFF)
 }

@@ -1,25 +1,25 @@
-//! The signals the agent listens to.
+//! The signals that the agent handles.
 
 use std::io::{self, IsTerminal as _};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// The request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum Request {
     /// Ctrl-C, a service manager, a terminal that was closed.
     Stop,
-    /// The configuration is another.
+    /// The configuration has changed.
     Reload,
 }
 
-/// Catches them.
+/// Handlers of the signals.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
-    /// What SIGHUP means: who was started at a terminal has lost it.
-    on_hangup: Asked,
+    /// The meaning of SIGHUP: an agent that was started from a terminal has lost it.
+    on_hangup: Request,
 }
 
 impl Signals {
@@ -29,18 +29,18 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             on_hangup: if io::stderr().is_terminal() {
-                Asked::Stop
+                Request::Stop
             } else {
-                Asked::Reload
+                Request::Reload
             },
         })
     }
 
     /// Waits for any of them. Cancelling loses nothing.
-    pub(super) async fn received(&mut self) -> Asked {
+    pub(super) async fn received(&mut self) -> Request {
         tokio::select! {
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.terminate.recv() => Request::Stop,
             _ = self.hangup.recv() => self.on_hangup,
         }
     }

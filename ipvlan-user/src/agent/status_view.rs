@@ -1,13 +1,13 @@
-//! What the agent knows, in the words of `status`.
+//! The state of the agent in the types of the protocol.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::time::SystemTime;
 
 use ipvlan_common::{Delivery, Hook, Reason};
 
 use super::{
     Settings,
-    parent::{Parent, Serving, State},
-    reload::Configuration,
+    parent::{Parent, State},
+    serving::Serving,
 };
 use crate::{
     facts::{NetnsId, Snapshot},
@@ -15,20 +15,11 @@ use crate::{
     model::{AddressView, ChildKey, ChildView, Conflict, Policy, Rival, note_of_mode},
     protocol::{
         self, AddressState, ChildCounters, ChildState, ConflictKind, Counters, ExceededQuota,
-        LinkStats, MAP_FULL, ParentState, Program, Sources, Word,
+        LinkStats, MAP_FULL, ParentState, Program, Word,
     },
     quota::{Exceeded, Quota},
-    text::counted,
+    text::{chain, counted},
 };
-
-pub(super) fn configuration(of: &Configuration) -> Sources {
-    Sources {
-        files: of.files.clone(),
-        reloads: of.reloads,
-        error: of.error.clone(),
-        at_next_start: of.waiting.iter().map(|&key| key.to_owned()).collect(),
-    }
-}
 
 /// Returns the quotas that netns have exceeded. One that is gone has none.
 pub(super) fn quotas(
@@ -61,29 +52,34 @@ pub(super) fn quotas(
 
 pub(super) fn parent(parent: &Parent, snapshot: &Snapshot, policy: &Policy) -> protocol::Parent {
     match parent.state() {
-        State::Serving(serving) => serve(serving, snapshot, policy),
-        State::Waiting(reason) => protocol::Parent {
-            name: parent.name().to_owned(),
-            ifindex: None,
-            mac: None,
-            up: false,
-            mode: None,
-            flag: None,
-            state: ParentState::Waiting.into(),
-            reason: Some(reason.clone()),
-            pinned: None,
-            hooks: Vec::new(),
-            counters: BTreeMap::new(),
-            notes: Vec::new(),
-            conflicts: Vec::new(),
-            events: Vec::new(),
-            groups: 0,
-            children: Vec::new(),
-        },
+        State::New => waiting(parent.name(), ""),
+        State::Waiting(of) => waiting(parent.name(), &of.reason),
+        State::Serving(of) => serving(of, snapshot, policy),
     }
 }
 
-fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol::Parent {
+fn waiting(name: &str, reason: &str) -> protocol::Parent {
+    protocol::Parent {
+        name: name.to_owned(),
+        ifindex: None,
+        mac: None,
+        up: false,
+        mode: None,
+        flag: None,
+        state: ParentState::Waiting.into(),
+        reason: Some(reason.to_owned()),
+        pinned: None,
+        hooks: Vec::new(),
+        counters: Counters::new(),
+        notes: Vec::new(),
+        conflicts: Vec::new(),
+        events: Vec::new(),
+        groups: 0,
+        children: Vec::new(),
+    }
+}
+
+fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol::Parent {
     let mut failure = serving.failure.clone();
     let mut counters = Counters::new();
     let hooks = serving.datapath.hooks();
@@ -96,7 +92,7 @@ fn serve(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol::P
                     .collect();
                 counters.insert(Word::from_text(hook.word()), of_hook);
             }
-            Err(error) => failure = Some(super::chain(&error)),
+            Err(error) => failure = Some(chain(&error)),
         }
     }
     let unnamed = dhcp_note(&counters);
@@ -317,7 +313,7 @@ fn conflict(of: &Conflict, snapshot: &Snapshot) -> protocol::Conflict {
     }
 }
 
-/// The addresses of children that a station on the LAN has.
+/// Returns the addresses of children that a station on the LAN claims.
 fn stations(serving: &Serving, snapshot: &Snapshot) -> impl Iterator<Item = protocol::Conflict> {
     serving
         .lan
@@ -356,7 +352,7 @@ fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> protocol::Event {
     }
 }
 
-/// The name of a child; empty for one that is not in the snapshot.
+/// Returns the name of a child; empty for one that is not in the snapshot.
 fn child_name(key: ChildKey, snapshot: &Snapshot) -> String {
     snapshot
         .children

@@ -1,14 +1,11 @@
-//! What the main loop waits for.
+//! Times that the agent's loop waits for.
 
 use std::{
-    future::{self, poll_fn},
-    task::Poll,
+    future,
     time::{Duration, Instant},
 };
 
 use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until};
-
-use super::parent::{Parent, ParentEvent};
 
 /// Ticks after each `period` from now on; one that comes late delays those after it.
 pub(super) fn ticks(period: Duration) -> Interval {
@@ -33,17 +30,4 @@ pub(super) async fn tick(ticks: &mut Option<Interval>) {
         }
         None => future::pending().await,
     }
-}
-
-/// Waits for an event of any parent. Returns the index of the parent and the event. Cancelling loses nothing.
-pub(super) async fn next_event(parents: &mut [Parent]) -> (usize, ParentEvent) {
-    poll_fn(|context| {
-        for (index, parent) in parents.iter_mut().enumerate() {
-            if let Poll::Ready(event) = parent.poll(context) {
-                return Poll::Ready((index, event));
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

@@ -17,7 +17,7 @@ use std::{fs, io};
 
 pub use self::{
     claim::{Claim, ClaimError},
-    memory::give_back,
+    memory::trim_heap,
     query::{Answers, PATIENCE, query_all},
     service::Service,
     socket::{StatusSocket, answer},

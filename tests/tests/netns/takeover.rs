@@ -57,7 +57,7 @@ fn datapath_outlives_its_agent_and_the_next_one_takes_it_over() {
             let before = pins.counted(Reason::HostAddress);
             let agent = pins.start(&world, &dir, options);
             assert!(
-                agent.said().contains("taking over from an agent before"),
+                agent.said().contains("taking over from an earlier agent"),
                 "{shown}"
             );
             assert_eq!(hooks_of(&parent(&agent, 0)), hooks_of(&status), "{shown}");
@@ -193,9 +193,7 @@ fn parent_that_changed_while_nobody_looked_is_found_again() {
     world.cable(PARENT, "lan1");
     let agent = pins.start(&world, &dir, &[]);
     assert!(
-        agent
-            .said()
-            .contains("removed what was pinned for eth0_100"),
+        agent.said().contains("removed the pins of eth0_100"),
         "{}",
         agent.said()
     );

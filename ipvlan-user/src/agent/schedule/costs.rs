@@ -1,4 +1,4 @@
-//! What reading each netns takes, and how long each rests for it.
+//! How long reading each netns takes, and how long each rests for it.
 
 use std::{
     collections::BTreeMap,

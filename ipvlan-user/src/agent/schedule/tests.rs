@@ -26,32 +26,32 @@ fn everything() -> Dirty {
 fn the_first_wake_after_quiet_is_done_at_once() {
     let now = Instant::now();
     for dirty in [parts(1), everything()] {
-        let mut pending = Pending::new(now);
-        assert_eq!(pending.next_due(), None);
-        assert_eq!(pending.take(now, with_child), None);
+        let mut schedule = Schedule::new(now);
+        assert_eq!(schedule.next_due(), None);
+        assert_eq!(schedule.take(now, with_child), None);
         let is_whole = dirty.everything;
-        pending.add(now, dirty);
-        assert_eq!(pending.next_due(), Some(now));
-        assert!(pending.take(now, with_child).is_some());
+        schedule.add(now, dirty);
+        assert_eq!(schedule.next_due(), Some(now));
+        assert!(schedule.take(now, with_child).is_some());
         if is_whole {
-            pending.swept(now, now);
+            schedule.scan_done(now, now);
         } else {
-            pending.done(now, now);
+            schedule.done(now, now);
         }
-        assert_eq!(pending.next_due(), None);
+        assert_eq!(schedule.next_due(), None);
     }
 }
 
 #[test]
 fn wakes_during_a_sync_wait_as_long_as_it_took_and_are_done_together() {
     let start = Instant::now();
-    let mut pending = Pending::new(start);
-    pending.done(start, start + 20 * MS);
-    pending.add(start + 21 * MS, parts(1));
-    pending.add(start + 22 * MS, parts(2));
-    assert_eq!(pending.take(start + 39 * MS, with_child), None);
-    let Some(Refresh::Parts(parts)) = pending.take(start + 40 * MS, with_child) else {
-        panic!("not done after 40 ms: {pending:?}");
+    let mut schedule = Schedule::new(start);
+    schedule.done(start, start + 20 * MS);
+    schedule.add(start + 21 * MS, parts(1));
+    schedule.add(start + 22 * MS, parts(2));
+    assert_eq!(schedule.take(start + 39 * MS, with_child), None);
+    let Some(Refresh::Parts(parts)) = schedule.take(start + 40 * MS, with_child) else {
+        panic!("not done after 40 ms: {schedule:?}");
     };
     assert_eq!(parts.len(), 2);
 }
@@ -59,22 +59,22 @@ fn wakes_during_a_sync_wait_as_long_as_it_took_and_are_done_together() {
 #[test]
 fn everything_is_read_at_most_ten_times_a_second_however_much_wakes() {
     let start = Instant::now();
-    let mut pending = Pending::new(start);
+    let mut schedule = Schedule::new(start);
     let (mut whole, mut partial) = (0, 0);
     for millisecond in 0..1000 {
         let now = start + millisecond * MS;
-        pending.add(now, everything());
-        pending.add(now, parts(1));
-        if let Some(refresh) = pending.take(now, with_child) {
+        schedule.add(now, everything());
+        schedule.add(now, parts(1));
+        if let Some(refresh) = schedule.take(now, with_child) {
             match refresh {
-                Refresh::Sweep(_) => {
+                Refresh::FullScan(_) => {
                     whole += 1;
-                    pending.sliced(now, now + MS / 2);
+                    schedule.chunk_done(now, now + MS / 2);
                 }
-                Refresh::Slice => pending.swept(now, now + MS / 2),
+                Refresh::Chunk => schedule.scan_done(now, now + MS / 2),
                 _ => {
                     partial += 1;
-                    pending.done(now, now + MS / 2);
+                    schedule.done(now, now + MS / 2);
                 }
             }
         }
@@ -86,122 +86,122 @@ fn everything_is_read_at_most_ten_times_a_second_however_much_wakes() {
 #[test]
 fn parts_do_not_wait_for_everything() {
     let start = Instant::now();
-    let mut pending = Pending::new(start);
-    sweep(&mut pending, start, 2 * MS);
-    pending.add(start + 5 * MS, everything());
-    pending.add(start + 5 * MS, parts(1));
+    let mut schedule = Schedule::new(start);
+    full_scan(&mut schedule, start, 2 * MS);
+    schedule.add(start + 5 * MS, everything());
+    schedule.add(start + 5 * MS, parts(1));
     assert!(matches!(
-        pending.take(start + 5 * MS, with_child),
+        schedule.take(start + 5 * MS, with_child),
         Some(Refresh::Parts(_))
     ));
-    pending.done(start + 5 * MS, start + 6 * MS);
-    assert_eq!(pending.next_due(), Some(start + 100 * MS));
-    pending.add(start + 100 * MS, parts(1));
+    schedule.done(start + 5 * MS, start + 6 * MS);
+    assert_eq!(schedule.next_due(), Some(start + 100 * MS));
+    schedule.add(start + 100 * MS, parts(1));
     assert!(matches!(
-        pending.take(start + 100 * MS, with_child),
+        schedule.take(start + 100 * MS, with_child),
         Some(Refresh::Parts(_))
     ));
-    pending.done(start + 100 * MS, start + 101 * MS);
+    schedule.done(start + 100 * MS, start + 101 * MS);
     assert_eq!(
-        pending.take(start + 102 * MS, with_child),
-        Some(Refresh::Sweep(Scope::Everything)),
+        schedule.take(start + 102 * MS, with_child),
+        Some(Refresh::FullScan(Scope::Everything)),
         "not when parts have rested"
     );
 }
 
-/// Reads everything, in one slice.
-fn sweep(pending: &mut Pending, start: Instant, took: Duration) {
-    pending.add_everything();
+/// Reads everything, in one chunk.
+fn full_scan(schedule: &mut Schedule, start: Instant, took: Duration) {
+    schedule.add_everything();
     assert!(matches!(
-        pending.take(start, with_child),
-        Some(Refresh::Sweep(_))
+        schedule.take(start, with_child),
+        Some(Refresh::FullScan(_))
     ));
-    pending.swept(start, start + took);
+    schedule.scan_done(start, start + took);
 }
 
 #[test]
-fn what_wakes_while_everything_is_read_is_done_between_two_slices() {
+fn what_wakes_while_everything_is_read_is_done_between_two_chunks() {
     let start = Instant::now();
-    let mut pending = Pending::new(start);
-    pending.add(start, everything());
+    let mut schedule = Schedule::new(start);
+    schedule.add(start, everything());
     let mut now = start;
     let (mut woke, mut waited) = (start, Duration::ZERO);
-    let mut slices = 0;
-    // A hundred slices, and something wakes in the middle of each.
-    while pending.is_whole() {
-        match pending.take(now, with_child) {
-            Some(Refresh::Sweep(_) | Refresh::Slice) if slices < 100 => {
-                pending.sliced(now, now + SLICE);
-                woke = now + SLICE / 2;
-                pending.add(woke, parts(1));
-                slices += 1;
-                now += SLICE;
+    let mut chunks = 0;
+    // A hundred chunks, and something wakes in the middle of each.
+    while schedule.is_whole() {
+        match schedule.take(now, with_child) {
+            Some(Refresh::FullScan(_) | Refresh::Chunk) if chunks < 100 => {
+                schedule.chunk_done(now, now + CHUNK);
+                woke = now + CHUNK / 2;
+                schedule.add(woke, parts(1));
+                chunks += 1;
+                now += CHUNK;
             }
-            Some(Refresh::Slice) => {
-                pending.swept(now, now + SLICE);
-                now += SLICE;
+            Some(Refresh::Chunk) => {
+                schedule.scan_done(now, now + CHUNK);
+                now += CHUNK;
             }
             Some(Refresh::Parts(_)) => {
                 waited = waited.max(now - woke);
-                pending.done(now, now + MS);
+                schedule.done(now, now + MS);
                 now += MS;
             }
             other => panic!("{other:?}"),
         }
-        let due = pending.next_due();
+        let due = schedule.next_due();
         now = now.max(due.unwrap_or(now));
     }
-    assert_eq!(slices, 100);
-    // The rest of the slice, and as long as the slice took.
-    assert!(waited <= SLICE / 2 + SLICE, "{waited:?}");
+    assert_eq!(chunks, 100);
+    // The rest of the chunk, and as long as the chunk took.
+    assert!(waited <= CHUNK / 2 + CHUNK, "{waited:?}");
 }
 
 #[test]
 fn who_asks_waits_for_all_of_what_is_read_after_that() {
     let start = Instant::now();
-    let mut pending = Pending::new(start);
-    pending.ask(start);
-    let whole = Some(Refresh::Sweep(Scope::KnownNetns));
-    assert_eq!(pending.take(start, with_child), whole);
+    let mut schedule = Schedule::new(start);
+    schedule.ask(start);
+    let whole = Some(Refresh::FullScan(Scope::KnownNetns));
+    assert_eq!(schedule.take(start, with_child), whole);
     // Somebody else asks meanwhile.
-    pending.ask(start + MS);
-    pending.sliced(start, start + 5 * MS);
+    schedule.ask(start + MS);
+    schedule.chunk_done(start, start + 5 * MS);
     let next = start + 10 * MS;
-    assert_eq!(pending.take(next, with_child), Some(Refresh::Slice));
-    pending.swept(next, next + 5 * MS);
-    assert_eq!(pending.take(next + 5 * MS, with_child), whole);
-    pending.swept(next + 5 * MS, next + 6 * MS);
-    assert_eq!(pending.next_due(), None);
+    assert_eq!(schedule.take(next, with_child), Some(Refresh::Chunk));
+    schedule.scan_done(next, next + 5 * MS);
+    assert_eq!(schedule.take(next + 5 * MS, with_child), whole);
+    schedule.scan_done(next + 5 * MS, next + 6 * MS);
+    assert_eq!(schedule.next_due(), None);
 
     // Everything is due, or something failed: then it is as well done at once.
-    pending.add_everything();
-    pending.failed(next + 7 * MS);
-    pending.ask(next + 8 * MS);
+    schedule.add_everything();
+    schedule.failed(next + 7 * MS);
+    schedule.ask(next + 8 * MS);
     assert_eq!(
-        pending.take(next + 8 * MS, with_child),
-        Some(Refresh::Sweep(Scope::Everything))
+        schedule.take(next + 8 * MS, with_child),
+        Some(Refresh::FullScan(Scope::Everything))
     );
-    pending.swept(next + 8 * MS, next + 9 * MS);
-    assert!(!pending.has_failed());
-    assert_eq!(pending.next_due(), None);
+    schedule.scan_done(next + 8 * MS, next + 9 * MS);
+    assert!(!schedule.has_failed());
+    assert_eq!(schedule.next_due(), None);
 }
 
 #[test]
 fn what_fails_ends_a_sweep_and_everything_is_read_again_from_its_beginning() {
     let start = Instant::now();
-    let mut pending = Pending::new(start);
-    pending.add(start, everything());
-    assert!(pending.take(start, with_child).is_some());
-    pending.sliced(start, start + MS);
-    pending.ask(start + MS);
-    pending.failed(start + 2 * MS);
-    assert_eq!(pending.next_due(), Some(start + 102 * MS));
-    pending.add_model();
-    let again = pending.take(start + 102 * MS, with_child);
-    assert_eq!(again, Some(Refresh::Sweep(Scope::Everything)));
-    pending.swept(start + 102 * MS, start + 103 * MS);
+    let mut schedule = Schedule::new(start);
+    schedule.add(start, everything());
+    assert!(schedule.take(start, with_child).is_some());
+    schedule.chunk_done(start, start + MS);
+    schedule.ask(start + MS);
+    schedule.failed(start + 2 * MS);
+    assert_eq!(schedule.next_due(), Some(start + 102 * MS));
+    schedule.add_model();
+    let again = schedule.take(start + 102 * MS, with_child);
+    assert_eq!(again, Some(Refresh::FullScan(Scope::Everything)));
+    schedule.scan_done(start + 102 * MS, start + 103 * MS);
     assert_eq!(
-        pending.take(start + 104 * MS, with_child),
+        schedule.take(start + 104 * MS, with_child),
         Some(Refresh::Model),
         "what is known was not decided anew"
     );
@@ -210,16 +210,16 @@ fn what_fails_ends_a_sweep_and_everything_is_read_again_from_its_beginning() {
 #[test]
 fn after_a_failure_everything_is_read_later_and_later_and_sooner_with_news() {
     let start = Instant::now();
-    let mut pending = Pending::new(start);
-    pending.failed(start);
-    pending.failed(start);
-    pending.failed(start);
-    assert_eq!(pending.next_due(), Some(start + 400 * MS));
-    pending.add(start + 10 * MS, parts(1));
-    assert_eq!(pending.take(start + 109 * MS, with_child), None);
+    let mut schedule = Schedule::new(start);
+    schedule.failed(start);
+    schedule.failed(start);
+    schedule.failed(start);
+    assert_eq!(schedule.next_due(), Some(start + 400 * MS));
+    schedule.add(start + 10 * MS, parts(1));
+    assert_eq!(schedule.take(start + 109 * MS, with_child), None);
     assert_eq!(
-        pending.take(start + 110 * MS, with_child),
-        Some(Refresh::Sweep(Scope::Everything))
+        schedule.take(start + 110 * MS, with_child),
+        Some(Refresh::FullScan(Scope::Everything))
     );
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use ipvlan_common::Reason;
 use tracing::info;
 
-use super::{Parent, Serving};
+use super::Serving;
 use crate::{
-    agent::{AgentError, Settings, system},
+    agent::{AgentError, Settings, error::system, pins},
     attach::Datapath,
     discover::DiscoverError,
     facts::Link,
@@ -17,34 +17,28 @@ use crate::{
     runtime::Claim,
 };
 
-impl Parent {
-    pub(super) fn attach(&self, link: Link, settings: &Settings) -> Result<Serving, AgentError> {
-        let claim = Claim::new(
-            &settings.runtime_dir,
-            self.netns,
-            link.name.as_str(),
-            link.ifindex,
-        )?;
-        let failed = |source| AgentError::Attach {
-            parent: link.name.to_string(),
-            source: Box::new(source),
-        };
-        let (pins, unpinned) = self.pins(&link, &settings.pins)?;
+impl Serving {
+    /// Claims a parent of this netns and attaches to it. Its maps are empty, or those of an earlier agent.
+    pub(in crate::agent) fn attach(
+        link: Link,
+        netns: u64,
+        settings: &Settings,
+    ) -> Result<Self, AgentError> {
+        let name = link.name.as_str();
+        let claim = Claim::new(&settings.runtime_dir, netns, name, link.ifindex)?;
+        let failed = |source| AgentError::attach(name, source);
+        let (pins, unpinned) = pins::open(netns, &link, &settings.pins)?;
         // Before anything is attached: it takes a capability of its own.
         let host = HostTable::open(link.ifindex).map_err(DiscoverError::from)?;
         let mut lan = Lan::open(link.ifindex, settings.lan, settings.quotas, host)
             .map_err(system("open a packet socket on the parent"))?;
         let (datapath, mut maps) =
-            Datapath::open(link.name.as_str(), link.ifindex, settings.attach, pins)
-                .map_err(failed)?;
+            Datapath::open(name, link.ifindex, settings.attach, pins).map_err(failed)?;
         lan.attach_ring(maps.take_events())
             .map_err(system("read the events of the programs"))?;
         let children = settings.attach.max_children;
         let installed = if datapath.adopts() {
-            info!(
-                parent = link.name.as_str(),
-                "taking over from an agent before"
-            );
+            info!(parent = name, "taking over from an earlier agent");
             let installed =
                 Installed::adopt(maps, children).map_err(|error| failed(error.into()))?;
             lan.adopt(Adopted {
@@ -59,7 +53,7 @@ impl Parent {
         } else {
             Installed::new(maps, children)
         };
-        Ok(Serving {
+        Ok(Self {
             unpinned,
             // Decided by the first update, after what adopted maps hold.
             desired: Desired::default(),

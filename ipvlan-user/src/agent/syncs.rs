@@ -1,0 +1,99 @@
+//! Counters of the syncs, and the time of the last one.
+
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
+
+use tracing::{error, warn};
+
+use super::schedule::Refresh;
+use crate::{discover::Wake, protocol::SyncStats, text::chain};
+
+/// How many syncs move the liveness deadline within `--stale-after`: one or two may fail.
+const SYNCS_PER_DEADLINE: u32 = 3;
+
+/// The outcome of a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Synced {
+    /// Everything that was read is in effect.
+    Done,
+    /// There is more to read before anything is.
+    InPart,
+    /// Something failed.
+    Failed,
+}
+
+/// The syncs since the start.
+#[derive(Debug)]
+pub(super) struct Syncs {
+    stats: SyncStats,
+    /// End of the last sync that read the kernel and succeeded.
+    last: Instant,
+}
+
+impl Syncs {
+    /// Counts the first sync, which took this long.
+    pub(super) fn new(took: Duration) -> Self {
+        Self {
+            stats: SyncStats {
+                syncs: 1,
+                whole: 1,
+                first_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                ..SyncStats::default()
+            },
+            last: Instant::now(),
+        }
+    }
+
+    /// Returns the counters.
+    pub(super) const fn stats(&self) -> &SyncStats {
+        &self.stats
+    }
+
+    /// Returns the failure of the last sync; none if it succeeded.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.stats.error.as_deref()
+    }
+
+    /// Counts a wake.
+    pub(super) fn wake(&mut self, wake: &Wake) {
+        self.stats.wakes += 1;
+        if wake.overrun {
+            self.stats.overruns += 1;
+            warn!("netlink events were lost: syncing everything");
+        }
+    }
+
+    /// Counts a sync that begins.
+    pub(super) fn begin(&mut self, refresh: &Refresh) {
+        self.stats.syncs += u64::from(*refresh != Refresh::Chunk);
+        self.stats.whole += u64::from(matches!(refresh, Refresh::FullScan(_)));
+    }
+
+    /// Records a success. What is known of the kernel is as old as before if only the model was renewed.
+    pub(super) fn succeed(&mut self, refresh: &Refresh) {
+        self.stats.error = None;
+        if *refresh != Refresh::Model {
+            self.last = Instant::now();
+        }
+    }
+
+    /// Records a failure.
+    pub(super) fn fail(&mut self, failure: &dyn Error) {
+        self.stats.failed += 1;
+        let failure = chain(failure);
+        error!("sync failed, what is installed stays: {failure}");
+        self.stats.error = Some(failure);
+    }
+
+    /// Counts map entries that an audit found changed and that the next sync repairs.
+    pub(super) const fn count_repaired(&mut self, entries: usize) {
+        self.stats.mended += entries as u64;
+    }
+
+    /// Returns when the next sync has to begin, so that the programs keep answering.
+    pub(super) fn liveness_due(&self, stale_after: Option<Duration>) -> Option<Instant> {
+        Some(self.last + stale_after? / SYNCS_PER_DEADLINE)
+    }
+}
