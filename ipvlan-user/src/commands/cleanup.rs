@@ -20,10 +20,10 @@ use crate::{
     text::{chain, printable},
 };
 
-/// How long an agent that starts may hold up the whole.
+/// How long to wait for an agent that starts.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Why not everything that was asked for is cleaned up.
+/// The cleanup is not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanupError {
     /// A running agent serves a parent.
@@ -64,8 +64,8 @@ impl CleanupError {
     }
 }
 
-/// Removes what no agent looks after: pinned links and maps, filters, the qdisc if it was added for us,
-/// stale files. What an agent serves stays, and is an error. Everything is tried.
+/// Removes what is left behind by agents that no longer run: pinned links and maps, filters, the qdisc if an agent
+/// added it, stale files. A parent that an agent serves stays, and is an error. An error does not end the cleanup.
 pub fn cleanup(args: CleanupArgs) -> Result<(), Failure> {
     let CleanupArgs { iface, find } = args;
     let interfaces: Vec<String> = iface.into_iter().map(String::from).collect();
@@ -77,9 +77,9 @@ pub fn cleanup(args: CleanupArgs) -> Result<(), Failure> {
     let mut removed = Vec::new();
     let mut failures: Vec<Failure> = Vec::new();
     let mut served = BTreeSet::new();
-    // Parents whose qdisc somebody else added.
+    // Parents whose qdisc another process added.
     let mut foreign = BTreeSet::new();
-    // Parents that are asked for and have pins.
+    // Requested parents that have pins.
     let mut pinned: Vec<PinName> = Vec::new();
 
     let root = PinRoot::find(&pin_dir).and_then(|root| match root {
@@ -172,7 +172,7 @@ pub fn cleanup(args: CleanupArgs) -> Result<(), Failure> {
     }
 }
 
-/// Whether this is one of the parents that are asked for. One that is gone is known by the name it had.
+/// Returns whether this is a requested parent. One that is gone is known by the name that it had.
 fn is_meant(name: &PinName, netns: u64, interfaces: &[String]) -> bool {
     interfaces.is_empty()
         || interfaces.iter().any(|interface| {
@@ -182,8 +182,8 @@ fn is_meant(name: &PinName, netns: u64, interfaces: &[String]) -> bool {
         })
 }
 
-/// Returns how many objects were removed, and whether the qdisc of the parent was added for us; none if
-/// somebody else was faster.
+/// Returns how many objects were removed, and whether an agent added the qdisc of the parent; none if another process
+/// removed them first.
 fn unpin(root: &PinRoot, name: &PinName) -> Result<Option<(usize, bool)>, Failure> {
     let pins = match root.open_to_remove(name) {
         Ok(Some(pins)) => pins,
@@ -221,7 +221,7 @@ fn unfilter(
     Ok(remove_filters(name, ifindex, with_qdisc)?)
 }
 
-/// The interfaces of the current netns that may have filters of ours.
+/// Returns the interfaces of the current netns that may have filters of an agent.
 fn links(interfaces: &[String]) -> Result<Vec<(String, u32)>, Failure> {
     let all = if_nameindex().map_err(Failure::system("list the interfaces"))?;
     Ok(all

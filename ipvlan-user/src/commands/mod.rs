@@ -11,7 +11,7 @@ use crate::{
     text::chain,
 };
 
-/// Where agents keep their files. What is wrong with configuration files that nobody named is told.
+/// Returns the directories of the agents. Errors in configuration files that the command line does not name are logged.
 fn find_places(args: FindArgs) -> Result<Places, Failure> {
     let (places, ignored) = Source::from(args).places()?;
     for failure in ignored {

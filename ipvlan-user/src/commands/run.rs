@@ -5,17 +5,17 @@ use crate::{
     pins::PinRoot, runtime::privilege,
 };
 
-/// Serves until it is told to stop.
+/// Runs the agent until a signal stops it.
 pub fn run(args: RunArgs) -> Result<(), Failure> {
     let source = Source::from(args);
     let loaded = source.load()?;
     privilege::check()?;
     if loaded.settings.pins.keep {
-        // The one thing that can take more than the four capabilities. What stands against it is told for
-        // each parent, with what becomes of that.
+        // This alone can take more than the four capabilities. A failure is logged for each parent, with its
+        // consequences.
         let _: Result<_, _> = PinRoot::create(&loaded.settings.pins.dir);
     }
-    // They may belong to the user of the service; later, root could not act as that user.
+    // The directories may belong to the user of the service; later, root could not act as that user.
     keep_identity(&[&loaded.settings.runtime_dir, &loaded.settings.pins.dir])?;
     // Later, aya could not find out that programs and maps may have names, which takes CAP_PERFMON.
     aya::features();

@@ -26,7 +26,7 @@ use crate::{
 /// The first line if no agent was found.
 const NONE_RUNS: &str = "no agent is running";
 
-/// Why not everything that was asked for is shown.
+/// The status is not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
     /// A socket without an answer.
@@ -65,8 +65,8 @@ impl StatusError {
     }
 }
 
-/// Shows running agents, and what answers without one; of these parents only if there are any. Returns whether an
-/// agent runs, and serves all of these parents. A socket without an answer is shown, and an error.
+/// Shows running agents and datapaths without an agent, of the requested parents or of all. Returns whether an agent
+/// runs and serves each requested parent. A socket without an answer is shown, and is an error.
 pub fn status(args: StatusArgs) -> Result<bool, Failure> {
     let StatusArgs { json, iface, find } = args;
     let Places {
@@ -126,7 +126,7 @@ pub fn status(args: StatusArgs) -> Result<bool, Failure> {
     Ok(!status.agents.is_empty() && missing.is_empty())
 }
 
-/// Leaves parents with one of these names, and agents that serve one of them; everything if there is no name.
+/// Keeps parents with one of these names, and agents that serve one of them; everything if there is no name.
 fn select(status: &mut Status, interfaces: &[String]) {
     if interfaces.is_empty() {
         return;
@@ -138,7 +138,7 @@ fn select(status: &mut Status, interfaces: &[String]) {
     }
     status.agents.retain(|agent| !agent.parents.is_empty());
     if let Some(unserved) = &mut status.unserved {
-        // Of an interface that is gone only the name with `_` for dots is known.
+        // The name of an interface that is gone is known with `_` for dots only.
         unserved.retain(|of| {
             let is_called = |name: &String| *name == of.name || name.replace('.', "_") == of.name;
             interfaces.iter().any(is_called)
@@ -161,7 +161,7 @@ fn failure(of: &Unanswered) -> String {
     format!("{}: {}", of.socket, of.error)
 }
 
-/// Milliseconds since 1970; 0 if the clock is before that.
+/// Returns the milliseconds since 1970; 0 if the clock is before that.
 fn now_ms() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -323,7 +323,7 @@ fn render_parent(screen: &mut Screen, parent: &Parent, now_ms: u64) {
     screen.table(&reasons);
 }
 
-/// A row per address; what is said of the child stands in the first.
+/// Returns a row for each address; the columns of the child are in the first.
 fn child_rows(child: &Child) -> Vec<[String; 9]> {
     let mut rows: Vec<[String; 9]> = child
         .addresses

@@ -26,7 +26,7 @@ pub struct Unanswered {
     pub pid: Option<u32>,
     /// Its path.
     pub socket: String,
-    /// What happened.
+    /// The error.
     pub error: String,
 }
 
@@ -62,7 +62,7 @@ pub struct Agent {
     pub quotas: Vec<ExceededQuota>,
     /// The parents it serves.
     pub parents: Vec<Parent>,
-    /// The network namespaces that cannot be read, and why. Their children are answered for as they were.
+    /// The network namespaces that cannot be read, and why. The entries of their children stay as they were.
     #[serde(default)]
     pub unreadable: Vec<String>,
 }
@@ -85,7 +85,7 @@ pub struct SyncStats {
     pub overruns: u64,
     /// Syncs that failed and changed nothing.
     pub failed: u64,
-    /// Why the last one failed; none if it did not.
+    /// The error of the last one; none if it succeeded.
     pub error: Option<String>,
     /// Map entries that another process changed and an audit repaired.
     pub mended: u64,
@@ -98,7 +98,7 @@ pub struct Sources {
     pub files: Vec<String>,
     /// Times they were reloaded.
     pub reloads: u64,
-    /// Why the last reload failed, so that the settings stayed as they were; none if it did not.
+    /// The error of the last reload, which changed nothing; none if it succeeded.
     pub error: Option<String>,
     /// Keys that changed and take effect after a restart.
     pub at_next_start: Vec<String>,
@@ -123,7 +123,7 @@ pub struct ExceededQuota {
 /// A network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Netns {
-    /// Its number, seen from the agent's netns; none if it is the agent's own.
+    /// Its nsid in the agent's netns; none if it is the agent's own.
     pub nsid: Option<i32>,
     /// Its inode.
     pub inode: Option<u64>,

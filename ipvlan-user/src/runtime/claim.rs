@@ -58,7 +58,7 @@ pub enum ClaimError {
     File {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: DirectoryError,
     },
 }
@@ -68,7 +68,7 @@ fn pid(owner: Option<u32>) -> String {
 }
 
 impl ClaimError {
-    /// What the user can do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
@@ -180,14 +180,14 @@ impl Drop for Claim {
     }
 }
 
-/// What a lock file says about the owner of a parent.
+/// Owner of a parent by its lock file.
 #[derive(Debug)]
 pub(super) enum Ownership {
     /// There is no lock file.
     None,
     /// An agent runs; its process id, if it is known.
     Held(Option<u32>),
-    /// There is something without a running agent. The reason, if it is not just left from one.
+    /// There is an entry without a running agent; the reason, if an agent did not leave it.
     Stale(Entry, Option<String>),
 }
 

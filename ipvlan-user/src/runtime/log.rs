@@ -1,4 +1,4 @@
-//! Where log lines go: standard error, or the journal with a field for every value.
+//! Destination of log lines: standard error, or the journal with a field for each value.
 
 use std::{
     fmt,
@@ -22,14 +22,14 @@ use tracing_subscriber::{
 use super::stderr::Stderr;
 use crate::text::printable;
 
-/// Environment variable that says how much is logged.
+/// Environment variable with the log level.
 const LEVEL: &str = "IPVLAN_LOG";
 /// Device and inode of the stream that systemd connected to the journal, if it did (systemd.exec(5)).
 const STREAM: &str = "JOURNAL_STREAM";
 /// Before the names of fields in the journal: `parent=ens34` is `IPVLAN_PARENT=ens34` there.
 const PREFIX: &str = "IPVLAN";
 
-/// Logs from here on.
+/// Starts logging.
 pub fn init() {
     let filter = EnvFilter::builder()
         .with_env_var(LEVEL)
@@ -44,7 +44,7 @@ pub fn init() {
         None => lines(Stderr::new, io::stderr().is_terminal()).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(layer);
-    // There can only be one already, which then is as good.
+    // If logging has started already, this changes nothing.
     let _: Result<(), _> = tracing::subscriber::set_global_default(subscriber);
 }
 
@@ -70,8 +70,8 @@ fn write_field(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fm
     }
 }
 
-/// Whether `stream` is what systemd connected to the journal. The variable alone does not say so: it is
-/// inherited by those whose standard error is somewhere else by now.
+/// Returns whether `stream` is connected to the journal by systemd. The variable alone does not show it: processes whose
+/// standard error was redirected since inherit it.
 fn is_journal(stream: impl AsFd) -> bool {
     let Ok(named) = std::env::var(STREAM) else {
         return false;

@@ -1,10 +1,9 @@
-//! Memory that is not needed any more.
+//! Free memory of the heap.
 
-/// Gives free memory back to the kernel.
+/// Returns free memory to the kernel.
 ///
-/// A status is a tree of small strings, several times as large as what it is made from, and a whole
-/// sync holds what was and what is at once. The allocator would keep all that they took, since some of
-/// what lives on is between.
+/// A status is a tree of small strings, several times as large as its sources, and a full scan holds two snapshots at
+/// once. The allocator would keep their memory, since allocations that live on are in between.
 pub fn trim_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: glibc's own, callable at any time; it only looks for free pages of its heaps.

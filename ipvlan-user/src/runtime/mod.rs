@@ -1,5 +1,5 @@
-//! The agent as a process on a machine: who owns a parent, where to ask for its status, what it may do,
-//! what its service manager is told.
+//! The agent as a process on a machine: the claim to a parent, the status socket, privileges, the service manager, the
+//! log.
 //!
 //! Every file is in one directory, `/run/ipvlan` by default, and gone when the last agent stops.
 
@@ -27,7 +27,7 @@ pub use self::{
 /// Default of `--runtime-dir`.
 pub const RUNTIME_DIR: &str = "/run/ipvlan";
 
-/// Inode of the netns of this process.
+/// Returns the inode of the netns of this process.
 pub fn own_netns() -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
     Ok(fs::metadata("/proc/self/ns/net")?.ino())

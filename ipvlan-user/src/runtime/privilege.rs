@@ -1,11 +1,11 @@
-//! What the process may do: four capabilities, and nothing else from then on.
+//! Privileges of the process: four capabilities; all others are dropped for good.
 
 use std::fmt;
 
 use caps::{CapSet, Capability, CapsHashSet, errors::CapsError};
 use nix::errno::Errno;
 
-/// What the agent needs; `docs/privileges.md` says what for.
+/// Capabilities that the agent needs; `docs/privileges.md` has the reasons.
 pub const NEEDED: [Capability; 4] = [
     Capability::CAP_BPF,
     Capability::CAP_NET_ADMIN,
@@ -13,21 +13,21 @@ pub const NEEDED: [Capability; 4] = [
     Capability::CAP_NET_RAW,
 ];
 
-/// What this process may do is not what it should.
+/// The privileges of the process are not those that it needs.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
-    /// Something needed is missing.
+    /// A needed capability is missing.
     #[error("{} missing", Missing(missing))]
     Missing {
-        /// What.
+        /// The missing capabilities.
         missing: Vec<Capability>,
     },
-    /// What is not needed could not be dropped.
+    /// Other privileges could not be dropped.
     #[error("{action}")]
     Capabilities {
-        /// What was tried.
+        /// The attempt.
         action: &'static str,
-        /// Why it failed.
+        /// The error.
         source: CapsError,
     },
     /// Privileges could not be given up for good.
@@ -45,7 +45,7 @@ impl fmt::Display for Missing<'_> {
 }
 
 impl PrivilegeError {
-    /// What the user can do about it.
+    /// Returns what the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -60,7 +60,7 @@ fn list(capabilities: &[Capability]) -> String {
     names.join(", ")
 }
 
-/// Checks that everything needed is there.
+/// Checks that the process has all capabilities that it needs.
 pub fn check() -> Result<(), PrivilegeError> {
     let effective = read(CapSet::Effective)?;
     let missing: Vec<_> = NEEDED
@@ -74,12 +74,12 @@ pub fn check() -> Result<(), PrivilegeError> {
     }
 }
 
-/// Keeps what is needed and drops all else, so that neither this process nor one that it would start can
-/// get it back. Of the calling thread only: call it before there are others.
+/// Drops all other privileges, so that neither this process nor one that it would start can regain them. Applies to
+/// the calling thread only: call it before there are others.
 pub fn drop_others() -> Result<(), PrivilegeError> {
     let needed = CapsHashSet::from_iter(NEEDED);
-    // First: it takes a capability that is among what goes. A service manager has done it for those
-    // who have not got that.
+    // First: it takes a capability that is dropped below. A service manager has done it for a process without that
+    // capability.
     if read(CapSet::Effective)?.contains(&Capability::CAP_SETPCAP) {
         for capability in read(CapSet::Bounding)?.difference(&needed) {
             caps::drop(None, CapSet::Bounding, *capability)
@@ -87,7 +87,7 @@ pub fn drop_others() -> Result<(), PrivilegeError> {
         }
     }
     caps::clear(None, CapSet::Ambient).map_err(failed("clear the ambient capabilities"))?;
-    // What is effective must be permitted at all times.
+    // An effective capability must be permitted at all times.
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::set(None, set, &needed).map_err(failed("drop the other capabilities"))?;
     }
@@ -120,7 +120,7 @@ mod tests {
                 &[][..],
                 "CAP_BPF, CAP_NET_ADMIN, CAP_NET_BROADCAST, CAP_NET_RAW are missing",
             ),
-            // Whoever runs this test may have none; what is not held cannot be kept.
+            // The user who runs this test may have none; what is not held cannot be kept.
             (
                 &[Capability::CAP_CHOWN],
                 "CAP_BPF, CAP_NET_ADMIN, CAP_NET_BROADCAST, CAP_NET_RAW are missing",

@@ -1,4 +1,4 @@
-//! The client's side of the status sockets: all agents are asked at once, and all of them have one deadline.
+//! Client of the status sockets: requests go to all agents at once, with one deadline for all of them.
 
 use std::{
     fs, io,
@@ -32,26 +32,26 @@ use crate::{
     text::chain,
 };
 
-/// How long all agents together may take.
+/// Deadline of all agents together.
 pub const PATIENCE: Duration = Duration::from_secs(4);
-/// Most that is read of all agents together, in bytes. Each has the same share.
-const MOST: u64 = 128 << 20;
-/// Most sockets that are asked.
-const MOST_SOCKETS: usize = 256;
+/// At most this many bytes are read from all agents together. Each has the same share.
+const MAX_BYTES: u64 = 128 << 20;
+/// At most this many sockets are connected to.
+const MAX_SOCKETS: usize = 256;
 
-/// What the agents answered.
+/// The answers of the agents.
 #[derive(Debug, Default)]
 pub struct Answers {
     /// The answers, by process id.
     pub agents: Vec<Agent>,
     /// The sockets without an answer.
     pub unanswered: Vec<Unanswered>,
-    /// Whether the permission to ask was missing for one of them.
+    /// Whether the permission to connect was missing for one of them.
     pub denied: bool,
 }
 
-/// Asks every agent that has a socket in this directory, until [`PATIENCE`] is over. A socket without a
-/// process that listens is removed.
+/// Requests the status of each agent that has a socket in this directory, for at most [`PATIENCE`]. A socket that no
+/// process listens on is removed.
 pub fn query_all(directory: &Directory) -> Result<Answers, DirectoryError> {
     let failed = |source| DirectoryError::Io {
         action: "ask the agents in",
@@ -66,22 +66,22 @@ pub fn query_all(directory: &Directory) -> Result<Answers, DirectoryError> {
     // An agent that another user cannot imitate comes first.
     names.sort_by_key(|name| (rank(name.pid), name.pid));
     let mut answers = Answers::default();
-    if names.len() > MOST_SOCKETS {
+    if names.len() > MAX_SOCKETS {
         answers.unanswered.push(Unanswered {
             pid: None,
             socket: directory.path().to_string_lossy().into_owned(),
             error: format!(
-                "there are {} sockets: {MOST_SOCKETS} of them were asked",
+                "there are {} sockets: {MAX_SOCKETS} of them were asked",
                 names.len()
             ),
         });
-        names.truncate(MOST_SOCKETS);
+        names.truncate(MAX_SOCKETS);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(failed)?;
-    let share = MOST / u64::try_from(names.len().max(1)).unwrap_or(MOST);
+    let share = MAX_BYTES / u64::try_from(names.len().max(1)).unwrap_or(MAX_BYTES);
     runtime.block_on(async {
         let deadline = Instant::now() + PATIENCE;
         let mut questions = JoinSet::new();
@@ -126,7 +126,7 @@ impl Answers {
     }
 }
 
-/// 0 for a process of root, 1 for one of this user, 2 for others and for one that does not run.
+/// Returns 0 for a process of root, 1 for one of this user, 2 for others and for one that does not run.
 fn rank(pid: u32) -> u8 {
     match fs::metadata(format!("/proc/{pid}")).map(|of| of.uid()) {
         Ok(0) => 0,
@@ -189,7 +189,7 @@ fn open(directory: &Directory, name: SocketName) -> Result<Option<BlockingStream
     }
 }
 
-/// Its agent was killed. A user who may not remove the socket leaves that to others.
+/// Removes the socket of an agent that was killed. It stays if this user may not remove it.
 fn remove(directory: &Directory, name: SocketName, entry: &Entry) {
     if let Err(error) = directory.remove_if(&name.file(), entry) {
         debug!("stale socket: {}", chain(&error));

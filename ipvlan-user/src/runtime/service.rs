@@ -1,11 +1,11 @@
-//! What the service manager is told (`sd_notify(3)`). Without one, nothing is sent.
+//! Notifications to the service manager (`sd_notify(3)`). Without one, nothing is sent.
 
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tracing::debug;
 
-/// Shortest time between two lines about the state: during a churn the last one counts.
+/// Shortest time between two status lines: during churn only the last one is sent.
 const STATUS_GAP: Duration = Duration::from_secs(1);
 /// How often the watchdog is fed within its time: once may be missed, and the clock may be late.
 const FEEDS: u32 = 3;
@@ -28,7 +28,7 @@ enum Phase {
 }
 
 impl Service {
-    /// Of this process; its environment says where to.
+    /// Returns the service manager of this process; its environment has the socket.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Service {
         }
     }
 
-    /// How often to see whether the watchdog deserves to be fed; `None` if there is none.
+    /// Returns the interval at which the watchdog is fed; none without a watchdog.
     #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog.map(|within| within / FEEDS)
@@ -46,11 +46,11 @@ impl Service {
 
     /// Feeds the watchdog.
     pub fn feed(&self) {
-        tell(&[NotifyState::Watchdog]);
+        notify(&[NotifyState::Watchdog]);
     }
 
-    /// A sync has ended. The first that succeeds makes the service ready; a reload ends with the
-    /// next, whatever comes of it.
+    /// Records the end of a sync. The first that succeeds makes the service ready; a reload ends with the next, whether
+    /// it succeeds or not.
     pub fn synced(&mut self, succeeded: bool) {
         if match self.phase {
             Phase::Starting => succeeded,
@@ -61,54 +61,54 @@ impl Service {
         }
     }
 
-    /// A reload begins.
+    /// Notifies that a reload begins.
     pub fn reloading(&mut self) {
-        // A service that has not got ready yet goes on getting there.
+        // A service that is not ready yet becomes ready by its first sync.
         if self.phase == Phase::Starting {
             return;
         }
         self.phase = Phase::Reloading;
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
             Err(failure) => debug!("the time of a reload: {failure}"),
         }
     }
 
-    /// A reload has changed nothing.
+    /// Notifies that a reload has failed and changed nothing.
     pub fn not_reloaded(&mut self) {
         if self.phase == Phase::Reloading {
             self.ready();
         }
     }
 
-    /// The process is about to end.
+    /// Notifies that the process is about to end.
     pub fn stopping(&mut self) {
-        tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+        notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
-    /// How things are, on one line. Sent if it is not what was sent last, and not at once if that was
-    /// just now: see [`Self::next_due`].
+    /// Sets the status line. It is sent if it differs from the last one, and later if that was sent just now: see
+    /// [`Self::next_due`].
     pub fn status(&mut self, now: Instant, line: String) {
         self.status.set(line);
         self.tick(now);
     }
 
-    /// When to call [`Self::tick`]; `None` if there is nothing to say.
+    /// Returns when to call [`Self::tick`]; none if nothing is left to send.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         self.status.next_due()
     }
 
-    /// Says what is due.
+    /// Sends a line that is due.
     pub fn tick(&mut self, now: Instant) {
         if let Some(line) = self.status.due(now) {
-            tell(&[NotifyState::Status(line)]);
+            notify(&[NotifyState::Status(line)]);
         }
     }
 
     fn ready(&mut self) {
         self.phase = Phase::Ready;
-        tell(&[NotifyState::Ready]);
+        notify(&[NotifyState::Ready]);
     }
 }
 
@@ -118,10 +118,10 @@ impl Default for Service {
     }
 }
 
-fn tell(state: &[NotifyState<'_>]) {
-    // The agent does its work whether its manager hears of it or not.
+fn notify(state: &[NotifyState<'_>]) {
+    // The agent works whether its manager receives this or not.
     if let Err(failure) = sd_notify::notify(state) {
-        debug!("the service manager was not told: {failure}");
+        debug!("the service manager was not notified: {failure}");
     }
 }
 

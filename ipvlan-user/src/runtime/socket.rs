@@ -1,4 +1,4 @@
-//! The agent's side of the status socket: one JSON document per connection, then the end.
+//! Server of the status socket: one JSON document per connection, then the end.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -93,7 +93,7 @@ fn listen(directory: &Directory, name: SocketName) -> io::Result<(UnixListener, 
     Ok((listener, entry))
 }
 
-/// The cause of an error keeps its number: a missing permission is known by it.
+/// Keeps the error number, by which a missing permission is recognised.
 fn into_io(error: DirectoryError) -> io::Error {
     match error {
         DirectoryError::Io { source, .. } => source,

@@ -1,4 +1,4 @@
-//! What agents left in the runtime directory that do not run any more.
+//! Files in the runtime directory that are left behind by agents that no longer run.
 
 use std::ffi::OsStr;
 
@@ -15,7 +15,7 @@ use crate::{
     text::{escaped, escaped_path},
 };
 
-/// Most entries that are named in the log. Their number is not ours to choose.
+/// At most this many entries are named in the log. Other users choose their number.
 const MOST_NAMED: usize = 32;
 
 /// Returns the owner of a parent, if there is one: its process id, if that is known. Nothing is written.

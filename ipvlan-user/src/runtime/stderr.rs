@@ -1,5 +1,5 @@
-//! Standard error that holds nothing up: a line that nobody takes is lost, and how many were is told with
-//! the next one that is taken.
+//! Standard error that never blocks: a line that its reader does not take is lost, and the next one reports how many
+//! were.
 
 use std::{
     io::{self, Write},
@@ -10,15 +10,15 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 static LOST: AtomicU64 = AtomicU64::new(0);
-/// As much as a pipe that is writable at all takes without waiting (`PIPE_BUF`).
+/// Number of bytes that a writable pipe takes without blocking (`PIPE_BUF`).
 const AT_ONCE: usize = 4096;
 
-/// Where the log goes. Writing never waits and never fails.
+/// Standard error for the log. Writing never blocks and never fails.
 #[derive(Debug)]
 pub struct Stderr(io::Stderr);
 
 impl Stderr {
-    /// The one of this process.
+    /// Returns standard error of this process.
     #[must_use]
     pub fn new() -> Self {
         Self(io::stderr())
@@ -46,8 +46,8 @@ fn write_line(to: &mut (impl Write + AsFd), line: &[u8], lost: &AtomicU64) {
     let before = lost.swap(0, Ordering::Relaxed);
     let mut written = true;
     if before > 0 {
-        let told = format!("{before} lines of the log were lost: nobody took them\n");
-        written = write_at_once(to, told.as_bytes());
+        let report = format!("{before} lines of the log were lost: they were not read\n");
+        written = write_at_once(to, report.as_bytes());
     }
     if !written {
         lost.fetch_add(before, Ordering::Relaxed);
@@ -57,7 +57,7 @@ fn write_line(to: &mut (impl Write + AsFd), line: &[u8], lost: &AtomicU64) {
     }
 }
 
-/// Writes `text` as far as nobody has to be waited for; whether that was all of it.
+/// Writes as much of `text` as possible without blocking. Returns whether that was all of it.
 fn write_at_once(to: &mut (impl Write + AsFd), text: &[u8]) -> bool {
     text.chunks(AT_ONCE)
         .all(|part| is_writable(&*to) && to.write_all(part).is_ok())
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_pipe_loses_lines_and_says_so_when_it_is_read_again() {
+    fn a_full_pipe_loses_lines_and_reports_them_when_it_is_read_again() {
         let (mut reader, mut writer) = io::pipe().unwrap();
         let lost = AtomicU64::new(0);
         let line = [b'x'; 1000];
@@ -94,7 +94,7 @@ mod tests {
         drop(writer);
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();
-        let end = "3 lines of the log were lost: nobody took them\nlast\n";
+        let end = "3 lines of the log were lost: they were not read\nlast\n";
         assert!(rest.ends_with(end), "{rest}");
         assert_eq!(lost.load(Ordering::Relaxed), 0);
     }

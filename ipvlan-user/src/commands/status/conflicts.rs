@@ -1,12 +1,12 @@
-//! Who is at odds with a child, for people.
+//! Conflicts and events as text.
 
 use super::{Rows, netns};
 use crate::protocol::{Conflict, ConflictKind, Event, Word};
 
-/// How many events are shown: the last ones.
+/// How many events are shown.
 const SHOWN: usize = 10;
 
-/// One line about a conflict.
+/// Returns one line about a conflict.
 pub(super) fn conflict(conflict: &Conflict) -> String {
     let rival = &conflict.rival;
     let name = rival.interface.as_deref().unwrap_or("?");
@@ -45,7 +45,7 @@ pub(super) fn conflict(conflict: &Conflict) -> String {
     )
 }
 
-/// The last events, the latest first.
+/// Returns the last events, the latest first.
 pub(super) fn events(events: &[Event], now_ms: u64) -> Rows {
     let mut rows = Rows::new([
         "EVENT", "ADDRESS", "MAC", "CHILD", "NETNS", "DONE", "TIMES", "LAST",
@@ -69,7 +69,7 @@ pub(super) fn events(events: &[Event], now_ms: u64) -> Rows {
     rows
 }
 
-/// A span in the largest unit that it has two of.
+/// Renders a time span in the largest unit of which it has at least two.
 fn ago(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn conflicts_say_who_has_what_where_and_what_becomes_of_it() {
+    fn a_conflict_is_one_line_with_the_other_owner_and_the_consequence() {
         let none = Rival::default();
         let rows = [
             (
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_told_in_the_largest_unit_that_they_have_two_of() {
+    fn a_span_is_in_the_largest_unit_of_which_it_has_two() {
         for (ms, said) in [
             (0, "0 s ago"),
             (119_999, "119 s ago"),

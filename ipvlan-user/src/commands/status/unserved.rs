@@ -12,8 +12,8 @@ use crate::{
     text::chain,
 };
 
-/// The parents that something is pinned for in `dir` and that nobody serves, these agents or others; none
-/// if that cannot be told, as by somebody who may not look there.
+/// Returns the parents that have pins in `dir` and no agent, neither one of these nor another; none if this user may
+/// not read the directory.
 pub(super) fn find(dir: &Path, agents: &[Agent]) -> Option<Vec<Unserved>> {
     match look(dir, agents) {
         Ok(unserved) => Some(unserved),
@@ -55,7 +55,7 @@ fn serves(agents: &[Agent], pinned: &str) -> bool {
     parents.any(|parent| parent.pinned.as_deref() == Some(pinned))
 }
 
-/// One line about it.
+/// Returns one line about it.
 pub(super) fn line(unserved: &Unserved) -> String {
     let Unserved {
         name,
