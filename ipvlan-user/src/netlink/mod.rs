@@ -1,6 +1,6 @@
 //! Netlink: requests to the kernel, and its events.
 //!
-//! All sockets of the agent are opened here. Rows are decoded by hand from [`attribute`]s where other processes decide
+//! All sockets of the agent are opened here. Rows are decoded by hand from `attribute`s where other processes decide
 //! what they hold, and by the library elsewhere.
 
 pub(crate) mod attribute;
