@@ -13,7 +13,7 @@
 //! the index. A program that read the words of one entry with the state of another would have to be
 //! interrupted for 127 writes of that slot and an audit, each write in a sync of its own.
 //!
-//! Reads and writes are in order on x86-64 only: the agent refuses to build for others.
+//! Reads and writes must be in order: the programs read with `maps/ordered.rs`, the agent writes atomics.
 
 use crate::AddressEntry;
 

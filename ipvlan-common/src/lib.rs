@@ -10,87 +10,18 @@
 mod address;
 mod config;
 mod event;
+mod hook;
 pub mod index;
+mod layout;
+mod mac;
 mod owner;
 mod reason;
-mod stats;
 
 pub use address::AddressEntry;
-pub use config::{Config, ConfigFlags, Control, mac_from_bits, mac_to_bits};
+pub use config::{Config, ConfigFlags, Control};
 pub use event::{Event, EventKind};
+pub use hook::{COUNTERS, ChildCounters, Hook, counter_index};
+pub use layout::{LAYOUT, globals, maps, programs};
+pub use mac::{mac_from_bits, mac_to_bits};
 pub use owner::{Delivery, Owner, halves_v6};
-pub use reason::{REASONS, Reason};
-pub use stats::{COUNTERS, ChildCounters, Hook, counter_index};
-
-/// Number of this set of layouts. Goes up whenever the meaning or the size of anything in this
-/// crate changes; the loader refuses to share maps with another number.
-pub const LAYOUT: u32 = if cfg!(feature = "next-layout") { 6 } else { 5 };
-
-/// Names of the maps in the eBPF object, as the loader asks for them.
-pub mod maps {
-    /// Hash map, IPv4 address (4 bytes, network order) → [`AddressEntry`](crate::AddressEntry).
-    pub const ADDRESSES_V4: &str = "ADDRESSES_V4";
-    /// Hash map, IPv6 address (16 bytes, network order) → [`AddressEntry`](crate::AddressEntry).
-    pub const ADDRESSES_V6: &str = "ADDRESSES_V6";
-    /// Array of [`SlotV4`](crate::index::SlotV4)s that can be mapped: the [`index`](crate::index) of
-    /// [`ADDRESSES_V4`].
-    pub const INDEX_V4: &str = "INDEX_V4";
-    /// Array of [`SlotV6`](crate::index::SlotV6)s that can be mapped: the [`index`](crate::index) of
-    /// [`ADDRESSES_V6`].
-    pub const INDEX_V6: &str = "INDEX_V6";
-    /// Array of one [`Control`](crate::Control).
-    pub const CONFIG: &str = "CONFIG";
-    /// Per-CPU array of `u64`, indexed by [`counter_index`](crate::counter_index).
-    pub const COUNTERS: &str = "COUNTERS";
-    /// Per-CPU array of [`ChildCounters`](crate::ChildCounters), indexed by
-    /// [`AddressEntry::slot`](crate::AddressEntry::slot).
-    pub const CHILD_COUNTERS: &str = "CHILD_COUNTERS";
-    /// Ring buffer of [`Event`](crate::Event)s.
-    pub const EVENTS: &str = "EVENTS";
-    /// All that the loader fills or reads.
-    pub const ALL: [&str; 8] = [
-        ADDRESSES_V4,
-        ADDRESSES_V6,
-        INDEX_V4,
-        INDEX_V6,
-        CONFIG,
-        COUNTERS,
-        CHILD_COUNTERS,
-        EVENTS,
-    ];
-}
-
-/// Names of the read-only variables of the programs, which the loader sets.
-pub mod globals {
-    /// The cookie of the host's netns (`SO_NETNS_COOKIE`), a `u64` in the byte order of the machine; 0 is that
-    /// of no netns. The programs with [`PARENT_EGRESS_ISOLATED`](super::programs::PARENT_EGRESS_ISOLATED) in
-    /// their names read it.
-    pub const HOST_COOKIE: &str = "HOST_COOKIE";
-}
-
-/// Names of the programs in the eBPF object.
-///
-/// The loader loads only the variants that it attaches, and replaces one by another when what is
-/// asked of the parent changes: a parent pays only for what its children need.
-pub mod programs {
-    /// TC ingress of the parent: answers neighbour requests from the wire.
-    pub const PARENT_INGRESS: &str = "parent_ingress";
-    /// [`PARENT_INGRESS`] that also looks every IP packet up and redirects it to the children
-    /// with [`Delivery::Redirect`](crate::Delivery::Redirect).
-    pub const PARENT_INGRESS_DEMUX: &str = "parent_ingress_demux";
-    /// TC egress of the parent: answers the host's neighbour requests and turns host→child packets
-    /// around. Recognises them by destination MAC == source MAC.
-    pub const PARENT_EGRESS: &str = "parent_egress";
-    /// [`PARENT_EGRESS`] that also looks up packets for other MACs: for children that the host
-    /// routes through a gateway.
-    pub const PARENT_EGRESS_ROUTED: &str = "parent_egress_routed";
-    /// [`PARENT_EGRESS`] that also asks for the netns of the socket that sent a packet from the host's
-    /// address, under [`ConfigFlags::ISOLATED`](crate::ConfigFlags::ISOLATED). Linux 6.15 and newer.
-    pub const PARENT_EGRESS_ISOLATED: &str = "parent_egress_isolated";
-    /// [`PARENT_EGRESS_ROUTED`] that does the same.
-    pub const PARENT_EGRESS_ROUTED_ISOLATED: &str = "parent_egress_routed_isolated";
-    /// XDP on the parent: the neighbour part of [`PARENT_INGRESS`], before an skb exists.
-    pub const PARENT_XDP: &str = "parent_xdp";
-    /// The same for generic mode: frames come to it in one piece.
-    pub const PARENT_XDP_GENERIC: &str = "parent_xdp_generic";
-}
+pub use reason::{REASONS, Reason, ReasonClass};

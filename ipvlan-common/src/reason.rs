@@ -1,10 +1,11 @@
 //! Why a program did what it did with a frame.
 
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $word:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $word:literal, $class:ident;)+) => {
         /// Why a program did what it did with a frame it looked at. Counted per hook.
         ///
-        /// Numbers are never reused, fit into a byte, and words are part of the `--json` output. The
+        /// Numbers are never reused, fit into a byte, and words are part of the `--json` output. The class
+        /// decides what becomes of the frame. The
         /// type itself is a word wide, so that structures with one have no padding: the compiler may
         /// copy padding, and the verifier does not let a program read what it has not written.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +35,14 @@ macro_rules! reasons {
                 }
             }
 
+            /// Returns what becomes of a frame with this reason.
+            #[must_use]
+            pub const fn class(self) -> ReasonClass {
+                match self {
+                    $(Self::$name => ReasonClass::$class,)+
+                }
+            }
+
             /// The word for it in `status`, metrics and docs.
             #[must_use]
             pub const fn word(self) -> &'static str {
@@ -50,143 +59,174 @@ macro_rules! reasons {
                 }
             }
         }
+
+        impl ReasonClass {
+            /// Returns [`Reason::class`] of the reason with this number.
+            #[must_use]
+            #[inline(always)]
+            #[allow(clippy::inline_always, reason = "the programs match the number itself, in a few instructions")]
+            pub const fn of_number(number: u8) -> Self {
+                match number {
+                    $($number => Self::$class,)+
+                    _ => Reason::Unknown.class(),
+                }
+            }
+        }
     };
+}
+
+/// What becomes of a frame, as far as it depends on the [`Reason`] alone: the verdict, and which counter of the child
+/// that it concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReasonClass {
+    /// The frame is a reply now and goes back where the request came from.
+    Answered,
+    /// The frame goes to the ingress of the parent.
+    Hairpinned,
+    /// The frame goes to the ingress of the child.
+    Redirected,
+    /// The frame is dropped.
+    Dropped,
+    /// The frame is passed on to the part of the kernel or of the LAN that serves the child.
+    Delegated,
+    /// The frame is passed on. If it concerns a child, the child is refused what the frame asks for or brings.
+    Passed,
 }
 
 reasons! {
     /// A number that this build does not know.
-    Unknown = 0, "unknown";
+    Unknown = 0, "unknown", Passed;
 
     /// Answered an ARP request.
-    ArpAnswered = 1, "arp_answered";
+    ArpAnswered = 1, "arp_answered", Answered;
     /// Turned a packet around from the parent's egress to its ingress.
-    Hairpinned = 2, "hairpinned";
+    Hairpinned = 2, "hairpinned", Hairpinned;
     /// Redirected a packet to a child in the parent's netns.
-    Redirected = 3, "redirected";
+    Redirected = 3, "redirected", Redirected;
     /// Dropped a request for neither host nor child before the driver clones it to every l2 child.
-    ForeignDropped = 4, "foreign_dropped";
+    ForeignDropped = 4, "foreign_dropped", Dropped;
     /// Answered a neighbour solicitation.
-    NdAnswered = 5, "nd_answered";
+    NdAnswered = 5, "nd_answered", Answered;
     /// Not the reason of a frame: an event about an address that the agent is probing for exceeded the
     /// rate of such events.
-    ProbedEventSuppressed = 6, "probed_event_suppressed";
+    ProbedEventSuppressed = 6, "probed_event_suppressed", Passed;
     /// The child's address is off-link for the host, and the operator did not allow its prefix.
-    OffLink = 7, "off_link";
+    OffLink = 7, "off_link", Passed;
     /// Set the broadcast flag of an l2 child's DHCP request, so that the reply is a broadcast.
-    DhcpBroadcast = 8, "dhcp_broadcast";
+    DhcpBroadcast = 8, "dhcp_broadcast", Passed;
     /// An l2 child's DHCP request that identifies its client only by the MAC, which all children share. Its
     /// broadcast flag is set as well.
-    DhcpNoClientId = 9, "dhcp_no_client_id";
+    DhcpNoClientId = 9, "dhcp_no_client_id", Passed;
     /// The target is an address of the host for which its kernel would not answer the child on the parent:
     /// left to the link that has the address.
-    HostElsewhere = 10, "host_elsewhere";
+    HostElsewhere = 10, "host_elsewhere", Passed;
     /// The child's own settings forbid answers for the address (`arp_ignore`, `arp off`).
-    Silent = 11, "silent";
+    Silent = 11, "silent", Passed;
     /// The frame could not be written to or resized, and was passed on as it was: the kernel did not let the program
     /// (no memory), or it can be of several buffers, which XDP leaves to TC.
-    NotWritable = 12, "not_writable";
+    NotWritable = 12, "not_writable", Passed;
     /// The `EtherType` in the frame is not the protocol that its sender named.
-    EtherType = 13, "ether_type";
+    EtherType = 13, "ether_type", Passed;
 
     /// Nobody here holds the destination or target address.
-    NotOurs = 16, "not_ours";
+    NotOurs = 16, "not_ours", Passed;
     /// An ARP message other than a request.
-    NotRequest = 17, "not_request";
+    NotRequest = 17, "not_request", Passed;
     /// Too short, or an IP header that the kernel would not accept either.
-    Malformed = 18, "malformed";
+    Malformed = 18, "malformed", Passed;
     /// Carries an 802.1Q tag: it belongs to a VLAN device.
-    Tagged = 19, "tagged";
+    Tagged = 19, "tagged", Passed;
     /// Addressed to a MAC that is neither broadcast nor the parent's.
-    OtherMac = 20, "other_mac";
+    OtherMac = 20, "other_mac", Passed;
     /// A probe (ARP from 0.0.0.0, solicitation from ::) whose answer is not ours to give.
-    Probe = 21, "probe";
+    Probe = 21, "probe", Passed;
     /// A child asks for or sends to a sibling: left to the driver or the wire.
-    Sibling = 22, "sibling";
+    Sibling = 22, "sibling", Delegated;
     /// The kernel answers: `--l2-broadcast flood`, or an l2 child in the host's own netns.
-    LeftToKernel = 23, "left_to_kernel";
+    LeftToKernel = 23, "left_to_kernel", Delegated;
     /// The maps are not filled yet, or are being changed.
-    NotReady = 24, "not_ready";
+    NotReady = 24, "not_ready", Passed;
     /// The driver delivers it.
-    LeftToDriver = 25, "left_to_driver";
+    LeftToDriver = 25, "left_to_driver", Delegated;
     /// A neighbour advertisement.
-    Advertisement = 26, "advertisement";
+    Advertisement = 26, "advertisement", Passed;
     /// A solicitation behind an extension header or in a fragment (RFC 6980).
-    ExtensionHeader = 27, "extension_header";
+    ExtensionHeader = 27, "extension_header", Passed;
     /// A solicitation sent neither to its target nor to the target's solicited-node group.
-    OtherDestination = 28, "other_destination";
+    OtherDestination = 28, "other_destination", Passed;
     /// A solicitation with more options than the programs read.
-    TooLong = 29, "too_long";
+    TooLong = 29, "too_long", Passed;
     /// Not the reason of a frame: an event about one that was not told, since there were too many.
-    EventSuppressed = 30, "event_suppressed";
+    EventSuppressed = 30, "event_suppressed", Passed;
     /// No agent has been alive for longer than `--stale-after`: nothing is answered.
-    Stale = 31, "stale";
+    Stale = 31, "stale", Passed;
 
     /// The target is an address of the host: the host's stack answers.
-    HostAddress = 32, "host_address";
+    HostAddress = 32, "host_address", Passed;
     /// The target is the address of a next hop of the host's routes, and a child took it after the route was
     /// there.
-    GatewayAddress = 33, "gateway_address";
+    GatewayAddress = 33, "gateway_address", Passed;
     /// The child that holds the target is down.
-    ChildDown = 34, "child_down";
+    ChildDown = 34, "child_down", Passed;
     /// The target is a multicast address.
-    TargetMulticast = 35, "target_multicast";
+    TargetMulticast = 35, "target_multicast", Passed;
     /// The target is a broadcast address.
-    TargetBroadcast = 36, "target_broadcast";
+    TargetBroadcast = 36, "target_broadcast", Passed;
     /// The target is a loopback address.
-    TargetLoopback = 37, "target_loopback";
+    TargetLoopback = 37, "target_loopback", Passed;
     /// The target is an unspecified address (0.0.0.0/8, ::).
-    TargetUnspecified = 38, "target_unspecified";
+    TargetUnspecified = 38, "target_unspecified", Passed;
     /// The target is a link-local IPv4 address (`--answer-link-local` is off).
-    TargetLinkLocal = 39, "target_link_local";
+    TargetLinkLocal = 39, "target_link_local", Passed;
     /// The sender has the parent's own MAC.
-    OwnSender = 40, "own_sender";
+    OwnSender = 40, "own_sender", Passed;
     /// The MAC of the sender is zero or multicast.
-    SenderMac = 41, "sender_mac";
+    SenderMac = 41, "sender_mac", Passed;
     /// The sender's address is multicast, broadcast, loopback, IPv4-mapped or in 0.0.0.0/8.
-    SenderAddress = 42, "sender_address";
+    SenderAddress = 42, "sender_address", Passed;
     /// Sender and target address are the same: an announcement.
-    Gratuitous = 43, "gratuitous";
+    Gratuitous = 43, "gratuitous", Passed;
     /// The sender claims an address of the host or of a child with a MAC that is not the parent's.
-    SenderConflict = 44, "sender_conflict";
+    SenderConflict = 44, "sender_conflict", Passed;
     /// A point-to-point address: the driver delivers the peer's address, not this one.
-    PeerAddress = 45, "peer_address";
+    PeerAddress = 45, "peer_address", Passed;
     /// The parent is down.
-    ParentDown = 46, "parent_down";
+    ParentDown = 46, "parent_down", Passed;
     /// The netns of the child that holds the target has more addresses than its quota.
-    OverQuota = 47, "over_quota";
+    OverQuota = 47, "over_quota", Passed;
     /// The target is outside `--allow`.
-    NotAllowed = 48, "not_allowed";
+    NotAllowed = 48, "not_allowed", Passed;
     /// The target is in `--deny`.
-    Denied = 49, "denied";
+    Denied = 49, "denied", Passed;
     /// The child may not use the target yet: its duplicate address detection is running.
-    Tentative = 50, "tentative";
+    Tentative = 50, "tentative", Passed;
     /// The child's duplicate address detection found the target in use.
-    DadFailed = 51, "dad_failed";
+    DadFailed = 51, "dad_failed", Passed;
     /// The target is being probed for on the LAN (`--dad strict`), or is a control address, which no station
     /// should have.
-    Probing = 52, "probing";
+    Probing = 52, "probing", Passed;
     /// A station on the LAN has the target.
-    Duplicate = 53, "duplicate";
+    Duplicate = 53, "duplicate", Passed;
     /// An ARP message of another hardware or protocol type, or with other lengths of addresses.
-    ArpHeader = 54, "arp_header";
+    ArpHeader = 54, "arp_header", Passed;
     /// The hop limit of a solicitation is not 255: it was forwarded.
-    HopLimit = 55, "hop_limit";
+    HopLimit = 55, "hop_limit", Passed;
     /// The code of a solicitation is not 0.
-    Code = 56, "code";
+    Code = 56, "code", Passed;
     /// The checksum of a solicitation is wrong.
-    Checksum = 57, "checksum";
+    Checksum = 57, "checksum", Passed;
     /// An option of a solicitation has length 0, does not fit, or is no Ethernet address.
-    BadOption = 58, "bad_option";
+    BadOption = 58, "bad_option", Passed;
     /// A solicitation from :: with a source link-layer address (RFC 4861 §7.1.1).
-    DadLinkLayer = 59, "dad_link_layer";
+    DadLinkLayer = 59, "dad_link_layer", Passed;
     /// A solicitation from :: not sent to a solicited-node group (RFC 4861 §7.1.1).
-    DadDestination = 60, "dad_destination";
+    DadDestination = 60, "dad_destination", Passed;
     /// The target is an IPv4-mapped address.
-    TargetV4Mapped = 61, "target_v4_mapped";
+    TargetV4Mapped = 61, "target_v4_mapped", Passed;
     /// Isolation is set, and the sender is neither the host nor behind another interface of the host.
-    Isolated = 62, "isolated";
+    Isolated = 62, "isolated", Passed;
     /// The parent itself received the packet: hairpinned, it would loop.
-    ReceivedHere = 63, "received_here";
+    ReceivedHere = 63, "received_here", Passed;
 }
 
 #[cfg(test)]

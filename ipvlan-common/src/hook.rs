@@ -1,4 +1,4 @@
-//! Counters.
+//! Hooks of a parent, and their counters.
 
 /// Where a program is attached to the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
