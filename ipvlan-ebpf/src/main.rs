@@ -18,11 +18,15 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use ipvlan_common::{Hook, Reason};
+use ipvlan_common::{Hook, Reason, ReasonClass};
 use ipvlan_ebpf::{
-    Decision, forget, stats,
-    tc::{self, Towards},
-    xdp as xdp_hook,
+    decide::Decision,
+    hook::{
+        tc::{self, Towards},
+        xdp as xdp_hook,
+    },
+    maps::counters,
+    opaque::opaque,
 };
 
 /// TC ingress of the parent.
@@ -115,53 +119,47 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
     reason = "the number of a reason fits a byte"
 )]
 fn number(reason: Reason, any: u32) -> u8 {
-    forget(reason as u32, any) as u8
+    opaque(reason as u32, any) as u8
 }
 
 /// Counts, and turns the reason into a verdict. Its arguments are in registers: of a structure on the
 /// stack the verifier would lose track.
 #[inline(never)]
 fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -> i32 {
-    const ARP_ANSWERED: u8 = Reason::ArpAnswered as u8;
-    const ND_ANSWERED: u8 = Reason::NdAnswered as u8;
-    const HAIRPINNED: u8 = Reason::Hairpinned as u8;
-    const REDIRECTED: u8 = Reason::Redirected as u8;
-    const FOREIGN_DROPPED: u8 = Reason::ForeignDropped as u8;
-
-    stats::count(hook, number, child, slot);
+    counters::count(hook, number, child, slot);
     trace(ctx, hook, number, child);
-    match number {
-        ARP_ANSWERED | ND_ANSWERED => {
+    match ReasonClass::of_number(number) {
+        ReasonClass::Answered => {
             let towards = match hook {
                 Hook::Egress => Towards::Stack,
                 Hook::Ingress | Hook::Xdp => Towards::Wire,
             };
             tc::redirect(tc::parent(ctx), towards)
         }
-        HAIRPINNED => {
+        ReasonClass::Hairpinned => {
             // The host's mark is the host's policy; it must not reach into the child.
             ctx.set_mark(0);
             tc::redirect(tc::parent(ctx), Towards::Stack)
         }
-        REDIRECTED => tc::redirect(child, Towards::Stack),
-        FOREIGN_DROPPED => TC_ACT_SHOT,
-        _ => TC_ACT_UNSPEC,
+        ReasonClass::Redirected => tc::redirect(child, Towards::Stack),
+        ReasonClass::Dropped => TC_ACT_SHOT,
+        ReasonClass::Delegated | ReasonClass::Passed => TC_ACT_UNSPEC,
     }
 }
 
 /// As [`tc_conclude`].
 #[inline(never)]
 fn xdp_conclude(ctx: &XdpContext, number: u8, child: u32, slot: u32) -> u32 {
-    const ARP_ANSWERED: u8 = Reason::ArpAnswered as u8;
-    const ND_ANSWERED: u8 = Reason::NdAnswered as u8;
-    const FOREIGN_DROPPED: u8 = Reason::ForeignDropped as u8;
-
-    stats::count(Hook::Xdp, number, child, slot);
+    counters::count(Hook::Xdp, number, child, slot);
     trace(ctx, Hook::Xdp, number, child);
-    match number {
-        ARP_ANSWERED | ND_ANSWERED => xdp_action::XDP_TX,
-        FOREIGN_DROPPED => xdp_action::XDP_DROP,
-        _ => xdp_action::XDP_PASS,
+    match ReasonClass::of_number(number) {
+        ReasonClass::Answered => xdp_action::XDP_TX,
+        ReasonClass::Dropped => xdp_action::XDP_DROP,
+        // The first two are not decided at XDP.
+        ReasonClass::Hairpinned
+        | ReasonClass::Redirected
+        | ReasonClass::Delegated
+        | ReasonClass::Passed => xdp_action::XDP_PASS,
     }
 }
 

@@ -4,9 +4,9 @@
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use ipvlan_common::Reason;
 use ipvlan_ebpf::{
-    Decision,
+    decide::Decision,
+    hook::tc,
     parse::{ETH_P_ARP, ETH_P_IP},
-    tc,
 };
 
 /// What the hooks see of a frame with this ethertype behind this tag control information.
@@ -34,7 +34,11 @@ fn arp_on_a_vlan_is_left_to_the_vlan_device_by_every_program() {
         for program in programs {
             let mut skb = context(ETH_P_ARP, tci);
             let decision = program(&TcContext::new(&raw mut skb));
-            assert_eq!(decision, Some(Decision::stranger(Reason::Tagged)), "{tci}");
+            assert_eq!(
+                decision,
+                Some(Decision::unattributed(Reason::Tagged)),
+                "{tci}"
+            );
         }
     }
 }
@@ -45,7 +49,11 @@ fn ipv4_with_any_tag_is_left_alone() {
         for program in [tc::ingress::<true>, tc::egress::<true, false>] {
             let mut skb = context(ETH_P_IP, tci);
             let decision = program(&TcContext::new(&raw mut skb));
-            assert_eq!(decision, Some(Decision::stranger(Reason::Tagged)), "{tci}");
+            assert_eq!(
+                decision,
+                Some(Decision::unattributed(Reason::Tagged)),
+                "{tci}"
+            );
         }
     }
 }

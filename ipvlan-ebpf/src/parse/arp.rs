@@ -6,7 +6,7 @@ use ipvlan_common::Reason;
 use network_types::arp::ArpHdr;
 
 use super::{ETH_P_ARP, ETH_P_IP, check_ethertype};
-use crate::frame::{ETH_LEN, Frame, Mac};
+use crate::wire::{ETH_LEN, Frame, Mac};
 
 /// Length of an ARP message for IPv4 over Ethernet with its Ethernet header (RFC 826).
 pub const ARP_FRAME_LEN: usize = ETH_LEN + ArpHdr::LEN;

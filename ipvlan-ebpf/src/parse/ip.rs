@@ -6,7 +6,7 @@ use ipvlan_common::Reason;
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
 use super::{ETH_P_IP, ETH_P_IPV6, check_ethertype};
-use crate::frame::{ETH_LEN, Frame, Ip6, Mac};
+use crate::wire::{ETH_LEN, Frame, Ip6, Mac};
 
 /// Length of an IPv4 header without options, with its Ethernet header.
 pub const IPV4_FRAME_LEN: usize = ETH_LEN + Ipv4Hdr::LEN;

@@ -1,6 +1,7 @@
-//! Bytes → what they say. Looks nothing up, writes nothing.
+//! Bytes of a frame → its fields. Touches no map and writes nothing.
 
 mod arp;
+pub mod dhcp;
 mod ip;
 mod nd;
 
@@ -10,14 +11,12 @@ pub use self::{
     arp::{ARP_FRAME_LEN, ARP_LENGTHS, ARPHRD_ETHER, ARPOP_REPLY, ARPOP_REQUEST, Arp, parse_arp},
     ip::{IPV4_FRAME_LEN, IPV6_FRAME_LEN, Ip, parse_ipv4, parse_ipv6},
     nd::{
-        Asked, Message, ND_FRAME_LEN, ND_MAX, ND_START, Nd, NdHeader, NdKind,
-        OPTION_TARGET_LINK_LAYER, RECOGNISE_LEN, Recognised, parse_asked, parse_nd,
-        parse_nd_header, parse_short_nd, recognise_nd, short_message,
+        Asked, BAD, CLASSIFY_LEN, Loaded, ND_FRAME_LEN, ND_START, Nd, NdClass, NdHeader, NdKind,
+        OPTION_TARGET_LINK_LAYER, classify_nd, link_layer, parse_asked, parse_nd, parse_nd_header,
+        parse_short_nd, short_message,
     },
 };
-
-pub(crate) use self::nd::is_zero;
-use crate::frame::{ETH_LEN, Frame, Header};
+use crate::wire::{ETH_LEN, Frame, Header};
 
 /// Where the `EtherType` of a frame without a tag is.
 pub(crate) const ETHERTYPE: usize = 12;

@@ -6,17 +6,22 @@ use std::net::IpAddr;
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Hook, Reason};
 use ipvlan_ebpf::{
-    Decision,
-    advertisement::Advertisement,
-    arp, deliver,
-    frame::{Frame, Ip6, Mac},
-    hairpin,
-    lookup::Addresses,
-    ndp::{self, NdDecision, ReplyTo},
-    origin,
+    decide::{
+        Addresses, Decision, arp, deliver, hairpin,
+        nd::{self, NdDecision},
+        origin,
+    },
     parse::{
-        Ip, Message, ND_MAX, ND_START, Nd, NdKind, Recognised, is_to_own_mac, parse_arp,
-        parse_ipv4, parse_ipv6, parse_nd, parse_nd_header, recognise_nd,
+        Ip, ND_START, Nd, NdClass, NdKind, classify_nd, is_to_own_mac, parse_arp, parse_ipv4,
+        parse_ipv6, parse_nd, parse_nd_header,
+    },
+    reply::{
+        arp::reply_arp,
+        nd::{Advertisement, ReplyTo},
+    },
+    wire::{
+        Frame, Ip6, Mac,
+        message::{Message, ND_MAX},
     },
 };
 
@@ -142,17 +147,17 @@ impl Run<'_> {
     }
 
     fn outcome(&self, ready: bool) -> Option<Outcome> {
-        let not_ready = || Some(unchanged(Decision::stranger(Reason::NotReady)));
+        let not_ready = || Some(unchanged(Decision::unattributed(Reason::NotReady)));
         match self.frame[12..14] {
             [0x08, 0x06] if self.is_egress() && self.skb.1.ingress_ifindex == TEST_IFINDEX => None,
             [0x08, 0x06] if !ready => not_ready(),
             [0x08, 0x06] => Some(self.arp()),
             [0x08, 0x00] => self.packet(ready, |run| parse_ipv4(run.frame(), run.frame.len())),
-            [0x86, 0xdd] => match recognise_nd(self.frame()) {
-                Recognised::BehindExtension => {
-                    Some(unchanged(Decision::stranger(Reason::ExtensionHeader)))
+            [0x86, 0xdd] => match classify_nd(self.frame()) {
+                NdClass::BehindExtension => {
+                    Some(unchanged(Decision::unattributed(Reason::ExtensionHeader)))
                 }
-                Recognised::Nd(kind) if !(self.is_egress() && kind == NdKind::Advertisement) => {
+                NdClass::Nd(kind) if !(self.is_egress() && kind == NdKind::Advertisement) => {
                     if ready {
                         Some(self.nd(kind))
                     } else {
@@ -168,14 +173,14 @@ impl Run<'_> {
     fn arp(&self) -> Outcome {
         let message = match parse_arp(self.frame()) {
             Ok(message) => message,
-            Err(reason) => return unchanged(Decision::stranger(reason)),
+            Err(reason) => return unchanged(Decision::unattributed(reason)),
         };
         let decision = if self.is_egress() {
             arp::decide_egress(&message, self.config, &self.table, &self.skb)
         } else {
             arp::decide_ingress(&message, self.config, &self.table, &self.is_own())
         };
-        let reply = || arp::reply_arp(&message, self.own()).bytes().to_vec();
+        let reply = || reply_arp(&message, self.own()).bytes().to_vec();
         (
             decision,
             (decision.reason == Reason::ArpAnswered).then(reply),
@@ -195,13 +200,13 @@ impl Run<'_> {
         });
         match parsed {
             Ok(nd) => self.decide_nd(&nd, kind),
-            Err(reason) => unchanged(Decision::stranger(reason)),
+            Err(reason) => unchanged(Decision::unattributed(reason)),
         }
     }
 
     fn decide_nd(&self, nd: &Nd, kind: NdKind) -> Outcome {
         if kind == NdKind::Advertisement {
-            return unchanged(ndp::decide_advertisement(
+            return unchanged(nd::decide_advertisement(
                 nd,
                 self.config,
                 &self.table,
@@ -209,9 +214,9 @@ impl Run<'_> {
             ));
         }
         let NdDecision { decision, flags } = if self.is_egress() {
-            ndp::decide_egress(nd, self.config, &self.table)
+            nd::decide_egress(nd, self.config, &self.table)
         } else {
-            ndp::decide_ingress(nd, self.config, &self.table, &self.is_own())
+            nd::decide_ingress(nd, self.config, &self.table, &self.is_own())
         };
         let reply = || {
             let to = ReplyTo::new(nd.mac(), flags);
@@ -234,12 +239,12 @@ impl Run<'_> {
             Program::Egress | Program::EgressIsolated if !is_to_own_mac(self.frame()) => {
                 return None;
             }
-            _ if !ready => return Some(unchanged(Decision::stranger(Reason::NotReady))),
+            _ if !ready => return Some(unchanged(Decision::unattributed(Reason::NotReady))),
             _ => {}
         }
         let packet = match parse(self) {
             Ok(packet) => packet,
-            Err(reason) => return Some(unchanged(Decision::stranger(reason))),
+            Err(reason) => return Some(unchanged(Decision::unattributed(reason))),
         };
         if self.program == Program::IngressDemux {
             return Some(unchanged(deliver::decide(

@@ -2,7 +2,7 @@
 //! answered for what it is not, never read past its end.
 
 use ipvlan_common::{ConfigFlags, Hook, Reason};
-use ipvlan_ebpf::parse::ND_MAX;
+use ipvlan_ebpf::wire::message::ND_MAX;
 use ipvlan_model::{
     datapath::{Datapath, EGRESS, Origin, Program, WIRE},
     frames::{

@@ -3,20 +3,13 @@
 use ipvlan_common::Reason;
 
 use super::{
-    ND_FRAME_LEN, ND_LEN, ND_MAX, ND_START, Nd, NdHeader, NdKind,
-    options::{BAD, FOUND, is_zero, nd_options, wanted},
+    ND_FRAME_LEN, ND_LEN, ND_START, Nd, NdHeader, NdKind,
+    options::{BAD, FOUND, Loaded, wanted},
 };
 use crate::{
-    checksum,
-    frame::{Frame, Mac},
+    opaque::is_zero,
+    wire::{Frame, Mac, checksum},
 };
-
-/// A whole `ICMPv6` message, in units of the length of options: eight bytes, as they are on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Message(pub [u64; ND_MAX / 8]);
-
-const _: () = assert!(size_of::<Message>() == ND_MAX);
 
 /// A message with at most one option, of eight bytes; without one the last unit is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +56,7 @@ pub fn short_message(frame: Frame<'_>, len: usize) -> Option<ShortMessage> {
 #[inline(always)]
 pub fn parse_short_nd(header: NdHeader, kind: NdKind, message: ShortMessage) -> Result<Nd, Reason> {
     let [a, b, c, option] = message.0;
-    let sum = [a, b, c, option].map(checksum::halves);
+    let sum = [a, b, c, option].map(checksum::add_u64);
     let sum = sum[0] + sum[1] + sum[2] + sum[3];
     if !checksum::is_right(header.src, header.dst, header.len, sum) {
         return Err(Reason::Checksum);
@@ -90,14 +83,14 @@ pub fn parse_short_nd(header: NdHeader, kind: NdKind, message: ShortMessage) -> 
 /// link-layer address that is not an Ethernet one. Of several link-layer addresses the first counts,
 /// and options of other types are not looked at.
 #[inline(always)]
-pub fn parse_nd(header: NdHeader, kind: NdKind, message: &Message) -> Result<Nd, Reason> {
-    if !checksum::is_valid(header.src, header.dst, message, header.len) {
+pub fn parse_nd(header: NdHeader, kind: NdKind, message: &impl Loaded) -> Result<Nd, Reason> {
+    if !checksum::is_valid(header.src, header.dst, message.message(), header.len) {
         return Err(Reason::Checksum);
     }
     if !header.len.is_multiple_of(8) {
         return Err(Reason::BadOption);
     }
-    let found = nd_options(message, header.len as u64 / 8, wanted(kind));
+    let found = message.link_layer(header.len as u64 / 8, wanted(kind));
     if found & BAD != 0 {
         return Err(Reason::BadOption);
     }

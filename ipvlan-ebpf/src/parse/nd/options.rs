@@ -2,8 +2,14 @@
 
 use core::hint::black_box;
 
-use super::{Message, ND_LEN, ND_MAX, NdKind};
-use crate::frame::Mac;
+use super::{ND_LEN, NdKind};
+use crate::{
+    opaque::{is_less, is_zero},
+    wire::{
+        Mac,
+        message::{Message, ND_MAX},
+    },
+};
 
 /// Option types (RFC 4861 §4.6).
 const OPTION_SOURCE_LINK_LAYER: u8 = 1;
@@ -22,33 +28,26 @@ pub(super) const fn wanted(kind: NdKind) -> u8 {
 /// Set beside the MAC in what [`link_layer`] returns.
 pub(super) const FOUND: u64 = 1 << 48;
 /// The options are not well-formed.
-pub(super) const BAD: u64 = 1 << 49;
+pub const BAD: u64 = 1 << 49;
 
-/// [`link_layer`] as a function that the verifier follows by itself, once: it is global, and all that it gets
-/// from its callers are numbers. The message is in the scratch memory.
-#[cfg(target_arch = "bpf")]
-#[inline(never)]
-#[unsafe(no_mangle)]
-#[allow(clippy::cast_possible_truncation, reason = "it was a byte")]
-extern "C" fn nd_link_layer(units: u64, wanted: u64) -> u64 {
-    let Some(message) = crate::scratch::message() else {
-        return BAD;
-    };
-    // SAFETY: this CPU's scratch memory: nobody else writes it while the program runs.
-    link_layer(unsafe { &*message }, units, wanted as u8)
+/// A message that was copied out of its frame.
+pub trait Loaded {
+    /// Returns the message.
+    fn message(&self) -> &Message;
+
+    /// Returns [`link_layer`] of the message. For one in the memory of a program that is a call which the verifier
+    /// does not follow.
+    #[inline(always)]
+    fn link_layer(&self, units: u64, wanted: u8) -> u64 {
+        link_layer(self.message(), units, wanted)
+    }
 }
 
-/// [`link_layer`] of the message that was copied.
-#[cfg(target_arch = "bpf")]
-#[inline(always)]
-pub(super) fn nd_options(_: &Message, units: u64, wanted: u8) -> u64 {
-    nd_link_layer(units, u64::from(wanted))
-}
-
-/// [`link_layer`], as anywhere else.
-#[cfg(not(target_arch = "bpf"))]
-pub(super) fn nd_options(message: &Message, units: u64, wanted: u8) -> u64 {
-    link_layer(message, units, wanted)
+impl Loaded for Message {
+    #[inline(always)]
+    fn message(&self) -> &Message {
+        self
+    }
 }
 
 /// Walks the options of a message of `units` times eight bytes, for the first of type `wanted`: its MAC
@@ -58,8 +57,9 @@ pub(super) fn nd_options(message: &Message, units: u64, wanted: u8) -> u64 {
 /// one would double the ways that the verifier follows from here on. And without a loop: where it has to add
 /// to a pointer what it does not know, the verifier follows, without `CAP_PERFMON`, also what a processor that
 /// guesses wrong would do, before Linux 6.18 once more for every round.
+#[must_use]
 #[inline(always)]
-fn link_layer(message: &Message, units: u64, wanted: u8) -> u64 {
+pub fn link_layer(message: &Message, units: u64, wanted: u8) -> u64 {
     const FIRST: usize = ND_LEN / 8;
     macro_rules! walk {
         ($($at:literal)+) => {{
@@ -108,16 +108,4 @@ impl Walk {
         let bad = self.bad | is_zero(self.next ^ self.units) ^ 1;
         self.found | bad << 49
     }
-}
-
-/// 1 if `value` is less than `than`, both below 2⁶³, and else 0.
-#[inline(always)]
-const fn is_less(value: u64, than: u64) -> u64 {
-    value.wrapping_sub(than) >> 63
-}
-
-/// 1 if `value`, below 2⁶³, is 0, and else 0.
-#[inline(always)]
-pub(crate) const fn is_zero(value: u64) -> u64 {
-    value.wrapping_sub(1) >> 63
 }

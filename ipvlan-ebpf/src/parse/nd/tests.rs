@@ -1,5 +1,5 @@
 use super::*;
-use crate::checksum;
+use crate::wire::{checksum, message::Message};
 
 /// `fe80::2` asks `ff02::1:ff00:1` who has `fe80::1`, without options; checksum left out.
 fn solicitation(options: &[u8]) -> Vec<u8> {
@@ -60,16 +60,13 @@ fn fields_come_from_where_rfc_4861_puts_them() {
     assert_eq!(header.src.bytes()[15], 2);
     assert_eq!(header.len, ND_LEN);
     assert_eq!(
-        recognise_nd(Frame::from(&frame[..])),
-        Recognised::Nd(NdKind::Solicitation)
+        classify_nd(Frame::from(&frame[..])),
+        NdClass::Nd(NdKind::Solicitation)
     );
     for len in 0..frame.len() {
         let prefix = Frame::from(&frame[..len]);
         assert_eq!(parse_nd_header(prefix, len), Err(Reason::Malformed));
-        assert_eq!(
-            recognise_nd(prefix) == Recognised::Other,
-            len < RECOGNISE_LEN
-        );
+        assert_eq!(classify_nd(prefix) == NdClass::Other, len < CLASSIFY_LEN);
     }
 }
 
@@ -171,11 +168,11 @@ fn behind_an_extension_header_only_a_solicitation_is_told() {
             frame[ND_START + 8] = kind;
             let expected = match (next, length, kind) {
                 (58, ..) => continue,
-                (0 | 43 | 60, 0, 135) | (44, _, 135) => Recognised::BehindExtension,
-                _ => Recognised::Other,
+                (0 | 43 | 60, 0, 135) | (44, _, 135) => NdClass::BehindExtension,
+                _ => NdClass::Other,
             };
             assert_eq!(
-                recognise_nd(Frame::from(&frame[..])),
+                classify_nd(Frame::from(&frame[..])),
                 expected,
                 "{next} {length}"
             );

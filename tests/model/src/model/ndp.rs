@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use ipvlan_common::{AddressEntry, ConfigFlags, Owner, Reason};
-use ipvlan_ebpf::parse::ND_MAX;
+use ipvlan_ebpf::wire::message::ND_MAX;
 
 use super::{
     super::{

@@ -1,0 +1,78 @@
+//! Demultiplexing of IP packets from the wire to children in the parent's own netns.
+//!
+//! Only the demux variant of the ingress program comes here. A child in another netns is delivered
+//! by the driver right behind us, and `bpf_redirect` could not reach it.
+
+use ipvlan_common::{Config, Delivery, Owner, Reason};
+
+use super::{Addresses, Decision};
+use crate::{parse::Ip, wire::Mac};
+
+/// Decides on an IP packet that came in from the wire.
+#[inline(always)]
+pub fn decide<A: Copy>(packet: &Ip<A>, config: Config, addresses: &impl Addresses<A>) -> Decision {
+    if packet.eth_dst != Mac::of_parent(config) {
+        return Decision::unattributed(Reason::OtherMac);
+    }
+    let Some(entry) = addresses.get(packet.dst) else {
+        return Decision::unattributed(Reason::NotOurs);
+    };
+    if let Some(reason) = entry.refusal() {
+        return Decision::for_entry(entry, reason);
+    }
+    let reason = match (entry.owner(), entry.delivery()) {
+        (Some(Owner::Child), Delivery::Redirect) => Reason::Redirected,
+        (Some(Owner::Child), Delivery::Pass) => Reason::LeftToDriver,
+        (Some(Owner::Host), _) => Reason::HostAddress,
+        (Some(Owner::Gateway) | None, _) => return Decision::unattributed(Reason::NotOurs),
+    };
+    Decision::for_entry(entry, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use ipvlan_common::{AddressEntry, ConfigFlags};
+
+    use super::*;
+    use crate::decide::tests::Table;
+
+    const PARENT: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+    #[test]
+    fn redirects_only_what_the_loader_said_and_what_is_for_the_parent() {
+        let child = |delivery| AddressEntry::child(7, 3, delivery);
+        let table = Table(&[
+            ([10, 0, 0, 1], child(Delivery::Redirect)),
+            ([10, 0, 0, 2], child(Delivery::Pass)),
+            (
+                [10, 0, 0, 3],
+                child(Delivery::Redirect).refused(Reason::ChildDown),
+            ),
+            ([10, 0, 0, 4], AddressEntry::held_by(Owner::Host)),
+            ([10, 0, 0, 5], AddressEntry::held_by(Owner::Gateway)),
+        ]);
+        let reasons = [
+            (1, Reason::Redirected),
+            (2, Reason::LeftToDriver),
+            (3, Reason::ChildDown),
+            (4, Reason::HostAddress),
+            (5, Reason::NotOurs),
+            (6, Reason::NotOurs),
+        ];
+        let config = Config::new(PARENT, ConfigFlags::READY);
+        for (host, reason) in reasons {
+            let mut packet = Ip {
+                eth_dst: Mac::new(PARENT),
+                eth_src: Mac::ZERO,
+                src: [10, 0, 0, 9],
+                dst: [10, 0, 0, host],
+            };
+            assert_eq!(decide(&packet, config, &table).reason, reason, "{host}");
+            packet.eth_dst = Mac::BROADCAST;
+            assert_eq!(
+                decide(&packet, config, &table),
+                Decision::unattributed(Reason::OtherMac)
+            );
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What to do with a parsed frame. Reads the address table, writes nothing.
+
+pub mod arp;
+pub mod deliver;
+pub mod guard;
+pub mod hairpin;
+pub mod nd;
+pub mod origin;
+
+use ipvlan_common::{AddressEntry, Reason};
+
+use crate::opaque::opaque;
+
+/// The reason for what is done with a frame, and the child that it concerns.
+///
+/// Every byte is always initialised: of an `Option` without a value, or of padding, the compiler would
+/// copy whatever is there, and the verifier does not let a program read what it has not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Decides the verdict; counted.
+    pub reason: Reason,
+    /// Interface index of the child, in its netns; 0 if it is about no child.
+    pub child: u32,
+    /// Index of the child's counters.
+    pub slot: u32,
+}
+
+const _: () = assert!(size_of::<Decision>() == 12, "no padding");
+
+impl Decision {
+    /// Returns a decision that concerns no child.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unattributed(reason: Reason) -> Self {
+        Self {
+            reason,
+            child: 0,
+            slot: 0,
+        }
+    }
+
+    /// Returns a decision that concerns the owner of this address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn for_entry(entry: AddressEntry, reason: Reason) -> Self {
+        Self {
+            reason,
+            child: entry.ifindex(),
+            slot: entry.slot(),
+        }
+    }
+
+    /// Returns the same decision; the verifier does not know whether it concerns a child. As
+    /// [`Self::with_opaque_reason`].
+    #[must_use]
+    #[inline(always)]
+    pub fn with_opaque_child(self, any: u32) -> Self {
+        Self {
+            child: opaque(self.child, any),
+            slot: opaque(self.slot, any),
+            ..self
+        }
+    }
+
+    /// Returns the same decision, of which the verifier does not know the reason: it would follow what is behind
+    /// once for each. See [`opaque`].
+    #[must_use]
+    #[inline(always)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the number of a reason fits a byte"
+    )]
+    pub fn with_opaque_reason(self, any: u32) -> Self {
+        Self {
+            reason: Reason::from_number(opaque(self.reason as u32, any) as u8),
+            ..self
+        }
+    }
+}
+
+/// The entries of the addresses of one family.
+pub trait Addresses<A> {
+    /// Returns the entry of this address (network byte order).
+    fn get(&self, address: A) -> Option<AddressEntry>;
+
+    /// Returns the entry of the address that a frame comes from, without the child's interface index and counters;
+    /// [`AddressEntry::NONE`] if there is none.
+    fn of_sender(&self, address: A) -> AddressEntry {
+        match self.get(address) {
+            Some(entry) => entry,
+            None => AddressEntry::NONE,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Addresses of a test, in place of the map.
+    pub(crate) struct Table<'a, A>(pub(crate) &'a [(A, AddressEntry)]);
+
+    impl<A: PartialEq> Addresses<A> for Table<'_, A> {
+        fn get(&self, address: A) -> Option<AddressEntry> {
+            let found = self.0.iter().find(|(key, _)| *key == address);
+            found.map(|(_, entry)| *entry)
+        }
+    }
+}

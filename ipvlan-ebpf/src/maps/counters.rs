@@ -1,0 +1,43 @@
+//! Counters. Per CPU, so without atomics; never influences a verdict.
+
+use core::hint::black_box;
+
+use aya_ebpf::{macros::map, maps::PerCpuArray};
+use ipvlan_common::{COUNTERS as ENTRIES, ChildCounters, Hook, ReasonClass, counter_index};
+
+/// Children unless the loader asks for another number.
+const DEFAULT_CHILDREN: u32 = 4_096;
+
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(ENTRIES, 0);
+
+#[map]
+static CHILD_COUNTERS: PerCpuArray<ChildCounters> =
+    PerCpuArray::with_max_entries(DEFAULT_CHILDREN, 0);
+
+/// Counts a frame under the number of its reason, and by the class of that for the child that it concerns (0: none).
+#[inline(always)]
+pub fn count(hook: Hook, number: u8, child: u32, slot: u32) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(counter_index(hook, number)) {
+        // SAFETY: the pointer is to this CPU's copy, and a hook does not interrupt itself.
+        unsafe { *counter += 1 };
+    }
+    if child == 0 {
+        return;
+    }
+    let Some(counters) = CHILD_COUNTERS.get_ptr_mut(slot) else {
+        return;
+    };
+    // SAFETY: as above.
+    let counters = unsafe { &mut *counters };
+    // Of several places the compiler would make an offset in a register, by which kernels let nobody without
+    // `CAP_PERFMON` move a pointer if it differs from path to path.
+    let add = |counter: &mut u64| *black_box(counter) += 1;
+    match ReasonClass::of_number(number) {
+        ReasonClass::Answered => add(&mut counters.answered),
+        ReasonClass::Hairpinned => add(&mut counters.hairpinned),
+        ReasonClass::Redirected => add(&mut counters.redirected),
+        ReasonClass::Dropped | ReasonClass::Passed => add(&mut counters.refused),
+        ReasonClass::Delegated => {}
+    }
+}
