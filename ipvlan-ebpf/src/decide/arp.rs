@@ -1,12 +1,13 @@
 //! ARP on behalf of the children: whether to answer (RFC 826, RFC 5227). The reply itself is in
 //! [`reply::arp`](crate::reply::arp).
 
-use ipvlan_common::{Config, ConfigFlags, Owner, Reason};
+use ipvlan_common::{Config, ConfigFlags, Reason};
 
 use super::{
     Addresses, Decision,
     guard::{self, UNSPECIFIED},
     origin::{Origin, Receiver, check_source},
+    target::{Target, check_asker},
 };
 use crate::{
     parse::{ARPOP_REPLY, ARPOP_REQUEST, Arp},
@@ -55,23 +56,14 @@ pub fn decide_ingress(
     if l2 && config.has(ConfigFlags::L2_FLOOD) {
         return Decision::unattributed(Reason::LeftToKernel);
     }
-    let Some(target) = addresses.get(arp.tpa) else {
-        return Decision::unattributed(foreign(arp, broadcast, config));
+    let (target, reason) = match Target::at_ingress(arp.tpa, addresses) {
+        Target::Unowned => return Decision::unattributed(foreign(arp, broadcast, config)),
+        Target::Refused(target, reason) => (target, reason),
+        Target::Host(target) => (target, Reason::HostAddress),
+        Target::Child(target) if target.by_kernel() => (target, Reason::LeftToKernel),
+        Target::Child(target) => (target, Reason::ArpAnswered),
     };
-    if let Some(reason) = target.refusal() {
-        return Decision::for_entry(target, reason);
-    }
-    match target.owner() {
-        Some(Owner::Child) => {}
-        Some(Owner::Host) => return Decision::for_entry(target, Reason::HostAddress),
-        Some(Owner::Gateway) | None => {
-            return Decision::unattributed(foreign(arp, broadcast, config));
-        }
-    }
-    if target.by_kernel() {
-        return Decision::for_entry(target, Reason::LeftToKernel);
-    }
-    Decision::for_entry(target, Reason::ArpAnswered)
+    Decision::for_entry(target, reason)
 }
 
 /// A request for an address that nobody here holds. The driver would clone a broadcast one to every
@@ -122,27 +114,10 @@ pub fn decide_egress(
     if let Err(reason) = guard::guard_target(arp.tpa) {
         return Decision::unattributed(reason);
     }
-    let Some(target) = addresses.get(arp.tpa) else {
-        return Decision::unattributed(Reason::NotOurs);
-    };
-    if let Some(reason) = target.egress_refusal() {
-        return Decision::for_entry(target, reason);
+    match check_asker(arp.tpa, arp.spa, config, addresses) {
+        Ok(target) => Decision::for_entry(target, Reason::ArpAnswered),
+        Err(decision) => decision,
     }
-    let sender = addresses.of_sender(arp.spa);
-    let reason = match (target.owner(), sender.owner()) {
-        (Some(Owner::Child), Some(Owner::Child)) => Reason::Sibling,
-        // The answer would go to whatever child has the sender's address.
-        (Some(Owner::Child), Some(Owner::Gateway) | None) if config.has(ConfigFlags::ISOLATED) => {
-            Reason::Isolated
-        }
-        (Some(Owner::Host), Some(Owner::Child)) if !target.is_answered_to(&sender) => {
-            Reason::HostElsewhere
-        }
-        (Some(Owner::Child), _) | (Some(Owner::Host), Some(Owner::Child)) => Reason::ArpAnswered,
-        (Some(Owner::Host), _) => Reason::HostAddress,
-        (Some(Owner::Gateway) | None, _) => return Decision::unattributed(Reason::NotOurs),
-    };
-    Decision::for_entry(target, reason)
 }
 
 /// The host's reply to the unicast probe of an l2 child, which the driver had handed to the host:
@@ -159,13 +134,8 @@ fn decide_egress_reply(
     if arp.eth_dst != Mac::of_parent(config) {
         return Decision::unattributed(Reason::NotRequest);
     }
-    let target = match addresses.get(arp.tpa) {
-        Some(target)
-            if target.owner() == Some(Owner::Child) && target.egress_refusal().is_none() =>
-        {
-            target
-        }
-        _ => return Decision::unattributed(Reason::NotRequest),
+    let Target::Child(target) = Target::at_egress(arp.tpa, addresses) else {
+        return Decision::unattributed(Reason::NotRequest);
     };
     let result = if config.has(ConfigFlags::ISOLATED) {
         // ARP is not forwarded.

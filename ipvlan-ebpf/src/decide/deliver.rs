@@ -3,9 +3,9 @@
 //! Only the demux variant of the ingress program comes here. A child in another netns is delivered
 //! by the driver right behind us, and `bpf_redirect` could not reach it.
 
-use ipvlan_common::{Config, Delivery, Owner, Reason};
+use ipvlan_common::{Config, Delivery, Reason};
 
-use super::{Addresses, Decision};
+use super::{Addresses, Decision, target::Target};
 use crate::{parse::Ip, wire::Mac};
 
 /// Decides on an IP packet that came in from the wire.
@@ -14,24 +14,23 @@ pub fn decide<A: Copy>(packet: &Ip<A>, config: Config, addresses: &impl Addresse
     if packet.eth_dst != Mac::of_parent(config) {
         return Decision::unattributed(Reason::OtherMac);
     }
-    let Some(entry) = addresses.get(packet.dst) else {
-        return Decision::unattributed(Reason::NotOurs);
-    };
-    if let Some(reason) = entry.refusal() {
-        return Decision::for_entry(entry, reason);
+    match Target::at_ingress(packet.dst, addresses) {
+        Target::Unowned => Decision::unattributed(Reason::NotOurs),
+        Target::Refused(entry, reason) => Decision::for_entry(entry, reason),
+        Target::Host(entry) => Decision::for_entry(entry, Reason::HostAddress),
+        Target::Child(entry) => Decision::for_entry(
+            entry,
+            match entry.delivery() {
+                Delivery::Redirect => Reason::Redirected,
+                Delivery::Pass => Reason::LeftToDriver,
+            },
+        ),
     }
-    let reason = match (entry.owner(), entry.delivery()) {
-        (Some(Owner::Child), Delivery::Redirect) => Reason::Redirected,
-        (Some(Owner::Child), Delivery::Pass) => Reason::LeftToDriver,
-        (Some(Owner::Host), _) => Reason::HostAddress,
-        (Some(Owner::Gateway) | None, _) => return Decision::unattributed(Reason::NotOurs),
-    };
-    Decision::for_entry(entry, reason)
 }
 
 #[cfg(test)]
 mod tests {
-    use ipvlan_common::{AddressEntry, ConfigFlags};
+    use ipvlan_common::{AddressEntry, ConfigFlags, Owner};
 
     use super::*;
     use crate::decide::tests::Table;

@@ -9,6 +9,7 @@ use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 use super::{
     Addresses, Decision,
     origin::{Origin, check_loop, check_source},
+    target::Target,
 };
 use crate::{parse::Ip, wire::Mac};
 
@@ -30,16 +31,17 @@ pub fn decide<const ROUTED: bool, A: Copy>(
     addresses: &impl Addresses<A>,
     origin: &impl Origin,
 ) -> Decision {
-    let Some(entry) = addresses.get(packet.dst) else {
-        return Decision::unattributed(Reason::NotOurs);
-    };
-    if let Some(reason) = entry.egress_refusal() {
-        return Decision::for_entry(entry, reason);
-    }
-    let result = match entry.owner() {
-        Some(Owner::Child) => to_child::<ROUTED, A>(entry, packet, config, addresses, origin),
-        Some(Owner::Host) => to_host::<ROUTED, A>(entry, packet, config, addresses, origin),
-        Some(Owner::Gateway) | None => return Decision::unattributed(Reason::NotOurs),
+    let (entry, result) = match Target::at_egress(packet.dst, addresses) {
+        Target::Unowned => return Decision::unattributed(Reason::NotOurs),
+        Target::Refused(entry, reason) => (entry, Err(reason)),
+        Target::Child(entry) => (
+            entry,
+            to_child::<ROUTED, A>(entry, packet, config, addresses, origin),
+        ),
+        Target::Host(entry) => (
+            entry,
+            to_host::<ROUTED, A>(entry, packet, config, addresses, origin),
+        ),
     };
     let reason = match result {
         Ok(()) => Reason::Hairpinned,

@@ -6,6 +6,7 @@ pub mod guard;
 pub mod hairpin;
 pub mod nd;
 pub mod origin;
+mod target;
 
 use ipvlan_common::{AddressEntry, Reason};
 

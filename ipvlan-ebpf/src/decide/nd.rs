@@ -6,9 +6,13 @@
 #[cfg(test)]
 mod tests;
 
-use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
+use ipvlan_common::{AddressEntry, Config, ConfigFlags, Reason};
 
-use super::{Addresses, Decision, guard, origin::Receiver};
+use super::{
+    Addresses, Decision, guard,
+    origin::Receiver,
+    target::{Target, check_asker},
+};
 use crate::{
     opaque::opaque,
     parse::Nd,
@@ -95,22 +99,16 @@ pub fn decide_ingress(
     if config.has(ConfigFlags::L2 | ConfigFlags::L2_FLOOD) {
         return NdDecision::unattributed(Reason::LeftToKernel);
     }
-    let Some(target) = addresses.get(nd.header.target) else {
-        return NdDecision::unattributed(foreign(nd, config));
-    };
-    if let Some(reason) = target.refusal() {
-        return NdDecision::for_entry(target, reason);
+    match Target::at_ingress(nd.header.target, addresses) {
+        Target::Unowned => NdDecision::unattributed(foreign(nd, config)),
+        Target::Refused(target, reason) => NdDecision::for_entry(target, reason),
+        Target::Host(target) => NdDecision::for_entry(target, Reason::HostAddress),
+        // Asked by `::`, the kernel does not defend an optimistic address but gives it up.
+        Target::Child(target) if target.by_kernel() || (nd.is_dad() && target.optimistic()) => {
+            NdDecision::for_entry(target, Reason::LeftToKernel)
+        }
+        Target::Child(target) => NdDecision::answered(nd, target),
     }
-    match target.owner() {
-        Some(Owner::Child) => {}
-        Some(Owner::Host) => return NdDecision::for_entry(target, Reason::HostAddress),
-        Some(Owner::Gateway) | None => return NdDecision::unattributed(foreign(nd, config)),
-    }
-    // Asked by `::`, the kernel does not defend an optimistic address but gives it up.
-    if target.by_kernel() || (nd.is_dad() && target.optimistic()) {
-        return NdDecision::for_entry(target, Reason::LeftToKernel);
-    }
-    NdDecision::answered(nd, target)
 }
 
 /// A solicitation for an address that nobody here holds, which the driver would clone to l2 children.
@@ -167,28 +165,8 @@ pub fn decide_egress(nd: &Nd, config: Config, addresses: &impl Addresses<Ip6>) -
     if nd.is_dad() {
         return NdDecision::unattributed(Reason::Probe);
     }
-    let Some(target) = addresses.get(nd.header.target) else {
-        return NdDecision::unattributed(Reason::NotOurs);
-    };
-    if let Some(reason) = target.egress_refusal() {
-        return NdDecision::for_entry(target, reason);
+    match check_asker(nd.header.target, nd.header.src, config, addresses) {
+        Ok(target) => NdDecision::answered(nd, target),
+        Err(decision) => NdDecision { decision, flags: 0 },
     }
-    let sender = addresses.of_sender(nd.header.src);
-    let reason = match (target.owner(), sender.owner()) {
-        (Some(Owner::Child), Some(Owner::Child)) => Reason::Sibling,
-        // As for ARP: the answer would go to whatever child has the sender's address.
-        (Some(Owner::Child), Some(Owner::Gateway) | None) if config.has(ConfigFlags::ISOLATED) => {
-            Reason::Isolated
-        }
-        (Some(Owner::Host), Some(Owner::Child)) if !target.is_answered_to(&sender) => {
-            Reason::HostElsewhere
-        }
-        // Whatever the mode, as for ARP.
-        (Some(Owner::Child), _) | (Some(Owner::Host), Some(Owner::Child)) => {
-            return NdDecision::answered(nd, target);
-        }
-        (Some(Owner::Host), _) => Reason::HostAddress,
-        (Some(Owner::Gateway) | None, _) => return NdDecision::unattributed(Reason::NotOurs),
-    };
-    NdDecision::for_entry(target, reason)
 }

@@ -1,4 +1,4 @@
-use ipvlan_common::{AddressEntry, Delivery};
+use ipvlan_common::{AddressEntry, Delivery, Owner};
 
 use super::*;
 use crate::decide::{origin::tests::Skb, tests::Table};

@@ -2,7 +2,7 @@ mod wire;
 
 use std::net::Ipv6Addr;
 
-use ipvlan_common::Delivery;
+use ipvlan_common::{Delivery, Owner};
 
 use super::*;
 use crate::{decide::tests::Table, parse::NdHeader};
