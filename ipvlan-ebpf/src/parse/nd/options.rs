@@ -51,7 +51,7 @@ impl Loaded for Message {
 }
 
 /// Walks the options of a message of `units` times eight bytes, for the first of type `wanted`: its MAC
-/// in the low bits and [`FOUND`] if there is one, and [`BAD`].
+/// in the low bits and `FOUND` if there is one, and [`BAD`].
 ///
 /// Looks at every unit there can be, whether an option starts there or not, and without a branch: every
 /// one would double the ways that the verifier follows from here on. And without a loop: where it has to add
