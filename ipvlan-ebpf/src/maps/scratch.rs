@@ -49,8 +49,10 @@ impl Loaded for Scratch {
 #[unsafe(no_mangle)]
 #[allow(clippy::cast_possible_truncation, reason = "it was a byte")]
 extern "C" fn nd_link_layer(units: u64, wanted: u64) -> u64 {
+    use crate::parse::{BAD, link_layer};
+
     match Scratch::get() {
-        Some(scratch) => crate::parse::link_layer(scratch.message(), units, wanted as u8),
-        None => crate::parse::BAD,
+        Some(scratch) => link_layer(scratch.message(), units, wanted as u8),
+        None => BAD,
     }
 }

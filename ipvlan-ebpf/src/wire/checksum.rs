@@ -70,8 +70,10 @@ pub const fn fold(sum: u64) -> u16 {
 #[inline(always)]
 #[cfg(target_arch = "bpf")]
 fn message_sum(message: &Message, len: usize) -> Option<u32> {
+    use crate::opaque::positive_len;
+
     let from = core::ptr::from_ref(message).cast_mut().cast();
-    let len = crate::opaque::positive_len(len);
+    let len = positive_len(len);
     // SAFETY: the helper reads `len` bytes, which the verifier checks against the message.
     let sum = unsafe { aya_ebpf::helpers::bpf_csum_diff(core::ptr::null_mut(), 0, from, len, 0) };
     u32::try_from(sum).ok()
