@@ -6,7 +6,7 @@ use std::{net::IpAddr, sync::LazyLock};
 use ipvlan_common::{Config, ConfigFlags, Event, EventKind, Hook, Reason};
 use ipvlan_model::{
     datapath::Program,
-    frames::{ETH_LEN, ipv6, ndp},
+    frames::{ETH_LEN, ip::v6, ndp},
     host,
     model::{Expected, model},
     mutate,
@@ -49,12 +49,11 @@ fn well_formed(answer: &[u8]) -> Result<(), TestCaseError> {
         prop_assert_eq!(&answer[22..28], &PARENT[..]);
         return Ok(());
     }
-    let payload_len =
-        u16::from_be_bytes([answer[ipv6::PAYLOAD_LEN], answer[ipv6::PAYLOAD_LEN + 1]]);
+    let payload_len = u16::from_be_bytes([answer[v6::PAYLOAD_LEN], answer[v6::PAYLOAD_LEN + 1]]);
     prop_assert!(matches!(answer.len(), 78 | 86));
-    prop_assert_eq!(ipv6::LEN + usize::from(payload_len), answer.len());
-    prop_assert_eq!(ndp::checksum(answer), Some(0));
-    prop_assert_eq!(answer[ipv6::HOP_LIMIT], 255);
+    prop_assert_eq!(v6::LEN + usize::from(payload_len), answer.len());
+    prop_assert_eq!(ndp::checksum(answer), Some([0; 2]));
+    prop_assert_eq!(answer[v6::HOP_LIMIT], 255);
     prop_assert_eq!(answer[ndp::TYPE], ndp::ADVERTISEMENT);
     Ok(())
 }

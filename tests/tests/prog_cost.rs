@@ -12,7 +12,7 @@ use std::{fs, process::Command};
 use ipvlan_common::Reason;
 use ipvlan_model::{
     datapath::{Datapath, Program},
-    frames::{Arp, Ipv4, Ipv6, Nd, padded},
+    frames::{Arp, IpPacket, Nd, arp, ip, ndp, padded},
     rows::MARK,
     world::{
         BY_KERNEL_IP, BY_KERNEL_IP6, CHILD_IP, CHILD_IP6, FOREIGN_IP, FOREIGN_IP6, HOST_IP,
@@ -115,21 +115,21 @@ const fn case(
 
 fn cases_of_packets() -> Vec<Case> {
     use Program::{Egress, EgressRouted, Ingress, IngressDemux, Xdp};
-    let ipv6 = Ipv6::from_lan(LAN_IP6).frame();
-    let to_lan = Ipv4 {
+    let ipv6 = ip::from_lan(LAN_IP6).frame();
+    let to_lan = IpPacket {
         eth_dst: LAN,
-        ..Ipv4::from_host(LAN_IP)
+        ..ip::from_host(LAN_IP)
     }
     .frame();
-    let local = Ipv4::from_lan(LOCAL_IP).frame();
-    let from_lan = Ipv4::from_lan(CHILD_IP).frame();
+    let local = ip::from_lan(LOCAL_IP).frame();
+    let from_lan = ip::from_lan(CHILD_IP).frame();
     let left = Some(Reason::LeftToDriver);
     let redirected = Some(Reason::Redirected);
     let hairpinned = Some(Reason::Hairpinned);
     let not_ours = Some(Reason::NotOurs);
-    let hairpin = Ipv4::from_host(CHILD_IP).frame();
-    let hairpin6 = Ipv6::from_host(CHILD_IP6).frame();
-    let local6 = Ipv6::from_lan(LOCAL_IP6).frame();
+    let hairpin = ip::from_host(CHILD_IP).frame();
+    let hairpin6 = ip::from_host(CHILD_IP6).frame();
+    let local6 = ip::from_lan(LOCAL_IP6).frame();
     vec![
         case("IPv6, not looked at", Ingress, ipv6.clone(), None),
         case("IPv6, not looked at", Egress, ipv6.clone(), None),
@@ -162,15 +162,15 @@ fn cases_of_packets() -> Vec<Case> {
 
 fn cases_of_neighbours() -> Vec<Case> {
     use Program::{Ingress, Xdp};
-    let miss = padded(Arp::request(FOREIGN_IP).frame(), 60);
-    let miss6 = Nd::solicitation(FOREIGN_IP6).frame();
+    let miss = padded(arp::request(FOREIGN_IP).frame(), 60);
+    let miss6 = ndp::solicitation(FOREIGN_IP6).frame();
     // Everything that an answer takes but writing it: both lookups of it.
-    let unwritten = Arp::request(BY_KERNEL_IP).frame();
-    let unwritten6 = Nd::solicitation(BY_KERNEL_IP6).frame();
+    let unwritten = arp::request(BY_KERNEL_IP).frame();
+    let unwritten6 = ndp::solicitation(BY_KERNEL_IP6).frame();
     // A station that has told too much already.
     let claim = Arp {
         spa: SIBLING_IP,
-        ..Arp::request(CHILD_IP)
+        ..arp::request(CHILD_IP)
     }
     .frame();
     let not_ours = Some(Reason::NotOurs);
@@ -212,11 +212,11 @@ fn questions() -> Vec<Question> {
         let frame = asked.frame();
         question(name, program, frame, Reason::NdAnswered)
     };
-    let from_lan = Arp::request(CHILD_IP).frame();
-    let solicitation = Nd::solicitation(CHILD_IP6);
-    let unicast = Nd::unicast(CHILD_IP6);
-    let from_host = Nd::from_parent(HOST_IP6, CHILD_IP6);
-    let arp_from_host = Arp::from_parent(HOST_IP, CHILD_IP).frame();
+    let from_lan = arp::request(CHILD_IP).frame();
+    let solicitation = ndp::solicitation(CHILD_IP6);
+    let unicast = ndp::unicast(CHILD_IP6);
+    let from_host = ndp::from_parent(HOST_IP6, CHILD_IP6);
+    let arp_from_host = arp::from_parent(HOST_IP, CHILD_IP).frame();
     vec![
         arp("ARP, 60 bytes", Ingress, padded(from_lan.clone(), 60)),
         arp("ARP, 42 bytes", Ingress, from_lan.clone()),
@@ -236,7 +236,7 @@ fn questions() -> Vec<Question> {
 /// reading the clock twice and of cold code; what is printed is the difference to an empty exit, of the
 /// fastest and of the median run, measured in turns.
 fn nanoseconds_of_answers() {
-    let unrelated = Ipv6::from_lan(LAN_IP6).frame();
+    let unrelated = ip::from_lan(LAN_IP6).frame();
     let mut datapath = Datapath::load();
     datapath.install(config(L3), &entries());
     println!("of {SINGLE_RUNS} single runs, over an empty exit: median, fastest");

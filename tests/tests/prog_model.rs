@@ -19,7 +19,10 @@ use std::{
 use ipvlan_common::{Config, Event, Hook, REASONS, Reason, counter_index};
 use ipvlan_model::{
     datapath::{Counts, Datapath, Program},
-    frames::{ETH_LEN, ipv4, ipv6},
+    frames::{
+        ETH_LEN,
+        ip::{v4, v6},
+    },
     model::model,
     mutate::{all_entries, config, frame, origin},
     program::Origin,
@@ -39,8 +42,8 @@ const AUDIT: u32 = 2_000;
 fn is_refused_by_the_kernel(program: Program, frame: &[u8]) -> bool {
     program != Program::Xdp
         && match frame[12..ETH_LEN] {
-            [0x08, 0x00] => frame.len() < ipv4::LEN,
-            [0x86, 0xdd] => frame.len() < ipv6::LEN,
+            [0x08, 0x00] => frame.len() < v4::LEN,
+            [0x86, 0xdd] => frame.len() < v6::LEN,
             _ => false,
         }
 }

@@ -8,7 +8,11 @@ use std::sync::LazyLock;
 
 use ipvlan_common::{Config, ConfigFlags};
 use ipvlan_model::{
-    frames::{ETH_LEN, ipv6, ndp},
+    frames::{
+        ETH_LEN,
+        ip::{number, v6},
+        ndp,
+    },
     host,
     model::{Expected, model},
     program::{Origin, Program},
@@ -39,7 +43,7 @@ pub fn check(input: &[u8], ethertypes: &[[u8; 2]], corpus: &[Vec<u8>]) {
         raw(ethertypes[usize::from(*choice) % ethertypes.len()], rest)
     };
     let is_icmpv6 = frame.get(12..ETH_LEN) == Some(&[0x86, 0xdd])
-        && frame.get(ipv6::NEXT_HEADER) == Some(&ipv6::next_header::ICMPV6);
+        && frame.get(v6::NEXT_HEADER) == Some(&number::ICMPV6);
     if bits & 0x40 == 0 && is_icmpv6 {
         frame = ndp::checksummed(frame);
     }

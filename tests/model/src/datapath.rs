@@ -23,7 +23,7 @@ use ipvlan_user::{attach::netns, maps::index::Index};
 use nix::sched::{CloneFlags, setns, unshare};
 
 pub use super::program::{Act, EGRESS, ONE_BUFFER, Origin, Program, TC, TC_INGRESS, WIRE, XDP};
-use super::world::{Entries, Ip, Ip6, SLOTS};
+use super::world::{Entries, SLOTS};
 
 /// `size_of::<__sk_buff>()` is 192 on Linux 6.18; the kernel may make it longer.
 const SK_BUFF_LEN: usize = 512;
@@ -57,8 +57,8 @@ pub struct Datapath {
     /// A netns other than that of the host, once it is needed.
     container: Option<OwnedFd>,
     config: Array<MapData, Control>,
-    addresses_v4: HashMap<MapData, Ip, AddressEntry>,
-    addresses_v6: HashMap<MapData, Ip6, AddressEntry>,
+    addresses_v4: HashMap<MapData, [u8; 4], AddressEntry>,
+    addresses_v6: HashMap<MapData, [u8; 16], AddressEntry>,
     /// `None`: it is left as it is made, so that the programs ask the maps.
     index: Option<Index>,
     events: RingBuf<MapData>,

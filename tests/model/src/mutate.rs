@@ -1,5 +1,7 @@
 //! Frames that nobody thought of: valid ones with fields, lengths and switches changed at random.
 
+use std::net::Ipv4Addr;
+
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 use proptest::{
     collection::vec,
@@ -8,7 +10,11 @@ use proptest::{
 };
 
 use super::{
-    frames::{ETH_LEN, JUNK, arp, ipv4, ipv6, ndp, valid},
+    frames::{
+        ETH_LEN, JUNK, arp,
+        ip::{self, number, v4, v6},
+        ndp, valid,
+    },
     program::Origin,
     world::{
         ALL_NODES, ALL_NODES_MAC, ANYCAST_IP6, BROADCAST, BY_KERNEL_IP6, CHILD_IP, CHILD_IP6,
@@ -17,7 +23,8 @@ use super::{
         HOST_IP6, HOST_LL, Ip, Ip6, LAN, LAN_IP, LAN_IP6, LOCAL_IP, LOCAL_IP6, LOOPBACK6,
         MULTICAST, Mac, ODD_SLOT, OFF_LINK_IP, OFF_LINK_IP6, OPTIMISTIC_IP6, OTHER, PARENT,
         PROBING_IP, PROBING_IP6, ROUTED_IP, ROUTED_IP6, ROUTER_IP6, SIBLING_IP, SIBLING_IP6,
-        SWITCHES, UNSPECIFIED, UNSPECIFIED6, V4_MAPPED, ZERO, child, entries, group_mac, group_of,
+        SWITCHES, UNSPECIFIED, UNSPECIFIED6, V4_MAPPED, ZERO, child, entries, group_mac,
+        solicited_node,
     },
 };
 
@@ -39,12 +46,12 @@ const ADDRESSES: [Ip; 20] = [
     LAN_IP,
     FOREIGN_IP,
     UNSPECIFIED,
-    [0, 0, 0, 7],
-    [127, 0, 0, 1],
-    [224, 0, 0, 5],
-    [255, 255, 255, 255],
-    [240, 0, 0, 1],
-    [169, 254, 0, 1],
+    Ipv4Addr::new(0, 0, 0, 7),
+    Ipv4Addr::LOCALHOST,
+    Ipv4Addr::new(224, 0, 0, 5),
+    Ipv4Addr::BROADCAST,
+    Ipv4Addr::new(240, 0, 0, 1),
+    Ipv4Addr::new(169, 254, 0, 1),
 ];
 
 const ADDRESSES6: [Ip6; 26] = [
@@ -71,9 +78,9 @@ const ADDRESSES6: [Ip6; 26] = [
     LOOPBACK6,
     V4_MAPPED,
     ALL_NODES,
-    group_of(CHILD_IP6),
-    group_of(FOREIGN_IP6),
-    group_of(OPTIMISTIC_IP6),
+    solicited_node(CHILD_IP6),
+    solicited_node(FOREIGN_IP6),
+    solicited_node(OPTIMISTIC_IP6),
 ];
 
 /// What the bytes of an option may be changed to.
@@ -120,8 +127,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         MULTICAST,
         ZERO,
         ALL_NODES_MAC,
-        group_mac(group_of(CHILD_IP6)),
-        group_mac(group_of(FOREIGN_IP6)),
+        group_mac(solicited_node(CHILD_IP6)),
+        group_mac(solicited_node(FOREIGN_IP6)),
     ]);
     let numbers = select(vec![
         0, 1, 2, 3, 6, 8, 0x0604, 0x0800, 0x0806, 0x8100, 0x86dd, 0x4500, 0x4600, 0x6000, 20, 24,
@@ -133,14 +140,14 @@ fn edit() -> impl Strategy<Value = Edit> {
         arp::PTYPE,
         arp::HLEN,
         arp::OPER,
-        ipv6::VERSION,
-        ipv6::PAYLOAD_LEN,
-        ipv6::NEXT_HEADER,
+        v6::VERSION,
+        v6::PAYLOAD_LEN,
+        v6::NEXT_HEADER,
         ndp::TYPE,
     ]);
     let at_macs = select(vec![0, 6, arp::SHA, ndp::OPTIONS + 2]);
-    let at_v4 = select(vec![arp::SPA, arp::TPA, ipv4::SRC, ipv4::DST]);
-    let at_v6 = select(vec![ipv6::SRC, ipv6::DST, ndp::TARGET]);
+    let at_v4 = select(vec![arp::SPA, arp::TPA, v4::SRC, v4::DST]);
+    let at_v6 = select(vec![v6::SRC, v6::DST, ndp::TARGET]);
     prop_oneof![
         4 => (at_macs, macs).prop_map(|(at, mac)| Edit::Mac(at, mac)),
         2 => select(vec![PARENT, PARENT, LAN, OTHER]).prop_map(Edit::Sender),
@@ -167,17 +174,17 @@ impl Edit {
                     put(frame, at, mac);
                 }
             }
-            Self::Ip(at, ip) => put(frame, *at, ip),
-            Self::Ip6(at, ip) => put(frame, *at, ip),
+            Self::Ip(at, ip) => put(frame, *at, &ip.octets()),
+            Self::Ip6(at, ip) => put(frame, *at, &ip.octets()),
             Self::Target(target, multicast) => {
                 let (mac, dst) = if *multicast {
-                    (group_mac(group_of(*target)), group_of(*target))
+                    (group_mac(solicited_node(*target)), solicited_node(*target))
                 } else {
                     (PARENT, *target)
                 };
                 put(frame, 0, &mac);
-                put(frame, ipv6::DST, &dst);
-                put(frame, ndp::TARGET, target);
+                put(frame, v6::DST, &dst.octets());
+                put(frame, ndp::TARGET, &target.octets());
             }
             Self::Field(at, number) => put(frame, *at, &number.to_be_bytes()),
             Self::Byte(at, byte) => {
@@ -198,8 +205,8 @@ impl Edit {
                 set_length(frame);
             }
             Self::Extension(number) => {
-                if (ipv6::LEN..LONGEST - 8).contains(&frame.len()) {
-                    *frame = ipv6::extended(frame, *number);
+                if (v6::LEN..LONGEST - 8).contains(&frame.len()) {
+                    *frame = ip::extended(frame, *number);
                 }
             }
             Self::Length => set_length(frame),
@@ -214,9 +221,9 @@ fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
 }
 
 fn set_length(frame: &mut [u8]) {
-    if frame.len() >= ipv6::LEN && frame[12..ETH_LEN] == [0x86, 0xdd] {
-        let len = u16::try_from(frame.len() - ipv6::LEN).expect("a short frame");
-        put(frame, ipv6::PAYLOAD_LEN, &len.to_be_bytes());
+    if frame.len() >= v6::LEN && frame[12..ETH_LEN] == [0x86, 0xdd] {
+        let len = u16::try_from(frame.len() - v6::LEN).expect("a short frame");
+        put(frame, v6::PAYLOAD_LEN, &len.to_be_bytes());
     }
 }
 
@@ -229,7 +236,7 @@ pub fn frame() -> impl Strategy<Value = Vec<u8>> {
             edit.apply(&mut frame);
         }
         let is_icmpv6 = frame.get(12..ETH_LEN) == Some(&[0x86, 0xdd])
-            && frame.get(ipv6::NEXT_HEADER) == Some(&ipv6::next_header::ICMPV6);
+            && frame.get(v6::NEXT_HEADER) == Some(&number::ICMPV6);
         if right && is_icmpv6 {
             ndp::checksummed(frame)
         } else {
@@ -276,17 +283,17 @@ pub fn all_entries() -> Entries {
     let mut entries = entries();
     let odd: [Ip; 5] = [
         UNSPECIFIED,
-        [127, 0, 0, 1],
-        [224, 0, 0, 5],
-        [255, 255, 255, 255],
-        [240, 0, 0, 1],
+        Ipv4Addr::LOCALHOST,
+        Ipv4Addr::new(224, 0, 0, 5),
+        Ipv4Addr::BROADCAST,
+        Ipv4Addr::new(240, 0, 0, 1),
     ];
     let odd6 = [
         UNSPECIFIED6,
         LOOPBACK6,
         V4_MAPPED,
         ALL_NODES,
-        group_of(CHILD_IP6),
+        solicited_node(CHILD_IP6),
     ];
     entries.extend(odd.map(|address| (address.into(), child(ODD_SLOT))));
     entries.extend(odd6.map(|address| (address.into(), child(ODD_SLOT))));

@@ -4,13 +4,13 @@ use ipvlan_common::Reason;
 
 use super::{
     datapath::WIRE,
-    frames::Arp,
+    frames::{Arp, arp},
     rows::{Row, row},
     world::{CHILD_IP, PARENT},
 };
 
 /// A broadcast request from the wire for a child.
-pub const REQUEST: Arp = Arp::request(CHILD_IP);
+pub const REQUEST: Arp = arp::request(CHILD_IP);
 
 /// The request is answered by the parent for the child in `slot`.
 pub fn answers(name: &str, request: Arp, slot: u32) -> Row {

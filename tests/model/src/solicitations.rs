@@ -6,7 +6,7 @@ use super::{
     datapath::WIRE,
     frames::{
         Nd,
-        ndp::{TARGET_MAC, option},
+        ndp::{self, TARGET_MAC, option},
     },
     rows::{Row, row},
     world::{CHILD_IP6, PARENT},
@@ -14,7 +14,7 @@ use super::{
 
 /// A solicitation from the wire for a child, to the child's group.
 pub fn multicast() -> Nd {
-    Nd::solicitation(CHILD_IP6)
+    ndp::solicitation(CHILD_IP6)
 }
 
 /// The option that a multicast solicitation is answered with.

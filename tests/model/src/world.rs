@@ -2,14 +2,17 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Delivery, Owner, Reason};
+pub use ipvlan_packet::{
+    BROADCAST, Mac, ZERO,
+    nd::{ALL_NODES, ALL_NODES_MAC, group_mac, solicited_node},
+};
 
-pub type Mac = [u8; 6];
-pub type Ip = [u8; 4];
-pub type Ip6 = [u8; 16];
+pub type Ip = Ipv4Addr;
+pub type Ip6 = Ipv6Addr;
 /// Both address maps.
 pub type Entries = BTreeMap<IpAddr, AddressEntry>;
 
@@ -18,40 +21,35 @@ pub const PARENT: Mac = [0x02, 0, 0, 0, 0x34, 0x01];
 pub const LAN: Mac = [0x02, 0, 0, 0, 0x99, 0x0a];
 /// Somebody else on the LAN.
 pub const OTHER: Mac = [0x02, 0, 0, 0, 0x99, 0x0b];
-pub const BROADCAST: Mac = [0xff; 6];
 pub const MULTICAST: Mac = [0x01, 0, 0x5e, 0, 0, 0x01];
-pub const ZERO: Mac = [0; 6];
-/// Where `ff02::1` goes, all nodes (RFC 2464 §7).
-pub const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 0x01];
 
 /// What a request leaves open, and the sender of a probe.
-pub const UNSPECIFIED: Ip = [0; 4];
-pub const LAN_IP: Ip = [192, 168, 7, 100];
+pub const UNSPECIFIED: Ip = Ipv4Addr::UNSPECIFIED;
+pub const LAN_IP: Ip = Ipv4Addr::new(192, 168, 7, 100);
 /// Held by nobody here.
-pub const FOREIGN_IP: Ip = [192, 168, 7, 77];
-pub const HOST_IP: Ip = [192, 168, 7, 2];
-pub const GATEWAY_IP: Ip = [192, 168, 7, 1];
-pub const CHILD_IP: Ip = [192, 168, 7, 10];
-pub const SIBLING_IP: Ip = [10, 0, 2, 10];
+pub const FOREIGN_IP: Ip = Ipv4Addr::new(192, 168, 7, 77);
+pub const HOST_IP: Ip = Ipv4Addr::new(192, 168, 7, 2);
+pub const GATEWAY_IP: Ip = Ipv4Addr::new(192, 168, 7, 1);
+pub const CHILD_IP: Ip = Ipv4Addr::new(192, 168, 7, 10);
+pub const SIBLING_IP: Ip = Ipv4Addr::new(10, 0, 2, 10);
 /// A child in a subnet of its own that the operator allowed.
-pub const ROUTED_IP: Ip = [10, 0, 3, 10];
+pub const ROUTED_IP: Ip = Ipv4Addr::new(10, 0, 3, 10);
 /// A child in a subnet of its own that the operator did not allow.
-pub const OFF_LINK_IP: Ip = [10, 0, 4, 10];
+pub const OFF_LINK_IP: Ip = Ipv4Addr::new(10, 0, 4, 10);
 /// A child in the parent's netns.
-pub const LOCAL_IP: Ip = [192, 168, 7, 12];
+pub const LOCAL_IP: Ip = Ipv4Addr::new(192, 168, 7, 12);
 /// An l2 child in the parent's netns: the kernel answers for it.
-pub const BY_KERNEL_IP: Ip = [192, 168, 7, 13];
-pub const DOWN_IP: Ip = [192, 168, 7, 20];
+pub const BY_KERNEL_IP: Ip = Ipv4Addr::new(192, 168, 7, 13);
+pub const DOWN_IP: Ip = Ipv4Addr::new(192, 168, 7, 20);
 /// The second gateway's address, held by a child.
-pub const CLAIMED_GATEWAY_IP: Ip = [192, 168, 7, 254];
+pub const CLAIMED_GATEWAY_IP: Ip = Ipv4Addr::new(192, 168, 7, 254);
 /// Refused until the LAN was asked (`--dad enforce`).
-pub const PROBING_IP: Ip = [192, 168, 7, 21];
+pub const PROBING_IP: Ip = Ipv4Addr::new(192, 168, 7, 21);
 /// Refused since somebody on the LAN has it (`--dad enforce`).
-pub const DUPLICATE_IP: Ip = [192, 168, 7, 22];
+pub const DUPLICATE_IP: Ip = Ipv4Addr::new(192, 168, 7, 22);
 
-pub const UNSPECIFIED6: Ip6 = [0; 16];
-pub const LOOPBACK6: Ip6 = Ipv6Addr::LOCALHOST.octets();
-pub const ALL_NODES: Ip6 = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).octets();
+pub const UNSPECIFIED6: Ip6 = Ipv6Addr::UNSPECIFIED;
+pub const LOOPBACK6: Ip6 = Ipv6Addr::LOCALHOST;
 pub const LAN_IP6: Ip6 = on_link(0x100);
 /// Held by nobody here.
 pub const FOREIGN_IP6: Ip6 = on_link(0x77);
@@ -63,11 +61,11 @@ pub const GATEWAY_IP6: Ip6 = link_local(0x01);
 pub const CHILD_IP6: Ip6 = on_link(0x10);
 pub const CHILD_LL: Ip6 = link_local(0x10);
 /// As [`SIBLING_IP`]. Its solicited-node group is the child's too.
-pub const SIBLING_IP6: Ip6 = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x10).octets();
+pub const SIBLING_IP6: Ip6 = Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x10);
 /// As [`ROUTED_IP`].
-pub const ROUTED_IP6: Ip6 = Ipv6Addr::new(0xfd00, 3, 0, 0, 0, 0, 0, 0x10).octets();
+pub const ROUTED_IP6: Ip6 = Ipv6Addr::new(0xfd00, 3, 0, 0, 0, 0, 0, 0x10);
 /// As [`OFF_LINK_IP`].
-pub const OFF_LINK_IP6: Ip6 = Ipv6Addr::new(0xfd00, 4, 0, 0, 0, 0, 0, 0x10).octets();
+pub const OFF_LINK_IP6: Ip6 = Ipv6Addr::new(0xfd00, 4, 0, 0, 0, 0, 0, 0x10);
 pub const LOCAL_IP6: Ip6 = on_link(0x12);
 pub const BY_KERNEL_IP6: Ip6 = on_link(0x13);
 /// A child that forwards.
@@ -80,27 +78,15 @@ pub const DUPLICATE_IP6: Ip6 = on_link(0x22);
 /// The second gateway's address, held by a child.
 pub const CLAIMED_GATEWAY_IP6: Ip6 = link_local(0xfe);
 /// `::ffff:192.0.2.1`
-pub const V4_MAPPED: Ip6 = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0201).octets();
+pub const V4_MAPPED: Ip6 = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0201);
 
 /// `fd00:7::/64`
 const fn on_link(host: u16) -> Ip6 {
-    Ipv6Addr::new(0xfd00, 7, 0, 0, 0, 0, 0, host).octets()
+    Ipv6Addr::new(0xfd00, 7, 0, 0, 0, 0, 0, host)
 }
 
 const fn link_local(host: u16) -> Ip6 {
-    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host).octets()
-}
-
-/// The solicited-node group of an address (RFC 4291 §2.7.1).
-pub const fn group_of(address: Ip6) -> Ip6 {
-    let [.., a, b, c] = address;
-    [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]
-}
-
-/// The MAC that a multicast address goes to (RFC 2464 §7).
-pub const fn group_mac(group: Ip6) -> Mac {
-    let [.., a, b, c, d] = group;
-    [0x33, 0x33, a, b, c, d]
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host)
 }
 
 pub const CHILD_SLOT: u32 = 1;

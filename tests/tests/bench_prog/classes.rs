@@ -1,29 +1,30 @@
 //! Classes of frames, and which programs do what with them.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use ipvlan_common::Reason;
 use ipvlan_tests::bpf::Varied;
 
 use ipvlan_model::{
     datapath::{Act, Program},
-    frames::{Arp, Ipv4, Ipv6, Nd},
+    frames::{Arp, IpPacket, Nd, arp, ip, ndp},
     world::{HOST_IP, HOST_IP6, Ip, Ip6, LAN},
 };
 
 /// The child with this number has these two addresses.
 pub(crate) const fn v4(number: u16) -> Ip {
     let [high, low] = number.to_be_bytes();
-    [10, 9, high, low]
+    Ipv4Addr::new(10, 9, high, low)
 }
 
 /// In another on-link prefix, with its number in the last two bytes.
 pub(crate) const fn v6(number: u16) -> Ip6 {
-    let [high, low] = number.to_be_bytes();
-    [0xfd, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low]
+    Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, number)
 }
 
 /// Nobody has these, whatever their last two bytes.
-const NOBODY: Ip = [10, 170, 0, 0];
-const NOBODY6: Ip6 = [0xfd, 0, 0, 0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const NOBODY: Ip = Ipv4Addr::new(10, 170, 0, 0);
+const NOBODY6: Ip6 = Ipv6Addr::new(0xfd00, 0xaa, 0, 0, 0, 0, 0, 0);
 
 /// Frames that differ only in which child, or which of nobody's addresses, they are for.
 pub(crate) struct Class {
@@ -53,7 +54,11 @@ fn varied(with: &[usize], against: &[usize]) -> Varied {
 }
 
 /// The header's checksum stays right: the complement is in its identification.
-fn ipv4(name: &'static str, packet: &Ipv4, taken: Vec<(Program, Act, Option<Reason>)>) -> Class {
+fn ipv4(
+    name: &'static str,
+    packet: &IpPacket,
+    taken: Vec<(Program, Act, Option<Reason>)>,
+) -> Class {
     Class {
         name,
         frame: packet.frame(),
@@ -62,7 +67,11 @@ fn ipv4(name: &'static str, packet: &Ipv4, taken: Vec<(Program, Act, Option<Reas
     }
 }
 
-fn ipv6(name: &'static str, packet: &Ipv6, taken: Vec<(Program, Act, Option<Reason>)>) -> Class {
+fn ipv6(
+    name: &'static str,
+    packet: &IpPacket,
+    taken: Vec<(Program, Act, Option<Reason>)>,
+) -> Class {
     Class {
         name,
         frame: packet.frame(),
@@ -123,21 +132,21 @@ fn packets() -> Vec<Class> {
     };
     let turned = || vec![(Egress, Send, hairpinned), (EgressRouted, Send, hairpinned)];
     let unrelated = || vec![(Egress, Pass, None), (EgressRouted, Pass, not_ours)];
-    let leaving = Ipv4 {
+    let leaving = IpPacket {
         eth_dst: LAN,
-        ..Ipv4::from_host(NOBODY)
+        ..ip::from_host(NOBODY)
     };
-    let leaving6 = Ipv6 {
+    let leaving6 = IpPacket {
         eth_dst: LAN,
-        ..Ipv6::from_host(NOBODY6)
+        ..ip::from_host(NOBODY6)
     };
     vec![
-        ipv4("IPv4 to a child", &Ipv4::from_lan(v4(0)), to_child()),
-        ipv6("IPv6 to a child", &Ipv6::from_lan(v6(0)), to_child()),
-        ipv4("IPv4 to nobody here", &Ipv4::from_lan(NOBODY), missed()),
-        ipv6("IPv6 to nobody here", &Ipv6::from_lan(NOBODY6), missed()),
-        ipv4("IPv4 host to child", &Ipv4::from_host(v4(0)), turned()),
-        ipv6("IPv6 host to child", &Ipv6::from_host(v6(0)), turned()),
+        ipv4("IPv4 to a child", &ip::from_lan(v4(0)), to_child()),
+        ipv6("IPv6 to a child", &ip::from_lan(v6(0)), to_child()),
+        ipv4("IPv4 to nobody here", &ip::from_lan(NOBODY), missed()),
+        ipv6("IPv6 to nobody here", &ip::from_lan(NOBODY6), missed()),
+        ipv4("IPv4 host to child", &ip::from_host(v4(0)), turned()),
+        ipv6("IPv6 host to child", &ip::from_host(v6(0)), turned()),
         ipv4("IPv4 unrelated, leaving", &leaving, unrelated()),
         ipv6("IPv6 unrelated, leaving", &leaving6, unrelated()),
     ]
@@ -153,13 +162,13 @@ fn neighbours() -> Vec<Class> {
     let wire = [Ingress, IngressDemux, Xdp];
     let egress = [Egress, EgressRouted];
     let (arp_from_host, nd_from_host) = (
-        Arp::from_parent(HOST_IP, v4(0)),
-        Nd::from_parent(HOST_IP6, v6(0)),
+        arp::from_parent(HOST_IP, v4(0)),
+        ndp::from_parent(HOST_IP6, v6(0)),
     );
     vec![
         arp(
             "ARP answered",
-            Arp::request(v4(0)),
+            arp::request(v4(0)),
             by(&wire, Send, Reason::ArpAnswered),
         ),
         arp(
@@ -169,12 +178,12 @@ fn neighbours() -> Vec<Class> {
         ),
         arp(
             "ARP for nobody here",
-            Arp::request(NOBODY),
+            arp::request(NOBODY),
             by(&wire, Pass, Reason::NotOurs),
         ),
         nd(
             "NS answered",
-            &Nd::solicitation(v6(0)),
+            &ndp::solicitation(v6(0)),
             by(&wire, Send, Reason::NdAnswered),
         ),
         nd(
@@ -184,7 +193,7 @@ fn neighbours() -> Vec<Class> {
         ),
         nd(
             "NS for nobody here",
-            &Nd::solicitation(NOBODY6),
+            &ndp::solicitation(NOBODY6),
             by(&wire, Pass, Reason::NotOurs),
         ),
     ]

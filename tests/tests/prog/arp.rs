@@ -1,5 +1,7 @@
 //! ARP from the wire: who is answered, with which bytes, and who is not.
 
+use std::net::Ipv4Addr;
+
 use ipvlan_common::{Config, ConfigFlags, EventKind, Reason};
 use ipvlan_model::{
     datapath::{Program, TC_INGRESS, WIRE, XDP},
@@ -59,12 +61,12 @@ fn answers_requests_and_probes_for_children() {
         answers("sha other than eth.src", relayed, CHILD_SLOT),
         answers(
             "child in another subnet",
-            Arp::request(SIBLING_IP),
+            arp::request(SIBLING_IP),
             SIBLING_SLOT,
         ),
         answers(
             "child in the parent's netns",
-            Arp::request(LOCAL_IP),
+            arp::request(LOCAL_IP),
             LOCAL_SLOT,
         ),
         answers(
@@ -138,7 +140,7 @@ fn looks_only_at_frames_to_everybody_and_to_the_parent() {
 
 #[test]
 fn l2_broadcast_filter_drops_only_broadcast_requests_for_nobody() {
-    let foreign = Arp::request(FOREIGN_IP);
+    let foreign = arp::request(FOREIGN_IP);
     let probe = Arp {
         spa: UNSPECIFIED,
         ..foreign
@@ -154,7 +156,7 @@ fn l2_broadcast_filter_drops_only_broadcast_requests_for_nobody() {
     };
     check([
         dropped("request for nobody", foreign),
-        dropped("request for the gateway", Arp::request(GATEWAY_IP)),
+        dropped("request for the gateway", arp::request(GATEWAY_IP)),
         dropped(
             "the gateway asks for somebody else",
             Arp {
@@ -164,7 +166,7 @@ fn l2_broadcast_filter_drops_only_broadcast_requests_for_nobody() {
         ),
         dropped("a host of another subnet asks for somebody", {
             Arp {
-                spa: [10, 9, 9, 9],
+                spa: Ipv4Addr::new(10, 9, 9, 9),
                 ..foreign
             }
         }),
@@ -195,11 +197,11 @@ fn l2_broadcast_flood_leaves_requests_to_the_kernel() {
         [
             passes("for a child", REQUEST, Reason::LeftToKernel),
             passes("unicast for a child", unicast, Reason::LeftToKernel),
-            passes("for nobody", Arp::request(FOREIGN_IP), Reason::LeftToKernel),
-            passes("for the host", Arp::request(HOST_IP), Reason::LeftToKernel),
+            passes("for nobody", arp::request(FOREIGN_IP), Reason::LeftToKernel),
+            passes("for the host", arp::request(HOST_IP), Reason::LeftToKernel),
             passes(
                 "for a down child",
-                Arp::request(DOWN_IP),
+                arp::request(DOWN_IP),
                 Reason::LeftToKernel,
             ),
             passes(
@@ -222,12 +224,12 @@ fn l2_broadcast_flood_leaves_requests_to_the_kernel() {
 fn requests_for_an_l2_child_in_the_hosts_netns_are_left_to_the_kernel() {
     check(
         [
-            ("broadcast", Arp::request(BY_KERNEL_IP)),
+            ("broadcast", arp::request(BY_KERNEL_IP)),
             (
                 "unicast",
                 Arp {
                     eth_dst: PARENT,
-                    ..Arp::request(BY_KERNEL_IP)
+                    ..arp::request(BY_KERNEL_IP)
                 },
             ),
         ]

@@ -1,5 +1,7 @@
 //! ARP that leaves the parent: the host asks for a child, an l2 child for the host.
 
+use std::net::Ipv4Addr;
+
 use ipvlan_common::{ConfigFlags, Reason};
 use ipvlan_model::{
     datapath::{Act, Datapath, EGRESS, Origin},
@@ -13,15 +15,15 @@ use ipvlan_model::{
 };
 
 /// The host asks for a child.
-const REQUEST: Arp = Arp::from_parent(HOST_IP, CHILD_IP);
+const REQUEST: Arp = arp::from_parent(HOST_IP, CHILD_IP);
 /// An l2 child asks for the host.
-const CHILD_REQUEST: Arp = Arp::from_parent(CHILD_IP, HOST_IP);
+const CHILD_REQUEST: Arp = arp::from_parent(CHILD_IP, HOST_IP);
 /// The host answers the unicast request of an l2 child, which the driver had handed to it.
 const HOST_REPLY: Arp = Arp {
     eth_dst: PARENT,
     oper: 2,
     tha: PARENT,
-    ..Arp::from_parent(HOST_IP, CHILD_IP)
+    ..arp::from_parent(HOST_IP, CHILD_IP)
 };
 
 fn answers(name: &str, request: Arp, slot: Option<u32>) -> Row {
@@ -116,7 +118,7 @@ fn answers_an_l2_child_for_the_host() {
 
 #[test]
 fn leaves_siblings_to_the_driver() {
-    let request = Arp::from_parent(SIBLING_IP, CHILD_IP);
+    let request = arp::from_parent(SIBLING_IP, CHILD_IP);
     check(
         [L3, l2_filter(), l2_flood()]
             .map(|flags| passes("child asks for a sibling", request, Reason::Sibling).flags(flags)),
@@ -124,7 +126,7 @@ fn leaves_siblings_to_the_driver() {
     check([row(
         "down sibling",
         EGRESS,
-        Arp::from_parent(CHILD_IP, DOWN_IP).frame(),
+        arp::from_parent(CHILD_IP, DOWN_IP).frame(),
     )
     .refused(Reason::ChildDown, DOWN_SLOT)]);
 }
@@ -165,7 +167,7 @@ fn turns_the_hosts_unicast_reply_around_to_an_l2_child() {
 
 #[test]
 fn never_answers_a_prober_or_an_announcement_of_our_own() {
-    let own = |spa, tpa| Arp::from_parent(spa, tpa);
+    let own = |spa, tpa| arp::from_parent(spa, tpa);
     let rows = [L3, l2_filter(), l2_flood()].into_iter().flat_map(|flags| {
         [
             passes(
@@ -201,13 +203,13 @@ fn never_answers_a_prober_or_an_announcement_of_our_own() {
 
 #[test]
 fn never_answers_for_what_no_child_may_have() {
-    let ask = |tpa| Arp::from_parent(HOST_IP, tpa);
+    let ask = |tpa| arp::from_parent(HOST_IP, tpa);
     let odd: [(Ip, Reason); 5] = [
-        ([224, 0, 0, 1], Reason::TargetMulticast),
-        ([255, 255, 255, 255], Reason::TargetBroadcast),
-        ([127, 0, 0, 2], Reason::TargetLoopback),
-        ([0, 0, 0, 7], Reason::TargetUnspecified),
-        ([0, 0, 0, 0], Reason::TargetUnspecified),
+        (Ipv4Addr::new(224, 0, 0, 1), Reason::TargetMulticast),
+        (Ipv4Addr::BROADCAST, Reason::TargetBroadcast),
+        (Ipv4Addr::new(127, 0, 0, 2), Reason::TargetLoopback),
+        (Ipv4Addr::new(0, 0, 0, 7), Reason::TargetUnspecified),
+        (Ipv4Addr::UNSPECIFIED, Reason::TargetUnspecified),
     ];
     let odd = odd.into_iter().map(|(tpa, reason)| {
         passes(format!("target {tpa:?}"), ask(tpa), reason).entry(tpa, child(ODD_SLOT))
@@ -265,8 +267,8 @@ fn looks_only_at_what_the_parents_own_mac_says() {
 
 #[test]
 fn never_drops_what_leaves_the_host() {
-    let foreign = Arp::from_parent(HOST_IP, FOREIGN_IP);
-    let child = Arp::from_parent(CHILD_IP, FOREIGN_IP);
+    let foreign = arp::from_parent(HOST_IP, FOREIGN_IP);
+    let child = arp::from_parent(CHILD_IP, FOREIGN_IP);
     let rows = [l2_filter(), L3 | ConfigFlags::L2_DROP_FOREIGN]
         .into_iter()
         .flat_map(|flags| {

@@ -4,15 +4,19 @@
 use ipvlan_common::{ConfigFlags, Hook, Reason};
 use ipvlan_model::{
     datapath::{Act, Datapath, EGRESS, ONE_BUFFER, Program, TC, TC_INGRESS, WIRE, XDP},
-    frames::{Arp, ETH_LEN, Ipv4, arp, corpus, ipv4, ipv6, padded, patched, tagged, valid},
+    frames::{
+        Arp, ETH_LEN, arp, corpus,
+        ip::{self, v4, v6},
+        padded, patched, tagged, valid,
+    },
     rows::{MARK, Row, check, row},
     world::{
         CHILD_IP, CHILD_SLOT, HOST_IP, L3, LOCAL_IP, LOCAL_SLOT, PARENT, config, entries, l2_filter,
     },
 };
 
-const REQUEST: Arp = Arp::request(CHILD_IP);
-const HOST_REQUEST: Arp = Arp::from_parent(HOST_IP, CHILD_IP);
+const REQUEST: Arp = arp::request(CHILD_IP);
+const HOST_REQUEST: Arp = arp::from_parent(HOST_IP, CHILD_IP);
 const DEMUX: &[Program] = &[Program::IngressDemux];
 const ROUTED: &[Program] = &[Program::EgressRouted];
 
@@ -51,7 +55,7 @@ fn no_prefix_of_any_valid_arp_or_ipv4_frame_is_answered() {
         let is_arp = frame[12..ETH_LEN] == [8, 6];
         let to_own_mac = frame[..6] == frame[6..12];
         let whole = if is_arp { arp::LEN } else { frame.len() };
-        let shortest = if is_arp { ETH_LEN } else { ipv4::LEN };
+        let shortest = if is_arp { ETH_LEN } else { v4::LEN };
         (shortest..whole).flat_map(move |len| {
             let cut = frame[..len].to_vec();
             let malformed = |programs| {
@@ -94,15 +98,15 @@ fn the_kernel_itself_refuses_to_run_what_is_shorter() {
     let before = datapath.counts();
     for frame in valid() {
         let shortest = match frame[12..ETH_LEN] {
-            [0x08, 0x00] => ipv4::LEN,
-            [0x86, 0xdd] => ipv6::LEN,
+            [0x08, 0x00] => v4::LEN,
+            [0x86, 0xdd] => v6::LEN,
             _ => ETH_LEN,
         };
         for &program in Program::ALL {
             if !datapath.has(program) {
                 continue;
             }
-            for len in 0..ipv6::LEN.min(frame.len()) {
+            for len in 0..v6::LEN.min(frame.len()) {
                 let refused = len < ETH_LEN || (len < shortest && program.hook() != Hook::Xdp);
                 let result = datapath.run(program, &frame[..len], MARK);
                 assert_eq!(
@@ -181,17 +185,17 @@ fn arp_other_than_a_request_is_left_alone() {
 
 #[test]
 fn ipv4_that_the_driver_would_not_deliver_is_malformed() {
-    let packet = Ipv4::from_host(LOCAL_IP).frame();
+    let packet = ip::from_host(LOCAL_IP).frame();
     let len = u16::try_from(packet.len() - ETH_LEN).unwrap();
     let with = |at, bytes: &[u8]| patched(packet.clone(), at, bytes);
     let version_ihl = |byte: u8| {
         (format!("version and ihl {byte:02x}"), {
-            with(ipv4::VERSION_IHL, &[byte])
+            with(v4::VERSION_IHL, &[byte])
         })
     };
     let total = |total: u16| {
         (format!("total length {total}"), {
-            with(ipv4::TOTAL_LEN, &total.to_be_bytes())
+            with(v4::TOTAL_LEN, &total.to_be_bytes())
         })
     };
     // With 11 or more words of header, these 44 bytes are all header.
@@ -206,7 +210,7 @@ fn ipv4_that_the_driver_would_not_deliver_is_malformed() {
         .chain([20, len - 1, len].map(total));
     let short_with_options = (
         "total length below ihl".to_string(),
-        patched(with(ipv4::VERSION_IHL, &[0x46]), ipv4::TOTAL_LEN, &[0, 23]),
+        patched(with(v4::VERSION_IHL, &[0x46]), v4::TOTAL_LEN, &[0, 23]),
     );
     let rows = malformed
         .chain([short_with_options])

@@ -1,9 +1,11 @@
 //! Claims of addresses by ARP: reported to the agent and never answered.
 
+use std::net::Ipv4Addr;
+
 use ipvlan_common::{EventKind, Reason};
 use ipvlan_model::{
     datapath::WIRE,
-    frames::Arp,
+    frames::{Arp, arp},
     requests::{REQUEST, answers, passes},
     rows::{check, row},
     world::{
@@ -20,7 +22,7 @@ fn claims(station: Mac, spa: Ip) -> [(&'static str, Arp); 9] {
         eth_src: station,
         sha: station,
         spa,
-        ..Arp::request(tpa)
+        ..arp::request(tpa)
     };
     let unicast = |message| Arp {
         eth_dst: PARENT,
@@ -32,7 +34,10 @@ fn claims(station: Mac, spa: Ip) -> [(&'static str, Arp); 9] {
         ("asks for the LAN", to(FOREIGN_IP)),
         ("asks the parent alone", unicast(to(FOREIGN_IP))),
         ("asks for the host", to(HOST_IP)),
-        ("asks for a multicast address", to([224, 0, 0, 1])),
+        (
+            "asks for a multicast address",
+            to(Ipv4Addr::new(224, 0, 0, 1)),
+        ),
         ("announces by request", to(spa)),
         ("announces by reply", reply(to(spa))),
         ("replies to the host", unicast(reply(to(HOST_IP)))),
@@ -109,7 +114,7 @@ fn a_child_with_an_address_that_is_not_its_own_cuts_nobody_off() {
         let asks = Arp { spa, ..REQUEST };
         let announces = Arp {
             spa,
-            ..Arp::request(spa)
+            ..arp::request(spa)
         };
         [
             answers(&format!("{who} asks for a child"), asks, CHILD_SLOT),
@@ -197,7 +202,7 @@ fn a_sender_that_cannot_be_is_no_claim() {
                 row(
                     "from a loopback address",
                     Arp {
-                        spa: [127, 0, 0, 1],
+                        spa: Ipv4Addr::LOCALHOST,
                         ..message
                     },
                     Reason::SenderAddress,

@@ -1,13 +1,16 @@
 //! DHCP requests of l2 children leave with the broadcast flag, byte for byte as the same client with that flag
 //! sends them. Everything else leaves as it is.
 
+use std::net::Ipv4Addr;
+
 use ipvlan_common::{ConfigFlags, Reason};
 
 use ipvlan_model::{
     datapath::{EGRESS, Program},
     frames::{
+        Dhcp,
         dhcp::{
-            CHECKSUM, CLIENT_ID, Checksum, DISCOVER, Dhcp, END, FLAGS, HOST_NAME, MAX_SIZE,
+            self, CHECKSUM, CLIENT_ID, Checksum, DISCOVER, END, FLAGS, HOST_NAME, MAX_SIZE,
             MESSAGE, MESSAGE_TYPE, OPTIONS, PAD, REQUEST, client_id, option, parameters,
         },
         padded, patched, tagged,
@@ -55,7 +58,7 @@ fn summing_to(value: u16) -> Dhcp {
     (0..=u16::MAX)
         .map(|xid| Dhcp {
             xid: xid.into(),
-            ..Dhcp::new(DISCOVER)
+            ..dhcp::new(DISCOVER)
         })
         .find(|request| request.frame()[CHECKSUM..][..2] == value.to_be_bytes())
         .expect("one of all values of a word gives each sum")
@@ -63,7 +66,7 @@ fn summing_to(value: u16) -> Dhcp {
 
 #[test]
 fn discover_and_request_leave_with_the_broadcast_flag() {
-    let requests = [DISCOVER, REQUEST].map(Dhcp::new);
+    let requests = [DISCOVER, REQUEST].map(dhcp::new);
     check(requests.into_iter().flat_map(|request| {
         let with = |change: fn(&mut Dhcp)| {
             let mut request = request.clone();
@@ -77,7 +80,10 @@ fn discover_and_request_leave_with_the_broadcast_flag() {
             ("other flags", with(|it| it.flags = 0x7fff)),
             ("hops", with(|it| it.head[3] = 5)),
             ("source address", with(|it| it.src = CHILD_IP)),
-            ("subnet broadcast", with(|it| it.dst = [192, 168, 7, 255])),
+            (
+                "subnet broadcast",
+                with(|it| it.dst = Ipv4Addr::new(192, 168, 7, 255)),
+            ),
             ("chaddr of its own", with(|it| it.chaddr = OTHER)),
             ("padded to 300 bytes", with(|it| it.options.resize(60, PAD))),
             ("1 400 bytes", with(|it| it.options.resize(1_160, PAD))),
@@ -101,9 +107,9 @@ fn the_checksum_is_right_whatever_it_was_and_never_becomes_zero() {
 
 #[test]
 fn what_is_wrong_with_a_checksum_stays_wrong() {
-    let frame = Dhcp::new(DISCOVER).frame();
+    let frame = dhcp::new(DISCOVER).frame();
     let wrong = |at: usize| patched(frame.clone(), at, &[0x11]);
-    let right = Dhcp::new(DISCOVER).broadcast().frame();
+    let right = dhcp::new(DISCOVER).broadcast().frame();
     check([row("another xid", EGRESS, wrong(MESSAGE + 4))
         .flags(on())
         .passes(Reason::DhcpBroadcast)
@@ -134,7 +140,7 @@ fn options_are_found_in_any_order() {
         &[&kind, &id, &[END], &[MESSAGE_TYPE, 1, 7]],
     ];
     check(orders.into_iter().enumerate().map(|(index, order)| {
-        let request = Dhcp::with(&order.iter().map(|it| it.to_vec()).collect::<Vec<_>>());
+        let request = dhcp::with(&order.iter().map(|it| it.to_vec()).collect::<Vec<_>>());
         flagged(format!("order {index}"), &request, Reason::DhcpBroadcast)
     }));
 }
@@ -184,7 +190,7 @@ fn a_client_that_only_its_mac_identifies_is_counted() {
     check(rows.into_iter().flat_map(|(name, id, reason)| {
         let with = |rest: &[Vec<u8>]| {
             let head = [typed(DISCOVER), id.clone()];
-            let request = Dhcp::with(&[&head[..], rest].concat());
+            let request = dhcp::with(&[&head[..], rest].concat());
             flagged(name, &request, reason)
         };
         [
@@ -195,15 +201,15 @@ fn a_client_that_only_its_mac_identifies_is_counted() {
     // With a hardware address of its own the server can tell it.
     let own = Dhcp {
         chaddr: OTHER,
-        ..Dhcp::with(&[typed(DISCOVER), vec![END]])
+        ..dhcp::with(&[typed(DISCOVER), vec![END]])
     };
     check([flagged("chaddr of its own", &own, Reason::DhcpBroadcast)]);
 }
 
 #[test]
 fn a_client_that_sets_the_flag_itself_is_left_alone() {
-    let flagged = Dhcp::new(DISCOVER).broadcast();
-    let nameless = Dhcp::with(&[typed(DISCOVER), vec![END]]).broadcast();
+    let flagged = dhcp::new(DISCOVER).broadcast();
+    let nameless = dhcp::with(&[typed(DISCOVER), vec![END]]).broadcast();
     check([
         untouched("identified", flagged.frame()),
         untouched("not identified", nameless.frame()).passes(Reason::DhcpNoClientId),
@@ -213,12 +219,12 @@ fn a_client_that_sets_the_flag_itself_is_left_alone() {
 #[test]
 fn what_needs_no_flag_leaves_as_it_is() {
     let with = |change: fn(&mut Dhcp)| {
-        let mut request = Dhcp::new(REQUEST);
+        let mut request = dhcp::new(REQUEST);
         change(&mut request);
         request.frame()
     };
     let types = (0..=18).filter(|kind| ![DISCOVER, REQUEST].contains(kind));
-    let other_types = types.map(|kind| untouched(format!("type {kind}"), Dhcp::new(kind).frame()));
+    let other_types = types.map(|kind| untouched(format!("type {kind}"), dhcp::new(kind).frame()));
     check(
         [
             ("relayed", with(|it| it.giaddr = LAN_IP)),
@@ -231,16 +237,16 @@ fn what_needs_no_flag_leaves_as_it_is() {
             ("multicast", with(|it| it.eth_dst = [1, 0, 0x5e, 0, 0, 1])),
             ("from port 67", with(|it| it.ports = [67, 67])),
             ("to port 68", with(|it| it.ports = [68, 68])),
-            ("first fragment", with(|it| it.more_fragments = true)),
-            ("last fragment", with(|it| it.fragment_offset = 3)),
-            ("no type", Dhcp::with(&[client_id(), vec![END]]).frame()),
+            ("first fragment", with(|it| it.fragment = 0x2000)),
+            ("last fragment", with(|it| it.fragment = 3)),
+            ("no type", dhcp::with(&[client_id(), vec![END]]).frame()),
             (
                 "type behind the end",
-                Dhcp::with(&[vec![END], typed(REQUEST)]).frame(),
+                dhcp::with(&[vec![END], typed(REQUEST)]).frame(),
             ),
             (
                 "type behind 16 options",
-                Dhcp::with(&[vec![PAD; 16], typed(REQUEST)]).frame(),
+                dhcp::with(&[vec![PAD; 16], typed(REQUEST)]).frame(),
             ),
             ("TCP", patched(with(|_| {}), 23, &[6])),
         ]
@@ -257,14 +263,14 @@ fn what_needs_no_flag_leaves_as_it_is() {
 
 #[test]
 fn tagged_requests_leave_as_they_are() {
-    let frame = Dhcp::new(DISCOVER).frame();
+    let frame = dhcp::new(DISCOVER).frame();
     let tags: [&[(u16, u16)]; 3] = [&[(0x8100, 5)], &[(0x8100, 0)], &[(0x88a8, 5), (0x8100, 7)]];
     check(tags.map(|tags| untouched(format!("{tags:x?}"), tagged(&frame, tags))));
 }
 
 #[test]
 fn truncated_and_malformed_requests_leave_as_they_are() {
-    let frame = Dhcp::new(DISCOVER).frame();
+    let frame = dhcp::new(DISCOVER).frame();
     let malformed = |name: &str, frame: Vec<u8>| looked_up(name, frame, Reason::Malformed);
     // The kernel runs no program on a shorter IPv4 frame; see the unit tests of the parser.
     check(
@@ -287,13 +293,13 @@ fn truncated_and_malformed_requests_leave_as_they_are() {
         untouched("UDP length beyond the packet", at(38, &[0xff, 0xff])),
     ]);
     // What is behind the packet is none of it.
-    let short = Dhcp::with(&[typed(DISCOVER), client_id()]);
+    let short = dhcp::with(&[typed(DISCOVER), client_id()]);
     let padding = |frame: Vec<u8>| padded(frame, 400);
     check([row("padded by the sender", EGRESS, padding(short.frame()))
         .flags(on())
         .passes(Reason::DhcpBroadcast)
         .becomes(padding(short.broadcast().frame()))]);
-    let cut_id = Dhcp::with(&[typed(DISCOVER), vec![CLIENT_ID, 200, 1, 2]]);
+    let cut_id = dhcp::with(&[typed(DISCOVER), vec![CLIENT_ID, 200, 1, 2]]);
     check([flagged(
         "client id beyond the end",
         &cut_id,
@@ -303,7 +309,7 @@ fn truncated_and_malformed_requests_leave_as_they_are() {
 
 #[test]
 fn nothing_is_written_unless_the_loader_asks_for_it() {
-    let frame = Dhcp::new(DISCOVER).frame();
+    let frame = dhcp::new(DISCOVER).frame();
     check([
         row("off", EGRESS, frame.clone()).flags(l2_filter()),
         row("changing", NOT_ROUTED, frame.clone())

@@ -9,8 +9,8 @@ use ipvlan_common::{Event, EventKind, Hook, Reason};
 use ipvlan_model::{
     datapath::{Act, Datapath, Program, WIRE},
     frames::{
-        Arp, Nd,
-        ndp::{SOURCE_MAC, TARGET_MAC, option},
+        Arp, Nd, arp,
+        ndp::{self, SOURCE_MAC, TARGET_MAC, option},
     },
     rows::MARK,
     world::{
@@ -39,7 +39,7 @@ fn claim(station: Mac, v6: bool) -> Vec<u8> {
 /// A station claims one of these addresses.
 fn claim_of(station: Mac, address: Ip, address6: Ip6, v6: bool) -> Vec<u8> {
     if v6 {
-        return Nd::announcement(address6)
+        return ndp::announcement(address6)
             .with(option(TARGET_MAC, &station))
             .frame();
     }
@@ -47,7 +47,7 @@ fn claim_of(station: Mac, address: Ip, address6: Ip6, v6: bool) -> Vec<u8> {
         eth_src: station,
         sha: station,
         spa: address,
-        ..Arp::request(CHILD_IP)
+        ..arp::request(CHILD_IP)
     }
     .frame()
 }
@@ -69,17 +69,17 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
     let ifindex_of_child = ifindex(CHILD_SLOT);
     let probe = Arp {
         spa: UNSPECIFIED,
-        ..Arp::request(CHILD_IP)
+        ..arp::request(CHILD_IP)
     };
     let claims_host = Arp {
         eth_src: OTHER,
         spa: HOST_IP,
         oper: 2,
-        ..Arp::request(SIBLING_IP)
+        ..arp::request(SIBLING_IP)
     };
     let asks = Nd {
         src: CHILD_IP6,
-        ..Nd::solicitation(FOREIGN_IP6)
+        ..ndp::solicitation(FOREIGN_IP6)
     }
     .with(option(SOURCE_MAC, &OTHER));
     for &program in WIRE {
@@ -95,11 +95,14 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
         let rows = [
             (
                 probe.frame(),
-                ipv4(EventKind::Probe, LAN, CHILD_IP, ifindex_of_child),
+                ipv4(EventKind::Probe, LAN, CHILD_IP.octets(), ifindex_of_child),
             ),
-            (claims_host.frame(), ipv4(EventKind::Claim, LAN, HOST_IP, 0)),
-            (Nd::probe(CHILD_IP6).frame(), {
-                ipv6(EventKind::Probe, LAN, CHILD_IP6, ifindex_of_child)
+            (
+                claims_host.frame(),
+                ipv4(EventKind::Claim, LAN, HOST_IP.octets(), 0),
+            ),
+            (ndp::probe(CHILD_IP6).frame(), {
+                ipv6(EventKind::Probe, LAN, CHILD_IP6.octets(), ifindex_of_child)
             }),
             // Switches that track devices send probes to the stations that they know.
             (
@@ -108,15 +111,25 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
                     ..probe
                 }
                 .frame(),
-                ipv4(EventKind::UnicastProbe, LAN, CHILD_IP, ifindex_of_child),
+                ipv4(
+                    EventKind::UnicastProbe,
+                    LAN,
+                    CHILD_IP.octets(),
+                    ifindex_of_child,
+                ),
             ),
             (
                 Nd {
                     eth_dst: PARENT,
-                    ..Nd::probe(CHILD_IP6)
+                    ..ndp::probe(CHILD_IP6)
                 }
                 .frame(),
-                ipv6(EventKind::UnicastProbe, LAN, CHILD_IP6, ifindex_of_child),
+                ipv6(
+                    EventKind::UnicastProbe,
+                    LAN,
+                    CHILD_IP6.octets(),
+                    ifindex_of_child,
+                ),
             ),
             (
                 Arp {
@@ -124,21 +137,26 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
                     ..probes_too
                 }
                 .frame(),
-                ipv4(EventKind::UnicastProbe, LAN, PROBING_IP, probing),
+                ipv4(EventKind::UnicastProbe, LAN, PROBING_IP.octets(), probing),
             ),
             // The agent probes for these itself (RFC 5227 §2.1.1).
             (probes_too.frame(), {
-                ipv4(EventKind::Probe, LAN, PROBING_IP, probing)
+                ipv4(EventKind::Probe, LAN, PROBING_IP.octets(), probing)
             }),
-            (Nd::probe(DUPLICATE_IP6).frame(), {
-                ipv6(EventKind::Probe, LAN, DUPLICATE_IP6, duplicate)
+            (ndp::probe(DUPLICATE_IP6).frame(), {
+                ipv6(EventKind::Probe, LAN, DUPLICATE_IP6.octets(), duplicate)
             }),
             (
                 asks.frame(),
-                ipv6(EventKind::Claim, OTHER, CHILD_IP6, ifindex_of_child),
+                ipv6(
+                    EventKind::Claim,
+                    OTHER,
+                    CHILD_IP6.octets(),
+                    ifindex_of_child,
+                ),
             ),
-            (Nd::announcement(HOST_IP6).frame(), {
-                ipv6(EventKind::Claim, LAN, HOST_IP6, 0)
+            (ndp::announcement(HOST_IP6).frame(), {
+                ipv6(EventKind::Claim, LAN, HOST_IP6.octets(), 0)
             }),
         ];
         for (frame, event) in rows {
@@ -168,7 +186,7 @@ fn one_station_is_told_of_eight_times_at_once_then_once_a_second() {
             assert_eq!(datapath.count(hook, Reason::SenderConflict), 100);
             assert_eq!(datapath.count(hook, Reason::EventSuppressed), 100 - told);
             // That it probes is told all the same, and so is another station.
-            let probe = Nd::probe(CHILD_IP6).frame();
+            let probe = ndp::probe(CHILD_IP6).frame();
             datapath.run(program, &probe, MARK).expect("run");
             assert_eq!(datapath.events().len(), 1);
             run(&mut datapath, program, &claim(OTHER, v6));
@@ -296,7 +314,7 @@ fn programs_share_the_rates_and_count_for_their_own_hook() {
 #[test]
 fn a_flood_of_claims_keeps_nobody_from_being_answered() {
     let mut datapath = datapath();
-    let request = Arp::request(CHILD_IP);
+    let request = arp::request(CHILD_IP);
     for number in 0..5_000 {
         run(
             &mut datapath,

@@ -1,10 +1,12 @@
 //! The guard: what is never answered for and who is never answered, so that no child can spoof the
 //! host, the gateway or half the LAN.
 
+use std::net::Ipv4Addr;
+
 use ipvlan_common::{AddressEntry, Delivery, EventKind, Owner, Reason};
 use ipvlan_model::{
     datapath::WIRE,
-    frames::Arp,
+    frames::{Arp, arp},
     requests::{REQUEST, answers, passes},
     rows::{check, row},
     world::{
@@ -38,12 +40,12 @@ fn never_answers_a_sender_that_cannot_be() {
         ]
     });
     let addresses: [Ip; 6] = [
-        [224, 0, 0, 1],
-        [239, 255, 255, 255],
-        [127, 0, 0, 1],
-        [255, 255, 255, 255],
-        [0, 0, 0, 5],
-        [0, 255, 255, 255],
+        Ipv4Addr::new(224, 0, 0, 1),
+        Ipv4Addr::new(239, 255, 255, 255),
+        Ipv4Addr::LOCALHOST,
+        Ipv4Addr::BROADCAST,
+        Ipv4Addr::new(0, 0, 0, 5),
+        Ipv4Addr::new(0, 255, 255, 255),
     ];
     let by_address = addresses.map(|spa| {
         passes(
@@ -63,7 +65,7 @@ fn an_announcement_stays_unanswered() {
             "announcement of a foreign address",
             Arp {
                 spa: FOREIGN_IP,
-                ..Arp::request(FOREIGN_IP)
+                ..arp::request(FOREIGN_IP)
             },
             Reason::Gratuitous,
         ),
@@ -71,7 +73,7 @@ fn an_announcement_stays_unanswered() {
             "announcement still floods to l2 children",
             Arp {
                 spa: FOREIGN_IP,
-                ..Arp::request(FOREIGN_IP)
+                ..arp::request(FOREIGN_IP)
             },
             Reason::Gratuitous,
         )
@@ -80,7 +82,7 @@ fn an_announcement_stays_unanswered() {
             "announcement of nothing",
             Arp {
                 spa: UNSPECIFIED,
-                ..Arp::request(UNSPECIFIED)
+                ..arp::request(UNSPECIFIED)
             },
             Reason::Gratuitous,
         ),
@@ -97,33 +99,33 @@ fn an_announcement_stays_unanswered() {
 #[test]
 fn never_answers_for_an_address_that_is_no_hosts() {
     let targets: [(Ip, Reason); 9] = [
-        ([224, 0, 0, 0], Reason::TargetMulticast),
-        ([239, 255, 255, 255], Reason::TargetMulticast),
-        ([255, 255, 255, 255], Reason::TargetBroadcast),
-        ([127, 0, 0, 1], Reason::TargetLoopback),
-        ([127, 255, 255, 255], Reason::TargetLoopback),
-        ([0, 0, 0, 1], Reason::TargetUnspecified),
-        ([0, 255, 255, 255], Reason::TargetUnspecified),
-        ([0, 0, 0, 0], Reason::TargetUnspecified),
-        ([224, 1, 2, 3], Reason::TargetMulticast),
+        (Ipv4Addr::new(224, 0, 0, 0), Reason::TargetMulticast),
+        (Ipv4Addr::new(239, 255, 255, 255), Reason::TargetMulticast),
+        (Ipv4Addr::BROADCAST, Reason::TargetBroadcast),
+        (Ipv4Addr::LOCALHOST, Reason::TargetLoopback),
+        (Ipv4Addr::new(127, 255, 255, 255), Reason::TargetLoopback),
+        (Ipv4Addr::new(0, 0, 0, 1), Reason::TargetUnspecified),
+        (Ipv4Addr::new(0, 255, 255, 255), Reason::TargetUnspecified),
+        (Ipv4Addr::UNSPECIFIED, Reason::TargetUnspecified),
+        (Ipv4Addr::new(224, 1, 2, 3), Reason::TargetMulticast),
     ];
     // Even where a child holds it; in l2 too, where a foreign request would be dropped.
     check(targets.into_iter().flat_map(|(tpa, reason)| {
         let target = |flags| {
-            passes(format!("target {tpa:?}"), Arp::request(tpa), reason)
+            passes(format!("target {tpa:?}"), arp::request(tpa), reason)
                 .entry(tpa, child(ODD_SLOT))
                 .flags(flags)
         };
         [target(L3), target(l2_filter())]
     }));
     let neighbours: [Ip; 4] = [
-        [223, 255, 255, 255],
-        [126, 255, 255, 255],
-        [128, 0, 0, 0],
-        [255, 255, 255, 254],
+        Ipv4Addr::new(223, 255, 255, 255),
+        Ipv4Addr::new(126, 255, 255, 255),
+        Ipv4Addr::new(128, 0, 0, 0),
+        Ipv4Addr::new(255, 255, 255, 254),
     ];
     check(neighbours.into_iter().map(|tpa| {
-        answers(&format!("{tpa:?} is a host's"), Arp::request(tpa), ODD_SLOT)
+        answers(&format!("{tpa:?} is a host's"), arp::request(tpa), ODD_SLOT)
             .entry(tpa, child(ODD_SLOT))
     }));
 }
@@ -144,12 +146,12 @@ fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
         Reason::Probing,
         Reason::Duplicate,
     ];
-    let odd: Ip = [169, 254, 1, 1];
+    let odd: Ip = Ipv4Addr::new(169, 254, 1, 1);
     check(refusals.into_iter().map(|reason| {
         row(
             format!("child refused: {reason:?}"),
             WIRE,
-            Arp::request(odd).frame(),
+            arp::request(odd).frame(),
         )
         .entry(odd, child(ODD_SLOT).refused(reason))
         .refused(reason, ODD_SLOT)
@@ -157,18 +159,18 @@ fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
     // The flags of an l2 parent make no difference: these are addresses somebody here holds.
     let rows = [L3, l2_filter()].into_iter().flat_map(|flags| {
         [
-            passes("the host's", Arp::request(HOST_IP), Reason::HostAddress),
-            row("a down child's", WIRE, Arp::request(DOWN_IP).frame())
+            passes("the host's", arp::request(HOST_IP), Reason::HostAddress),
+            row("a down child's", WIRE, arp::request(DOWN_IP).frame())
                 .refused(Reason::ChildDown, DOWN_SLOT),
             row(
                 "the gateway's, held by a child",
                 WIRE,
-                Arp::request(CLAIMED_GATEWAY_IP).frame(),
+                arp::request(CLAIMED_GATEWAY_IP).frame(),
             )
             .refused(Reason::GatewayAddress, CLAIMED_GATEWAY_SLOT),
             passes(
                 "the gateway's, refused",
-                Arp::request(GATEWAY_IP),
+                arp::request(GATEWAY_IP),
                 Reason::GatewayAddress,
             )
             .entry(
@@ -177,7 +179,7 @@ fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
             ),
             passes(
                 "the host's, refused",
-                Arp::request(FOREIGN_IP),
+                arp::request(FOREIGN_IP),
                 Reason::ParentDown,
             )
             .entry(
@@ -189,8 +191,8 @@ fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
     });
     check(rows);
     check([
-        passes("the gateway's", Arp::request(GATEWAY_IP), Reason::NotOurs),
-        passes("nobody's here", Arp::request(FOREIGN_IP), Reason::NotOurs),
+        passes("the gateway's", arp::request(GATEWAY_IP), Reason::NotOurs),
+        passes("nobody's here", arp::request(FOREIGN_IP), Reason::NotOurs),
     ]);
 }
 
@@ -202,8 +204,8 @@ fn an_unknown_owner_is_nobody() {
         (None, Delivery::Pass)
     );
     check([
-        passes("target", Arp::request(FOREIGN_IP), Reason::NotOurs).entry(FOREIGN_IP, unknown),
-        row("target, in l2", WIRE, Arp::request(FOREIGN_IP).frame())
+        passes("target", arp::request(FOREIGN_IP), Reason::NotOurs).entry(FOREIGN_IP, unknown),
+        row("target, in l2", WIRE, arp::request(FOREIGN_IP).frame())
             .entry(FOREIGN_IP, unknown)
             .flags(l2_filter())
             .dropped(Reason::ForeignDropped),

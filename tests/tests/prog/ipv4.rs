@@ -4,7 +4,7 @@
 use ipvlan_common::{Config, ConfigFlags, Reason};
 use ipvlan_model::{
     datapath::{EGRESS, Program},
-    frames::{Ipv4, padded, patched, tagged},
+    frames::{IpPacket, ip, padded, patched, tagged},
     rows::{Row, check, row},
     world::{
         BROADCAST, CHILD_IP, CHILD_SLOT, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_SLOT, DOWN_IP,
@@ -20,10 +20,10 @@ const PLAIN: &[Program] = &[Program::Egress, Program::EgressIsolated];
 const ROUTED: &[Program] = &[Program::EgressRouted, Program::EgressRoutedIsolated];
 
 /// What the host sends to the LAN: the lookup by MAC is over before it began.
-fn to_lan(dst: Ip) -> Ipv4 {
-    Ipv4 {
+fn to_lan(dst: Ip) -> IpPacket {
+    IpPacket {
         eth_dst: LAN,
-        ..Ipv4::from_host(dst)
+        ..ip::from_host(dst)
     }
 }
 
@@ -39,7 +39,7 @@ fn turns_the_hosts_packets_around_to_children_without_the_mark() {
     .into_iter()
     .flat_map(|flags| {
         let hairpins = |name: &str, dst, slot| {
-            row(name, EGRESS, Ipv4::from_host(dst).frame())
+            row(name, EGRESS, ip::from_host(dst).frame())
                 .flags(flags)
                 .hairpinned(Some(slot))
         };
@@ -54,7 +54,7 @@ fn turns_the_hosts_packets_around_to_children_without_the_mark() {
 
 #[test]
 fn leaves_what_is_not_for_a_child_alone() {
-    let from_host = |name: &str, dst| row(name, EGRESS, Ipv4::from_host(dst).frame());
+    let from_host = |name: &str, dst| row(name, EGRESS, ip::from_host(dst).frame());
     check([
         from_host("nobody", FOREIGN_IP).passes(Reason::NotOurs),
         from_host("gateway", GATEWAY_IP).passes(Reason::NotOurs),
@@ -82,9 +82,9 @@ fn never_opens_a_way_between_siblings() {
         row(
             name,
             EGRESS,
-            Ipv4 {
-                src: CHILD_IP,
-                ..Ipv4::from_host(dst)
+            IpPacket {
+                src: CHILD_IP.into(),
+                ..ip::from_host(dst)
             }
             .frame(),
         )
@@ -114,9 +114,9 @@ fn never_opens_a_way_between_siblings() {
         row(
             "a down child is a sibling too",
             EGRESS,
-            Ipv4 {
-                src: DOWN_IP,
-                ..Ipv4::from_host(SIBLING_IP)
+            IpPacket {
+                src: DOWN_IP.into(),
+                ..ip::from_host(SIBLING_IP)
             }
             .frame(),
         )
@@ -125,7 +125,7 @@ fn never_opens_a_way_between_siblings() {
         row(
             "the host to itself, vepa",
             EGRESS,
-            Ipv4::from_host(HOST_IP).frame(),
+            ip::from_host(HOST_IP).frame(),
         )
         .flags(vepa)
         .passes(Reason::HostAddress),
@@ -134,11 +134,11 @@ fn never_opens_a_way_between_siblings() {
 
 #[test]
 fn packets_for_other_macs_are_looked_up_only_by_the_routed_variant() {
-    let readdressed = |dst| Ipv4::from_host(dst).frame();
+    let readdressed = |dst| ip::from_host(dst).frame();
     let macs = [LAN, OTHER];
     check(macs.into_iter().flat_map(|eth_dst| {
         let packet = |dst| {
-            Ipv4 {
+            IpPacket {
                 eth_dst,
                 ..to_lan(dst)
             }
@@ -156,7 +156,7 @@ fn packets_for_other_macs_are_looked_up_only_by_the_routed_variant() {
             row("down child", ROUTED, packet(DOWN_IP)).refused(Reason::ChildDown, DOWN_SLOT),
             row("sibling", ROUTED, {
                 let mut sibling = to_lan(ROUTED_IP);
-                sibling.src = CHILD_IP;
+                sibling.src = CHILD_IP.into();
                 sibling.frame()
             })
             .flags(L3 | ConfigFlags::ISOLATED)
@@ -175,18 +175,14 @@ fn off_link_child_gets_nothing_by_the_parents_own_mac_either() {
     ];
     check(flags.into_iter().flat_map(|flags| {
         let from_host =
-            |name: &str, dst| row(name, EGRESS, Ipv4::from_host(dst).frame()).flags(flags);
+            |name: &str, dst| row(name, EGRESS, ip::from_host(dst).frame()).flags(flags);
         [
             from_host("not allowed", OFF_LINK_IP).refused(Reason::OffLink, OFF_LINK_SLOT),
             from_host("allowed", ROUTED_IP).hairpinned(Some(ROUTED_SLOT)),
         ]
     }));
     check([
-        row(
-            "from the LAN",
-            NOT_DEMUX,
-            Ipv4::from_lan(OFF_LINK_IP).frame(),
-        ),
+        row("from the LAN", NOT_DEMUX, ip::from_lan(OFF_LINK_IP).frame()),
         row("through a gateway", ROUTED, to_lan(OFF_LINK_IP).frame())
             .refused(Reason::OffLink, OFF_LINK_SLOT),
     ]);
@@ -195,7 +191,7 @@ fn off_link_child_gets_nothing_by_the_parents_own_mac_either() {
 #[test]
 fn multicast_and_broadcast_leave_the_host_uncounted() {
     check([BROADCAST, MULTICAST].into_iter().map(|eth_dst| {
-        let packet = Ipv4 {
+        let packet = IpPacket {
             eth_dst,
             ..to_lan(CHILD_IP)
         };
@@ -205,23 +201,15 @@ fn multicast_and_broadcast_leave_the_host_uncounted() {
 
 #[test]
 fn fragments_and_options_follow_the_destination_like_any_packet() {
-    let fragment = |fragment_offset, more_fragments, dont_fragment| Ipv4 {
-        fragment_offset,
-        more_fragments,
-        dont_fragment,
-        ..Ipv4::from_host(LOCAL_IP)
-    };
-    let fragments = [
-        fragment(0, false, true),
-        fragment(0, true, false),
-        fragment(0, true, true),
-        fragment(185, true, false),
-        fragment(370, false, false),
-        fragment(0x1fff, false, false),
-    ];
-    let options = (1..=10).map(|option_words| Ipv4 {
+    // DF is 0x4000, MF is 0x2000.
+    let fragments = [0x4000, 0x2000, 0x6000, 0x20b9, 370, 0x1fff];
+    let fragments = fragments.map(|fragment| IpPacket {
+        fragment,
+        ..ip::from_host(LOCAL_IP)
+    });
+    let options = (1..=10).map(|option_words| IpPacket {
         option_words,
-        ..Ipv4::from_host(LOCAL_IP)
+        ..ip::from_host(LOCAL_IP)
     });
     check(fragments.into_iter().chain(options).flat_map(|packet| {
         let name = format!("{packet:?}");
@@ -236,12 +224,12 @@ fn fragments_and_options_follow_the_destination_like_any_packet() {
 #[test]
 fn padding_and_large_packets_make_no_difference() {
     let large = |len: u16| {
-        let frame = padded(Ipv4::from_host(LOCAL_IP).frame(), usize::from(len) + 14);
+        let frame = padded(ip::from_host(LOCAL_IP).frame(), usize::from(len) + 14);
         patched(frame, 16, &len.to_be_bytes())
     };
     // A test run takes less than a page as an skb.
     let frames = [
-        padded(Ipv4::from_host(LOCAL_IP).frame(), 60),
+        padded(ip::from_host(LOCAL_IP).frame(), 60),
         large(1500),
         large(3000),
     ];
@@ -256,11 +244,11 @@ fn padding_and_large_packets_make_no_difference() {
 
 #[test]
 fn demux_redirects_only_what_is_for_a_child_in_the_parents_netns() {
-    let from_lan = |name: &str, dst: Ip| row(name, DEMUX, Ipv4::from_lan(dst).frame());
+    let from_lan = |name: &str, dst: Ip| row(name, DEMUX, ip::from_lan(dst).frame());
     let other_mac = |eth_dst| -> Row {
-        let packet = Ipv4 {
+        let packet = IpPacket {
             eth_dst,
-            ..Ipv4::from_lan(LOCAL_IP)
+            ..ip::from_lan(LOCAL_IP)
         };
         row(format!("to {eth_dst:02x?}"), DEMUX, packet.frame()).passes(Reason::OtherMac)
     };
@@ -282,9 +270,9 @@ fn demux_redirects_only_what_is_for_a_child_in_the_parents_netns() {
         row(
             "for a child in another netns, from itself",
             DEMUX,
-            Ipv4 {
-                src: LAN_IP,
-                ..Ipv4::from_host(CHILD_IP)
+            IpPacket {
+                src: LAN_IP.into(),
+                ..ip::from_host(CHILD_IP)
             }
             .frame(),
         )
@@ -298,13 +286,13 @@ fn without_demux_no_packet_from_the_wire_is_looked_at() {
     check(
         destinations
             .into_iter()
-            .map(|dst| row(format!("{dst:?}"), NOT_DEMUX, Ipv4::from_lan(dst).frame())),
+            .map(|dst| row(format!("{dst:?}"), NOT_DEMUX, ip::from_lan(dst).frame())),
     );
 }
 
 #[test]
 fn other_ethertypes_are_not_looked_at() {
-    let packet = Ipv4::from_host(CHILD_IP).frame();
+    let packet = ip::from_host(CHILD_IP).frame();
     let ethertypes: [u16; 12] = [
         0x0000, 0x002e, 0x05ff, 0x0600, 0x0801, 0x0805, 0x0807, 0x8035, 0x86dc, 0x86de, 0x88cc,
         0xffff,

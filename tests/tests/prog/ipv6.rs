@@ -5,9 +5,9 @@ use ipvlan_common::{Config, ConfigFlags, Reason};
 use ipvlan_model::{
     datapath::{EGRESS, Program},
     frames::{
-        Ipv6, Nd,
-        ipv6::{self, next_header},
-        padded, patched, tagged,
+        IpPacket,
+        ip::{self, number, v6},
+        ndp, padded, patched, tagged,
     },
     rows::{Row, check, row},
     world::{
@@ -40,20 +40,16 @@ fn turns_the_hosts_packets_around_to_children_without_the_mark() {
             (LOCAL_IP6, LOCAL_SLOT),
         ]
         .map(|(dst, slot)| {
-            row(
-                format!("to {dst:02x?}"),
-                EGRESS,
-                Ipv6::from_host(dst).frame(),
-            )
-            .flags(flags)
-            .hairpinned(Some(slot))
+            row(format!("to {dst:02x?}"), EGRESS, ip::from_host(dst).frame())
+                .flags(flags)
+                .hairpinned(Some(slot))
         })
     }));
 }
 
 #[test]
 fn leaves_what_is_not_for_a_child_alone() {
-    let from_host = |name: &str, dst| row(name, EGRESS, Ipv6::from_host(dst).frame());
+    let from_host = |name: &str, dst| row(name, EGRESS, ip::from_host(dst).frame());
     check([
         from_host("nobody", FOREIGN_IP6).passes(Reason::NotOurs),
         from_host("gateway", GATEWAY_IP6).passes(Reason::NotOurs),
@@ -76,9 +72,9 @@ fn never_opens_a_way_between_siblings() {
     let isolated = L3 | ConfigFlags::ISOLATED;
     let vepa = isolated | ConfigFlags::VEPA;
     let from = |name: &str, src: Ip6, dst: Ip6| {
-        let packet = Ipv6 {
-            src,
-            ..Ipv6::from_host(dst)
+        let packet = IpPacket {
+            src: src.into(),
+            ..ip::from_host(dst)
         };
         row(name, EGRESS, packet.frame())
     };
@@ -117,12 +113,12 @@ fn never_opens_a_way_between_siblings() {
 #[test]
 fn packets_for_other_macs_are_looked_up_only_by_the_routed_variant() {
     check([LAN, OTHER].into_iter().flat_map(|eth_dst| {
-        let packet = |dst| Ipv6 {
+        let packet = |dst| IpPacket {
             eth_dst,
-            ..Ipv6::from_host(dst)
+            ..ip::from_host(dst)
         };
-        let sibling = Ipv6 {
-            src: CHILD_IP6,
+        let sibling = IpPacket {
+            src: CHILD_IP6.into(),
             ..packet(ROUTED_IP6)
         };
         [
@@ -130,7 +126,7 @@ fn packets_for_other_macs_are_looked_up_only_by_the_routed_variant() {
             row("nobody", PLAIN, packet(FOREIGN_IP6).frame()),
             row("allowed child", ROUTED, packet(ROUTED_IP6).frame())
                 .hairpinned(Some(ROUTED_SLOT))
-                .becomes(Ipv6::from_host(ROUTED_IP6).frame()),
+                .becomes(ip::from_host(ROUTED_IP6).frame()),
             row("another child", ROUTED, packet(SIBLING_IP6).frame())
                 .refused(Reason::OffLink, SIBLING_SLOT),
             row("nobody", ROUTED, packet(FOREIGN_IP6).frame()).passes(Reason::NotOurs),
@@ -153,7 +149,7 @@ fn off_link_child_gets_nothing_by_the_parents_own_mac_either() {
     ];
     check(flags.into_iter().flat_map(|flags| {
         let from_host =
-            |name: &str, dst| row(name, EGRESS, Ipv6::from_host(dst).frame()).flags(flags);
+            |name: &str, dst| row(name, EGRESS, ip::from_host(dst).frame()).flags(flags);
         [
             from_host("not allowed", OFF_LINK_IP6).refused(Reason::OffLink, OFF_LINK_SLOT),
             from_host("allowed", ROUTED_IP6).hairpinned(Some(ROUTED_SLOT)),
@@ -165,9 +161,9 @@ fn off_link_child_gets_nothing_by_the_parents_own_mac_either() {
 fn multicast_leaves_the_host_uncounted() {
     check([ALL_NODES_MAC, BROADCAST].into_iter().flat_map(|eth_dst| {
         [CHILD_IP6, ALL_NODES].map(|dst| {
-            let packet = Ipv6 {
+            let packet = IpPacket {
                 eth_dst,
-                ..Ipv6::from_host(dst)
+                ..ip::from_host(dst)
             };
             row(format!("to {eth_dst:02x?}"), EGRESS, packet.frame())
         })
@@ -185,26 +181,26 @@ fn turned_around_and_redirected(name: &str, frame: Vec<u8>) -> [Row; 2] {
 #[test]
 fn extension_headers_and_fragments_follow_the_destination_like_any_packet() {
     const EXTENSIONS: [u8; 5] = [
-        next_header::HOP_BY_HOP,
-        next_header::ROUTING,
-        next_header::FRAGMENT,
-        next_header::DESTINATION,
-        next_header::AUTHENTICATION,
+        number::HOP_BY_HOP,
+        number::ROUTING,
+        number::FRAGMENT,
+        number::DESTINATION,
+        number::AUTHENTICATION,
     ];
-    let packet = Ipv6::from_host(LOCAL_IP6).frame();
-    let single = EXTENSIONS.map(|number| ipv6::extended(&packet, number));
+    let packet = ip::from_host(LOCAL_IP6).frame();
+    let single = EXTENSIONS.map(|number| ip::extended(&packet, number));
     let chain = (0..8).fold(packet.clone(), |frame, _| {
-        ipv6::extended(&frame, next_header::DESTINATION)
+        ip::extended(&frame, number::DESTINATION)
     });
     // A header that says that it is followed by itself.
-    let loops = patched(single[0].clone(), ipv6::LEN, &[next_header::HOP_BY_HOP]);
+    let loops = patched(single[0].clone(), v6::LEN, &[number::HOP_BY_HOP]);
     let offsets = [[0x00, 0x00], [0x05, 0xa8], [0x05, 0xa9], [0xff, 0xf8]];
-    let fragments = offsets.map(|offset| patched(single[2].clone(), ipv6::LEN + 2, &offset));
+    let fragments = offsets.map(|offset| patched(single[2].clone(), v6::LEN + 2, &offset));
     let frames = single.into_iter().chain(fragments).chain([chain, loops]);
     check(frames.flat_map(|frame| turned_around_and_redirected("extended", frame)));
-    let headers = (0..=255_u8).filter(|number| *number != next_header::ICMPV6);
+    let headers = (0..=255_u8).filter(|number| *number != number::ICMPV6);
     check(headers.flat_map(|number| {
-        let frame = patched(packet.clone(), ipv6::NEXT_HEADER, &[number]);
+        let frame = patched(packet.clone(), v6::NEXT_HEADER, &[number]);
         turned_around_and_redirected("next header", frame)
     }));
 }
@@ -215,10 +211,10 @@ fn other_icmpv6_follows_the_destination_like_any_packet() {
         [1, 2, 128, 129, 133, 134, 137, 143]
             .into_iter()
             .flat_map(|kind| {
-                let packet = Ipv6 {
-                    next_header: next_header::ICMPV6,
+                let packet = IpPacket {
+                    protocol: number::ICMPV6,
                     payload: [&[kind][..], &[0; 31]].concat(),
-                    ..Ipv6::from_host(LOCAL_IP6)
+                    ..ip::from_host(LOCAL_IP6)
                 };
                 turned_around_and_redirected("ICMPv6", packet.frame())
             }),
@@ -227,13 +223,13 @@ fn other_icmpv6_follows_the_destination_like_any_packet() {
 
 #[test]
 fn padding_and_large_packets_make_no_difference() {
-    let with = |len: usize| Ipv6 {
+    let with = |len: usize| IpPacket {
         payload: vec![0x5a; len],
-        ..Ipv6::from_host(LOCAL_IP6)
+        ..ip::from_host(LOCAL_IP6)
     };
     // A test run takes less than a page as an skb. A payload length of 0 is that of a jumbogram, or of
     // a segment that is longer than the field can say.
-    let jumbo = patched(with(1_400).frame(), ipv6::PAYLOAD_LEN, &[0, 0]);
+    let jumbo = patched(with(1_400).frame(), v6::PAYLOAD_LEN, &[0, 0]);
     let frames = [
         ("no payload", with(0).frame()),
         ("padded", padded(with(1).frame(), 60)),
@@ -250,13 +246,13 @@ fn padding_and_large_packets_make_no_difference() {
 
 #[test]
 fn what_the_driver_would_not_deliver_is_malformed() {
-    let packet = Ipv6::from_host(LOCAL_IP6).frame();
+    let packet = ip::from_host(LOCAL_IP6).frame();
     let versions = (0..16_u8)
         .filter(|version| *version != 6)
-        .map(|version| (ipv6::VERSION, vec![version << 4]));
+        .map(|version| (v6::VERSION, vec![version << 4]));
     let lengths = [25_u16, 26, 1_500, 65_535]
         .into_iter()
-        .map(|len| (ipv6::PAYLOAD_LEN, len.to_be_bytes().to_vec()));
+        .map(|len| (v6::PAYLOAD_LEN, len.to_be_bytes().to_vec()));
     check(versions.chain(lengths).flat_map(|(at, bytes)| {
         let frame = patched(packet.clone(), at, &bytes);
         [DEMUX, EGRESS].map(|programs| {
@@ -264,18 +260,18 @@ fn what_the_driver_would_not_deliver_is_malformed() {
         })
     }));
     check([0_u16, 1, 23, 24].into_iter().flat_map(|len| {
-        let frame = patched(packet.clone(), ipv6::PAYLOAD_LEN, &len.to_be_bytes());
+        let frame = patched(packet.clone(), v6::PAYLOAD_LEN, &len.to_be_bytes());
         turned_around_and_redirected("shorter than its frame", frame)
     }));
 }
 
 #[test]
 fn demux_redirects_only_what_is_for_a_child_in_the_parents_netns() {
-    let from_lan = |name: &str, dst: Ip6| row(name, DEMUX, Ipv6::from_lan(dst).frame());
+    let from_lan = |name: &str, dst: Ip6| row(name, DEMUX, ip::from_lan(dst).frame());
     let to_mac = |eth_dst| {
-        let packet = Ipv6 {
+        let packet = IpPacket {
             eth_dst,
-            ..Ipv6::from_lan(LOCAL_IP6)
+            ..ip::from_lan(LOCAL_IP6)
         };
         row(format!("to {eth_dst:02x?}"), DEMUX, packet.frame()).passes(Reason::OtherMac)
     };
@@ -297,10 +293,10 @@ fn demux_redirects_only_what_is_for_a_child_in_the_parents_netns() {
         to_mac(OTHER),
         // Neighbour discovery is looked at before the destination is.
         row("solicitation for it", DEMUX, {
-            Nd::unicast(LOCAL_IP6).frame()
+            ndp::unicast(LOCAL_IP6).frame()
         })
         .advertised(
-            Nd::unicast(LOCAL_IP6)
+            ndp::unicast(LOCAL_IP6)
                 .answered(PARENT, "S", Vec::new())
                 .frame(),
             Some(LOCAL_SLOT),
@@ -308,7 +304,7 @@ fn demux_redirects_only_what_is_for_a_child_in_the_parents_netns() {
         row(
             "advertisement to it",
             DEMUX,
-            Nd::solicitation(LAN_IP6)
+            ndp::solicitation(LAN_IP6)
                 .answered(LAN, "S", Vec::new())
                 .frame(),
         )
@@ -319,10 +315,10 @@ fn demux_redirects_only_what_is_for_a_child_in_the_parents_netns() {
 #[test]
 fn without_demux_no_packet_from_the_wire_is_looked_at() {
     let destinations = [CHILD_IP6, LOCAL_IP6, DOWN_IP6, HOST_IP6, FOREIGN_IP6];
-    let packets = destinations.map(Ipv6::from_lan);
+    let packets = destinations.map(ip::from_lan);
     check(packets.into_iter().flat_map(|packet| {
-        let icmp = Ipv6 {
-            next_header: next_header::ICMPV6,
+        let icmp = IpPacket {
+            protocol: number::ICMPV6,
             payload: vec![128; 8],
             ..packet.clone()
         };
@@ -334,7 +330,7 @@ fn without_demux_no_packet_from_the_wire_is_looked_at() {
 
 #[test]
 fn a_tag_in_the_frame_hides_it() {
-    let packet = Ipv6::from_host(CHILD_IP6).frame();
+    let packet = ip::from_host(CHILD_IP6).frame();
     let tags: [&[(u16, u16)]; 3] = [&[(0x8100, 5)], &[(0x8100, 0)], &[(0x88a8, 5), (0x8100, 7)]];
     check(tags.map(|tags| row(format!("{tags:04x?}"), Program::ALL, tagged(&packet, tags))));
 }

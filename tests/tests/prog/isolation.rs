@@ -1,12 +1,16 @@
 //! What leaves the parent for a child under isolation, and what never does: a packet that the parent itself
 //! received, in any mode.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipvlan_common::{ConfigFlags, Reason};
 use ipvlan_model::{
     datapath::{EGRESS, Origin, Program},
-    frames::{Arp, Ipv4, Ipv6, Nd, ipv6::next_header, ndp::Flags, patched},
+    frames::{
+        Arp, IpPacket, Nd, arp,
+        ip::{self, number},
+        ndp, patched,
+    },
     rows::{Row, check, row},
     world::{
         ALL_NODES, CHILD_IP, CHILD_IP6, CHILD_LL, CHILD_SLOT, DOWN_IP, DOWN_IP6, FOREIGN_IP,
@@ -39,8 +43,8 @@ const SOURCES: [(Ip, Source); 11] = [
     (LAN_IP, Source::Unowned),
     (FOREIGN_IP, Source::Unowned),
     (UNSPECIFIED, Source::Unowned),
-    ([169, 254, 7, 7], Source::Unowned),
-    ([255, 255, 255, 255], Source::Unowned),
+    (Ipv4Addr::new(169, 254, 7, 7), Source::Unowned),
+    (Ipv4Addr::BROADCAST, Source::Unowned),
 ];
 
 const SOURCES6: [(Ip6, Source); 12] = [
@@ -112,22 +116,21 @@ fn rows(what: &str, address: impl Into<IpAddr>, source: Source, frame: &[u8]) ->
 
 #[test]
 fn under_isolation_an_ipv4_packet_reaches_a_child_only_from_the_host_or_forwarded_by_it() {
-    let fragment = |src, fragment_offset, more_fragments| Ipv4 {
-        src,
-        fragment_offset,
-        more_fragments,
-        ..Ipv4::from_host(CHILD_IP)
+    let fragment = |src: Ip, fragment| IpPacket {
+        src: src.into(),
+        fragment,
+        ..ip::from_host(CHILD_IP)
     };
     check(SOURCES.into_iter().flat_map(|(src, source)| {
         [
-            ("packet", fragment(src, 0, false)),
-            ("first fragment", fragment(src, 0, true)),
-            ("last fragment", fragment(src, 185, false)),
+            ("packet", fragment(src, 0)),
+            ("first fragment", fragment(src, 0x2000)),
+            ("last fragment", fragment(src, 185)),
             (
                 "options",
-                Ipv4 {
+                IpPacket {
                     option_words: 10,
-                    ..fragment(src, 0, false)
+                    ..fragment(src, 0)
                 },
             ),
         ]
@@ -143,25 +146,26 @@ fn under_isolation_an_ipv6_packet_of_any_type_reaches_a_child_only_from_the_host
     const TYPES: [u8; 4] = [128, 133, 134, 137];
 
     check(SOURCES6.into_iter().flat_map(|(src, source)| {
-        let packet = |next_header, payload: Vec<u8>| Ipv6 {
-            src,
-            next_header,
+        let packet = |protocol, payload: Vec<u8>| IpPacket {
+            src: src.into(),
+            protocol,
             payload,
-            ..Ipv6::from_host(CHILD_IP6)
+            ..ip::from_host(CHILD_IP6)
         };
         let advertisement = Nd {
             eth_dst: PARENT,
             src,
             dst: CHILD_IP6,
-            flags: Some(Flags::of("SO")),
-            ..Nd::from_parent(src, GATEWAY_IP6)
+            kind: ndp::ADVERTISEMENT,
+            flags: ndp::flags("SO"),
+            ..ndp::from_parent(src, GATEWAY_IP6)
         };
         let messages = TYPES.map(|message| {
             let mut payload = vec![0; 40];
             payload[0] = message;
-            packet(next_header::ICMPV6, payload).frame()
+            packet(number::ICMPV6, payload).frame()
         });
-        let udp = packet(next_header::UDP, vec![0x5a; 24]).frame();
+        let udp = packet(number::UDP, vec![0x5a; 24]).frame();
         messages
             .into_iter()
             .chain([udp, advertisement.frame()])
@@ -176,7 +180,7 @@ fn under_isolation_an_arp_reply_reaches_a_child_only_from_the_host() {
             eth_dst: PARENT,
             oper: 2,
             tha: PARENT,
-            ..Arp::from_parent(spa, CHILD_IP)
+            ..arp::from_parent(spa, CHILD_IP)
         };
         isolated().into_iter().flat_map(move |flags| {
             // ARP is not forwarded, and what the parent received is an answer of ours on its way out.
@@ -204,7 +208,7 @@ fn under_isolation_no_request_or_odd_arp_message_reaches_a_child() {
     let message = |oper, spa| Arp {
         eth_dst: PARENT,
         oper,
-        ..Arp::from_parent(spa, CHILD_IP)
+        ..arp::from_parent(spa, CHILD_IP)
     };
     let rows = isolated().into_iter().flat_map(|flags| {
         let row = move |name: &str, frame| row(name, EGRESS, frame).flags(flags);
@@ -226,8 +230,8 @@ fn under_isolation_no_request_or_odd_arp_message_reaches_a_child() {
 fn multicast_and_unowned_destinations_to_the_own_mac_are_passed_on() {
     let rows = isolated().into_iter().flat_map(|flags| {
         let v4 = [[224, 0, 0, 1], [255, 255, 255, 255], [192, 168, 7, 255]]
-            .map(|dst| Ipv4::from_host(dst).frame());
-        let v6 = [ALL_NODES, UNSPECIFIED6].map(|dst| Ipv6::from_host(dst).frame());
+            .map(|dst| ip::from_host(dst).frame());
+        let v6 = [ALL_NODES, UNSPECIFIED6].map(|dst| ip::from_host(dst).frame());
         v4.into_iter().chain(v6).flat_map(move |frame| {
             ORIGINS.map(|origin| {
                 row("no child's", EGRESS, frame.clone())
@@ -245,20 +249,20 @@ fn multicast_and_unowned_destinations_to_the_own_mac_are_passed_on() {
 fn an_l2_child_under_isolation_cannot_pass_for_a_forwarding_host() {
     let [l3, _, l2, _] = isolated();
     let v4 = |macs: [[u8; 6]; 2]| {
-        Ipv4 {
+        IpPacket {
             eth_dst: macs[0],
             eth_src: macs[1],
-            src: LAN_IP,
-            ..Ipv4::from_host(ROUTED_IP)
+            src: LAN_IP.into(),
+            ..ip::from_host(ROUTED_IP)
         }
         .frame()
     };
     let v6 = |macs: [[u8; 6]; 2]| {
-        Ipv6 {
+        IpPacket {
             eth_dst: macs[0],
             eth_src: macs[1],
-            src: LAN_IP6,
-            ..Ipv6::from_host(ROUTED_IP6)
+            src: LAN_IP6.into(),
+            ..ip::from_host(ROUTED_IP6)
         }
         .frame()
     };
@@ -296,8 +300,8 @@ fn what_the_parent_received_is_never_hairpinned() {
         |name: &str, programs, frame: Vec<u8>| row(name, programs, frame).origin(Origin::RECEIVED);
     let to_child = [L3, l2, vepa].into_iter().flat_map(|flags| {
         let frames = [
-            Ipv4::from_host(CHILD_IP).frame(),
-            Ipv6::from_host(CHILD_IP6).frame(),
+            ip::from_host(CHILD_IP).frame(),
+            ip::from_host(CHILD_IP6).frame(),
         ];
         frames.map(|frame| {
             received("to a child", EGRESS, frame)
@@ -306,14 +310,14 @@ fn what_the_parent_received_is_never_hairpinned() {
         })
     });
     let routed = [
-        Ipv4 {
+        IpPacket {
             eth_dst: OTHER,
-            ..Ipv4::from_host(ROUTED_IP)
+            ..ip::from_host(ROUTED_IP)
         }
         .frame(),
-        Ipv6 {
+        IpPacket {
             eth_dst: OTHER,
-            ..Ipv6::from_host(ROUTED_IP6)
+            ..ip::from_host(ROUTED_IP6)
         }
         .frame(),
     ]
@@ -321,14 +325,14 @@ fn what_the_parent_received_is_never_hairpinned() {
         received("through a gateway", ROUTED, frame).refused(Reason::ReceivedHere, ROUTED_SLOT)
     });
     let to_host = [
-        Ipv4 {
-            src: CHILD_IP,
-            ..Ipv4::from_host(HOST_IP)
+        IpPacket {
+            src: CHILD_IP.into(),
+            ..ip::from_host(HOST_IP)
         }
         .frame(),
-        Ipv6 {
-            src: CHILD_IP6,
-            ..Ipv6::from_host(HOST_IP6)
+        IpPacket {
+            src: CHILD_IP6.into(),
+            ..ip::from_host(HOST_IP6)
         }
         .frame(),
     ]
@@ -339,7 +343,7 @@ fn what_the_parent_received_is_never_hairpinned() {
     });
     // Another interface of the VRF may be the parent itself.
     let vrf = [(Origin::FORWARDED, true), (Origin::default(), false)].map(|(origin, loops)| {
-        let row = row("in a VRF", EGRESS, Ipv4::from_host(CHILD_IP).frame())
+        let row = row("in a VRF", EGRESS, ip::from_host(CHILD_IP).frame())
             .flags(L3 | ConfigFlags::VRF)
             .origin(origin);
         if loops {

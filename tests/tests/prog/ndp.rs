@@ -5,7 +5,7 @@ use ipvlan_model::{
     datapath::{ONE_BUFFER, TC_INGRESS, WIRE, XDP},
     frames::{
         Nd,
-        ndp::{NONCE, SOURCE_MAC, option},
+        ndp::{self, NONCE, SOURCE_MAC, option},
         padded,
     },
     rows::{check, row},
@@ -14,7 +14,7 @@ use ipvlan_model::{
         ALL_NODES, ALL_NODES_MAC, BROADCAST, CHILD_IP6, CHILD_LL, CHILD_SLOT, FOREIGN_IP6,
         HOST_IP6, L3, LAN, LOCAL_IP6, LOCAL_SLOT, MULTICAST, Mac, OPTIMISTIC_IP6, OPTIMISTIC_SLOT,
         OTHER, PARENT, ROUTER_IP6, ROUTER_SLOT, SIBLING_IP6, SIBLING_SLOT, UNSPECIFIED6, ZERO,
-        child, group_mac, group_of, l2_filter,
+        child, group_mac, l2_filter, solicited_node,
     },
 };
 
@@ -29,7 +29,7 @@ fn answers_what_goes_to_the_group_with_its_mac() {
     ]
     .into_iter()
     .flat_map(|flags| {
-        let group = |target| Nd::solicitation(target);
+        let group = |target| ndp::solicitation(target);
         [
             answers("child", &asked, "SO", CHILD_SLOT),
             answers("link-local", &group(CHILD_LL), "SO", CHILD_SLOT),
@@ -43,7 +43,7 @@ fn answers_what_goes_to_the_group_with_its_mac() {
     check(rows);
     check([answers(
         "optimistic and forwards",
-        &Nd::solicitation(FOREIGN_IP6),
+        &ndp::solicitation(FOREIGN_IP6),
         "RS",
         CHILD_SLOT,
     )
@@ -56,7 +56,7 @@ fn answers_what_goes_to_the_group_with_its_mac() {
 #[test]
 fn confirms_what_goes_to_the_target_without_an_option() {
     let rows = [L3, l2_filter()].into_iter().flat_map(|flags| {
-        let unicast = |target| Nd::unicast(target);
+        let unicast = |target| ndp::unicast(target);
         [
             confirms("child", &unicast(CHILD_IP6), "S", CHILD_SLOT),
             confirms("link-local", &unicast(CHILD_LL), "S", CHILD_SLOT),
@@ -76,9 +76,9 @@ fn confirms_what_goes_to_the_target_without_an_option() {
 
 #[test]
 fn answers_duplicate_address_detection_to_all_nodes() {
-    let probe = Nd::probe(CHILD_IP6);
-    let bare = Nd::probe(CHILD_IP6).with(Vec::new());
-    let router = Nd::probe(ROUTER_IP6);
+    let probe = ndp::probe(CHILD_IP6);
+    let bare = ndp::probe(CHILD_IP6).with(Vec::new());
+    let router = ndp::probe(ROUTER_IP6);
     let rows = [L3, l2_filter()].into_iter().flat_map(|flags| {
         let told = |name: &str, probe: &Nd, letters, slot| {
             answers(name, probe, letters, slot).flags(flags).tells(
@@ -99,7 +99,7 @@ fn answers_duplicate_address_detection_to_all_nodes() {
     check([L3, l2_filter()].map(|flags| {
         passes(
             "optimistic",
-            &Nd::probe(OPTIMISTIC_IP6),
+            &ndp::probe(OPTIMISTIC_IP6),
             Reason::LeftToKernel,
         )
         .flags(flags)
@@ -174,13 +174,13 @@ fn the_answer_goes_to_whom_the_option_says() {
 
 #[test]
 fn an_answer_has_its_own_length_without_junk() {
-    let probe = Nd::probe(CHILD_IP6);
+    let probe = ndp::probe(CHILD_IP6);
     let long = multicast().with([option(SOURCE_MAC, &LAN), option(253, &[9; 94])].concat());
     check([87, 90, 128, 1514, ONE_BUFFER].into_iter().flat_map(|len| {
         let padded = |frame| padded(frame, len);
         let name = format!("{len} bytes");
         let answer = |asked: &Nd, flags| asked.answered(PARENT, flags, own_mac()).frame();
-        let unicast = Nd::unicast(CHILD_IP6);
+        let unicast = ndp::unicast(CHILD_IP6);
         let confirmation = unicast.answered(PARENT, "S", Vec::new()).frame();
         [
             row(name.clone(), WIRE, padded(multicast().frame()))
@@ -220,7 +220,7 @@ fn looks_only_at_frames_to_the_group_to_everybody_and_to_the_parent() {
         LAN,
         MULTICAST,
         ALL_NODES_MAC,
-        group_mac(group_of(FOREIGN_IP6)),
+        group_mac(solicited_node(FOREIGN_IP6)),
         [0x33, 0x32, 0xff, 0, 0, 0x10],
     ];
     check(others.into_iter().flat_map(|eth_dst| {
@@ -243,7 +243,7 @@ fn looks_only_at_frames_to_the_group_to_everybody_and_to_the_parent() {
             "unicast to everybody",
             &Nd {
                 eth_dst: BROADCAST,
-                ..Nd::unicast(CHILD_IP6)
+                ..ndp::unicast(CHILD_IP6)
             },
             "S",
             CHILD_SLOT,
@@ -251,8 +251,8 @@ fn looks_only_at_frames_to_the_group_to_everybody_and_to_the_parent() {
         passes(
             "unicast to the group's MAC",
             &Nd {
-                eth_dst: group_mac(group_of(CHILD_IP6)),
-                ..Nd::unicast(CHILD_IP6)
+                eth_dst: group_mac(solicited_node(CHILD_IP6)),
+                ..ndp::unicast(CHILD_IP6)
             },
             Reason::OtherMac,
         ),
@@ -270,7 +270,7 @@ fn a_solicitation_goes_to_its_target_or_to_the_targets_group() {
         passes("all nodes", &to(ALL_NODES), Reason::OtherDestination),
         passes(
             "another group",
-            &to(group_of(FOREIGN_IP6)),
+            &to(solicited_node(FOREIGN_IP6)),
             Reason::OtherDestination,
         ),
         passes(
@@ -282,7 +282,7 @@ fn a_solicitation_goes_to_its_target_or_to_the_targets_group() {
         passes("nobody", &to(UNSPECIFIED6), Reason::OtherDestination),
         answers(
             "a sibling with the same group",
-            &Nd::solicitation(SIBLING_IP6),
+            &ndp::solicitation(SIBLING_IP6),
             "SO",
             SIBLING_SLOT,
         ),

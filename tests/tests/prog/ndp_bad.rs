@@ -6,8 +6,8 @@ use ipvlan_ebpf::wire::message::ND_MAX;
 use ipvlan_model::{
     datapath::{Datapath, EGRESS, Origin, Program, WIRE},
     frames::{
-        ETH_LEN, Nd, corpus, ipv6,
-        ipv6::next_header,
+        ETH_LEN, Nd, corpus,
+        ip::{self, number, v6},
         ndp::{self, NONCE, SOURCE_MAC, checksummed, option},
         padded, patched, tagged,
     },
@@ -23,8 +23,8 @@ const NOT_DEMUX: &[Program] = &[Program::Ingress, Program::Xdp];
 fn solicitations() -> [(Vec<u8>, &'static [Program]); 3] {
     [
         (multicast().frame(), WIRE),
-        (Nd::unicast(CHILD_IP6).frame(), WIRE),
-        (Nd::from_parent(HOST_IP6, CHILD_IP6).frame(), EGRESS),
+        (ndp::unicast(CHILD_IP6).frame(), WIRE),
+        (ndp::from_parent(HOST_IP6, CHILD_IP6).frame(), EGRESS),
     ]
 }
 
@@ -49,12 +49,12 @@ fn spoilt(
 fn a_field_that_no_neighbour_sends_is_refused_by_its_own_reason() {
     let byte = |at, value| move |frame| checksummed(patched(frame, at, &[value]));
     let len =
-        |len: u16| move |frame| checksummed(patched(frame, ipv6::PAYLOAD_LEN, &len.to_be_bytes()));
+        |len: u16| move |frame| checksummed(patched(frame, v6::PAYLOAD_LEN, &len.to_be_bytes()));
     let hop_limits = [0, 1, 64, 128, 254].into_iter().flat_map(|hop_limit| {
         spoilt(
             "hop limit",
             Reason::HopLimit,
-            byte(ipv6::HOP_LIMIT, hop_limit),
+            byte(v6::HOP_LIMIT, hop_limit),
         )
     });
     let codes = [1, 2, 128, 255]
@@ -62,7 +62,7 @@ fn a_field_that_no_neighbour_sends_is_refused_by_its_own_reason() {
         .flat_map(|code| spoilt("code", Reason::Code, byte(ndp::CODE, code)));
     let versions = [0x00, 0x40, 0x50, 0x70, 0xf0]
         .into_iter()
-        .flat_map(|version| spoilt("version", Reason::Malformed, byte(ipv6::VERSION, version)));
+        .flat_map(|version| spoilt("version", Reason::Malformed, byte(v6::VERSION, version)));
     let short = [0, 1, 8, 23]
         .into_iter()
         .flat_map(|short| spoilt("too short", Reason::Malformed, len(short)));
@@ -79,7 +79,7 @@ fn a_field_that_no_neighbour_sends_is_refused_by_its_own_reason() {
     // What comes first is the reason.
     check(spoilt("hop limit and code", Reason::HopLimit, |frame| {
         let frame = patched(frame, ndp::CODE, &[1]);
-        patched(frame, ipv6::HOP_LIMIT, &[1])
+        patched(frame, v6::HOP_LIMIT, &[1])
     }));
     check(spoilt("code and checksum", Reason::Code, |frame| {
         patched(frame, ndp::CODE, &[1])
@@ -89,7 +89,7 @@ fn a_field_that_no_neighbour_sends_is_refused_by_its_own_reason() {
 #[test]
 fn a_wrong_checksum_is_found_wherever_the_error_is() {
     // Every bit of what it covers but the length, the next header and those with reasons of their own.
-    let covered = (ipv6::SRC..ipv6::LEN).chain(ndp::CHECKSUM..86);
+    let covered = (v6::SRC..v6::LEN).chain(ndp::CHECKSUM..86);
     let (frame, programs) = (multicast().frame(), WIRE);
     check(covered.map(|at| {
         let bit = 1 << (at % 8);
@@ -157,8 +157,8 @@ fn options_that_are_none_are_refused() {
         ("four bytes and nothing else", vec![SOURCE_MAC, 1, 2, 0]),
     ];
     check(bad.into_iter().flat_map(|(name, options)| {
-        let unicast = Nd::unicast(CHILD_IP6).with(options.clone());
-        let own = Nd::from_parent(HOST_IP6, CHILD_IP6).with(options.clone());
+        let unicast = ndp::unicast(CHILD_IP6).with(options.clone());
+        let own = ndp::from_parent(HOST_IP6, CHILD_IP6).with(options.clone());
         [
             passes(name, &multicast().with(options), Reason::BadOption).flags(l2_filter()),
             passes(name, &unicast, Reason::BadOption),
@@ -195,45 +195,45 @@ fn a_message_longer_than_is_read_is_passed() {
 #[test]
 fn a_solicitation_behind_an_extension_header_or_in_a_fragment_is_never_answered() {
     const EXTENSIONS: [u8; 4] = [
-        next_header::HOP_BY_HOP,
-        next_header::ROUTING,
-        next_header::FRAGMENT,
-        next_header::DESTINATION,
+        number::HOP_BY_HOP,
+        number::ROUTING,
+        number::FRAGMENT,
+        number::DESTINATION,
     ];
     let rows = EXTENSIONS.into_iter().flat_map(|number| {
         solicitations()
             .into_iter()
-            .chain([(Nd::probe(CHILD_IP6).frame(), WIRE)])
+            .chain([(ndp::probe(CHILD_IP6).frame(), WIRE)])
             .map(move |(frame, programs)| {
-                let frame = ipv6::extended(&frame, number);
+                let frame = ip::extended(&frame, number);
                 row(format!("behind {number}"), programs, frame)
                     .flags(l2_filter())
                     .passes(Reason::ExtensionHeader)
             })
     });
     check(rows);
-    let fragment = ipv6::extended(&multicast().frame(), next_header::FRAGMENT);
+    let fragment = ip::extended(&multicast().frame(), number::FRAGMENT);
     check([[0, 0], [0, 1], [0xff, 0xf8], [0, 9]].map(|offset| {
         row(
             format!("fragment {offset:02x?}"),
             WIRE,
-            patched(fragment.clone(), ipv6::LEN + 2, &offset),
+            patched(fragment.clone(), v6::LEN + 2, &offset),
         )
         .passes(Reason::ExtensionHeader)
     }));
     let chain = EXTENSIONS
         .into_iter()
         .fold(multicast().frame(), |frame, number| {
-            ipv6::extended(&frame, number)
+            ip::extended(&frame, number)
         });
     let long = patched(
-        ipv6::extended(&multicast().frame(), next_header::DESTINATION),
-        ipv6::LEN + 1,
+        ip::extended(&multicast().frame(), number::DESTINATION),
+        v6::LEN + 1,
         &[1],
     );
-    let authenticated = ipv6::extended(&multicast().frame(), next_header::AUTHENTICATION);
+    let authenticated = ip::extended(&multicast().frame(), number::AUTHENTICATION);
     let echo = patched(multicast().frame(), ndp::TYPE, &[128]);
-    let advertisement = Nd::announcement(CHILD_IP6).frame();
+    let advertisement = ndp::announcement(CHILD_IP6).frame();
     check([
         row("chain of four", NOT_DEMUX, chain),
         row("longer header", NOT_DEMUX, long),
@@ -242,7 +242,7 @@ fn a_solicitation_behind_an_extension_header_or_in_a_fragment_is_never_answered(
         row(
             "advertisement behind one",
             NOT_DEMUX,
-            ipv6::extended(&advertisement, next_header::HOP_BY_HOP),
+            ip::extended(&advertisement, number::HOP_BY_HOP),
         ),
     ]);
 }
@@ -254,9 +254,9 @@ fn other_messages_of_icmpv6_are_not_looked_at_on_the_wire() {
         let frame = checksummed(patched(multicast().frame(), ndp::TYPE, &[kind]));
         row(format!("type {kind}"), NOT_DEMUX, frame).flags(l2_filter())
     }));
-    let headers = (0..=255_u8).filter(|number| *number != next_header::ICMPV6);
+    let headers = (0..=255_u8).filter(|number| *number != number::ICMPV6);
     check(headers.map(|number| {
-        let frame = patched(multicast().frame(), ipv6::NEXT_HEADER, &[number]);
+        let frame = patched(multicast().frame(), v6::NEXT_HEADER, &[number]);
         row(format!("next header {number}"), NOT_DEMUX, frame)
     }));
 }
@@ -288,12 +288,12 @@ fn no_prefix_of_any_valid_message_is_answered() {
     datapath.install(config, &entries);
     let mut expected = datapath.counts().reasons;
     for frame in [corpus::nds(), corpus::ipv6_packets()].concat() {
-        let is_extended = frame[ipv6::NEXT_HEADER] != next_header::ICMPV6;
+        let is_extended = frame[v6::NEXT_HEADER] != number::ICMPV6;
         for &program in Program::ALL {
             let shortest = if program == Program::Xdp {
                 ETH_LEN
             } else {
-                ipv6::LEN
+                v6::LEN
             };
             for len in shortest..frame.len() {
                 let cut = &frame[..len];
@@ -325,7 +325,7 @@ fn no_prefix_of_any_valid_message_is_answered() {
 fn what_is_behind_the_packet_is_neither_read_nor_counted() {
     // The same bytes would be options if the packet's length did not end before them.
     let behind = [option(SOURCE_MAC, &OTHER), vec![SOURCE_MAC, 0, 0, 0]].concat();
-    let bare = Nd::unicast(CHILD_IP6).with(Vec::new());
+    let bare = ndp::unicast(CHILD_IP6).with(Vec::new());
     let reply = bare.answered(PARENT, "S", Vec::new()).frame();
     assert_eq!(reply[..6], LAN);
     check(

@@ -36,7 +36,7 @@ fn claims(station: Mac, address: Ip6) -> [(&'static str, Nd); 7] {
         }
         .with(option(SOURCE_MAC, &station))
     };
-    let announces = Nd::announcement(address).with(option(TARGET_MAC, &station));
+    let announces = ndp::announcement(address).with(option(TARGET_MAC, &station));
     let answers = Nd {
         eth_dst: PARENT,
         dst: HOST_IP6,
@@ -48,10 +48,10 @@ fn claims(station: Mac, address: Ip6) -> [(&'static str, Nd); 7] {
         ..announces.clone()
     };
     [
-        ("asks for a sibling", asks(Nd::solicitation(SIBLING_IP6))),
-        ("asks for nobody", asks(Nd::solicitation(FOREIGN_IP6))),
-        ("confirms a sibling", asks(Nd::unicast(SIBLING_IP6))),
-        ("asks for itself", asks(Nd::solicitation(address))),
+        ("asks for a sibling", asks(ndp::solicitation(SIBLING_IP6))),
+        ("asks for nobody", asks(ndp::solicitation(FOREIGN_IP6))),
+        ("confirms a sibling", asks(ndp::unicast(SIBLING_IP6))),
+        ("asks for itself", asks(ndp::solicitation(address))),
         ("announces", announces),
         ("announces by another", relayed),
         ("answers the host", answers),
@@ -101,7 +101,7 @@ fn without_the_option_the_source_of_the_frame_is_told() {
             "solicitation".into(),
             &Nd {
                 src: CHILD_IP6,
-                ..from(OTHER, Nd::solicitation(FOREIGN_IP6))
+                ..from(OTHER, ndp::solicitation(FOREIGN_IP6))
             },
             OTHER,
             CHILD_IP6,
@@ -109,7 +109,7 @@ fn without_the_option_the_source_of_the_frame_is_told() {
         ),
         conflicts(
             "advertisement".into(),
-            &from(LAN, Nd::announcement(HOST_IP6)),
+            &from(LAN, ndp::announcement(HOST_IP6)),
             LAN,
             HOST_IP6,
             None,
@@ -126,8 +126,8 @@ fn a_child_with_an_address_that_is_not_its_own_cuts_nobody_off() {
         [
             answers("asks", &asks(multicast()), "SO", CHILD_SLOT),
             answers("asks, l2", &asks(multicast()), "SO", CHILD_SLOT).flags(l2_filter()),
-            confirms("confirms", &asks(Nd::unicast(CHILD_IP6)), "S", CHILD_SLOT),
-            passes("announces", &Nd::announcement(src), Reason::Advertisement),
+            confirms("confirms", &asks(ndp::unicast(CHILD_IP6)), "S", CHILD_SLOT),
+            passes("announces", &ndp::announcement(src), Reason::Advertisement),
         ]
     }));
     let refusals = [
@@ -159,10 +159,10 @@ fn a_child_with_an_address_that_is_not_its_own_cuts_nobody_off() {
 
 #[test]
 fn an_advertisement_is_never_answered_nor_dropped() {
-    let unsolicited = Nd::announcement(FOREIGN_IP6);
-    let solicited = Nd::solicitation(FOREIGN_IP6).answered(LAN, "SO", Vec::new());
-    let router = Nd::announcement(GATEWAY_IP6);
-    let claim = Nd::announcement(CHILD_IP6);
+    let unsolicited = ndp::announcement(FOREIGN_IP6);
+    let solicited = ndp::solicitation(FOREIGN_IP6).answered(LAN, "SO", Vec::new());
+    let router = ndp::announcement(GATEWAY_IP6);
+    let claim = ndp::announcement(CHILD_IP6);
     let from = |eth_src| Nd {
         eth_src,
         ..claim.clone()
@@ -183,7 +183,7 @@ fn an_advertisement_is_never_answered_nor_dropped() {
             passes("of a gateway", &router, Reason::Advertisement),
             passes(
                 "for a multicast address",
-                &Nd::announcement(ALL_NODES),
+                &ndp::announcement(ALL_NODES),
                 Reason::Advertisement,
             ),
             passes("our own, come back", &from(PARENT), Reason::OwnSender),

@@ -5,7 +5,7 @@ use ipvlan_model::{
     datapath::EGRESS,
     frames::{
         Nd,
-        ndp::{NONCE, SOURCE_MAC, option},
+        ndp::{self, NONCE, SOURCE_MAC, option},
         padded,
     },
     rows::{Row, check, row},
@@ -21,7 +21,7 @@ use ipvlan_model::{
 
 /// The host asks for a child.
 fn request() -> Nd {
-    Nd::from_parent(HOST_IP6, CHILD_IP6)
+    ndp::from_parent(HOST_IP6, CHILD_IP6)
 }
 
 /// The same, to the target itself.
@@ -47,14 +47,14 @@ fn passes(name: impl Into<String>, asked: &Nd, reason: Reason) -> Row {
 fn answers_the_host_for_its_children_in_every_mode() {
     let modes = [L3, l2_filter(), l2_flood(), L3 | ConfigFlags::ISOLATED];
     check(modes.into_iter().flat_map(|flags| {
-        let asks = |target| Nd::from_parent(HOST_IP6, target);
+        let asks = |target| ndp::from_parent(HOST_IP6, target);
         let confirmed = unicast(request());
         let confirmation = confirmed.answered(PARENT, "S", Vec::new()).frame();
         [
             answers("child", &request(), "SO", Some(CHILD_SLOT)),
             answers(
                 "link-local",
-                &Nd::from_parent(HOST_LL, CHILD_LL),
+                &ndp::from_parent(HOST_LL, CHILD_LL),
                 "SO",
                 Some(CHILD_SLOT),
             ),
@@ -92,7 +92,7 @@ fn answers_the_host_for_its_children_in_every_mode() {
         .map(|row| row.flags(flags))
     }));
     // An address that is not in the map proves nothing under isolation.
-    let unknown = Nd::from_parent(LAN_IP6, CHILD_IP6);
+    let unknown = ndp::from_parent(LAN_IP6, CHILD_IP6);
     let name = "from another of the host's addresses, not in the map";
     let answered = [L3, l2_filter(), l2_flood()]
         .map(|flags| answers(name, &unknown, "SO", Some(CHILD_SLOT)).flags(flags));
@@ -104,10 +104,10 @@ fn answers_the_host_for_its_children_in_every_mode() {
 
 #[test]
 fn answers_an_l2_child_for_the_host() {
-    let asks = Nd::from_parent(CHILD_IP6, HOST_IP6);
-    let link_local = Nd::from_parent(CHILD_LL, HOST_LL);
-    let down = Nd::from_parent(DOWN_IP6, HOST_IP6);
-    let itself = Nd::from_parent(LAN_IP6, HOST_IP6);
+    let asks = ndp::from_parent(CHILD_IP6, HOST_IP6);
+    let link_local = ndp::from_parent(CHILD_LL, HOST_LL);
+    let down = ndp::from_parent(DOWN_IP6, HOST_IP6);
+    let itself = ndp::from_parent(LAN_IP6, HOST_IP6);
     check([
         answers("l2", &asks, "SO", None).flags(l2_filter()),
         answers("link-local", &link_local, "SO", None).flags(l2_filter()),
@@ -129,7 +129,7 @@ fn answers_an_l2_child_for_the_host() {
 
 #[test]
 fn leaves_siblings_to_the_driver() {
-    let asks = Nd::from_parent(SIBLING_IP6, CHILD_IP6);
+    let asks = ndp::from_parent(SIBLING_IP6, CHILD_IP6);
     let rows = [L3, l2_filter(), l2_flood()].into_iter().flat_map(|flags| {
         [asks.clone(), unicast(asks.clone())]
             .map(|asked| passes("child asks for a sibling", &asked, Reason::Sibling).flags(flags))
@@ -138,7 +138,7 @@ fn leaves_siblings_to_the_driver() {
     check([row(
         "down sibling",
         EGRESS,
-        Nd::from_parent(CHILD_IP6, DOWN_IP6).frame(),
+        ndp::from_parent(CHILD_IP6, DOWN_IP6).frame(),
     )
     .refused(Reason::ChildDown, DOWN_SLOT)]);
 }
@@ -157,7 +157,7 @@ fn never_answers_a_probe_of_our_own() {
     check(targets.into_iter().flat_map(|target| {
         let probe = Nd {
             eth_src: PARENT,
-            ..Nd::probe(target)
+            ..ndp::probe(target)
         };
         let bare = probe.clone().with(Vec::new());
         [L3, l2_filter(), l2_flood()]
@@ -198,12 +198,12 @@ fn never_answers_for_what_no_child_may_have() {
     let odd = odd.into_iter().map(|(target, reason)| {
         passes(
             format!("target {target:02x?}"),
-            &Nd::from_parent(HOST_IP6, target),
+            &ndp::from_parent(HOST_IP6, target),
             reason,
         )
         .entry(target, child(ODD_SLOT))
     });
-    let asks = |target| Nd::from_parent(HOST_IP6, target);
+    let asks = |target| ndp::from_parent(HOST_IP6, target);
     check(
         odd.chain([
             passes("the gateway", &asks(GATEWAY_IP6), Reason::NotOurs),
@@ -266,9 +266,9 @@ fn looks_only_at_what_the_parents_own_mac_says() {
 #[test]
 fn drops_and_tells_nothing() {
     let asks = [
-        Nd::from_parent(HOST_IP6, FOREIGN_IP6),
-        Nd::from_parent(CHILD_IP6, FOREIGN_IP6),
-        Nd::from_parent(FOREIGN_IP6, GATEWAY_IP6),
+        ndp::from_parent(HOST_IP6, FOREIGN_IP6),
+        ndp::from_parent(CHILD_IP6, FOREIGN_IP6),
+        ndp::from_parent(FOREIGN_IP6, GATEWAY_IP6),
     ];
     let modes = [l2_filter(), L3 | ConfigFlags::L2_DROP_FOREIGN_ND];
     check(modes.into_iter().flat_map(|flags| {
@@ -280,10 +280,11 @@ fn drops_and_tells_nothing() {
 #[test]
 fn advertisements_are_packets_like_any_other() {
     // The host answers an l2 child that asked by unicast: the driver had handed the question to it.
-    let solicited = unicast(Nd::from_parent(CHILD_IP6, HOST_IP6)).answered(PARENT, "S", Vec::new());
+    let solicited =
+        unicast(ndp::from_parent(CHILD_IP6, HOST_IP6)).answered(PARENT, "S", Vec::new());
     let announcement = Nd {
         eth_src: PARENT,
-        ..Nd::announcement(HOST_IP6)
+        ..ndp::announcement(HOST_IP6)
     };
     let to_lan = Nd {
         eth_dst: LAN,

@@ -6,7 +6,7 @@ use ipvlan_model::{
     datapath::WIRE,
     frames::{
         Nd,
-        ndp::{NONCE, SOURCE_MAC, option},
+        ndp::{self, NONCE, SOURCE_MAC, option},
     },
     rows::{check, row},
     solicitations::{answers, multicast, passes},
@@ -14,7 +14,7 @@ use ipvlan_model::{
         ALL_NODES, ALL_NODES_MAC, BROADCAST, CHILD_IP6, CLAIMED_GATEWAY_IP6, CLAIMED_GATEWAY_SLOT,
         DOWN_IP6, DOWN_SLOT, FOREIGN_IP6, GATEWAY_IP6, HOST_IP6, HOST_LL, Ip6, L3, LAN, LOOPBACK6,
         MULTICAST, Mac, ODD_SLOT, PARENT, UNSPECIFIED6, V4_MAPPED, ZERO, child, group_mac,
-        group_of, l2_filter,
+        l2_filter, solicited_node,
     },
 };
 
@@ -36,10 +36,10 @@ fn never_answers_a_mac_that_cannot_be() {
         [
             passes(format!("from {mac:02x?}"), &source(multicast()), reason),
             passes(format!("asks for {mac:02x?}"), &told(multicast()), reason),
-            passes("probe", &source(Nd::probe(CHILD_IP6)), reason),
-            passes("unicast", &told(Nd::unicast(CHILD_IP6)), reason),
+            passes("probe", &source(ndp::probe(CHILD_IP6)), reason),
+            passes("unicast", &told(ndp::unicast(CHILD_IP6)), reason),
             // Our own child's probe, come back from a switch (RFC 7527), and a spoofed one.
-            passes("l2, for nobody", &source(Nd::probe(FOREIGN_IP6)), reason).flags(l2_filter()),
+            passes("l2, for nobody", &source(ndp::probe(FOREIGN_IP6)), reason).flags(l2_filter()),
         ]
     }));
 }
@@ -48,17 +48,17 @@ fn never_answers_a_mac_that_cannot_be() {
 fn never_answers_an_address_that_cannot_ask() {
     let addresses: [Ip6; 6] = [
         ALL_NODES,
-        group_of(CHILD_IP6),
+        solicited_node(CHILD_IP6),
         LOOPBACK6,
         V4_MAPPED,
-        [0xff; 16],
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0],
+        [0xff; 16].into(),
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0].into(),
     ];
     check(addresses.into_iter().flat_map(|src| {
         [
             multicast(),
-            Nd::unicast(CHILD_IP6),
-            Nd::solicitation(FOREIGN_IP6),
+            ndp::unicast(CHILD_IP6),
+            ndp::solicitation(FOREIGN_IP6),
         ]
         .map(|message| {
             let message = Nd { src, ..message };
@@ -70,7 +70,7 @@ fn never_answers_an_address_that_cannot_ask() {
 /// RFC 4861 §7.1.1.
 #[test]
 fn a_probe_tells_no_mac_and_goes_to_a_solicited_node_group() {
-    let probe = Nd::probe(CHILD_IP6);
+    let probe = ndp::probe(CHILD_IP6);
     let to = |dst, eth_dst| Nd {
         eth_dst,
         dst,
@@ -101,14 +101,17 @@ fn a_probe_tells_no_mac_and_goes_to_a_solicited_node_group() {
         passes(
             "to a group that is none",
             &to(
-                [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe, 0, 0, 0x10],
+                [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xfe, 0, 0, 0x10].into(),
                 PARENT,
             ),
             Reason::DadDestination,
         ),
         passes(
             "to the group of another",
-            &to(group_of(FOREIGN_IP6), group_mac(group_of(FOREIGN_IP6))),
+            &to(
+                solicited_node(FOREIGN_IP6),
+                group_mac(solicited_node(FOREIGN_IP6)),
+            ),
             Reason::OtherDestination,
         ),
     ]);
@@ -118,13 +121,13 @@ fn a_probe_tells_no_mac_and_goes_to_a_solicited_node_group() {
 fn never_answers_for_an_address_that_is_no_hosts() {
     let targets: [(Ip6, Reason); 7] = [
         (ALL_NODES, Reason::TargetMulticast),
-        (group_of(CHILD_IP6), Reason::TargetMulticast),
-        ([0xff; 16], Reason::TargetMulticast),
+        (solicited_node(CHILD_IP6), Reason::TargetMulticast),
+        ([0xff; 16].into(), Reason::TargetMulticast),
         (UNSPECIFIED6, Reason::TargetUnspecified),
         (LOOPBACK6, Reason::TargetLoopback),
         (V4_MAPPED, Reason::TargetV4Mapped),
         (
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0],
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0].into(),
             Reason::TargetV4Mapped,
         ),
     ];
@@ -132,11 +135,11 @@ fn never_answers_for_an_address_that_is_no_hosts() {
     check(targets.into_iter().flat_map(|(target, reason)| {
         [L3, l2_filter()].into_iter().flat_map(move |flags| {
             [
-                Nd::solicitation(target),
-                Nd::probe(target),
+                ndp::solicitation(target),
+                ndp::probe(target),
                 Nd {
                     dst: CHILD_IP6,
-                    ..Nd::unicast(target)
+                    ..ndp::unicast(target)
                 },
             ]
             .map(|message| {
@@ -147,15 +150,15 @@ fn never_answers_for_an_address_that_is_no_hosts() {
         })
     }));
     let neighbours: [Ip6; 4] = [
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 0],
-        [0xfe; 16],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2].into(),
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0, 0].into(),
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 0].into(),
+        [0xfe; 16].into(),
     ];
     check(neighbours.map(|target| {
         answers(
             format!("{target:02x?} is a host's"),
-            &Nd::solicitation(target),
+            &ndp::solicitation(target),
             "SO",
             ODD_SLOT,
         )
@@ -180,9 +183,9 @@ fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
     ];
     let messages = |target| {
         [
-            Nd::solicitation(target),
-            Nd::unicast(target),
-            Nd::probe(target),
+            ndp::solicitation(target),
+            ndp::unicast(target),
+            ndp::probe(target),
         ]
     };
     check(refusals.into_iter().flat_map(|reason| {
@@ -223,7 +226,7 @@ fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
     let unknown = AddressEntry::default();
     check([passes(
         "owner unknown",
-        &Nd::solicitation(FOREIGN_IP6),
+        &ndp::solicitation(FOREIGN_IP6),
         Reason::NotOurs,
     )
     .entry(FOREIGN_IP6, unknown)]);

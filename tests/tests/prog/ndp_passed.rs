@@ -3,7 +3,7 @@
 use ipvlan_common::{Config, ConfigFlags, Reason};
 use ipvlan_model::{
     datapath::{Program, WIRE},
-    frames::Nd,
+    frames::{Nd, ndp},
     rows::{check, row},
     solicitations::{multicast, passes},
     world::{
@@ -14,7 +14,7 @@ use ipvlan_model::{
 
 #[test]
 fn l2_filter_drops_only_what_goes_to_a_group_for_nobody() {
-    let foreign = Nd::solicitation(FOREIGN_IP6);
+    let foreign = ndp::solicitation(FOREIGN_IP6);
     let dropped = |name: &str, asked: Nd| {
         row(name, WIRE, asked.frame())
             .flags(l2_filter())
@@ -24,7 +24,7 @@ fn l2_filter_drops_only_what_goes_to_a_group_for_nobody() {
     check([
         dropped("for nobody", foreign.clone()),
         dropped("without options", foreign.clone().with(Vec::new())),
-        dropped("for the gateway", Nd::solicitation(GATEWAY_IP6)),
+        dropped("for the gateway", ndp::solicitation(GATEWAY_IP6)),
         dropped(
             "the gateway asks",
             Nd {
@@ -39,26 +39,26 @@ fn l2_filter_drops_only_what_goes_to_a_group_for_nobody() {
                 ..foreign.clone()
             },
         ),
-        filtered("probe for nobody", Nd::probe(FOREIGN_IP6), Reason::Probe),
+        filtered("probe for nobody", ndp::probe(FOREIGN_IP6), Reason::Probe),
         filtered(
             "anycast of routers",
-            Nd::solicitation(ANYCAST_IP6),
+            ndp::solicitation(ANYCAST_IP6),
             Reason::NotOurs,
         ),
-        filtered("probe for that", Nd::probe(ANYCAST_IP6), Reason::Probe),
+        filtered("probe for that", ndp::probe(ANYCAST_IP6), Reason::Probe),
         filtered(
             "unicast for nobody",
-            Nd::unicast(FOREIGN_IP6),
+            ndp::unicast(FOREIGN_IP6),
             Reason::NotOurs,
         ),
         filtered(
             "for the host",
-            Nd::solicitation(HOST_IP6),
+            ndp::solicitation(HOST_IP6),
             Reason::HostAddress,
         ),
         filtered(
             "for its link-local",
-            Nd::solicitation(HOST_LL),
+            ndp::solicitation(HOST_LL),
             Reason::HostAddress,
         ),
         filtered(
@@ -81,7 +81,7 @@ fn l2_filter_drops_only_what_goes_to_a_group_for_nobody() {
             .flags(L3 | ConfigFlags::L2 | ConfigFlags::L2_DROP_FOREIGN),
         passes("without filter", &foreign, Reason::NotOurs).flags(L3 | ConfigFlags::L2),
         passes("in l3", &foreign, Reason::NotOurs),
-        row("of a down child", WIRE, Nd::solicitation(DOWN_IP6).frame())
+        row("of a down child", WIRE, ndp::solicitation(DOWN_IP6).frame())
             .flags(l2_filter())
             .refused(Reason::ChildDown, DOWN_SLOT),
     ]);
@@ -92,21 +92,21 @@ fn what_the_kernel_answers_is_left_to_it() {
     check(
         [
             ("for a child", multicast(), Reason::LeftToKernel),
-            ("unicast", Nd::unicast(CHILD_IP6), Reason::LeftToKernel),
-            ("probe", Nd::probe(CHILD_IP6), Reason::LeftToKernel),
+            ("unicast", ndp::unicast(CHILD_IP6), Reason::LeftToKernel),
+            ("probe", ndp::probe(CHILD_IP6), Reason::LeftToKernel),
             (
                 "for nobody",
-                Nd::solicitation(FOREIGN_IP6),
+                ndp::solicitation(FOREIGN_IP6),
                 Reason::LeftToKernel,
             ),
             (
                 "for the host",
-                Nd::solicitation(HOST_IP6),
+                ndp::solicitation(HOST_IP6),
                 Reason::LeftToKernel,
             ),
             (
                 "for a down child",
-                Nd::solicitation(DOWN_IP6),
+                ndp::solicitation(DOWN_IP6),
                 Reason::LeftToKernel,
             ),
             (
@@ -122,9 +122,9 @@ fn what_the_kernel_answers_is_left_to_it() {
     );
     check(
         [
-            ("multicast", Nd::solicitation(BY_KERNEL_IP6)),
-            ("unicast", Nd::unicast(BY_KERNEL_IP6)),
-            ("probe", Nd::probe(BY_KERNEL_IP6)),
+            ("multicast", ndp::solicitation(BY_KERNEL_IP6)),
+            ("unicast", ndp::unicast(BY_KERNEL_IP6)),
+            ("probe", ndp::probe(BY_KERNEL_IP6)),
         ]
         .map(|(name, asked)| passes(name, &asked, Reason::LeftToKernel).flags(l2_filter())),
     );
@@ -134,7 +134,7 @@ fn what_the_kernel_answers_is_left_to_it() {
 fn answers_nothing_before_the_first_sync_and_during_a_change() {
     let messages = [
         multicast(),
-        Nd::probe(CHILD_IP6),
+        ndp::probe(CHILD_IP6),
         Nd {
             hop_limit: 1,
             ..multicast()
@@ -159,9 +159,11 @@ fn answers_nothing_before_the_first_sync_and_during_a_change() {
                 .passes(Reason::NotReady)
         })
     }));
-    check([
-        row("an announcement", WIRE, Nd::announcement(CHILD_IP6).frame())
-            .config([Config::default(); 2])
-            .passes(Reason::NotReady),
-    ]);
+    check([row(
+        "an announcement",
+        WIRE,
+        ndp::announcement(CHILD_IP6).frame(),
+    )
+    .config([Config::default(); 2])
+    .passes(Reason::NotReady)]);
 }

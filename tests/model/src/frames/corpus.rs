@@ -4,9 +4,11 @@ use super::{
     super::world::{
         ANYCAST_IP6, BY_KERNEL_IP6, CHILD_IP, CHILD_IP6, CHILD_LL, FOREIGN_IP, FOREIGN_IP6,
         HOST_IP, HOST_IP6, LAN, LAN_IP, LOCAL_IP, LOCAL_IP6, OPTIMISTIC_IP6, PARENT, ROUTER_IP6,
+        UNSPECIFIED,
     },
-    Arp, Ipv4, Ipv6, Nd, ipv6,
-    ndp::{NONCE, SOURCE_MAC, option},
+    Arp, IpPacket, Nd, arp,
+    ip::{self, number},
+    ndp::{self, NONCE, SOURCE_MAC, option},
 };
 
 /// Every valid frame of the corpus.
@@ -15,7 +17,7 @@ pub fn valid() -> Vec<Vec<u8>> {
 }
 
 pub fn arps() -> Vec<Vec<u8>> {
-    let request = Arp::request(CHILD_IP);
+    let request = arp::request(CHILD_IP);
     let reply = Arp { oper: 2, ..request };
     let messages = [
         request,
@@ -24,17 +26,17 @@ pub fn arps() -> Vec<Vec<u8>> {
             ..request
         },
         Arp {
-            spa: [0; 4],
+            spa: UNSPECIFIED,
             ..request
         },
-        Arp::request(FOREIGN_IP),
-        Arp::from_parent(HOST_IP, CHILD_IP),
-        Arp::from_parent(CHILD_IP, HOST_IP),
+        arp::request(FOREIGN_IP),
+        arp::from_parent(HOST_IP, CHILD_IP),
+        arp::from_parent(CHILD_IP, HOST_IP),
         Arp {
             eth_dst: PARENT,
             tha: PARENT,
             oper: 2,
-            ..Arp::from_parent(HOST_IP, CHILD_IP)
+            ..arp::from_parent(HOST_IP, CHILD_IP)
         },
         Arp {
             spa: CHILD_IP,
@@ -51,45 +53,45 @@ pub fn arps() -> Vec<Vec<u8>> {
 
 pub fn ipv4_packets() -> Vec<Vec<u8>> {
     let packets = [
-        Ipv4::from_host(CHILD_IP),
-        Ipv4::from_lan(CHILD_IP),
-        Ipv4::from_lan(LOCAL_IP),
-        Ipv4 {
+        ip::from_host(CHILD_IP),
+        ip::from_lan(CHILD_IP),
+        ip::from_lan(LOCAL_IP),
+        IpPacket {
             eth_dst: LAN,
-            ..Ipv4::from_host(CHILD_IP)
+            ..ip::from_host(CHILD_IP)
         },
-        Ipv4 {
+        IpPacket {
             option_words: 3,
-            ..Ipv4::from_lan(LOCAL_IP)
+            ..ip::from_lan(LOCAL_IP)
         },
     ];
-    packets.iter().map(Ipv4::frame).collect()
+    packets.iter().map(IpPacket::frame).collect()
 }
 
 pub fn nds() -> Vec<Vec<u8>> {
     let both = [option(NONCE, &[7; 6]), option(SOURCE_MAC, &LAN)].concat();
     let messages = [
-        Nd::solicitation(CHILD_IP6),
-        Nd::solicitation(CHILD_LL),
-        Nd::solicitation(ROUTER_IP6),
-        Nd::solicitation(OPTIMISTIC_IP6),
-        Nd::solicitation(BY_KERNEL_IP6),
-        Nd::solicitation(FOREIGN_IP6),
-        Nd::solicitation(ANYCAST_IP6),
-        Nd::solicitation(CHILD_IP6).with(both),
-        Nd::unicast(CHILD_IP6),
-        Nd::unicast(CHILD_IP6).with(Vec::new()),
-        Nd::probe(CHILD_IP6),
-        Nd::probe(CHILD_IP6).with(Vec::new()),
-        Nd::probe(FOREIGN_IP6),
-        Nd::announcement(CHILD_IP6),
-        Nd::announcement(FOREIGN_IP6),
-        Nd::solicitation(CHILD_IP6).answered(LAN, "SO", Vec::new()),
-        Nd::from_parent(HOST_IP6, CHILD_IP6),
-        Nd::from_parent(CHILD_IP6, HOST_IP6),
+        ndp::solicitation(CHILD_IP6),
+        ndp::solicitation(CHILD_LL),
+        ndp::solicitation(ROUTER_IP6),
+        ndp::solicitation(OPTIMISTIC_IP6),
+        ndp::solicitation(BY_KERNEL_IP6),
+        ndp::solicitation(FOREIGN_IP6),
+        ndp::solicitation(ANYCAST_IP6),
+        ndp::solicitation(CHILD_IP6).with(both),
+        ndp::unicast(CHILD_IP6),
+        ndp::unicast(CHILD_IP6).with(Vec::new()),
+        ndp::probe(CHILD_IP6),
+        ndp::probe(CHILD_IP6).with(Vec::new()),
+        ndp::probe(FOREIGN_IP6),
+        ndp::announcement(CHILD_IP6),
+        ndp::announcement(FOREIGN_IP6),
+        ndp::solicitation(CHILD_IP6).answered(LAN, "SO", Vec::new()),
+        ndp::from_parent(HOST_IP6, CHILD_IP6),
+        ndp::from_parent(CHILD_IP6, HOST_IP6),
         Nd {
             eth_src: PARENT,
-            ..Nd::probe(CHILD_IP6)
+            ..ndp::probe(CHILD_IP6)
         },
     ];
     messages.iter().map(Nd::frame).collect()
@@ -97,22 +99,26 @@ pub fn nds() -> Vec<Vec<u8>> {
 
 pub fn ipv6_packets() -> Vec<Vec<u8>> {
     let packets = [
-        Ipv6::from_host(CHILD_IP6),
-        Ipv6::from_host(HOST_IP6),
-        Ipv6::from_lan(CHILD_IP6),
-        Ipv6::from_lan(LOCAL_IP6),
-        Ipv6 {
+        ip::from_host(CHILD_IP6),
+        ip::from_host(HOST_IP6),
+        ip::from_lan(CHILD_IP6),
+        ip::from_lan(LOCAL_IP6),
+        IpPacket {
             eth_dst: LAN,
-            ..Ipv6::from_host(CHILD_IP6)
+            ..ip::from_host(CHILD_IP6)
         },
     ];
-    let solicitation = Nd::solicitation(CHILD_IP6).frame();
+    let solicitation = ndp::solicitation(CHILD_IP6).frame();
     let extended = [
-        ipv6::next_header::HOP_BY_HOP,
-        ipv6::next_header::FRAGMENT,
-        ipv6::next_header::DESTINATION,
-        ipv6::next_header::ROUTING,
+        number::HOP_BY_HOP,
+        number::FRAGMENT,
+        number::DESTINATION,
+        number::ROUTING,
     ]
-    .map(|number| ipv6::extended(&solicitation, number));
-    packets.iter().map(Ipv6::frame).chain(extended).collect()
+    .map(|number| ip::extended(&solicitation, number));
+    packets
+        .iter()
+        .map(IpPacket::frame)
+        .chain(extended)
+        .collect()
 }

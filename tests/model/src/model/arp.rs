@@ -1,7 +1,5 @@
 //! ARP (RFC 826, RFC 5227).
 
-use std::net::Ipv4Addr;
-
 use ipvlan_common::{ConfigFlags, Owner, Reason};
 
 use super::{
@@ -17,7 +15,6 @@ const REPLY: u16 = 2;
 
 /// Rules about a target that nobody may be answered for, whoever asks.
 fn never_a_target(address: Ip) -> Option<Answer> {
-    let address = Ipv4Addr::from(address);
     first([
         (address.is_multicast(), (Reason::TargetMulticast, None)),
         (address.is_broadcast(), (Reason::TargetBroadcast, None)),
@@ -173,7 +170,7 @@ impl Question<'_> {
         reply.extend_from_slice(&parent);
         reply.extend_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 2]);
         reply.extend_from_slice(&parent);
-        reply.extend_from_slice(&self.ip(arp::TPA));
+        reply.extend(self.ip(arp::TPA).octets());
         reply.extend_from_slice(asker);
         reply
     }

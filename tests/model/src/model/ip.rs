@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use ipvlan_common::{ConfigFlags, Delivery, Owner, Reason};
 
 use super::{
-    super::frames::{ETH_LEN, ipv4, ipv6},
+    super::frames::{
+        ETH_LEN,
+        ip::{v4, v6},
+    },
     Answer, Look, Question, first, refusal_here,
 };
 
@@ -20,30 +23,30 @@ impl Question<'_> {
     }
 
     fn is_ipv4(&self) -> bool {
-        if self.frame.len() < ipv4::LEN {
+        if self.frame.len() < v4::LEN {
             return false;
         }
-        let header = usize::from(self.frame[ipv4::VERSION_IHL] & 15) * 4;
-        let total = usize::from(self.u16(ipv4::TOTAL_LEN));
-        self.frame[ipv4::VERSION_IHL] & 0xf0 == 0x40
+        let header = usize::from(self.frame[v4::VERSION_IHL] & 15) * 4;
+        let total = usize::from(self.u16(v4::TOTAL_LEN));
+        self.frame[v4::VERSION_IHL] & 0xf0 == 0x40
             && header >= 20
             && (header..=self.frame.len() - ETH_LEN).contains(&total)
     }
 
     fn is_ipv6(&self) -> bool {
-        if self.frame.len() < ipv6::LEN {
+        if self.frame.len() < v6::LEN {
             return false;
         }
-        let payload_len = usize::from(self.u16(ipv6::PAYLOAD_LEN));
+        let payload_len = usize::from(self.u16(v6::PAYLOAD_LEN));
         // A length of 0 is that of a jumbogram (RFC 2675), whose length is in an option.
-        self.frame[ipv6::VERSION] & 0xf0 == 0x60 && ipv6::LEN + payload_len <= self.frame.len()
+        self.frame[v6::VERSION] & 0xf0 == 0x60 && v6::LEN + payload_len <= self.frame.len()
     }
 
     fn source_and_destination(&self, look: Look) -> (IpAddr, IpAddr) {
         if look == Look::Ipv4 {
-            (self.ip(ipv4::SRC).into(), self.ip(ipv4::DST).into())
+            (self.ip(v4::SRC).into(), self.ip(v4::DST).into())
         } else {
-            (self.ip6(ipv6::SRC).into(), self.ip6(ipv6::DST).into())
+            (self.ip6(v6::SRC).into(), self.ip6(v6::DST).into())
         }
     }
 

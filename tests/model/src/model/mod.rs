@@ -8,6 +8,7 @@ mod ndp;
 use std::net::IpAddr;
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Event, EventKind, Hook, Owner, Reason};
+use ipvlan_packet::array;
 
 use self::ndp::Kind;
 use super::{
@@ -163,15 +164,15 @@ impl Question<'_> {
     }
 
     fn mac(&self, at: usize) -> Mac {
-        self.frame[at..at + 6].try_into().unwrap()
+        array(self.frame, at).unwrap()
     }
 
     fn ip(&self, at: usize) -> Ip {
-        self.frame[at..at + 4].try_into().unwrap()
+        array::<4>(self.frame, at).unwrap().into()
     }
 
     fn ip6(&self, at: usize) -> Ip6 {
-        self.frame[at..at + 16].try_into().unwrap()
+        array::<16>(self.frame, at).unwrap().into()
     }
 
     fn u16(&self, at: usize) -> u16 {
@@ -290,7 +291,7 @@ impl Question<'_> {
                 self.ip(arp_at::SPA).into(),
             )),
             (Look::Arp, Reason::ArpAnswered | Reason::Probing | Reason::Duplicate) => {
-                (self.ip(arp_at::SPA) == [0; 4]).then(|| {
+                self.ip(arp_at::SPA).is_unspecified().then(|| {
                     let address = self.ip(arp_at::TPA).into();
                     (self.probe_kind(), self.mac(arp_at::SHA), address)
                 })

@@ -4,14 +4,18 @@ use std::net::Ipv6Addr;
 
 use ipvlan_common::{AddressEntry, ConfigFlags, Owner, Reason};
 use ipvlan_ebpf::wire::message::ND_MAX;
+use ipvlan_packet::checksum::RIGHT;
 
 use super::{
     super::{
         frames::{
-            ipv6::{self, next_header},
-            ndp::{self, Flags, Nd, checksum, option},
+            Nd,
+            ip::{number, v6},
+            ndp::{self, flags, option},
         },
-        world::{ALL_NODES, ALL_NODES_MAC, BROADCAST, Ip6, Mac, UNSPECIFIED6, group_mac, group_of},
+        world::{
+            ALL_NODES, ALL_NODES_MAC, BROADCAST, Ip6, Mac, UNSPECIFIED6, group_mac, solicited_node,
+        },
     },
     Answer, Look, Question, first, is_no_host, refusal_here,
 };
@@ -30,19 +34,19 @@ impl Question<'_> {
     /// A message about neighbours, by its types alone.
     pub(super) fn recognised(&self) -> Option<Look> {
         let byte = |at: usize| self.frame.get(at).copied();
-        match byte(ipv6::NEXT_HEADER)? {
-            next_header::ICMPV6 => match byte(ndp::TYPE)? {
+        match byte(v6::NEXT_HEADER)? {
+            number::ICMPV6 => match byte(ndp::TYPE)? {
                 ndp::SOLICITATION => Some(Look::Nd(Kind::Solicitation)),
                 ndp::ADVERTISEMENT => Some(Look::Nd(Kind::Advertisement)),
                 _ => None,
             },
-            extension @ (next_header::HOP_BY_HOP
-            | next_header::ROUTING
-            | next_header::FRAGMENT
-            | next_header::DESTINATION) => {
-                let short = extension == next_header::FRAGMENT || byte(ipv6::LEN + 1)? == 0;
-                let solicitation = byte(ipv6::LEN)? == next_header::ICMPV6
-                    && byte(ipv6::LEN + 8)? == ndp::SOLICITATION;
+            extension @ (number::HOP_BY_HOP
+            | number::ROUTING
+            | number::FRAGMENT
+            | number::DESTINATION) => {
+                let short = extension == number::FRAGMENT || byte(v6::LEN + 1)? == 0;
+                let solicitation =
+                    byte(v6::LEN)? == number::ICMPV6 && byte(v6::LEN + 8)? == ndp::SOLICITATION;
                 (short && solicitation).then_some(Look::ExtensionHeader)
             }
             _ => None,
@@ -50,11 +54,11 @@ impl Question<'_> {
     }
 
     pub(super) fn src(&self) -> Ip6 {
-        self.ip6(ipv6::SRC)
+        self.ip6(v6::SRC)
     }
 
     fn dst(&self) -> Ip6 {
-        self.ip6(ipv6::DST)
+        self.ip6(v6::DST)
     }
 
     pub(super) fn target(&self) -> Ip6 {
@@ -68,7 +72,7 @@ impl Question<'_> {
 
     /// The first option of this type, and whether all of them fit (RFC 4861 §4.6).
     fn options(&self, wanted: u8) -> Result<Option<&[u8]>, Reason> {
-        let end = ipv6::LEN + usize::from(self.u16(ipv6::PAYLOAD_LEN));
+        let end = v6::LEN + usize::from(self.u16(v6::PAYLOAD_LEN));
         let mut rest = &self.frame[ndp::OPTIONS..end];
         let mut found = None;
         while !rest.is_empty() {
@@ -110,19 +114,18 @@ impl Question<'_> {
         if self.frame.len() < ndp::LEN {
             return malformed;
         }
-        let len = usize::from(self.u16(ipv6::PAYLOAD_LEN));
-        if self.frame[ipv6::VERSION] >> 4 != 6 || len < FIXED || ipv6::LEN + len > self.frame.len()
-        {
+        let len = usize::from(self.u16(v6::PAYLOAD_LEN));
+        if self.frame[v6::VERSION] >> 4 != 6 || len < FIXED || v6::LEN + len > self.frame.len() {
             return malformed;
         }
         first([
-            (self.frame[ipv6::HOP_LIMIT] != 255, (Reason::HopLimit, None)),
+            (self.frame[v6::HOP_LIMIT] != 255, (Reason::HopLimit, None)),
             (self.frame[ndp::CODE] != 0, (Reason::Code, None)),
             (len > ND_MAX, (Reason::TooLong, None)),
             // The programs sum words of four bytes. No message whose options are whole is refused
             // for it: only the reason is another than that of its options.
             (
-                len % 4 != 0 || checksum(self.frame) != Some(0),
+                len % 4 != 0 || ndp::checksum(self.frame) != Some(RIGHT),
                 (Reason::Checksum, None),
             ),
             (self.link_layer(kind).is_err(), (Reason::BadOption, None)),
@@ -132,19 +135,19 @@ impl Question<'_> {
     /// Whether its MAC is one that a frame to its destination address may have.
     fn is_addressed_here(&self) -> bool {
         let dst = self.dst();
-        let group = Ipv6Addr::from(dst).is_multicast().then(|| group_mac(dst));
+        let group = dst.is_multicast().then(|| group_mac(dst));
         self.is_to_parent() || [Some(BROADCAST), group].contains(&Some(self.mac(0)))
     }
 
     /// Rules about sender and target that hold in both directions, behind those about MACs.
     fn never_answered(&self) -> Option<Answer> {
-        let [src, dst, target] = [self.src(), self.dst(), self.target()].map(Ipv6Addr::from);
+        let (src, dst, target) = (self.src(), self.dst(), self.target());
         let is_v4_mapped = |address: Ipv6Addr| address.to_ipv4_mapped().is_some();
-        let to_a_solicited_node = dst.octets()[..13] == group_of(UNSPECIFIED6)[..13];
+        let to_a_solicited_node = dst.octets()[..13] == solicited_node(UNSPECIFIED6).octets()[..13];
         let probe = self.is_probe();
         let told = self.link_layer(Kind::Solicitation).ok().flatten();
         let right_destination = if dst.is_multicast() {
-            dst.octets() == group_of(self.target())
+            dst == solicited_node(target)
         } else {
             dst == target
         };
@@ -180,8 +183,8 @@ impl Question<'_> {
         let refusal = target.and_then(|entry| entry.refusal());
         let held = |owner| self.held_by(self.target(), &[owner]);
         let for_nobody = refusal.is_none() && !held(Owner::Child) && !held(Owner::Host);
-        let flooded = self.dst()[0] == 0xff && config.has(ConfigFlags::L2_DROP_FOREIGN_ND);
-        let anycast = self.target()[8..] == [0; 8];
+        let flooded = self.dst().is_multicast() && config.has(ConfigFlags::L2_DROP_FOREIGN_ND);
+        let anycast = self.target().octets()[8..] == [0; 8];
 
         first([
             (macs.contains(&parent), (Reason::OwnSender, None)),
@@ -262,28 +265,27 @@ impl Question<'_> {
     /// multicast.
     pub(super) fn advertisement(&self, target: AddressEntry) -> Vec<u8> {
         let (parent, probe) = (self.config.mac(), self.is_probe());
-        let multicast = self.dst()[0] == 0xff;
+        let multicast = self.dst().is_multicast();
+        let letters = [
+            (target.router(), "R"),
+            (!probe, "S"),
+            (multicast && !target.optimistic(), "O"),
+        ];
+        let letters = letters.iter().filter(|(on, _)| *on);
         Nd {
-            eth_src: parent,
             eth_dst: if probe {
                 ALL_NODES_MAC
             } else {
                 self.station(Kind::Solicitation)
             },
-            src: self.target(),
             dst: if probe { ALL_NODES } else { self.src() },
-            hop_limit: 255,
-            flags: Some(Flags {
-                router: target.router(),
-                solicited: !probe,
-                overrides: multicast && !target.optimistic(),
-            }),
-            target: self.target(),
+            flags: flags(&letters.map(|(_, letter)| *letter).collect::<String>()),
             options: if multicast {
                 option(ndp::TARGET_MAC, &parent)
             } else {
                 Vec::new()
             },
+            ..Nd::announcement(parent, self.target())
         }
         .frame()
     }
