@@ -153,13 +153,13 @@ const IFA_TARGET_NETNSID: u16 = 10;
 /// Decodes a row, or a datagram of events, in every way there is.
 #[cfg(feature = "fuzz")]
 pub fn decode(row: &[u8]) {
-    use super::{address, link, nexthop, number, route, wake};
+    use super::{address, link, nexthop, nsid_row, route, wake};
 
     let _row_or_error = link::decode_link(row);
     let _row_or_error = address::decode_address(row);
     let _row_or_error = route::decode_route(row);
     let _row_or_error = nexthop::decode_next_hop(row);
-    let _row_or_error = number::decode_nsid(row);
+    let _row_or_error = nsid_row::decode_nsid(row);
     let known = wake::KnownRoutes::default();
     let _was_complete = wake::Wake::default().add_events(Some(1), row, &known);
 }
