@@ -261,8 +261,8 @@ impl AddressEntry {
     /// Whether the address is off-link for the host, and the operator did not allow its prefix.
     ///
     /// Then no packet of the host is hairpinned to the child, not even one to the parent's own MAC. That the host
-    /// sends there proves nothing: its next hop can be a child, and whoever can send it an ARP reply or an
-    /// advertisement can make it take the parent's MAC for that of its gateway.
+    /// sends there proves nothing: its next hop can be a child, and any station that can send it an ARP reply
+    /// or an advertisement can make it take the parent's MAC for that of its gateway.
     #[must_use]
     #[inline]
     pub const fn is_off_link(&self) -> bool {

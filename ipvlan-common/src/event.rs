@@ -19,7 +19,7 @@ pub enum EventKind {
 }
 
 /// Record of the `EVENTS` ring buffer: 32 bytes, no padding. In whole words, as the programs make them on
-/// the stack, where without `CAP_PERFMON` kernels before 6.8 let nobody write a part of a word that may
+/// the stack, where kernels before 6.8 refuse programs without `CAP_PERFMON` that write a part of a word that may
 /// have held a register (`check_stack_write_fixed_off`).
 ///
 /// The programs tell a station's events at a bounded rate, and count those they do not tell

@@ -1,5 +1,7 @@
 //! Hooks of a parent, and their counters.
 
+use core::ops::{Add, Sub};
+
 /// Where a program is attached to the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -46,12 +48,39 @@ pub const fn counter_index(hook: Hook, number: u8) -> u32 {
 pub struct ChildCounters {
     /// Neighbour requests answered for the child.
     pub answered: u64,
-    /// Packets turned around from the host to the child.
+    /// Packets hairpinned from the host to the child.
     pub hairpinned: u64,
     /// Packets redirected to the child.
     pub redirected: u64,
     /// Requests and packets for the child that were refused.
     pub refused: u64,
+}
+
+impl ChildCounters {
+    fn zip(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            answered: with(self.answered, other.answered),
+            hairpinned: with(self.hairpinned, other.hairpinned),
+            redirected: with(self.redirected, other.redirected),
+            refused: with(self.refused, other.refused),
+        }
+    }
+}
+
+impl Add for ChildCounters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |left, right| left + right)
+    }
+}
+
+impl Sub for ChildCounters {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |left, right| left - right)
+    }
 }
 
 const _: () = assert!(size_of::<ChildCounters>() == 32 && align_of::<ChildCounters>() == 8);

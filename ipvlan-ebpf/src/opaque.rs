@@ -9,8 +9,8 @@ use crate::wire::message::ND_MAX;
 /// it would follow everything behind it once for every value there can be.
 ///
 /// A detour over the stack would not do: since Linux 6.9 it remembers constants there, bytes too. The one
-/// that is made here is of a whole word: without `CAP_PERFMON` kernels before 6.8 let nobody write a part of
-/// one that held a register.
+/// that is made here is of a whole word: kernels before 6.8 refuse programs without `CAP_PERFMON` that write a
+/// part of one that held a register.
 #[must_use]
 #[inline(always)]
 #[allow(
@@ -23,7 +23,7 @@ pub fn opaque(value: u32, any: u32) -> u32 {
 
 /// Returns the length of a message that was checked to be 1 to [`ND_MAX`], in a form that verifiers can see it
 /// by: of the comparison that the compiler makes of the check, Linux 6.12 and older keep no lower bound,
-/// and a helper must not be told to copy nothing.
+/// and a helper must not be called for zero bytes.
 #[must_use]
 #[inline(always)]
 #[allow(

@@ -66,7 +66,7 @@ pub fn decide_ingress(
     Decision::for_entry(target, reason)
 }
 
-/// A request for an address that nobody here holds. The driver would clone a broadcast one to every
+/// A request for an unowned address. The driver would clone a broadcast one to every
 /// l2 child, each of which would throw it away; not so a probe, in which a child that is itself
 /// probing for the address sees a conflict (RFC 5227 §2.1.1).
 #[inline(always)]

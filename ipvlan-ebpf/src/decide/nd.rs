@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What is done with a solicitation, and the flags of the advertisement if it is answered: R, S and O
-/// in the three highest bits of a byte, and above whether the link-layer address is told. Without padding,
+/// in the three highest bits of a byte, and above whether the link-layer address is included. Without padding,
 /// as [`Decision`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NdDecision {
@@ -111,7 +111,7 @@ pub fn decide_ingress(
     }
 }
 
-/// A solicitation for an address that nobody here holds, which the driver would clone to l2 children.
+/// A solicitation for an unowned address, which the driver would clone to l2 children.
 /// Not dropped: a probe, in which a child that is itself probing sees a conflict (RFC 4862 §5.4.3), and
 /// one for an anycast address of routers, which a host or child that forwards answers.
 #[inline(always)]

@@ -30,8 +30,8 @@ pub fn count(hook: Hook, number: u8, child: u32, slot: u32) {
     };
     // SAFETY: as above.
     let counters = unsafe { &mut *counters };
-    // Of several places the compiler would make an offset in a register, by which kernels let nobody without
-    // `CAP_PERFMON` move a pointer if it differs from path to path.
+    // Of several places the compiler would make an offset in a register, and kernels refuse programs
+    // without `CAP_PERFMON` that move a pointer by one that differs from path to path.
     let add = |counter: &mut u64| *black_box(counter) += 1;
     match ReasonClass::of_number(number) {
         ReasonClass::Answered => add(&mut counters.answered),

@@ -31,7 +31,7 @@ impl Scratch {
 impl Loaded for Scratch {
     #[inline(always)]
     fn message(&self) -> &Message {
-        // SAFETY: this CPU's scratch memory: nobody else writes it while the program runs.
+        // SAFETY: this CPU's scratch memory: no other program writes it while the program runs.
         unsafe { &*self.0 }
     }
 

@@ -1,6 +1,6 @@
 //! Neighbour solicitations and advertisements (RFC 4861 §4.3, §4.4).
 //!
-//! In three steps: [`classify_nd`] tells them from other IPv6, [`parse_nd_header`] checks what is at
+//! In three steps: [`classify_nd`] finds them among other IPv6, [`parse_nd_header`] checks what is at
 //! fixed places, and the third the checksum and the options: [`parse_short_nd`] in place, if there is at
 //! most one of eight bytes, as in nearly every message, or else [`parse_nd`], for which the hook copies
 //! the whole message out of the frame.
@@ -63,7 +63,7 @@ pub enum NdKind {
     Advertisement,
 }
 
-/// Tells neighbour discovery from other IPv6, by types alone.
+/// Recognises neighbour discovery among other IPv6, by types alone.
 #[must_use]
 #[inline(always)]
 pub fn classify_nd(frame: Frame<'_>) -> NdClass {

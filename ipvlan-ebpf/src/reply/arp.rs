@@ -11,7 +11,7 @@ use crate::{
 /// An ARP message and its Ethernet header, in words of eight bytes. The frame starts [`Self::LEAD`] bytes
 /// into the first, as it does in the memory of an skb, so that only the first and the last are not all of it.
 ///
-/// Before Linux 6.8 the verifier lets nobody without `CAP_PERFMON` write a part of a word on the stack
+/// Before Linux 6.8 the verifier refuses programs without `CAP_PERFMON` that write a part of a word on the stack
 /// that held a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]

@@ -16,11 +16,11 @@ pub(crate) const ROUTER: u32 = 1 << 7;
 pub(crate) const SOLICITED: u32 = 1 << 6;
 pub(crate) const OVERRIDE: u32 = 1 << 5;
 
-/// Beside the flags: the advertisement tells the link-layer address. Who asked by multicast is told it
-/// (RFC 4861 §7.2.4), who asked by unicast knows it.
+/// Beside the flags: the advertisement includes the link-layer address. The sender of a multicast solicitation needs
+/// it (RFC 4861 §7.2.4), that of a unicast one has it.
 pub(crate) const LINK_LAYER: u32 = 1 << 8;
 
-/// Length of a frame with an advertisement that tells its link-layer address.
+/// Length of a frame with an advertisement that includes its link-layer address.
 pub const ADVERTISEMENT_MAX: usize = ND_FRAME_LEN + 8;
 
 const ADVERTISEMENT: u16 = u16::from_ne_bytes([136, 0]);

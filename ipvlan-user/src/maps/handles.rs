@@ -1,6 +1,6 @@
 //! The maps of one loaded object, typed.
 
-use std::{collections::BTreeMap, net::IpAddr, os::fd::AsFd as _};
+use std::{collections::BTreeMap, net::IpAddr, ops::Add, os::fd::AsFd as _};
 
 use aya::{
     Ebpf,
@@ -260,12 +260,8 @@ impl Maps {
             .map_err(|source| failed(maps::CHILD_COUNTERS, "read", source))?;
         Ok(values
             .iter()
-            .fold(ChildCounters::default(), |sum, value| ChildCounters {
-                answered: sum.answered + value.answered,
-                hairpinned: sum.hairpinned + value.hairpinned,
-                redirected: sum.redirected + value.redirected,
-                refused: sum.refused + value.refused,
-            }))
+            .copied()
+            .fold(ChildCounters::default(), Add::add))
     }
 
     /// Sets the counters of a child to zero.

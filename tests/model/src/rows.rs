@@ -267,7 +267,7 @@ impl Row {
             .children
             .iter()
             .zip(&after.children)
-            .map(|(before, after)| minus(*after, *before))
+            .map(|(before, after)| *after - *before)
             .collect();
         if moved != self.expected_children() {
             return Err(format!("child counters moved by {moved:?}"))?;
@@ -350,19 +350,4 @@ fn counted(expected: &[u64], actual: &[u64]) -> String {
         })
         .collect();
     differences.join(", ")
-}
-
-fn minus(left: ChildCounters, right: ChildCounters) -> ChildCounters {
-    let ChildCounters {
-        answered,
-        hairpinned,
-        redirected,
-        refused,
-    } = right;
-    ChildCounters {
-        answered: left.answered - answered,
-        hairpinned: left.hairpinned - hairpinned,
-        redirected: left.redirected - redirected,
-        refused: left.refused - refused,
-    }
 }

@@ -36,7 +36,7 @@ fn config(flags: ConfigFlags) -> Config {
     Config::new(PARENT.bytes(), ConfigFlags::READY | flags)
 }
 
-/// Whoever is at `LAN` with `src` asks for `target`, by multicast or (`direct`) not.
+/// Returns a solicitation of the station at `LAN` with address `src` for `target`, by unicast if `direct`.
 fn asks(src: &str, target: &str, direct: bool) -> Nd {
     let (src, target) = (ip(src), ip(target));
     let dst = if direct {

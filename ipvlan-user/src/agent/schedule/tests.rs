@@ -163,7 +163,7 @@ fn who_asks_waits_for_all_of_what_is_read_after_that() {
     schedule.ask(start);
     let whole = Some(Refresh::FullScan(Scope::KnownNetns));
     assert_eq!(schedule.take(start, with_child), whole);
-    // Somebody else asks meanwhile.
+    // Another client asks meanwhile.
     schedule.ask(start + MS);
     schedule.chunk_done(start, start + 5 * MS);
     let next = start + 10 * MS;

@@ -1,5 +1,7 @@
 //! What the programs have counted.
 
+use std::ops::Add;
+
 use ipvlan_common::{COUNTERS, ChildCounters, Hook, Reason, counter_index};
 
 use super::{Counts, Datapath, SLOTS};
@@ -25,24 +27,12 @@ impl Datapath {
         let children = (0..SLOTS)
             .map(|slot| {
                 let values = self.children.get(&slot, 0).expect("read child counters");
-                values.iter().copied().reduce(add).unwrap_or_default()
+                values
+                    .iter()
+                    .copied()
+                    .fold(ChildCounters::default(), Add::add)
             })
             .collect();
         Counts { reasons, children }
-    }
-}
-
-fn add(left: ChildCounters, right: ChildCounters) -> ChildCounters {
-    let ChildCounters {
-        answered,
-        hairpinned,
-        redirected,
-        refused,
-    } = right;
-    ChildCounters {
-        answered: left.answered + answered,
-        hairpinned: left.hairpinned + hairpinned,
-        redirected: left.redirected + redirected,
-        refused: left.refused + refused,
     }
 }
