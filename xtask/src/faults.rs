@@ -36,8 +36,13 @@ const EVERY: Instrument = Instrument {
     judge,
 };
 
-/// Every fault once, where starts are cheap.
+/// Every fault once, where starts are cheap; on every kernel if the kernel has a part in it.
 pub(crate) const SHORT: Instrument = Instrument {
+    options: |kernel| match kernel {
+        Kernel::V6_1 => &["--next", NEXT, "--share", "0/3"],
+        Kernel::V6_12 => &["--next", NEXT, "--share", "1/3"],
+        Kernel::Latest => &["--next", NEXT, "--share", "2/3"],
+    },
     machine: Machine::LEAN,
     ..EVERY
 };

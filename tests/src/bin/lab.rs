@@ -103,6 +103,9 @@ enum Verb {
         /// Only the faults whose names contain this; can be given several times
         #[arg(long)]
         only: Vec<String>,
+        /// Of the rows that one kernel is enough for, only this part, as 1/3: the second of three
+        #[arg(long)]
+        share: Option<Share>,
     },
     /// Play attackers inside and outside of containers, without and with the agent
     Attacks {
@@ -301,11 +304,13 @@ fn run() -> Result<bool> {
             results,
             long,
             only,
+            share,
         } => Faults {
             ipvlan,
             next,
             long,
             only,
+            share,
             results: Results::open(&results)?,
         }
         .run(),

@@ -24,25 +24,27 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("netns deleted that got no nsid", never_seen).within(200),
     Row::new("child moved from A to C, from inside of A", moved),
     Row::new("child down, up", down),
-    Row::new("child renamed", renamed),
+    Row::new("child renamed", renamed).on_any_kernel(),
     Row::new(
         "mode flipped to l2 and back, from inside of a netns",
         flipped,
     )
     .asked_meanwhile(),
     Row::new("sibling isolation switched on: private, vepa", isolated),
-    Row::new("a child's address on a second child", twice),
-    Row::new("host takes a child's address", host_takes),
+    Row::new("a child's address on a second child", twice).on_any_kernel(),
+    Row::new("host takes a child's address", host_takes).on_any_kernel(),
     Row::new(
         "child takes the host's and the gateway's address",
         child_takes,
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "child takes a neighbour's address (--dad enforce)",
         neighbour,
     )
     .with(&["--dad", "enforce"])
-    .within(10_000),
+    .within(10_000)
+    .on_any_kernel(),
 ];
 
 const NEW: Pair = Pair::new(110);

@@ -12,7 +12,7 @@ use super::{
 use crate::bpf::{Hook, Program};
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("a second agent, later and at the same moment", second),
+    Row::new("a second agent, later and at the same moment", second).on_any_kernel(),
     Row::new("foreign XDP program by a link, before and after", xdp_link),
     Row::new(
         "foreign XDP program by netlink, before and after",
@@ -25,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row::new("foreign clsact filters before and after (clsact)", filters)
         .with(&["--attach", "clsact"]),
-    Row::new("ipvlan cleanup, twice", cleanup),
+    Row::new("ipvlan cleanup, twice", cleanup).on_any_kernel(),
 ];
 
 /// `EX_TEMPFAIL`

@@ -22,8 +22,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "churn of addresses in many netns, receive buffer overrun",
         churn,
-    ),
-    Row::new("map full, then not (--max-addresses 12)", full).with(&["--max-addresses", "12"]),
+    )
+    .on_any_kernel(),
+    Row::new("map full, then not (--max-addresses 12)", full)
+        .with(&["--max-addresses", "12"])
+        .on_any_kernel(),
 ];
 
 /// How many addresses a row asks about, of many.

@@ -33,6 +33,7 @@ use self::{
 use crate::{
     agent::Agent,
     results::{Line, Results},
+    rows::suite::Share,
 };
 
 /// What to run.
@@ -46,6 +47,8 @@ pub struct Faults {
     pub long: bool,
     /// Rows whose names contain one of these; all if there is none.
     pub only: Vec<String>,
+    /// The part of the rows that one kernel is enough for; all of them without.
+    pub share: Option<Share>,
     /// Where results go.
     pub results: Results,
 }
@@ -67,7 +70,7 @@ impl Faults {
             matches!(first.trim(), "init" | "lab"),
             "faults are for a virtual machine: they set its clock and have processes killed"
         );
-        let mut rows: Vec<&Row> = [
+        let rows = [
             process::ROWS,
             parent::ROWS,
             child::ROWS,
@@ -78,8 +81,8 @@ impl Faults {
             machine::ROWS,
         ]
         .into_iter()
-        .flatten()
-        .collect();
+        .flatten();
+        let mut rows: Vec<&Row> = Share::select(self.share, rows, |row| row.any_kernel).collect();
         // An agent is started anew for other options.
         rows.sort_by_key(|row| row.options);
         let tcx = has_tcx()?;

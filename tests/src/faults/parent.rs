@@ -22,18 +22,19 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("parent down for 0.5 s, up", down).asked_meanwhile(),
     Row::new("parent renamed, and back", rename).asked_meanwhile(),
     Row::new("new MAC of the parent, and the old one", mac).asked_meanwhile(),
-    Row::new("MTU of the parent 9000, 1400, 1500", mtu),
+    Row::new("MTU of the parent 9000, 1400, 1500", mtu).on_any_kernel(),
     Row::new("parent deleted, made again", delete).asked_meanwhile(),
     Row::new("parent deleted, made again (clsact)", delete)
         .by_clsact()
         .asked_meanwhile(),
     Row::new("parent moved to another netns, and back", moved).asked_meanwhile(),
-    Row::new("a parent becomes a bridge port", enslaved),
+    Row::new("a parent becomes a bridge port", enslaved).on_any_kernel(),
     Row::new(
         "a VLAN device as parent, addresses of another parent's",
         vlan,
-    ),
-    Row::new("a bond as parent, addresses of another parent's", bond),
+    )
+    .on_any_kernel(),
+    Row::new("a bond as parent, addresses of another parent's", bond).on_any_kernel(),
 ];
 
 const NEW_MAC: [u8; 6] = [2, 0x34, 0, 0, 0, 2];

@@ -22,17 +22,19 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "pins removed while the agent lives, then SIGKILL",
         removed_alive,
-    ),
-    Row::new("pins removed while no agent lives", removed_dead),
-    Row::new("maps pinned by another layout alone", old_layout),
-    Row::new("a map of another shape in the place of a pin", other_shape),
-    Row::new("room in the maps changed (--max-addresses)", other_room),
+    )
+    .on_any_kernel(),
+    Row::new("pins removed while no agent lives", removed_dead).on_any_kernel(),
+    Row::new("maps pinned by another layout alone", old_layout).on_any_kernel(),
+    Row::new("a map of another shape in the place of a pin", other_shape).on_any_kernel(),
+    Row::new("room in the maps changed (--max-addresses)", other_room).on_any_kernel(),
     Row::new(
         "a start that fails late, over what another agent left",
         fails_late,
-    ),
-    Row::new("no bpffs, and a read-only one", no_bpffs),
-    Row::new("no BTF of the kernel", no_btf),
+    )
+    .on_any_kernel(),
+    Row::new("no bpffs, and a read-only one", no_bpffs).on_any_kernel(),
+    Row::new("no BTF of the kernel", no_btf).on_any_kernel(),
 ];
 
 /// Everything below the pin directory, the directories without what is in them.

@@ -12,8 +12,8 @@ use super::{
 use crate::agent::Agent;
 
 pub(super) const ROWS: &[Row] = &[
-    Row::new("each capability missing, one after the other", without_one),
-    Row::new("only the four capabilities, and not root", only_the_four),
+    Row::new("each capability missing, one after the other", without_one).on_any_kernel(),
+    Row::new("only the four capabilities, and not root", only_the_four).on_any_kernel(),
 ];
 
 /// What the agent needs, and who misses it.

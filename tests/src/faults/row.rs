@@ -16,6 +16,8 @@ pub(super) struct Row {
     pub(super) heals_within: Duration,
     /// Where it makes a difference.
     pub(super) needs: Needs,
+    /// Whether one kernel shows what every kernel would.
+    pub(super) any_kernel: bool,
     /// Does it, and puts everything back.
     pub(super) run: fn(&mut Stage) -> Result<()>,
 }
@@ -37,6 +39,7 @@ impl Row {
             options: &[],
             heals_within: Duration::from_secs(1),
             needs: Needs::Nothing,
+            any_kernel: false,
             run,
         }
     }
@@ -59,6 +62,14 @@ impl Row {
     /// answer: it asks again after a second (`RETRANS_TIMER` of RFC 4861 §10, `retrans_time_ms` of Linux).
     pub(super) const fn asked_meanwhile(self) -> Self {
         self.within(1_500)
+    }
+
+    /// The same for what the agent does whatever the kernel: one of them is enough.
+    pub(super) const fn on_any_kernel(self) -> Self {
+        Self {
+            any_kernel: true,
+            ..self
+        }
     }
 
     /// The same with another time to heal.

@@ -43,6 +43,23 @@ pub struct Share {
 }
 
 impl Share {
+    /// Returns every row that needs every kernel, and of those that one is enough for the rows of this share; all rows
+    /// without a share.
+    pub(crate) fn select<'a, R>(
+        share: Option<Self>,
+        rows: impl IntoIterator<Item = &'a R>,
+        is_for_any_kernel: fn(&R) -> bool,
+    ) -> impl Iterator<Item = &'a R> {
+        let mut index = 0;
+        rows.into_iter().filter(move |row| {
+            let (true, Some(share)) = (is_for_any_kernel(row), share) else {
+                return true;
+            };
+            index += 1;
+            share.has(index - 1)
+        })
+    }
+
     fn has(self, index: usize) -> bool {
         index % self.of == self.number
     }
@@ -71,7 +88,8 @@ impl Suite {
     pub(crate) fn play<'a>(&self, rows: impl IntoIterator<Item = &'a Row>) -> Result<bool> {
         let plan = Plan::of(&self.ipvlan, self.long);
         let mut good = true;
-        let rows = shared(rows, self.share).filter(|row| is_chosen(row, &self.only));
+        let rows = Share::select(self.share, rows, |row| row.any_kernel)
+            .filter(|row| is_chosen(row, &self.only));
         for row in rows {
             let begun = Instant::now();
             let verdict = (row.run)(&plan).unwrap_or_else(|error| Verdict::failed(&error));
@@ -79,21 +97,6 @@ impl Suite {
         }
         Ok(good)
     }
-}
-
-/// Returns every row that needs every kernel, and of the others those of this share.
-fn shared<'a>(
-    rows: impl IntoIterator<Item = &'a Row>,
-    share: Option<Share>,
-) -> impl Iterator<Item = &'a Row> {
-    let mut index = 0;
-    rows.into_iter().filter(move |row| {
-        let (true, Some(share)) = (row.any_kernel, share) else {
-            return true;
-        };
-        index += 1;
-        share.has(index - 1)
-    })
 }
 
 fn is_chosen(row: &Row, only: &[String]) -> bool {
@@ -158,7 +161,9 @@ mod tests {
         ];
         let played = |share: Option<&str>| -> String {
             let share = share.map(|share| share.parse().unwrap());
-            shared(&rows, share).map(|row| row.number).collect()
+            Share::select(share, &rows, |row| row.any_kernel)
+                .map(|row| row.number)
+                .collect()
         };
         assert_eq!(played(None), "abcde");
         assert_eq!(played(Some("0/2")), "abde");

@@ -11,4 +11,5 @@ pub(crate) mod kernels;
 pub(crate) mod machine;
 pub(crate) mod modules;
 pub(crate) mod qemu;
+pub(crate) mod stamped;
 pub(crate) mod watch;

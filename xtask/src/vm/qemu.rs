@@ -16,6 +16,7 @@ use super::{
     console::Outcome,
     initramfs, kernels,
     machine::Machine,
+    stamped::Stamped,
     watch::{self, Patience, Watch},
 };
 use crate::{exec, paths};
@@ -165,7 +166,8 @@ impl Drop for Emulator {
 fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
     let results = directory.join("results");
     let errors = directory.join("errors");
-    let (log, mut log_file) = create_log(&job.name)?;
+    let (log, log_file) = create_log(&job.name)?;
+    let mut log_file = Stamped::new(log_file);
     let mut command = machine(accelerator, job.kernel);
     command
         .args(job.machine.hardware.arguments())
