@@ -57,17 +57,30 @@ pub(crate) fn test(args: &Args) -> Result<()> {
 }
 
 fn everything() -> Result<()> {
-    stopwatch::time("lint", lint::lint)?;
-    time(Part::Unit)?;
-    prepare()?;
+    // Both have stretches in which one processor waits for the other; cargo keeps their profiles apart.
+    beside(prepare, || {
+        stopwatch::time("lint", lint::lint)?;
+        time(Part::Unit)
+    })?;
     // Tests on this host wait most of the time, and machines are not in a hurry.
+    beside(
+        || stopwatch::time("machines", machines),
+        || [Part::Prog, Part::Netns].into_iter().try_for_each(time),
+    )
+}
+
+/// Does both, `other` on a thread of its own; fails with what failed of them.
+fn beside(
+    other: impl FnOnce() -> Result<()> + Send,
+    this: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     thread::scope(|scope| {
-        let machines = scope.spawn(|| stopwatch::time("machines", machines));
-        let native = [Part::Prog, Part::Netns].into_iter().try_for_each(time);
-        let machines = machines.join().unwrap_or_else(|panic| resume_unwind(panic));
-        match (native, machines) {
-            (Err(native), Err(machines)) => bail!("{native:#}\n{machines:#}"),
-            (native, machines) => native.and(machines),
+        let other = scope.spawn(other);
+        let this = this();
+        let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+        match (this, other) {
+            (Err(this), Err(other)) => bail!("{this:#}\n{other:#}"),
+            (this, other) => this.and(other),
         }
     })
 }

@@ -45,7 +45,7 @@ pub struct Share {
 impl Share {
     /// Returns every row that needs every kernel, and of those that one is enough for the rows of this share; all rows
     /// without a share.
-    pub(crate) fn select<'a, R>(
+    pub(crate) fn select<'a, R: 'a>(
         share: Option<Self>,
         rows: impl IntoIterator<Item = &'a R>,
         is_for_any_kernel: fn(&R) -> bool,
