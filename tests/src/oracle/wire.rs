@@ -10,20 +10,20 @@
 
 use std::{
     io::IoSliceMut,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::Ipv4Addr,
     os::fd::{AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use etherparse::{IpNumber, PacketBuilder};
-use ipvlan_packet::{BROADCAST, Mac, nd::SOLICITATION};
+use ipvlan_packet::{BROADCAST, Mac};
 use nix::{
     errno::Errno,
     sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, send, setsockopt, sockopt::RcvBufForce},
 };
 
-use super::world::{CHILD, HOST, HOST_LINK_LOCAL, MTU, PARENT_MAC};
+use super::world::{CHILD, MTU, PARENT_MAC};
 use crate::probe::{packet::PacketSocket, receive_within};
 
 /// Who sends the pings.
@@ -90,7 +90,7 @@ impl Wire {
             if is_pong(&received.bytes, self.serial) {
                 return Ok(());
             }
-            if !is_membership_report(&received.bytes) && !is_verification(&received.bytes) {
+            if !is_membership_report(&received.bytes) {
                 answers.push(received);
             }
         }
@@ -197,30 +197,6 @@ fn is_membership_report(frame: &[u8]) -> bool {
         && matches!(frame.get(62), Some(130..=132 | 143))
 }
 
-/// Whether the host asks one station whether it still has an address (`NUD_PROBE`). The agent has an entry verified
-/// when a station claims the address of a child, and the kernel does so by itself, each at a time of its own.
-fn is_verification(frame: &[u8]) -> bool {
-    const REQUEST: [u8; 2] = [0, 1];
-    let is_unicast = frame.first().is_some_and(|first| first & 1 == 0);
-    if !is_unicast || frame.get(6..12) != Some(&PARENT_MAC[..]) {
-        return false;
-    }
-    match frame.get(12..14) {
-        Some([8, 6]) => {
-            frame.get(20..22) == Some(&REQUEST[..])
-                && frame.get(28..32) == Some(&HOST.v4.octets()[..])
-        }
-        Some([0x86, 0xdd]) => {
-            let of_host = [HOST.v6, HOST_LINK_LOCAL];
-            let mut of_host = of_host.iter().map(Ipv6Addr::octets);
-            frame.get(20) == Some(&IpNumber::IPV6_ICMP.0)
-                && frame.get(54) == Some(&SOLICITATION)
-                && of_host.any(|address| frame.get(22..38) == Some(&address[..]))
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,32 +214,6 @@ mod tests {
         assert!(!is_pong(&ping(0x1234).unwrap(), 0x1234));
         for length in 0..pong.len() {
             assert!(!is_pong(&pong[..length], 0x1234), "{length}");
-        }
-    }
-
-    #[test]
-    fn only_a_unicast_request_of_the_host_is_a_verification() {
-        let [a, b, c, d] = HOST.v4.octets();
-        let request = [
-            [2, 0x77, 0xa5, 0, 0, 1].as_slice(),
-            &PARENT_MAC,
-            &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
-            &PARENT_MAC,
-            &[a, b, c, d],
-            &[0; 6],
-            &CHILD.v4.octets(),
-        ]
-        .concat();
-        assert!(is_verification(&request));
-        for at in [6, 13, 21, 31] {
-            let mut other = request.clone();
-            other[at] ^= 2;
-            assert!(!is_verification(&other), "{at}");
-        }
-        let broadcast = [&[0xff; 6], &request[6..]].concat();
-        assert!(!is_verification(&broadcast));
-        for length in 0..32 {
-            assert!(!is_verification(&request[..length]), "{length}");
         }
     }
 

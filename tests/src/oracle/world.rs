@@ -87,16 +87,19 @@ pub(crate) const OURS: [Ipv6Addr; 6] = [
     GATEWAY.v6,
 ];
 
-/// The MAC that everybody knows from the start for the addresses from which several frames come, so that
-/// no frame finds what another has left: a station on the LAN.
+/// The MAC of the permanent neighbour entries of the addresses from which several frames come: a station on the LAN.
 pub(crate) const KNOWN_MAC: Mac = OTHER_STATION;
 
-/// Those addresses.
-fn known() -> impl Iterator<Item = Ipv6Addr> {
-    OURS.into_iter().chain([MAPPED])
+/// Those addresses. A permanent entry keeps its MAC, whatever MAC a frame claims, and nothing probes it. An entry that a
+/// frame could change would be used by later frames. The agent would have such an entry of the host probed
+/// (`NUD_PROBE`), a tenth of a second later or more, and the probe would count as an answer to the frame sent then.
+fn known() -> impl Iterator<Item = IpAddr> {
+    let v4 = [CHILD, SECOND, SIBLING, HOST, GATEWAY].map(|pair| pair.v4.into());
+    let v6 = OURS.into_iter().chain([MAPPED]).map(IpAddr::V6);
+    v4.into_iter().chain(v6)
 }
 
-/// Is there a MAC for it from the start?
+/// Returns whether `address` has a permanent neighbour entry.
 #[must_use]
 pub(crate) fn is_known(address: Ipv6Addr) -> bool {
     known().any(|known| known == address)
@@ -224,9 +227,9 @@ fn addresses(device: &str, pairs: &[Pair], flag: &str) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
-/// The lines that tell `device` the MACs that everybody knows from the start.
+/// The lines that add the permanent neighbour entries to `device`.
 fn neighbours(device: &str) -> String {
-    let known = known().map(|address| (IpAddr::V6(address), KNOWN_MAC));
+    let known = known().map(|address| (address, KNOWN_MAC));
     let lines = [(IpAddr::V4(SENTINEL), SENTINEL_MAC)]
         .into_iter()
         .chain(known)
