@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::facts::NetnsId;
+use crate::{facts::NetnsId, protocol::QuotaKind};
 
 /// Default of `--netns-addresses`.
 pub const DEFAULT_ADDRESSES: u32 = 4_096;
@@ -45,43 +45,16 @@ impl Default for Quotas {
     }
 }
 
-/// What is limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Quota {
-    /// [`Quotas::addresses`]
-    Addresses,
-    /// [`Quotas::events`]
-    Events,
-    /// [`Quotas::announcements`]
-    Announcements,
-    /// [`Quotas::groups`]
-    Groups,
-    /// [`Quotas::time`]
-    Time,
-}
-
-impl Quota {
-    /// The word for it in `status`, and the end of the option that sets it: `--netns-WORD`.
+impl Quotas {
+    /// Returns the limit of one kind.
     #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Addresses => "addresses",
-            Self::Events => "events",
-            Self::Announcements => "announcements",
-            Self::Groups => "groups",
-            Self::Time => "time",
-        }
-    }
-
-    /// Its value in `quotas`.
-    #[must_use]
-    pub const fn of(self, quotas: &Quotas) -> u32 {
-        match self {
-            Self::Addresses => quotas.addresses,
-            Self::Events => quotas.events,
-            Self::Announcements => quotas.announcements,
-            Self::Groups => quotas.groups,
-            Self::Time => quotas.time,
+    pub const fn of(&self, kind: QuotaKind) -> u32 {
+        match kind {
+            QuotaKind::Addresses => self.addresses,
+            QuotaKind::Events => self.events,
+            QuotaKind::Announcements => self.announcements,
+            QuotaKind::Groups => self.groups,
+            QuotaKind::Time => self.time,
         }
     }
 }
@@ -97,7 +70,7 @@ pub fn merged<'a>(parts: impl IntoIterator<Item = &'a Exceeded>) -> Exceeded {
 }
 
 /// How often each netns exceeded each of its quotas since it appeared; those that never did are not in it.
-pub type Exceeded = BTreeMap<(NetnsId, Quota), u64>;
+pub type Exceeded = BTreeMap<(NetnsId, QuotaKind), u64>;
 
 #[cfg(test)]
 mod tests {
@@ -106,16 +79,19 @@ mod tests {
     #[test]
     fn counts_of_several_parts_are_added_up() {
         let key = |nsid, quota| (NetnsId::Nsid(nsid), quota);
-        let first = Exceeded::from([(key(1, Quota::Events), 3), (key(2, Quota::Time), u64::MAX)]);
+        let first = Exceeded::from([
+            (key(1, QuotaKind::Events), 3),
+            (key(2, QuotaKind::Time), u64::MAX),
+        ]);
         let second = Exceeded::from([
-            (key(1, Quota::Events), 4),
-            (key(1, Quota::Groups), 1),
-            (key(2, Quota::Time), 1),
+            (key(1, QuotaKind::Events), 4),
+            (key(1, QuotaKind::Groups), 1),
+            (key(2, QuotaKind::Time), 1),
         ]);
         let expected = Exceeded::from([
-            (key(1, Quota::Events), 7),
-            (key(1, Quota::Groups), 1),
-            (key(2, Quota::Time), u64::MAX),
+            (key(1, QuotaKind::Events), 7),
+            (key(1, QuotaKind::Groups), 1),
+            (key(2, QuotaKind::Time), u64::MAX),
         ]);
         assert_eq!(merged([&first, &second]), expected);
         assert_eq!(merged([]), Exceeded::new());

@@ -23,7 +23,8 @@ use self::costs::Costs;
 use crate::{
     discover::{Dirty, Part, Renewed, Scope},
     facts::NetnsId,
-    quota::{Exceeded, Quota},
+    protocol::QuotaKind,
+    quota::Exceeded,
 };
 
 /// Shortest time from the end of a sync to the next: what changes meanwhile is one wake.
@@ -156,7 +157,7 @@ impl Schedule {
         for (id, part) in parts {
             let rests = self.costs.rests_until(id);
             if rests.is_some_and(|until| until > now + MIN_GAP) && !self.dirty.contains_key(&id) {
-                *self.exceeded.entry((id, Quota::Time)).or_default() += 1;
+                *self.exceeded.entry((id, QuotaKind::Time)).or_default() += 1;
             }
             self.mark(now, id, part);
         }
@@ -319,7 +320,7 @@ impl Schedule {
         for &id in renewed.took.keys() {
             // How many more there are is not known: the reading stops there.
             let missing = u64::from(renewed.over_quota.contains(&id));
-            self.exceeded.insert((id, Quota::Addresses), missing);
+            self.exceeded.insert((id, QuotaKind::Addresses), missing);
         }
         self.exceeded.retain(|_, count| *count > 0);
         self.costs.charge(ended, renewed, took);

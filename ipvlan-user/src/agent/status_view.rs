@@ -15,9 +15,9 @@ use crate::{
     model::{AddressView, ChildKey, ChildView, Conflict, Policy, Rival, note_of_mode},
     protocol::{
         self, AddressState, ChildCounters, ChildState, ConflictKind, Counters, ExceededQuota,
-        LinkStats, MAP_FULL, ParentState, Program, Word,
+        LinkStats, MAP_FULL, ParentState, Program, QuotaKind, Word,
     },
-    quota::{Exceeded, Quota},
+    quota::Exceeded,
     text::{chain, counted},
 };
 
@@ -27,22 +27,23 @@ pub(super) fn quotas(
     settings: &Settings,
     snapshot: &Snapshot,
 ) -> Vec<ExceededQuota> {
-    let is_known =
-        |&(&(id, _), &count): &(&(NetnsId, Quota), &u64)| count > 0 && snapshot.netns(id).is_some();
+    let is_known = |&(&(id, _), &count): &(&(NetnsId, QuotaKind), &u64)| {
+        count > 0 && snapshot.netns(id).is_some()
+    };
     let exceeded = exceeded.iter().filter(is_known);
     exceeded
         .map(|(&(id, quota), &count)| {
             let of_rule = snapshot
                 .netns(id)
-                .filter(|_| quota == Quota::Addresses)
+                .filter(|_| quota == QuotaKind::Addresses)
                 .and_then(|netns| settings.policy.quota_of(&netns.files));
             ExceededQuota {
                 netns: netns(id, snapshot),
-                quota: Word::from_text(quota.word()),
-                limit: of_rule.unwrap_or(quota.of(&settings.quotas)).into(),
+                quota: quota.into(),
+                limit: of_rule.unwrap_or(settings.quotas.of(quota)).into(),
                 exceeded: count,
                 option: of_rule.map_or_else(
-                    || format!("--netns-{}", quota.word()),
+                    || format!("--netns-{quota}"),
                     |_| "[[rule]] addresses".to_owned(),
                 ),
             }
@@ -127,7 +128,7 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
                 hook: Word::from_text(info.hook.word()),
                 program: info.program.to_owned(),
                 program_id: info.program_id,
-                attach: Word::from_text(info.mechanism),
+                attach: info.mechanism.into(),
             })
             .collect(),
         counters,
@@ -290,7 +291,7 @@ fn conflict(of: &Conflict, snapshot: &Snapshot) -> protocol::Conflict {
         ..protocol::Rival::default()
     };
     protocol::Conflict {
-        kind: Word::from_text(of.word()),
+        kind: of.kind().into(),
         address: of.address.to_string(),
         child: child_name(of.child, snapshot),
         netns: netns(of.child.netns, snapshot),
@@ -340,13 +341,13 @@ fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> protocol::Event {
             .map_or(0, |since| {
                 u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
             }),
-        kind: Word::from_text(incident.kind.word()),
+        kind: incident.kind.into(),
         address: incident.address.map(|address| address.to_string()),
         mac: incident.mac.map(colons),
         parent: parent.to_owned(),
         child: child.map(|(_, name)| name.clone()),
         netns: child.map(|(key, _)| netns(key.netns, snapshot)),
-        action: Word::from_text(incident.action.word()),
+        action: incident.action.into(),
         detail: incident.detail.clone(),
         count: of.times,
     }

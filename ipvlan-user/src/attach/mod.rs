@@ -30,6 +30,8 @@ mod xdp;
 
 use ipvlan_common::{Hook, maps};
 
+use crate::protocol::Mechanism;
+
 pub use self::{
     clsact::remove_filters, datapath::Datapath, error::AttachError, order::Order, xdp::XdpMode,
 };
@@ -84,8 +86,8 @@ pub struct HookInfo {
     pub hook: Hook,
     /// Name of the program.
     pub program: &'static str,
-    /// How it is attached: `tcx`, `clsact`, `xdp-native` or `xdp-generic`.
-    pub mechanism: &'static str,
+    /// How it is attached.
+    pub mechanism: Mechanism,
     /// Id of the program in the kernel.
     pub program_id: u32,
 }

@@ -205,7 +205,7 @@ impl Datapath {
         match (self.unfit(mode), self.xdp.take()) {
             (Some(reason), Some(hook)) => {
                 if let (Some(pinned), Pins::Keep(dir)) = (&mut self.pinned, &self.pins) {
-                    pinned.unpin(dir, hook.info().mechanism)?;
+                    pinned.unpin(dir, hook.pin_name())?;
                 }
                 hook.detach()?;
                 self.without_xdp(reason);

@@ -19,23 +19,25 @@ use super::{
     order::{Order, Place},
     verify,
 };
-use crate::pins::{ParentPins, link::LinkPin};
+use crate::{
+    pins::{ParentPins, link::LinkPin},
+    protocol::Mechanism,
+};
 
 /// How a TC program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TcMechanism {
-    /// A TCX link (`BPF_LINK_TYPE_TCX`, Linux 6.6, commit e420bed02507).
+    /// [`Mechanism::Tcx`].
     Tcx,
-    /// A direct-action filter of the clsact qdisc.
+    /// [`Mechanism::Clsact`].
     Clsact,
 }
 
-impl TcMechanism {
-    /// The word for it in `status`.
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Tcx => "tcx",
-            Self::Clsact => "clsact",
+impl From<TcMechanism> for Mechanism {
+    fn from(of: TcMechanism) -> Self {
+        match of {
+            TcMechanism::Tcx => Self::Tcx,
+            TcMechanism::Clsact => Self::Clsact,
         }
     }
 }
@@ -267,7 +269,7 @@ impl TcHook {
         HookInfo {
             hook: self.hook,
             program: self.program,
-            mechanism: self.mechanism.word(),
+            mechanism: self.mechanism.into(),
             program_id: self.program_id,
         }
     }

@@ -17,6 +17,7 @@ use super::{AttachError, HookInfo, error::program_errno, verify};
 use crate::{
     netlink,
     pins::{ParentPins, link::LinkPin},
+    protocol::Mechanism,
 };
 
 /// Where the XDP program runs.
@@ -32,7 +33,7 @@ impl XdpMode {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Native, Self::Generic];
 
-    /// The word for it in `status`, and the name of its pin: a link does not report its mode.
+    /// The word for it in messages, and the name of its pin: a link does not report its mode.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -115,9 +116,17 @@ impl XdpHook {
         HookInfo {
             hook: Hook::Xdp,
             program: self.mode.program(),
-            mechanism: self.mode.word(),
+            mechanism: match self.mode {
+                XdpMode::Native => Mechanism::XdpNative,
+                XdpMode::Generic => Mechanism::XdpGeneric,
+            },
             program_id: self.program_id,
         }
+    }
+
+    /// Returns the name of its pin.
+    pub(super) const fn pin_name(&self) -> &'static str {
+        self.mode.word()
     }
 
     /// Pins the link. If that fails the hook is not attached any more.
@@ -125,7 +134,7 @@ impl XdpHook {
         let Some(link) = self.link.take() else {
             return Ok(None);
         };
-        let (link, one) = LinkPin::pin(dir, self.mode.word(), link)?;
+        let (link, one) = LinkPin::pin(dir, self.pin_name(), link)?;
         self.link = Some(link);
         Ok(Some(one))
     }

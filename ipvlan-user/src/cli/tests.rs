@@ -99,10 +99,11 @@ fn defaults_in_the_help_text_are_the_defaults() {
             DEFAULT_STALE_AFTER,
         },
         lan::DEFAULT_ANNOUNCE_RATE,
-        quota::{Quota, Quotas},
+        protocol::QuotaKind,
+        quota::Quotas,
     };
-    fn quota(quota: Quota) -> String {
-        quota.of(&Quotas::default()).to_string()
+    fn quota(kind: QuotaKind) -> String {
+        Quotas::default().of(kind).to_string()
     }
     fn name<T: ValueEnum + Default>() -> String {
         let value = T::default().to_possible_value().unwrap();
@@ -123,11 +124,11 @@ fn defaults_in_the_help_text_are_the_defaults() {
         ("defend", name::<Defending>()),
         ("refresh", "0".to_owned()),
         ("announce-rate", DEFAULT_ANNOUNCE_RATE.to_string()),
-        ("netns-addresses", quota(Quota::Addresses)),
-        ("netns-events", quota(Quota::Events)),
-        ("netns-announcements", quota(Quota::Announcements)),
-        ("netns-groups", quota(Quota::Groups)),
-        ("netns-time", quota(Quota::Time)),
+        ("netns-addresses", quota(QuotaKind::Addresses)),
+        ("netns-events", quota(QuotaKind::Events)),
+        ("netns-announcements", quota(QuotaKind::Announcements)),
+        ("netns-groups", quota(QuotaKind::Groups)),
+        ("netns-time", quota(QuotaKind::Time)),
         ("max-addresses", DEFAULT_MAX_ADDRESSES.to_string()),
         ("max-children", DEFAULT_MAX_CHILDREN.to_string()),
         ("audit", DEFAULT_AUDIT.to_string()),

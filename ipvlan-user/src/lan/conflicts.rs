@@ -112,7 +112,7 @@ fn incident_of(
         Rival::Peer(peer) => format!("the driver delivers its peer's, {peer}"),
     };
     Incident {
-        kind: Kind::Conflict(conflict.word()),
+        kind: Kind::Conflict(conflict.kind()),
         address: Some(conflict.address),
         mac: None,
         child: Some((key, children.get(&key).cloned().unwrap_or_default())),

@@ -10,8 +10,9 @@ use std::{
 };
 
 use self::incident::Group;
-pub use self::incident::{Action, Incident, Kind};
+pub use self::incident::Incident;
 use super::{frame::Mac, pace::Pace};
+pub use crate::protocol::{Action, EventKind as Kind};
 
 /// How many incidents are kept.
 pub const KEPT: usize = 256;

@@ -11,7 +11,10 @@ use super::{
     AddressView, ChildKey, ChildView, DesiredEntry,
     owners::{Owners, is_link_local},
 };
-use crate::facts::{Link, Snapshot};
+use crate::{
+    facts::{Link, Snapshot},
+    protocol::ConflictKind,
+};
 
 /// An address of a child with a conflicting claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,16 +53,16 @@ pub enum Rival {
 }
 
 impl Conflict {
-    /// The word for it in `status` and events.
+    /// Returns its kind in `status` and events.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub const fn kind(&self) -> ConflictKind {
         match self.rival {
-            Rival::Host { .. } => "host_address",
-            Rival::Gateway => "gateway_address",
-            Rival::NextHop => "next_hop",
-            Rival::Sibling(_) => "sibling_address",
-            Rival::OtherParent { .. } => "other_parent",
-            Rival::Peer(_) => "peer_address",
+            Rival::Host { .. } => ConflictKind::HostAddress,
+            Rival::Gateway => ConflictKind::GatewayAddress,
+            Rival::NextHop => ConflictKind::NextHop,
+            Rival::Sibling(_) => ConflictKind::SiblingAddress,
+            Rival::OtherParent { .. } => ConflictKind::OtherParent,
+            Rival::Peer(_) => ConflictKind::PeerAddress,
         }
     }
 }

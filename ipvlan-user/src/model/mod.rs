@@ -40,7 +40,8 @@ pub use self::{
 use self::{child::Rules, owners::Owners};
 use crate::{
     facts::{Child, Link, Mode, NetnsId, PortFlag, Snapshot},
-    quota::{Exceeded, Quota},
+    protocol::QuotaKind,
+    quota::Exceeded,
 };
 
 /// A child's identity: its ifindex means something in its own netns only.
@@ -315,7 +316,7 @@ impl Desired {
             let over = addresses.filter(|it| it.refusal == Some(Reason::OverQuota));
             let over = over.count() as u64;
             if over > 0 {
-                let key = (view.key.netns, Quota::Addresses);
+                let key = (view.key.netns, QuotaKind::Addresses);
                 *exceeded.entry(key).or_default() += over;
             }
         }

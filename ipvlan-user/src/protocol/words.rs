@@ -44,6 +44,19 @@ impl<T: Serialize> fmt::Display for Word<T> {
     }
 }
 
+/// Writes known words as they are in JSON, without quotes.
+macro_rules! displayed {
+    ($($set:ty),*) => {$(
+        impl fmt::Display for $set {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.serialize(formatter)
+            }
+        }
+    )*};
+}
+
+displayed!(Mode, Flag, Mechanism, QuotaKind, EventKind, Action);
+
 /// State of a parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,22 +94,24 @@ pub enum AddressState {
 }
 
 /// Mode of an ipvlan port, as `ip link` calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Switches by destination address; children do ARP themselves.
     L2,
-    /// Routes in the parent's netns; children do no ARP.
+    /// Routes in the parent's netns; children do no ARP. The kernel's default.
+    #[default]
     L3,
     /// As l3, and received packets pass the host's INPUT hook.
     L3s,
 }
 
 /// Isolation flag of an ipvlan port, as `ip link` calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
     /// Children reach each other.
+    #[default]
     Bridge,
     /// Children do not reach each other.
     Private,
@@ -130,9 +145,9 @@ pub enum Hook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mechanism {
-    /// A TCX link.
+    /// A TCX link (`BPF_LINK_TYPE_TCX`, Linux 6.6, commit e420bed02507).
     Tcx,
-    /// A filter of the clsact qdisc.
+    /// A direct-action filter of the clsact qdisc.
     Clsact,
     /// An XDP link, in the driver.
     XdpNative,
@@ -140,8 +155,8 @@ pub enum Mechanism {
     XdpGeneric,
 }
 
-/// What a quota limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a quota limits. The word is the end of the option that sets it: `--netns-WORD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QuotaKind {
     /// Addresses that are kept.
@@ -180,13 +195,13 @@ pub enum ConflictKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// A station on the LAN claims an address.
+    /// A station on the LAN claims an address with a MAC of its own.
     Claim,
     /// A station on the LAN probes for an address.
     Probe,
     /// A station answers for every address and owns none.
     NoOwner,
-    /// The mode of the port changed.
+    /// The mode of the port changed. Any child can change it for all; the kernel does not report which did.
     ModeChanged,
     /// The isolation flag of the port changed.
     FlagChanged,
@@ -197,18 +212,18 @@ pub enum EventKind {
     Conflict(ConflictKind),
 }
 
-/// Action of the agent upon an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Action of the agent upon an event. Later variants take precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// The event was reported, nothing else.
     None,
-    /// The programs answered the station.
+    /// The programs answered the station, which gives the address up.
     Answered,
     /// The address is withheld: not answered, not announced, not defended.
     #[serde(rename = "held_back")]
     Withheld,
-    /// The address was announced once more.
+    /// The address was announced once more (RFC 5227 §2.4(b)).
     Defended,
     /// The conflict went on: the address is neither announced nor defended any more.
     Yielded,

@@ -1,12 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{
-    config::Options,
-    facts::{Mode, Netns, PortFlag},
-    lan::incidents::{Action, Kind},
-    model::Rule,
-};
+use crate::{config::Options, facts::Netns, model::Rule};
 
 #[test]
 fn a_request_that_only_the_mac_identifies_is_noted() {
@@ -51,11 +46,11 @@ fn an_exceeded_quota_is_reported_with_the_limit_and_option_of_its_netns() {
     .unwrap();
     let key = |nsid, quota| (NetnsId::Nsid(nsid), quota);
     let exceeded = Exceeded::from([
-        (key(1, Quota::Addresses), 904),
-        (key(1, Quota::Time), 0),
-        (key(2, Quota::Addresses), 7),
-        (key(2, Quota::Events), 3),
-        (key(3, Quota::Events), 3),
+        (key(1, QuotaKind::Addresses), 904),
+        (key(1, QuotaKind::Time), 0),
+        (key(2, QuotaKind::Addresses), 7),
+        (key(2, QuotaKind::Events), 3),
+        (key(3, QuotaKind::Events), 3),
     ]);
     let shown: Vec<_> = quotas(&exceeded, &settings, &snapshot)
         .into_iter()
@@ -65,69 +60,18 @@ fn an_exceeded_quota_is_reported_with_the_limit_and_option_of_its_netns() {
         })
         .collect();
     let expected = [
-        ("red", "addresses", 4096, 904, "--netns-addresses"),
-        ("blue", "addresses", 10, 7, "[[rule]] addresses"),
-        ("blue", "events", 5, 3, "--netns-events"),
+        ("red", QuotaKind::Addresses, 4096, 904, "--netns-addresses"),
+        ("blue", QuotaKind::Addresses, 10, 7, "[[rule]] addresses"),
+        ("blue", QuotaKind::Events, 5, 3, "--netns-events"),
     ]
     .map(|(name, quota, limit, exceeded, option)| {
-        let quota = Word::from_text(quota);
-        (name.to_owned(), quota, limit, exceeded, option.to_owned())
+        (
+            name.to_owned(),
+            quota.into(),
+            limit,
+            exceeded,
+            option.to_owned(),
+        )
     });
     assert_eq!(shown, expected);
-}
-
-#[test]
-fn every_word_of_the_agent_is_one_of_the_protocol() {
-    fn known<T: serde::de::DeserializeOwned>(text: &str) -> bool {
-        matches!(Word::<T>::from_text(text), Word::Known(_))
-    }
-    for hook in Hook::ALL {
-        assert!(known::<protocol::Hook>(hook.word()), "{hook:?}");
-    }
-    for mode in [Mode::L2, Mode::L3, Mode::L3s] {
-        assert!(known::<protocol::Mode>(mode.word()), "{mode:?}");
-    }
-    for flag in [PortFlag::Bridge, PortFlag::Private, PortFlag::Vepa] {
-        assert!(known::<protocol::Flag>(flag.word()), "{flag:?}");
-    }
-    for kind in [
-        Kind::Claim,
-        Kind::Probe,
-        Kind::NoOwner,
-        Kind::Conflict("lan_station"),
-        Kind::ModeChanged,
-        Kind::FlagChanged,
-        Kind::ChildMoved,
-    ] {
-        assert!(known::<protocol::EventKind>(kind.word()), "{kind:?}");
-    }
-    for action in [
-        Action::None,
-        Action::Answered,
-        Action::Withheld,
-        Action::Defended,
-        Action::Yielded,
-    ] {
-        assert!(known::<protocol::Action>(action.word()), "{action:?}");
-    }
-    let child = ChildKey {
-        netns: NetnsId::Own,
-        ifindex: 1,
-    };
-    for rival in [
-        Rival::Host { ifindex: 1 },
-        Rival::Gateway,
-        Rival::NextHop,
-        Rival::Sibling(child),
-        Rival::OtherParent { child, parent: 1 },
-        Rival::Peer("10.0.0.1".parse().unwrap()),
-    ] {
-        let address = "10.0.0.1".parse().unwrap();
-        let conflict = Conflict {
-            address,
-            child,
-            rival,
-        };
-        assert!(known::<ConflictKind>(conflict.word()), "{rival:?}");
-    }
 }

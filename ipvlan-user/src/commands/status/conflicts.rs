@@ -146,7 +146,7 @@ mod tests {
                 "is also at 02:00:00:00:00:09 on the LAN",
             ),
             (
-                Word::from_text("of_the_future"),
+                Word::Other("of_the_future".to_owned()),
                 none,
                 "is in conflict: of_the_future",
             ),

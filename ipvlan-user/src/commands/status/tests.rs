@@ -145,7 +145,7 @@ fn an_exceeded_quota_is_one_line_with_its_option() {
     ] {
         let exceeded = ExceededQuota {
             netns: netns.clone(),
-            quota: Word::from_text(quota),
+            quota: serde_json::from_value(quota.into()).unwrap(),
             limit: 9,
             exceeded: 7,
             option: option.to_owned(),

@@ -64,7 +64,7 @@ impl World {
     fn words(&mut self, millis: u64) -> Vec<String> {
         self.compare(millis)
             .into_iter()
-            .map(|of| format!("{} {}", of.kind.word(), of.detail.unwrap_or_default()))
+            .map(|of| format!("{} {}", of.kind, of.detail.unwrap_or_default()))
             .collect()
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     facts::Link,
     lan::dad::{DadMode, control::Neighbourhood},
     model::{ChildKey, Prefix},
-    quota::Quota,
+    protocol::QuotaKind,
 };
 
 mod claims;

@@ -12,7 +12,8 @@ use super::Schedule;
 use crate::{
     lan::{frame::Mac, incidents::Incidents},
     model::ChildKey,
-    quota::{Exceeded, Quota},
+    protocol::QuotaKind,
+    quota::Exceeded,
 };
 
 impl Schedule {
@@ -84,9 +85,15 @@ impl Schedule {
     /// Returns how often each netns exceeded its quotas of events, announcements and groups.
     #[must_use]
     pub fn exceeded(&self) -> Exceeded {
-        let events = self.events.exceeded().map(|of| (of, Quota::Events));
-        let turns = self.turns.exceeded().map(|of| (of, Quota::Announcements));
-        let groups = self.memberships.exceeded().map(|of| (of, Quota::Groups));
+        let events = self.events.exceeded().map(|of| (of, QuotaKind::Events));
+        let turns = self
+            .turns
+            .exceeded()
+            .map(|of| (of, QuotaKind::Announcements));
+        let groups = self
+            .memberships
+            .exceeded()
+            .map(|of| (of, QuotaKind::Groups));
         events
             .chain(turns)
             .chain(groups)

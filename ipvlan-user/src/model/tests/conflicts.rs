@@ -1,6 +1,7 @@
 //! Conflicts that a snapshot shows.
 
 use super::*;
+use crate::protocol::ConflictKind;
 
 /// The conflicts of the child with ifindex 7, as address and rival.
 fn rivals(snapshot: &Snapshot) -> Vec<(IpAddr, Rival)> {
@@ -30,17 +31,17 @@ fn behind_other_parent(ifindex: u32, addresses: &[&str]) -> Child {
 #[test]
 fn addresses_of_host_and_gateways_are_conflicts_that_name_the_link() {
     let host = Rival::Host { ifindex: PARENT };
-    for (text, rival, word) in [
-        (HOST, host, "host_address"),
-        (HOST_V6, host, "host_address"),
-        (HOST_LINK_LOCAL, host, "host_address"),
-        (GATEWAY, Rival::Gateway, "gateway_address"),
-        (GATEWAY_V6, Rival::Gateway, "gateway_address"),
+    for (text, rival, kind) in [
+        (HOST, host, ConflictKind::HostAddress),
+        (HOST_V6, host, ConflictKind::HostAddress),
+        (HOST_LINK_LOCAL, host, ConflictKind::HostAddress),
+        (GATEWAY, Rival::Gateway, ConflictKind::GatewayAddress),
+        (GATEWAY_V6, Rival::Gateway, ConflictKind::GatewayAddress),
     ] {
         let cidr = format!("{text}/24");
         let snapshot = snapshot(vec![child(7, &[&cidr, "172.16.91.101/24"])]);
         assert_eq!(rivals(&snapshot), [(address(text), rival)]);
-        assert_eq!(usual(&snapshot).conflicts.first().unwrap().word(), word);
+        assert_eq!(usual(&snapshot).conflicts.first().unwrap().kind(), kind);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The order of events decides who has the address of a next hop, and what a netns keeps within its quota.
 
 use super::{super::conflict::Conflict, *};
+use crate::protocol::ConflictKind;
 
 /// A parent that is decided about again and again, and the maps that hold what was decided.
 #[derive(Default)]
@@ -76,7 +77,7 @@ fn child_that_had_the_address_before_the_route_keeps_it_and_is_named() {
                     child: key(7),
                     rival: Rival::NextHop,
                 };
-                assert_eq!(conflict.word(), "next_hop");
+                assert_eq!(conflict.kind(), ConflictKind::NextHop);
                 assert_eq!(served.last.conflicts, [conflict].into());
                 // And over another restart.
                 served.restart();
@@ -272,7 +273,7 @@ fn netns_over_its_quota_keeps_what_it_had_and_takes_no_room_for_the_rest() {
         served.follow(&snapshot(vec![child(7, &[D, A, B, C])]), &policy);
         assert_eq!(kept(&served), set(&[B, C]), "{restarts}");
         assert!(!served.last.addresses.contains_key(&cidr(A).local));
-        let exceeded = [((key(7).netns, Quota::Addresses), 2)];
+        let exceeded = [((key(7).netns, QuotaKind::Addresses), 2)];
         assert_eq!(served.last.exceeded(), exceeded.into());
     }
     // One that goes makes room for the first in the dump.

@@ -39,7 +39,7 @@ fn a_netns_rests_until_reading_it_took_its_share_and_no_other_waits_for_that() {
             schedule.add(now, parts(2));
             assert_eq!(taken(&mut schedule, now), [2]);
             assert_eq!(schedule.next_due(), Some(now + rest));
-            let exceeded = [((NetnsId::Nsid(1), Quota::Time), 1)].into();
+            let exceeded = [((NetnsId::Nsid(1), QuotaKind::Time), 1)].into();
             assert_eq!(*schedule.exceeded(), exceeded);
         }
         assert!(taken(&mut schedule, now + rest).contains(&1));

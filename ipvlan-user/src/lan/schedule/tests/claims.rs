@@ -37,9 +37,9 @@ fn claims_of_the_addresses_of_one_netns_use_up_neither_the_log_nor_the_pace_of_o
     assert!(most_in_a_second(&sent) <= 13);
     // Events beyond the quota were counted, for the netns that they are about.
     let exceeded = world.schedule.exceeded();
-    let events = exceeded[&(NetnsId::Nsid(A), Quota::Events)];
+    let events = exceeded[&(NetnsId::Nsid(A), QuotaKind::Events)];
     assert!((14_000..16_000).contains(&events), "{events}");
-    assert!(!exceeded.contains_key(&(NetnsId::Nsid(B), Quota::Events)));
+    assert!(!exceeded.contains_key(&(NetnsId::Nsid(B), QuotaKind::Events)));
     // No address was withheld.
     assert!(world.schedule.withheld().is_empty());
 }

@@ -47,7 +47,7 @@ fn a_new_address_is_probed_for_at_once_and_announced_while_another_netns_churns(
     let exceeded = world.schedule.exceeded();
     let netns: Vec<_> = exceeded.keys().copied().collect();
     assert!(
-        netns.contains(&(NetnsId::Nsid(A), Quota::Announcements)),
+        netns.contains(&(NetnsId::Nsid(A), QuotaKind::Announcements)),
         "{exceeded:?}"
     );
     // What was given up has left nothing behind.
