@@ -17,7 +17,7 @@ use ipvlan_common::{
     maps,
 };
 use ipvlan_user::{
-    facts::{Child, ChildAddress, Host, HostAddress, Link, Mode, NetnsId, Snapshot},
+    facts::{Child, ChildAddress, Host, HostAddress, Kind, Link, Mode, NetnsId, Port, Snapshot},
     maps::apply::Installed,
     model::{Desired, Policy, desired},
 };
@@ -63,7 +63,10 @@ fn of_children(children: &[&[String]], policy: &Policy) -> Desired {
                 ifindex: 7,
                 netns: NetnsId::Nsid(nsid),
                 parent_ifindex: PARENT,
-                mode: Mode::L2,
+                kind: Kind::Ipvlan(Port {
+                    mode: Mode::L2,
+                    ..Port::default()
+                }),
                 up: true,
                 addresses: addresses
                     .iter()

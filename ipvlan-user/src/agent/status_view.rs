@@ -10,7 +10,7 @@ use super::{
     serving::Serving,
 };
 use crate::{
-    facts::{NetnsId, Snapshot},
+    facts::{Kind, NetnsId, Snapshot},
     lan::{frame::colons, incidents::Entry},
     model::{AddressView, ChildKey, ChildView, Conflict, Policy, Rival, note_of_mode},
     protocol::{
@@ -110,8 +110,8 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
         ifindex: Some(serving.link.ifindex),
         mac: serving.link.mac.map(colons),
         up: serving.link.up,
-        mode: port.map(|(mode, _)| Word::from_text(mode.word())),
-        flag: port.map(|(_, flag)| Word::from_text(flag.word())),
+        mode: port.map(|port| port.mode.into()),
+        flag: port.map(|port| port.flag.into()),
         state: match failure {
             None => ParentState::Ready,
             Some(_) => ParentState::Degraded,
@@ -186,7 +186,7 @@ fn notes(serving: &Serving, hooks: &[Hook], dhcp: Option<String>) -> Vec<String>
         notes.push("--no-host-access: host and children do not reach each other".to_owned());
     }
     let port = serving.desired.port;
-    notes.extend(port.map(|(mode, _)| note_of_mode(mode).to_owned()));
+    notes.extend(port.map(|port| note_of_mode(port.mode).to_owned()));
     notes.extend(dhcp);
     notes.extend(serving.lan.notes());
     notes.extend(serving.unpinned.clone());
@@ -228,12 +228,9 @@ fn child(
         name: view.name.to_string(),
         ifindex: view.key.ifindex,
         netns: netns(view.key.netns, snapshot),
-        mode: serving
-            .desired
-            .port
-            .map_or(Word::Other(String::new()), |(mode, _)| {
-                Word::from_text(mode.word())
-            }),
+        mode: match view.kind {
+            Kind::Ipvlan(port) => port.mode.into(),
+        },
         up: view.up,
         forwarding: view.forwarding,
         delivery: match view.delivery {

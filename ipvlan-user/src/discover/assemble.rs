@@ -224,8 +224,7 @@ fn child(
         name: row.name.clone(),
         netns,
         parent_ifindex,
-        mode: port.mode,
-        flag: port.flag,
+        kind: Kind::Ipvlan(port),
         up: row.is_up(),
         arp: Arp::of(
             row.ipv4.arp_ignore.max(arp_ignore_of_all),

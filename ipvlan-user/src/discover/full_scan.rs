@@ -15,7 +15,7 @@ use super::{
     dump,
     renew::{Failure, is_alike},
 };
-use crate::facts::{Child, Mode, Netns, NetnsId, PortFlag, Snapshot};
+use crate::facts::{Child, Netns, NetnsId, Port, Snapshot};
 
 /// A snapshot that is not complete yet.
 #[derive(Debug)]
@@ -234,15 +234,13 @@ fn changed(before: &Snapshot, now: &Snapshot) -> Changed {
     }
 }
 
-/// Modes and flags of the ports, by parent: what they are is decided for all of its children.
-fn ports(snapshot: &Snapshot) -> BTreeMap<u32, Vec<(Mode, PortFlag)>> {
+/// Settings of the ports, by parent: what they are is decided for all of its children.
+fn ports(snapshot: &Snapshot) -> BTreeMap<u32, Vec<Port>> {
     let mut ports = BTreeMap::<_, Vec<_>>::new();
     for child in &snapshot.children {
         let of_parent = ports.entry(child.parent_ifindex).or_default();
-        let port = (child.mode, child.flag);
-        if !of_parent.contains(&port) {
-            of_parent.push(port);
-        }
+        let new = |port: &Port| !of_parent.contains(port);
+        of_parent.extend(child.kind.port().filter(new));
     }
     ports
 }

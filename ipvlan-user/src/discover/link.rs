@@ -1,7 +1,7 @@
 //! One row of a link dump.
 
 use crate::{
-    facts::{LinkName, LinkStats, Mode, PortFlag, Xdp, XdpMode},
+    facts::{LinkName, LinkStats, Mode, Port, PortFlag, Xdp, XdpMode},
     netlink::attribute::{
         Malformed, after, attributes, i32_at, i32_value, text_value, u16_at, u16_value, u32_at,
         u32_value, u64_at,
@@ -62,13 +62,6 @@ pub(super) struct LinkRow {
 pub(super) struct Ipv4Settings {
     pub(super) forwarding: bool,
     pub(super) arp_ignore: i32,
-}
-
-/// What an ipvlan link shows of the port it belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Port {
-    pub(super) mode: Mode,
-    pub(super) flag: PortFlag,
 }
 
 impl LinkRow {

@@ -230,17 +230,17 @@ impl Assembly<'_> {
     }
 }
 
-/// Whether these children of a netns go together with those of all others: mode and flag are the port's
-/// and the same for all, and the settings of their parents are known.
+/// Whether these children of a netns go together with those of all others: the settings of a port are
+/// the same for all, and the settings of their parents are known.
 fn fit(snapshot: &Snapshot, netns: NetnsId, children: &[Child]) -> bool {
     let ports: BTreeMap<u32, _> = children
         .iter()
-        .map(|child| (child.parent_ifindex, (child.mode, child.flag)))
+        .filter_map(|child| Some((child.parent_ifindex, child.kind.port()?)))
         .collect();
     let fits = |child: &Child| {
         ports
             .get(&child.parent_ifindex)
-            .is_none_or(|&port| port == (child.mode, child.flag))
+            .is_none_or(|&port| child.kind.port().is_none_or(|of| of == port))
     };
     let mut others = snapshot
         .children
@@ -304,8 +304,7 @@ pub(super) fn is_alike(before: &Child, now: &Child) -> bool {
         name,
         netns,
         parent_ifindex,
-        mode,
-        flag,
+        kind,
         up,
         arp,
         forwarding_v4,
@@ -315,14 +314,8 @@ pub(super) fn is_alike(before: &Child, now: &Child) -> bool {
         stats: _,
         over_quota,
     } = before;
-    (*ifindex, *netns, *parent_ifindex, *mode, *flag)
-        == (
-            now.ifindex,
-            now.netns,
-            now.parent_ifindex,
-            now.mode,
-            now.flag,
-        )
+    (*ifindex, *netns, *parent_ifindex, *kind)
+        == (now.ifindex, now.netns, now.parent_ifindex, now.kind)
         && (*up, *forwarding, *mac, *over_quota)
             == (now.up, now.forwarding, now.mac, now.over_quota)
         && (*arp, *forwarding_v4) == (now.arp, now.forwarding_v4)

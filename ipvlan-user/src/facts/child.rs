@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::{Arp, Dad, LinkName, LinkStats, NetnsId};
+pub use crate::protocol::{Flag as PortFlag, Mode};
 
-/// An ipvlan link whose parent is in our own netns.
+/// A link whose parent is in our own netns.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts, each read by name"
@@ -19,10 +20,8 @@ pub struct Child {
     pub netns: NetnsId,
     /// Its parent's ifindex, in our own netns.
     pub parent_ifindex: u32,
-    /// Mode of the port it belongs to; the same for all children of a parent.
-    pub mode: Mode,
-    /// Flag of the port it belongs to; the same for all children of a parent.
-    pub flag: PortFlag,
+    /// What it is, and the settings that links of this kind alone have.
+    pub kind: Kind,
     /// Administratively up (`IFF_UP`): the driver delivers to it only then.
     pub up: bool,
     /// The addresses that its own settings let it answer for.
@@ -41,52 +40,36 @@ pub struct Child {
     pub over_quota: bool,
 }
 
-/// Mode of an ipvlan port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Switches by destination address; children do ARP themselves.
-    L2,
-    /// Routes in the parent's netns; children do no ARP. The kernel's default.
-    #[default]
-    L3,
-    /// As l3, and received packets pass the host's INPUT hook.
-    L3s,
+/// The kind of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An ipvlan link, with the settings of its port.
+    Ipvlan(Port),
 }
 
-impl Mode {
-    /// What `ip link` calls it.
+impl Kind {
+    /// Returns the settings of the port that it shares with the other ipvlan links of its parent.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn port(self) -> Option<Port> {
         match self {
-            Self::L2 => "l2",
-            Self::L3 => "l3",
-            Self::L3s => "l3s",
+            Self::Ipvlan(port) => Some(port),
         }
     }
 }
 
-/// Isolation flag of an ipvlan port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum PortFlag {
-    /// Children reach each other.
-    #[default]
-    Bridge,
-    /// Children do not reach each other.
-    Private,
-    /// Children reach each other through the switch outside.
-    Vepa,
+impl Default for Kind {
+    fn default() -> Self {
+        Self::Ipvlan(Port::default())
+    }
 }
 
-impl PortFlag {
-    /// What `ip link` calls it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Bridge => "bridge",
-            Self::Private => "private",
-            Self::Vepa => "vepa",
-        }
-    }
+/// Settings of an ipvlan port: the same for all ipvlan links of a parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Port {
+    /// Its mode.
+    pub mode: Mode,
+    /// Its isolation flag.
+    pub flag: PortFlag,
 }
 
 /// An address of a child.

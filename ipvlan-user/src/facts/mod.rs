@@ -15,7 +15,7 @@ mod snapshot;
 
 pub use self::{
     arp::Arp,
-    child::{Child, ChildAddress, Mode, PortFlag},
+    child::{Child, ChildAddress, Kind, Mode, Port, PortFlag},
     dad::Dad,
     host::{
         AnycastAddress, ArpSettings, Gateway, Host, HostAddress, OnLinkRoute, ProxyArp, RouteInside,

@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     time::{Duration, Instant},
 };
 
 use super::incidents::{Action, Incident, Kind};
 use crate::{
-    facts::{Mode, NetnsId, PortFlag, Snapshot},
+    facts::{NetnsId, Port, Snapshot},
     model::{ChildKey, Conflict, Desired, Rival},
 };
 
@@ -19,7 +20,7 @@ const MOVE: Duration = Duration::from_secs(2);
 pub struct Conflicts {
     /// The conflicts of the last call.
     known: BTreeSet<Conflict>,
-    port: Option<(Mode, PortFlag)>,
+    port: Option<Port>,
     children: BTreeMap<ChildKey, String>,
     gone: Vec<(Instant, ChildKey)>,
 }
@@ -48,14 +49,12 @@ impl Conflicts {
         );
         self.known = conflicts;
 
-        if let (Some((mode_before, flag_before)), Some((mode, flag))) = (self.port, desired.port) {
-            if mode_before != mode {
-                let (from, to) = (mode_before.word(), mode.word());
-                incidents.push(of_port(Kind::ModeChanged, from, to));
+        if let (Some(before), Some(now)) = (self.port, desired.port) {
+            if before.mode != now.mode {
+                incidents.push(of_port(Kind::ModeChanged, before.mode, now.mode));
             }
-            if flag_before != flag {
-                let (from, to) = (flag_before.word(), flag.word());
-                incidents.push(of_port(Kind::FlagChanged, from, to));
+            if before.flag != now.flag {
+                incidents.push(of_port(Kind::FlagChanged, before.flag, now.flag));
             }
         }
         self.port = desired.port.or(self.port);
@@ -124,7 +123,7 @@ fn incident_of(
     }
 }
 
-fn of_port(kind: Kind, from: &str, to: &str) -> Incident {
+fn of_port<T: Display>(kind: Kind, from: T, to: T) -> Incident {
     Incident {
         kind,
         address: None,

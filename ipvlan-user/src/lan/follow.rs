@@ -132,7 +132,7 @@ pub(super) fn candidates(
 }
 
 fn is_l2(desired: &Desired) -> bool {
-    desired.port.is_some_and(|(mode, _)| mode == Mode::L2)
+    desired.port.is_some_and(|port| port.mode == Mode::L2)
 }
 
 #[cfg(test)]

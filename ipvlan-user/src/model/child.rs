@@ -11,7 +11,9 @@ use super::{
     ChildContext, ChildKey, ChildPolicy, Deliver, DesiredEntry, History, Policy, Reach,
     owners::{Owners, broadcast, is_link_local, is_link_local_v6, refusal_while},
 };
-use crate::facts::{Child, ChildAddress, Dad, Link, LinkName, LinkStats, Mode, NetnsId, Snapshot};
+use crate::facts::{
+    Child, ChildAddress, Dad, Kind, Link, LinkName, LinkStats, Mode, NetnsId, Snapshot,
+};
 
 /// A child and what was decided about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct ChildView {
     pub key: ChildKey,
     /// Its name, in its own netns.
     pub name: LinkName,
+    /// What it is.
+    pub kind: Kind,
     /// Administratively up.
     pub up: bool,
     /// Forwards IPv6.
@@ -111,6 +115,7 @@ impl ChildView {
         let Self {
             key,
             name,
+            kind,
             up,
             forwarding,
             delivery,
@@ -121,6 +126,7 @@ impl ChildView {
         } = self;
         *key == other.key
             && *name == other.name
+            && *kind == other.kind
             && *up == other.up
             && *forwarding == other.forwarding
             && *delivery == other.delivery
@@ -141,11 +147,12 @@ pub(super) struct Rules<'a> {
 
 impl Rules<'_> {
     pub(super) fn child(&self, child: &Child) -> ChildView {
-        let delivery = if self.policy.deliver == Deliver::Redirect
-            && child.netns == NetnsId::Own
+        let is_own = child.netns == NetnsId::Own;
+        let (may_be_redirected, has_own_arp) = match child.kind {
             // Redirecting past the host's stack would bypass its INPUT hook, which l3s is for.
-            && child.mode != Mode::L3s
-        {
+            Kind::Ipvlan(port) => (is_own && port.mode != Mode::L3s, port.mode == Mode::L2),
+        };
+        let delivery = if self.policy.deliver == Deliver::Redirect && may_be_redirected {
             Delivery::Redirect
         } else {
             Delivery::Pass
@@ -154,10 +161,11 @@ impl Rules<'_> {
         ChildView {
             key: ChildKey::from(child),
             name: child.name.clone(),
+            kind: child.kind,
             up: child.up,
             forwarding: child.forwarding,
             delivery,
-            arp_by_kernel: child.netns == NetnsId::Own && child.mode == Mode::L2,
+            arp_by_kernel: is_own && has_own_arp,
             stats: child.stats,
             rule: policy.rule(),
             addresses: child
@@ -184,7 +192,9 @@ impl Rules<'_> {
                 || self.reach(child, policy, address.local),
                 |_| Reach::default(),
             ),
-            barred: child.mode == Mode::L2 && self.owners.is_barred(address.local),
+            barred: match child.kind {
+                Kind::Ipvlan(port) => port.mode == Mode::L2,
+            } && self.owners.is_barred(address.local),
             refusal,
         }
     }

@@ -5,19 +5,19 @@ use std::net::IpAddr;
 use ipvlan_common::ConfigFlags;
 
 use super::{Dhcp, EgressProgram, L2Broadcast, Policy};
-use crate::facts::{Host, Link, Master, Mode, PortFlag, Snapshot};
+use crate::facts::{Host, Link, Master, Mode, Port, PortFlag, Snapshot};
 
 /// The switches of a parent with a port like this.
 pub(super) fn config_flags(
     snapshot: &Snapshot,
     parent: &Link,
     policy: &Policy,
-    port: Option<(Mode, PortFlag)>,
+    port: Option<Port>,
     egress: EgressProgram,
     notes: &mut Vec<&'static str>,
 ) -> ConfigFlags {
     let mut flags = ConfigFlags::READY;
-    let Some((mode, flag)) = port else {
+    let Some(Port { mode, flag }) = port else {
         return flags;
     };
     let isolated = flag != PortFlag::Bridge;

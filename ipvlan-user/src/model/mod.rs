@@ -39,7 +39,7 @@ pub use self::{
 };
 use self::{child::Rules, owners::Owners};
 use crate::{
-    facts::{Child, Link, Mode, NetnsId, PortFlag, Snapshot},
+    facts::{Child, Link, NetnsId, Port, Snapshot},
     protocol::QuotaKind,
     quota::Exceeded,
 };
@@ -101,8 +101,8 @@ pub struct Desired {
     pub conflicts: BTreeSet<Conflict>,
     /// How many addresses of children are answered, if the maps have room for them.
     pub answered: usize,
-    /// Mode and flag of the port; `None` without children.
-    pub port: Option<(Mode, PortFlag)>,
+    /// Settings of the port; `None` without ipvlan children.
+    pub port: Option<Port>,
     /// What the user should know about how it was decided.
     pub notes: Vec<&'static str>,
     /// Addresses that more than one child has, or one twice; those of the host aside.
@@ -253,10 +253,11 @@ impl Desired {
 
     /// Decides the programs, the flags and the notes, which depend on all children and addresses together.
     fn apply_programs(&mut self, snapshot: &Snapshot, parent: &Link, policy: &Policy) {
-        let mut children = snapshot.children.iter();
-        self.port = children
-            .find(|child| child.parent_ifindex == parent.ifindex)
-            .map(|child| (child.mode, child.flag));
+        self.port = snapshot
+            .children
+            .iter()
+            .filter(|child| child.parent_ifindex == parent.ifindex)
+            .find_map(|child| child.kind.port());
         self.egress = if self.routed > 0 {
             EgressProgram::Routed
         } else {

@@ -38,7 +38,7 @@ fn finds_a_child_created_in_an_unnamed_netns_and_forgets_it_with_the_netns() {
         let child = &snapshot.children[0];
         assert_eq!(child.parent_ifindex, ifindex(&snapshot, PARENT));
         assert!(!child.up);
-        assert_eq!(child.mode, child_mode());
+        assert_eq!(child.kind.port().unwrap().mode, child_mode());
         assert!(matches!(child.netns, NetnsId::Nsid(_)), "{child:?}");
         let found = snapshot.netns(child.netns).expect("its netns");
         assert_eq!(found.pid, Some(netns.pid()));

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::{
-    facts::{Child, ChildAddress, HostAddress, Link, Netns},
+    facts::{Child, ChildAddress, HostAddress, Kind, Link, Mode, Netns, PortFlag},
     model::{Policy, desired},
 };
 
@@ -60,6 +60,12 @@ impl World {
         self.conflicts.compare(now, &desired, &self.snapshot)
     }
 
+    fn set_port(&mut self, mode: Mode, flag: PortFlag) {
+        for child in &mut self.snapshot.children {
+            child.kind = Kind::Ipvlan(Port { mode, flag });
+        }
+    }
+
     /// Kind and detail of what is new.
     fn words(&mut self, millis: u64) -> Vec<String> {
         self.compare(millis)
@@ -83,21 +89,16 @@ fn child(nsid: i32, ifindex: u32) -> Child {
 #[test]
 fn mode_and_flag_of_the_port_are_reported_when_they_change() {
     let mut world = World::new();
-    for child in &mut world.snapshot.children {
-        child.mode = Mode::L2;
-    }
+    world.set_port(Mode::L2, PortFlag::Bridge);
     assert_eq!(world.words(1), ["mode_changed from l3 to l2"]);
-    for child in &mut world.snapshot.children {
-        child.flag = PortFlag::Private;
-    }
+    world.set_port(Mode::L2, PortFlag::Private);
     assert_eq!(world.words(2), ["flag_changed from bridge to private"]);
     assert_eq!(world.words(3), [""; 0]);
     // The port is made anew with its first child: it is still another mode than before.
     let children = std::mem::take(&mut world.snapshot.children);
     world.words(4);
     world.snapshot.children = children;
-    world.snapshot.children[0].mode = Mode::L3s;
-    world.snapshot.children[1].mode = Mode::L3s;
+    world.set_port(Mode::L3s, PortFlag::Private);
     let words = world.words(10_000);
     assert_eq!(words, ["mode_changed from l2 to l3s"]);
 }

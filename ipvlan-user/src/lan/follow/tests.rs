@@ -2,7 +2,7 @@ use ipvlan_common::Reason;
 
 use super::*;
 use crate::{
-    facts::{Child, ChildAddress, NetnsId},
+    facts::{Child, ChildAddress, Kind, NetnsId, Port},
     model::{Policy, desired},
 };
 
@@ -29,7 +29,10 @@ fn candidates_are_what_is_answered_or_withheld_and_know_whether_a_kernel_speaks(
                 ifindex: 7,
                 netns: NetnsId::Nsid(1),
                 parent_ifindex: 2,
-                mode,
+                kind: Kind::Ipvlan(Port {
+                    mode,
+                    ..Port::default()
+                }),
                 up: true,
                 addresses: [
                     "192.0.2.7",

@@ -27,7 +27,7 @@ fn on_link(prefix: &str, oif: u32) -> OnLinkRoute {
 
 fn l2_child(text: &str) -> Child {
     Child {
-        mode: Mode::L2,
+        kind: ipvlan(Mode::L2),
         ..child(7, &[text])
     }
 }

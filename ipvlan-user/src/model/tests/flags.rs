@@ -1,7 +1,7 @@
 //! The switches of a parent, and the notes about them.
 
 use super::*;
-use crate::facts::{AnycastAddress, Master};
+use crate::facts::{AnycastAddress, Master, PortFlag};
 
 #[test]
 fn flags_follow_mode_flag_and_policy() {
@@ -78,8 +78,7 @@ fn flags_follow_mode_flag_and_policy() {
     ];
     for (mode, flag, l2_broadcast, text, flags) in rows {
         let mut child = child(7, &[text]);
-        child.mode = mode;
-        child.flag = flag;
+        child.kind = Kind::Ipvlan(Port { mode, flag });
         let policy = Policy {
             l2_broadcast,
             // Without it no off-link address attracts packets.
@@ -102,7 +101,7 @@ fn dhcp_requests_of_l2_children_alone_are_changed_and_not_with_the_option_off() 
             for dhcp in [Dhcp::Auto, Dhcp::Off] {
                 // A child that asks has no address yet.
                 let mut child = child(7, &[]);
-                (child.mode, child.flag) = (mode, flag);
+                child.kind = Kind::Ipvlan(Port { mode, flag });
                 let policy = Policy {
                     dhcp,
                     ..Policy::default()
@@ -159,7 +158,7 @@ fn nothing_is_dropped_where_the_host_may_answer_for_others() {
     ];
     for (what, change, arp, nd) in rows {
         let mut child = child(7, &["172.16.91.101/24"]);
-        child.mode = Mode::L2;
+        child.kind = ipvlan(Mode::L2);
         let mut snapshot = snapshot(vec![child]);
         change(&mut snapshot.host);
         let desired = usual(&snapshot);
@@ -217,7 +216,7 @@ fn nothing_is_dropped_while_addresses_of_children_may_be_unknown() {
     ];
     for (what, change, drops) in rows {
         let mut child = child(7, &["172.16.91.101/24"]);
-        child.mode = Mode::L2;
+        child.kind = ipvlan(Mode::L2);
         let mut snapshot = snapshot(vec![child]);
         change(&mut snapshot);
         let desired = usual(&snapshot);
@@ -243,7 +242,7 @@ fn anycast_addresses_that_do_not_look_like_one_are_never_dropped_for() {
     ];
     for (text, ifindex, drops) in rows {
         let mut child = child(7, &["2001:db8:91::101/64"]);
-        child.mode = Mode::L2;
+        child.kind = ipvlan(Mode::L2);
         let mut snapshot = snapshot(vec![child]);
         snapshot.host.anycast.push(AnycastAddress {
             address: address(text),

@@ -15,7 +15,7 @@ use ipvlan_common::{AddressEntry, ConfigFlags, Delivery};
 
 use super::*;
 use crate::facts::{
-    Arp, ChildAddress, Gateway, Host, HostAddress, Lower, Netns, OnLinkRoute, ProxyArp, RouteInside,
+    Arp, ChildAddress, Gateway, Host, HostAddress, Kind, Lower, Mode, Netns, OnLinkRoute, ProxyArp, RouteInside,
 };
 
 const PARENT: u32 = 2;
@@ -51,6 +51,14 @@ fn child(ifindex: u32, addresses: &[&str]) -> Child {
         addresses: addresses.iter().map(|text| cidr(text)).collect(),
         ..Child::default()
     }
+}
+
+/// An ipvlan link whose port is not isolated.
+fn ipvlan(mode: Mode) -> Kind {
+    Kind::Ipvlan(Port {
+        mode,
+        ..Port::default()
+    })
 }
 
 fn own_child(ifindex: u32, addresses: &[&str]) -> Child {

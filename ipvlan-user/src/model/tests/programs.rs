@@ -246,7 +246,7 @@ fn only_children_in_the_hosts_netns_outside_l3s_are_redirected() {
     for (deliver, netns, mode, program) in rows {
         let mut child = child(7, &["172.16.91.101/24", "2001:db8:91::101/64"]);
         child.netns = netns;
-        child.mode = mode;
+        child.kind = ipvlan(mode);
         let policy = Policy {
             deliver,
             ..Policy::default()
@@ -275,7 +275,7 @@ fn arp_for_l2_children_in_the_hosts_netns_is_left_to_the_kernel_and_solicitation
     for (netns, mode, by_kernel) in rows {
         let mut child = child(7, &["172.16.91.101/24", "2001:db8:91::101/64"]);
         child.netns = netns;
-        child.mode = mode;
+        child.kind = ipvlan(mode);
         let desired = usual(&snapshot(vec![child]));
         for (text, by_kernel) in [("172.16.91.101", by_kernel), ("2001:db8:91::101", false)] {
             let entry = desired.addresses[&address(text)].entry(|_| 0);

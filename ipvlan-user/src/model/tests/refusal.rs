@@ -104,7 +104,7 @@ fn child_that_is_silent_by_its_settings_is_not_answered_for() {
         ] {
             let addresses = ["172.16.91.99/24", "172.16.91.98/32", "2001:db8:91::99/64"];
             let mut child = child(7, &addresses);
-            (child.mode, child.arp) = (mode, arp);
+            (child.kind, child.arp) = (ipvlan(mode), arp);
             child.addresses[1].scope = libc::RT_SCOPE_HOST;
             let desired = usual(&snapshot(vec![child]));
             let views = &desired.children[0].addresses;
