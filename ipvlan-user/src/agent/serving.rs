@@ -315,7 +315,7 @@ impl Serving {
         let hooks = self.datapath.hooks();
         let hooks: Vec<String> = hooks
             .iter()
-            .map(|hook| format!("{} by {}", hook.hook.word(), hook.mechanism))
+            .map(|hook| format!("{} by {}", hook.point, hook.mechanism))
             .collect();
         format!(
             "{} (ifindex {}), {}; {}, {} answered",

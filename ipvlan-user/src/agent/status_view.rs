@@ -12,10 +12,10 @@ use super::{
 use crate::{
     facts::{Kind, NetnsId, Snapshot},
     lan::{frame::colons, incidents::Entry},
-    model::{AddressView, ChildKey, ChildView, Conflict, Policy, Rival, note_of_mode},
+    model::{AddressView, ChildKey, ChildView, Conflict, HookPoint, Policy, Rival, note_of_mode},
     protocol::{
         self, AddressState, ChildCounters, ChildState, ConflictKind, Counters, ExceededQuota,
-        LinkStats, MAP_FULL, ParentState, Program, QuotaKind, Word,
+        LinkStats, MAP_FULL, ParentState, Program, QuotaKind,
     },
     quota::Exceeded,
     text::{chain, counted},
@@ -84,14 +84,14 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
     let mut failure = serving.failure.clone();
     let mut counters = Counters::new();
     let hooks = serving.datapath.hooks();
-    for hook in hooks.iter().map(|info| info.hook) {
-        match serving.installed.maps().counters(hook) {
+    for point in hooks.iter().map(|info| info.point) {
+        match serving.installed.maps().counters(point) {
             Ok(of_hook) => {
                 let of_hook = of_hook
                     .into_iter()
                     .map(|(reason, frames)| (reason.word().to_owned(), frames))
                     .collect();
-                counters.insert(Word::from_text(hook.word()), of_hook);
+                counters.insert(hook(point).into(), of_hook);
             }
             Err(error) => failure = Some(chain(&error)),
         }
@@ -125,7 +125,7 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
         hooks: hooks
             .iter()
             .map(|info| Program {
-                hook: Word::from_text(info.hook.word()),
+                hook: hook(info.point).into(),
                 program: info.program.to_owned(),
                 program_id: info.program_id,
                 attach: info.mechanism.into(),
@@ -134,7 +134,7 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
         counters,
         notes: notes(
             serving,
-            &hooks.iter().map(|info| info.hook).collect::<Vec<_>>(),
+            &hooks.iter().map(|info| info.point).collect::<Vec<_>>(),
             unnamed,
         ),
         conflicts: serving
@@ -160,6 +160,14 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
     }
 }
 
+const fn hook(point: HookPoint) -> protocol::Hook {
+    match point {
+        HookPoint::Parent(Hook::Ingress) => protocol::Hook::Ingress,
+        HookPoint::Parent(Hook::Egress) => protocol::Hook::Egress,
+        HookPoint::Parent(Hook::Xdp) => protocol::Hook::Xdp,
+    }
+}
+
 /// Returns a note if children have sent DHCP requests that identify their client only by the MAC.
 fn dhcp_note(counters: &Counters) -> Option<String> {
     let count = counters
@@ -175,14 +183,14 @@ fn dhcp_note(counters: &Counters) -> Option<String> {
     })
 }
 
-fn notes(serving: &Serving, hooks: &[Hook], dhcp: Option<String>) -> Vec<String> {
+fn notes(serving: &Serving, hooks: &[HookPoint], dhcp: Option<String>) -> Vec<String> {
     let mut notes: Vec<String> = serving
         .desired
         .notes
         .iter()
         .map(|&note| note.to_owned())
         .collect();
-    if !serving.datapath.has_host_access() && !hooks.contains(&Hook::Egress) {
+    if !serving.datapath.has_host_access() && !hooks.contains(&HookPoint::Parent(Hook::Egress)) {
         notes.push("--no-host-access: host and children do not reach each other".to_owned());
     }
     let port = serving.desired.port;

@@ -7,9 +7,8 @@ use aya::{
     maps::MapError,
     programs::{ProgramError, tc::TcError, xdp::XdpError},
 };
-use ipvlan_common::Hook;
 
-use crate::{maps::MapsError, pins::PinError};
+use crate::{maps::MapsError, model::HookPoint, pins::PinError};
 
 /// The programs could not be loaded, attached, replaced or detached.
 #[derive(Debug, thiserror::Error)]
@@ -88,10 +87,10 @@ pub enum AttachError {
         log: String,
     },
     /// A link is gone that should be there.
-    #[error("the {} link is gone", hook.word())]
+    #[error("the {point} link is gone")]
     LinkGone {
-        /// Its hook.
-        hook: Hook,
+        /// Where it was.
+        point: HookPoint,
     },
 }
 

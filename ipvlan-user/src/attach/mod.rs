@@ -28,9 +28,9 @@ mod veth;
 mod vlan;
 mod xdp;
 
-use ipvlan_common::{Hook, maps};
+use ipvlan_common::maps;
 
-use crate::protocol::Mechanism;
+use crate::{model::HookPoint, protocol::Mechanism};
 
 pub use self::{
     clsact::remove_filters, datapath::Datapath, error::AttachError, order::Order, xdp::XdpMode,
@@ -82,8 +82,8 @@ pub enum TcAttach {
 /// A program and where it is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookInfo {
-    /// The hook.
-    pub hook: Hook,
+    /// Where it is attached.
+    pub point: HookPoint,
     /// Name of the program.
     pub program: &'static str,
     /// How it is attached.

@@ -18,7 +18,7 @@ use super::{
     mprog,
     tc::{TcHook, TcMechanism},
 };
-use crate::{pins::Pins, text};
+use crate::{model::HookPoint, pins::Pins, text};
 
 /// Where the TC programs run among those of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -312,7 +312,7 @@ impl Datapath {
         }
         let mut new = old.beside(&mut self.object, self.ifindex, self.options.order)?;
         if let (Some(pinned), Pins::Keep(dir)) = (&mut self.pinned, &self.pins) {
-            pinned.replace(hook.word(), new.pin(dir)?);
+            pinned.replace(&HookPoint::Parent(hook).pin_name(), new.pin(dir)?);
         }
         Ok(Some(new))
     }

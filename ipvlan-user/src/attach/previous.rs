@@ -7,15 +7,18 @@ use super::{
     AttachError, XdpMode,
     filter::{self, Filter},
 };
-use crate::pins::{
-    ParentPins,
-    link::{self, OpenedLink},
+use crate::{
+    model::HookPoint,
+    pins::{
+        ParentPins,
+        link::{self, OpenedLink},
+    },
 };
 
 /// Links by their pins, filters by their names.
 #[derive(Debug, Default)]
 pub(super) struct Previous {
-    links: Vec<(Hook, FdLink)>,
+    links: Vec<(HookPoint, FdLink)>,
     xdp: Vec<(XdpMode, FdLink)>,
     filters: Vec<Filter>,
     had_filters: bool,
@@ -32,9 +35,9 @@ impl Previous {
             ..Self::default()
         };
         if let Some(pins) = pins {
-            for hook in [Hook::Ingress, Hook::Egress] {
-                let link = open(pins, hook.word(), ifindex)?;
-                found.links.extend(link.map(|link| (hook, link)));
+            for point in [Hook::Ingress, Hook::Egress].map(HookPoint::Parent) {
+                let link = open(pins, &point.pin_name(), ifindex)?;
+                found.links.extend(link.map(|link| (point, link)));
             }
             for mode in XdpMode::ALL {
                 let link = open(pins, mode.word(), ifindex)?;
@@ -55,13 +58,13 @@ impl Previous {
         self.had_filters
     }
 
-    pub(super) fn take_link(&mut self, hook: Hook) -> Option<FdLink> {
-        take(&mut self.links, |(of, _)| *of == hook).map(|(_, link)| link)
+    pub(super) fn take_link(&mut self, point: HookPoint) -> Option<FdLink> {
+        take(&mut self.links, |(of, _)| *of == point).map(|(_, link)| link)
     }
 
     /// Returns a link that is not adopted: it is detached when another one is attached.
-    pub(super) fn return_link(&mut self, hook: Hook, link: FdLink) {
-        self.links.push((hook, link));
+    pub(super) fn return_link(&mut self, point: HookPoint, link: FdLink) {
+        self.links.push((point, link));
     }
 
     /// Returns a filter that is not adopted.
@@ -95,8 +98,8 @@ impl Previous {
     pub(super) fn detach(mut self, pins: Option<&ParentPins>) -> Vec<AttachError> {
         let mut errors = Vec::new();
         errors.extend(self.detach_xdp(pins).err());
-        for (hook, link) in self.links {
-            errors.extend(unpin(pins, hook.word()).err());
+        for (point, link) in self.links {
+            errors.extend(unpin(pins, &point.pin_name()).err());
             drop(link);
         }
         for filter in self.filters {

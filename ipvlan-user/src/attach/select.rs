@@ -15,6 +15,7 @@ use super::{
     xdp::{XdpHook, attached_program},
 };
 use crate::{
+    model::HookPoint,
     pins::{Pinned, Pins},
     text::escaped,
 };
@@ -70,26 +71,26 @@ impl Datapath {
         program: &'static str,
         mechanism: Option<TcMechanism>,
     ) -> Result<Option<TcHook>, AttachError> {
-        let (ifindex, order) = (self.ifindex, self.options.order);
+        let (ifindex, order, point) = (self.ifindex, self.options.order, HookPoint::Parent(hook));
         let is_right = |of: &Attachment| {
             of.place(ifindex, hook)
                 .map_or(true, |place| place.is_right(order))
         };
         if mechanism != Some(TcMechanism::Clsact) {
-            if let Some(link) = self.previous.take_link(hook) {
+            if let Some(link) = self.previous.take_link(point) {
                 let attachment = Attachment::Link(link);
                 if is_right(&attachment) {
-                    return TcHook::adopt(&mut self.object, hook, program, attachment).map(Some);
+                    return TcHook::adopt(&mut self.object, point, program, attachment).map(Some);
                 }
                 if let Attachment::Link(link) = attachment {
-                    self.previous.return_link(hook, link);
+                    self.previous.return_link(point, link);
                 }
             }
             let tcx = How {
                 mechanism: TcMechanism::Tcx,
                 order,
             };
-            match TcHook::attach(&mut self.object, ifindex, hook, program, tcx) {
+            match TcHook::attach(&mut self.object, ifindex, point, program, tcx) {
                 // A kernel without TCX does not know the attach type.
                 Err(error) if is_unknown_attach_type(&error) => {
                     if mechanism == Some(TcMechanism::Tcx) {
@@ -102,7 +103,7 @@ impl Datapath {
         if let Some(filter) = self.previous.take_filter(hook) {
             let attachment = Attachment::Filter(filter);
             if is_right(&attachment) {
-                return TcHook::adopt(&mut self.object, hook, program, attachment).map(Some);
+                return TcHook::adopt(&mut self.object, point, program, attachment).map(Some);
             }
             if let Attachment::Filter(filter) = attachment {
                 self.previous.return_filter(filter);
@@ -115,7 +116,7 @@ impl Datapath {
             mechanism: TcMechanism::Clsact,
             order,
         };
-        TcHook::attach(&mut self.object, ifindex, hook, program, clsact).map(Some)
+        TcHook::attach(&mut self.object, ifindex, point, program, clsact).map(Some)
     }
 
     /// Adds a qdisc for filters unless there is one. Returns whether it has a place for filters of this hook: one of

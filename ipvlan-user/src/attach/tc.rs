@@ -20,6 +20,7 @@ use super::{
     verify,
 };
 use crate::{
+    model::HookPoint,
     pins::{ParentPins, link::LinkPin},
     protocol::Mechanism,
 };
@@ -147,10 +148,10 @@ fn not_tcx(error: LinkError) -> ProgramError {
     ProgramError::IOError(io::Error::other(error))
 }
 
-/// One TC hook of a parent.
+/// A TC hook of a parent.
 #[derive(Debug)]
 pub(super) struct TcHook {
-    hook: Hook,
+    point: HookPoint,
     program: &'static str,
     program_id: u32,
     mechanism: TcMechanism,
@@ -163,20 +164,20 @@ impl TcHook {
     pub(super) fn attach(
         object: &mut Ebpf,
         ifindex: u32,
-        hook: Hook,
+        point: HookPoint,
         program: &'static str,
         how: How,
     ) -> Result<Self, AttachError> {
         let classifier = load(object, program)?;
-        let attachment = Attachment::new(classifier, program, ifindex, hook, how)
+        let attachment = Attachment::new(classifier, program, ifindex, point.hook(), how)
             .map_err(|error| failed("attach", program, error))?;
-        Ok(Self::on(attachment, hook, program, classifier))
+        Ok(Self::on(attachment, point, program, classifier))
     }
 
     /// Atomically puts this build's program in the place of what `attachment` runs.
     pub(super) fn adopt(
         object: &mut Ebpf,
-        hook: Hook,
+        point: HookPoint,
         program: &'static str,
         attachment: Attachment,
     ) -> Result<Self, AttachError> {
@@ -184,17 +185,17 @@ impl TcHook {
         let attachment = attachment
             .replace(classifier, program)
             .map_err(|error| failed("replace the attached program by", program, error))?;
-        Ok(Self::on(attachment, hook, program, classifier))
+        Ok(Self::on(attachment, point, program, classifier))
     }
 
     fn on(
         attachment: Attachment,
-        hook: Hook,
+        point: HookPoint,
         program: &'static str,
         classifier: &SchedClassifier,
     ) -> Self {
         Self {
-            hook,
+            point,
             program,
             program_id: id(classifier),
             mechanism: attachment.mechanism(),
@@ -211,9 +212,9 @@ impl TcHook {
         if self.program == program {
             return Ok(());
         }
-        let gone = AttachError::LinkGone { hook: self.hook };
+        let gone = AttachError::LinkGone { point: self.point };
         let attachment = self.attachment.take().ok_or(gone)?;
-        *self = Self::adopt(object, self.hook, program, attachment)?;
+        *self = Self::adopt(object, self.point, program, attachment)?;
         Ok(())
     }
 
@@ -235,13 +236,13 @@ impl TcHook {
             mechanism: self.mechanism,
             order,
         };
-        Self::attach(object, ifindex, self.hook, self.program, how)
+        Self::attach(object, ifindex, self.point, self.program, how)
     }
 
     /// Returns its place among the programs at its hook.
     pub(super) fn place(&self, ifindex: u32) -> io::Result<Place> {
         match &self.attachment {
-            Some(attachment) => attachment.place(ifindex, self.hook),
+            Some(attachment) => attachment.place(ifindex, self.point.hook()),
             None => Ok(Place::default()),
         }
     }
@@ -254,7 +255,7 @@ impl TcHook {
     pub(super) fn pin(&mut self, dir: &ParentPins) -> Result<Option<LinkPin>, AttachError> {
         match self.attachment.take() {
             Some(Attachment::Link(link)) => {
-                let (link, one) = LinkPin::pin(dir, self.hook.word(), link)?;
+                let (link, one) = LinkPin::pin(dir, self.point.pin_name(), link)?;
                 self.attachment = Some(Attachment::Link(link));
                 Ok(Some(one))
             }
@@ -267,7 +268,7 @@ impl TcHook {
 
     pub(super) fn info(&self) -> HookInfo {
         HookInfo {
-            hook: self.hook,
+            point: self.point,
             program: self.program,
             mechanism: self.mechanism.into(),
             program_id: self.program_id,

@@ -15,10 +15,13 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 
 use super::{AttachError, HookInfo, error::program_errno, verify};
 use crate::{
+    model::HookPoint,
     netlink,
     pins::{ParentPins, link::LinkPin},
     protocol::Mechanism,
 };
+
+const POINT: HookPoint = HookPoint::Parent(Hook::Xdp);
 
 /// Where the XDP program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +99,13 @@ impl XdpHook {
         link: FdLink,
     ) -> Result<Self, AttachError> {
         let xdp = load(object, mode)?;
-        let link =
-            XdpLink::try_from(link).map_err(|_| AttachError::LinkGone { hook: Hook::Xdp })?;
+        let link = XdpLink::try_from(link).map_err(|_| AttachError::LinkGone { point: POINT })?;
         let link = xdp
             .attach_to_link(link)
             .and_then(|id| xdp.take_link(id))
             .map_err(failed("replace the attached program by", mode))
             .and_then(|link| {
-                FdLink::try_from(link).map_err(|_| AttachError::LinkGone { hook: Hook::Xdp })
+                FdLink::try_from(link).map_err(|_| AttachError::LinkGone { point: POINT })
             })?;
         Ok(Self {
             mode,
@@ -114,7 +116,7 @@ impl XdpHook {
 
     pub(super) fn info(&self) -> HookInfo {
         HookInfo {
-            hook: Hook::Xdp,
+            point: POINT,
             program: self.mode.program(),
             mechanism: match self.mode {
                 XdpMode::Native => Mechanism::XdpNative,
@@ -134,7 +136,7 @@ impl XdpHook {
         let Some(link) = self.link.take() else {
             return Ok(None);
         };
-        let (link, one) = LinkPin::pin(dir, self.pin_name(), link)?;
+        let (link, one) = LinkPin::pin(dir, self.pin_name().to_owned(), link)?;
         self.link = Some(link);
         Ok(Some(one))
     }

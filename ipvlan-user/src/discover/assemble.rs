@@ -12,14 +12,14 @@ use super::{
     DiscoverError, QuotaOf,
     address::AddressRow,
     dump::{self, Routes, Rows},
-    link::{LinkRow, Port},
+    link::LinkRow,
     netns::Netnses,
     route::{RouteKind, RouteRow},
 };
 use crate::{
     facts::{
-        AnycastAddress, Arp, ArpSettings, Child, ChildAddress, Host, HostAddress, Link, Lower,
-        Master, Netns, NetnsId, OnLinkRoute, ProxyArp,
+        AnycastAddress, Arp, ArpSettings, Child, ChildAddress, Host, HostAddress, Kind, Link,
+        Lower, Master, Netns, NetnsId, OnLinkRoute, Port, ProxyArp,
     },
     netlink::{NetlinkError, Rtnl, attribute::Malformed},
 };

@@ -9,12 +9,13 @@ use aya::{
     util::nr_cpus,
 };
 use ipvlan_common::{
-    AddressEntry, ChildCounters, Config, Control, Hook, REASONS, Reason, counter_index,
+    AddressEntry, ChildCounters, Config, Control, REASONS, Reason, counter_index,
     index::{SlotV4, SlotV6},
     maps,
 };
 
 use super::{batch, diff::Addresses, index::Index};
+use crate::model::HookPoint;
 
 /// A map could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -224,24 +225,27 @@ impl Maps {
             .map_err(|source| failed(maps::CONFIG, "set", source))
     }
 
-    /// Returns one counter of a hook, summed over all CPUs.
+    /// Returns one counter of a hook point, summed over all CPUs.
     ///
     /// # Errors
     ///
     /// If the map cannot be read.
-    pub fn counter(&self, hook: Hook, reason: Reason) -> Result<u64, MapsError> {
+    pub fn counter(&self, point: HookPoint, reason: Reason) -> Result<u64, MapsError> {
+        let index = match point {
+            HookPoint::Parent(hook) => counter_index(hook, reason as u8),
+        };
         let values = self
             .counters
-            .get(&counter_index(hook, reason as u8), 0)
+            .get(&index, 0)
             .map_err(|source| failed(maps::COUNTERS, "read", source))?;
         Ok(values.iter().sum())
     }
 
-    /// The counters of a hook that are not zero, summed over all CPUs.
-    pub fn counters(&self, hook: Hook) -> Result<BTreeMap<Reason, u64>, MapsError> {
+    /// The counters of a hook point that are not zero, summed over all CPUs.
+    pub fn counters(&self, point: HookPoint) -> Result<BTreeMap<Reason, u64>, MapsError> {
         let mut counters = BTreeMap::new();
         for &reason in REASONS {
-            let sum = self.counter(hook, reason)?;
+            let sum = self.counter(point, reason)?;
             if sum > 0 {
                 counters.insert(reason, sum);
             }

@@ -9,6 +9,7 @@ mod conflict;
 mod desired_entry;
 mod flags;
 mod history;
+mod hook_point;
 mod notes;
 mod owners;
 mod parent;
@@ -30,6 +31,7 @@ pub use self::{
     conflict::{Conflict, Rival},
     desired_entry::{DesiredEntry, Reach, may_be_answered},
     history::{History, is_established},
+    hook_point::HookPoint,
     notes::note_of_mode,
     parent::{ParentError, check_link, check_parent},
     policy::{Deliver, Dhcp, L2Broadcast, Policy},

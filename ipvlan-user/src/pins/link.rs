@@ -16,7 +16,7 @@ use super::{ParentPins, PinError};
 /// A pinned link.
 #[derive(Debug)]
 pub(crate) struct LinkPin {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) id: u32,
     /// None after pinning it again has failed.
     pub(super) spare: Option<FdLink>,
@@ -26,20 +26,20 @@ impl LinkPin {
     /// Pins a link, unless it is pinned there. If that fails it is not attached any more.
     pub(crate) fn pin(
         dir: &ParentPins,
-        name: &'static str,
+        name: String,
         link: FdLink,
     ) -> Result<(FdLink, Self), PinError> {
         let _acting = dir.act();
-        let path = dir.link(name);
+        let path = dir.link(&name);
         let failed = |source| PinError::Object {
-            path: dir.shown(name),
+            path: dir.shown(&name),
             source,
         };
         let id = id(&link).map_err(failed)?;
         let link = if is_pinned(id, &path) {
             link
         } else {
-            dir.unpin(name)?;
+            dir.unpin(&name)?;
             let pinned = link.pin(&path);
             pinned
                 .map_err(|error| failed(io::Error::other(error)))?

@@ -91,15 +91,15 @@ impl Pinned {
             repaired += 1;
         }
         for one in &mut self.links {
-            let path = dir.link(one.name);
+            let path = dir.link(&one.name);
             if link::is_pinned(one.id, &path) {
                 continue;
             }
             let failed = |source| PinError::Object {
-                path: dir.shown(one.name),
+                path: dir.shown(&one.name),
                 source,
             };
-            dir.unpin(one.name)?;
+            dir.unpin(&one.name)?;
             let gone = || failed(io::Error::other("it could not be pinned again"));
             let spare = one.spare.take().ok_or_else(gone)?;
             let pinned = spare

@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use serde::{
-    Deserialize, Serialize,
-    de::{DeserializeOwned, IntoDeserializer as _, value::Error},
-};
+use serde::{Deserialize, Serialize};
 
 /// A word of the set `T`, or one that a newer agent has added to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,14 +12,6 @@ pub enum Word<T> {
     Known(T),
     /// Any other word.
     Other(String),
-}
-
-impl<T: DeserializeOwned> Word<T> {
-    /// Returns the word with this text.
-    pub fn from_text(text: &str) -> Self {
-        let known: Result<T, Error> = T::deserialize(text.into_deserializer());
-        known.map_or_else(|_| Self::Other(text.to_owned()), Self::Known)
-    }
 }
 
 impl<T> From<T> for Word<T> {

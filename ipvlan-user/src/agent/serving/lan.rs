@@ -3,7 +3,15 @@
 use ipvlan_common::{Event, Hook, Reason};
 
 use super::Serving;
-use crate::{facts::Snapshot, maps::apply::Outcome, model::Revision, text::chain};
+use crate::{
+    facts::Snapshot,
+    maps::apply::Outcome,
+    model::{HookPoint, Revision},
+    text::chain,
+};
+
+/// Where host and children reach each other.
+const EGRESS: HookPoint = HookPoint::Parent(Hook::Egress);
 
 impl Serving {
     /// Applies events of the programs. Returns whether a sync has to follow.
@@ -28,7 +36,7 @@ impl Serving {
     /// Updates the host's own neighbour entries.
     pub(super) fn update_host(&mut self) {
         let hooks = self.datapath.hooks();
-        let host_access = hooks.iter().any(|hook| hook.hook == Hook::Egress);
+        let host_access = hooks.iter().any(|hook| hook.point == EGRESS);
         self.lan
             .update_host(&self.link, &self.desired, &self.no_room, host_access);
     }
@@ -38,7 +46,10 @@ impl Serving {
         let maps = self.installed.maps();
         [Hook::Ingress, Hook::Xdp]
             .into_iter()
-            .filter_map(|hook| maps.counter(hook, Reason::ProbedEventSuppressed).ok())
+            .filter_map(|hook| {
+                maps.counter(HookPoint::Parent(hook), Reason::ProbedEventSuppressed)
+                    .ok()
+            })
             .sum()
     }
 

@@ -15,7 +15,8 @@ use ipvlan_common::{AddressEntry, ConfigFlags, Delivery};
 
 use super::*;
 use crate::facts::{
-    Arp, ChildAddress, Gateway, Host, HostAddress, Kind, Lower, Mode, Netns, OnLinkRoute, ProxyArp, RouteInside,
+    Arp, ChildAddress, Gateway, Host, HostAddress, Kind, Lower, Mode, Netns, OnLinkRoute, ProxyArp,
+    RouteInside,
 };
 
 const PARENT: u32 = 2;
