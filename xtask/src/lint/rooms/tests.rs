@@ -50,6 +50,28 @@ fn a_use_that_the_row_does_not_name_is_a_fault_with_its_line() {
 }
 
 #[test]
+fn a_path_by_super_that_leaves_the_room_is_a_use() {
+    let low = ("low", "use super::{middle::M, low::L};\n");
+    let faults = faults(&[TOP, PEER, MIDDLE, low]);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].starts_with("a/src/low.rs:1: `low` does not use `middle`"),
+        "{faults:?}"
+    );
+    let rooms = |path: &str, text: &str| -> Vec<String> {
+        let uses = uses(Path::new(path), text).into_iter();
+        uses.map(|one| one.room).collect()
+    };
+    let text = "use super::{super::middle::M, own::{O, P}};\nfn f() { super::super::top::g(super::h()) }\n";
+    assert_eq!(rooms("a/src/low/part.rs", text), ["middle", "top"]);
+    assert_eq!(
+        rooms("a/src/low/mod.rs", "use super::middle::M;\n"),
+        ["middle"]
+    );
+    assert_eq!(rooms("a/src/low/part/piece.rs", text), [""; 0]);
+}
+
+#[test]
 fn a_path_inside_a_line_is_a_fault_unless_it_is_an_item_of_the_root() {
     let low = ("low", "fn f() { crate::low::g(crate::OBJECT); }\n");
     let faults = faults(&[TOP, PEER, MIDDLE, low]);
