@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn local_and_peer_are_told_apart_in_both_families() {
+    fn local_and_peer_are_distinguished_in_both_families() {
         for (family, local, peer) in [
             (AddressFamily::Inet, "192.0.2.1", "192.0.2.2"),
             (AddressFamily::Inet6, "2001:db8::1", "2001:db8::2"),

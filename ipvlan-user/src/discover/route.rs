@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_route_tells_its_gateway_and_no_link() {
+    fn a_default_route_has_a_gateway_and_no_link() {
         let hops = vec![
             RouteAttribute::Gateway(inet("192.0.2.254")),
             RouteAttribute::Oif(3),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_tells_nothing() {
+    fn routes_of_other_types_yield_nothing() {
         assert_eq!(decode(RouteType::Broadcast, 32, vec![]), None);
         assert_eq!(decode(RouteType::Unreachable, 0, vec![]), None);
         let multicast = RouteAttribute::Destination(inet("224.0.0.0"));

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn probe_of_ipv6_is_a_solicitation_from_nobody_with_a_nonce_and_no_mac() {
+    fn probe_of_ipv6_is_a_solicitation_from_the_unspecified_address_with_a_nonce_and_no_mac() {
         let parsed = parsed(&probe(MAC, V6.into(), NONCE_VALUE));
         assert_eq!(parsed.macs, ([0x33, 0x33, 0xff, 0x34, 0x56, 0x78], MAC));
         assert_eq!(parsed.source, Ipv6Addr::UNSPECIFIED);

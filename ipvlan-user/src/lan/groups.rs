@@ -147,7 +147,7 @@ impl Groups {
         (!self.filtered.is_empty()).then(|| {
             format!(
                 "IPv6 is off on the parent: its NIC receives {} solicited-node groups, but switches \
-                 that snoop MLD are not told",
+                 that snoop MLD receive no report",
                 self.filtered.len()
             )
         })

@@ -29,7 +29,7 @@ fn ipvlan(mode: IpVlanMode, flags: IpVlanFlags) -> LinkAttribute {
 }
 
 #[test]
-fn an_ipvlan_child_tells_mode_flag_parent_and_counters() {
+fn mode_flag_parent_and_counters_of_an_ipvlan_child_are_read() {
     let mut stats = Stats64::default();
     (stats.rx_packets, stats.tx_packets) = (1, 2);
     (stats.rx_bytes, stats.tx_bytes) = (3, 4);
@@ -112,7 +112,7 @@ fn xdp_programs_are_listed_with_their_mode() {
 }
 
 #[test]
-fn ipv6_settings_tell_whether_it_forwards() {
+fn ipv6_forwarding_is_read_from_the_settings() {
     let inet6 = |forwarding| {
         let mut settings = Inet6DevConf::default();
         settings.forwarding = forwarding;
@@ -136,7 +136,7 @@ fn ipv6_settings_tell_whether_it_forwards() {
 }
 
 #[test]
-fn ipv4_settings_tell_whether_it_forwards_and_which_requests_it_ignores() {
+fn ipv4_forwarding_and_ignored_requests_are_read_from_the_settings() {
     for (forwarding, arp_ignore) in [(0, 0), (1, 0), (0, 8), (2, 3)] {
         let mut settings = InetDevConf::default();
         (settings.forwarding, settings.arp_ignore) = (forwarding, arp_ignore);

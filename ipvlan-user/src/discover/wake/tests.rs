@@ -86,7 +86,7 @@ fn each_netns_has_its_own_changes() {
 }
 
 #[test]
-fn the_nsid_that_was_given_or_taken_is_told() {
+fn the_nsid_that_was_assigned_or_removed_is_returned() {
     let mut payload = vec![0; 4];
     payload.extend(8_u16.to_ne_bytes());
     payload.extend(1_u16.to_ne_bytes());
@@ -107,7 +107,7 @@ fn netconf_is_a_setting_if_it_is_of_ipv6() {
 }
 
 #[test]
-fn routes_wake_only_if_they_tell_who_is_where() {
+fn routes_wake_only_if_they_are_not_for_broadcast() {
     const BROADCAST: u8 = 3;
     const LOCAL: u8 = 2;
     let route = |kind| {
@@ -232,7 +232,7 @@ fn all_events_of_a_datagram_count() {
 }
 
 #[test]
-fn of_a_cut_event_the_type_still_wakes_and_the_cut_is_told() {
+fn a_truncated_event_wakes_by_its_type_and_its_truncation_is_reported() {
     let datagram = event(libc::RTM_NEWLINK, &[0; 32]);
     for length in 1..datagram.len() {
         let (wake, complete) = wake(&datagram[..length]);

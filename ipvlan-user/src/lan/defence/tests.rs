@@ -110,7 +110,7 @@ fn an_address_that_is_given_up_within_the_grace_is_not_defended() {
 }
 
 #[test]
-fn a_conflict_that_goes_on_is_yielded_until_it_is_calm() {
+fn a_lasting_conflict_is_yielded_until_the_claims_end() {
     let mut world = World::new(&[address(1)]);
     world.claim(address(1));
     world.run(5.0);
@@ -142,7 +142,7 @@ fn an_address_that_is_not_to_be_defended_is_not_announced_after_a_claim_either()
     assert_eq!(world.defence.yielded(world.now).count(), 0);
 }
 
-/// Each hears the other after a moment, and both hold the address.
+/// Each receives the frames of the other after a moment, and both own the address.
 #[test]
 fn two_agents_send_one_defence_each_at_most() {
     for seed in 0..200 {

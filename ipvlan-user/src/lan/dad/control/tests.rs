@@ -63,7 +63,7 @@ impl World {
 }
 
 #[test]
-fn controls_are_hosts_of_the_prefix_that_nobody_here_has() {
+fn controls_are_unowned_hosts_of_the_prefix() {
     // The address, and the prefix that its controls are in.
     let rows = [
         ("192.0.2.7", "192.0.2.0/24"),
@@ -162,7 +162,7 @@ fn a_mac_that_answers_for_all_controls_answers_for_everything_and_no_other() {
 }
 
 #[test]
-fn controls_are_the_same_for_the_whole_run_unless_somebody_has_one() {
+fn controls_are_the_same_for_the_whole_run_unless_one_gets_an_owner() {
     let mut world = World::new();
     let round = |world: &mut World, answers: &[(usize, Mac)]| {
         let controls = world.examine("192.0.2.7", OWNER).unwrap();

@@ -205,7 +205,7 @@ fn many_conflicts_make_probes_rare() {
 }
 
 #[test]
-fn a_station_that_goes_on_claiming_is_one_conflict() {
+fn a_station_that_keeps_claiming_is_one_conflict() {
     let mut world = World::new(DadMode::Strict);
     world.update(0.0, &[V4]);
     world.run(0.0, 1.0);
