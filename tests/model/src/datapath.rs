@@ -22,7 +22,10 @@ use ipvlan_common::{
 use ipvlan_user::{attach::netns, maps::index::Index};
 use nix::sched::{CloneFlags, setns, unshare};
 
-pub use super::program::{Act, EGRESS, ONE_BUFFER, Origin, Program, TC, TC_INGRESS, WIRE, XDP};
+pub use super::program::{
+    Act, DEMUX, EGRESS, NOT_DEMUX, NOT_ROUTED, ONE_BUFFER, Origin, Program, ROUTED, TC, TC_INGRESS,
+    WIRE, XDP,
+};
 use super::world::{Entries, SLOTS};
 
 /// `size_of::<__sk_buff>()` is 192 on Linux 6.18; the kernel may make it longer.

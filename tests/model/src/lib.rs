@@ -16,11 +16,11 @@
 pub mod datapath;
 pub mod frames;
 pub mod host;
+pub mod message;
 pub mod model;
 pub mod mutate;
 pub mod program;
 pub mod raw;
-pub mod requests;
 pub mod rows;
-pub mod solicitations;
+pub mod wire;
 pub mod world;

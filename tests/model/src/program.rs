@@ -51,6 +51,9 @@ pub const WIRE: &[Program] = &[Program::Ingress, Program::IngressDemux, Program:
 pub const TC_INGRESS: &[Program] = &[Program::Ingress, Program::IngressDemux];
 /// That of them on the XDP hook.
 pub const XDP: &[Program] = &[Program::Xdp];
+/// That of them which looks at IP packets, and those which do not.
+pub const DEMUX: &[Program] = &[Program::IngressDemux];
+pub const NOT_DEMUX: &[Program] = &[Program::Ingress, Program::Xdp];
 /// The longest frame that XDP answers, in bytes: a longer one can be of several buffers.
 pub const ONE_BUFFER: usize = 1_522;
 /// Programs that see frames of the host and of l2 children, and treat ARP alike.
@@ -60,6 +63,9 @@ pub const EGRESS: &[Program] = &[
     Program::EgressIsolated,
     Program::EgressRoutedIsolated,
 ];
+/// Those of them that look up packets for every MAC, and those that look up packets for the MAC they come from.
+pub const ROUTED: &[Program] = &[Program::EgressRouted, Program::EgressRoutedIsolated];
+pub const NOT_ROUTED: &[Program] = &[Program::Egress, Program::EgressIsolated];
 /// Programs on a TC hook.
 pub const TC: &[Program] = &[
     Program::Ingress,

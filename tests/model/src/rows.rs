@@ -1,6 +1,6 @@
 //! Rows of a table: description, program, maps, frame in → verdict, reason, frame out.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, panic::Location};
 
 use ipvlan_common::{
     COUNTERS, ChildCounters, ConfigFlags, Event, EventKind, Hook, Reason, counter_index,
@@ -8,6 +8,7 @@ use ipvlan_common::{
 
 use super::{
     datapath::{Act, Counts, Datapath, Origin, Program},
+    message::Message,
     world::{self, Entries, Mac},
 };
 
@@ -95,6 +96,14 @@ impl Row {
         Self { config, ..self }
     }
 
+    /// Refused for the child in `slot` if there is one, else passed: both for this reason.
+    pub fn withheld(self, reason: Reason, slot: Option<u32>) -> Self {
+        Self {
+            slot,
+            ..self.passes(reason)
+        }
+    }
+
     /// Where the frame comes from; else the host sent it.
     pub fn origin(self, origin: Origin) -> Self {
         Self { origin, ..self }
@@ -136,20 +145,28 @@ impl Row {
     }
 
     /// Turned into the reply and sent back; counted for the child in `slot`, if it is a child's.
-    pub fn answered(self, reply: Vec<u8>, slot: Option<u32>) -> Self {
+    pub fn answered(self, reply: Vec<u8>, slot: impl Into<Option<u32>>) -> Self {
         Self {
             act: Act::Send,
             becomes: Some(reply),
-            slot,
+            slot: slot.into(),
             ..self.passes(Reason::ArpAnswered)
         }
     }
 
     /// Turned into the advertisement and sent back; counted as above.
-    pub fn advertised(self, advertisement: Vec<u8>, slot: Option<u32>) -> Self {
+    pub fn advertised(self, advertisement: Vec<u8>, slot: impl Into<Option<u32>>) -> Self {
         Self {
             reason: Some(Reason::NdAnswered),
             ..self.answered(advertisement, slot)
+        }
+    }
+
+    /// Turned into [`Message::reply`] and sent back; counted as above.
+    pub fn replied(self, asked: &Message, slot: impl Into<Option<u32>>) -> Self {
+        match asked {
+            Message::Arp(_) => self.answered(asked.reply(), slot),
+            Message::Nd(_) => self.advertised(asked.reply(), slot),
         }
     }
 
@@ -160,30 +177,30 @@ impl Row {
         kind: EventKind,
         mac: Mac,
         address: impl Into<IpAddr>,
-        slot: Option<u32>,
+        slot: impl Into<Option<u32>>,
     ) -> Self {
         Self {
             told: Some(Told {
                 kind,
                 mac,
                 address: address.into(),
-                child: slot.map_or(0, world::ifindex),
+                child: slot.into().map_or(0, world::ifindex),
             }),
             ..self
         }
     }
 
     /// Redirected as it is.
-    pub fn sent(self, reason: Reason, slot: Option<u32>) -> Self {
+    pub fn sent(self, reason: Reason, slot: impl Into<Option<u32>>) -> Self {
         Self {
             act: Act::Send,
-            slot,
+            slot: slot.into(),
             ..self.passes(reason)
         }
     }
 
     /// Turned around to the child in `slot` without the host's mark.
-    pub fn hairpinned(self, slot: Option<u32>) -> Self {
+    pub fn hairpinned(self, slot: impl Into<Option<u32>>) -> Self {
         Self {
             keeps_mark: false,
             ..self.sent(Reason::Hairpinned, slot)
@@ -276,6 +293,16 @@ impl Row {
     }
 }
 
+/// Every row with the flags of each mode.
+pub fn in_modes(
+    modes: &[ConfigFlags],
+    rows: impl IntoIterator<Item = Row>,
+) -> impl Iterator<Item = Row> {
+    let rows: Vec<Row> = rows.into_iter().collect();
+    let each = |&flags| rows.iter().cloned().map(move |row| row.flags(flags));
+    modes.iter().flat_map(each).collect::<Vec<_>>().into_iter()
+}
+
 /// The child's counter that a reason belongs to, for those that have one.
 pub const fn child_counter(counters: &mut ChildCounters, reason: Reason) -> &mut u64 {
     match reason {
@@ -287,11 +314,12 @@ pub const fn child_counter(counters: &mut ChildCounters, reason: Reason) -> &mut
 }
 
 /// Runs every row through each of its programs, which look addresses up in the indexes and then once more in
-/// the maps alone, and reports all that fail.
+/// the maps alone, and reports all that fail. Prints how many runs there were.
 ///
 /// # Panics
 ///
 /// If one fails.
+#[track_caller]
 pub fn check(rows: impl IntoIterator<Item = Row>) {
     let rows: Vec<Row> = rows.into_iter().collect();
     let mut runs = 0;
@@ -322,6 +350,7 @@ pub fn check(rows: impl IntoIterator<Item = Row>) {
             }
         }
     }
+    println!("{}: {runs} runs", Location::caller().file());
     assert!(runs > 0, "a table without rows");
     assert!(
         failures.is_empty(),

@@ -80,6 +80,84 @@ pub const CLAIMED_GATEWAY_IP6: Ip6 = link_local(0xfe);
 /// `::ffff:192.0.2.1`
 pub const V4_MAPPED: Ip6 = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0201);
 
+/// The addresses that both families have.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub unspecified: IpAddr,
+    /// A group, and its MAC.
+    pub group: IpAddr,
+    pub group_mac: Mac,
+    pub lan: IpAddr,
+    pub foreign: IpAddr,
+    pub host: IpAddr,
+    pub gateway: IpAddr,
+    pub child: IpAddr,
+    pub sibling: IpAddr,
+    pub routed: IpAddr,
+    pub off_link: IpAddr,
+    pub local: IpAddr,
+    pub by_kernel: IpAddr,
+    pub down: IpAddr,
+    pub claimed_gateway: IpAddr,
+    pub probing: IpAddr,
+    pub duplicate: IpAddr,
+}
+
+const V4: Addresses = Addresses {
+    unspecified: IpAddr::V4(UNSPECIFIED),
+    group: IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1)),
+    group_mac: MULTICAST,
+    lan: IpAddr::V4(LAN_IP),
+    foreign: IpAddr::V4(FOREIGN_IP),
+    host: IpAddr::V4(HOST_IP),
+    gateway: IpAddr::V4(GATEWAY_IP),
+    child: IpAddr::V4(CHILD_IP),
+    sibling: IpAddr::V4(SIBLING_IP),
+    routed: IpAddr::V4(ROUTED_IP),
+    off_link: IpAddr::V4(OFF_LINK_IP),
+    local: IpAddr::V4(LOCAL_IP),
+    by_kernel: IpAddr::V4(BY_KERNEL_IP),
+    down: IpAddr::V4(DOWN_IP),
+    claimed_gateway: IpAddr::V4(CLAIMED_GATEWAY_IP),
+    probing: IpAddr::V4(PROBING_IP),
+    duplicate: IpAddr::V4(DUPLICATE_IP),
+};
+
+const V6: Addresses = Addresses {
+    unspecified: IpAddr::V6(UNSPECIFIED6),
+    group: IpAddr::V6(ALL_NODES),
+    group_mac: ALL_NODES_MAC,
+    lan: IpAddr::V6(LAN_IP6),
+    foreign: IpAddr::V6(FOREIGN_IP6),
+    host: IpAddr::V6(HOST_IP6),
+    gateway: IpAddr::V6(GATEWAY_IP6),
+    child: IpAddr::V6(CHILD_IP6),
+    sibling: IpAddr::V6(SIBLING_IP6),
+    routed: IpAddr::V6(ROUTED_IP6),
+    off_link: IpAddr::V6(OFF_LINK_IP6),
+    local: IpAddr::V6(LOCAL_IP6),
+    by_kernel: IpAddr::V6(BY_KERNEL_IP6),
+    down: IpAddr::V6(DOWN_IP6),
+    claimed_gateway: IpAddr::V6(CLAIMED_GATEWAY_IP6),
+    probing: IpAddr::V6(PROBING_IP6),
+    duplicate: IpAddr::V6(DUPLICATE_IP6),
+};
+
+impl Addresses {
+    /// Those of the family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => V4,
+            IpAddr::V6(_) => V6,
+        }
+    }
+}
+
+/// The rows of a table that holds for both families.
+pub fn both<R: IntoIterator>(rows: impl Fn(Addresses) -> R) -> impl Iterator<Item = R::Item> {
+    [V4, V6].into_iter().flat_map(rows)
+}
+
 /// `fd00:7::/64`
 const fn on_link(host: u16) -> Ip6 {
     Ipv6Addr::new(0xfd00, 7, 0, 0, 0, 0, 0, host)
@@ -122,6 +200,16 @@ pub fn l2_flood() -> ConfigFlags {
     ConfigFlags::READY | ConfigFlags::L2 | ConfigFlags::L2_FLOOD
 }
 
+/// Mode l3 with isolation `private`.
+pub fn l3_private() -> ConfigFlags {
+    L3 | ConfigFlags::ISOLATED
+}
+
+/// Mode l3 with isolation `vepa`.
+pub fn l3_vepa() -> ConfigFlags {
+    l3_private() | ConfigFlags::VEPA
+}
+
 /// What the agent can say of a parent beside that it is ready.
 pub const SWITCHES: [ConfigFlags; 9] = [
     ConfigFlags::L2,
@@ -157,39 +245,28 @@ pub fn entries() -> Entries {
     let claimed = child(CLAIMED_GATEWAY_SLOT).refused(Reason::GatewayAddress);
     let probing = child(PROBING_SLOT).refused(Reason::Probing);
     let duplicate = child(DUPLICATE_SLOT).refused(Reason::Duplicate);
-    let v4 = [
-        (HOST_IP, AddressEntry::held_by(Owner::Host)),
-        (GATEWAY_IP, AddressEntry::held_by(Owner::Gateway)),
-        (CHILD_IP, child(CHILD_SLOT)),
-        (SIBLING_IP, child(SIBLING_SLOT)),
-        (ROUTED_IP, child(ROUTED_SLOT).with_routed()),
-        (OFF_LINK_IP, child(OFF_LINK_SLOT).with_off_link()),
-        (LOCAL_IP, local),
-        (BY_KERNEL_IP, by_kernel),
-        (DOWN_IP, down),
-        (CLAIMED_GATEWAY_IP, claimed),
-        (PROBING_IP, probing),
-        (DUPLICATE_IP, duplicate),
-    ];
+    let both = both(|at| {
+        [
+            (at.host, AddressEntry::held_by(Owner::Host)),
+            (at.gateway, AddressEntry::held_by(Owner::Gateway)),
+            (at.child, child(CHILD_SLOT)),
+            (at.sibling, child(SIBLING_SLOT)),
+            (at.routed, child(ROUTED_SLOT).with_routed()),
+            (at.off_link, child(OFF_LINK_SLOT).with_off_link()),
+            (at.local, local),
+            (at.by_kernel, by_kernel),
+            (at.down, down),
+            (at.claimed_gateway, claimed),
+            (at.probing, probing),
+            (at.duplicate, duplicate),
+        ]
+    });
     let v6 = [
-        (HOST_IP6, AddressEntry::held_by(Owner::Host)),
         (HOST_LL, AddressEntry::held_by(Owner::Host)),
-        (GATEWAY_IP6, AddressEntry::held_by(Owner::Gateway)),
-        (CHILD_IP6, child(CHILD_SLOT)),
         (CHILD_LL, child(CHILD_SLOT)),
-        (SIBLING_IP6, child(SIBLING_SLOT)),
-        (ROUTED_IP6, child(ROUTED_SLOT).with_routed()),
-        (OFF_LINK_IP6, child(OFF_LINK_SLOT).with_off_link()),
-        (LOCAL_IP6, local),
-        (BY_KERNEL_IP6, by_kernel),
         (ROUTER_IP6, child(ROUTER_SLOT).with_router()),
         (OPTIMISTIC_IP6, child(OPTIMISTIC_SLOT).with_optimistic()),
-        (DOWN_IP6, down),
-        (CLAIMED_GATEWAY_IP6, claimed),
-        (PROBING_IP6, probing),
-        (DUPLICATE_IP6, duplicate),
     ];
-    let v4 = v4.map(|(address, entry)| (IpAddr::from(address), entry));
     let v6 = v6.map(|(address, entry)| (IpAddr::from(address), entry));
-    v4.into_iter().chain(v6).collect()
+    both.chain(v6).collect()
 }

@@ -125,6 +125,19 @@ impl IpPacket {
         }
     }
 
+    /// Returns the same packet from this address.
+    #[must_use]
+    pub fn with_src(self, src: impl Into<IpAddr>) -> Self {
+        let src = src.into();
+        Self { src, ..self }
+    }
+
+    /// Returns the same packet in a frame to this MAC.
+    #[must_use]
+    pub fn to(self, eth_dst: Mac) -> Self {
+        Self { eth_dst, ..self }
+    }
+
     /// Returns the frame.
     ///
     /// # Panics

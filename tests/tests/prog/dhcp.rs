@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipvlan_common::{ConfigFlags, Reason};
 
 use ipvlan_model::{
-    datapath::{EGRESS, Program},
+    datapath::{EGRESS, NOT_DEMUX, NOT_ROUTED, ROUTED},
     frames::{
         Dhcp,
         dhcp::{
@@ -24,17 +24,16 @@ fn on() -> ConfigFlags {
 }
 
 /// Leaves with the flag, counted for this reason.
-fn flagged(name: impl Into<String>, request: &Dhcp, reason: Reason) -> Row {
+fn counted(name: impl Into<String>, request: &Dhcp, reason: Reason) -> Row {
     row(name, EGRESS, request.frame())
         .flags(on())
         .passes(reason)
         .becomes(request.broadcast().frame())
 }
 
-/// Programs that look up no packet for another MAC than it comes from.
-const NOT_ROUTED: &[Program] = &[Program::Egress, Program::EgressIsolated];
-/// Programs that look up every packet.
-const ROUTED: &[Program] = &[Program::EgressRouted, Program::EgressRoutedIsolated];
+fn flagged(name: impl Into<String>, request: &Dhcp) -> Row {
+    counted(name, request, Reason::DhcpBroadcast)
+}
 
 /// Leaves as it is; the programs that look up every packet count it for this reason.
 fn looked_up(name: &str, frame: Vec<u8>, reason: Reason) -> [Row; 2] {
@@ -88,7 +87,7 @@ fn discover_and_request_leave_with_the_broadcast_flag() {
             ("padded to 300 bytes", with(|it| it.options.resize(60, PAD))),
             ("1 400 bytes", with(|it| it.options.resize(1_160, PAD))),
         ]
-        .map(|(name, request)| flagged(name, &request, Reason::DhcpBroadcast))
+        .map(|(name, request)| flagged(name, &request))
     }));
 }
 
@@ -96,13 +95,7 @@ fn discover_and_request_leave_with_the_broadcast_flag() {
 fn the_checksum_is_right_whatever_it_was_and_never_becomes_zero() {
     // 0x8000 more in the sum: 0x8000 and 0x7fff are those that could become 0.
     let sums = [0x0001, 0x7ffe, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff];
-    check(sums.map(|sum| {
-        flagged(
-            format!("checksum {sum:#06x}"),
-            &summing_to(sum),
-            Reason::DhcpBroadcast,
-        )
-    }));
+    check(sums.map(|sum| flagged(format!("checksum {sum:#06x}"), &summing_to(sum))));
 }
 
 #[test]
@@ -141,7 +134,7 @@ fn options_are_found_in_any_order() {
     ];
     check(orders.into_iter().enumerate().map(|(index, order)| {
         let request = dhcp::with(&order.iter().map(|it| it.to_vec()).collect::<Vec<_>>());
-        flagged(format!("order {index}"), &request, Reason::DhcpBroadcast)
+        flagged(format!("order {index}"), &request)
     }));
 }
 
@@ -149,61 +142,34 @@ fn options_are_found_in_any_order() {
 fn a_client_that_only_its_mac_identifies_is_counted() {
     let mac = [&[1], &PARENT[..]].concat();
     let other = [&[1], &OTHER[..]].concat();
+    let longer = [&mac[..], &[1]].concat();
+    let mac_as_name = [&[0], &PARENT[..]].concat();
+    let id = |id: &[u8]| option(CLIENT_ID, id);
+    let (none, identified) = (Reason::DhcpNoClientId, Reason::DhcpBroadcast);
     let rows: [(&str, Vec<u8>, Reason); 8] = [
-        ("no client id", Vec::new(), Reason::DhcpNoClientId),
-        (
-            "the shared MAC",
-            option(CLIENT_ID, &mac),
-            Reason::DhcpNoClientId,
-        ),
-        (
-            "another MAC",
-            option(CLIENT_ID, &other),
-            Reason::DhcpBroadcast,
-        ),
-        (
-            "MAC and more",
-            option(CLIENT_ID, &[&mac[..], &[1]].concat()),
-            Reason::DhcpBroadcast,
-        ),
-        (
-            "part of the MAC",
-            option(CLIENT_ID, &mac[..6]),
-            Reason::DhcpBroadcast,
-        ),
-        (
-            "the MAC as a name",
-            option(CLIENT_ID, &[&[0], &PARENT[..]].concat()),
-            Reason::DhcpBroadcast,
-        ),
-        (
-            "two bytes",
-            option(CLIENT_ID, &[0, 7]),
-            Reason::DhcpBroadcast,
-        ),
-        (
-            "a name",
-            option(CLIENT_ID, b"\0web-1.example"),
-            Reason::DhcpBroadcast,
-        ),
+        ("no client id", Vec::new(), none),
+        ("the shared MAC", id(&mac), none),
+        ("another MAC", id(&other), identified),
+        ("MAC and more", id(&longer), identified),
+        ("part of the MAC", id(&mac[..6]), identified),
+        ("the MAC as a name", id(&mac_as_name), identified),
+        ("two bytes", id(&[0, 7]), identified),
+        ("a name", id(b"\0web-1.example"), identified),
     ];
     check(rows.into_iter().flat_map(|(name, id, reason)| {
         let with = |rest: &[Vec<u8>]| {
             let head = [typed(DISCOVER), id.clone()];
-            let request = dhcp::with(&[&head[..], rest].concat());
-            flagged(name, &request, reason)
+            counted(name, &dhcp::with(&[&head[..], rest].concat()), reason)
         };
-        [
-            with(&[vec![END]]),
-            with(&[parameters(), vec![END, PAD, PAD]]),
-        ]
+        let long = [parameters(), vec![END, PAD, PAD]];
+        [with(&[vec![END]]), with(&long)]
     }));
     // With a hardware address of its own the server can tell it.
     let own = Dhcp {
         chaddr: OTHER,
         ..dhcp::with(&[typed(DISCOVER), vec![END]])
     };
-    check([flagged("chaddr of its own", &own, Reason::DhcpBroadcast)]);
+    check([flagged("chaddr of its own", &own)]);
 }
 
 #[test]
@@ -223,6 +189,8 @@ fn what_needs_no_flag_leaves_as_it_is() {
         change(&mut request);
         request.frame()
     };
+    let behind_end = dhcp::with(&[vec![END], typed(REQUEST)]);
+    let behind_16 = dhcp::with(&[vec![PAD; 16], typed(REQUEST)]);
     let types = (0..=18).filter(|kind| ![DISCOVER, REQUEST].contains(kind));
     let other_types = types.map(|kind| untouched(format!("type {kind}"), dhcp::new(kind).frame()));
     check(
@@ -240,14 +208,8 @@ fn what_needs_no_flag_leaves_as_it_is() {
             ("first fragment", with(|it| it.fragment = 0x2000)),
             ("last fragment", with(|it| it.fragment = 3)),
             ("no type", dhcp::with(&[client_id(), vec![END]]).frame()),
-            (
-                "type behind the end",
-                dhcp::with(&[vec![END], typed(REQUEST)]).frame(),
-            ),
-            (
-                "type behind 16 options",
-                dhcp::with(&[vec![PAD; 16], typed(REQUEST)]).frame(),
-            ),
+            ("type behind the end", behind_end.frame()),
+            ("type behind 16 options", behind_16.frame()),
             ("TCP", patched(with(|_| {}), 23, &[6])),
         ]
         .into_iter()
@@ -300,11 +262,7 @@ fn truncated_and_malformed_requests_leave_as_they_are() {
         .passes(Reason::DhcpBroadcast)
         .becomes(padding(short.broadcast().frame()))]);
     let cut_id = dhcp::with(&[typed(DISCOVER), vec![CLIENT_ID, 200, 1, 2]]);
-    check([flagged(
-        "client id beyond the end",
-        &cut_id,
-        Reason::DhcpBroadcast,
-    )]);
+    check([flagged("client id beyond the end", &cut_id)]);
 }
 
 #[test]
@@ -319,7 +277,6 @@ fn nothing_is_written_unless_the_loader_asks_for_it() {
             .deadline(0),
     ]);
     // Frames from the wire.
-    let ingress = &[Program::Ingress, Program::Xdp];
-    check([row("ingress", ingress, frame).flags(on())]);
+    check([row("ingress", NOT_DEMUX, frame).flags(on())]);
     assert_eq!(OPTIONS, FLAGS + 230);
 }

@@ -1,6 +1,7 @@
 //! What the agent is told, and how often at most: by one station, and by all of them together.
 
 use std::{
+    net::IpAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -8,15 +9,13 @@ use std::{
 use ipvlan_common::{Event, EventKind, Hook, Reason};
 use ipvlan_model::{
     datapath::{Act, Datapath, Program, WIRE},
-    frames::{
-        Arp, Nd, arp,
-        ndp::{self, SOURCE_MAC, TARGET_MAC, option},
-    },
+    frames::{Arp, Nd, arp, ndp},
+    message::Message,
     rows::MARK,
     world::{
         CHILD_IP, CHILD_IP6, CHILD_SLOT, DUPLICATE_IP6, DUPLICATE_SLOT, FOREIGN_IP6, HOST_IP,
-        HOST_IP6, Ip, Ip6, L3, LAN, Mac, OTHER, PARENT, PROBING_IP, PROBING_SLOT, SIBLING_IP,
-        SIBLING_IP6, SIBLING_SLOT, UNSPECIFIED, child, config, entries, ifindex,
+        HOST_IP6, L3, LAN, Mac, OTHER, PARENT, PROBING_IP, PROBING_SLOT, SIBLING_IP, SIBLING_SLOT,
+        both, child, config, entries, ifindex,
     },
 };
 
@@ -31,25 +30,16 @@ fn datapath() -> Datapath {
     datapath
 }
 
-/// A station claims a child's address, by whatever protocol.
-fn claim(station: Mac, v6: bool) -> Vec<u8> {
-    claim_of(station, CHILD_IP, CHILD_IP6, v6)
-}
-
-/// A station claims one of these addresses.
-fn claim_of(station: Mac, address: Ip, address6: Ip6, v6: bool) -> Vec<u8> {
-    if v6 {
-        return ndp::announcement(address6)
-            .with(option(TARGET_MAC, &station))
-            .frame();
-    }
-    Arp {
-        eth_src: station,
-        sha: station,
-        spa: address,
-        ..arp::request(CHILD_IP)
-    }
-    .frame()
+/// A station claims this address.
+fn claim(station: Mac, address: impl Into<IpAddr>) -> Vec<u8> {
+    let address = address.into();
+    let message = match address {
+        IpAddr::V4(_) => Message::ask(CHILD_IP.into())
+            .sender(address)
+            .source(station),
+        IpAddr::V6(_) => Message::announcement(address),
+    };
+    message.naming(station).frame()
 }
 
 const fn station(number: u16) -> Mac {
@@ -66,11 +56,6 @@ fn run(datapath: &mut Datapath, program: Program, frame: &[u8]) {
 #[test]
 fn an_event_names_the_station_the_address_the_child_and_the_hook() {
     let mut datapath = datapath();
-    let ifindex_of_child = ifindex(CHILD_SLOT);
-    let probe = Arp {
-        spa: UNSPECIFIED,
-        ..arp::request(CHILD_IP)
-    };
     let claims_host = Arp {
         eth_src: OTHER,
         spa: HOST_IP,
@@ -80,101 +65,69 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
     let asks = Nd {
         src: CHILD_IP6,
         ..ndp::solicitation(FOREIGN_IP6)
-    }
-    .with(option(SOURCE_MAC, &OTHER));
+    };
+    let asks = Message::from(asks).naming(OTHER).frame();
+    let announces = ndp::announcement(HOST_IP6).frame();
+    let probe = |target: IpAddr| Message::probe(target).frame();
+    // Switches that track devices send probes to the stations that they know.
+    let to_station = |target: IpAddr| Message::probe(target).to(PARENT).frame();
+    let (v4, v6): (IpAddr, IpAddr) = (CHILD_IP.into(), CHILD_IP6.into());
+    let (probing, duplicate): (IpAddr, IpAddr) = (PROBING_IP.into(), DUPLICATE_IP6.into());
+    let of_child = ifindex(CHILD_SLOT);
+    let (of_probing, of_duplicate) = (ifindex(PROBING_SLOT), ifindex(DUPLICATE_SLOT));
+    let rows: [(Vec<u8>, EventKind, Mac, IpAddr, u32); 10] = [
+        (probe(v4), EventKind::Probe, LAN, v4, of_child),
+        (
+            claims_host.frame(),
+            EventKind::Claim,
+            LAN,
+            HOST_IP.into(),
+            0,
+        ),
+        (probe(v6), EventKind::Probe, LAN, v6, of_child),
+        (to_station(v4), EventKind::UnicastProbe, LAN, v4, of_child),
+        (to_station(v6), EventKind::UnicastProbe, LAN, v6, of_child),
+        (
+            to_station(probing),
+            EventKind::UnicastProbe,
+            LAN,
+            probing,
+            of_probing,
+        ),
+        // The agent probes for these itself (RFC 5227 §2.1.1).
+        (probe(probing), EventKind::Probe, LAN, probing, of_probing),
+        (
+            probe(duplicate),
+            EventKind::Probe,
+            LAN,
+            duplicate,
+            of_duplicate,
+        ),
+        (asks, EventKind::Claim, OTHER, v6, of_child),
+        (announces, EventKind::Claim, LAN, HOST_IP6.into(), 0),
+    ];
     for &program in WIRE {
         let hook = program.hook();
-        let ipv4 = |kind, mac, address, child| Event::ipv4(kind, hook, mac, address, child);
-        let ipv6 = |kind, mac, address, child| Event::ipv6(kind, hook, mac, address, child);
-        let probes_too = Arp {
-            tpa: PROBING_IP,
-            ..probe
-        };
-        let probing = ifindex(PROBING_SLOT);
-        let duplicate = ifindex(DUPLICATE_SLOT);
-        let rows = [
-            (
-                probe.frame(),
-                ipv4(EventKind::Probe, LAN, CHILD_IP.octets(), ifindex_of_child),
-            ),
-            (
-                claims_host.frame(),
-                ipv4(EventKind::Claim, LAN, HOST_IP.octets(), 0),
-            ),
-            (ndp::probe(CHILD_IP6).frame(), {
-                ipv6(EventKind::Probe, LAN, CHILD_IP6.octets(), ifindex_of_child)
-            }),
-            // Switches that track devices send probes to the stations that they know.
-            (
-                Arp {
-                    eth_dst: PARENT,
-                    ..probe
-                }
-                .frame(),
-                ipv4(
-                    EventKind::UnicastProbe,
-                    LAN,
-                    CHILD_IP.octets(),
-                    ifindex_of_child,
-                ),
-            ),
-            (
-                Nd {
-                    eth_dst: PARENT,
-                    ..ndp::probe(CHILD_IP6)
-                }
-                .frame(),
-                ipv6(
-                    EventKind::UnicastProbe,
-                    LAN,
-                    CHILD_IP6.octets(),
-                    ifindex_of_child,
-                ),
-            ),
-            (
-                Arp {
-                    eth_dst: PARENT,
-                    ..probes_too
-                }
-                .frame(),
-                ipv4(EventKind::UnicastProbe, LAN, PROBING_IP.octets(), probing),
-            ),
-            // The agent probes for these itself (RFC 5227 §2.1.1).
-            (probes_too.frame(), {
-                ipv4(EventKind::Probe, LAN, PROBING_IP.octets(), probing)
-            }),
-            (ndp::probe(DUPLICATE_IP6).frame(), {
-                ipv6(EventKind::Probe, LAN, DUPLICATE_IP6.octets(), duplicate)
-            }),
-            (
-                asks.frame(),
-                ipv6(
-                    EventKind::Claim,
-                    OTHER,
-                    CHILD_IP6.octets(),
-                    ifindex_of_child,
-                ),
-            ),
-            (ndp::announcement(HOST_IP6).frame(), {
-                ipv6(EventKind::Claim, LAN, HOST_IP6.octets(), 0)
-            }),
-        ];
-        for (frame, event) in rows {
-            datapath.run(program, &frame, MARK).expect("run");
+        for (frame, kind, mac, address, child) in &rows {
+            let event = match address {
+                IpAddr::V4(it) => Event::ipv4(*kind, hook, *mac, it.octets(), *child),
+                IpAddr::V6(it) => Event::ipv6(*kind, hook, *mac, it.octets(), *child),
+            };
+            datapath.run(program, frame, MARK).expect("run");
             assert_eq!(datapath.events(), [event], "{}", program.name());
         }
-        // Each may tell only so much: the next program starts with stations that have told nothing.
+        // What each may report is bounded: the next program starts with stations that have reported nothing.
         datapath = self::datapath();
     }
 }
 
 #[test]
 fn one_station_is_told_of_eight_times_at_once_then_once_a_second() {
-    for v6 in [false, true] {
+    for at in both(|at| [at]) {
         for &program in WIRE {
             let mut datapath = datapath();
             let hook = program.hook();
-            let frame = claim(LAN, v6);
+            let frame = claim(LAN, at.child);
             let started = Instant::now();
             for _ in 0..100 {
                 run(&mut datapath, program, &frame);
@@ -189,7 +142,7 @@ fn one_station_is_told_of_eight_times_at_once_then_once_a_second() {
             let probe = ndp::probe(CHILD_IP6).frame();
             datapath.run(program, &probe, MARK).expect("run");
             assert_eq!(datapath.events().len(), 1);
-            run(&mut datapath, program, &claim(OTHER, v6));
+            run(&mut datapath, program, &claim(OTHER, at.child));
             assert_eq!(datapath.events().len(), 1);
         }
     }
@@ -198,7 +151,7 @@ fn one_station_is_told_of_eight_times_at_once_then_once_a_second() {
 #[test]
 fn a_station_that_was_quiet_for_a_second_is_told_of_again() {
     let mut datapath = datapath();
-    let frame = claim(LAN, false);
+    let frame = claim(LAN, CHILD_IP);
     let started = Instant::now();
     for _ in 0..20 {
         run(&mut datapath, Program::Ingress, &frame);
@@ -217,11 +170,15 @@ fn a_station_that_was_quiet_for_a_second_is_told_of_again() {
 #[test]
 fn all_stations_together_are_told_of_sixty_four_times_at_once_and_per_second() {
     const STATIONS: u16 = 2_000;
-    for v6 in [false, true] {
+    for at in both(|at| [at]) {
         let mut datapath = datapath();
         let started = Instant::now();
         for number in 0..STATIONS {
-            run(&mut datapath, Program::Xdp, &claim(station(number), v6));
+            run(
+                &mut datapath,
+                Program::Xdp,
+                &claim(station(number), at.child),
+            );
         }
         let elapsed = started.elapsed().as_millis();
         let earned = u64::try_from(elapsed).unwrap() * OF_ALL / 1_000 + 1;
@@ -241,27 +198,26 @@ fn all_stations_together_are_told_of_sixty_four_times_at_once_and_per_second() {
 #[test]
 fn the_answer_to_a_probe_is_reported_whatever_is_claimed_of_other_addresses() {
     const FLOOD: u16 = 500;
-    for v6 in [false, true] {
+    for at in both(|at| [at]) {
         for &program in WIRE {
             let hook = program.hook();
             let mut entries = entries();
             let probed = child(SIBLING_SLOT).with_probed();
-            entries.insert(SIBLING_IP.into(), probed);
-            entries.insert(SIBLING_IP6.into(), probed);
+            entries.insert(at.sibling, probed);
             let mut datapath = Datapath::load();
             datapath.install(config(L3), &entries);
             for number in 0..FLOOD {
-                run(&mut datapath, program, &claim(station(number), v6));
+                run(&mut datapath, program, &claim(station(number), at.child));
             }
             assert!(datapath.events().len() as u64 >= OF_ALL);
             // The owner answers, with a MAC that was in the flood as well.
             for (owner, answers) in [(station(1), 32), (OTHER, 1)] {
-                let answer = claim_of(owner, SIBLING_IP, SIBLING_IP6, v6);
+                let answer = claim(owner, at.sibling);
                 for _ in 0..answers {
                     run(&mut datapath, program, &answer);
                 }
                 let told = datapath.events();
-                assert_eq!(told.len(), answers, "{} {v6}", program.name());
+                assert_eq!(told.len(), answers, "{} {}", program.name(), at.sibling);
                 assert!(told.iter().all(|event| event.mac() == owner
                     && event.child() == ifindex(SIBLING_SLOT)));
             }
@@ -270,7 +226,7 @@ fn the_answer_to_a_probe_is_reported_whatever_is_claimed_of_other_addresses() {
             let others = datapath.count(hook, Reason::EventSuppressed);
             let started = Instant::now();
             for number in 0..FLOOD {
-                let answer = claim_of(station(number), SIBLING_IP, SIBLING_IP6, v6);
+                let answer = claim(station(number), at.sibling);
                 run(&mut datapath, program, &answer);
             }
             let earned = u64::try_from(started.elapsed().as_millis()).unwrap() * OF_ALL / 1_000;
@@ -291,7 +247,7 @@ fn programs_share_the_rates_and_count_for_their_own_hook() {
     let mut datapath = datapath();
     for &program in WIRE {
         for _ in 0..20 {
-            run(&mut datapath, program, &claim(LAN, true));
+            run(&mut datapath, program, &claim(LAN, CHILD_IP6));
         }
     }
     let told = datapath.events();
@@ -319,7 +275,7 @@ fn a_flood_of_claims_keeps_nobody_from_being_answered() {
         run(
             &mut datapath,
             Program::Ingress,
-            &claim(station(number), false),
+            &claim(station(number), CHILD_IP),
         );
     }
     let outcome = datapath

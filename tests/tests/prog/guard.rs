@@ -1,137 +1,176 @@
-//! The guard: what is never answered for and who is never answered, so that no child can spoof the
-//! host, the gateway or half the LAN.
+//! The guard: which senders are never answered, and which targets are never answered for, so that no child can spoof
+//! the host, the gateway or half the LAN.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipvlan_common::{AddressEntry, Delivery, EventKind, Owner, Reason};
 use ipvlan_model::{
     datapath::WIRE,
-    frames::{Arp, arp},
-    requests::{REQUEST, answers, passes},
-    rows::{check, row},
+    frames::{
+        Nd,
+        ndp::{self, NONCE, SOURCE_MAC, option},
+    },
+    message::Message,
+    rows::{check, in_modes},
+    wire::{answers, passes, refused},
     world::{
-        BROADCAST, CHILD_IP, CHILD_SLOT, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_SLOT, DOWN_IP,
-        DOWN_SLOT, FOREIGN_IP, GATEWAY_IP, HOST_IP, Ip, L3, LAN, LAN_IP, MULTICAST, Mac, ODD_SLOT,
-        PARENT, UNSPECIFIED, ZERO, child, l2_filter,
+        ALL_NODES, ALL_NODES_MAC, Addresses, BROADCAST, CHILD_IP6, CHILD_SLOT,
+        CLAIMED_GATEWAY_SLOT, DOWN_SLOT, FOREIGN_IP6, HOST_LL, Ip6, L3, LAN, LOOPBACK6, MULTICAST,
+        Mac, ODD_SLOT, PARENT, UNSPECIFIED6, V4_MAPPED, ZERO, both, child, group_mac, l2_filter,
+        solicited_node,
     },
 };
 
+/// `::ffff:0:0`
+const V4_MAPPED_UNSPECIFIED: Ip6 = Ip6::new(0, 0, 0, 0, 0, 0xffff, 0, 0);
+const ALL_ONES: Ip6 = Ip6::from_bits(u128::MAX);
+
+const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+}
+
+/// Every way to ask for `target`.
+fn messages(target: IpAddr) -> [Message; 3] {
+    let ask = Message::ask(target);
+    [ask.clone(), ask.unicast(), Message::probe(target)]
+}
+
 #[test]
-fn never_answers_a_sender_that_cannot_be() {
-    let macs: [(Mac, Reason); 5] = [
+fn never_answers_a_mac_that_no_sender_can_have() {
+    let macs: [(Mac, Reason); 6] = [
         (PARENT, Reason::OwnSender),
         (ZERO, Reason::SenderMac),
         (BROADCAST, Reason::SenderMac),
         (MULTICAST, Reason::SenderMac),
+        (ALL_NODES_MAC, Reason::SenderMac),
         ([0x33, 0x33, 0xff, 0, 0, 1], Reason::SenderMac),
     ];
-    let by_mac = macs.into_iter().flat_map(|(mac, reason)| {
-        let source = Arp {
-            eth_src: mac,
-            ..REQUEST
-        };
-        let sender = Arp {
-            sha: mac,
-            ..REQUEST
-        };
-        [
-            passes(format!("eth.src {mac:02x?}"), source, reason),
-            passes(format!("sha {mac:02x?}"), sender, reason),
-        ]
-    });
-    let addresses: [Ip; 6] = [
-        Ipv4Addr::new(224, 0, 0, 1),
-        Ipv4Addr::new(239, 255, 255, 255),
-        Ipv4Addr::LOCALHOST,
-        Ipv4Addr::BROADCAST,
-        Ipv4Addr::new(0, 0, 0, 5),
-        Ipv4Addr::new(0, 255, 255, 255),
-    ];
-    let by_address = addresses.map(|spa| {
-        passes(
-            format!("spa {spa:?}"),
-            Arp { spa, ..REQUEST },
-            Reason::SenderAddress,
-        )
-    });
-    check(by_mac.chain(by_address));
-}
-
-#[test]
-fn an_announcement_stays_unanswered() {
-    let claims = |spa| Arp { spa, ..REQUEST };
-    check([
-        passes(
-            "announcement of a foreign address",
-            Arp {
-                spa: FOREIGN_IP,
-                ..arp::request(FOREIGN_IP)
-            },
-            Reason::Gratuitous,
-        ),
-        passes(
-            "announcement still floods to l2 children",
-            Arp {
-                spa: FOREIGN_IP,
-                ..arp::request(FOREIGN_IP)
-            },
-            Reason::Gratuitous,
-        )
-        .flags(l2_filter()),
-        passes(
-            "announcement of nothing",
-            Arp {
-                spa: UNSPECIFIED,
-                ..arp::request(UNSPECIFIED)
-            },
-            Reason::Gratuitous,
-        ),
-        answers(
-            "a probe is no claim, even if 0.0.0.0 is held",
-            claims(UNSPECIFIED),
-            CHILD_SLOT,
-        )
-        .entry(UNSPECIFIED, child(ODD_SLOT))
-        .tells(EventKind::Probe, LAN, CHILD_IP, Some(CHILD_SLOT)),
-    ]);
-}
-
-#[test]
-fn never_answers_for_an_address_that_is_no_hosts() {
-    let targets: [(Ip, Reason); 9] = [
-        (Ipv4Addr::new(224, 0, 0, 0), Reason::TargetMulticast),
-        (Ipv4Addr::new(239, 255, 255, 255), Reason::TargetMulticast),
-        (Ipv4Addr::BROADCAST, Reason::TargetBroadcast),
-        (Ipv4Addr::LOCALHOST, Reason::TargetLoopback),
-        (Ipv4Addr::new(127, 255, 255, 255), Reason::TargetLoopback),
-        (Ipv4Addr::new(0, 0, 0, 1), Reason::TargetUnspecified),
-        (Ipv4Addr::new(0, 255, 255, 255), Reason::TargetUnspecified),
-        (Ipv4Addr::UNSPECIFIED, Reason::TargetUnspecified),
-        (Ipv4Addr::new(224, 1, 2, 3), Reason::TargetMulticast),
-    ];
-    // Even where a child holds it; in l2 too, where a foreign request would be dropped.
-    check(targets.into_iter().flat_map(|(tpa, reason)| {
-        let target = |flags| {
-            passes(format!("target {tpa:?}"), arp::request(tpa), reason)
-                .entry(tpa, child(ODD_SLOT))
-                .flags(flags)
-        };
-        [target(L3), target(l2_filter())]
-    }));
-    let neighbours: [Ip; 4] = [
-        Ipv4Addr::new(223, 255, 255, 255),
-        Ipv4Addr::new(126, 255, 255, 255),
-        Ipv4Addr::new(128, 0, 0, 0),
-        Ipv4Addr::new(255, 255, 255, 254),
-    ];
-    check(neighbours.into_iter().map(|tpa| {
-        answers(&format!("{tpa:?} is a host's"), arp::request(tpa), ODD_SLOT)
-            .entry(tpa, child(ODD_SLOT))
+    check(macs.into_iter().flat_map(|(mac, reason)| {
+        both(move |at| {
+            let ask = Message::ask(at.child);
+            let probe = |target| Message::probe(target).source(mac);
+            [
+                passes(format!("from {mac:02x?}"), ask.source(mac), reason),
+                passes(format!("names {mac:02x?}"), ask.naming(mac), reason),
+                passes("unicast", ask.unicast().naming(mac), reason),
+                passes("probe", probe(at.child), reason),
+                // Our own child's probe, come back from a switch (RFC 7527), and a spoofed one.
+                passes("l2, unowned", probe(at.foreign), reason).flags(l2_filter()),
+            ]
+        })
     }));
 }
 
 #[test]
-fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
+fn never_answers_an_address_that_no_sender_can_have() {
+    let addresses: [IpAddr; 12] = [
+        v4(224, 0, 0, 1),
+        v4(239, 255, 255, 255),
+        v4(127, 0, 0, 1),
+        v4(255, 255, 255, 255),
+        v4(0, 0, 0, 5),
+        v4(0, 255, 255, 255),
+        ALL_NODES.into(),
+        solicited_node(CHILD_IP6).into(),
+        LOOPBACK6.into(),
+        V4_MAPPED.into(),
+        ALL_ONES.into(),
+        V4_MAPPED_UNSPECIFIED.into(),
+    ];
+    let rows = addresses.into_iter().flat_map(|src| {
+        let at = Addresses::of(src);
+        let child = Message::ask(at.child);
+        [child.clone(), child.unicast(), Message::ask(at.foreign)].map(|message| {
+            let message = message.sender(src);
+            passes(format!("from {src}"), message, Reason::SenderAddress)
+        })
+    });
+    check(in_modes(&[L3, l2_filter()], rows));
+}
+
+/// RFC 4861 §7.1.1.
+#[test]
+fn a_probe_names_no_mac_and_goes_to_a_solicited_node_group() {
+    let probe = ndp::probe(CHILD_IP6);
+    let to = |dst, eth_dst| Nd {
+        eth_dst,
+        dst,
+        ..probe.clone()
+    };
+    let mac = option(SOURCE_MAC, &LAN);
+    let mac_at_last = [option(NONCE, &[1; 6]), mac.clone()].concat();
+    let odd_group = Ip6::new(0xff02, 0, 0, 0, 0, 1, 0xfe00, 0x10);
+    let foreign_group = solicited_node(FOREIGN_IP6);
+    let foreign = to(foreign_group, group_mac(foreign_group));
+    let rows = [
+        ("names its MAC", probe.clone().with(mac)),
+        ("names its MAC at last", probe.clone().with(mac_at_last)),
+    ]
+    .map(|(name, message)| passes(name, message, Reason::DadLinkLayer));
+    let destinations = [
+        ("to the target", to(CHILD_IP6, PARENT)),
+        ("to all nodes", to(ALL_NODES, ALL_NODES_MAC)),
+        ("to another kind of group", to(odd_group, PARENT)),
+    ]
+    .map(|(name, message)| passes(name, message, Reason::DadDestination));
+    check(rows.into_iter().chain(destinations));
+    check([passes(
+        "to another group",
+        foreign,
+        Reason::OtherDestination,
+    )]);
+}
+
+#[test]
+fn never_answers_for_an_address_that_no_host_can_have() {
+    let targets: [(IpAddr, Reason); 16] = [
+        (v4(224, 0, 0, 0), Reason::TargetMulticast),
+        (v4(239, 255, 255, 255), Reason::TargetMulticast),
+        (v4(224, 1, 2, 3), Reason::TargetMulticast),
+        (v4(255, 255, 255, 255), Reason::TargetBroadcast),
+        (v4(127, 0, 0, 1), Reason::TargetLoopback),
+        (v4(127, 255, 255, 255), Reason::TargetLoopback),
+        (v4(0, 0, 0, 1), Reason::TargetUnspecified),
+        (v4(0, 255, 255, 255), Reason::TargetUnspecified),
+        (v4(0, 0, 0, 0), Reason::TargetUnspecified),
+        (ALL_NODES.into(), Reason::TargetMulticast),
+        (solicited_node(CHILD_IP6).into(), Reason::TargetMulticast),
+        (ALL_ONES.into(), Reason::TargetMulticast),
+        (UNSPECIFIED6.into(), Reason::TargetUnspecified),
+        (LOOPBACK6.into(), Reason::TargetLoopback),
+        (V4_MAPPED.into(), Reason::TargetV4Mapped),
+        (V4_MAPPED_UNSPECIFIED.into(), Reason::TargetV4Mapped),
+    ];
+    // Even where a child holds it; in l2 too, where a request for an unowned address would be dropped.
+    let rows = targets.into_iter().flat_map(|(target, reason)| {
+        let at = Addresses::of(target);
+        let ask = Message::ask(target);
+        let probe = Message::probe(target);
+        // An ARP probe for 0.0.0.0 is an announcement.
+        let probe = (target != v4(0, 0, 0, 0)).then_some(probe);
+        let messages = [ask.clone(), ask.to_station(at.child)];
+        messages.into_iter().chain(probe).map(move |message| {
+            passes(format!("target {target}"), message, reason).entry(target, child(ODD_SLOT))
+        })
+    });
+    check(in_modes(&[L3, l2_filter()], rows));
+    let neighbours: [IpAddr; 8] = [
+        v4(223, 255, 255, 255),
+        v4(126, 255, 255, 255),
+        v4(128, 0, 0, 0),
+        v4(255, 255, 255, 254),
+        Ip6::from_bits(2).into(),
+        Ip6::new(0, 0, 0, 0, 0, 0xfffe, 0, 0).into(),
+        Ip6::new(0, 0, 0, 0, 1, 0xffff, 0, 0).into(),
+        Ip6::from_octets([0xfe; 16]).into(),
+    ];
+    check(neighbours.map(|target| {
+        answers(target.to_string(), Message::ask(target), ODD_SLOT).entry(target, child(ODD_SLOT))
+    }));
+}
+
+#[test]
+fn never_answers_for_a_refused_child() {
     let refusals = [
         Reason::HostAddress,
         Reason::GatewayAddress,
@@ -146,69 +185,70 @@ fn never_answers_for_the_host_the_gateway_or_a_refused_child() {
         Reason::Probing,
         Reason::Duplicate,
     ];
-    let odd: Ip = Ipv4Addr::new(169, 254, 1, 1);
-    check(refusals.into_iter().map(|reason| {
-        row(
-            format!("child refused: {reason:?}"),
-            WIRE,
-            arp::request(odd).frame(),
-        )
-        .entry(odd, child(ODD_SLOT).refused(reason))
-        .refused(reason, ODD_SLOT)
+    check(refusals.into_iter().flat_map(|reason| {
+        let targets = [v4(169, 254, 1, 1), FOREIGN_IP6.into()];
+        targets.into_iter().flat_map(messages).map(move |message| {
+            let target = message.target();
+            let row = refused(format!("{reason:?}"), &message, reason, ODD_SLOT)
+                .entry(target, child(ODD_SLOT).refused(reason));
+            // A station that probes for it at the same time as the agent is in conflict with the child.
+            if matches!(reason, Reason::Probing | Reason::Duplicate) && message.is_probe() {
+                row.tells(EventKind::Probe, LAN, target, ODD_SLOT)
+            } else {
+                row
+            }
+        })
     }));
-    // The flags of an l2 parent make no difference: these are addresses somebody here holds.
-    let rows = [L3, l2_filter()].into_iter().flat_map(|flags| {
-        [
-            passes("the host's", arp::request(HOST_IP), Reason::HostAddress),
-            row("a down child's", WIRE, arp::request(DOWN_IP).frame())
-                .refused(Reason::ChildDown, DOWN_SLOT),
-            row(
-                "the gateway's, held by a child",
-                WIRE,
-                arp::request(CLAIMED_GATEWAY_IP).frame(),
-            )
-            .refused(Reason::GatewayAddress, CLAIMED_GATEWAY_SLOT),
-            passes(
-                "the gateway's, refused",
-                arp::request(GATEWAY_IP),
-                Reason::GatewayAddress,
-            )
-            .entry(
-                GATEWAY_IP,
-                AddressEntry::held_by(Owner::Gateway).refused(Reason::GatewayAddress),
-            ),
-            passes(
-                "the host's, refused",
-                arp::request(FOREIGN_IP),
-                Reason::ParentDown,
-            )
-            .entry(
-                FOREIGN_IP,
-                AddressEntry::held_by(Owner::Host).refused(Reason::ParentDown),
-            ),
-        ]
-        .map(|row| row.flags(flags))
-    });
-    check(rows);
-    check([
-        passes("the gateway's", arp::request(GATEWAY_IP), Reason::NotOurs),
-        passes("nobody's here", arp::request(FOREIGN_IP), Reason::NotOurs),
-    ]);
 }
 
 #[test]
-fn an_unknown_owner_is_nobody() {
+fn never_answers_for_the_host_the_gateway_or_an_unowned_address() {
+    // The flags of an l2 parent make no difference: these are addresses that are owned here.
+    let host = both(|at| [at.host]).chain([HOST_LL.into()]);
+    let host = host.flat_map(messages);
+    let host = host.map(|message| passes("the host's", message, Reason::HostAddress));
+    let owned = both(|at| {
+        let gateway = AddressEntry::held_by(Owner::Gateway).refused(Reason::GatewayAddress);
+        let host = AddressEntry::held_by(Owner::Host).refused(Reason::ParentDown);
+        let down = messages(at.down)
+            .map(|message| refused("a down child's", message, Reason::ChildDown, DOWN_SLOT));
+        let claimed = messages(at.claimed_gateway).map(|message| {
+            let (reason, slot) = (Reason::GatewayAddress, CLAIMED_GATEWAY_SLOT);
+            refused("the gateway's, held by a child", message, reason, slot)
+        });
+        let gateway = messages(at.gateway).map(|message| {
+            passes("the gateway's, refused", message, Reason::GatewayAddress)
+                .entry(at.gateway, gateway)
+        });
+        let host = messages(at.foreign).map(|message| {
+            passes("the host's, refused", message, Reason::ParentDown).entry(at.foreign, host)
+        });
+        [down, claimed, gateway, host].into_iter().flatten()
+    });
+    check(in_modes(&[L3, l2_filter()], host.chain(owned)));
+    check(both(|at| {
+        let unowned = [at.gateway, at.foreign].into_iter().flat_map(messages);
+        unowned.map(|message| passes("unowned here", message, Reason::NotOurs))
+    }));
+}
+
+#[test]
+fn an_entry_with_an_unknown_owner_is_none() {
     let unknown = AddressEntry::default();
     assert_eq!(
         (unknown.owner(), unknown.delivery()),
         (None, Delivery::Pass)
     );
-    check([
-        passes("target", arp::request(FOREIGN_IP), Reason::NotOurs).entry(FOREIGN_IP, unknown),
-        row("target, in l2", WIRE, arp::request(FOREIGN_IP).frame())
-            .entry(FOREIGN_IP, unknown)
-            .flags(l2_filter())
-            .dropped(Reason::ForeignDropped),
-        answers("sender", REQUEST, CHILD_SLOT).entry(LAN_IP, unknown),
-    ]);
+    check(both(|at| {
+        let foreign = Message::ask(at.foreign);
+        [
+            passes("target", &foreign, Reason::NotOurs).entry(at.foreign, unknown),
+            foreign
+                .passed("target, in l2", WIRE, Reason::NotOurs)
+                .entry(at.foreign, unknown)
+                .flags(l2_filter())
+                .dropped(Reason::ForeignDropped),
+            answers("sender", Message::ask(at.child), CHILD_SLOT).entry(at.lan, unknown),
+        ]
+    }));
 }

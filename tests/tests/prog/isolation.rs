@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipvlan_common::{ConfigFlags, Reason};
 use ipvlan_model::{
-    datapath::{EGRESS, Origin, Program},
+    datapath::{EGRESS, Origin, Program, ROUTED},
     frames::{
         Arp, IpPacket, Nd, arp,
         ip::{self, number},
@@ -13,17 +13,15 @@ use ipvlan_model::{
     },
     rows::{Row, check, row},
     world::{
-        ALL_NODES, CHILD_IP, CHILD_IP6, CHILD_LL, CHILD_SLOT, DOWN_IP, DOWN_IP6, FOREIGN_IP,
-        FOREIGN_IP6, GATEWAY_IP, GATEWAY_IP6, HOST_IP, HOST_IP6, HOST_LL, Ip, Ip6, L3, LAN_IP,
-        LAN_IP6, LOCAL_IP, LOCAL_IP6, OTHER, PARENT, ROUTED_IP, ROUTED_IP6, ROUTED_SLOT,
-        SIBLING_IP, SIBLING_IP6, UNSPECIFIED, UNSPECIFIED6, V4_MAPPED, l2_filter,
+        ALL_NODES, CHILD_IP, CHILD_IP6, CHILD_LL, CHILD_SLOT, GATEWAY_IP, GATEWAY_IP6, HOST_IP,
+        HOST_LL, L3, LAN_IP, OTHER, PARENT, ROUTED_SLOT, SIBLING_IP, UNSPECIFIED6, V4_MAPPED, both,
+        l2_filter, l3_private, l3_vepa,
     },
 };
 
 /// Programs that do not know which netns sent a packet, and those that do.
 const WITHOUT_NETNS: &[Program] = &[Program::Egress, Program::EgressRouted];
 const WITH_NETNS: &[Program] = &[Program::EgressIsolated, Program::EgressRoutedIsolated];
-const ROUTED: &[Program] = &[Program::EgressRouted, Program::EgressRoutedIsolated];
 
 /// Whose address a packet comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,34 +31,29 @@ enum Source {
     Unowned,
 }
 
-const SOURCES: [(Ip, Source); 11] = [
-    (HOST_IP, Source::Host),
-    (SIBLING_IP, Source::Child),
-    (CHILD_IP, Source::Child),
-    (DOWN_IP, Source::Child),
-    (LOCAL_IP, Source::Child),
-    (GATEWAY_IP, Source::Unowned),
-    (LAN_IP, Source::Unowned),
-    (FOREIGN_IP, Source::Unowned),
-    (UNSPECIFIED, Source::Unowned),
-    (Ipv4Addr::new(169, 254, 7, 7), Source::Unowned),
-    (Ipv4Addr::BROADCAST, Source::Unowned),
-];
-
-const SOURCES6: [(Ip6, Source); 12] = [
-    (HOST_IP6, Source::Host),
-    (HOST_LL, Source::Host),
-    (SIBLING_IP6, Source::Child),
-    (CHILD_LL, Source::Child),
-    (DOWN_IP6, Source::Child),
-    (LOCAL_IP6, Source::Child),
-    (GATEWAY_IP6, Source::Unowned),
-    (LAN_IP6, Source::Unowned),
-    (FOREIGN_IP6, Source::Unowned),
-    (UNSPECIFIED6, Source::Unowned),
-    (V4_MAPPED, Source::Unowned),
-    (ALL_NODES, Source::Unowned),
-];
+fn sources() -> impl Iterator<Item = (IpAddr, Source)> {
+    let sources = both(|at| {
+        [
+            (at.host, Source::Host),
+            (at.sibling, Source::Child),
+            (at.child, Source::Child),
+            (at.down, Source::Child),
+            (at.local, Source::Child),
+            (at.gateway, Source::Unowned),
+            (at.lan, Source::Unowned),
+            (at.foreign, Source::Unowned),
+            (at.unspecified, Source::Unowned),
+        ]
+    });
+    sources.chain([
+        (Ipv4Addr::new(169, 254, 7, 7).into(), Source::Unowned),
+        (Ipv4Addr::BROADCAST.into(), Source::Unowned),
+        (HOST_LL.into(), Source::Host),
+        (CHILD_LL.into(), Source::Child),
+        (V4_MAPPED.into(), Source::Unowned),
+        (ALL_NODES.into(), Source::Unowned),
+    ])
+}
 
 const ORIGINS: [Origin; 4] = [
     Origin {
@@ -74,9 +67,8 @@ const ORIGINS: [Origin; 4] = [
 
 /// The flags of `private` and `vepa` in every mode.
 fn isolated() -> [ConfigFlags; 4] {
-    let l3 = L3 | ConfigFlags::ISOLATED;
     let l2 = l2_filter() | ConfigFlags::ISOLATED | ConfigFlags::CHILD_IIF;
-    [l3, l3 | ConfigFlags::VEPA, l2, l2 | ConfigFlags::VEPA]
+    [l3_private(), l3_vepa(), l2, l2 | ConfigFlags::VEPA]
 }
 
 /// Why a packet with this source and origin does not reach a child.
@@ -91,20 +83,26 @@ fn refusal(source: Source, origin: Origin, flags: [bool; 2], knows_netns: bool) 
     }
 }
 
-/// Rows for a frame to [`CHILD_IP`] or [`CHILD_IP6`], from the parent's MAC to itself.
-fn rows(what: &str, address: impl Into<IpAddr>, source: Source, frame: &[u8]) -> Vec<Row> {
-    let address = address.into();
+/// Rows for a frame from `address` to [`CHILD_IP`] or [`CHILD_IP6`], from the parent's MAC to itself. `forwards`: the
+/// host forwards such frames.
+fn rows(
+    address: IpAddr,
+    source: Source,
+    origins: &[Origin],
+    forwards: bool,
+    frame: &[u8],
+) -> Vec<Row> {
     let mut rows = Vec::new();
     for (index, flags) in isolated().into_iter().enumerate() {
-        for origin in ORIGINS {
+        for &origin in origins {
             for (programs, knows_netns) in [(WITHOUT_NETNS, false), (WITH_NETNS, true)] {
-                let name = format!("{what} from {address} with {flags:?}, {origin:?}");
+                let name = format!("from {address} with {flags:?}, {origin:?}");
                 let row = row(name, programs, frame.to_vec())
                     .flags(flags)
                     .origin(origin);
-                let switches = [index >= 2, index % 2 == 1];
+                let switches = [!forwards || index >= 2, !forwards || index % 2 == 1];
                 rows.push(match refusal(source, origin, switches, knows_netns) {
-                    None => row.hairpinned(Some(CHILD_SLOT)),
+                    None => row.hairpinned(CHILD_SLOT),
                     Some(Reason::Sibling) => row.passes(Reason::Sibling),
                     Some(reason) => row.refused(reason, CHILD_SLOT),
                 });
@@ -115,91 +113,65 @@ fn rows(what: &str, address: impl Into<IpAddr>, source: Source, frame: &[u8]) ->
 }
 
 #[test]
-fn under_isolation_an_ipv4_packet_reaches_a_child_only_from_the_host_or_forwarded_by_it() {
-    let fragment = |src: Ip, fragment| IpPacket {
-        src: src.into(),
-        fragment,
-        ..ip::from_host(CHILD_IP)
-    };
-    check(SOURCES.into_iter().flat_map(|(src, source)| {
-        [
-            ("packet", fragment(src, 0)),
-            ("first fragment", fragment(src, 0x2000)),
-            ("last fragment", fragment(src, 185)),
-            (
-                "options",
-                IpPacket {
-                    option_words: 10,
-                    ..fragment(src, 0)
-                },
-            ),
-        ]
-        .into_iter()
-        .flat_map(move |(what, packet)| rows(what, src, source, &packet.frame()))
-    }));
-}
-
-#[test]
-fn under_isolation_an_ipv6_packet_of_any_type_reaches_a_child_only_from_the_host_or_forwarded_by_it()
- {
+fn under_isolation_a_packet_of_any_type_reaches_a_child_only_from_the_host_or_forwarded_by_it() {
     /// Types of `ICMPv6`: echo request, router solicitation and advertisement, redirect.
     const TYPES: [u8; 4] = [128, 133, 134, 137];
 
-    check(SOURCES6.into_iter().flat_map(|(src, source)| {
-        let packet = |protocol, payload: Vec<u8>| IpPacket {
-            src: src.into(),
-            protocol,
-            payload,
-            ..ip::from_host(CHILD_IP6)
+    check(sources().flat_map(|(address, source)| {
+        let packets: Vec<Vec<u8>> = match address {
+            IpAddr::V4(_) => {
+                let with = |fragment, option_words| IpPacket {
+                    fragment,
+                    option_words,
+                    ..ip::from_host(CHILD_IP).with_src(address)
+                };
+                let packets = [(0, 0), (0x2000, 0), (185, 0), (0, 10)];
+                packets
+                    .map(|(fragment, words)| with(fragment, words).frame())
+                    .into()
+            }
+            IpAddr::V6(src) => {
+                let udp = IpPacket {
+                    payload: vec![0x5a; 24],
+                    ..ip::from_host(CHILD_IP6).with_src(src)
+                };
+                let messages = TYPES.map(|kind| IpPacket {
+                    protocol: number::ICMPV6,
+                    payload: [&[kind][..], &[0; 39]].concat(),
+                    ..udp.clone()
+                });
+                let advertisement = Nd {
+                    eth_dst: PARENT,
+                    src,
+                    dst: CHILD_IP6,
+                    kind: ndp::ADVERTISEMENT,
+                    flags: ndp::flags("SO"),
+                    ..ndp::from_parent(src, GATEWAY_IP6)
+                };
+                let packets = messages.iter().chain([&udp]).map(IpPacket::frame);
+                packets.chain([advertisement.frame()]).collect()
+            }
         };
-        let advertisement = Nd {
-            eth_dst: PARENT,
-            src,
-            dst: CHILD_IP6,
-            kind: ndp::ADVERTISEMENT,
-            flags: ndp::flags("SO"),
-            ..ndp::from_parent(src, GATEWAY_IP6)
-        };
-        let messages = TYPES.map(|message| {
-            let mut payload = vec![0; 40];
-            payload[0] = message;
-            packet(number::ICMPV6, payload).frame()
-        });
-        let udp = packet(number::UDP, vec![0x5a; 24]).frame();
-        messages
-            .into_iter()
-            .chain([udp, advertisement.frame()])
-            .flat_map(move |frame| rows("packet", src, source, &frame))
+        let rows = move |frame: Vec<u8>| rows(address, source, &ORIGINS, true, &frame);
+        packets.into_iter().flat_map(rows)
     }));
 }
 
 #[test]
 fn under_isolation_an_arp_reply_reaches_a_child_only_from_the_host() {
-    check(SOURCES.into_iter().flat_map(|(spa, source)| {
+    // ARP is not forwarded, and what the parent received is an answer of ours on its way out.
+    let [origins @ .., _] = ORIGINS;
+    check(sources().flat_map(|(address, source)| {
+        let IpAddr::V4(spa) = address else {
+            return Vec::new();
+        };
         let reply = Arp {
             eth_dst: PARENT,
             oper: 2,
             tha: PARENT,
             ..arp::from_parent(spa, CHILD_IP)
         };
-        isolated().into_iter().flat_map(move |flags| {
-            // ARP is not forwarded, and what the parent received is an answer of ours on its way out.
-            [Origin::default(), Origin::CONTAINER, Origin::FORWARDED]
-                .into_iter()
-                .flat_map(move |origin| {
-                    [(WITHOUT_NETNS, false), (WITH_NETNS, true)].map(|(programs, knows_netns)| {
-                        let name = format!("{spa:?} with {flags:?}, {origin:?}");
-                        let row = row(name, programs, reply.frame())
-                            .flags(flags)
-                            .origin(origin);
-                        match refusal(source, origin, [true; 2], knows_netns) {
-                            None => row.hairpinned(Some(CHILD_SLOT)),
-                            Some(Reason::Sibling) => row.passes(Reason::Sibling),
-                            Some(reason) => row.refused(reason, CHILD_SLOT),
-                        }
-                    })
-                })
-        })
+        rows(address, source, &origins, false, &reply.frame())
     }));
 }
 
@@ -248,24 +220,6 @@ fn multicast_and_unowned_destinations_to_the_own_mac_are_passed_on() {
 #[test]
 fn an_l2_child_under_isolation_cannot_pass_for_a_forwarding_host() {
     let [l3, _, l2, _] = isolated();
-    let v4 = |macs: [[u8; 6]; 2]| {
-        IpPacket {
-            eth_dst: macs[0],
-            eth_src: macs[1],
-            src: LAN_IP.into(),
-            ..ip::from_host(ROUTED_IP)
-        }
-        .frame()
-    };
-    let v6 = |macs: [[u8; 6]; 2]| {
-        IpPacket {
-            eth_dst: macs[0],
-            eth_src: macs[1],
-            src: LAN_IP6.into(),
-            ..ip::from_host(ROUTED_IP6)
-        }
-        .frame()
-    };
     let macs = [
         ([PARENT, PARENT], true),
         ([PARENT, OTHER], false),
@@ -273,7 +227,12 @@ fn an_l2_child_under_isolation_cannot_pass_for_a_forwarding_host() {
         ([OTHER, OTHER], false),
     ];
     let rows = macs.into_iter().flat_map(|(macs, proven)| {
-        [v4(macs), v6(macs)].into_iter().flat_map(move |frame| {
+        both(move |at| {
+            let packet = IpPacket {
+                eth_src: macs[1],
+                ..ip::from_host(at.routed).with_src(at.lan).to(macs[0])
+            };
+            let frame = packet.frame();
             [(l3, true), (l2, proven)].map(|(flags, reaches)| {
                 let name = format!("{macs:02x?} with {flags:?}");
                 let mut readdressed = frame.clone();
@@ -294,64 +253,30 @@ fn an_l2_child_under_isolation_cannot_pass_for_a_forwarding_host() {
 
 #[test]
 fn what_the_parent_received_is_never_hairpinned() {
-    let l2 = l2_filter();
-    let vepa = L3 | ConfigFlags::ISOLATED | ConfigFlags::VEPA;
-    let received =
-        |name: &str, programs, frame: Vec<u8>| row(name, programs, frame).origin(Origin::RECEIVED);
-    let to_child = [L3, l2, vepa].into_iter().flat_map(|flags| {
-        let frames = [
-            ip::from_host(CHILD_IP).frame(),
-            ip::from_host(CHILD_IP6).frame(),
-        ];
-        frames.map(|frame| {
-            received("to a child", EGRESS, frame)
-                .flags(flags)
-                .refused(Reason::ReceivedHere, CHILD_SLOT)
-        })
-    });
-    let routed = [
-        IpPacket {
-            eth_dst: OTHER,
-            ..ip::from_host(ROUTED_IP)
-        }
-        .frame(),
-        IpPacket {
-            eth_dst: OTHER,
-            ..ip::from_host(ROUTED_IP6)
-        }
-        .frame(),
-    ]
-    .map(|frame| {
-        received("through a gateway", ROUTED, frame).refused(Reason::ReceivedHere, ROUTED_SLOT)
-    });
-    let to_host = [
-        IpPacket {
-            src: CHILD_IP.into(),
-            ..ip::from_host(HOST_IP)
-        }
-        .frame(),
-        IpPacket {
-            src: CHILD_IP6.into(),
-            ..ip::from_host(HOST_IP6)
-        }
-        .frame(),
-    ]
-    .map(|frame| {
-        received("to the host", EGRESS, frame)
-            .flags(vepa)
-            .passes(Reason::ReceivedHere)
-    });
+    let received = |name: &str, programs, packet: IpPacket| {
+        row(name, programs, packet.frame()).origin(Origin::RECEIVED)
+    };
+    let flags = |row: Row| [L3, l2_filter(), l3_vepa()].map(|flags| row.clone().flags(flags));
+    check(both(|at| {
+        let to_child = received("to a child", EGRESS, ip::from_host(at.child))
+            .refused(Reason::ReceivedHere, CHILD_SLOT);
+        let routed = received("by a gateway", ROUTED, ip::from_host(at.routed).to(OTHER))
+            .refused(Reason::ReceivedHere, ROUTED_SLOT);
+        let to_host = ip::from_host(at.host).with_src(at.child);
+        let to_host = received("to the host", EGRESS, to_host)
+            .flags(l3_vepa())
+            .passes(Reason::ReceivedHere);
+        flags(to_child).into_iter().chain([routed, to_host])
+    }));
     // Another interface of the VRF may be the parent itself.
-    let vrf = [(Origin::FORWARDED, true), (Origin::default(), false)].map(|(origin, loops)| {
-        let row = row("in a VRF", EGRESS, ip::from_host(CHILD_IP).frame())
-            .flags(L3 | ConfigFlags::VRF)
-            .origin(origin);
-        if loops {
-            row.refused(Reason::ReceivedHere, CHILD_SLOT)
-        } else {
-            row.hairpinned(Some(CHILD_SLOT))
-        }
-    });
-    let all = to_child.chain(routed).chain(to_host).chain(vrf);
-    check(all.collect::<Vec<_>>());
+    check(both(|at| {
+        let in_vrf =
+            row("in a VRF", EGRESS, ip::from_host(at.child).frame()).flags(L3 | ConfigFlags::VRF);
+        [
+            in_vrf.clone().hairpinned(CHILD_SLOT),
+            in_vrf
+                .origin(Origin::FORWARDED)
+                .refused(Reason::ReceivedHere, CHILD_SLOT),
+        ]
+    }));
 }

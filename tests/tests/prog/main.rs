@@ -6,20 +6,17 @@
     reason = "tests panic, and so do their parts outside of `#[test]` functions"
 )]
 
-mod arp;
-mod arp_egress;
+mod answers;
 mod bad;
 mod claims;
 mod dhcp;
+mod egress;
 mod events;
 mod guard;
-mod ipv4;
-mod ipv6;
+mod ip;
+mod ip_headers;
 mod isolation;
-mod ndp;
-mod ndp_bad;
-mod ndp_claims;
-mod ndp_egress;
-mod ndp_guard;
-mod ndp_passed;
+mod nd_answers;
+mod nd_bad;
+mod passed;
 mod verify;

@@ -7,7 +7,7 @@ use super::{
         frames::arp,
         world::{BROADCAST, Ip, UNSPECIFIED},
     },
-    Answer, Question, first, is_no_host, refusal_here,
+    Answer, Question, about, first, is_no_host, refusal_here, when,
 };
 
 const REQUEST: u16 = 1;
@@ -16,10 +16,10 @@ const REPLY: u16 = 2;
 /// Rules about a target that nobody may be answered for, whoever asks.
 fn never_a_target(address: Ip) -> Option<Answer> {
     first([
-        (address.is_multicast(), (Reason::TargetMulticast, None)),
-        (address.is_broadcast(), (Reason::TargetBroadcast, None)),
-        (address.is_loopback(), (Reason::TargetLoopback, None)),
-        (address.octets()[0] == 0, (Reason::TargetUnspecified, None)),
+        when(address.is_multicast(), Reason::TargetMulticast),
+        when(address.is_broadcast(), Reason::TargetBroadcast),
+        when(address.is_loopback(), Reason::TargetLoopback),
+        when(address.octets()[0] == 0, Reason::TargetUnspecified),
     ])
 }
 
@@ -55,54 +55,45 @@ impl Question<'_> {
         let no_target = never_a_target(tpa);
 
         first([
-            (
+            when(
                 eth_dst != BROADCAST && !self.is_to_parent(),
-                (Reason::OtherMac, None),
+                Reason::OtherMac,
             ),
-            ([eth_src, sha].contains(&parent), (Reason::OwnSender, None)),
-            (
-                is_no_host(eth_src) || is_no_host(sha),
-                (Reason::SenderMac, None),
-            ),
-            (
+            when([eth_src, sha].contains(&parent), Reason::OwnSender),
+            when(is_no_host(eth_src) || is_no_host(sha), Reason::SenderMac),
+            when(
                 !probe && never_a_target(spa).is_some(),
-                (Reason::SenderAddress, None),
+                Reason::SenderAddress,
             ),
-            (
-                ![REQUEST, REPLY].contains(&oper),
-                (Reason::NotRequest, None),
-            ),
-            (
+            when(![REQUEST, REPLY].contains(&oper), Reason::NotRequest),
+            about(
+                claimed,
                 !probe
                     && claimed.is_some_and(|entry| {
                         oper == REPLY || spa == tpa || entry.refusal().is_none()
                     }),
-                (Reason::SenderConflict, claimed),
+                Reason::SenderConflict,
             ),
-            (oper != REQUEST, (Reason::NotRequest, None)),
-            (spa == tpa, (Reason::Gratuitous, None)),
-            (
-                no_target.is_some(),
-                no_target.unwrap_or((Reason::Unknown, None)),
-            ),
-            (
+            when(oper != REQUEST, Reason::NotRequest),
+            when(spa == tpa, Reason::Gratuitous),
+            no_target,
+            when(
                 config.has(ConfigFlags::L2 | ConfigFlags::L2_FLOOD),
-                (Reason::LeftToKernel, None),
+                Reason::LeftToKernel,
             ),
-            (
-                refusal.is_some(),
-                (refusal.unwrap_or(Reason::Unknown), target),
-            ),
-            (
+            refusal.map(|reason| (reason, target)),
+            about(
+                target,
                 self.held_by(tpa, &[Owner::Host]),
-                (Reason::HostAddress, target),
+                Reason::HostAddress,
             ),
-            (for_nobody && !flooded, (Reason::NotOurs, None)),
-            (for_nobody && probe, (Reason::Probe, None)),
-            (for_nobody, (Reason::ForeignDropped, None)),
-            (
+            when(for_nobody && !flooded, Reason::NotOurs),
+            when(for_nobody && probe, Reason::Probe),
+            when(for_nobody, Reason::ForeignDropped),
+            about(
+                target,
                 target.is_some_and(|entry| entry.by_kernel()),
-                (Reason::LeftToKernel, target),
+                Reason::LeftToKernel,
             ),
         ])
         .unwrap_or((Reason::ArpAnswered, target))
@@ -126,36 +117,25 @@ impl Question<'_> {
         let isolated = self.isolated(spa, false);
 
         first([
-            (
+            when(
                 self.mac(6) != parent || self.mac(arp::SHA) != parent,
-                (Reason::SenderMac, None),
+                Reason::SenderMac,
             ),
-            (
-                reply && isolated.is_some(),
-                (isolated.unwrap_or(Reason::Unknown), target),
-            ),
-            (reply, (Reason::Hairpinned, target)),
-            (oper != REQUEST, (Reason::NotRequest, None)),
-            (
-                eth_dst != BROADCAST && eth_dst != parent,
-                (Reason::OtherMac, None),
-            ),
-            (spa == UNSPECIFIED, (Reason::Probe, None)),
-            (spa == tpa, (Reason::Gratuitous, None)),
-            (
-                no_target.is_some(),
-                no_target.unwrap_or((Reason::Unknown, None)),
-            ),
-            (
-                refusal.is_some(),
-                (refusal.unwrap_or(Reason::Unknown), target),
-            ),
-            (!to_child && !to_host, (Reason::NotOurs, None)),
-            (to_child && from_child, (Reason::Sibling, target)),
-            (to_host && !from_child, (Reason::HostAddress, target)),
-            (
+            isolated.filter(|_| reply).map(|reason| (reason, target)),
+            about(target, reply, Reason::Hairpinned),
+            when(oper != REQUEST, Reason::NotRequest),
+            when(eth_dst != BROADCAST && eth_dst != parent, Reason::OtherMac),
+            when(spa == UNSPECIFIED, Reason::Probe),
+            when(spa == tpa, Reason::Gratuitous),
+            no_target,
+            refusal.map(|reason| (reason, target)),
+            when(!to_child && !to_host, Reason::NotOurs),
+            about(target, to_child && from_child, Reason::Sibling),
+            about(target, to_host && !from_child, Reason::HostAddress),
+            about(
+                target,
                 !to_host && !from_host && isolated.is_some(),
-                (Reason::Isolated, target),
+                Reason::Isolated,
             ),
         ])
         .unwrap_or((Reason::ArpAnswered, target))

@@ -9,7 +9,7 @@ use super::{
         ETH_LEN,
         ip::{v4, v6},
     },
-    Answer, Look, Question, first, refusal_here,
+    Answer, Look, Question, about, first, refusal_here, when,
 };
 
 impl Question<'_> {
@@ -56,17 +56,15 @@ impl Question<'_> {
         let refusal = target.and_then(|entry| entry.refusal());
         let local = target.is_some_and(|entry| entry.delivery() == Delivery::Redirect);
         first([
-            (self.mac(0) != self.config.mac(), (Reason::OtherMac, None)),
-            (
-                refusal.is_some(),
-                (refusal.unwrap_or(Reason::Unknown), target),
-            ),
-            (
+            when(self.mac(0) != self.config.mac(), Reason::OtherMac),
+            refusal.map(|reason| (reason, target)),
+            about(
+                target,
                 self.held_by(dst, &[Owner::Host]),
-                (Reason::HostAddress, target),
+                Reason::HostAddress,
             ),
-            (!self.held_by(dst, &[Owner::Child]), (Reason::NotOurs, None)),
-            (local, (Reason::Redirected, target)),
+            when(!self.held_by(dst, &[Owner::Child]), Reason::NotOurs),
+            about(target, local, Reason::Redirected),
         ])
         .unwrap_or((Reason::LeftToDriver, target))
     }
@@ -92,24 +90,19 @@ impl Question<'_> {
             && (config.has(ConfigFlags::VEPA) || !to_parent || self.mac(0) != self.mac(6));
         let isolated = self.isolated(src, received != 0 && !from_container);
         let answer = first([
-            (
-                refusal.is_some(),
-                (refusal.unwrap_or(Reason::Unknown), target),
-            ),
-            (
+            refusal.map(|reason| (reason, target)),
+            about(
+                target,
                 self.held_by(dst, &[Owner::Host]) && !reaches_host,
-                (Reason::HostAddress, target),
+                Reason::HostAddress,
             ),
-            (
+            when(
                 !self.held_by(dst, &[Owner::Child, Owner::Host]),
-                (Reason::NotOurs, None),
+                Reason::NotOurs,
             ),
-            (to_child && !allowed, (Reason::OffLink, target)),
-            (loops, (Reason::ReceivedHere, target)),
-            (
-                to_child && isolated.is_some(),
-                (isolated.unwrap_or(Reason::Unknown), target),
-            ),
+            about(target, to_child && !allowed, Reason::OffLink),
+            about(target, loops, Reason::ReceivedHere),
+            isolated.filter(|_| to_child).map(|reason| (reason, target)),
         ]);
         answer.unwrap_or((Reason::Hairpinned, target))
     }

@@ -116,10 +116,18 @@ pub fn model(
 }
 
 /// The first rule that applies.
-fn first<const N: usize>(rules: [(bool, Answer); N]) -> Option<Answer> {
-    rules
-        .into_iter()
-        .find_map(|(applies, answer)| applies.then_some(answer))
+fn first<const N: usize>(rules: [Option<Answer>; N]) -> Option<Answer> {
+    rules.into_iter().flatten().next()
+}
+
+/// A rule that concerns no entry.
+fn when(applies: bool, reason: Reason) -> Option<Answer> {
+    about(None, applies, reason)
+}
+
+/// A rule that concerns this entry.
+fn about(entry: Option<AddressEntry>, applies: bool, reason: Reason) -> Option<Answer> {
+    applies.then_some((reason, entry))
 }
 
 /// Why a frame that leaves the parent is not answered or hairpinned because of its target: the host does not wait

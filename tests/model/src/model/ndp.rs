@@ -17,7 +17,7 @@ use super::{
             ALL_NODES, ALL_NODES_MAC, BROADCAST, Ip6, Mac, UNSPECIFIED6, group_mac, solicited_node,
         },
     },
-    Answer, Look, Question, first, is_no_host, refusal_here,
+    Answer, Look, Question, about, first, is_no_host, refusal_here, when,
 };
 
 /// Length of a message without options.
@@ -119,16 +119,16 @@ impl Question<'_> {
             return malformed;
         }
         first([
-            (self.frame[v6::HOP_LIMIT] != 255, (Reason::HopLimit, None)),
-            (self.frame[ndp::CODE] != 0, (Reason::Code, None)),
-            (len > ND_MAX, (Reason::TooLong, None)),
+            when(self.frame[v6::HOP_LIMIT] != 255, Reason::HopLimit),
+            when(self.frame[ndp::CODE] != 0, Reason::Code),
+            when(len > ND_MAX, Reason::TooLong),
             // The programs sum words of four bytes. No message whose options are whole is refused
             // for it: only the reason is another than that of its options.
-            (
+            when(
                 len % 4 != 0 || ndp::checksum(self.frame) != Some(RIGHT),
-                (Reason::Checksum, None),
+                Reason::Checksum,
             ),
-            (self.link_layer(kind).is_err(), (Reason::BadOption, None)),
+            when(self.link_layer(kind).is_err(), Reason::BadOption),
         ])
     }
 
@@ -152,21 +152,18 @@ impl Question<'_> {
             dst == target
         };
         first([
-            (
+            when(
                 src.is_multicast() || src.is_loopback() || is_v4_mapped(src),
-                (Reason::SenderAddress, None),
+                Reason::SenderAddress,
             ),
-            (probe && told.is_some(), (Reason::DadLinkLayer, None)),
-            (
-                probe && !to_a_solicited_node,
-                (Reason::DadDestination, None),
-            ),
-            (!self.is_addressed_here(), (Reason::OtherMac, None)),
-            (target.is_multicast(), (Reason::TargetMulticast, None)),
-            (target.is_unspecified(), (Reason::TargetUnspecified, None)),
-            (target.is_loopback(), (Reason::TargetLoopback, None)),
-            (is_v4_mapped(target), (Reason::TargetV4Mapped, None)),
-            (!right_destination, (Reason::OtherDestination, None)),
+            when(probe && told.is_some(), Reason::DadLinkLayer),
+            when(probe && !to_a_solicited_node, Reason::DadDestination),
+            when(!self.is_addressed_here(), Reason::OtherMac),
+            when(target.is_multicast(), Reason::TargetMulticast),
+            when(target.is_unspecified(), Reason::TargetUnspecified),
+            when(target.is_loopback(), Reason::TargetLoopback),
+            when(is_v4_mapped(target), Reason::TargetV4Mapped),
+            when(!right_destination, Reason::OtherDestination),
         ])
     }
 
@@ -187,29 +184,28 @@ impl Question<'_> {
         let anycast = self.target().octets()[8..] == [0; 8];
 
         first([
-            (macs.contains(&parent), (Reason::OwnSender, None)),
-            (macs.into_iter().any(is_no_host), (Reason::SenderMac, None)),
-            (never.is_some(), never.unwrap_or((Reason::Unknown, None))),
-            (
+            when(macs.contains(&parent), Reason::OwnSender),
+            when(macs.into_iter().any(is_no_host), Reason::SenderMac),
+            never,
+            about(
+                claimed,
                 !probe && claimed.is_some_and(|entry| entry.refusal().is_none()),
-                (Reason::SenderConflict, claimed),
+                Reason::SenderConflict,
             ),
-            (
+            when(
                 config.has(ConfigFlags::L2 | ConfigFlags::L2_FLOOD),
-                (Reason::LeftToKernel, None),
+                Reason::LeftToKernel,
             ),
-            (for_nobody && !flooded, (Reason::NotOurs, None)),
-            (for_nobody && probe, (Reason::Probe, None)),
-            (for_nobody && anycast, (Reason::NotOurs, None)),
-            (for_nobody, (Reason::ForeignDropped, None)),
-            (
-                refusal.is_some(),
-                (refusal.unwrap_or(Reason::Unknown), target),
-            ),
-            (held(Owner::Host), (Reason::HostAddress, target)),
-            (
+            when(for_nobody && !flooded, Reason::NotOurs),
+            when(for_nobody && probe, Reason::Probe),
+            when(for_nobody && anycast, Reason::NotOurs),
+            when(for_nobody, Reason::ForeignDropped),
+            refusal.map(|reason| (reason, target)),
+            about(target, held(Owner::Host), Reason::HostAddress),
+            about(
+                target,
                 target.is_some_and(|entry| entry.by_kernel() || probe && entry.optimistic()),
-                (Reason::LeftToKernel, target),
+                Reason::LeftToKernel,
             ),
         ])
         .unwrap_or((Reason::NdAnswered, target))
@@ -222,9 +218,9 @@ impl Question<'_> {
         let macs = [self.mac(6), self.station(Kind::Advertisement)];
         let claimed = self.watched(self.target());
         first([
-            (macs.contains(&self.config.mac()), (Reason::OwnSender, None)),
-            (!self.is_addressed_here(), (Reason::OtherMac, None)),
-            (claimed.is_some(), (Reason::SenderConflict, claimed)),
+            when(macs.contains(&self.config.mac()), Reason::OwnSender),
+            when(!self.is_addressed_here(), Reason::OtherMac),
+            about(claimed, claimed.is_some(), Reason::SenderConflict),
         ])
         .unwrap_or((Reason::Advertisement, None))
     }
@@ -243,20 +239,14 @@ impl Question<'_> {
         let from_host = self.held_by(self.src(), &[Owner::Host]);
         let isolated = self.config.has(ConfigFlags::ISOLATED);
         first([
-            (macs != [self.config.mac(); 2], (Reason::SenderMac, None)),
-            (never.is_some(), never.unwrap_or((Reason::Unknown, None))),
-            (self.is_probe(), (Reason::Probe, None)),
-            (
-                refusal.is_some(),
-                (refusal.unwrap_or(Reason::Unknown), target),
-            ),
-            (!to_child && !to_host, (Reason::NotOurs, None)),
-            (to_child && from_child, (Reason::Sibling, target)),
-            (to_host && !from_child, (Reason::HostAddress, target)),
-            (
-                to_child && !from_host && isolated,
-                (Reason::Isolated, target),
-            ),
+            when(macs != [self.config.mac(); 2], Reason::SenderMac),
+            never,
+            when(self.is_probe(), Reason::Probe),
+            refusal.map(|reason| (reason, target)),
+            when(!to_child && !to_host, Reason::NotOurs),
+            about(target, to_child && from_child, Reason::Sibling),
+            about(target, to_host && !from_child, Reason::HostAddress),
+            about(target, to_child && !from_host && isolated, Reason::Isolated),
         ])
         .unwrap_or((Reason::NdAnswered, target))
     }
