@@ -20,7 +20,6 @@ pub mod message;
 pub mod model;
 pub mod mutate;
 pub mod program;
-pub mod raw;
 pub mod rows;
 pub mod wire;
 pub mod world;

@@ -19,14 +19,14 @@ pub type Entries = BTreeMap<IpAddr, AddressEntry>;
 pub const PARENT: Mac = [0x02, 0, 0, 0, 0x34, 0x01];
 /// A host on the LAN.
 pub const LAN: Mac = [0x02, 0, 0, 0, 0x99, 0x0a];
-/// Somebody else on the LAN.
+/// Another host on the LAN.
 pub const OTHER: Mac = [0x02, 0, 0, 0, 0x99, 0x0b];
 pub const MULTICAST: Mac = [0x01, 0, 0x5e, 0, 0, 0x01];
 
-/// What a request leaves open, and the sender of a probe.
+/// The sender of a probe.
 pub const UNSPECIFIED: Ip = Ipv4Addr::UNSPECIFIED;
 pub const LAN_IP: Ip = Ipv4Addr::new(192, 168, 7, 100);
-/// Held by nobody here.
+/// Unowned.
 pub const FOREIGN_IP: Ip = Ipv4Addr::new(192, 168, 7, 77);
 pub const HOST_IP: Ip = Ipv4Addr::new(192, 168, 7, 2);
 pub const GATEWAY_IP: Ip = Ipv4Addr::new(192, 168, 7, 1);
@@ -43,15 +43,15 @@ pub const BY_KERNEL_IP: Ip = Ipv4Addr::new(192, 168, 7, 13);
 pub const DOWN_IP: Ip = Ipv4Addr::new(192, 168, 7, 20);
 /// The second gateway's address, held by a child.
 pub const CLAIMED_GATEWAY_IP: Ip = Ipv4Addr::new(192, 168, 7, 254);
-/// Refused until the LAN was asked (`--dad enforce`).
+/// Refused until it was probed for (`--dad enforce`).
 pub const PROBING_IP: Ip = Ipv4Addr::new(192, 168, 7, 21);
-/// Refused since somebody on the LAN has it (`--dad enforce`).
+/// Refused because a host on the LAN has it (`--dad enforce`).
 pub const DUPLICATE_IP: Ip = Ipv4Addr::new(192, 168, 7, 22);
 
 pub const UNSPECIFIED6: Ip6 = Ipv6Addr::UNSPECIFIED;
 pub const LOOPBACK6: Ip6 = Ipv6Addr::LOCALHOST;
 pub const LAN_IP6: Ip6 = on_link(0x100);
-/// Held by nobody here.
+/// Unowned.
 pub const FOREIGN_IP6: Ip6 = on_link(0x77);
 /// The subnet-router anycast address of the link (RFC 4291 §2.6.1).
 pub const ANYCAST_IP6: Ip6 = on_link(0);

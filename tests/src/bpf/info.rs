@@ -1,8 +1,8 @@
 //! What the kernel tells of a loaded program.
 
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::call::{
     OBJ_GET_INFO_BY_FD, ObjectInfo, PROG_GET_FD_BY_ID, ProgById, bpf, descriptor, word,
@@ -31,4 +31,37 @@ pub fn verified_instructions(id: u32) -> Result<u32> {
     bpf(OBJ_GET_INFO_BY_FD, &mut attributes)
         .with_context(|| format!("cannot ask about program {id}"))?;
     Ok(info[VERIFIED])
+}
+
+/// Returns the instructions that the kernel runs for a program, after the verifier rewrote it.
+pub fn translated(program: BorrowedFd<'_>) -> Result<Vec<[u8; 8]>> {
+    /// More than any program here has.
+    const MAX: usize = 8_192;
+
+    /// The start of `struct bpf_prog_info`.
+    #[derive(Default)]
+    #[repr(C)]
+    struct Info {
+        before: [u32; 5],
+        translated_len: u32,
+        jited: u64,
+        translated: u64,
+    }
+
+    let mut instructions = vec![[0; 8]; MAX];
+    let mut info = Info {
+        translated_len: u32::try_from(size_of_val(&instructions[..]))?,
+        translated: instructions.as_mut_ptr() as u64,
+        ..Info::default()
+    };
+    let mut attributes = ObjectInfo {
+        bpf_fd: word(program.as_raw_fd()),
+        info_len: u32::try_from(size_of::<Info>())?,
+        info: (&raw mut info) as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &mut attributes).context("cannot read the instructions")?;
+    let count = info.translated_len as usize / size_of::<[u8; 8]>();
+    ensure!((1..=MAX).contains(&count), "{count} instructions");
+    instructions.truncate(count);
+    Ok(instructions)
 }

@@ -16,6 +16,7 @@ pub(super) const LOAD_WORD: u8 = 0x61;
 pub(super) const LOAD: u8 = 0x79;
 pub(super) const STORE: u8 = 0x7b;
 pub(super) const LOAD_ADDRESS: u8 = 0x18;
+pub(super) const STORE_BYTE: u8 = 0x72;
 pub(super) const STORE_HALF: u8 = 0x6a;
 pub(super) const STORE_WORD: u8 = 0x62;
 pub(super) const STORE_HALF_REGISTER: u8 = 0x6b;

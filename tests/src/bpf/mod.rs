@@ -27,14 +27,14 @@ use self::{
     },
     instruction::{
         ADD, ATOMIC_ADD, CALL, EXIT, Instruction, JUMP_IF_GREATER, JUMP_UNLESS, LOAD, LOAD_ADDRESS,
-        LOAD_WORD, MAP_VALUE, MOVE, MOVE_REGISTER, STORE, STORE_HALF, STORE_WORD,
+        LOAD_WORD, MAP_VALUE, MOVE, MOVE_REGISTER, STORE, STORE_BYTE, STORE_HALF, STORE_WORD,
         SUBTRACT_REGISTER, give,
     },
 };
 pub use self::{
     counter::{Count, Counter},
     filter::Filter,
-    info::verified_instructions,
+    info::{translated, verified_instructions},
     restored::{Restored, Varied},
 };
 
@@ -105,6 +105,21 @@ impl Program {
     /// A TC program that ends the chain: no program behind it sees a frame.
     pub fn tc_end(hook: Hook) -> Result<Self> {
         load(hook, &give(TC_ACT_OK))
+    }
+
+    /// A TC program that writes to every frame, and leaves it to the next one.
+    pub fn tc_write(hook: Hook) -> Result<Self> {
+        let mut program = vec![
+            // r2 = data; if data + 1 <= data_end: *data = 0
+            Instruction(LOAD_WORD, 0x12, 76, 0),
+            Instruction(LOAD_WORD, 0x13, 80, 0),
+            Instruction(MOVE_REGISTER, 0x24, 0, 0),
+            Instruction(ADD, 4, 0, 1),
+            Instruction(JUMP_IF_GREATER, 0x34, 1, 0),
+            Instruction(STORE_BYTE, 2, 0, 0),
+        ];
+        program.extend(give(TC_ACT_UNSPEC));
+        load(hook, &program)
     }
 
     /// A TC program that tags every frame with this VLAN id, beside the frame as a VLAN device does, and leaves it

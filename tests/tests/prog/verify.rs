@@ -1,12 +1,10 @@
 //! The kernel of this machine loads every program, verifying them costs it little, and it asks for no
 //! more than two capabilities. No TC program writes to a packet directly.
 
-use std::{fmt::Write as _, fs, io, os::fd::AsFd as _};
+use std::{fmt::Write as _, fs, io};
 
-use ipvlan_model::{
-    datapath::{Datapath, Program, TC},
-    raw::{Instruction, instruction, load_classifier, translated},
-};
+use ipvlan_model::datapath::{Datapath, Program, TC};
+use ipvlan_tests::bpf::{self, translated};
 
 /// Budget of the project for the verifier's work on one program.
 const VERIFIER_INSTRUCTIONS: u32 = 20_000;
@@ -91,18 +89,8 @@ fn keep_only(capabilities: u64) {
 /// of its own before the program runs: every TCP segment that leaves the host.
 #[test]
 fn no_tc_program_makes_the_kernel_copy_cloned_skbs() {
-    // data = skb->data; if data + 1 > skb->data_end, skip; *data = 0; return TC_ACT_UNSPEC
-    let writes = load_classifier(&[
-        instruction(0x61, 0x12, 76, 0),
-        instruction(0x61, 0x13, 80, 0),
-        instruction(0xbf, 0x24, 0, 0),
-        instruction(0x07, 0x04, 0, 1),
-        instruction(0x2d, 0x34, 1, 0),
-        instruction(0x72, 0x02, 0, 0),
-        instruction(0xb7, 0x00, 0, -1),
-        instruction(0x95, 0x00, 0, 0),
-    ]);
-    let control = translated(writes.as_fd());
+    let writes = bpf::Program::tc_write(bpf::Hook::Tc).expect("load");
+    let control = translated(writes.fd()).expect("read");
     assert!(starts_with_unclone(&control), "{control:?}");
 
     let datapath = Datapath::load();
@@ -110,7 +98,7 @@ fn no_tc_program_makes_the_kernel_copy_cloned_skbs() {
         if !datapath.has(program) {
             continue;
         }
-        let instructions = translated(datapath.fd(program));
+        let instructions = translated(datapath.fd(program)).expect("read");
         assert!(
             !starts_with_unclone(&instructions),
             "{} writes to the packet: {:?}",
@@ -121,11 +109,11 @@ fn no_tc_program_makes_the_kernel_copy_cloned_skbs() {
 }
 
 /// `bpf_unclone_prologue` in net/core/filter.c: `r6 = skb->cloned; r6 &= mask; if r6 == 0 goto +7`.
-fn starts_with_unclone(instructions: &[Instruction]) -> bool {
-    let start: Vec<_> = instructions
-        .iter()
-        .take(3)
-        .map(|instruction| (instruction.code, instruction.registers))
-        .collect();
-    start == [(0x71, 0x16), (0x54, 0x06), (0x15, 0x06)]
+fn starts_with_unclone(instructions: &[[u8; 8]]) -> bool {
+    let start = instructions.iter().take(3);
+    start.map(|[code, registers, ..]| (*code, *registers)).eq([
+        (0x71, 0x16),
+        (0x54, 0x06),
+        (0x15, 0x06),
+    ])
 }
