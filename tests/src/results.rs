@@ -40,19 +40,6 @@ pub enum Line<'a> {
         /// Must it?
         expected: bool,
     },
-    /// A measurement.
-    Number {
-        /// What was measured.
-        name: &'a str,
-        /// How much.
-        value: f64,
-        /// Of what.
-        unit: &'a str,
-        /// How much it may be.
-        limit: f64,
-        /// Is it within the limit?
-        met: bool,
-    },
     /// What a fault did.
     Fault {
         /// What was done.

@@ -182,7 +182,6 @@ impl Check {
         let Findings {
             kernel,
             cells,
-            numbers: _,
             cases: _,
             faults: _,
             rows: _,

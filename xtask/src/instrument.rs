@@ -1,6 +1,5 @@
 //! What the verbs have in common that boot some kernels and judge what was found there:
-//! `numbers`, `oracle`, `cost`, `faults`, `attacks`, `nodes`, `nics`,
-//! `differential`.
+//! `oracle`, `faults`, `attacks`, `nodes`, `nics`, `differential`.
 
 use std::time::Duration;
 

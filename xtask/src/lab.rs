@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     exec, paths,
-    results::{self, Case, Fault, Found, Line, Number, Row},
+    results::{self, Case, Fault, Found, Line, Row},
     stopwatch,
     tools::clients,
     vm::{
@@ -29,8 +29,6 @@ pub(crate) struct Findings {
     pub kernel: String,
     /// Cells of the connectivity table.
     pub cells: Vec<Found>,
-    /// Measurements.
-    pub numbers: Vec<Number>,
     /// What faults did.
     pub faults: Vec<Fault>,
     /// Outcomes of attacks or of real nodes.
@@ -42,25 +40,17 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// That there are no measurements, if so.
-    pub(crate) fn without_numbers(&self) -> Option<String> {
-        let none = || format!("Linux {}: nothing was measured", self.kernel);
-        self.numbers.is_empty().then(none)
-    }
-
     /// These and what another job found on the same kernel.
     pub(crate) fn and(mut self, other: Self) -> Self {
         let Self {
             kernel: _,
             cells,
-            numbers,
             faults,
             cases,
             rows,
             failure,
         } = other;
         self.cells.extend(cells);
-        self.numbers.extend(numbers);
         self.faults.extend(faults);
         self.cases.extend(cases);
         self.rows.extend(rows);
@@ -73,7 +63,6 @@ impl Findings {
         for line in results::parse(text)? {
             match line {
                 Line::Cell(cell) => self.cells.push(cell),
-                Line::Number(number) => self.numbers.push(number),
                 Line::Fault(fault) => self.faults.push(fault),
                 Line::Case(case) => self.cases.push(case),
                 Line::Row(row) => self.rows.push(row),

@@ -4,7 +4,6 @@ mod attacks;
 mod bench;
 mod build;
 mod cases;
-mod cost;
 mod demo;
 mod differential;
 mod exec;
@@ -15,7 +14,6 @@ mod lab;
 mod lint;
 mod nics;
 mod nodes;
-mod numbers;
 mod oracle;
 mod paths;
 mod results;
@@ -51,12 +49,14 @@ enum Verb {
     Test(test::Args),
     /// Show who reaches whom before and after `ipvlan run`
     Demo(demo::Args),
-    /// Measure how fast the agent is and what it costs, in virtual machines
-    Numbers(instrument::Args),
-    /// Measure what an answer costs beside the kernel's, in guest instructions
-    Cost(instrument::Args),
     /// Measure what frames and events cost, beside what people use instead
     Bench(bench::Args),
+    /// `bench numbers`
+    #[command(hide = true)]
+    Numbers(bench::At),
+    /// `bench cost`
+    #[command(hide = true)]
+    Cost(bench::At),
     /// Compare the agent's answers with the kernel's, byte for byte
     Oracle(instrument::Args),
     /// Inject faults while traffic runs, in virtual machines, and count what that costs
@@ -82,9 +82,9 @@ fn main() -> ExitCode {
         Verb::Lint => lint::lint(),
         Verb::Test(args) => test::test(&args),
         Verb::Demo(args) => demo::demo(&args),
-        Verb::Numbers(args) => numbers::NUMBERS.run(&args),
-        Verb::Cost(args) => cost::COST.run(&args),
         Verb::Bench(args) => bench::bench(&args),
+        Verb::Numbers(at) => bench::bench(&bench::Args::of(bench::Suite::Numbers(at))),
+        Verb::Cost(at) => bench::bench(&bench::Args::of(bench::Suite::Cost(at))),
         Verb::Oracle(args) => oracle::ORACLE.run(&args),
         Verb::Faults(args) => faults::faults(&args),
         Verb::Attacks(args) => attacks::attacks(&args),

@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Line {
     /// A cell of the connectivity table.
     Cell(Found),
-    /// A measurement.
-    Number(Number),
     /// What a fault did.
     Fault(Fault),
     /// The outcome of a row of the attacks or of the real nodes.
@@ -63,21 +61,6 @@ impl Cell {
     pub(crate) fn met(&self) -> bool {
         self.after == Some(self.expected)
     }
-}
-
-/// A measurement and its limit.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Number {
-    /// What was measured.
-    pub name: String,
-    /// How much.
-    pub value: f64,
-    /// Of what.
-    pub unit: String,
-    /// How much it may be.
-    pub limit: f64,
-    /// Is it within the limit?
-    pub met: bool,
 }
 
 /// What a fault did.
@@ -209,7 +192,6 @@ mod tests {
 {"type":"note","text":"rss 7 MiB"}
 
 {"type":"cell","mode":"l2","from":"host","to":"ns01","probe":"ping","family":"v6","variant":"xdp","seed":null,"before":false,"after":false,"expected":true}
-{"type":"number","name":"first answer p50","value":3.5,"unit":"ms","limit":20.0,"met":true}
 "#;
 
     #[test]
@@ -219,11 +201,7 @@ mod tests {
             .into_iter()
             .filter_map(|line| match line {
                 Line::Cell(found) => Some(found),
-                Line::Number(_)
-                | Line::Fault(_)
-                | Line::Case(_)
-                | Line::Row(_)
-                | Line::Note { .. } => None,
+                Line::Fault(_) | Line::Case(_) | Line::Row(_) | Line::Note { .. } => None,
             })
             .collect();
         let modes = by_mode(cells);

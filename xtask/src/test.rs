@@ -7,11 +7,9 @@ use cargo_metadata::Message;
 use clap::ValueEnum;
 
 use crate::{
-    attacks, bench, build,
-    cost::COST,
-    demo, differential, exec, faults,
+    attacks, bench, build, demo, differential, exec, faults,
     instrument::{self, Instrument},
-    lint, nics, nodes, numbers,
+    lint, nics, nodes,
     oracle::ORACLE,
     side_by_side::{self, Job},
     stopwatch,
@@ -34,9 +32,9 @@ enum Part {
     Prog,
     /// Network namespaces on this host's kernel; needs root
     Netns,
-    /// The connectivity table, the measurements, the kernel as oracle, the cost of an answer, every fault,
-    /// every attack, every real node and every network card once, six generated nodes without and with the agent,
-    /// and growth since the baseline of `cargo xtask bench`, in virtual machines
+    /// The connectivity table, the kernel as oracle, every fault, every attack, every real node and every network card
+    /// once, six generated nodes without and with the agent, and the limits of `cargo xtask bench` and growth since its
+    /// baseline, in virtual machines
     Vm,
     /// The long form of the faults, in virtual machines; takes long, so only when asked for
     Faults,
@@ -177,15 +175,13 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
 }
 
 /// What machines run, those first that take longest.
-static INSTRUMENTS: [Instrument; 9] = [
+static INSTRUMENTS: [Instrument; 7] = [
     faults::SHORT,
     attacks::SHORT,
     nodes::SHORT,
     differential::SHORT,
     nics::NICS,
-    numbers::SHORT,
     ORACLE,
-    COST,
     faults::VERIFIED,
 ];
 
@@ -200,7 +196,7 @@ fn prepare() -> Result<()> {
 }
 
 fn machines() -> Result<()> {
-    let mut jobs: Vec<Job<'_, Vec<String>>> = vec![Box::new(bench::growth)];
+    let mut jobs: Vec<Job<'_, Vec<String>>> = bench::everywhere();
     jobs.extend(INSTRUMENTS.iter().flat_map(Instrument::everywhere));
     jobs.extend(demo::everywhere());
     fail_for(&side_by_side::run(jobs).concat())

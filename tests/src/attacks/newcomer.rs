@@ -13,9 +13,9 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use ipvlan_packet::{Arp, Nd};
 
 use crate::{
+    bench::agent::{milliseconds, percentile, process},
     faults::site::{CHILD, LAN, MAC, Pair, Site, VM01},
     netlink::Netlink,
-    numbers::{milliseconds, percentile, process},
     probe::{neighbour::Question, packet::PacketSocket},
     rows::{
         row::Verdict,

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::{
     Bench, Compared, let_in,
+    price::{self, Begin, Plan},
     site::{Kind, LAN, PARENT, Site, shared_group, v4, v6},
 };
 use crate::{
     bpf::{Attached, Counter, Hook, Program},
-    cost::price::{self, Begin, Plan, Price},
     demo::mode::Mode,
     lab::Lab,
     oracle::asker::Asker,
@@ -110,7 +110,7 @@ fn plan(bench: &Bench, site: &Site) -> Plan {
 }
 
 /// To the answer of the last child, or to the last child if there is none.
-fn by_kernel(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
+fn by_kernel(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
     let counter = Counter::new()?;
     let _counted = if let Some(length) = request.answer {
         at_egress(site, &counter, length)?
@@ -134,7 +134,7 @@ fn by_kernel(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
 }
 
 /// To the answer; where there is none, to before the program that drops it.
-fn by_agent(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
+fn by_agent(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
     let counter = Counter::new()?;
     let length = i32::try_from(request.frame.len())?;
     // The counter runs before a program that drops, so the agent's run behind it.
@@ -171,7 +171,7 @@ fn at_egress(site: &Site, counter: &Counter, length: i32) -> Result<Attached> {
     site.host.run(|| program.attach(PARENT))
 }
 
-fn send(site: &Site, counter: &Counter, plan: Plan, frame: &[u8]) -> Result<Price> {
+fn send(site: &Site, counter: &Counter, plan: Plan, frame: &[u8]) -> Result<f64> {
     let generator = site.lan.run(|| Program::send(LAN, frame, counter))?;
     price::measure(counter, Begin::FirstFrame, plan, |count| {
         site.lan.run(|| generator.generate(frame, count))

@@ -10,7 +10,6 @@ use super::{
 use crate::{
     agent::Agent,
     bpf::{Counter, Hook, Program},
-    cost::price::Price,
     demo::mode::Mode,
     lab::Lab,
     oracle::asker::Asker,
@@ -67,7 +66,7 @@ pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn answered(bench: &Bench, site: &Site, request: &Request) -> Result<Price> {
+fn answered(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
     let Request(_, ether_type, frame, answer) = request;
     // A veth takes what XDP sends back only where it would run a program itself; so it is for all.
     let _takes_xdp = site.lan.run(|| Program::xdp_pass()?.attach(LAN))?;

@@ -9,7 +9,7 @@ use super::{
     site::{HOST_V4, Kind, Site, address_of},
     source::{Source, prime},
 };
-use crate::{bpf::Hook, cost::price::Price, demo::mode::Mode, lab::Lab};
+use crate::{bpf::Hook, demo::mode::Mode, lab::Lab};
 
 /// What a packet may cost beside one through a shim.
 const HAIRPIN: f64 = 1.04;
@@ -67,7 +67,7 @@ fn macvlan(bench: &Bench, lab: &Lab) -> Result<()> {
     bench.tell_base(&format!("{TO_CHILD}, macvlan"), "macvlan shim", 1, price)
 }
 
-fn to_child(bench: &Bench, site: &Site) -> Result<Price> {
+fn to_child(bench: &Bench, site: &Site) -> Result<f64> {
     let (netns, device) = site.child(0)?;
     let to = address_of(0, false);
     prime(&site.host, to)?;
@@ -85,7 +85,7 @@ fn to_child(bench: &Bench, site: &Site) -> Result<Price> {
     )
 }
 
-fn to_host(bench: &Bench, site: &Site, host: std::net::Ipv4Addr) -> Result<Price> {
+fn to_host(bench: &Bench, site: &Site, host: std::net::Ipv4Addr) -> Result<f64> {
     let (netns, _) = site.child(0)?;
     let to = host.into();
     prime(netns, to)?;

@@ -1,28 +1,31 @@
-//! Benchmarks: what a frame costs, on which way and beside what.
+//! Benchmarks: what a frame costs, on which way and beside what; how soon an agent follows a change, and what it needs.
 //!
-//! In a machine whose clock counts instructions (`cargo xtask bench vm`). What is compared is measured in one
-//! run, one after the other in the same network namespaces where that can be, with everything as it is
-//! but the thing that differs. Every frame that was sent is counted where its way ends.
+//! In a machine whose clock counts instructions (`cargo xtask bench vm`), a nanosecond is an instruction. What is
+//! compared is measured in one run, one after the other in the same network namespaces where that can be, with
+//! everything as it is but the thing that differs. Every frame that was sent is counted where its way ends.
 
+pub(crate) mod agent;
 mod answers;
 mod broadcast;
 mod hooks;
 mod host;
+mod price;
 pub mod row;
 mod rx;
 mod scale;
 mod sink;
-mod site;
+pub(crate) mod site;
 mod source;
 mod tcp;
 mod tx;
 mod verifier;
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::{cell::RefCell, path::PathBuf, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
 use self::{
+    price::Plan,
     row::Row,
     sink::Sink,
     site::{LAN, PARENT, Site},
@@ -31,7 +34,6 @@ use self::{
 use crate::{
     agent::Agent,
     bpf::{Attached, Counter, Program},
-    cost::price::{Plan, Price},
     lab::{Lab, receive_xdp},
     results::{Line, Results},
 };
@@ -46,47 +48,71 @@ const INSTRUCTIONS: &str = "instructions";
 /// What to measure.
 #[derive(Debug)]
 pub struct Bench {
-    /// The agent.
-    pub ipvlan: PathBuf,
-    /// Where results go.
-    pub results: Results,
+    ipvlan: PathBuf,
+    results: Results,
     /// Less of everything.
-    pub quick: bool,
-    /// Only the parts with these names; all, if none is named.
-    pub only: Vec<String>,
+    quick: bool,
+    /// Only the parts with these names; those of `bench vm`, if none is named.
+    only: Vec<String>,
+    /// What exceeds a limit that the run fails for.
+    exceeded: RefCell<Vec<String>>,
 }
 
 /// What can be measured by itself.
 struct Part {
     name: &'static str,
-    /// Of what is quick.
-    quick: bool,
+    when: When,
     measure: fn(&Bench, &Lab) -> Result<()>,
 }
 
-const PARTS: [Part; 10] = [
-    part("verifier", true, verifier::measure),
-    part("rx", true, rx::attached),
-    part("tx", true, tx::attached),
-    part("broadcast", true, broadcast::measure),
-    part("answers", true, answers::measure),
-    part("host", true, host::packets),
-    part("tcp", true, tcp::measure),
-    part("hooks", false, hooks::measure),
-    part("alternatives", false, tx::alternatives),
-    part("scale", false, scale::measure),
+/// In which runs a part is measured, unless parts are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Always,
+    /// Not in a quick one.
+    Long,
+    /// In none: it is of `bench numbers`.
+    Named,
+}
+
+const PARTS: [Part; 12] = [
+    part("verifier", When::Always, verifier::measure),
+    part("rx", When::Always, rx::attached),
+    part("tx", When::Always, tx::attached),
+    part("broadcast", When::Always, broadcast::measure),
+    part("answers", When::Always, answers::measure),
+    part("host", When::Always, host::packets),
+    part("tcp", When::Always, tcp::measure),
+    part("hooks", When::Long, hooks::measure),
+    part("alternatives", When::Long, tx::alternatives),
+    part("scale", When::Long, scale::measure),
+    part("agent", When::Named, agent::measure),
+    part("floods", When::Named, agent::floods),
 ];
 
-const fn part(name: &'static str, quick: bool, measure: fn(&Bench, &Lab) -> Result<()>) -> Part {
+const fn part(name: &'static str, when: When, measure: fn(&Bench, &Lab) -> Result<()>) -> Part {
     Part {
         name,
-        quick,
+        when,
         measure,
     }
 }
 
 impl Bench {
-    /// Measures every part and tells its rows.
+    /// Returns a benchmark of the agent `ipvlan`. It is about the parts `only`, or about packets if there are none;
+    /// `quick` is less of everything.
+    #[must_use]
+    pub fn new(results: Results, ipvlan: PathBuf, quick: bool, only: Vec<String>) -> Self {
+        Self {
+            ipvlan,
+            results,
+            quick,
+            only,
+            exceeded: RefCell::default(),
+        }
+    }
+
+    /// Measures every part and reports its rows; returns whether no limit is exceeded.
     pub fn run(&self) -> Result<bool> {
         for name in &self.only {
             ensure!(
@@ -98,17 +124,22 @@ impl Bench {
         thread::sleep(SETTLE);
         let lab = Lab::new()?;
         for part in &PARTS {
-            let wanted = if self.only.is_empty() {
-                part.quick || !self.quick
-            } else {
-                self.only.iter().any(|name| name == part.name)
+            let wanted = match part.when {
+                _ if !self.only.is_empty() => self.only.iter().any(|name| name == part.name),
+                When::Always => true,
+                When::Long => !self.quick,
+                When::Named => false,
             };
             if wanted {
                 println!("measuring: {}", part.name);
                 (part.measure)(self, &lab).context(part.name)?;
             }
         }
-        Ok(true)
+        let exceeded = self.exceeded.borrow();
+        for row in &*exceeded {
+            println!("limit exceeded: {row}");
+        }
+        Ok(exceeded.is_empty())
     }
 
     /// How many packets are sent.
@@ -120,8 +151,8 @@ impl Bench {
     }
 
     /// What a packet costs from `source` to `sink`.
-    fn price(&self, source: &Source<'_>, sink: Sink<'_>) -> Result<Price> {
-        price(self.plan(), source, sink)
+    fn price(&self, source: &Source<'_>, sink: Sink<'_>) -> Result<f64> {
+        price_of(self.plan(), source, sink)
     }
 
     /// The agent on the parent of `site`.
@@ -144,13 +175,41 @@ impl Bench {
         self.results.write(&Line::Row(row))
     }
 
-    /// The row that others are compared with.
-    fn tell_base(&self, path: &str, variant: &str, children: u32, base: Price) -> Result<()> {
-        let row = Row::new(path, variant, children, base.least, INSTRUCTIONS);
-        self.tell(&row.beside(base.least))
+    /// Reports a row, and fails the run if its ratio, or else its value, exceeds `limit`.
+    fn tell_limited(&self, row: &Row, limit: f64) -> Result<()> {
+        if row.ratio.unwrap_or(row.value) > limit {
+            let text = format!("{row:?}, at most {limit:.3}");
+            self.exceeded.borrow_mut().push(text);
+        }
+        self.tell(row)
     }
 
-    fn tell_beside(&self, compared: &Compared<'_>, base: Price, price: Price) -> Result<()> {
+    /// Reports a value of the agent that fails the run if it exceeds `limit`.
+    fn report_limited(
+        &self,
+        path: &str,
+        children: u32,
+        value: f64,
+        unit: &'static str,
+        limit: f64,
+    ) -> Result<()> {
+        let row = Row::new(path, "agent", children, value, unit);
+        self.tell_limited(&row.at_most(limit), limit)
+    }
+
+    /// Reports something that is no row.
+    fn note(&self, text: &str) -> Result<()> {
+        println!("{text}");
+        self.results.write(&Line::Note { text })
+    }
+
+    /// The row that others are compared with.
+    fn tell_base(&self, path: &str, variant: &str, children: u32, base: f64) -> Result<()> {
+        let row = Row::new(path, variant, children, base, INSTRUCTIONS);
+        self.tell(&row.beside(base))
+    }
+
+    fn tell_beside(&self, compared: &Compared<'_>, base: f64, price: f64) -> Result<()> {
         let Compared {
             path,
             variant,
@@ -159,13 +218,13 @@ impl Bench {
             added,
         } = *compared;
         let row = |path: &str, value| Row::new(path, variant, children, value, INSTRUCTIONS);
-        let beside = row(path, price.least).beside(base.least);
+        let beside = row(path, price).beside(base);
         self.tell(&match ratio {
             Some(goal) => beside.at_most(goal),
             None => beside,
         })?;
         if let Some(goal) = added {
-            let added = row(&format!("{path}: added"), price.least - base.least);
+            let added = row(&format!("{path}: added"), price - base);
             self.tell(&added.at_most(goal))?;
         }
         Ok(())
@@ -209,7 +268,7 @@ impl<'a> Compared<'a> {
 }
 
 /// What a packet costs from `source` to `sink`.
-fn price(plan: Plan, source: &Source<'_>, sink: Sink<'_>) -> Result<Price> {
+fn price_of(plan: Plan, source: &Source<'_>, sink: Sink<'_>) -> Result<f64> {
     let counter = Counter::new()?;
     let _open = sink.open(&counter)?;
     source.measure(&counter, plan)

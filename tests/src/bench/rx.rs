@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use anyhow::{Result, ensure};
 
 use super::{
-    Bench, Compared, let_in, price,
+    Bench, Compared, let_in,
+    price::Plan,
+    price_of,
     sink::Sink,
     site::{Kind, LAN, LAN_MAC, LAN_V4, LAN_V6, PARENT, Site, address_of},
     source::{self, Source},
@@ -13,7 +15,6 @@ use super::{
 use crate::{
     agent::Agent,
     bpf::{Hook, Program},
-    cost::price::{Plan, Price},
     demo::mode::Mode,
     lab::Lab,
 };
@@ -48,7 +49,7 @@ pub(super) fn live_source(site: &Site, child: u32, v6: bool) -> Result<Source<'_
 }
 
 /// What they cost, to the hook of its device.
-pub(super) fn by_live_frames(bench: &Bench, site: &Site, child: u32, v6: bool) -> Result<Price> {
+pub(super) fn by_live_frames(bench: &Bench, site: &Site, child: u32, v6: bool) -> Result<f64> {
     let (netns, device) = site.child(child)?;
     let sink = Sink::Device {
         netns,
@@ -90,8 +91,8 @@ fn beside_empty(
     bench: &Bench,
     site: &Site,
     path: &str,
-    base: Price,
-    measure: impl Fn() -> Result<Price>,
+    base: f64,
+    measure: impl Fn() -> Result<f64>,
 ) -> Result<()> {
     let _attached = site
         .host
@@ -122,7 +123,7 @@ fn from_pktgen(bench: &Bench, site: &Site) -> Result<()> {
         batch: 5_000,
         ..bench.plan()
     };
-    let measure = || price(plan, &source, sink);
+    let measure = || price_of(plan, &source, sink);
     let base = measure()?;
     bench.tell_base(path, "no agent", 1, base)?;
     beside_empty(bench, site, path, base, measure)?;

@@ -4,9 +4,13 @@
 //!   lan: eth0 ──── host: ens34 ── children 0, 1, … in network namespaces of their own
 //! ```
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::{
     demo::mode::Mode,
@@ -280,6 +284,16 @@ impl Site {
         }
         Ok(())
     }
+}
+
+/// Returns a statistic of the driver of `device`, such as `rx` `packets`.
+pub(super) fn packets(netns: &Netns, device: &str, direction: &str, what: &str) -> Result<u64> {
+    let mut command = Command::new("ip");
+    command.args(["-s", "-j", "link", "show", "dev", device]);
+    let shown: Value = serde_json::from_str(&netns.command(&mut command, "")?)?;
+    shown[0]["stats64"][direction][what]
+        .as_u64()
+        .with_context(|| format!("`ip -s -j link` shows no {direction} {what}"))
 }
 
 /// The address of a child, for whom the family does not matter.

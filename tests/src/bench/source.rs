@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use etherparse::PacketBuilder;
 
+use super::price::{self, Begin, Plan};
 use crate::{
     bpf::{Counter, Program},
-    cost::price::{self, Begin, Plan, Price},
     netns::{Netns, colons},
     probe::packet::PacketSocket,
 };
@@ -59,7 +59,7 @@ pub(super) enum Source<'a> {
 
 impl Source<'_> {
     /// What a packet costs from here to where `counter` counts it.
-    pub(super) fn measure(&self, counter: &Counter, plan: Plan) -> Result<Price> {
+    pub(super) fn measure(&self, counter: &Counter, plan: Plan) -> Result<f64> {
         match self {
             Self::Live {
                 netns,

@@ -8,12 +8,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use serde_json::Value;
 
 use super::{
     Bench, INSTRUCTIONS,
     row::Row,
-    site::{HOST_V4, Kind, SHIM_V4, Site, v4},
+    site::{HOST_V4, Kind, SHIM_V4, Site, packets, v4},
 };
 use crate::{demo::mode::Mode, lab::Lab, netns::Netns};
 
@@ -79,12 +78,12 @@ fn tell(bench: &Bench, path: &str, shim: &Costs, ours: &Costs) -> Result<()> {
 fn both_ways(site: &Site, host: Ipv4Addr) -> Result<[Costs; 2]> {
     let (child, device) = site.child(0)?;
     let costs = |client: &Netns, server: &Netns, address, counter: &str| {
-        let before = packets(child, &device, counter)?;
+        let before = packets(child, &device, counter, "packets")?;
         let bulk = least(|| bulk(client, server, address))?;
-        let packets = packets(child, &device, counter)? - before;
+        let passed = packets(child, &device, counter, "packets")? - before;
         Ok::<_, anyhow::Error>(Costs {
             bulk,
-            packet: as_float((BYTES * (REPEATS + 1)) as u64)? / as_float(packets)?,
+            packet: as_float((BYTES * (REPEATS + 1)) as u64)? / as_float(passed)?,
             round_trip: least(|| round_trip(client, server, address))?,
         })
     };
@@ -175,16 +174,6 @@ fn connected(client: &Netns, server: &Netns, address: Ipv4Addr) -> Result<(TcpSt
         stream.set_nodelay(true)?;
     }
     Ok((client, server))
-}
-
-/// How many packets the driver of the child has counted.
-fn packets(child: &Netns, device: &str, direction: &str) -> Result<u64> {
-    let mut command = std::process::Command::new("ip");
-    command.args(["-s", "-j", "link", "show", "dev", device]);
-    let shown: Value = serde_json::from_str(&child.command(&mut command, "")?)?;
-    shown[0]["stats64"][direction]["packets"]
-        .as_u64()
-        .context("`ip -s -j link` tells no packets")
 }
 
 fn nanoseconds(time: std::time::Duration) -> Result<f64> {

@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     bpf::{Hook, Program},
-    cost::price::Price,
     demo::mode::Mode,
     lab::Lab,
     netns::Netns,
@@ -72,7 +71,7 @@ pub(super) fn attached(bench: &Bench, lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn to_lan(bench: &Bench, site: &Site, from: &Netns, to: IpAddr) -> Result<Price> {
+fn to_lan(bench: &Bench, site: &Site, from: &Netns, to: IpAddr) -> Result<f64> {
     prime(from, to)?;
     bench.price(
         &Source::Socket { netns: from, to },
@@ -86,7 +85,7 @@ fn to_lan(bench: &Bench, site: &Site, from: &Netns, to: IpAddr) -> Result<Price>
 }
 
 /// Between two children, to the hook of the other's device.
-fn to_sibling(bench: &Bench, site: &Site) -> Result<Price> {
+fn to_sibling(bench: &Bench, site: &Site) -> Result<f64> {
     let (from, _) = site.child(0)?;
     let (netns, device) = site.child(1)?;
     let to = address_of(1, false);
@@ -103,7 +102,7 @@ fn to_sibling(bench: &Bench, site: &Site) -> Result<Price> {
 }
 
 /// From the LAN to a socket of a child: in every mode it ends there.
-fn to_socket(bench: &Bench, site: &Site) -> Result<Price> {
+fn to_socket(bench: &Bench, site: &Site) -> Result<f64> {
     let (netns, _) = site.child(0)?;
     let to = address_of(0, false);
     let source = rx::live_source(site, 0, false)?;
@@ -122,7 +121,7 @@ const KINDS: [Kind; 6] = [
 /// Every way by everything that people use, and by ipvlan with the agent. The first, ipvlan l3 alone,
 /// is what all others are compared with.
 pub(super) fn alternatives(bench: &Bench, lab: &Lab) -> Result<()> {
-    let mut bases: Option<[Price; 3]> = None;
+    let mut bases: Option<[f64; 3]> = None;
     for kind in KINDS {
         let site = Site::apart(lab, kind, 2)?;
         let _let_in = let_in(&site)?;
@@ -151,7 +150,7 @@ pub(super) fn alternatives(bench: &Bench, lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn tell_all(bench: &Bench, variant: &str, base: [Price; 3], prices: [Price; 3]) -> Result<()> {
+fn tell_all(bench: &Bench, variant: &str, base: [f64; 3], prices: [f64; 3]) -> Result<()> {
     let paths = [
         "RX, LAN to a child's socket",
         "TX, a child's socket to LAN",

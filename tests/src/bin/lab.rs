@@ -1,18 +1,16 @@
-//! The lab's command: first process of the virtual machine, demo and measurements.
+//! The lab's command: first process of the virtual machine, suites and measurements.
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
 use ipvlan_tests::{
     attacks,
     bench::Bench,
-    cost::Cost,
-    demo::{self, Demo, mode::Mode, variant::Variant},
+    demo::{self, Demo, mode::Modes, variant::Variants},
     differential::Differential,
     faults::Faults,
     init, nics, nodes,
-    numbers::Numbers,
     oracle::Oracle,
     results::Results,
     rows::suite::{Share, Suite},
@@ -31,7 +29,7 @@ enum Verb {
     Init,
     /// Show the connectivity table before and after `ipvlan run`
     Demo {
-        /// The mode of the parents
+        /// The mode of the parents: l2, l3, l3s or all
         #[arg(long, default_value = "all")]
         mode: Modes,
         /// The agent
@@ -47,38 +45,10 @@ enum Verb {
         #[arg(long)]
         before_only: bool,
     },
-    /// Measure the time to the first answer and the cost of an idle agent
-    Numbers {
-        /// With 65 000 addresses, too
-        #[arg(long)]
-        many: bool,
-        /// Nothing but what floods do
-        #[arg(long, conflicts_with = "many")]
-        floods: bool,
-        /// The agent
-        #[arg(long)]
-        ipvlan: PathBuf,
-        /// Where to write the results, one JSON object per line
-        #[arg(long)]
-        results: PathBuf,
-    },
-    /// Measure what an answer costs, in a machine whose clock counts instructions
-    Cost {
-        /// The agent
-        #[arg(long)]
-        ipvlan: PathBuf,
-        /// Where to write the results, one JSON object per line
-        #[arg(long)]
-        results: PathBuf,
-    },
-    /// Measure what frames cost, in a machine whose clock counts instructions
+    /// Measure what frames and events cost
     Bench {
-        /// The agent
-        #[arg(long)]
-        ipvlan: PathBuf,
-        /// Where to write the results, one JSON object per line
-        #[arg(long)]
-        results: PathBuf,
+        #[command(flatten)]
+        run: Run,
         /// Less of everything
         #[arg(long)]
         quick: bool,
@@ -88,24 +58,14 @@ enum Verb {
     },
     /// Inject faults while traffic runs, and count what that costs
     Faults {
-        /// The agent
-        #[arg(long)]
-        ipvlan: PathBuf,
+        #[command(flatten)]
+        rows: SuiteArgs,
         /// Another build of the agent, with another layout of its maps
         #[arg(long, default_value = "/usr/bin/ipvlan-next")]
         next: PathBuf,
-        /// Where to write the results, one JSON object per line
-        #[arg(long)]
-        results: PathBuf,
         /// More of everything, rather than every fault once
         #[arg(long)]
         long: bool,
-        /// Only the faults whose names contain this; can be given several times
-        #[arg(long)]
-        only: Vec<String>,
-        /// Of the rows that one kernel is enough for, only this part, as 1/3: the second of three
-        #[arg(long)]
-        share: Option<Share>,
     },
     /// Play attackers inside and outside of containers, without and with the agent
     Attacks {
@@ -121,12 +81,8 @@ enum Verb {
     Nics(SuiteArgs),
     /// Build nodes by chance, and ask the same without and with the agent
     Differential {
-        /// The agent
-        #[arg(long)]
-        ipvlan: PathBuf,
-        /// Where to write the results, one JSON object per line
-        #[arg(long)]
-        results: PathBuf,
+        #[command(flatten)]
+        run: Run,
         /// The sequence of nodes
         #[arg(long)]
         seed: u64,
@@ -138,25 +94,32 @@ enum Verb {
         nodes: u64,
     },
     /// Compare the agent's answers with the kernel's, byte for byte
-    Oracle {
-        /// The agent
-        #[arg(long)]
-        ipvlan: PathBuf,
-        /// Where to write the results, one JSON object per line
-        #[arg(long)]
-        results: PathBuf,
-    },
+    Oracle(Run),
 }
 
-/// Which rows of a suite to play.
+/// What every suite needs.
 #[derive(Debug, Args)]
-struct SuiteArgs {
+#[group(skip)]
+struct Run {
     /// The agent
     #[arg(long)]
     ipvlan: PathBuf,
     /// Where to write the results, one JSON object per line
     #[arg(long)]
     results: PathBuf,
+}
+
+impl Run {
+    fn results(&self) -> Result<Results> {
+        Results::open(&self.results)
+    }
+}
+
+/// Which rows of a suite to play.
+#[derive(Debug, Args)]
+struct SuiteArgs {
+    #[command(flatten)]
+    run: Run,
     /// Only the rows of this number, or whose name contains this; can be given several times
     #[arg(long)]
     only: Vec<String>,
@@ -168,71 +131,12 @@ struct SuiteArgs {
 impl SuiteArgs {
     fn suite(self, long: bool) -> Result<Suite> {
         Ok(Suite {
-            ipvlan: self.ipvlan,
+            results: self.run.results()?,
+            ipvlan: self.run.ipvlan,
             long,
             only: self.only,
             share: self.share,
-            results: Results::open(&self.results)?,
         })
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Variants {
-    Default,
-    /// --l2-broadcast flood
-    Flood,
-    /// --xdp generic
-    Xdp,
-    /// --deliver redirect
-    Redirect,
-    /// --dad enforce
-    Enforce,
-    /// --announce off
-    Silent,
-    /// --allow of every prefix
-    Allowed,
-    /// --allow and --deny
-    Narrow,
-    /// --config, and SIGHUP
-    Reloaded,
-    /// Every one but the default, one after the other
-    Others,
-}
-
-impl Variants {
-    fn list(self) -> Vec<Variant> {
-        match self {
-            Self::Default => vec![Variant::Default],
-            Self::Flood => vec![Variant::Flood],
-            Self::Xdp => vec![Variant::Xdp],
-            Self::Redirect => vec![Variant::Redirect],
-            Self::Enforce => vec![Variant::Enforce],
-            Self::Silent => vec![Variant::Silent],
-            Self::Allowed => vec![Variant::Allowed],
-            Self::Narrow => vec![Variant::Narrow],
-            Self::Reloaded => vec![Variant::Reloaded],
-            Self::Others => Variant::OTHERS.to_vec(),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Modes {
-    L2,
-    L3,
-    L3s,
-    All,
-}
-
-impl Modes {
-    fn list(self) -> Vec<Mode> {
-        match self {
-            Self::L2 => vec![Mode::L2],
-            Self::L3 => vec![Mode::L3],
-            Self::L3s => vec![Mode::L3s],
-            Self::All => Mode::ALL.to_vec(),
-        }
     }
 }
 
@@ -252,90 +156,63 @@ fn main() -> ExitCode {
     }
 }
 
-#[allow(clippy::too_many_lines, reason = "one arm for each verb")]
 fn run() -> Result<bool> {
     match Cli::parse().verb {
         Verb::Init => init::boot().map(|()| true),
         Verb::Demo {
             mode,
-            ipvlan: Some(ipvlan),
-            results: Some(results),
+            before_only: true,
+            ..
+        } => demo::show_before(&mode.0).map(|()| true),
+        Verb::Demo {
+            mode,
+            ipvlan,
+            results,
             variant,
             before_only: false,
-        } => Demo {
-            ipvlan,
-            modes: mode.list(),
-            variants: variant.list(),
-            results: Results::open(&results)?,
+        } => {
+            let (ipvlan, results) = ipvlan.zip(results).context("no agent, or no results")?;
+            let results = Results::open(&results)?;
+            Demo {
+                ipvlan,
+                modes: mode.0,
+                variants: variant.0,
+                results,
+            }
+            .run()
         }
-        .run(),
-        Verb::Numbers {
-            many,
-            floods,
-            ipvlan,
-            results,
-        } => Numbers {
-            ipvlan,
-            many,
-            floods,
-            results: Results::open(&results)?,
+        Verb::Bench { run, quick, only } => {
+            Bench::new(run.results()?, run.ipvlan, quick, only).run()
         }
-        .run(),
-        Verb::Cost { ipvlan, results } => Cost {
-            ipvlan,
-            results: Results::open(&results)?,
-        }
-        .run(),
-        Verb::Bench {
-            ipvlan,
-            results,
-            quick,
-            only,
-        } => Bench {
-            ipvlan,
-            results: Results::open(&results)?,
-            quick,
-            only,
-        }
-        .run(),
-        Verb::Faults {
-            ipvlan,
-            next,
-            results,
-            long,
-            only,
-            share,
-        } => Faults {
-            ipvlan,
+        Verb::Faults { rows, next, long } => Faults {
+            results: rows.run.results()?,
+            ipvlan: rows.run.ipvlan,
             next,
             long,
-            only,
-            share,
-            results: Results::open(&results)?,
+            only: rows.only,
+            share: rows.share,
         }
         .run(),
         Verb::Attacks { rows, long } => attacks::run(&rows.suite(long)?),
         Verb::Nodes(args) => nodes::run(&args.suite(false)?),
         Verb::Nics(args) => nics::run(&args.suite(false)?),
         Verb::Differential {
-            ipvlan,
-            results,
+            run,
             seed,
             first,
             nodes,
         } => Differential {
-            ipvlan,
+            results: run.results()?,
+            ipvlan: run.ipvlan,
             seed,
             first,
             nodes,
-            results: Results::open(&results)?,
         }
         .run(),
-        Verb::Oracle { ipvlan, results } => Oracle {
-            ipvlan,
-            results: Results::open(&results)?,
+        Verb::Oracle(run) => Oracle {
+            results: run.results()?,
+            ipvlan: run.ipvlan,
         }
         .run(),
-        Verb::Demo { mode, .. } => demo::show_before(&mode.list()).map(|()| true),
     }
 }

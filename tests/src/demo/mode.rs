@@ -1,11 +1,12 @@
 //! The three modes of ipvlan.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 /// The mode of a parent and all its children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Children speak ARP themselves.
@@ -34,5 +35,20 @@ impl Mode {
 impl fmt::Display for Mode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+/// Modes to choose from: one, or `all`.
+#[derive(Clone, Debug)]
+pub struct Modes(pub Vec<Mode>);
+
+impl FromStr for Modes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "all" => Mode::ALL.to_vec(),
+            text => vec![ValueEnum::from_str(text, false)?],
+        }))
     }
 }

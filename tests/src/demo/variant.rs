@@ -1,11 +1,13 @@
 //! Options of the agent that the table is filled with.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
+
+use clap::ValueEnum;
 
 use super::{mode::Mode, reload};
 
 /// One way to start the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Variant {
     /// Without any option: the full table.
     Default,
@@ -100,5 +102,20 @@ impl Variant {
 impl fmt::Display for Variant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name().unwrap_or("default options"))
+    }
+}
+
+/// Variants to choose from: one, or `others` for all but the default.
+#[derive(Clone, Debug)]
+pub struct Variants(pub Vec<Variant>);
+
+impl FromStr for Variants {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "others" => Variant::OTHERS.to_vec(),
+            text => vec![ValueEnum::from_str(text, false)?],
+        }))
     }
 }

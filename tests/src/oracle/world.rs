@@ -121,12 +121,9 @@ pub(crate) struct Side {
     pub host: Netns,
     /// Where the LAN's end of the link is.
     pub lan: Netns,
-    /// The mode of the children.
-    pub mode: Mode,
     /// Where the child is.
     pub child: Netns,
-    sibling: Netns,
-    _down: Netns,
+    _others: [Netns; 2],
 }
 
 impl Side {
@@ -165,16 +162,9 @@ impl Side {
         Ok(Self {
             lan,
             host,
-            mode,
             child,
-            sibling,
-            _down: down,
+            _others: [sibling, down],
         })
-    }
-
-    /// Takes the other children down: a broadcast is cloned to each that is up.
-    pub(crate) fn leave_one_child(&self) -> Result<()> {
-        self.sibling.ip("link set ipvl1 down\n")
     }
 }
 

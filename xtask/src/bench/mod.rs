@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: what frames and events cost, beside what people use instead.
 
 mod compare;
-mod converge;
 mod csv;
+mod numbers;
 mod plot;
 mod prog;
 mod report;
@@ -16,9 +16,9 @@ use clap::Subcommand;
 
 use self::report::Report;
 use crate::{
-    exec, paths,
+    build, exec, lab, paths,
     side_by_side::{self, Job},
-    vm::kernels::Kernel,
+    vm::{kernels::Kernel, machine::Machine},
 };
 
 /// What to measure, and how to tell it.
@@ -26,10 +26,10 @@ use crate::{
     clippy::struct_excessive_bools,
     reason = "each is a switch of the command line, and none excludes another"
 )]
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    instrument: Option<Instrument>,
+    suite: Option<Suite>,
     /// Less of everything, on 6.12 alone, in less than three minutes; fails if something of ours grew by
     /// more than a tenth since the baseline
     #[arg(long, global = true)]
@@ -48,37 +48,58 @@ pub(crate) struct Args {
     compare: Option<Vec<PathBuf>>,
 }
 
-/// The instruments; without one, all of them.
+/// The suites; without one, all of them.
 #[derive(Clone, Debug, Subcommand)]
-enum Instrument {
+pub(crate) enum Suite {
     /// Native nanoseconds of each program for each class of frames, on this host's kernel; needs root
     Prog,
     /// Guest instructions of a packet, ours beside the kernel's and beside what people use instead
     Vm(Machines),
-    /// How long until the agent has followed, and what it needs
-    Converge {
-        /// The kernel to boot; without it this host if it has ipvlan, else 6.12
-        #[arg(long, value_enum)]
-        kernel: Option<Kernel>,
-    },
+    /// Guest instructions of an answer, ours beside the kernel's: the part `answers` of `vm`
+    Cost(At),
+    /// How soon the agent has followed a change, what it needs at rest, and what a flood of requests does to it. Without
+    /// a kernel on this host if it has ipvlan, else on all three
+    #[command(alias = "converge")]
+    Numbers(At),
+}
+
+/// Where to measure.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct At {
+    /// The kernel to boot
+    #[arg(long, value_enum)]
+    kernel: Option<Kernel>,
 }
 
 /// Where to measure, and what.
 #[derive(Clone, Debug, Default, clap::Args)]
-struct Machines {
+pub(crate) struct Machines {
     /// The kernel to boot; without it 6.12 and the latest
     #[arg(long, value_enum)]
     kernel: Option<Kernel>,
-    /// Only this part (verifier, rx, tx, broadcast, answers, host, tcp, hooks, alternatives, scale); can be
-    /// given several times
+    /// Only this part (verifier, rx, tx, broadcast, answers, host, tcp, hooks, alternatives, scale; agent and floods of
+    /// `numbers`); can be given several times
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
+}
+
+impl Args {
+    /// Returns what is given for this suite alone.
+    pub(crate) fn of(suite: Suite) -> Self {
+        Self {
+            suite: Some(suite),
+            ..Self::default()
+        }
+    }
 }
 
 /// Measures, tells, keeps and judges.
 pub(crate) fn bench(args: &Args) -> Result<()> {
     if let Some([old, new]) = args.compare.as_deref() {
         return compare::directories(old, new);
+    }
+    if !matches!(args.suite, Some(Suite::Prog)) {
+        build::release()?;
     }
     let mut failures = Vec::new();
     let mut reports = Vec::new();
@@ -109,8 +130,31 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     bail!("{}", failures.join("\n"))
 }
 
-/// What a change must not make dearer, in a machine: the quick part, compared with the baseline.
-pub(crate) fn growth() -> Vec<String> {
+/// What every test measures, in machines: packets beside the baseline, and all that has a limit. Each job returns what
+/// is wrong.
+pub(crate) fn everywhere() -> Vec<Job<'static, Vec<String>>> {
+    let limited = |kernel, parts: &'static [&'static str]| -> Job<'static, Vec<String>> {
+        Box::new(move || {
+            let found = vm::parts(Machine::COUNTING, kernel, true, parts);
+            let (report, failure) = match found {
+                Ok(findings) => vm::report("limits", findings),
+                Err(error) => return vec![format!("bench: {error:#}")],
+            };
+            println!("{}", report.table());
+            failure.into_iter().collect()
+        })
+    };
+    vec![
+        Box::new(growth),
+        // Kernels differ in what an answer costs, and hardly in the rest; a flood is asked about on each.
+        limited(Kernel::V6_12, &numbers::PARTS),
+        limited(Kernel::Latest, &["answers", "floods"]),
+        limited(Kernel::V6_1, &["floods"]),
+    ]
+}
+
+/// What a change must not make dearer: the quick part, compared with the baseline.
+fn growth() -> Vec<String> {
     let measured = vm::measure(Kernel::V6_12, true, &[]);
     match measured.and_then(|(report, failure)| Ok((compared(&report)?, failure))) {
         Ok((Some((1.., growth)), failure)) => growth.into_iter().chain(failure).collect(),
@@ -130,33 +174,44 @@ fn measurements(args: &Args) -> Vec<Vec<Job<'static, Measured>>> {
     let prog = || -> Vec<Job<'static, Measured>> {
         vec![Box::new(move || Ok((prog::measure(quick)?, None)))]
     };
-    let converge = |kernel| -> Vec<Job<'static, Measured>> {
-        vec![Box::new(move || converge::measure(kernel, quick))]
-    };
-    let machines = |machines: &Machines| {
-        let kernels = match machines.kernel {
+    let packets = |kernel: Option<Kernel>, only: &[String]| {
+        let kernels = match kernel {
             Some(kernel) => vec![kernel],
             None if quick => vec![Kernel::V6_12],
             None => vm::KERNELS.to_vec(),
         };
-        let only = machines.only.clone();
-        kernels
-            .into_iter()
-            .map(|kernel| -> Job<'static, Measured> {
-                let only = only.clone();
-                Box::new(move || vm::measure(kernel, quick, &only))
+        let job = |kernel| -> Job<'static, Measured> {
+            let only = only.to_vec();
+            Box::new(move || {
+                let only: Vec<_> = only.iter().map(String::as_str).collect();
+                vm::measure(kernel, quick, &only)
             })
-            .collect::<Vec<_>>()
+        };
+        kernels.into_iter().map(job).collect::<Vec<_>>()
     };
-    match &args.instrument {
-        Some(Instrument::Prog) => vec![prog()],
-        Some(Instrument::Vm(what)) => vec![machines(what)],
-        Some(Instrument::Converge { kernel }) => vec![converge(*kernel)],
+    let numbers = |kernel: Option<Kernel>| {
+        let kernels = match kernel {
+            Some(kernel) => vec![Some(kernel)],
+            None if lab::host_has_ipvlan() => vec![None],
+            None => Kernel::ALL.map(Some).to_vec(),
+        };
+        let job = |kernel| -> Job<'static, Measured> {
+            // Kernels do not differ in what 65 000 addresses take, and one takes long to add them.
+            let quick = quick || matches!(kernel, Some(Kernel::V6_1 | Kernel::Latest));
+            Box::new(move || numbers::measure(kernel, quick))
+        };
+        kernels.into_iter().map(job).collect::<Vec<_>>()
+    };
+    match &args.suite {
+        Some(Suite::Prog) => vec![prog()],
+        Some(Suite::Vm(Machines { kernel, only })) => vec![packets(*kernel, only)],
+        Some(Suite::Cost(At { kernel })) => vec![packets(*kernel, &["answers".to_owned()])],
+        Some(Suite::Numbers(At { kernel })) => vec![numbers(*kernel)],
         None => {
-            let mut all = vec![prog(), machines(&Machines::default())];
-            // What it tells of an agent takes minutes, however little of it.
+            let mut all = vec![prog(), packets(None, &[])];
+            // It takes minutes, however little of it is measured.
             if !quick {
-                all.push(converge(None));
+                all.push(numbers(None));
             }
             all
         }

@@ -12,7 +12,7 @@ pub(crate) const SCHEMA: u32 = 1;
 pub(crate) struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// `prog`, `vm` or `converge`.
+    /// `prog`, `vm` or `numbers`.
     pub instrument: String,
     /// The release of the kernel.
     pub kernel: String,

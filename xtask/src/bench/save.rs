@@ -81,7 +81,7 @@ fn made_with() -> Result<String> {
         "| | |\n|---|---|\n\
          | Machine | {} x {} |\n\
          | Its kernel | {} |\n\
-         | Emulator, of `vm` and `converge` | {} |\n\
+         | Emulator, of `vm` and `numbers` | {} |\n\
          | Compiler | {} |\n\
          | Commit | {commit}{} |\n\
          | Command | `cargo xtask {}` |\n\n",

@@ -3,7 +3,6 @@
 
 use std::{
     net::Ipv4Addr,
-    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -14,12 +13,17 @@ use nix::net::if_::if_nametoindex;
 use serde_json::Value;
 
 use super::{
-    PARENT, Site,
+    super::{
+        Bench,
+        site::{Kind, PARENT, Site},
+    },
+    CHILDREN, MEGABYTES, MILLISECONDS,
     answer::{self, ASLEEP, AT_WORK},
-    as_float, floor, idle, process,
+    as_float, floor, idle, milliseconds, percentile, process, report_replies,
 };
 use crate::{
     agent::Agent,
+    demo::mode::Mode,
     lab::Lab,
     netlink::{AddressChange, Netlink},
     netns::Netns,
@@ -50,6 +54,9 @@ const CHURNING: usize = 10;
 const EACH: usize = 1000;
 /// Of the netns that do not churn, each of so many is asked for an address meanwhile.
 const ASKED_BESIDE: usize = 2;
+/// In a quick run, so many of the netns that churn are asked for an address: each may wait for its next share of the
+/// agent's time, for seconds in which the machine churns on, and no limit is about it.
+const INSIDE: usize = 3;
 /// How long the addresses of one netns take to come or go at the least: 5 000 of them in a second leave a
 /// processor that everybody shares something to measure with.
 const CHURN_EVERY: Duration = Duration::from_millis(200);
@@ -58,155 +65,152 @@ const MANY: usize = 65;
 const RESYNCED: usize = 60;
 const RESYNC_EVERY: Duration = Duration::from_millis(50);
 
-/// What was measured.
-pub(super) struct Scale {
-    pub(super) idle: idle::Idle,
-    /// The first sync with a thousand children.
-    pub(super) first: Duration,
-    pub(super) quiet: Vec<Duration>,
-    pub(super) churned: Churned,
-    pub(super) resynced: Resynced,
-    /// What hearing of an address and dumping its netns takes at the least.
-    pub(super) floor: Vec<Duration>,
-    /// What asking for an address takes that is answered for at once.
-    pub(super) asking: Vec<Duration>,
-    pub(super) cold: Vec<Cold>,
+/// A host with a thousand children: ten in each of a hundred netns, which give themselves link-local addresses too.
+pub(super) struct Crowd {
+    pub(super) site: Site,
+    pub(super) children: Vec<Netns>,
 }
 
-/// What became of an agent while addresses came and went.
-pub(super) struct Churned {
-    /// Times to the first answer in other netns than those where they did.
-    pub(super) elsewhere: Vec<Duration>,
-    /// And in those themselves.
-    pub(super) inside: Vec<Duration>,
-    /// Whole syncs in a second.
-    pub(super) whole: f64,
-    /// Addresses added and deleted in a second.
-    pub(super) changes: f64,
-}
-
-/// What became of an agent that read everything again and again, with [`CHURNING`] times [`EACH`] addresses.
-#[derive(Default)]
-pub(super) struct Resynced {
-    /// Times to the first answer.
-    pub(super) times: Vec<Duration>,
-    /// Whole syncs in a second.
-    pub(super) whole: f64,
-}
-
-/// An agent that was started with many addresses.
-pub(super) struct Cold {
-    pub(super) addresses: usize,
-    /// From before its first dump to the last entry of its maps.
-    pub(super) sync: Duration,
-    /// From its start to its answer to `status`.
-    pub(super) ready: Duration,
-    pub(super) resident_megabytes: f64,
-}
-
-pub(super) fn measure(ipvlan: &Path, with_many: bool) -> Result<Scale> {
-    let site = Site::build(&Lab::new()?, NETNSES)?;
-    populate(&site)?;
+/// Reports everything about such an agent: with 10 000 addresses more, and with 65 000 unless it is to be quick.
+pub(in crate::bench) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
+    let crowd = Crowd::build(lab)?;
     println!("made {} children", NETNSES * PER_NETNS);
-    let mut agent = Agent::start(ipvlan, &site.host, &[PARENT], OPTIONS)?;
+    let mut agent = crowd.start(bench)?;
     agent.wait_until(SETTLED_WITHIN, "answering for every child", |status| {
         answered(status) == AT_FIRST
     })?;
     let first = first_sync(&agent)?;
+    bench.note(&format!(
+        "a sync of everything with 1000 children in 100 netns: {:.0} ms",
+        milliseconds(first)
+    ))?;
     println!("waiting until all addresses are probed for and announced");
-    let idle = idle::measure(&agent)?;
-    let quiet = answer::measure(&site, 0..NETNSES, ASKED, 1, ASLEEP)?;
+    idle::measure(bench, &agent)?;
+    let quiet = answer::measure(&crowd, 0..NETNSES, ASKED, 1, ASLEEP)?;
+    report_replies(bench, "", &quiet, [5.0, 50.0])?;
     println!("churning {} addresses", CHURNING * EACH);
-    let churned = during_churn(&site, &agent)?;
+    during_churn(bench, &crowd, &agent)?;
     agent.stop()?;
-    println!("measuring: what this machine needs at the least");
-    let floor = floor::measure(&site, ASKED)?;
-    let asking = answer::floor(&site)?;
-    let (mut cold, mut resynced) = (Vec::new(), Resynced::default());
+    floors(bench, &crowd)?;
     let mut filled = 0;
-    for netnses in [CHURNING, MANY]
-        .into_iter()
-        .take(1 + usize::from(with_many))
-    {
+    for (netnses, limit) in [(CHURNING, 1000.0), (MANY, 6000.0)] {
+        if netnses == MANY && bench.quick {
+            break;
+        }
         for number in filled..netnses {
-            Full::of(&site, number)?.change(AddressChange::Add)?;
+            Full::of(&crowd, number)?.change(AddressChange::Add)?;
             println!("added {} addresses", (number + 1) * EACH);
         }
         filled = netnses;
-        println!("starting with {} addresses more", netnses * EACH);
-        let (agent, started) = start(ipvlan, &site, netnses * EACH)?;
-        cold.push(started);
+        let agent = cold(bench, &crowd, netnses * EACH, limit)?;
         if netnses == CHURNING {
             println!("reading everything again and again");
-            resynced = during_resyncs(&site, &agent)?;
+            during_resyncs(bench, &crowd, &agent)?;
         }
         agent.stop()?;
-    }
-    Ok(Scale {
-        idle,
-        first,
-        quiet,
-        churned,
-        resynced,
-        floor,
-        asking,
-        cold,
-    })
-}
-
-fn populate(site: &Site) -> Result<()> {
-    for (subnet, child) in site.children.iter().enumerate() {
-        let mut links = Vec::new();
-        let mut addresses = Vec::new();
-        for number in 1..=PER_NETNS {
-            let device = format!("ipvlan{number}");
-            let netns = child.reference();
-            links.push(format!(
-                "link add link {PARENT} name {device} netns {netns} type ipvlan mode l3\n"
-            ));
-            addresses.push(format!(
-                "addr add 10.7.{subnet}.{number}/32 dev {device}\nlink set {device} up\n"
-            ));
-        }
-        site.host.ip(&links.concat())?;
-        child.ip(&addresses.concat())?;
     }
     Ok(())
 }
 
-fn during_churn(site: &Site, agent: &Agent) -> Result<Churned> {
+/// Notes what this machine takes without an agent.
+fn floors(bench: &Bench, crowd: &Crowd) -> Result<()> {
+    println!("measuring: what this machine needs at the least");
+    for (what, times) in [
+        (
+            "an event received and one netns dumped",
+            floor::measure(crowd, ASKED)?,
+        ),
+        (
+            "an address asked for that the kernel answers for",
+            answer::floor(crowd)?,
+        ),
+    ] {
+        bench.note(&format!(
+            "floor of this machine: {what}: p50 {:.2} ms, p99 {:.2} ms",
+            milliseconds(percentile(&times, 50)),
+            milliseconds(percentile(&times, 99)),
+        ))?;
+    }
+    Ok(())
+}
+
+impl Crowd {
+    fn build(lab: &Lab) -> Result<Self> {
+        let site = Site::build(lab, Kind::Ipvlan(Mode::L3), 0)?;
+        let mut children = Vec::new();
+        for subnet in 0..NETNSES {
+            let child = lab.netns(&format!("crowd{subnet:03}"))?;
+            let mut links = Vec::new();
+            let mut addresses = Vec::new();
+            for number in 1..=PER_NETNS {
+                let device = format!("ipvlan{number}");
+                let netns = child.reference();
+                links.push(format!(
+                    "link add link {PARENT} name {device} netns {netns} type ipvlan mode l3\n"
+                ));
+                addresses.push(format!(
+                    "addr add 10.7.{subnet}.{number}/32 dev {device}\nlink set {device} up\n"
+                ));
+            }
+            site.host.ip(&links.concat())?;
+            child.ip(&addresses.concat())?;
+            children.push(child);
+        }
+        Ok(Self { site, children })
+    }
+
+    pub(super) fn child(&self, number: usize) -> Result<&Netns> {
+        self.children.get(number).context("not as many netns")
+    }
+
+    fn start(&self, bench: &Bench) -> Result<Agent> {
+        Agent::start(&bench.ipvlan, &self.site.host, &[PARENT], OPTIONS)
+    }
+}
+
+/// Addresses come and go in some netns, and others are asked for.
+fn during_churn(bench: &Bench, crowd: &Crowd, agent: &Agent) -> Result<()> {
     let full: Vec<Full> = (0..CHURNING)
-        .map(|number| Full::of(site, number))
+        .map(|number| Full::of(crowd, number))
         .collect::<Result<_>>()?;
     let ((elsewhere, inside), changes, during) = beside(
         agent,
         |over| churn(&full, over),
         || {
             let beside = (CHURNING..NETNSES).step_by(ASKED_BESIDE);
-            let elsewhere = answer::measure(site, beside, ASKED, 2, AT_WORK)?;
+            let elsewhere = answer::measure(crowd, beside, ASKED, 2, AT_WORK)?;
             println!("and asking in the netns that churn");
-            let inside = answer::measure(site, 0..CHURNING, ASKED, 2, AT_WORK)?;
+            let inside = if bench.quick { INSIDE } else { CHURNING };
+            let inside = answer::measure(crowd, 0..inside, ASKED, 2, AT_WORK)?;
             Ok((elsewhere, inside))
         },
     )?;
-    Ok(Churned {
-        elsewhere,
-        inside,
-        whole: during.per_second(during.whole)?,
-        changes: during.per_second(changes)?,
-    })
+    bench.note(&format!(
+        "churn: {:.0} addresses added or deleted per second; in a netns that churns itself an address is answered \
+         after {:.0} ms, p50, the slowest after {:.0} ms",
+        during.per_second(changes)?,
+        milliseconds(percentile(&inside, 50)),
+        milliseconds(percentile(&inside, 100)),
+    ))?;
+    let whole = during.per_second(during.whole)?;
+    let path = "whole syncs per second during churn";
+    bench.report_limited(path, CHILDREN, whole, "", 10.0)?;
+    report_replies(bench, " during churn elsewhere", &elsewhere, [250.0, 250.0])
 }
 
-fn during_resyncs(site: &Site, agent: &Agent) -> Result<Resynced> {
+/// Everything is read again and again, and addresses are asked for.
+fn during_resyncs(bench: &Bench, crowd: &Crowd, agent: &Agent) -> Result<()> {
     let (times, (), during) = beside(
         agent,
-        |over| wake_everything(site, over),
-        || answer::measure(site, CHURNING..CHURNING + RESYNCED, ASKED, 3, AT_WORK),
+        |over| wake_everything(&crowd.site, over),
+        || answer::measure(crowd, CHURNING..CHURNING + RESYNCED, ASKED, 3, AT_WORK),
     )?;
-    Ok(Resynced {
-        times,
-        whole: during.per_second(during.whole)?,
-    })
+    bench.note(&format!(
+        "with 10 000 addresses more, everything was read {:.1} times a second without a pause",
+        during.per_second(during.whole)?
+    ))?;
+    let when = " while everything is read again and again";
+    report_replies(bench, when, &times, [15.0, 50.0])
 }
 
 /// Some time, and what the agent did in it.
@@ -281,22 +285,28 @@ fn wake_everything(site: &Site, over: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-fn start(ipvlan: &Path, site: &Site, addresses: usize) -> Result<(Agent, Cold)> {
+/// Starts an agent with so many addresses more, and reports its first sync: from before its first dump to the last
+/// entry of its maps.
+fn cold(bench: &Bench, crowd: &Crowd, addresses: usize, limit: f64) -> Result<Agent> {
+    println!("starting with {addresses} addresses more");
     let started = Instant::now();
-    let mut agent = Agent::start(ipvlan, &site.host, &[PARENT], OPTIONS)?;
+    let mut agent = crowd.start(bench)?;
     let ready = started.elapsed();
     agent.wait_until(SETTLED_WITHIN, "answering for all", |status| {
         answered(status) >= addresses
     })?;
-    let resident_megabytes = process::resident_megabytes(agent.pid())?;
-    let sync = first_sync(&agent)?;
-    let cold = Cold {
-        addresses,
-        sync,
-        ready,
-        resident_megabytes,
-    };
-    Ok((agent, cold))
+    let resident = process::resident_megabytes(agent.pid())?;
+    let sync = milliseconds(first_sync(&agent)?);
+    bench.note(&format!(
+        "start with {addresses} addresses, programs verified: {:.0} ms",
+        milliseconds(ready)
+    ))?;
+    let children = u32::try_from(addresses)?;
+    let path = format!("cold sync of {addresses} addresses");
+    bench.report_limited(&path, children, sync, MILLISECONDS, limit)?;
+    let path = format!("resident memory with {addresses} addresses");
+    bench.report_limited(&path, children, resident, MEGABYTES, 32.0)?;
+    Ok(agent)
 }
 
 /// A child that gets many addresses.
@@ -307,8 +317,8 @@ struct Full {
 }
 
 impl Full {
-    fn of(site: &Site, number: usize) -> Result<Self> {
-        let netns: &Netns = site.children.get(number).context("not as many netns")?;
+    fn of(crowd: &Crowd, number: usize) -> Result<Self> {
+        let netns = crowd.child(number)?;
         let (netlink, index) = netns.run(|| Ok((Netlink::open()?, if_nametoindex(FULL)?)))?;
         let first = 0x0b00_0000 + u32::try_from(number * 0x1_0000)?;
         let last = first + u32::try_from(EACH)?;

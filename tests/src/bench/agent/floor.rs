@@ -1,5 +1,5 @@
-//! What this machine needs at the least: an address is added, a socket that waits hears of it and dumps the
-//! addresses of that netns. No agent is faster.
+//! The least that this machine needs: an address is added, a socket receives the event and dumps the addresses of that
+//! netns. No agent is faster.
 
 use std::{
     net::Ipv4Addr,
@@ -11,33 +11,33 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::Site;
+use super::crowd::Crowd;
 use crate::netlink::Netlink;
 
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(50);
 
-/// Adds an address to `device` of every netns of the site.
-pub(super) fn measure(site: &Site, device: &str) -> Result<Vec<Duration>> {
-    let events = site.host.run(subscribe)?;
-    let (tell, heard) = mpsc::channel();
+/// Adds an address to `device` of every netns of the crowd.
+pub(super) fn measure(crowd: &Crowd, device: &str) -> Result<Vec<Duration>> {
+    let events = crowd.site.host.run(subscribe)?;
+    let (done, ends) = mpsc::channel();
     let (netnses, next) = mpsc::channel::<Netlink>();
     let listener = thread::spawn(move || -> Result<()> {
         for netns in next {
-            events.recv_from_full().context("cannot hear events")?;
+            events.recv_from_full().context("cannot receive events")?;
             netns.dump_addresses()?;
-            tell.send(Instant::now())?;
+            done.send(Instant::now())?;
         }
         Ok(())
     });
     let mut times = Vec::new();
-    for (number, child) in site.children.iter().enumerate() {
+    for (number, child) in crowd.children.iter().enumerate() {
         let address = Ipv4Addr::new(172, 18, u8::try_from(number)?, 1);
         let (netlink, dumper) = child.run(|| Ok((Netlink::open()?, Netlink::open()?)))?;
         netnses.send(dumper)?;
         thread::sleep(BETWEEN_SAMPLES);
         child.run(|| netlink.add_address(device, address))?;
         let added = Instant::now();
-        times.push(heard.recv()?.saturating_duration_since(added));
+        times.push(ends.recv()?.saturating_duration_since(added));
     }
     drop(netnses);
     listener
@@ -46,7 +46,7 @@ pub(super) fn measure(site: &Site, device: &str) -> Result<Vec<Duration>> {
     Ok(times)
 }
 
-/// Hears of addresses in every netns that has an nsid here.
+/// Receives the events of addresses in every netns that has an nsid here.
 fn subscribe() -> Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.set_listen_all_namespaces(true)?;

@@ -19,18 +19,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Until a frame that is one too many would have arrived.
 const AFTERWARDS: Duration = Duration::from_millis(20);
 
-/// Instructions per frame, in the cheapest batch and in the dearest.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Price {
-    /// In the cheapest.
-    pub least: f64,
-    /// In the dearest.
-    pub most: f64,
-}
-
 /// How many frames are sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub(super) struct Plan {
     /// At once.
     pub batch: u32,
     /// How many times, after a first one that makes the entries of routes and neighbours.
@@ -39,14 +30,14 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// All of them.
-    pub(crate) fn frames(self) -> u64 {
+    pub(super) fn frames(self) -> u64 {
         u64::from(self.batch) * u64::from(1 + self.batches)
     }
 }
 
 /// When the clock starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begin {
+pub(super) enum Begin {
     /// The program that makes the frames starts it when it makes the first.
     FirstFrame,
     /// When `send` is called.
@@ -55,18 +46,18 @@ pub(crate) enum Begin {
     FirstArrival,
 }
 
-/// Sends batches by `send`, which is told how many frames, and waits for `counter` to have counted
-/// each.
+/// Sends batches by `send`, which is given the number of frames, and waits for `counter` to have counted each; returns
+/// the instructions per frame of the cheapest batch.
 ///
 /// A thread that does nothing is there meanwhile. Of a process with only one the kernel takes no reference
 /// to the file of a call (`__fget_light`), which makes sending forty instructions cheaper than beside an
 /// agent, whose output is read by a thread.
-pub(crate) fn measure(
+pub(super) fn measure(
     counter: &Counter,
     begin: Begin,
     plan: Plan,
     send: impl Fn(u32) -> Result<()>,
-) -> Result<Price> {
+) -> Result<f64> {
     thread::scope(|scope| {
         let (_ends_with_this, end) = mpsc::channel::<()>();
         scope.spawn(move || end.recv());
@@ -79,11 +70,8 @@ fn batches(
     begin: Begin,
     plan: Plan,
     send: impl Fn(u32) -> Result<()>,
-) -> Result<Price> {
-    let mut price = Price {
-        least: f64::INFINITY,
-        most: 0.0,
-    };
+) -> Result<f64> {
+    let mut price = f64::INFINITY;
     let expected = u64::from(plan.batch);
     for batch in 0..=plan.batches {
         match begin {
@@ -111,8 +99,7 @@ fn batches(
                 Begin::FirstArrival => plan.batch - 1,
             };
             let taken = f64::from(u32::try_from(last - first)?) / f64::from(frames);
-            price.least = price.least.min(taken);
-            price.most = price.most.max(taken);
+            price = price.min(taken);
         }
     }
     Ok(price)

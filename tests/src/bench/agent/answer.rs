@@ -1,7 +1,7 @@
-//! How long after `ip addr add` in a child's netns is the first ARP request answered?
+//! The time from `ip addr add` in a child's netns to the first ARP reply.
 //!
-//! Another machine asks for the address all the time. The clock starts when the kernel has
-//! acknowledged the address and stops when the first reply arrives.
+//! A station on the LAN asks for the address all the time. The clock starts when the kernel has acknowledged the
+//! address and stops when the first reply arrives.
 
 use std::{
     net::Ipv4Addr,
@@ -12,8 +12,9 @@ use std::{
 use anyhow::{Context, Result, anyhow, ensure};
 use ipvlan_packet::{ARP, Arp};
 
-use super::{PARENT, Site};
+use super::crowd::Crowd;
 use crate::{
+    bench::site::{LAN, LAN_MAC, LAN_V4, PARENT},
     netlink::Netlink,
     netns::Netns,
     probe::{neighbour::Question as _, packet::PacketSocket},
@@ -32,10 +33,9 @@ const FLOOR_SAMPLES: u8 = 40;
 /// reading what changed in it meanwhile.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Adds an address to `device` of these netns of the site, one after the other, the last number of which
-/// is this one. Before each it waits.
+/// Adds an address to `device` of these netns, one after the other; its last number is this one. Waits before each.
 pub(super) fn measure(
-    site: &Site,
+    crowd: &Crowd,
     netnses: impl IntoIterator<Item = usize>,
     device: &str,
     last: u8,
@@ -44,34 +44,30 @@ pub(super) fn measure(
     netnses
         .into_iter()
         .map(|number| {
-            let child = site.children.get(number).context("not as many netns")?;
+            let child = crowd.child(number)?;
             let tpa = Ipv4Addr::new(172, 17, u8::try_from(number)?, last);
             thread::sleep(wait);
-            sample(&site.vm01, child, device, tpa)
+            sample(&crowd.site.lan, child, device, tpa)
                 .with_context(|| format!("{tpa} in {}", child.label()))
         })
         .collect()
 }
 
-/// The same for some addresses of the host's own, for which the kernel answers at once: what asking
-/// itself takes. There must be no agent.
-pub(super) fn floor(site: &Site) -> Result<Vec<Duration>> {
+/// The same for some addresses of the host's own, which the kernel answers at once: what asking itself takes. There
+/// must be no agent.
+pub(super) fn floor(crowd: &Crowd) -> Result<Vec<Duration>> {
     (0..FLOOR_SAMPLES)
         .map(|number| {
             let tpa = Ipv4Addr::new(172, 19, number, 1);
             thread::sleep(ASLEEP);
-            sample(&site.vm01, &site.host, PARENT, tpa)
+            sample(&crowd.site.lan, &crowd.site.host, PARENT, tpa)
                 .with_context(|| format!("{tpa} of the host"))
         })
         .collect()
 }
 
 fn sample(asker: &Netns, child: &Netns, device: &str, tpa: Ipv4Addr) -> Result<Duration> {
-    let request = &Arp::request(
-        asker.hardware_address("eth0")?,
-        Ipv4Addr::new(172, 16, 91, 10),
-        tpa,
-    );
+    let request = &Arp::request(LAN_MAC, LAN_V4, tpa);
     thread::scope(|scope| {
         let asking = scope.spawn(|| asker.run(|| first_reply(request)));
         thread::sleep(ASKED_BEFORE);
@@ -80,13 +76,13 @@ fn sample(asker: &Netns, child: &Netns, device: &str, tpa: Ipv4Addr) -> Result<D
         let added = Instant::now();
         let replied = asking.join().map_err(|_| anyhow!("the asker panicked"))??;
         ensure!(replied > started, "answered before it was added");
-        // Answered while the kernel was still telling us is answered at once.
+        // Answered before the kernel's acknowledgement is answered at once.
         Ok(replied.saturating_duration_since(added))
     })
 }
 
 fn first_reply(request: &Arp) -> Result<Instant> {
-    let socket = PacketSocket::open("eth0", ARP)?;
+    let socket = PacketSocket::open(LAN, ARP)?;
     let frame = request.frame();
     let mut buffer = [0; 256];
     let deadline = Instant::now() + ASKED_BEFORE + DEADLINE;
