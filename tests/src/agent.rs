@@ -152,6 +152,14 @@ impl Agent {
         verified.collect()
     }
 
+    /// Returns how many frames the program at `hook` of the first parent has counted for each of these reasons.
+    pub fn counted<const N: usize>(&self, hook: &str, reasons: [&str; N]) -> Result<[u64; N]> {
+        let status = self.status()?;
+        let counters = &status["parents"][0]["counters"][hook];
+        ensure!(counters.is_object(), "no counters of {hook} in {status}");
+        Ok(reasons.map(|reason| counters[reason].as_u64().unwrap_or_default()))
+    }
+
     /// What `ipvlan status --json` says about this agent.
     pub fn status(&self) -> Result<Value> {
         let mut command = Command::new(&self.program);
@@ -270,6 +278,18 @@ pub fn new_runtime_dir() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     PathBuf::from(format!("/run/ipvlan-lab-{}-{number}", process::id()))
+}
+
+/// Returns the addresses of a status, each with its child.
+pub(crate) fn addresses(status: &Value) -> impl Iterator<Item = (&Value, &Value)> {
+    list(&status["parents"])
+        .flat_map(|parent| list(&parent["children"]))
+        .flat_map(|child| list(&child["addresses"]).map(move |address| (child, address)))
+}
+
+/// Returns the values of an array; none of anything else.
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
 }
 
 fn is_ready(status: &Value, parents: &[&str]) -> bool {

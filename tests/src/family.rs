@@ -76,6 +76,73 @@ impl Family {
     }
 }
 
+/// The prefix lengths of the lab's subnets.
+pub const SUBNETS: [u8; 2] = [24, 64];
+/// The prefix lengths of single addresses.
+pub const SINGLE: [u8; 2] = [32, 128];
+
+/// An address of each family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The IPv4 address.
+    pub v4: Ipv4Addr,
+    /// The IPv6 address.
+    pub v6: Ipv6Addr,
+}
+
+impl Pair {
+    /// Returns the one of `family`.
+    #[must_use]
+    pub fn of(self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => self.v4.into(),
+            Family::V6 => self.v6.into(),
+        }
+    }
+
+    /// Returns both.
+    #[must_use]
+    pub fn both(self) -> [IpAddr; 2] {
+        Family::ALL.map(|family| self.of(family))
+    }
+
+    /// Returns the lines of `ip -batch` that add both to `device`, with the prefix lengths of the lab's subnets.
+    #[must_use]
+    pub fn added(self, device: &str) -> String {
+        self.added_with(device, SUBNETS, "nodad")
+    }
+
+    /// Returns the lines that add both with these prefix lengths, the IPv6 address with `flags`.
+    #[must_use]
+    pub fn added_with(self, device: &str, [v4_length, v6_length]: [u8; 2], flags: &str) -> String {
+        let Self { v4, v6 } = self;
+        format!(
+            "addr add {v4}/{v4_length} dev {device}\naddr add {v6}/{v6_length} dev {device} {flags}\n"
+        )
+    }
+
+    /// Returns the lines that delete both from `device`.
+    #[must_use]
+    pub fn deleted(self, device: &str) -> String {
+        let Self { v4, v6 } = self;
+        format!("addr del {v4}/24 dev {device}\naddr del {v6}/64 dev {device}\n")
+    }
+}
+
+/// Returns the lines that make `device` the default route of both families, by a gateway if there is one.
+#[must_use]
+pub fn default_routes(device: &str, gateway: Option<Pair>) -> String {
+    let route = |family: Family| {
+        let via = gateway.map(|pair| format!("via {} ", pair.of(family)));
+        let any = family.unspecified();
+        format!(
+            "route replace {any}/0 {}dev {device}\n",
+            via.unwrap_or_default()
+        )
+    };
+    Family::ALL.map(route).concat()
+}
+
 impl fmt::Display for Family {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

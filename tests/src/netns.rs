@@ -30,7 +30,7 @@ use nix::{
     unistd::{ForkResult, Pid, fork},
 };
 
-use crate::command;
+use crate::{command, family::Family};
 
 /// Where `ip netns` keeps its names.
 pub(crate) const NAMES: &str = "/run/netns";
@@ -151,6 +151,15 @@ impl Netns {
             .map(drop)
     }
 
+    /// Makes the ipvlan device `name` of `parent`, a device of `host`, right in this netns. `mode` is the mode, and the
+    /// isolation flag if there is one.
+    pub fn add_ipvlan(&self, host: &Self, parent: &str, name: &str, mode: &str) -> Result<()> {
+        let netns = self.reference();
+        host.ip(&format!(
+            "link add link {parent} name {name} netns {netns} type ipvlan mode {mode}\n"
+        ))
+    }
+
     /// Returns what `ip` shows of the neighbour entry of `address` on `device`, in whatever state it is.
     pub fn neighbour_entry(&self, device: &str, address: IpAddr) -> Result<String> {
         let mut command = Command::new("ip");
@@ -171,6 +180,16 @@ impl Netns {
         let path = Path::new("/proc/sys/net").join(key);
         self.run(|| fs::write(&path, value).with_context(|| format!("cannot set {key}={value}")))
             .with_context(|| format!("in netns {}", self.label))
+    }
+
+    /// Writes sysctls of the neighbours of `device`, of both families.
+    pub fn neighbour_sysctls(&self, device: &str, settings: &[(&str, &str)]) -> Result<()> {
+        for family in Family::ALL {
+            for (key, value) in settings {
+                self.sysctl(&format!("{}/neigh/{device}/{key}", family.sysctl()), value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Devices that come from now on say nothing unasked and have no addresses of their own making.

@@ -17,7 +17,6 @@ use super::{
     site::{Kind, LAN, PARENT, PARENT_MAC, Site, v4, v6},
 };
 use crate::{
-    agent::Agent,
     bpf::{Counter, Hook, Program},
     demo::mode::Mode,
     lab::Lab,
@@ -64,15 +63,18 @@ fn answers(bench: &Bench, lab: &Lab, request: &Request) -> Result<()> {
     }
     let kernel = answered(bench, &site, Hook::Tc, request)?;
     drop(site);
-    for ((hook, floor), (variant, options, goal)) in HOOKS.into_iter().zip(floors).zip([
-        ("agent, TC", &[][..], LIMIT),
-        ("agent, XDP native", &["--xdp", "native"], BY_XDP),
+    for ((hook, floor), (program, variant, options, goal)) in HOOKS.into_iter().zip(floors).zip([
+        ("ingress", "agent, TC", &[][..], LIMIT),
+        ("xdp", "agent, XDP native", &["--xdp", "native"], BY_XDP),
     ]) {
         let site = Site::build(lab, Kind::Ipvlan(Mode::L3), 1)?;
         let agent = bench.agent(&site, options)?;
         let ours = answered(bench, &site, hook, request)?;
-        let (counted, sent) = (counted(&agent, hook)?, bench.plan().frames());
-        ensure!(counted == sent, "the programs counted {counted} answers");
+        let counted = agent.counted(program, ["arp_answered", "nd_answered"])?;
+        ensure!(
+            counted.iter().sum::<u64>() == bench.plan().frames(),
+            "the programs counted {counted:?} answers"
+        );
         agent.stop()?;
         let row = |path: &str, variant: &str, value| {
             let path = format!("{} {path} of {hook:?}", request.0);
@@ -86,19 +88,6 @@ fn answers(bench: &Bench, lab: &Lab, request: &Request) -> Result<()> {
         bench.tell_limited(&ours, LIMIT)?;
     }
     Ok(())
-}
-
-/// Returns how many answers the agent's program at `hook` has counted.
-fn counted(agent: &Agent, hook: Hook) -> Result<u64> {
-    let name = match hook {
-        Hook::Xdp => "xdp",
-        Hook::Tc | Hook::Egress => "ingress",
-    };
-    let status = agent.status()?;
-    let counters = &status["parents"][0]["counters"][name];
-    ensure!(counters.is_object(), "no counters of {name} in {status}");
-    let count = |reason: &str| counters[reason].as_u64().unwrap_or_default();
-    Ok(count("arp_answered") + count("nd_answered"))
 }
 
 /// Returns what it costs to make a frame and to drop it at `hook` of the parent.

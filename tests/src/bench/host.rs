@@ -9,7 +9,7 @@ use super::{
     site::{HOST_V4, Kind, Site, address_of},
     source::{Source, prime},
 };
-use crate::{bpf::Hook, demo::mode::Mode, lab::Lab};
+use crate::{bpf::Hook, demo::mode::Mode, family::Family, lab::Lab};
 
 /// What a packet may cost beside one through a shim.
 const HAIRPIN: f64 = 1.04;
@@ -27,12 +27,9 @@ pub(super) fn packets(bench: &Bench, lab: &Lab) -> Result<()> {
         bench.tell_base(&path(TO_CHILD), "ipvlan shim", 1, shimmed)?;
         drop(shim);
         let site = Site::build(lab, kind, 1)?;
-        let agent = bench.agent(&site, &[])?;
-        let price = to_child(bench, &site).context("by the agent")?;
         let path = path(TO_CHILD);
         let compared = Compared::new(&path, "agent", 1).ratio(HAIRPIN);
-        bench.tell_beside(&compared, shimmed, price)?;
-        agent.stop()?;
+        bench.beside_agent(&site, &[], &compared, shimmed, || to_child(bench, &site))?;
         drop(site);
         back(bench, lab, mode)?;
     }
@@ -53,10 +50,10 @@ fn back(bench: &Bench, lab: &Lab, mode: Mode) -> Result<()> {
     bench.tell_base(&path, name, 1, base)?;
     drop(site);
     let site = Site::build(lab, Kind::Ipvlan(mode), 1)?;
-    let agent = bench.agent(&site, &[])?;
-    let price = to_host(bench, &site, HOST_V4)?;
-    bench.tell_beside(&Compared::new(&path, "agent", 1), base, price)?;
-    agent.stop()
+    let compared = Compared::new(&path, "agent", 1);
+    bench.beside_agent(&site, &[], &compared, base, || {
+        to_host(bench, &site, HOST_V4)
+    })
 }
 
 /// For comparison: a shim of macvlan.
@@ -69,7 +66,7 @@ fn macvlan(bench: &Bench, lab: &Lab) -> Result<()> {
 
 fn to_child(bench: &Bench, site: &Site) -> Result<f64> {
     let (netns, device) = site.child(0)?;
-    let to = address_of(0, false);
+    let to = address_of(0, Family::V4);
     prime(&site.host, to)?;
     bench.price(
         &Source::Socket {

@@ -170,6 +170,21 @@ impl Bench {
         Agent::start(&self.ipvlan, &site.host, &[PARENT], &options)
     }
 
+    /// Measures beside an agent with `options` on the parent of `site`, and reports it beside `base`.
+    fn beside_agent(
+        &self,
+        site: &Site,
+        options: &[&str],
+        compared: &Compared<'_>,
+        base: f64,
+        measure: impl FnOnce() -> Result<f64>,
+    ) -> Result<()> {
+        let agent = self.agent(site, options)?;
+        let price = measure().with_context(|| compared.variant.to_owned())?;
+        self.tell_beside(compared, base, price)?;
+        agent.stop()
+    }
+
     fn tell(&self, row: &Row) -> Result<()> {
         println!("{row:?}");
         self.results.write(&Line::Row(row))

@@ -1,7 +1,5 @@
 //! From the LAN to an ipvlan child: what an attached agent adds to the kernel's own way.
 
-use std::net::IpAddr;
-
 use anyhow::{Result, ensure};
 
 use super::{
@@ -9,13 +7,13 @@ use super::{
     price::Plan,
     price_of,
     sink::Sink,
-    site::{Kind, LAN, LAN_MAC, LAN_V4, LAN_V6, PARENT, Site, address_of},
+    site::{Kind, LAN, LAN_MAC, LAN_V4, PARENT, Site, address_of, lan_address},
     source::{self, Source},
 };
 use crate::{
-    agent::Agent,
     bpf::{Hook, Program},
     demo::mode::Mode,
+    family::Family,
     lab::Lab,
 };
 
@@ -31,59 +29,57 @@ pub(super) const LOCAL: &str = "link add link ens34 name local0 type ipvlan mode
 /// With and without an agent, in every way it can be attached.
 pub(super) fn attached(bench: &Bench, lab: &Lab) -> Result<()> {
     let site = Site::build(lab, Kind::Ipvlan(Mode::L3), 1)?;
-    for v6 in [false, true] {
-        live(bench, &site, v6)?;
+    for family in Family::ALL {
+        live(bench, &site, family)?;
     }
     from_pktgen(bench, &site)?;
     looked_up(bench, &site)
 }
 
 /// Packets that XDP makes at the LAN's end, for a child.
-pub(super) fn live_source(site: &Site, child: u32, v6: bool) -> Result<Source<'_>> {
-    let to = (address_of(child, v6), site.mac_for_lan(child));
+pub(super) fn live_source(site: &Site, child: u32, family: Family) -> Result<Source<'_>> {
+    let to = (address_of(child, family), site.mac_for_lan(child));
     Ok(Source::Live {
         netns: &site.lan,
         device: LAN,
-        frame: source::frame((lan(v6), LAN_MAC), to)?,
+        frame: source::frame((lan_address(family), LAN_MAC), to)?,
     })
 }
 
 /// What they cost, to the hook of its device.
-pub(super) fn by_live_frames(bench: &Bench, site: &Site, child: u32, v6: bool) -> Result<f64> {
+pub(super) fn by_live_frames(
+    bench: &Bench,
+    site: &Site,
+    child: u32,
+    family: Family,
+) -> Result<f64> {
     let (netns, device) = site.child(child)?;
     let sink = Sink::Device {
         netns,
         device: &device,
         hook: Hook::Tc,
-        to: address_of(child, v6),
+        to: address_of(child, family),
     };
-    bench.price(&live_source(site, child, v6)?, sink)
+    bench.price(&live_source(site, child, family)?, sink)
 }
 
-fn live(bench: &Bench, site: &Site, v6: bool) -> Result<()> {
-    let path = if v6 {
-        "RX IPv6, LAN to l3 child"
-    } else {
-        "RX, LAN to l3 child"
+fn live(bench: &Bench, site: &Site, family: Family) -> Result<()> {
+    let path = match family {
+        Family::V4 => "RX, LAN to l3 child",
+        Family::V6 => "RX IPv6, LAN to l3 child",
     };
-    let measure = || by_live_frames(bench, site, 0, v6);
+    let measure = || by_live_frames(bench, site, 0, family);
     let let_in_by_us = let_in(site)?;
     let base = measure()?;
     bench.tell_base(path, "no agent", 1, base)?;
     beside_empty(bench, site, path, base, measure)?;
-    let agent = bench.agent(site, &[])?;
     let compared = Compared::new(path, "agent", 1).added(ADDED);
-    bench.tell_beside(&compared, base, measure()?)?;
-    agent.stop()?;
-    let agent = bench.agent(site, &["--attach", "clsact"])?;
+    bench.beside_agent(site, &[], &compared, base, measure)?;
     let compared = Compared::new(path, "agent, clsact", 1);
-    bench.tell_beside(&compared, base, measure()?)?;
-    agent.stop()?;
+    bench.beside_agent(site, &["--attach", "clsact"], &compared, base, measure)?;
     drop(let_in_by_us);
-    let agent = bench.agent(site, &["--xdp", "native"])?;
     let compared = Compared::new(path, "agent, XDP native (base: an empty one)", 1);
-    bench.tell_beside(&compared, base, measure()?)?;
-    agent.stop()
+    bench.beside_agent(site, &["--xdp", "native"], &compared, base, measure)
 }
 
 /// What an empty program on the parent costs: no agent can add less.
@@ -104,7 +100,7 @@ fn beside_empty(
 /// The same with the kernel's own generator: the whole way that the goal is a part of.
 fn from_pktgen(bench: &Bench, site: &Site) -> Result<()> {
     let path = "RX, LAN to l3 child, pktgen and all";
-    let to = address_of(0, false);
+    let to = address_of(0, Family::V4);
     let (netns, device) = site.child(0)?;
     let source = Source::Pktgen {
         netns: &site.lan,
@@ -132,13 +128,11 @@ fn from_pktgen(bench: &Bench, site: &Site) -> Result<()> {
         ("agent, clsact", &["--attach", "clsact"], None),
         ("agent, XDP generic", &["--xdp", "generic"], None),
     ] {
-        let agent = bench.agent(site, options)?;
         let compared = Compared {
             ratio: goal,
             ..Compared::new(path, variant, 1)
         };
-        bench.tell_beside(&compared, base, measure()?)?;
-        agent.stop()?;
+        bench.beside_agent(site, options, &compared, base, measure)?;
     }
     Ok(())
 }
@@ -148,28 +142,17 @@ fn looked_up(bench: &Bench, site: &Site) -> Result<()> {
     let path = "RX, LAN to l3 child, looked up and counted";
     site.host.ip(LOCAL)?;
     let _let_in = let_in(site)?;
-    let measure = || by_live_frames(bench, site, 0, false);
+    let measure = || by_live_frames(bench, site, 0, Family::V4);
     let base = measure()?;
     bench.tell_base(path, "no agent", 1, base)?;
     let agent = bench.agent(site, &["--deliver", "redirect"])?;
-    let before = counted(&agent)?;
+    let counted = || agent.counted("ingress", ["left_to_driver"]);
+    let [before] = counted()?;
     let ours = measure()?;
-    let seen = counted(&agent)? - before;
+    let seen = counted()?[0] - before;
     let sent = bench.plan().frames();
     ensure!(seen >= sent, "{seen} of {sent} packets were looked up");
     let compared = Compared::new(path, "agent", 1).added(ADDED_BY_LOOKUP);
     bench.tell_beside(&compared, base, ours)?;
     agent.stop()
-}
-
-/// How many packets the program has left to the driver after a lookup.
-fn counted(agent: &Agent) -> Result<u64> {
-    let status = agent.status()?;
-    let counters = &status["parents"][0]["counters"]["ingress"];
-    ensure!(counters.is_object(), "no counters of ingress in {status}");
-    Ok(counters["left_to_driver"].as_u64().unwrap_or_default())
-}
-
-fn lan(v6: bool) -> IpAddr {
-    if v6 { LAN_V6.into() } else { LAN_V4.into() }
 }

@@ -6,7 +6,7 @@ use super::{
     Bench, Compared, let_in, rx,
     site::{Kind, Site},
 };
-use crate::{demo::mode::Mode, lab::Lab};
+use crate::{demo::mode::Mode, family::Family, lab::Lab};
 
 const CHILDREN: [u32; 4] = [1, 256, 4_096, 16_384];
 
@@ -17,14 +17,12 @@ pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
         println!("making {children} children");
         let site = Site::build(lab, Kind::Ipvlan(Mode::L3), children)?;
         let _let_in = let_in(&site)?;
-        let measure = || rx::by_live_frames(bench, &site, children / 2, false);
+        let measure = || rx::by_live_frames(bench, &site, children / 2, Family::V4);
         let alone = measure()?;
         let base = *one.get_or_insert(alone);
         bench.tell_beside(&Compared::new(path, "no agent", children), base, alone)?;
-        let agent = bench.agent(&site, &[])?;
-        let price = measure()?;
-        bench.tell_beside(&Compared::new(path, "agent", children), base, price)?;
-        agent.stop()?;
+        let compared = Compared::new(path, "agent", children);
+        bench.beside_agent(&site, &[], &compared, base, measure)?;
     }
     Ok(())
 }

@@ -14,20 +14,21 @@ use serde_json::Value;
 
 use crate::{
     demo::mode::Mode,
+    family::Family,
     lab::{Lab, connect},
     netns::{Netns, colons},
 };
 
 /// The parent, or what stands for it.
-pub(super) const PARENT: &str = "ens34";
+pub(crate) const PARENT: &str = "ens34";
 /// The LAN's end of the link.
-pub(super) const LAN: &str = "eth0";
+pub(crate) const LAN: &str = "eth0";
 pub(super) const LAN_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 1);
 pub(super) const LAN_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 1, 1);
 pub(super) const HOST_V4: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 2);
 const HOST_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 1, 2);
 pub(super) const LAN_MAC: [u8; 6] = [2, 0x77, 0, 0, 0, 2];
-pub(super) const PARENT_MAC: [u8; 6] = [2, 0x77, 0, 0, 0, 1];
+pub(crate) const PARENT_MAC: [u8; 6] = [2, 0x77, 0, 0, 0, 1];
 /// The host's end of the link to a child that it routes to.
 const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
 const ROUTER_MAC: [u8; 6] = [2, 0x77, 0, 2, 0, 0];
@@ -93,20 +94,8 @@ pub(super) fn shared_group(child: u32) -> Ipv6Addr {
 impl Site {
     /// So many children, each with an address of both families. Beyond [`DEVICES`] they share devices.
     pub(super) fn build(lab: &Lab, kind: Kind, children: u32) -> Result<Self> {
-        let (lan, host) = (lab.netns("lan")?, lab.netns("host")?);
-        for netns in [&lan, &host] {
-            netns.quiet()?;
-        }
-        connect(&host, PARENT, &lan, LAN)?;
-        lan.ip(&format!(
-            "link set {LAN} address {}\n{}",
-            colons(LAN_MAC),
-            address(LAN, LAN_V4, LAN_V6, 1)
-        ))?;
-        host.ip(&format!(
-            "link set {PARENT} address {}\n",
-            colons(PARENT_MAC)
-        ))?;
+        let [lan, host] = cable(lab)?;
+        lan.ip(&address(LAN, LAN_V4, LAN_V6, 1))?;
         if kind == Kind::Bridge {
             host.ip(&format!(
                 "link add br0 address {} type bridge\nlink set br0 up\nlink set {PARENT} master br0\n{}",
@@ -286,6 +275,19 @@ impl Site {
     }
 }
 
+/// Makes the LAN and the host: a cable between them, with the MACs of both ends, and no addresses.
+pub(crate) fn cable(lab: &Lab) -> Result<[Netns; 2]> {
+    let (lan, host) = (lab.netns("lan")?, lab.netns("host")?);
+    for netns in [&lan, &host] {
+        netns.quiet()?;
+    }
+    connect(&host, PARENT, &lan, LAN)?;
+    for (netns, device, mac) in [(&lan, LAN, LAN_MAC), (&host, PARENT, PARENT_MAC)] {
+        netns.ip(&format!("link set {device} address {}\n", colons(mac)))?;
+    }
+    Ok([lan, host])
+}
+
 /// Returns a statistic of the driver of `device`, such as `rx` `packets`.
 pub(super) fn packets(netns: &Netns, device: &str, direction: &str, what: &str) -> Result<u64> {
     let mut command = Command::new("ip");
@@ -296,12 +298,19 @@ pub(super) fn packets(netns: &Netns, device: &str, direction: &str, what: &str) 
         .with_context(|| format!("`ip -s -j link` shows no {direction} {what}"))
 }
 
-/// The address of a child, for whom the family does not matter.
-pub(super) fn address_of(child: u32, v6_wanted: bool) -> IpAddr {
-    if v6_wanted {
-        v6(child).into()
-    } else {
-        v4(child).into()
+/// Returns the address of a child.
+pub(super) fn address_of(child: u32, family: Family) -> IpAddr {
+    match family {
+        Family::V4 => v4(child).into(),
+        Family::V6 => v6(child).into(),
+    }
+}
+
+/// Returns the address of the station on the LAN.
+pub(super) fn lan_address(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => LAN_V4.into(),
+        Family::V6 => LAN_V6.into(),
     }
 }
 
@@ -327,13 +336,11 @@ fn link_local(device: &str, number: u32) -> String {
 }
 
 fn long_lived(netns: &Netns, device: &str) -> Result<()> {
-    for family in ["ipv4", "ipv6"] {
-        for (key, value) in [
+    netns.neighbour_sysctls(
+        device,
+        &[
             ("base_reachable_time_ms", "3600000"),
             ("delay_first_probe_time", "3600"),
-        ] {
-            netns.sysctl(&format!("{family}/neigh/{device}/{key}"), value)?;
-        }
-    }
-    Ok(())
+        ],
+    )
 }

@@ -12,6 +12,7 @@ use etherparse::PacketBuilder;
 use super::price::{self, Begin, Plan};
 use crate::{
     bpf::{Counter, Program},
+    family::Family,
     netns::{Netns, colons},
     probe::packet::PacketSocket,
 };
@@ -120,10 +121,7 @@ pub(super) fn prime(netns: &Netns, to: IpAddr) -> Result<()> {
 }
 
 fn connected(netns: &Netns, to: IpAddr) -> Result<UdpSocket> {
-    let any: IpAddr = match to {
-        IpAddr::V4(_) => [0; 4].into(),
-        IpAddr::V6(_) => [0u16; 8].into(),
-    };
+    let any = Family::of(to).unspecified();
     netns.run(|| {
         let socket = UdpSocket::bind((any, 0)).context("cannot open a socket")?;
         socket

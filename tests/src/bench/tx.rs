@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use super::{
     Bench, Compared, let_in, rx,
     sink::Sink,
-    site::{Kind, LAN, LAN_V4, LAN_V6, PARENT, Site, address_of},
+    site::{Kind, LAN, LAN_V4, PARENT, Site, address_of, lan_address},
     source::{Source, prime},
 };
 use crate::{
     bpf::{Hook, Program},
     demo::mode::Mode,
+    family::Family,
     lab::Lab,
     netns::Netns,
 };
@@ -27,19 +28,17 @@ pub(super) fn attached(bench: &Bench, lab: &Lab) -> Result<()> {
     for mode in [Mode::L3, Mode::L2] {
         let site = Site::build(lab, Kind::Ipvlan(mode), 1)?;
         let (child, _) = site.child(0)?;
-        for v6 in [false, true] {
-            if v6 && (bench.quick || mode == Mode::L2) {
-                continue;
-            }
-            let (family, to) = if v6 {
-                (" IPv6", LAN_V6.into())
-            } else {
-                ("", LAN_V4.into())
+        for family in Family::ALL {
+            let name = match family {
+                Family::V4 => "",
+                Family::V6 if bench.quick || mode == Mode::L2 => continue,
+                Family::V6 => " IPv6",
             };
+            let to = lan_address(family);
             let paths = [
-                (format!("TX{family}, {mode} child to LAN"), child),
+                (format!("TX{name}, {mode} child to LAN"), child),
                 (
-                    format!("TX{family}, host to LAN, beside {mode} child"),
+                    format!("TX{name}, host to LAN, beside {mode} child"),
                     &site.host,
                 ),
             ];
@@ -88,7 +87,7 @@ fn to_lan(bench: &Bench, site: &Site, from: &Netns, to: IpAddr) -> Result<f64> {
 fn to_sibling(bench: &Bench, site: &Site) -> Result<f64> {
     let (from, _) = site.child(0)?;
     let (netns, device) = site.child(1)?;
-    let to = address_of(1, false);
+    let to = address_of(1, Family::V4);
     prime(from, to)?;
     bench.price(
         &Source::Socket { netns: from, to },
@@ -104,8 +103,8 @@ fn to_sibling(bench: &Bench, site: &Site) -> Result<f64> {
 /// From the LAN to a socket of a child: in every mode it ends there.
 fn to_socket(bench: &Bench, site: &Site) -> Result<f64> {
     let (netns, _) = site.child(0)?;
-    let to = address_of(0, false);
-    let source = rx::live_source(site, 0, false)?;
+    let to = address_of(0, Family::V4);
+    let source = rx::live_source(site, 0, Family::V4)?;
     bench.price(&source, Sink::Socket { netns, to })
 }
 

@@ -2,12 +2,12 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use ipvlan_tests::{
     attacks,
     bench::Bench,
-    demo::{self, Demo, mode::Modes, variant::Variants},
+    demo::{Demo, mode::Modes, variant::Variants},
     differential::Differential,
     faults::Faults,
     init, nics, nodes,
@@ -29,21 +29,14 @@ enum Verb {
     Init,
     /// Show the connectivity table before and after `ipvlan run`
     Demo {
+        #[command(flatten)]
+        run: Run,
         /// The mode of the parents: l2, l3, l3s or all
         #[arg(long, default_value = "all")]
         mode: Modes,
-        /// The agent
-        #[arg(long, required_unless_present = "before_only")]
-        ipvlan: Option<PathBuf>,
-        /// Where to write the results, one JSON object per line
-        #[arg(long, required_unless_present = "before_only")]
-        results: Option<PathBuf>,
         /// What to vary; anything but the default gets a shorter table
         #[arg(long, default_value = "default")]
         variant: Variants,
-        /// Show what the kernel alone does and start no agent
-        #[arg(long)]
-        before_only: bool,
     },
     /// Measure what frames and events cost
     Bench {
@@ -159,28 +152,13 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     match Cli::parse().verb {
         Verb::Init => init::boot().map(|()| true),
-        Verb::Demo {
-            mode,
-            before_only: true,
-            ..
-        } => demo::show_before(&mode.0).map(|()| true),
-        Verb::Demo {
-            mode,
-            ipvlan,
-            results,
-            variant,
-            before_only: false,
-        } => {
-            let (ipvlan, results) = ipvlan.zip(results).context("no agent, or no results")?;
-            let results = Results::open(&results)?;
-            Demo {
-                ipvlan,
-                modes: mode.0,
-                variants: variant.0,
-                results,
-            }
-            .run()
+        Verb::Demo { run, mode, variant } => Demo {
+            results: run.results()?,
+            ipvlan: run.ipvlan,
+            modes: mode.0,
+            variants: variant.0,
         }
+        .run(),
         Verb::Bench { run, quick, only } => {
             Bench::new(run.results()?, run.ipvlan, quick, only).run()
         }

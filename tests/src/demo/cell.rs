@@ -2,9 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::spot::{
-    NS09, NS09_OTHER, NS10, NS10_OTHER, NS13, NS13_OTHER, NS16, NS16_OTHER, NS17, NS17_OTHER, Spot,
-};
+use super::spot::Spot;
 use crate::family::Family;
 
 /// How is asked.
@@ -165,19 +163,11 @@ impl Cell {
         }
     }
 
-    /// The same in IPv6. Both are asked at once, so a child that is changed is another one.
+    /// The same in IPv6.
     #[must_use]
     pub fn twin(self) -> Self {
-        let to = match self.to {
-            NS09 => NS09_OTHER,
-            NS10 => NS10_OTHER,
-            NS13 => NS13_OTHER,
-            NS16 => NS16_OTHER,
-            NS17 => NS17_OTHER,
-            to => to,
-        };
         Self {
-            to,
+            to: self.to.twin(),
             family: Family::V6,
             ..self
         }

@@ -91,7 +91,7 @@ pub fn rdisc6(world: &World, cell: &Cell) -> Result<bool> {
     let gateway = world.at(GATEWAY.netns)?;
     thread::scope(|scope| {
         let advertising =
-            scope.spawn(|| gateway.run(|| router::advertise(GATEWAY.device, GATEWAY.v6, &done)));
+            scope.spawn(|| gateway.run(|| router::advertise(GATEWAY.device, GATEWAY.at.v6, &done)));
         let arguments = ["-1", "-r", "3", "-w", "500", cell.from.device];
         let asked = world
             .at(cell.from.netns)

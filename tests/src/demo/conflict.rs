@@ -14,7 +14,7 @@ use super::{
     world::World,
 };
 use crate::{
-    agent::Agent,
+    agent::{Agent, addresses, list},
     netns::colons,
     probe::{claim, neighbour::Until, until},
 };
@@ -104,7 +104,7 @@ fn vm01(world: &World) -> Result<[u8; 6]> {
 fn told(agent: &Agent, patience: Duration, is_it: impl Fn(&Value) -> bool) -> Result<bool> {
     until(patience, POLL, || {
         let status = agent.status()?;
-        Ok(parents(&status)
+        Ok(list(&status["parents"])
             .flat_map(|parent| list(&parent["events"]))
             .filter(|event| event["parent"] == HOST.device && event["action"] != "")
             .any(&is_it))
@@ -114,16 +114,12 @@ fn told(agent: &Agent, patience: Duration, is_it: impl Fn(&Value) -> bool) -> Re
 /// Is `address` of the impostor refused?
 fn refused(status: &Value, address: IpAddr) -> bool {
     let address = format!("{address}/");
-    parents(status)
-        .flat_map(|parent| list(&parent["children"]))
-        .filter(|child| child["name"] == IMPOSTOR.device)
-        .flat_map(|child| list(&child["addresses"]))
-        .any(|seen| {
-            let is_it = seen["address"]
-                .as_str()
-                .is_some_and(|seen| seen.starts_with(&address));
-            is_it && seen["state"] == "refused"
-        })
+    addresses(status).any(|(child, seen)| {
+        let is_it = seen["address"]
+            .as_str()
+            .is_some_and(|seen| seen.starts_with(&address));
+        child["name"] == IMPOSTOR.device && is_it && seen["state"] == "refused"
+    })
 }
 
 fn is_about(event: &Value, address: IpAddr, mac: [u8; 6]) -> bool {
@@ -132,12 +128,4 @@ fn is_about(event: &Value, address: IpAddr, mac: [u8; 6]) -> bool {
 
 fn has_name(netns: &Value, name: &str) -> bool {
     list(&netns["names"]).any(|known| known == name)
-}
-
-fn parents(status: &Value) -> impl Iterator<Item = &Value> {
-    list(&status["parents"])
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }

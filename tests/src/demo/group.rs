@@ -14,7 +14,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// The child of `cell` comes and goes: does its group on the asker's device?
 pub fn follows_child(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
-    let group = solicited_node(cell.to.v6).to_string();
+    let group = solicited_node(cell.to.at.v6).to_string();
     let is_member = || -> Result<bool> {
         let mut command = Command::new("ip");
         command.args(["-6", "maddr", "show", "dev", cell.from.device]);

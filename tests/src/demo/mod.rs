@@ -149,24 +149,6 @@ impl Before {
     }
 }
 
-/// Prints what the kernel alone does in each of `modes`.
-pub fn show_before(modes: &[Mode]) -> Result<()> {
-    for mode in modes {
-        let world = World::build(&Lab::new()?, *mode)?;
-        let cells = cells::of(Variant::Default, *mode);
-        let answers = fill(&world, &cells, Phase::Before)?;
-        for (cell, answer) in cells.iter().zip(answers) {
-            let mark = if answer.works(cell.expected) {
-                '✓'
-            } else {
-                '✗'
-            };
-            println!("{mode:>3} {mark} {cell}");
-        }
-    }
-    Ok(())
-}
-
 /// Stops the agent; is nothing of it left?
 fn stops_clean(agent: Agent, world: &World, say: &Progress) -> Result<bool> {
     let stopped = agent.stop();

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::family::Family;
+use crate::family::{Family, Pair};
 
 /// One address of each family that can ask or be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,10 +13,8 @@ pub struct Spot {
     pub netns: &'static str,
     /// Its device there.
     pub device: &'static str,
-    /// Its IPv4 address.
-    pub v4: Ipv4Addr,
-    /// Its IPv6 address.
-    pub v6: Ipv6Addr,
+    /// Its addresses.
+    pub at: Pair,
 }
 
 /// The IPv6 address is the IPv4 one read aloud: 172.16.91.101 is `2001:db8:91::101`.
@@ -30,8 +28,10 @@ const fn spot(
         label,
         netns,
         device,
-        v4: Ipv4Addr::new(a, b, c, d),
-        v6: Ipv6Addr::new(0x2001, 0xdb8, digits(c), 0, 0, 0, 0, digits(d)),
+        at: Pair {
+            v4: Ipv4Addr::new(a, b, c, d),
+            v6: Ipv6Addr::new(0x2001, 0xdb8, digits(c), 0, 0, 0, 0, digits(d)),
+        },
     }
 }
 
@@ -66,45 +66,20 @@ pub const UNNAMED: Spot = spot("unnamed netns", "unnamed", "ipvlan6", [172, 16, 
 pub const NS07: Spot = spot("ns07 down", "ns07", "ipvlan7", [172, 16, 91, 107]);
 /// The second netns of a child that is moved.
 pub const NS09: Spot = spot("ns09 moved there", "ns09", "ipvlan8", [172, 16, 91, 108]);
-/// The same while the other family is asked for the first one.
-pub const NS09_OTHER: Spot = Spot {
-    device: "ipvlan18",
-    ..NS09
-};
 /// A child whose address is deleted.
 pub const NS10: Spot = spot("ns10 deleted", "ns10", "ipvlan9", [172, 16, 91, 110]);
-/// The same while the other family is asked for the first one.
-pub const NS10_OTHER: Spot = Spot {
-    device: "ipvlan19",
-    ..NS10
-};
 /// A child whose address vm01 wants for itself.
 pub const NS11: Spot = spot("ns11", "ns11", "ipvlan11", [172, 16, 91, 112]);
 /// A child whose address vm01 claims.
 pub const NS12: Spot = spot("ns12", "ns12", "ipvlan12", [172, 16, 91, 113]);
 /// A child that appears.
 pub const NS13: Spot = spot("ns13", "ns13", "ipvlan13", [172, 16, 91, 115]);
-/// The same while the other family is asked for the first one.
-pub const NS13_OTHER: Spot = Spot {
-    device: "ipvlan23",
-    ..NS13
-};
 /// A child that comes and goes.
 pub const NS14: Spot = spot("ns14", "ns14", "ipvlan14", [172, 16, 91, 116]);
 /// The second netns of another child that is moved.
 pub const NS16: Spot = spot("ns16 moved there", "ns16", "ipvlan16", [172, 16, 91, 117]);
-/// The same while the other family is asked for the first one.
-pub const NS16_OTHER: Spot = Spot {
-    device: "ipvlan26",
-    ..NS16
-};
 /// A child that goes down and up.
 pub const NS17: Spot = spot("ns17", "ns17", "ipvlan17", [172, 16, 91, 118]);
-/// The same while the other family is asked for the first one.
-pub const NS17_OTHER: Spot = Spot {
-    device: "ipvlan27",
-    ..NS17
-};
 /// A child that takes the addresses of [`VM01`].
 pub const IMPOSTOR: Spot = Spot {
     label: "ns15 as vm01",
@@ -131,10 +106,13 @@ pub const NS02_LINK_LOCAL: Spot = link_local("ns02 link-local", NS02);
 
 /// `spot` with the end of its address behind `fe80::/64`; IPv6 alone.
 const fn link_local(label: &'static str, spot: Spot) -> Spot {
-    let [.., last] = spot.v6.segments();
+    let [.., last] = spot.at.v6.segments();
     Spot {
         label,
-        v6: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last),
+        at: Pair {
+            v6: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last),
+            ..spot.at
+        },
         ..spot
     }
 }
@@ -157,25 +135,36 @@ pub const VEPA1: Spot = spot("vepa1", "vepa1", "ipvlan1", [172, 16, 94, 101]);
 pub const VEPA2: Spot = spot("vepa2", "vepa2", "ipvlan2", [172, 16, 94, 102]);
 
 impl Spot {
+    /// The same for IPv6, if the child is changed: both families are asked at once, so it is another child.
+    #[must_use]
+    pub fn twin(self) -> Self {
+        let device = match self.device {
+            "ipvlan8" => "ipvlan18",
+            "ipvlan9" => "ipvlan19",
+            "ipvlan13" => "ipvlan23",
+            "ipvlan16" => "ipvlan26",
+            "ipvlan17" => "ipvlan27",
+            device => device,
+        };
+        Self { device, ..self }
+    }
+
     /// Its address of `family`.
     #[must_use]
     pub fn address(&self, family: Family) -> IpAddr {
-        match family {
-            Family::V4 => self.v4.into(),
-            Family::V6 => self.v6.into(),
-        }
+        self.at.of(family)
     }
 
     /// The gateway of this spot's subnet.
     #[must_use]
-    pub fn gateway(&self, family: Family) -> IpAddr {
-        let [a, b, c, _] = self.v4.octets();
+    pub fn gateway(&self) -> Pair {
+        let [a, b, c, _] = self.at.v4.octets();
         let last = match (a, c) {
             (10, _) => 1,
-            (_, 91) => return GATEWAY.address(family),
+            (_, 91) => return GATEWAY.at,
             _ => 10,
         };
-        spot("", "", "", [a, b, c, last]).address(family)
+        spot("", "", "", [a, b, c, last]).at
     }
 }
 
@@ -186,10 +175,10 @@ mod tests {
     #[test]
     fn both_families_have_the_same_plan() {
         let rows = [
-            (NS01.v6, "2001:db8:91::101"),
-            (NS03.v6, "2001:db8:1::10"),
-            (VEPA2.v6, "2001:db8:94::102"),
-            (NS01_LINK_LOCAL.v6, "fe80::101"),
+            (NS01.at.v6, "2001:db8:91::101"),
+            (NS03.at.v6, "2001:db8:1::10"),
+            (VEPA2.at.v6, "2001:db8:94::102"),
+            (NS01_LINK_LOCAL.at.v6, "fe80::101"),
         ];
         for (address, expected) in rows {
             assert_eq!(address.to_string(), expected);
@@ -200,10 +189,8 @@ mod tests {
             (PRIVATE1, ["172.16.93.10", "2001:db8:93::10"]),
         ];
         for (spot, expected) in gateways {
-            assert_eq!(
-                Family::ALL.map(|family| spot.gateway(family).to_string()),
-                expected
-            );
+            let gateways = spot.gateway().both();
+            assert_eq!(gateways.map(|address| address.to_string()), expected);
         }
     }
 }

@@ -25,7 +25,12 @@ use super::{
         Spot, UNNAMED, VEPA1, VEPA2, VM01, VM01_LINK_LOCAL, VM01_PRIVATE, VM01_VEPA,
     },
 };
-use crate::{family::Family, lab::Lab, netlink::Netlink, netns::Netns};
+use crate::{
+    family::{self, Family, SUBNETS, default_routes},
+    lab::Lab,
+    netlink::Netlink,
+    netns::Netns,
+};
 
 /// The parents an agent is to be attached to.
 pub const PARENTS: [&str; 3] = [HOST.device, HOST_PRIVATE.device, HOST_VEPA.device];
@@ -35,35 +40,25 @@ const NAMED: [&str; 25] = [
     "ns09", "ns10", "ns11", "ns12", "ns13", "ns14", "ns15", "ns16", "ns17", "ns18", "private1",
     "private2", "vepa1", "vepa2",
 ];
-
 /// Detection takes a second, after a wait of up to another.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
 
-struct Child<'a> {
-    parent: &'static str,
-    flag: &'static str,
-    spot: &'a Spot,
-}
-
-const CHILDREN: [Child<'static>; 12] = [
-    child(HOST.device, "", &NS01),
-    child(HOST.device, "", &NS02),
-    child(HOST.device, "", &NS03),
-    child(HOST.device, "", &NS04),
-    child(HOST.device, "", &UNNAMED),
-    child(HOST.device, "", &NS07),
-    child(HOST.device, "", &NS11),
-    child(HOST.device, "", &NS12),
-    child(HOST_PRIVATE.device, "private", &PRIVATE1),
-    child(HOST_PRIVATE.device, "private", &PRIVATE2),
-    child(HOST_VEPA.device, "vepa", &VEPA1),
-    child(HOST_VEPA.device, "vepa", &VEPA2),
+/// The children that are made on the host and moved to their netns: parent, isolation flag, where.
+const CHILDREN: [(&str, &str, Spot); 12] = [
+    (HOST.device, "", NS01),
+    (HOST.device, "", NS02),
+    (HOST.device, "", NS03),
+    (HOST.device, "", NS04),
+    (HOST.device, "", UNNAMED),
+    (HOST.device, "", NS07),
+    (HOST.device, "", NS11),
+    (HOST.device, "", NS12),
+    (HOST_PRIVATE.device, "private", PRIVATE1),
+    (HOST_PRIVATE.device, "private", PRIVATE2),
+    (HOST_VEPA.device, "vepa", VEPA1),
+    (HOST_VEPA.device, "vepa", VEPA2),
 ];
-
-const fn child<'a>(parent: &'static str, flag: &'static str, spot: &'a Spot) -> Child<'a> {
-    Child { parent, flag, spot }
-}
 
 /// One instance of the topology, in one mode.
 #[derive(Debug)]
@@ -77,8 +72,10 @@ pub struct World {
 impl World {
     /// Builds all of it.
     pub fn build(lab: &Lab, mode: Mode) -> Result<Self> {
-        let mut netns = make_all(lab)?;
-        netns.insert(UNNAMED.netns, lab.unnamed_netns(UNNAMED.netns)?);
+        let mut netns = BTreeMap::from([(UNNAMED.netns, lab.unnamed_netns(UNNAMED.netns)?)]);
+        for label in NAMED {
+            netns.insert(label, lab.netns(label)?);
+        }
         let mut world = Self {
             mode,
             netns,
@@ -92,7 +89,7 @@ impl World {
             .ip(&up(&[VM01, VM01_PRIVATE, VM01_VEPA]))?;
         world.configure_children()?;
         for spot in [&VM01_LINK_LOCAL, &HOST_LINK_LOCAL] {
-            let Spot { device, v6, .. } = spot;
+            let (device, v6) = (spot.device, spot.at.v6);
             world
                 .at(spot.netns)?
                 .ip(&format!("addr add {v6}/64 dev {device}\n"))?;
@@ -125,8 +122,8 @@ impl World {
     /// Creates the child of `spot` in the host's netns, moves it to its own, configures it and waits
     /// until it may use its addresses.
     pub fn add_child(&self, spot: &Spot, families: &[Family]) -> Result<()> {
-        let child = child(HOST.device, "", spot);
-        self.at(HOST.netns)?.ip(&self.moved_in(&child)?)?;
+        let moved = self.moved_in(HOST.device, "", spot)?;
+        self.at(HOST.netns)?.ip(&moved)?;
         self.configure(spot, families)?;
         self.settle(spot.netns)
     }
@@ -143,10 +140,7 @@ impl World {
             "link add link {} name {device} type ipvlan mode {}\n",
             HOST.device, self.mode
         ))?;
-        for family in Family::ALL {
-            let (address, length) = (LOCAL.address(family), family.host());
-            host.ip(&format!("addr add {address}/{length} dev {device}\n"))?;
-        }
+        host.ip(&LOCAL.at.added_with(device, family::SINGLE, ""))?;
         host.sysctl(&format!("ipv4/conf/{device}/rp_filter"), "2")?;
         host.ip(&format!("link set {device} up\n"))?;
         self.settle(HOST.netns)
@@ -160,7 +154,7 @@ impl World {
             let (address, length) = (spot.address(*family), family.subnet());
             let any = family.unspecified();
             let via = match self.mode {
-                Mode::L2 => format!("via {}", spot.gateway(*family)),
+                Mode::L2 => format!("via {}", spot.gateway().of(*family)),
                 Mode::L3 | Mode::L3s => String::new(),
             };
             batch.push(format!(
@@ -209,19 +203,10 @@ impl World {
         gateway.sysctl("ipv4/conf/eth0/send_redirects", "0")?;
         gateway.sysctl("ipv4/ip_forward", "1")?;
         gateway.sysctl("ipv6/conf/all/forwarding", "1")?;
-        let mut batch = Vec::new();
-        for family in Family::ALL {
-            let own = GATEWAY.address(family);
-            for address in [own, NS03.gateway(family), NS04.gateway(family)] {
-                let length = family.subnet();
-                batch.push(format!(
-                    "addr add {address}/{length} dev {}\n",
-                    GATEWAY.device
-                ));
-            }
-        }
-        batch.push(format!("link set {} up\n", GATEWAY.device));
-        gateway.ip(&batch.concat())
+        let device = GATEWAY.device;
+        let addresses = [GATEWAY.at, NS03.gateway(), NS04.gateway()]
+            .map(|pair| pair.added_with(device, SUBNETS, ""));
+        gateway.ip(&format!("{}link set {device} up\n", addresses.concat()))
     }
 
     /// The host's end of the links to vm01, its addresses, and all children where they belong.
@@ -236,37 +221,29 @@ impl World {
             ));
         }
         batch.push(up(&[HOST, HOST_PRIVATE, HOST_VEPA]));
-        for child in &CHILDREN {
-            batch.push(self.moved_in(child)?);
+        for (parent, flag, spot) in &CHILDREN {
+            batch.push(self.moved_in(parent, flag, spot)?);
         }
+        let host = self.at(HOST.netns)?;
+        host.ip(&batch.concat())?;
         // This one is created directly in its netns and never seen in the host's.
-        batch.push(format!(
-            "link add link {} name {} netns {} type ipvlan mode {}\n",
-            HOST.device,
-            NS05.device,
-            self.at(NS05.netns)?.reference(),
-            self.mode
-        ));
-        self.at(HOST.netns)?.ip(&batch.concat())
+        let netns = self.at(NS05.netns)?;
+        netns.add_ipvlan(host, HOST.device, NS05.device, self.mode.name())
     }
 
     fn configure_children(&self) -> Result<()> {
-        for spot in CHILDREN.iter().map(|child| child.spot).chain([&NS05]) {
+        for spot in CHILDREN.iter().map(|(.., spot)| spot).chain([&NS05]) {
             self.configure(spot, &Family::ALL)?;
         }
-        let mut batch = Vec::new();
-        for family in Family::ALL {
-            let (address, length) = (NS01_SECOND.address(family), family.subnet());
-            batch.push(format!("addr add {address}/{length} dev {}\n", NS01.device));
-        }
-        self.at(NS01.netns)?.ip(&batch.concat())?;
+        let second = NS01_SECOND.at.added_with(NS01.device, SUBNETS, "");
+        self.at(NS01.netns)?.ip(&second)?;
         for spot in [&NS01_LINK_LOCAL, &NS02_LINK_LOCAL] {
-            let Spot { device, v6, .. } = spot;
+            let (device, v6) = (spot.device, spot.at.v6);
             self.at(spot.netns)?
                 .ip(&format!("addr add {v6}/64 dev {device}\n"))?;
         }
         // The kernel takes the IPv6 addresses from a device that goes down.
-        let Spot { device, v6, .. } = NS07;
+        let (device, v6) = (NS07.device, NS07.at.v6);
         self.at(NS07.netns)?.ip(&format!(
             "link set {device} down\naddr add {v6}/64 dev {device}\n"
         ))
@@ -278,13 +255,9 @@ impl World {
         up.into_iter().try_for_each(|label| self.settle(label))
     }
 
-    /// The lines that create `child` on its parent and move it to its netns.
-    fn moved_in(&self, child: &Child<'_>) -> Result<String> {
-        let Child {
-            parent,
-            flag,
-            spot: Spot { netns, device, .. },
-        } = child;
+    /// The lines that create the child of `spot` on its parent and move it to its netns.
+    fn moved_in(&self, parent: &str, flag: &str, spot: &Spot) -> Result<String> {
+        let Spot { netns, device, .. } = spot;
         Ok(format!(
             "link add link {parent} name {device} type ipvlan mode {} {flag}\n\
              link set {device} netns {}\n",
@@ -297,28 +270,10 @@ impl World {
 /// The lines that give each of `spots`, all of one netns, its addresses and bring it up; the first
 /// one gets the default routes.
 fn up(spots: &[Spot]) -> String {
-    let mut batch = Vec::new();
-    for spot in spots {
-        let device = spot.device;
-        batch.push(format!("link set {device} up\n"));
-        for family in Family::ALL {
-            let (address, length) = (spot.address(family), family.subnet());
-            batch.push(format!("addr add {address}/{length} dev {device}\n"));
-        }
-    }
-    for family in Family::ALL {
-        batch.push(format!(
-            "route add {}/0 via {}\n",
-            family.unspecified(),
-            GATEWAY.address(family)
-        ));
-    }
-    batch.concat()
-}
-
-fn make_all(lab: &Lab) -> Result<BTreeMap<&'static str, Netns>> {
-    NAMED
-        .into_iter()
-        .map(|label| Ok((label, lab.netns(label)?)))
-        .collect()
+    let line = |Spot { device, at, .. }: &Spot| {
+        let addresses = at.added_with(device, SUBNETS, "");
+        format!("link set {device} up\n{addresses}")
+    };
+    let routes = default_routes(spots[0].device, Some(GATEWAY.at));
+    spots.iter().map(line).chain([routes]).collect()
 }

@@ -15,6 +15,7 @@ use anyhow::Result;
 use super::node::{Filter, Foreign, Node, Parent, Policy, Second};
 use crate::{
     bpf::{Attached, Hook, Program},
+    family::{self, Family, default_routes},
     faults::{
         is_at_least,
         site::{GATEWAY, HOST, PARENT, PORT, Pair, Site},
@@ -95,23 +96,17 @@ fn plug(site: &Site, parent: Parent) -> Result<()> {
     }
 }
 
-/// The lines that add both as single addresses to `device`.
-fn single(pair: Pair, device: &str) -> String {
-    let Pair { v4, v6 } = pair;
-    format!("addr add {v4}/32 dev {device}\naddr add {v6}/128 dev {device} nodad\n")
-}
-
 fn set_addresses(site: &Site, node: &Node) -> Result<()> {
     let mut lines = String::new();
     if node.secondary {
         lines += &SECONDARY.added(PARENT);
     }
     if node.single {
-        lines += &single(SINGLE, PARENT);
+        lines += &SINGLE.added_with(PARENT, family::SINGLE, "nodad");
     }
     if node.vip {
         lines += "link add vip0 type dummy\nlink set vip0 up\n";
-        lines += &single(VIP, "vip0");
+        lines += &VIP.added_with("vip0", family::SINGLE, "nodad");
     }
     site.host.ip(&lines)
 }
@@ -134,11 +129,10 @@ fn set_second(site: &Site, second: Second) -> Result<()> {
         return host.ip(&SECOND.added(SECOND_NIC));
     }
     host.ip(&format!(
-        "{}{}route replace default via {} dev {SECOND_NIC}\nroute replace ::/0 via {} dev {SECOND_NIC}\n",
+        "{}{}{}",
         HOST.deleted(PARENT),
         HOST.added(SECOND_NIC),
-        GATEWAY.v4,
-        GATEWAY.v6
+        default_routes(SECOND_NIC, Some(GATEWAY))
     ))
 }
 
@@ -147,23 +141,14 @@ fn set_policy(host: &Netns, policy: Policy) -> Result<()> {
     if policy == Policy::None {
         return Ok(());
     }
-    for (family, from, gateway, subnet) in [
-        (
-            "-4",
-            HOST.v4.to_string(),
-            GATEWAY.v4.to_string(),
-            "172.16.91.0/24",
-        ),
-        (
-            "-6",
-            HOST.v6.to_string(),
-            GATEWAY.v6.to_string(),
-            "2001:db8:91::/64",
-        ),
+    for (family, option, subnet) in [
+        (Family::V4, "-4", "172.16.91.0/24"),
+        (Family::V6, "-6", "2001:db8:91::/64"),
     ] {
+        let [from, gateway] = [HOST, GATEWAY].map(|pair| pair.of(family).to_string());
         let ip = |words: &[&str]| {
             let mut command = Command::new("ip");
-            command.arg(family).args(words);
+            command.arg(option).args(words);
             host.command(&mut command, "").map(drop)
         };
         if policy == Policy::Subnet {

@@ -172,11 +172,7 @@ impl Cell {
                 .netns(site)
                 .run(|| Netlink::open()?.flush_neighbours())?;
         }
-        let Pair { v4, v6 } = self.pair(node);
-        let target = match self.family {
-            Family::V4 => v4.into(),
-            Family::V6 => v6.into(),
-        };
+        let target = self.pair(node).of(self.family);
         let (from, to) = (self.from.netns(site), self.to.netns(site));
         match self.probe {
             Probe::Ping => from.run(|| ping::ping(None, target, patience)),

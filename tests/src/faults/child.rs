@@ -1,12 +1,12 @@
 //! Children and their netns come, go, move and change, from outside and from inside.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     traffic::Expect,
     truth::refusals,
 };
-use crate::{lab::connect, probe::ping::ping};
+use crate::{family::default_routes, lab::connect, netns::Netns, probe::ping::ping};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("child made right in a netns nobody knew", appears),
@@ -58,25 +58,22 @@ fn expected(pair: Pair, expect: Expect) -> [(IpAddr, Expect); 2] {
     pair.both().map(|address| (address, expect))
 }
 
-/// Adds a netns with a child that has `pair`; gives its place among the others.
+/// Adds a netns with a child that has `pair`; returns its place among the others.
 fn add(stage: &mut Stage, label: &str, pair: Pair) -> Result<usize> {
     let place = stage.site.add_netns(label)?;
-    let Stage { site, traffic, .. } = stage;
-    let added = || site.add_child(&site.others[place], pair);
-    traffic.change(&expected(pair, Expect::Answered), added)?;
-    stage.settle()?;
+    stage.change(&expected(pair, Expect::Answered), |site| {
+        site.add_child(&site.others[place], pair)
+    })?;
     Ok(place)
 }
 
 /// Removes the other netns, and with it the child that has `pair`.
 fn remove(stage: &mut Stage, pair: Pair) -> Result<()> {
-    let Stage { site, traffic, .. } = stage;
-    let others = std::mem::take(&mut site.others);
-    traffic.change(&expected(pair, Expect::Silent), || {
+    let others = std::mem::take(&mut stage.site.others);
+    stage.change(&expected(pair, Expect::Silent), |_| {
         drop(others);
         Ok(())
-    })?;
-    stage.settle()
+    })
 }
 
 fn appears(stage: &mut Stage) -> Result<()> {
@@ -88,9 +85,7 @@ fn deleted(stage: &mut Stage) -> Result<()> {
     let place = stage.site.add_netns("new")?;
     // How fast it is found is another row's.
     stage.site.add_child(&stage.site.others[place], NEW)?;
-    stage
-        .traffic
-        .change(&expected(NEW, Expect::Either), || Ok(()))?;
+    stage.traffic.expect(&expected(NEW, Expect::Either));
     thread::sleep(SILENCE);
     remove(stage, NEW)
 }
@@ -101,58 +96,46 @@ fn never_seen(stage: &mut Stage) -> Result<()> {
     let place = stage.site.add_netns("new")?;
     stage.site.add_child(&stage.site.others[place], NEW)?;
     stage.site.others.clear();
-    let Stage { agent, traffic, .. } = stage;
-    let agent = agent.as_ref().context("no agent is running")?;
-    let woken = || agent.signal(Signal::SIGCONT);
-    traffic.change(&expected(NEW, Expect::Silent), woken)
+    stage.wake(&expected(NEW, Expect::Silent))
 }
 
 fn moved(stage: &mut Stage) -> Result<()> {
     let from = add(stage, "a", NEW)?;
     let to = stage.site.add_netns("c")?;
-    let Stage { site, traffic, .. } = stage;
-    let (from, to) = (&site.others[from], &site.others[to]);
     let changes = [
         expected(NEW, Expect::Silent),
         expected(MOVED, Expect::Answered),
-    ]
-    .concat();
-    traffic.change(&changes, || {
+    ];
+    stage.change(&changes.concat(), |site| {
+        let (from, to) = (&site.others[from], &site.others[to]);
         from.ip(&format!("link set {CHILD} netns {}\n", to.reference()))?;
         configure_child(to, MOVED)
     })?;
-    stage.settle()?;
     remove(stage, MOVED)
 }
 
 fn down(stage: &mut Stage) -> Result<()> {
     for (state, expect) in [("down", Expect::Silent), ("up", Expect::Answered)] {
-        let Stage { site, traffic, .. } = stage;
-        traffic.change(&expected(THIRD, expect), || {
+        stage.change(&expected(THIRD, expect), |site| {
             site.third.ip(&format!("link set {CHILD} {state}\n"))
         })?;
-        stage.settle()?;
     }
     restore_routes(&stage.site)
 }
 
-/// Those of a child are lost when it goes down.
+/// Routes of a child are lost when it goes down.
 fn restore_routes(site: &Site) -> Result<()> {
-    site.third.ip(&format!(
-        "route replace default dev {CHILD}\nroute replace ::/0 dev {CHILD}\n"
-    ))
+    site.third.ip(&default_routes(CHILD, None))
 }
 
 fn renamed(stage: &mut Stage) -> Result<()> {
     for (from, to) in [(CHILD, "renamed0"), ("renamed0", CHILD)] {
-        let Stage { site, traffic, .. } = stage;
-        traffic.change(&expected(THIRD, Expect::Either), || Ok(()))?;
-        traffic.change(&expected(THIRD, Expect::Answered), || {
+        stage.traffic.expect(&expected(THIRD, Expect::Either));
+        stage.change(&expected(THIRD, Expect::Answered), |site| {
             site.third.ip(&format!(
                 "link set {from} down\nlink set {from} name {to}\nlink set {to} up\n"
             ))
         })?;
-        stage.settle()?;
         let found = stage.difference()?;
         stage.expect(found.is_none(), || format!("named {to}: {found:?}"));
     }
@@ -162,12 +145,10 @@ fn renamed(stage: &mut Stage) -> Result<()> {
 /// One container can do this to all.
 fn flipped(stage: &mut Stage) -> Result<()> {
     for mode in ["l2", "l3"] {
-        let site = &stage.site;
-        stage.traffic.outage(|| {
+        stage.outage(|site| {
             site.third
                 .ip(&format!("link set {CHILD} type ipvlan mode {mode}\n"))
         })?;
-        stage.settle()?;
         let shown = stage.parent()?;
         stage.expect(shown["mode"] == mode, || {
             format!("the mode is {}", shown["mode"])
@@ -185,10 +166,7 @@ fn isolated(stage: &mut Stage) -> Result<()> {
     host.ip("addr add 10.35.0.1/24 dev ens35\n")?;
     let (one, other) = (lab.netns("one")?, lab.netns("other")?);
     for (netns, last) in [(&one, 2), (&other, 3)] {
-        host.ip(&format!(
-            "link add link ens35 name {CHILD} netns {} type ipvlan mode l3\n",
-            netns.reference()
-        ))?;
+        netns.add_ipvlan(host, "ens35", CHILD, "l3")?;
         netns.ip(&format!(
             "link set {CHILD} up\naddr add 10.35.0.{last}/24 dev {CHILD}\nroute add default dev {CHILD}\n"
         ))?;
@@ -232,20 +210,37 @@ fn twice(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+/// Adds or deletes an address as a single one; after it, it is answered or not.
+fn set(
+    stage: &mut Stage,
+    netns: fn(&Site) -> &Netns,
+    [verb, device]: [&str; 2],
+    address: Ipv4Addr,
+    expect: Expect,
+) -> Result<()> {
+    stage.change(&[(address.into(), expect)], |site| {
+        netns(site).ip(&format!("addr {verb} {address}/32 dev {device}\n"))
+    })
+}
+
 fn host_takes(stage: &mut Stage) -> Result<()> {
-    let address = THIRD.v4.into();
-    let Stage { site, traffic, .. } = stage;
+    let address = THIRD.v4;
     // In l3 the driver takes the question from the host.
-    traffic.change(&[(address, Expect::Silent)], || {
-        site.host.ip(&format!("addr add {}/32 dev lo\n", THIRD.v4))
-    })?;
-    stage.settle()?;
-    told(stage, address, "host_address")?;
-    let Stage { site, traffic, .. } = stage;
-    traffic.change(&[(address, Expect::Answered)], || {
-        site.host.ip(&format!("addr del {}/32 dev lo\n", THIRD.v4))
-    })?;
-    stage.settle()
+    set(
+        stage,
+        |site| &site.host,
+        ["add", "lo"],
+        address,
+        Expect::Silent,
+    )?;
+    told(stage, address.into(), "host_address")?;
+    set(
+        stage,
+        |site| &site.host,
+        ["del", "lo"],
+        address,
+        Expect::Answered,
+    )
 }
 
 /// Is `address` refused for `reason`, and its conflict shown?
@@ -265,52 +260,43 @@ fn told(stage: &mut Stage, address: IpAddr, reason: &str) -> Result<()> {
 /// The kernel lets it. An address that the host needs for its packets is not taken: nobody would reach it
 /// meanwhile, whoever answers.
 fn child_takes(stage: &mut Stage) -> Result<()> {
-    stage
-        .site
-        .host
-        .ip(&format!("addr add {}/32 dev {PARENT}\n", OTHER.v4))?;
+    let own = format!("addr add {}/32 dev {PARENT}\n", OTHER.v4);
+    stage.site.host.ip(&own)?;
     for (taken, reason) in [(GATEWAY, "gateway_address"), (OTHER, "host_address")] {
-        let address = taken.v4.into();
-        let Stage { site, traffic, .. } = stage;
-        traffic.change(&[(address, Expect::Silent)], || {
-            site.third
-                .ip(&format!("addr add {}/32 dev {CHILD}\n", taken.v4))
-        })?;
-        stage.settle()?;
-        told(stage, address, reason)?;
-        stage
-            .site
-            .third
-            .ip(&format!("addr del {}/32 dev {CHILD}\n", taken.v4))?;
+        let third: fn(&Site) -> &Netns = |site| &site.third;
+        set(stage, third, ["add", CHILD], taken.v4, Expect::Silent)?;
+        told(stage, taken.v4.into(), reason)?;
+        let gone = format!("addr del {}/32 dev {CHILD}\n", taken.v4);
+        stage.site.third.ip(&gone)?;
         // The host answers for its own again.
         if taken == OTHER {
-            stage
-                .traffic
-                .change(&[(address, Expect::Answered)], || Ok(()))?;
-            stage.settle()?;
+            stage.change(&[(OTHER.v4.into(), Expect::Answered)], |_| Ok(()))?;
         }
     }
-    let Stage { site, traffic, .. } = stage;
-    traffic.change(&[(OTHER.v4.into(), Expect::Silent)], || {
-        site.host
-            .ip(&format!("addr del {}/32 dev {PARENT}\n", OTHER.v4))
-    })?;
-    stage.settle()
+    set(
+        stage,
+        |site| &site.host,
+        ["del", PARENT],
+        OTHER.v4,
+        Expect::Silent,
+    )
 }
 
 /// With `--dad enforce`: nothing is answered for before it is known that nobody else has it.
 fn neighbour(stage: &mut Stage) -> Result<()> {
-    let address = NEIGHBOUR.v4.into();
-    let Stage { site, traffic, .. } = stage;
-    traffic.change(&[(address, Expect::Silent)], || {
-        site.third
-            .ip(&format!("addr add {}/32 dev {CHILD}\n", NEIGHBOUR.v4))
-    })?;
+    let address = NEIGHBOUR.v4;
+    set(
+        stage,
+        |site| &site.third,
+        ["add", CHILD],
+        address,
+        Expect::Silent,
+    )?;
     stage.wait_parent("telling of the duplicate", |parent| {
         parent["conflicts"].to_string().contains("lan_station")
     })?;
-    told(stage, address, "duplicate")?;
+    told(stage, address.into(), "duplicate")?;
     stage.settle()?;
-    let gone = format!("addr del {}/32 dev {CHILD}\n", NEIGHBOUR.v4);
+    let gone = format!("addr del {address}/32 dev {CHILD}\n");
     stage.site.third.ip(&gone)
 }

@@ -65,33 +65,28 @@ fn second(stage: &mut Stage) -> Result<()> {
 
 /// In the driver; row B03 of the nodes attaches a generic one.
 fn xdp_link(stage: &mut Stage) -> Result<()> {
-    let Stage { site, traffic, .. } = stage;
     let mut foreign = None;
     // The driver makes its queues anew.
-    traffic.outage(|| {
-        let program = site.host.run(|| Program::xdp_pass()?.attach(PARENT))?;
-        foreign = Some(program);
+    stage.outage(|site| {
+        foreign = Some(site.host.run(|| Program::xdp_pass()?.attach(PARENT))?);
         Ok(())
     })?;
     foreign_xdp(stage)?;
-    stage.traffic.outage(|| {
+    stage.outage(|_| {
         drop(foreign);
         Ok(())
-    })?;
-    stage.settle()
+    })
 }
 
 fn xdp_netlink(stage: &mut Stage) -> Result<()> {
     let pin = Path::new("/sys/fs/bpf/foreign-xdp");
     Program::xdp_pass()?.pin(pin)?;
     let set = |what: &str| format!("link set dev {PARENT} xdpdrv {what}\n");
-    let Stage { site, traffic, .. } = stage;
-    traffic.outage(|| site.host.ip(&set(&format!("pinned {}", pin.display()))))?;
+    stage.outage(|site| site.host.ip(&set(&format!("pinned {}", pin.display()))))?;
     foreign_xdp(stage)?;
-    let Stage { site, traffic, .. } = stage;
-    traffic.outage(|| site.host.ip(&set("off")))?;
+    stage.outage(|site| site.host.ip(&set("off")))?;
     std::fs::remove_file(pin)?;
-    stage.settle()
+    Ok(())
 }
 
 /// What a link has attached, netlink cannot take away.

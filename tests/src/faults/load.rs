@@ -12,8 +12,8 @@ use nix::sys::signal::Signal;
 use super::{
     receive_buffer,
     row::Row,
-    site::{CHILD, Site},
-    stage::Stage,
+    site::{CHILD, LAN, PARENT},
+    stage::{Stage, ask},
     traffic::Expect,
     truth,
 };
@@ -40,19 +40,14 @@ fn churn(stage: &mut Stage) -> Result<()> {
         stage.site.add_netns(&format!("churn{number}"))?;
     }
     for netns in &stage.site.others {
-        stage.site.host.ip(&format!(
-            "link add link ens34 name {CHILD} netns {} type ipvlan mode l3\n",
-            netns.reference()
-        ))?;
+        netns.add_ipvlan(&stage.site.host, PARENT, CHILD, "l3")?;
         netns.ip(&format!("link set {CHILD} up\n"))?;
     }
     let before = stage.status()?["sync"].clone();
     receive_buffer::shrink(stage.agent()?.pid())?;
     let (kept, deleted) = samples(netnses, addresses);
     let unknown: Vec<_> = [&kept, &deleted].into_iter().flatten().copied().collect();
-    stage
-        .traffic
-        .change(&all(&unknown, Expect::Either), || Ok(()))?;
+    stage.traffic.expect(&all(&unknown, Expect::Either));
     let begun = Instant::now();
     for number in 0..netnses {
         if number % 10 == 9 {
@@ -81,9 +76,7 @@ fn churn(stage: &mut Stage) -> Result<()> {
         begun.elapsed().as_secs_f32()
     );
     let expected = [all(&kept, Expect::Answered), all(&deleted, Expect::Silent)].concat();
-    let Stage { agent, traffic, .. } = stage;
-    let agent = agent.as_ref().context("no agent is running")?;
-    traffic.change(&expected, || agent.signal(Signal::SIGCONT))?;
+    stage.wake(&expected)?;
     stage.settle()?;
     let found = stage.difference()?;
     stage.expect(found.is_none(), || {
@@ -106,9 +99,8 @@ fn churn(stage: &mut Stage) -> Result<()> {
         drop(others);
         Ok(())
     })?;
-    stage
-        .traffic
-        .change(&all(&unknown, Expect::Silent), || Ok(()))
+    stage.traffic.expect(&all(&unknown, Expect::Silent));
+    Ok(())
 }
 
 /// Addresses that stay, and addresses that go, of the first and the last netns.
@@ -148,12 +140,11 @@ fn full(stage: &mut Stage) -> Result<()> {
     })?;
     // The other children's, all the time.
     thread::sleep(Duration::from_millis(300));
-    let Site { vm01, .. } = &stage.site;
+    let vm01 = &stage.site.vm01;
     let addresses: Vec<IpAddr> = many.iter().copied().map(IpAddr::V4).collect();
     let mut answered = 0;
     for address in &many {
-        let named =
-            super::stage::ask(vm01, super::site::LAN, *address, Duration::from_millis(100))?;
+        let named = ask(vm01, LAN, *address, Duration::from_millis(100))?;
         answered += usize::from(named.is_some());
     }
     ensure!(
@@ -169,23 +160,14 @@ fn full(stage: &mut Stage) -> Result<()> {
             many.len()
         )
     });
-    let Site { third, .. } = &stage.site;
     let (last, rest) = many.split_last().context("none")?;
-    third.ip(&lines("del", rest))?;
-    let (third, traffic) = (&stage.site.third, &mut stage.traffic);
-    traffic.change(&[((*last).into(), Expect::Answered)], || Ok(()))?;
-    let gone: Vec<_> = rest
-        .iter()
-        .map(|address| ((*address).into(), Expect::Silent))
-        .collect();
-    traffic.change(&gone, || Ok(()))?;
-    ensure!(
-        traffic.settle(super::stage::PATIENCE),
-        "there is room, and: {}",
-        traffic.unsettled()
-    );
-    traffic.change(&[((*last).into(), Expect::Silent)], || {
-        third.ip(&lines("del", &[*last]))
+    stage.site.third.ip(&lines("del", rest))?;
+    stage.traffic.expect(&[((*last).into(), Expect::Answered)]);
+    let gone = all(&addresses[..rest.len()], Expect::Silent);
+    stage.traffic.expect(&gone);
+    stage.settle().context("there is room")?;
+    stage.change(&[((*last).into(), Expect::Silent)], |site| {
+        site.third.ip(&lines("del", &[*last]))
     })?;
     stage.wait_parent("ready", |parent| parent["state"] == "ready")
 }

@@ -23,9 +23,9 @@ use nix::{
 use super::{
     held::CGROUPS,
     row::Row,
-    site::{CHILD, Pair, Site},
-    stage::{PATIENCE, Stage},
-    traffic::{Expect, Traffic},
+    site::{CHILD, PARENT, Pair},
+    stage::{PATIENCE, Stage, runtime_dir},
+    traffic::Expect,
 };
 use crate::agent::Agent;
 
@@ -44,18 +44,13 @@ const READERS: usize = 100;
 const DAY: Duration = Duration::from_hours(24);
 
 /// An address comes and goes, and is followed.
-fn follows(site: &Site, traffic: &mut Traffic) -> Result<()> {
+fn follows(stage: &mut Stage) -> Result<()> {
     for (expect, lines) in [
         (Expect::Answered, NEW.added(CHILD)),
         (Expect::Silent, NEW.deleted(CHILD)),
     ] {
         let expected = NEW.both().map(|address| (address, expect));
-        traffic.change(&expected, || site.third.ip(&lines))?;
-        ensure!(
-            traffic.settle(PATIENCE),
-            "not followed: {}",
-            traffic.unsettled()
-        );
+        stage.change(&expected, |site| site.third.ip(&lines))?;
     }
     Ok(())
 }
@@ -73,7 +68,7 @@ fn clock(stage: &mut Stage) -> Result<()> {
     ];
     for change in changes {
         jump(change)?;
-        follows(&stage.site, &mut stage.traffic)?;
+        follows(stage)?;
     }
     Ok(())
 }
@@ -102,11 +97,11 @@ fn out_of_memory(stage: &mut Stage) -> Result<()> {
     });
     stage.start()?;
     fs::remove_dir(&group)?;
-    follows(&stage.site, &mut stage.traffic)
+    follows(stage)
 }
 
-/// Restarts the agent with its standard error being `log`.
-fn restart_with_log(stage: &mut Stage, log: &impl std::os::fd::AsRawFd) -> Result<()> {
+/// The agent serves while its standard error is `log`.
+fn serves_with_log(stage: &mut Stage, log: &impl std::os::fd::AsRawFd) -> Result<()> {
     stage.stop()?;
     let mut command = stage.command(&[]);
     command.env("IPVLAN_LOG", "debug");
@@ -119,16 +114,16 @@ fn restart_with_log(stage: &mut Stage, log: &impl std::os::fd::AsRawFd) -> Resul
             _ => Ok(()),
         });
     }
-    stage.start_command(command)
+    stage.start_command(command)?;
+    follows(stage)?;
+    stage.status()?;
+    stage.stop()?;
+    stage.start()
 }
 
 fn unread_log(stage: &mut Stage) -> Result<()> {
     let (_unread, log) = full_pipe()?;
-    restart_with_log(stage, &log)?;
-    follows(&stage.site, &mut stage.traffic)?;
-    stage.status()?;
-    stage.stop()?;
-    stage.start()
+    serves_with_log(stage, &log)
 }
 
 /// A pipe that takes no more, whose writers wait.
@@ -144,11 +139,7 @@ fn full_pipe() -> Result<(OwnedFd, OwnedFd)> {
 
 fn full_disk(stage: &mut Stage) -> Result<()> {
     let full: File = OpenOptions::new().write(true).open("/dev/full")?;
-    restart_with_log(stage, &full)?;
-    follows(&stage.site, &mut stage.traffic)?;
-    stage.status()?;
-    stage.stop()?;
-    stage.start()
+    serves_with_log(stage, &full)
 }
 
 /// More than one, and none of them stands in the way of another.
@@ -159,7 +150,7 @@ fn slow_reader(stage: &mut Stage) -> Result<()> {
     for _ in 0..READERS {
         readers.push(UnixStream::connect(&socket).context("cannot connect to the agent")?);
     }
-    follows(&stage.site, &mut stage.traffic)?;
+    follows(stage)?;
     stage.status()?;
     // One of them reads at last: it may have been given up.
     if let Some(reader) = readers.first_mut() {
@@ -174,7 +165,7 @@ fn slow_reader(stage: &mut Stage) -> Result<()> {
 /// The status socket of `agent`.
 fn socket(agent: &Agent) -> Result<PathBuf> {
     let name = format!("{}.sock", agent.pid());
-    let path = super::stage::runtime_dir(super::site::PARENT).join(name);
+    let path = runtime_dir(PARENT).join(name);
     ensure!(path.exists(), "there is no {}", path.display());
     Ok(path)
 }
@@ -188,7 +179,7 @@ fn read_only(stage: &mut Stage) -> Result<()> {
     let played = stage
         .stop()
         .and_then(|()| stage.start())
-        .and_then(|()| follows(&stage.site, &mut stage.traffic));
+        .and_then(|()| follows(stage));
     nix::mount::umount(path)?;
     played
 }

@@ -14,6 +14,7 @@ use super::{
     stage::{PATIENCE, Stage, ask, wait_for},
 };
 use crate::{
+    family::default_routes,
     lab::connect,
     netns::{Netns, colons},
 };
@@ -45,32 +46,24 @@ const A_WHILE: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_millis(300);
 
 fn down(stage: &mut Stage) -> Result<()> {
-    let site = &stage.site;
-    stage.traffic.outage(|| {
+    stage.outage(|site| {
         site.host.ip(&format!("link set {PARENT} down\n"))?;
         thread::sleep(A_WHILE);
         site.host.ip(&format!("link set {PARENT} up\n"))?;
         site.route()
-    })?;
-    stage.settle()
+    })
 }
 
 /// Only a device that is down can be renamed on Linux 6.1.
 fn rename(stage: &mut Stage) -> Result<()> {
     for (from, to) in [(PARENT, NEW_NAME), (NEW_NAME, PARENT)] {
-        let host = &stage.site.host;
         let before = stage.parent()?;
-        stage.traffic.outage(|| {
-            let (v4, v6) = (GATEWAY.v4, GATEWAY.v6);
-            host.ip(&format!(
-                "link set {from} down\n\
-                 link set {from} name {to}\n\
-                 link set {to} up\n\
-                 route replace default via {v4} dev {to}\n\
-                 route replace ::/0 via {v6} dev {to}\n"
+        stage.outage(|site| {
+            let routes = default_routes(to, Some(GATEWAY));
+            site.host.ip(&format!(
+                "link set {from} down\nlink set {from} name {to}\nlink set {to} up\n{routes}"
             ))
         })?;
-        stage.settle()?;
         let after = stage.parent()?;
         stage.expect(after["name"] == to, || {
             format!("it is called {} rather than {to}", after["name"])

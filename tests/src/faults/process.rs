@@ -49,7 +49,7 @@ fn kill(stage: &mut Stage) -> Result<()> {
     let before = stage.traffic.sent();
     let mut random = Random::new();
     // Expected again, and to the letter, when all is over.
-    stage.traffic.change(&both(Expect::Either), || Ok(()))?;
+    stage.traffic.expect(&both(Expect::Either));
     for round in 0..stage.plan.either(5, 50) {
         let wait = Duration::from_millis(random.below(ANY_TIME));
         let until = Instant::now() + wait;
@@ -72,7 +72,7 @@ fn kill(stage: &mut Stage) -> Result<()> {
             stage.site.third.ip(&CHURNING.deleted(CHILD))?;
         }
     }
-    stage.traffic.change(&both(Expect::Silent), || Ok(()))?;
+    stage.traffic.expect(&both(Expect::Silent));
     enough(stage, before)
 }
 
@@ -121,19 +121,18 @@ fn replace(stage: &mut Stage, leave: fn(&mut Stage) -> Result<()>, by: &Path) ->
 fn stand_still(stage: &mut Stage) -> Result<()> {
     let stopped = Instant::now();
     stage.agent()?.signal(Signal::SIGSTOP)?;
-    stage.traffic.change(&both(Expect::Either), || Ok(()))?;
+    stage.traffic.expect(&both(Expect::Either));
     // Behind its back.
     while stopped.elapsed() < Duration::from_secs(5) {
         stage.site.third.ip(&CHURNING.added(CHILD))?;
         stage.site.third.ip(&CHURNING.deleted(CHILD))?;
     }
     stage.site.third.ip(&CHURNING.added(CHILD))?;
-    let agent = stage.agent.as_ref().context("no agent")?;
-    let continued = || agent.signal(Signal::SIGCONT);
-    stage.traffic.change(&both(Expect::Answered), continued)?;
+    stage.wake(&both(Expect::Answered))?;
     stage.settle()?;
-    let (traffic, third) = (&mut stage.traffic, &stage.site.third);
-    traffic.change(&both(Expect::Silent), || third.ip(&CHURNING.deleted(CHILD)))
+    stage.change(&both(Expect::Silent), |site| {
+        site.third.ip(&CHURNING.deleted(CHILD))
+    })
 }
 
 /// Without a living agent nobody knows whether what is in the maps is still true.

@@ -7,12 +7,14 @@
 //! by the agent's programs. The bridge stays when the parent goes, and floods, since every question
 //! comes from a MAC of its own.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result};
 
+pub(crate) use crate::family::Pair;
 use crate::{
     demo::mode::Mode,
+    family::default_routes,
     lab::{Lab, connect},
     netns::Netns,
 };
@@ -28,39 +30,13 @@ pub(crate) const PORT: &str = "p-host";
 /// The MAC of the parent.
 pub(crate) const MAC: [u8; 6] = [2, 0x34, 0, 0, 0, 1];
 
-/// An address of each family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pair {
-    /// In 172.16.91.0/24.
-    pub(crate) v4: Ipv4Addr,
-    /// In `2001:db8:91::/64`.
-    pub(crate) v6: Ipv6Addr,
-}
-
 impl Pair {
-    /// The pair that ends in `last`.
+    /// Returns the pair of 172.16.91.0/24 and `2001:db8:91::/64` that ends in `last`.
     pub(crate) const fn new(last: u8) -> Self {
         Self {
             v4: Ipv4Addr::new(172, 16, 91, last),
             v6: Ipv6Addr::new(0x2001, 0xdb8, 0x91, 0, 0, 0, 0, last as u16),
         }
-    }
-
-    /// Both.
-    pub(crate) fn both(self) -> [IpAddr; 2] {
-        [self.v4.into(), self.v6.into()]
-    }
-
-    /// The lines that add both to `device`.
-    pub(crate) fn added(self, device: &str) -> String {
-        let Self { v4, v6 } = self;
-        format!("addr add {v4}/24 dev {device}\naddr add {v6}/64 dev {device} nodad\n")
-    }
-
-    /// The lines that take both from `device`.
-    pub(crate) fn deleted(self, device: &str) -> String {
-        let Self { v4, v6 } = self;
-        format!("addr del {v4}/24 dev {device}\naddr del {v6}/64 dev {device}\n")
     }
 }
 
@@ -219,10 +195,7 @@ impl Site {
 
     /// Gives the host its default routes, which are lost when the parent goes down.
     pub(crate) fn route(&self) -> Result<()> {
-        self.host.ip(&format!(
-            "route replace default via {}\nroute replace ::/0 via {} dev {PARENT}\n",
-            GATEWAY.v4, GATEWAY.v6
-        ))
+        self.host.ip(&default_routes(PARENT, Some(GATEWAY)))
     }
 
     /// Makes a child right in `netns` and configures it.
@@ -233,10 +206,7 @@ impl Site {
     /// The same behind another parent.
     pub(crate) fn add_child_of(&self, parent: &str, netns: &Netns, pair: Pair) -> Result<()> {
         let Self { mode, flag, .. } = self;
-        self.host.ip(&format!(
-            "link add link {parent} name {CHILD} netns {} type ipvlan mode {mode} {flag}\n",
-            netns.reference()
-        ))?;
+        netns.add_ipvlan(&self.host, parent, CHILD, &format!("{mode} {flag}"))?;
         configure_child(netns, pair)
     }
 
@@ -270,10 +240,8 @@ impl Site {
 pub(crate) fn configure_child(netns: &Netns, pair: Pair) -> Result<()> {
     netns.sysctl(&format!("ipv6/conf/{CHILD}/keep_addr_on_down"), "1")?;
     netns.ip(&format!(
-        "link set {CHILD} up\n\
-         {}\
-         route add default dev {CHILD}\n\
-         route add ::/0 dev {CHILD}\n",
-        pair.added(CHILD)
+        "link set {CHILD} up\n{}{}",
+        pair.added(CHILD),
+        default_routes(CHILD, None)
     ))
 }

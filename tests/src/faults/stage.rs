@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{
     site::{PARENT, Site, VM01},
-    traffic::Traffic,
+    traffic::{Expect, Traffic},
     truth::{self, Difference},
 };
 use crate::{
@@ -146,6 +146,32 @@ impl Stage {
             self.traffic.unsettled()
         );
         Ok(())
+    }
+
+    /// Makes a change, after which these addresses are expected to be as said, and waits until everything is so.
+    pub(super) fn change(
+        &mut self,
+        expected: &[(IpAddr, Expect)],
+        change: impl FnOnce(&Site) -> Result<()>,
+    ) -> Result<()> {
+        let Self { site, traffic, .. } = self;
+        traffic.change(expected, || change(site))?;
+        self.settle()
+    }
+
+    /// Causes an outage, during which nothing is expected of any address, and waits until everything is as at the start.
+    pub(super) fn outage(&mut self, cause: impl FnOnce(&Site) -> Result<()>) -> Result<()> {
+        let begun = Instant::now();
+        cause(&self.site)?;
+        self.traffic.recovered(begun);
+        self.settle()
+    }
+
+    /// Lets the agent, which stands still, run again; then these addresses are expected to be as said.
+    pub(super) fn wake(&mut self, expected: &[(IpAddr, Expect)]) -> Result<()> {
+        let Self { agent, traffic, .. } = self;
+        let agent = agent.as_ref().context("no agent is running")?;
+        traffic.change(expected, || agent.signal(Signal::SIGCONT))
     }
 
     /// Waits until agent and kernel agree; how they differ if they do not.

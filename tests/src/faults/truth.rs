@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::site::{PARENT, Site};
-use crate::{hooks, netns::Netns};
+use crate::{agent::addresses, hooks, netns::Netns};
 
 /// An address of a child: name of the child, address with its length. No two children of a parent have
 /// the same.
@@ -114,22 +114,13 @@ fn held(netns: &Netns, parent: u32, into: &mut BTreeMap<Held, Truth>) -> Result<
 
 /// The addresses that the agent knows, and their states.
 fn served(status: &Value) -> BTreeMap<Held, Served> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let mut served = BTreeMap::new();
-    let parents = list(&status["parents"]);
-    for parent in parents.iter().filter(|parent| parent["name"] == PARENT) {
-        for child in list(&parent["children"]) {
-            let inode = child["netns"]["inode"].as_u64();
-            let name = child["name"].as_str().unwrap_or_default();
-            for address in list(&child["addresses"]) {
-                let text = |key: &str| address[key].as_str().unwrap_or_default().to_owned();
-                let state = text("state");
-                let held = (name.to_owned(), text("address"));
-                served.insert(held, Served { state, inode });
-            }
-        }
-    }
-    served
+    let served = |(child, address): (&Value, &Value)| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (state, inode) = (text(&address["state"]), child["netns"]["inode"].as_u64());
+        let held = (text(&child["name"]), text(&address["address"]));
+        (held, Served { state, inode })
+    };
+    addresses(status).map(served).collect()
 }
 
 /// What is attached to the parent, without what differs from one start to the next. A set would hide
@@ -152,15 +143,12 @@ fn without_ids(line: &str) -> String {
     words.join(" ")
 }
 
-/// Which of `addresses` are among those of a child that the agent refuses to answer for, and why.
-pub(crate) fn refusals(status: &Value, addresses: &[IpAddr]) -> BTreeSet<(IpAddr, String)> {
-    let children = status["parents"].as_array().into_iter().flatten();
-    let children = children.flat_map(|parent| parent["children"].as_array().into_iter().flatten());
-    children
-        .flat_map(|child| child["addresses"].as_array().into_iter().flatten())
-        .filter_map(|found| {
+/// Which of `wanted` are among those of a child that the agent refuses to answer for, and why.
+pub(crate) fn refusals(status: &Value, wanted: &[IpAddr]) -> BTreeSet<(IpAddr, String)> {
+    addresses(status)
+        .filter_map(|(_, found)| {
             let cidr = found["address"].as_str()?;
-            let address = addresses.iter().find(|address| is(cidr, **address))?;
+            let address = wanted.iter().find(|address| is(cidr, **address))?;
             Some((*address, found["reason"].as_str()?.to_owned()))
         })
         .collect()

@@ -8,22 +8,11 @@ use ipvlan_packet::{
 };
 
 use super::{
-    asker::{Asker, GROUP, OTHER_STATION},
+    asker::{Choice, GROUP, MACS, OTHER_STATION},
     case::{Cases, Message},
-    world::{CHILD, DOWN, GATEWAY, HOST, NOBODY, PARENT_MAC, Pair, SECOND, SIBLING},
+    world::{CHILD, DOWN, GATEWAY, HOST, NOBODY, PARENT_MAC, SECOND, SIBLING},
 };
-
-/// A value of a field that can depend on who asks.
-struct Choice<T>(&'static str, fn(&Asker) -> T);
-
-const MACS: [Choice<Mac>; 6] = [
-    Choice("asker", |asker| asker.mac),
-    Choice("station", |_| OTHER_STATION),
-    Choice("parent", |_| PARENT_MAC),
-    Choice("zero", |_| ZERO),
-    Choice("group", |_| GROUP),
-    Choice("broadcast", |_| BROADCAST),
-];
+use crate::family::Pair;
 
 const DESTINATIONS: [(&str, Mac); 5] = [
     ("broadcast", BROADCAST),
@@ -53,7 +42,15 @@ const SENDERS: [Choice<Ipv4Addr>; 17] = [
     Choice("gateway", |_| GATEWAY.v4),
 ];
 
-const TARGETS: [Pair; 7] = [CHILD, SECOND, SIBLING, DOWN, HOST, GATEWAY, NOBODY];
+const TARGETS: [(&str, Pair); 7] = [
+    ("child", CHILD),
+    ("second", SECOND),
+    ("sibling", SIBLING),
+    ("down", DOWN),
+    ("host", HOST),
+    ("gateway", GATEWAY),
+    ("nobody", NOBODY),
+];
 
 /// Targets that are no host's address.
 const ODD_TARGETS: [Ipv4Addr; 9] = [
@@ -115,9 +112,9 @@ fn addresses(cases: &mut Cases) {
     for (destination, eth_dst) in DESTINATIONS {
         for Choice(mac, sha) in &MACS {
             for Choice(address, spa) in &SENDERS {
-                for target in TARGETS {
+                for (of, target) in TARGETS {
                     let name = format!("arp to {destination}: {address} at {mac} asks for");
-                    cases.add(format!("{name} {}", target.name), |asker| {
+                    cases.add(format!("{name} {of}"), |asker| {
                         Message::Arp(Arp {
                             eth_dst,
                             sha: sha(asker),
@@ -169,13 +166,12 @@ fn odd_targets(cases: &mut Cases) {
 
 /// Announcements and replies: nobody answers, whoever's address it is.
 fn claims(cases: &mut Cases) {
-    for claimed in TARGETS {
+    for (owner, claimed) in TARGETS {
         for (operation, oper) in [("request", REQUEST), ("reply", REPLY)] {
             for (destination, eth_dst) in [("broadcast", BROADCAST), ("parent", PARENT_MAC)] {
                 for (target, tpa) in [("itself", claimed.v4), ("child", CHILD.v4)] {
                     let name = format!(
-                        "arp {operation} to {destination}: {} claimed before {target}",
-                        claimed.name
+                        "arp {operation} to {destination}: {owner} claimed before {target}"
                     );
                     cases.add(name, |asker| {
                         Message::Arp(Arp {

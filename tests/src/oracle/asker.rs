@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipvlan_packet::{Arp, Mac, Nd};
+use ipvlan_packet::{Arp, BROADCAST, Mac, Nd, ZERO};
 
 use super::world::PARENT_MAC;
 
@@ -10,6 +10,19 @@ use super::world::PARENT_MAC;
 pub(crate) const OTHER_STATION: Mac = [2, 0x77, 0xee, 0, 0, 1];
 /// An Ethernet multicast address of IPv4.
 pub(crate) const GROUP: Mac = [1, 0, 0x5e, 0, 0, 1];
+
+/// A value of a field that can depend on who asks, and its name.
+pub(crate) struct Choice<T>(pub &'static str, pub fn(&Asker) -> T);
+
+/// MACs of senders and targets.
+pub(crate) const MACS: [Choice<Mac>; 6] = [
+    Choice("asker", |asker| asker.mac),
+    Choice("station", |_| OTHER_STATION),
+    Choice("parent", |_| PARENT_MAC),
+    Choice("zero", |_| ZERO),
+    Choice("group", |_| GROUP),
+    Choice("broadcast", |_| BROADCAST),
+];
 
 /// Who asks: every frame has one of its own, so that no frame finds a neighbour entry of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

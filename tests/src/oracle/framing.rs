@@ -1,10 +1,13 @@
 //! What can be around a message: less than all of it, padding, junk, VLAN tags.
 
-use ipvlan_packet::{Arp, ETH_LEN, Nd, padded, tagged};
+use std::net::Ipv4Addr;
+
+use ipvlan_packet::{Arp, ETH_LEN, padded, tagged};
 
 use super::{
     asker::Asker,
     case::{Cases, Framing, Message},
+    ndp::WAYS,
     world::{CHILD, MTU, PARENT_MAC},
 };
 
@@ -13,40 +16,19 @@ const SERVICE: u16 = 0x88a8;
 /// Priority 7 and drop eligible, VID 0.
 const PRIORITY: u16 = 0xf000;
 
-type Make = fn(&Asker) -> Message;
+/// A way to ask by ARP, and its name.
+type ArpWay = (&'static str, fn(&Asker) -> Arp);
 
 /// Messages that are answered when nothing is around them.
-pub(crate) const ARP: [(&str, Make); 3] = [
-    ("arp request", |asker| Message::Arp(asker.request(CHILD.v4))),
+const ARP: [ArpWay; 3] = [
+    ("arp request", |asker| asker.request(CHILD.v4)),
     ("arp unicast request", |asker| {
-        Message::Arp(Arp {
-            eth_dst: PARENT_MAC,
-            ..asker.request(CHILD.v4)
-        })
+        asker.request(CHILD.v4).to(PARENT_MAC)
     }),
-    ("arp probe", |asker| {
-        Message::Arp(Arp {
-            spa: std::net::Ipv4Addr::UNSPECIFIED,
-            ..asker.request(CHILD.v4)
-        })
+    ("arp probe", |asker| Arp {
+        spa: Ipv4Addr::UNSPECIFIED,
+        ..asker.request(CHILD.v4)
     }),
-];
-
-/// The same for neighbour discovery.
-pub(crate) const ND: [(&str, Make); 4] = [
-    ("solicitation", |asker| {
-        Message::Nd(asker.multicast(CHILD.v6))
-    }),
-    ("unicast solicitation", |asker| {
-        Message::Nd(asker.unicast(CHILD.v6))
-    }),
-    ("unicast solicitation without option", |asker| {
-        Message::Nd(Nd {
-            options: Vec::new(),
-            ..asker.unicast(CHILD.v6)
-        })
-    }),
-    ("probe", |asker| Message::Nd(asker.probe(CHILD.v6))),
 ];
 
 /// Tags, outermost first.
@@ -65,21 +47,32 @@ const TAGS: [&[(u16, u16)]; 12] = [
     &[(SERVICE, 100), (CUSTOMER, 200)],
 ];
 
-/// Adds every framing of every one of `messages`.
-pub(crate) fn add(cases: &mut Cases, messages: &[(&str, Make)]) {
-    for (name, make) in messages {
-        truncations(cases, name, *make);
-        paddings(cases, name, *make);
-        for tags in TAGS {
-            let name = format!("{name} with tags {tags:04x?}");
-            cases.add_framed(name, Framing::Tagged(tags), *make, |frame| {
-                tagged(&frame, tags)
-            });
-        }
+/// Adds every framing of every ARP message.
+pub(crate) fn add_arp(cases: &mut Cases) {
+    for (name, make) in ARP {
+        add(cases, name, |asker| Message::Arp(make(asker)));
     }
 }
 
-fn truncations(cases: &mut Cases, name: &str, make: Make) {
+/// Adds every framing of every solicitation.
+pub(crate) fn add_nd(cases: &mut Cases) {
+    for (name, make) in WAYS {
+        add(cases, name, |asker| Message::Nd(make(asker)));
+    }
+}
+
+fn add(cases: &mut Cases, name: &str, make: impl Fn(&Asker) -> Message + Copy) {
+    truncations(cases, name, make);
+    paddings(cases, name, make);
+    for tags in TAGS {
+        let name = format!("{name} with tags {tags:04x?}");
+        cases.add_framed(name, Framing::Tagged(tags), make, |frame| {
+            tagged(&frame, tags)
+        });
+    }
+}
+
+fn truncations(cases: &mut Cases, name: &str, make: impl Fn(&Asker) -> Message + Copy) {
     let whole = make(&Asker::new(0)).bytes().len();
     for length in ETH_LEN..whole {
         let name = format!("{name} cut off after {length} bytes");
@@ -90,7 +83,7 @@ fn truncations(cases: &mut Cases, name: &str, make: Make) {
     }
 }
 
-fn paddings(cases: &mut Cases, name: &str, make: Make) {
+fn paddings(cases: &mut Cases, name: &str, make: impl Fn(&Asker) -> Message + Copy) {
     let whole = make(&Asker::new(0)).bytes().len();
     let lengths = [whole + 1, 60, 64, 128, 1514, 4096, ETH_LEN + MTU];
     for length in lengths.into_iter().filter(|length| *length > whole) {

@@ -76,7 +76,7 @@ impl Oracle {
     }
 
     fn by_agent(&self, lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
-        let side = Side::build(lab, "ours", setting.mode, setting.traits)?;
+        let side = Side::build(lab, setting.mode, setting.traits)?;
         // In the way of the one that the exchange attaches.
         let receives = receive_xdp(&side.lan, LAN)?;
         let mut agent = Agent::start(
@@ -108,7 +108,7 @@ impl Oracle {
 }
 
 fn by_kernel(lab: &Lab, setting: &Setting, cases: &[Case]) -> Result<Vec<Vec<Received>>> {
-    let side = Side::build(lab, "kernel", Mode::L2, setting.traits)?;
+    let side = Side::build(lab, Mode::L2, setting.traits)?;
     let settle = || settle::by_kernel(&side, setting);
     exchange(&side, cases, PINGS, settle)
         .with_context(|| format!("the kernel alone, for {setting}"))

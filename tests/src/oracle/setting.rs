@@ -31,59 +31,41 @@ const PLAIN: Traits = Traits {
     optimistic: false,
 };
 
+const ROUTER: Traits = Traits {
+    router: true,
+    ..PLAIN
+};
+const OPTIMISTIC: Traits = Traits {
+    optimistic: true,
+    ..PLAIN
+};
+
 /// All of them.
 pub(crate) const SETTINGS: [Setting; 7] = [
-    Setting {
-        name: "l3",
-        mode: Mode::L3,
-        options: &[],
-        traits: PLAIN,
-    },
-    Setting {
-        name: "l3s",
-        mode: Mode::L3s,
-        options: &[],
-        traits: PLAIN,
-    },
-    Setting {
-        name: "l2",
-        mode: Mode::L2,
-        options: &[],
-        traits: PLAIN,
-    },
-    Setting {
-        name: "l3, xdp native",
-        mode: Mode::L3,
-        options: NATIVE,
-        traits: PLAIN,
-    },
-    Setting {
-        name: "l3, xdp generic",
-        mode: Mode::L3,
-        options: &["--xdp", "generic"],
-        traits: PLAIN,
-    },
-    Setting {
-        name: "l3, a router",
-        mode: Mode::L3,
-        options: &[],
-        traits: Traits {
-            router: true,
-            ..PLAIN
-        },
-    },
-    Setting {
-        name: "l2, optimistic addresses",
-        mode: Mode::L2,
-        options: &[],
-        traits: Traits {
-            optimistic: true,
-            ..PLAIN
-        },
-    },
+    Setting::new("l3", Mode::L3, &[], PLAIN),
+    Setting::new("l3s", Mode::L3s, &[], PLAIN),
+    Setting::new("l2", Mode::L2, &[], PLAIN),
+    Setting::new("l3, xdp native", Mode::L3, NATIVE, PLAIN),
+    Setting::new("l3, xdp generic", Mode::L3, &["--xdp", "generic"], PLAIN),
+    Setting::new("l3, a router", Mode::L3, &[], ROUTER),
+    Setting::new("l2, optimistic addresses", Mode::L2, &[], OPTIMISTIC),
 ];
 
 impl Setting {
+    const fn new(
+        name: &'static str,
+        mode: Mode,
+        options: &'static [&'static str],
+        traits: Traits,
+    ) -> Self {
+        Self {
+            name,
+            mode,
+            options,
+            traits,
+        }
+    }
+
     /// What `ipvlan run` is given: it says nothing unasked, and every frame that leaves is an answer.
     #[must_use]
     pub(crate) fn agent_options(&self) -> Vec<&'static str> {
@@ -107,9 +89,9 @@ impl Setting {
         match self.traits {
             PLAIN => {
                 arp::add(&mut cases);
-                framing::add(&mut cases, &framing::ARP);
+                framing::add_arp(&mut cases);
                 ndp::add(&mut cases);
-                framing::add(&mut cases, &framing::ND);
+                framing::add_nd(&mut cases);
             }
             Traits { router: true, .. } => {
                 ndp::add_flags(&mut cases);

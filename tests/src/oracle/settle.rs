@@ -3,14 +3,17 @@
 //! frame.
 
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{ndp::PROBED, setting::Setting, world::Side};
-use crate::agent::Agent;
+use crate::{
+    agent::{Agent, addresses},
+    demo::detection::{Detection, detections},
+};
 
 /// The reason that the agent's status has for an address that was given up.
 const GIVEN_UP: &str = "dad_failed";
@@ -33,28 +36,16 @@ pub(super) fn by_kernel(side: &Side, setting: &Setting) -> Result<()> {
 
 /// How many addresses in the current netns were given up.
 fn given_up() -> Result<usize> {
-    const PATH: &str = "/proc/thread-self/net/if_inet6";
-    const FLAGS: usize = 4;
-    let addresses = fs::read_to_string(PATH).with_context(|| format!("cannot read {PATH}"))?;
-    let flags = addresses
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(FLAGS))
-        .filter_map(|flags| u32::from_str_radix(flags, 16).ok());
-    Ok(flags
-        .filter(|flags| flags & libc::IFA_F_DADFAILED != 0)
+    let found = detections()?.into_iter();
+    Ok(found
+        .filter(|(_, found)| *found == Detection::Failed)
         .count())
 }
 
 /// Waits until `agent` has noticed it.
 pub(super) fn by_agent(agent: &mut Agent, setting: &Setting) -> Result<()> {
     agent.wait_until(PATIENCE, "aware of lost addresses", |status| {
-        let children = status["parents"][0]["children"].as_array();
-        let addresses = children
-            .into_iter()
-            .flatten()
-            .filter_map(|child| child["addresses"].as_array())
-            .flatten();
-        let given_up = addresses.filter(|address| address["reason"] == GIVEN_UP);
+        let given_up = addresses(status).filter(|(_, address)| address["reason"] == GIVEN_UP);
         given_up.count() == lost(setting)
     })
 }

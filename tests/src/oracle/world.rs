@@ -17,59 +17,45 @@ use super::{
     asker::OTHER_STATION,
     wire::{SENTINEL, SENTINEL_MAC},
 };
+pub(crate) use crate::bench::site::{LAN, PARENT, PARENT_MAC};
 use crate::{
+    bench::site::cable,
     demo::mode::Mode,
-    lab::{Lab, connect},
-    netns::Netns,
+    family::{Pair, default_routes},
+    lab::Lab,
+    netns::{Netns, colons},
 };
 
-/// The name of the parent.
-pub(crate) const PARENT: &str = "ens34";
-/// The MAC of the parent and of all its children.
-pub(crate) const PARENT_MAC: Mac = [2, 0x77, 0, 0, 0, 1];
-/// The MAC of the LAN's end of the link; no frame of a case comes from it.
-const LAN_MAC: &str = "02:77:00:00:00:02";
-/// The name of the LAN's end of the link.
-pub(crate) const LAN: &str = "eth0";
+/// The prefix lengths of the LAN.
+const LENGTHS: [u8; 2] = [16, 64];
 /// Long enough that no timer of a neighbour entry or of duplicate address detection ends meanwhile.
 const AN_HOUR: &str = "3600000";
 const AN_HOUR_IN_SECONDS: &str = "3600";
 /// The MTU of the link: frames of the matrix are up to this long.
 pub(crate) const MTU: usize = 9000;
 
-/// An address of both families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pair {
-    /// What people are shown.
-    pub name: &'static str,
-    /// IPv4; in 10.77.0.0/16.
-    pub v4: Ipv4Addr,
-    /// IPv6; in `fd77::/64`.
-    pub v6: Ipv6Addr,
-}
-
-const fn pair(name: &'static str, last: u8) -> Pair {
+/// Returns a pair of 10.77.0.0/16 and `fd77::/64`.
+const fn pair(last: u8) -> Pair {
     Pair {
-        name,
         v4: Ipv4Addr::new(10, 77, 0, last),
         v6: Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, last as u16),
     }
 }
 
 /// The child's first address.
-pub(crate) const CHILD: Pair = pair("child", 1);
+pub(crate) const CHILD: Pair = pair(1);
 /// Another address of the child.
-pub(crate) const SECOND: Pair = pair("second", 2);
+pub(crate) const SECOND: Pair = pair(2);
 /// The address of another child of the same parent.
-pub(crate) const SIBLING: Pair = pair("sibling", 3);
+pub(crate) const SIBLING: Pair = pair(3);
 /// The address of a child that is down.
-pub(crate) const DOWN: Pair = pair("down", 4);
+pub(crate) const DOWN: Pair = pair(4);
 /// The host's address on the parent.
-pub(crate) const HOST: Pair = pair("host", 14);
+pub(crate) const HOST: Pair = pair(14);
 /// The host's default gateway. The child holds this address, too.
-pub(crate) const GATEWAY: Pair = pair("gateway", 254);
+pub(crate) const GATEWAY: Pair = pair(254);
 /// Nobody has this address.
-pub(crate) const NOBODY: Pair = pair("nobody", 99);
+pub(crate) const NOBODY: Pair = pair(99);
 /// The child's link-local address.
 pub(crate) const CHILD_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x77, 0, 0, 1);
 /// The host's.
@@ -127,34 +113,27 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Builds a side called `label` whose children are in `mode`.
-    pub(crate) fn build(lab: &Lab, label: &str, mode: Mode, traits: Traits) -> Result<Self> {
-        let make = |name: &str| lab.netns(&format!("{label}-{name}"));
-        let (lan, host) = (make("lan")?, make("host")?);
-        let (child, sibling, down) = (make("child")?, make("sibling")?, make("down")?);
-        lan.quiet()?;
-        lan.sysctl("ipv6/conf/default/disable_ipv6", "1")?;
-        for netns in [&host, &child, &sibling, &down] {
-            netns.quiet()?;
-        }
-        connect(&host, PARENT, &lan, LAN)?;
-        lan.ip(&format!(
-            "link set {LAN} address {LAN_MAC}\nlink set {LAN} mtu {MTU}\n"
-        ))?;
+    /// Builds a side whose children are in `mode`.
+    pub(crate) fn build(lab: &Lab, mode: Mode, traits: Traits) -> Result<Self> {
+        let [lan, host] = cable(lab)?;
+        lan.sysctl(&format!("ipv6/conf/{LAN}/disable_ipv6"), "1")?;
+        lan.ip(&format!("link set {LAN} mtu {MTU}\n"))?;
         lay_host(&host)?;
+        let make = |name: &str| {
+            let netns = lab.netns(name)?;
+            netns.quiet()?;
+            Ok::<_, anyhow::Error>(netns)
+        };
+        let (child, sibling, down) = (make("child")?, make("sibling")?, make("down")?);
         for (number, netns) in [&child, &sibling, &down].into_iter().enumerate() {
-            host.ip(&format!(
-                "link add link {PARENT} name ipvl{number} type ipvlan mode {mode}\n\
-                 link set ipvl{number} netns {}\n",
-                netns.reference()
-            ))?;
+            netns.add_ipvlan(&host, PARENT, &format!("ipvl{number}"), mode.name())?;
         }
         configure_child(&child, traits)?;
         sibling.ip(&format!(
-            "{}link set ipvl1 up\nroute add default dev ipvl1\n",
-            addresses("ipvl1", &[SIBLING], "nodad")
+            "link set ipvl1 up\n{}route add default dev ipvl1\n",
+            SIBLING.added_with("ipvl1", LENGTHS, "nodad")
         ))?;
-        down.ip(&addresses("ipvl2", &[DOWN], "nodad"))?;
+        down.ip(&DOWN.added_with("ipvl2", LENGTHS, "nodad"))?;
         for (netns, device) in [(&host, PARENT), (&child, "ipvl0"), (&sibling, "ipvl1")] {
             patient(netns, device)?;
             netns.ip(&neighbours(device))?;
@@ -170,16 +149,12 @@ impl Side {
 
 fn lay_host(host: &Netns) -> Result<()> {
     host.ip(&format!(
-        "link set {PARENT} address {}\n\
-         link set {PARENT} mtu {MTU}\n\
+        "link set {PARENT} mtu {MTU}\n\
          {}\
          addr add {HOST_LINK_LOCAL}/64 dev {PARENT} nodad\n\
-         route add default via {}\n\
-         route add ::/0 via {} dev {PARENT}\n",
-        shown(PARENT_MAC),
-        addresses(PARENT, &[HOST], "nodad"),
-        GATEWAY.v4,
-        GATEWAY.v6
+         {}",
+        HOST.added_with(PARENT, LENGTHS, "nodad"),
+        default_routes(PARENT, Some(GATEWAY))
     ))
 }
 
@@ -200,21 +175,18 @@ fn configure_child(child: &Netns, traits: Traits) -> Result<()> {
         "link set ipvl0 up\n\
          {}\
          addr add {CHILD_LINK_LOCAL}/64 dev ipvl0 {flag}\n\
-         route add default dev ipvl0\n\
-         route add ::/0 dev ipvl0\n",
-        addresses("ipvl0", &[CHILD, SECOND, GATEWAY], flag)
+         {}",
+        addresses("ipvl0", &[CHILD, SECOND, GATEWAY], flag),
+        default_routes("ipvl0", None)
     ))
 }
 
-/// The lines that give `device` each of `pairs`.
+/// The lines that add each of `pairs` to `device`.
 fn addresses(device: &str, pairs: &[Pair], flag: &str) -> String {
-    let lines = pairs.iter().map(|Pair { v4, v6, .. }| {
-        format!(
-            "addr add {v4}/16 dev {device}\n\
-             addr add {v6}/64 dev {device} {flag}\n"
-        )
-    });
-    lines.collect::<Vec<_>>().concat()
+    let lines = pairs
+        .iter()
+        .map(|pair| pair.added_with(device, LENGTHS, flag));
+    lines.collect()
 }
 
 /// The lines that add the permanent neighbour entries to `device`.
@@ -224,7 +196,7 @@ fn neighbours(device: &str) -> String {
         .into_iter()
         .chain(known)
         .map(|(address, mac)| {
-            let mac = shown(mac);
+            let mac = colons(mac);
             format!("neigh replace {address} lladdr {mac} dev {device} nud permanent\n")
         });
     lines.collect::<Vec<_>>().concat()
@@ -233,19 +205,13 @@ fn neighbours(device: &str) -> String {
 /// Neighbours that `device` learns from a frame are not asked again while the matrix runs, and one
 /// that has to be asked for is asked for once; proxied answers are not delayed.
 fn patient(netns: &Netns, device: &str) -> Result<()> {
-    for family in ["ipv4", "ipv6"] {
-        for (key, value) in [
+    netns.neighbour_sysctls(
+        device,
+        &[
             ("delay_first_probe_time", AN_HOUR_IN_SECONDS),
             ("base_reachable_time_ms", AN_HOUR),
             ("retrans_time_ms", AN_HOUR),
             ("proxy_delay", "0"),
-        ] {
-            netns.sysctl(&format!("{family}/neigh/{device}/{key}"), value)?;
-        }
-    }
-    Ok(())
-}
-
-fn shown(mac: Mac) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
+        ],
+    )
 }

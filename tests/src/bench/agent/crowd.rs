@@ -22,7 +22,7 @@ use super::{
     as_float, floor, idle, milliseconds, percentile, process, report_replies,
 };
 use crate::{
-    agent::Agent,
+    agent::{Agent, addresses},
     demo::mode::Mode,
     lab::Lab,
     netlink::{AddressChange, Netlink},
@@ -350,11 +350,7 @@ fn whole(agent: &Value) -> Result<u64> {
 }
 
 fn answered(agent: &Value) -> usize {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    list(&agent["parents"])
-        .iter()
-        .flat_map(|parent| list(&parent["children"]))
-        .flat_map(|child| list(&child["addresses"]))
-        .filter(|address| address["state"] == "answered")
+    addresses(agent)
+        .filter(|(_, address)| address["state"] == "answered")
         .count()
 }

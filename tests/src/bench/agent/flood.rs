@@ -50,7 +50,8 @@ fn flood(bench: &Bench, lab: &Lab, family: Family) -> Result<()> {
     })?;
     ensure!(answer.is_some(), "the child is not answered for");
     thread::sleep(SETTLE);
-    let [unowned_before, answered_before] = counted(&agent)?;
+    let counted = || agent.counted("ingress", ["not_ours", "arp_answered", "nd_answered"]);
+    let [unowned_before, answered_before @ ..] = counted()?;
     let dropped = || packets(&site.lan, LAN, "tx", "dropped");
     let lost_before = dropped()?;
     // The status above was the last question to the agent until the flood is over.
@@ -61,11 +62,12 @@ fn flood(bench: &Bench, lab: &Lab, family: Family) -> Result<()> {
     let wakes = process::wakes(agent.pid())? - wakes_before;
     let growth = process::resident_megabytes(agent.pid())? - resident_before;
     let lost = dropped()? - lost_before;
-    let [unowned, answered] = counted(&agent)?;
+    let [unowned, answered @ ..] = counted()?;
     agent.stop()?;
+    let answered = answered.iter().sum::<u64>() - answered_before.iter().sum::<u64>();
     println!("{what}: the driver lost {lost}");
     let missing = u64::from(FRAMES).abs_diff(unowned - unowned_before + lost);
-    let answers = as_float(answers.max(answered - answered_before))?;
+    let answers = as_float(answers.max(answered))?;
     for (aspect, value, unit, limit) in [
         ("answers", answers, "", 0.0),
         (
@@ -118,16 +120,4 @@ fn send<Q: Question>(question: impl Fn(u32) -> Q) -> Result<u64> {
         answers += u64::from(is_answer);
     }
     Ok(answers)
-}
-
-/// Returns how many requests the parent's ingress has counted as unowned, and as answered.
-fn counted(agent: &Agent) -> Result<[u64; 2]> {
-    let status = agent.status()?;
-    let counters = &status["parents"][0]["counters"]["ingress"];
-    ensure!(counters.is_object(), "no counters of ingress in {status}");
-    let count = |reason: &str| counters[reason].as_u64().unwrap_or_default();
-    Ok([
-        count("not_ours"),
-        count("arp_answered") + count("nd_answered"),
-    ])
 }

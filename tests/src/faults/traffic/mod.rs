@@ -68,15 +68,12 @@ impl Traffic {
     /// Starts it and waits until everything is as it is without a fault. What a row changes may take
     /// `grace` to be true.
     pub(crate) fn start(site: &Site, grace: Duration) -> Result<Self> {
-        let answered = [STEADY, UNNAMED, THIRD]
-            .into_iter()
-            .flat_map(super::site::Pair::both);
-        let silent = [DOWN, NOBODY, GATEWAY]
-            .into_iter()
-            .flat_map(super::site::Pair::both);
+        let answered = [STEADY, UNNAMED, THIRD].map(|pair| (pair, Expect::Answered));
+        let silent = [DOWN, NOBODY, GATEWAY].map(|pair| (pair, Expect::Silent));
         let expected: Vec<_> = answered
-            .map(|address| (address, Expect::Answered))
-            .chain(silent.map(|address| (address, Expect::Silent)))
+            .into_iter()
+            .chain(silent)
+            .flat_map(|(pair, expect)| pair.both().map(|address| (address, expect)))
             .collect();
         let topics = Arc::new(Mutex::new(Topics {
             addresses: expected.iter().map(|(address, _)| *address).collect(),
@@ -129,6 +126,12 @@ impl Traffic {
         Ok(())
     }
 
+    /// From now on these addresses are expected to be as said.
+    pub(crate) fn expect(&mut self, expected: &[(IpAddr, Expect)]) {
+        self.watch(expected.iter().map(|(address, _)| *address));
+        self.timeline.add(Instant::now(), expected, None);
+    }
+
     /// Does `change`, after which the parent has this MAC.
     pub(crate) fn change_mac(
         &mut self,
@@ -139,15 +142,6 @@ impl Traffic {
         change()?;
         self.topics().mac = mac;
         self.timeline.add(begun, &[], Some(mac));
-        Ok(())
-    }
-
-    /// Does `outage`, during which nothing is expected of any address; after it everything is expected
-    /// as it was at the start.
-    pub(crate) fn outage(&mut self, outage: impl FnOnce() -> Result<()>) -> Result<()> {
-        let begun = Instant::now();
-        outage()?;
-        self.recovered(begun);
         Ok(())
     }
 

@@ -1,15 +1,14 @@
 //! Every field of a solicitation by itself, and the MACs in it.
 
 use ipvlan_packet::{
-    BROADCAST, Mac, Nd, ZERO,
+    Nd,
     nd::{Checksum, SOURCE_MAC, option},
 };
 
-use super::{Choice, WAYS};
+use super::WAYS;
 use crate::oracle::{
-    asker::{GROUP, OTHER_STATION},
+    asker::{Choice, MACS},
     case::{Cases, Message},
-    world::PARENT_MAC,
 };
 
 /// Adds them.
@@ -71,15 +70,6 @@ fn fields(cases: &mut Cases) {
         }
     }
 }
-
-const MACS: [Choice<Mac>; 6] = [
-    Choice("asker", |asker| asker.mac),
-    Choice("station", |_| OTHER_STATION),
-    Choice("parent", |_| PARENT_MAC),
-    Choice("zero", |_| ZERO),
-    Choice("group", |_| GROUP),
-    Choice("broadcast", |_| BROADCAST),
-];
 
 /// The source of the frame and the MAC in the option, in every combination.
 fn macs(cases: &mut Cases) {

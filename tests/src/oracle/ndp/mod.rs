@@ -13,16 +13,13 @@ use ipvlan_packet::{
 };
 
 use super::{
-    asker::{Asker, OTHER_STATION},
+    asker::{Asker, Choice, OTHER_STATION},
     case::{Cases, Message},
     world::{
         CHILD, CHILD_LINK_LOCAL, DOWN, GATEWAY, HOST, KNOWN_MAC, MAPPED, NOBODY, PARENT_MAC,
         SECOND, SIBLING, is_known,
     },
 };
-
-/// A value of a field that can depend on who asks.
-struct Choice<T>(&'static str, fn(&Asker) -> T);
 
 /// The subnet-router anycast address of the link (RFC 4291 §2.6.1).
 pub(crate) const SUBNET_ROUTER: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0);
@@ -124,10 +121,10 @@ fn addresses(cases: &mut Cases) {
 }
 
 /// A way to ask, and its name.
-type Way = (&'static str, fn(&Asker) -> Nd);
+pub(super) type Way = (&'static str, fn(&Asker) -> Nd);
 
 /// The ways that are answered when nothing is wrong.
-const WAYS: [Way; 4] = [
+pub(super) const WAYS: [Way; 4] = [
     ("solicitation", |asker| asker.multicast(CHILD.v6)),
     ("unicast solicitation", |asker| asker.unicast(CHILD.v6)),
     ("unicast solicitation without option", |asker| Nd {

@@ -5,9 +5,9 @@ use ipvlan_packet::{
     nd::{NONCE, SOURCE_MAC, TARGET_MAC, option},
 };
 
-use super::{Choice, WAYS};
+use super::WAYS;
 use crate::oracle::{
-    asker::{Asker, OTHER_STATION},
+    asker::{Asker, Choice, OTHER_STATION},
     case::{Cases, Message},
 };
 
