@@ -5,7 +5,8 @@
 //! agent; [`mod@bench`] measures what frames and events cost; [`oracle`] compares the agent's answers with the kernel's;
 //! [`faults`] breaks things and counts what that costs; [`attacks`] plays attackers, [`nodes`] what real nodes do, and
 //! [`nics`] asks behind network cards, all three as [`rows`]; [`differential`] compares generated nodes without and with
-//! the agent. [`init`] is the first process of the virtual machine that all of it usually runs in.
+//! the agent. Tests in network namespaces run on a [`topology`]. [`init`] is the first process of the virtual machine that all
+//! of it usually runs in.
 
 pub mod agent;
 pub mod attacks;
@@ -28,3 +29,4 @@ pub mod oracle;
 pub mod probe;
 pub mod results;
 pub mod rows;
+pub mod topology;

@@ -122,6 +122,11 @@ impl Program {
         load(hook, &program)
     }
 
+    /// A TC program that drops everything.
+    pub fn tc_drop(hook: Hook) -> Result<Self> {
+        load(hook, &give(TC_ACT_SHOT))
+    }
+
     /// A TC program that tags every frame with this VLAN id, beside the frame as a VLAN device does, and leaves it
     /// to the next one.
     pub fn tag(hook: Hook, vlan: u16) -> Result<Self> {

@@ -1,84 +1,55 @@
-//! Root beside the service: what root reads and takes over of the service's user, and the other way round.
+//! Root beside the service: what root reads and adopts of the service's user, and the other way round.
 
-use std::{
-    fs::{self, Permissions},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::PathBuf,
-    process::Command,
-};
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, process::Command};
 
 use ipvlan_tests::agent::Agent;
-use ipvlan_user::protocol::Status;
 use nix::sys::signal::Signal;
 
 use crate::common::{
-    Dir, Ended, PATIENCE, World, ipvlan,
-    pins::Bpffs,
-    wait_until,
-    world::{HOST_IP, PARENT, ends},
+    Bpffs, Dir, Ended, HOST_IP, Node, PARENT, PATIENCE, Reports as _, Topology, as_user, copied_to,
+    ends, wait_until, with_capabilities,
 };
 
-/// The user of the service, and its group.
-use super::files::{SERVICE, WITHOUT, as_user, create, lock_name, own, runtime};
+use super::files::{SERVICE, create, lock_name, own, runtime, set_mode};
+
+/// What root is without, beside the service: everything that overrides permissions of files.
+const WITHOUT: &str = "-dac_override,-dac_read_search,-fowner,-chown,-fsetid";
 
 /// The directories of the service, and its agent where its user can start it.
 struct Service {
-    runtime: Dir,
-    pins: Bpffs,
-    _files: Dir,
+    node: Node,
     program: PathBuf,
+    _files: Dir,
 }
 
 impl Service {
     fn new() -> Self {
-        let (runtime, pins, files) = (runtime(), Bpffs::mount(), Dir::new());
-        fs::create_dir(files.path()).unwrap();
-        fs::set_permissions(files.path(), Permissions::from_mode(0o755)).unwrap();
-        let program = files.path().join("ipvlan");
-        let copied = Command::new("cp").arg(ipvlan()).arg(&program).status();
-        assert!(copied.unwrap().success());
-        fs::create_dir(pins.pin_dir()).unwrap();
-        fs::set_permissions(pins.pin_dir(), Permissions::from_mode(0o700)).unwrap();
-        own(&pins.pin_dir());
+        let files = Dir::created();
+        set_mode(files.path(), 0o755);
+        let node = Node::with(Topology::new(), runtime(), Some(Bpffs::mount()));
+        fs::create_dir(node.pin_dir()).unwrap();
+        set_mode(&node.pin_dir(), 0o700);
+        own(&node.pin_dir());
         Self {
-            runtime,
-            pins,
+            node,
+            program: copied_to(&files),
             _files: files,
-            program,
         }
     }
 
-    fn arguments(&self, verb: &str, options: &[&str]) -> Vec<std::ffi::OsString> {
-        let mut arguments = vec![verb.into(), "--runtime-dir".into()];
-        arguments.push(self.runtime.path().into());
-        arguments.extend(["--pin-dir".into(), self.pins.pin_dir().into()]);
-        arguments.extend(options.iter().map(Into::into));
-        arguments
-    }
-
     /// Starts the agent as the service manager does.
-    fn start(&self, world: &World, options: &[&str]) -> Agent {
-        create(self.runtime.path());
+    fn start(&self, options: &[&str]) -> Agent {
+        let root = self.node.pins().root();
+        create(self.node.dir.path());
         // The way to the pins is the service's alone: it has a bind mount.
-        fs::set_permissions(self.pins.root(), Permissions::from_mode(0o755)).unwrap();
-        let four = "-all,+bpf,+net_admin,+net_broadcast,+net_raw";
+        set_mode(root, 0o755);
+        let run = self.node.run(&[PARENT], options);
         let mut command = as_user(SERVICE);
-        command
-            .arg(format!("--bounding-set={four}"))
-            .arg(format!("--inh-caps={four}"))
-            .arg(format!("--ambient-caps={four}"))
-            .arg(&self.program)
-            .args(self.arguments("run", &["--iface", PARENT]))
-            .args(options);
-        let agent = self.spawned(world, command);
-        fs::set_permissions(self.pins.root(), Permissions::from_mode(0o700)).unwrap();
-        agent
-    }
-
-    fn spawned(&self, world: &World, command: Command) -> Agent {
-        let dir = self.runtime.path().to_owned();
-        let mut agent = Agent::spawn(command, &self.program, dir, &world.host).unwrap();
-        agent.wait_ready(&[PARENT]).unwrap();
+        let four = ["bpf", "net_admin", "net_broadcast", "net_raw"];
+        with_capabilities(&mut command, &four);
+        command.arg(&self.program).args(run.get_args());
+        let agent = self.node.ready(command, &[PARENT]);
+        set_mode(root, 0o700);
         agent
     }
 
@@ -88,23 +59,38 @@ impl Service {
     }
 
     fn root_without(&self, without: &str, verb: &str, options: &[&str]) -> Command {
+        let verb = self.node.command(verb, options);
         let mut command = Command::new("setpriv");
         command.arg(format!("--bounding-set={without}"));
-        command.arg(ipvlan()).args(self.arguments(verb, options));
+        command.arg(verb.get_program()).args(verb.get_args());
         command
+    }
+
+    fn root_ended(&self, verb: &str, options: &[&str]) -> Ended {
+        self.node.ended(self.root(verb, options))
+    }
+
+    fn root_runs(&self, options: &[&str]) -> Agent {
+        let options = [&["--iface", PARENT], options].concat();
+        self.node.ready(self.root("run", &options), &[PARENT])
+    }
+
+    #[track_caller]
+    fn assert_nothing_left(&self) {
+        self.node.wait_nothing_attached(&[PARENT]);
+        assert_eq!(self.node.dir.files(), [""; 0]);
+        assert_eq!(self.node.pins().tree(), [""; 0]);
     }
 }
 
 #[test]
 fn root_works_beside_the_service_without_overriding_permissions_of_files() {
-    let world = World::new();
     let service = Service::new();
     for serves in [&[][..], &["--no-pin", "--attach", "clsact"]] {
-        let agent = service.start(&world, serves);
+        let agent = service.start(serves);
         let pid = format!("(pid {})", agent.pid());
-        let shown = Ended::of(service.root("status", &["--json"]), &world);
-        assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
-        let status: Status = serde_json::from_str(&shown.stdout).unwrap();
+        let shown = service.root_ended("status", &["--json"]);
+        let status = shown.exits_silently(0).status();
         assert_eq!(status.agents[0].pid, agent.pid());
         assert_eq!(status.unserved, Some(Vec::new()));
         for (verb, options) in [
@@ -112,67 +98,51 @@ fn root_works_beside_the_service_without_overriding_permissions_of_files() {
             ("run", &["--iface", PARENT]),
             ("run", &["--iface", PARENT, "--no-pin"]),
         ] {
-            let ended = Ended::of(service.root(verb, options), &world);
-            assert_eq!(ended.code, Some(75), "{verb} {options:?}: {ended:?}");
-            assert!(ended.stderr.contains(&pid), "{verb} {options:?}: {ended:?}");
+            service.root_ended(verb, options).exits(75).reports(&pid);
         }
-        assert_eq!(
-            service.runtime.files().len(),
-            2,
-            "{:?}",
-            service.runtime.files()
-        );
-        world.arp(HOST_IP, PATIENCE).unwrap();
+        let files = service.node.dir.files();
+        assert_eq!(files.len(), 2, "{files:?}");
+        service.node.arp(HOST_IP, PATIENCE).unwrap();
         ends(agent, Signal::SIGKILL);
     }
-    let shown = Ended::of(service.root("status", &[]), &world);
-    assert_eq!(shown.code, Some(3), "{shown:?}");
-    let cleaned = Ended::of(service.root("cleanup", &[]), &world);
-    assert_eq!(cleaned.code, Some(0), "{cleaned:?}");
-    world.assert_nothing_attached(&[PARENT]);
-    assert_eq!(service.runtime.files(), [""; 0]);
-    assert_eq!(service.pins.tree(), [""; 0]);
+    service.root_ended("status", &[]).exits(3);
+    service.root_ended("cleanup", &[]).exits(0);
+    service.assert_nothing_left();
 }
 
 #[test]
 fn root_takes_over_what_the_service_pinned_and_the_service_what_root_pinned() {
-    let world = World::new();
     let service = Service::new();
-    ends(service.start(&world, &[]), Signal::SIGKILL);
-    let link = service.pins.link_id("ingress");
-    let run = service.root("run", &["--iface", PARENT]);
-    let agent = service.spawned(&world, run);
-    assert!(agent.said().contains("taking over"), "{}", agent.said());
-    assert_eq!(service.pins.link_id("ingress"), link);
-    let lock = service.runtime.path().join(lock_name(&world));
-    assert_eq!(fs::metadata(&lock).unwrap().uid(), SERVICE);
-    assert_eq!(fs::metadata(service.pins.maps()).unwrap().uid(), SERVICE);
+    let (node, pins) = (&service.node, service.node.pins());
+    let owner = |path: PathBuf| fs::metadata(path).map_or(0, |file| file.uid());
+    ends(service.start(&[]), Signal::SIGKILL);
+    let link = pins.link_id("ingress");
+    let agent = service.root_runs(&[]);
+    agent.assert_logged("taking over");
+    assert_eq!(pins.link_id("ingress"), link);
+    assert_eq!(owner(node.dir.path().join(lock_name(node))), SERVICE);
+    assert_eq!(owner(pins.maps()), SERVICE);
     // Its pins are restored with the rights of the owner, too.
-    fs::remove_file(service.pins.parent().join("egress")).unwrap();
-    let owner = || {
-        let pin = fs::metadata(service.pins.parent().join("egress"));
-        pin.map_or(0, |pin| pin.uid())
-    };
+    let egress = pins.parent().join("egress");
+    fs::remove_file(&egress).unwrap();
+    let owner = || owner(egress.clone());
     wait_until(PATIENCE, "the pin is back", owner, |&uid| uid == SERVICE);
     ends(agent, Signal::SIGTERM);
-    assert_eq!(service.runtime.files(), [""; 0]);
+    assert_eq!(node.dir.files(), [""; 0]);
 
-    let agent = service.start(&world, &[]);
-    assert!(agent.said().contains("taking over"), "{}", agent.said());
+    let agent = service.start(&[]);
+    agent.assert_logged("taking over");
     ends(agent, Signal::SIGTERM);
-    assert_eq!(world.attached(&[PARENT]).len(), 2);
+    assert_eq!(node.attached(&[PARENT]).len(), 2);
     // What was kept is released.
-    let run = service.root("run", &["--iface", PARENT, "--no-pin"]);
-    let agent = service.spawned(&world, run);
-    assert_eq!(service.pins.tree(), [""; 0]);
+    let agent = service.root_runs(&["--no-pin"]);
+    assert_eq!(pins.tree(), [""; 0]);
     ends(agent, Signal::SIGTERM);
-    world.assert_nothing_attached(&[PARENT]);
-    assert_eq!(service.runtime.files(), [""; 0]);
+    service.assert_nothing_left();
 }
 
 #[test]
 fn root_without_the_right_to_act_as_the_owner_is_told_what_to_do() {
-    let world = World::new();
     let service = Service::new();
     let without = format!("{WITHOUT},-setuid,-setgid");
     for (verb, options) in [
@@ -180,13 +150,9 @@ fn root_without_the_right_to_act_as_the_owner_is_told_what_to_do() {
         ("cleanup", &[]),
         ("status", &[]),
     ] {
-        let ended = Ended::of(service.root_without(&without, verb, options), &world);
-        assert_eq!(ended.code, Some(77), "{verb}: {ended:?}");
-        assert!(ended.stderr.contains("CAP_SETUID"), "{verb}: {ended:?}");
-        assert!(
-            ended.stderr.contains(&SERVICE.to_string()),
-            "{verb}: {ended:?}"
-        );
+        let command = service.root_without(&without, verb, options);
+        let ended = service.node.ended(command).exits(77);
+        ended.reports("CAP_SETUID").reports(&SERVICE.to_string());
     }
-    world.assert_nothing_attached(&[PARENT]);
+    service.node.assert_nothing_attached(&[PARENT]);
 }

@@ -1,128 +1,123 @@
-//! How a start that cannot succeed fails: exit code, what it says, what to do, and nothing left.
+//! Starts that cannot succeed: exit code, error, hint, and nothing left.
 
-use ipvlan_tests::{agent, agent::Agent};
+use std::os::fd::AsRawFd as _;
+
+use ipvlan_tests::{agent::Agent, bpf::Program};
+use ipvlan_user::protocol::{Parent, ParentState};
 
 use crate::common::{
-    Dir, Ended, PATIENCE, World, foreign, ipvlan,
-    world::{HOST_IP, PARENT, counted, hooks_of, parent},
+    Config, HOST_IP, Node, OTHER, PARENT, PATIENCE, Reports as _, TCX, wait_until,
 };
 
-/// A start that fails.
-struct Row {
-    parents: &'static [&'static str],
-    options: &'static [&'static str],
-    code: i32,
-    says: &'static str,
-    /// Empty: there is no hint.
-    hint: &'static str,
+/// Options, and the error; a hint behind it, if there is one.
+const STARTS: &str = r"
+--iface ens99 | error: there is no interface `ens99` in this network namespace\n
+              | hint: interfaces here:
+--iface port0 | error: `port0` is a port of bridge `br0`\n
+              | hint: ipvlan cannot have it as its parent: take it out of the master
+--iface lo    | error: `lo` is not an Ethernet interface (hardware type 772)
+              | hint: children of it need no neighbours answered\n
+--iface ens99 --iface port0 | error: there is no interface `ens99`
+              | hint: interfaces here:
+--iface port0 --iface ens99 --attach clsact --xdp generic | `port0` is a port of bridge `br0`
+              | hint:
+";
+
+/// Options that are wrong in themselves, and the error. A machine that the agent is installed on has a configuration
+/// file of its own.
+const OPTIONS: &str = "
+--iface sixteen-letters!        | longer than 15 bytes
+--iface a/b                     | '/' cannot be in an interface name
+--iface=                        | invalid value '' for '--iface <NAME>': not an interface name
+--config /dev/null              | error: no parent is named, neither on the command line nor in /dev/null
+                                | hint: name the parent interface of the children: `--iface eth0`, or
+--iface ens34 --stale-after 1   | the smallest value is 2, or 0 without limit
+--iface ens34 --max-addresses 0 | 0 is not in 1..=1048576
+--iface ens34 --attach xdp      | [possible values: auto, tcx, clsact]
+--iface ens34 --dad maybe       | [possible values: off, optimistic, strict]
+--iface ens34 --allow 192.0.2.0/24 --deny 192.0.2.7/28 | `192.0.2.7/28` has bits set behind the prefix: 192.0.2.0/28 is meant
+--iface ens34 --allow 2001:db8::/129                   | `129` is not a length from 0 to 128
+";
+
+/// Texts of a file, and the error with its place.
+const FILES: &str = r#"
+iface = ["ens34"]\nifaces = []     | :2:1: `ifaces`: unknown field
+iface = "ens34"                    | :1:9: `iface`: invalid type: string
+iface = ["ens34"]\naudit = 0       | :2:9: `audit`: 0 is not in 1..=86400
+iface = ["a\u0000"]                | :1:10: `iface`: '\0' cannot be in an interface name
+iface = ["sixteen-letters!"]       | :1:10: `iface`: longer than 15 bytes
+iface = ["/dev/null"]              | :1:10: `iface`: '/' cannot be in
+deny = ["10.0.0.1/8"]              | :1:9: `deny`: `10.0.0.1/8` has bits set
+iface = ["ens34"]\n[[rule]]\nnetns = ["a["] | :3:10: `rule.netns`: `a[`: invalid range pattern
+iface = ["ens34"]\n[[rule]]\nname = ["eth0"]\nallow = ["::/0"] | :4:9: `rule.allow`: this grants something, and a container can rename its link
+iface = [                          | :1:10:
+audit = 1                          | no parent is named
+"#;
+
+/// The rows of a table: what is left of the bars, and what is right of them.
+fn rows(table: &str) -> Vec<(String, Vec<String>)> {
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    for line in table.trim().lines() {
+        let cells = line.split('|').map(|cell| cell.trim().replace("\\n", "\n"));
+        match <[String; 2]>::try_from(cells.collect::<Vec<_>>()).unwrap() {
+            [left, right] if left.is_empty() => rows.last_mut().unwrap().1.push(right),
+            [left, right] => rows.push((left, vec![right])),
+        }
+    }
+    rows
 }
 
 #[test]
 fn start_that_cannot_succeed_says_why_and_what_to_do() {
-    let world = World::new();
-    world.cable("ens35", "lan1");
-    world.cable("port0", "lan2");
-    world.on_host("link add br0 type bridge");
-    world.on_host("link set port0 master br0");
-    let rows = [
-        Row {
-            parents: &["ens99"],
-            options: &[],
-            code: 1,
-            says: "error: there is no interface `ens99` in this network namespace\n",
-            hint: "hint: interfaces here: ",
-        },
-        Row {
-            parents: &["port0"],
-            options: &[],
-            code: 1,
-            says: "error: `port0` is a port of bridge `br0`\n",
-            hint: "hint: ipvlan cannot have it as its parent: take it out of the master",
-        },
-        Row {
-            parents: &["lo"],
-            options: &[],
-            code: 1,
-            says: "error: `lo` is not an Ethernet interface (hardware type 772)\n",
-            hint: "hint: children of it need no neighbours answered\n",
-        },
-        Row {
-            parents: &["sixteen-letters!"],
-            options: &[],
-            code: 2,
-            says: "longer than 15 bytes",
-            hint: "",
-        },
-        Row {
-            parents: &["a/b"],
-            options: &[],
-            code: 2,
-            says: "'/' cannot be in an interface name",
-            hint: "",
-        },
-        Row {
-            parents: &[""],
-            options: &[],
-            code: 2,
-            says: "invalid value '' for '--iface <NAME>': not an interface name",
-            hint: "",
-        },
-        Row {
-            parents: &[],
-            // A machine that the agent is installed on has a file of its own.
-            options: &["--config", "/dev/null"],
-            code: 2,
-            says: "error: no parent is named, neither on the command line nor in /dev/null ",
-            hint: "hint: name the parent interface of the children: `--iface eth0`, or ",
-        },
-        // None of several.
-        Row {
-            parents: &["ens99", "port0"],
-            options: &[],
-            code: 1,
-            says: "error: there is no interface `ens99`",
-            hint: "hint: interfaces here: ",
-        },
-        Row {
-            parents: &["port0", "ens99"],
-            options: &["--attach", "clsact", "--xdp", "generic"],
-            code: 1,
-            says: "`port0` is a port of bridge `br0`",
-            hint: "hint: ",
-        },
-    ];
-    for row in rows {
-        let shown = format!("{:?} {:?}", row.parents, row.options);
-        let dir = Dir::new();
-        let ended = Ended::run(&world, &dir, row.parents, row.options);
-        assert_eq!(ended.code, Some(row.code), "{shown}: {ended:?}");
-        assert!(ended.stderr.contains(row.says), "{shown}: {ended:?}");
-        assert!(ended.stderr.contains(row.hint), "{shown}: {ended:?}");
-        assert!(!ended.stderr.contains("panicked"), "{shown}: {ended:?}");
-        assert_eq!(ended.stdout, "", "{shown}");
-        assert!(!dir.path().exists(), "{shown}: {:?}", dir.files());
-        world.assert_nothing_attached(&[PARENT, "ens35", "port0"]);
+    let node = Node::new();
+    node.cable(OTHER, "lan1");
+    node.cable("port0", "lan2");
+    node.on_host("link add br0 type bridge");
+    node.on_host("link set port0 master br0");
+    for (code, table) in [(1, STARTS), (2, OPTIONS)] {
+        for (options, errors) in rows(table) {
+            let options: Vec<_> = options.split_whitespace().collect();
+            let mut ended = node.fails(&[], &options).exits(code).prints_only("");
+            for error in errors {
+                ended = ended.reports(&error);
+            }
+            assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+            assert!(!node.dir.path().exists(), "{ended:?}");
+            node.assert_nothing_attached(&[PARENT, OTHER, "port0"]);
+        }
     }
 }
 
 #[test]
+fn what_is_wrong_with_a_file_is_told_with_its_place_and_nothing_is_attached() {
+    let node = Node::new();
+    let mut rows = rows(FILES);
+    let long = "# a comment\n".repeat(100_000);
+    rows.push((long, vec![":21846:1: more than 262144 bytes".to_owned()]));
+    for (text, errors) in rows {
+        let config = Config::new(&text);
+        let ended = node.fails(&[], &config.options()).exits(2);
+        assert!(ended.stderr.starts_with("error: "), "{ended:?}");
+        let ended = ended.reports(&errors[0]).reports(config.path());
+        assert!(!node.dir.path().exists(), "{ended:?}");
+        node.assert_nothing_attached(&[PARENT]);
+    }
+    let absent = node.fails(&[PARENT], &["--config", "/no/such/file"]);
+    absent.exits(2).reports("/no/such/file");
+}
+
+#[test]
 fn parent_that_cannot_be_served_waits_while_another_one_is() {
-    let world = World::new();
+    let node = Node::new();
     // Its driver runs no XDP.
-    world.on_host("link add ens35 type bridge");
-    world.cable("port0", "lan2");
-    world.on_host("link add br0 type bridge");
-    world.on_host("link set port0 master br0");
-    let dir = Dir::new();
+    node.on_host("link add ens35 type bridge");
+    node.cable("port0", "lan2");
+    node.on_host("link add br0 type bridge");
+    node.on_host("link set port0 master br0");
     // Before and behind the one that can.
-    let parents = ["ens99", "port0", PARENT, "ens35"];
-    let mut command = agent::run(&ipvlan(), dir.path(), &parents);
-    command.args(["--xdp", "native"]);
-    let path = dir.path().to_owned();
-    let mut agent = Agent::spawn(command, &ipvlan(), path, &world.host).unwrap();
+    let parents = ["ens99", "port0", PARENT, OTHER];
+    let mut agent = node.spawn(node.run(&parents, &["--xdp", "native"]));
     agent.wait_ready(&[PARENT]).unwrap();
-    let shown = agent.status().unwrap();
-    assert_eq!(shown["parents"][2]["state"], "ready", "{shown}");
     let rows = [
         (0, "there is no interface `ens99` in this network namespace"),
         (1, "`port0` is a port of bridge `br0`"),
@@ -131,182 +126,113 @@ fn parent_that_cannot_be_served_waits_while_another_one_is() {
             "attach to `ens35`: `ens35` does not run the XDP program in mode xdp-native: ",
         ),
     ];
+    assert_eq!(agent.parent(2).state, ParentState::Ready);
     for (index, reason) in rows {
-        let parent = &shown["parents"][index];
-        assert_eq!(parent["name"], parents[index]);
-        assert_eq!(parent["state"], "waiting", "{parent}");
-        assert!(
-            parent["reason"].as_str().unwrap().starts_with(reason),
-            "{parent}"
-        );
-        let said = agent.said();
-        let times = said.matches(&format!("waiting: {reason}")).count();
-        assert_eq!(times, 1, "{said}");
+        agent.assert_waiting(index, reason);
+        let Parent {
+            name,
+            reason: shown,
+            ..
+        } = agent.parent(index);
+        assert_eq!(name, parents[index]);
+        assert!(shown.unwrap().starts_with(reason));
+        let times = agent.logged(&format!("waiting: {reason}"));
+        assert_eq!(times, 1, "{}", agent.said());
     }
-    assert_eq!(shown["sync"]["failed"], 0, "{}", agent.said());
-    world.arp(HOST_IP, PATIENCE).unwrap();
+    agent.assert_no_sync_failed();
+    node.arp(HOST_IP, PATIENCE).unwrap();
 
     // Each as soon as it can.
-    world.cable("ens99", "lan3");
-    world.on_host("link set port0 nomaster");
-    world.on_host("link delete ens35");
-    world.cable("ens35", "lan1");
+    node.cable("ens99", "lan3");
+    node.on_host("link set port0 nomaster");
+    node.on_host("link delete ens35");
+    node.cable(OTHER, "lan1");
     agent.wait_ready(&parents).unwrap();
     agent.stop().unwrap();
-    world.assert_nothing_attached(&parents);
-}
-
-#[test]
-fn options_that_cannot_be_are_refused_with_what_can() {
-    let world = World::new();
-    let rows: [(&[&str], &str); 6] = [
-        (
-            &["--stale-after", "1"],
-            "the smallest value is 2, or 0 without limit",
-        ),
-        (&["--max-addresses", "0"], "0 is not in 1..=1048576"),
-        (&["--attach", "xdp"], "[possible values: auto, tcx, clsact]"),
-        (
-            &["--dad", "maybe"],
-            "[possible values: off, optimistic, strict]",
-        ),
-        (
-            &["--allow", "192.0.2.0/24", "--deny", "192.0.2.7/28"],
-            "`192.0.2.7/28` has bits set behind the prefix: 192.0.2.0/28 is meant",
-        ),
-        (
-            &["--allow", "2001:db8::/129"],
-            "`129` is not a length from 0 to 128",
-        ),
-    ];
-    for (options, says) in rows {
-        let dir = Dir::new();
-        let ended = Ended::run(&world, &dir, &[PARENT], options);
-        assert_eq!(ended.code, Some(2), "{options:?}: {ended:?}");
-        assert!(ended.stderr.contains(says), "{options:?}: {ended:?}");
-        assert!(!dir.path().exists(), "{options:?}");
-        world.assert_nothing_attached(&[PARENT]);
-    }
+    node.assert_nothing_attached(&parents);
 }
 
 #[test]
 fn second_agent_on_a_parent_ends_with_75_and_names_the_first() {
-    let world = World::new();
-    world.cable("ens35", "lan1");
-    let dir = Dir::new();
-    let first = world.start_in(&dir, &[PARENT], &[]);
-    let before = world.attached(&[PARENT, "ens35"]);
-    for parents in [&[PARENT][..], &["ens35", PARENT]] {
-        let ended = Ended::run(&world, &dir, parents, &[]);
-        assert_eq!(ended.code, Some(75), "{ended:?}");
-        let says = format!(
-            "error: `{PARENT}` is already served by another agent (pid {})\n",
-            first.pid()
-        );
-        assert!(ended.stderr.contains(&says), "{ended:?}");
-        assert!(
-            ended.stderr.contains("hint: see `ipvlan status`"),
-            "{ended:?}"
-        );
-        assert_eq!(world.attached(&[PARENT, "ens35"]), before);
+    let node = Node::new();
+    node.cable(OTHER, "lan1");
+    let first = node.start(&[]);
+    let before = node.attached(&[PARENT, OTHER]);
+    let pid = first.pid();
+    let error = format!("error: `{PARENT}` is already served by another agent (pid {pid})\n");
+    for parents in [&[PARENT][..], &[OTHER, PARENT]] {
+        let ended = node.fails(parents, &[]).exits(75);
+        ended.reports(&error).reports("hint: see `ipvlan status`");
+        assert_eq!(node.attached(&[PARENT, OTHER]), before);
     }
-    assert_eq!(parent(&first, 0)["state"], "ready");
+    first.assert_ready();
     first.stop().unwrap();
 }
 
 #[test]
 fn of_two_agents_started_at_the_same_moment_exactly_one_serves() {
-    let world = World::new();
+    let node = Node::new();
     for round in 0..10 {
-        let dir = Dir::new();
-        let options: &[&str] = if round % 2 == 0 {
-            &[]
-        } else {
-            &["--attach", "clsact"]
-        };
-        let start = || {
-            let mut command = agent::run(&ipvlan(), dir.path(), &[PARENT]);
-            command.args(options);
-            Agent::spawn(command, &ipvlan(), dir.path().to_owned(), &world.host).unwrap()
-        };
+        let options: &[&str] = [&[][..], &["--attach", "clsact"]][round % 2];
+        let start = || node.spawn(node.run(&[PARENT], options));
         let mut agents = [start(), start()];
-        let loser = crate::common::wait_until(
-            PATIENCE,
-            "one of them has ended",
-            || agents.iter_mut().position(Agent::has_ended),
-            Option::is_some,
-        )
-        .unwrap();
-        let [first, second] = agents;
-        let (mut lost, mut won) = if loser == 0 {
-            (first, second)
-        } else {
-            (second, first)
-        };
+        let ended = || agents.iter_mut().position(Agent::has_ended);
+        let loser = wait_until(PATIENCE, "one has ended", ended, Option::is_some);
+        if loser == Some(1) {
+            agents.reverse();
+        }
+        let [mut lost, mut won] = agents;
         let code = lost.wait(PATIENCE).unwrap().code();
         assert_eq!(code, Some(75), "round {round}: {}", lost.said());
         won.wait_ready(&[PARENT]).unwrap();
-        let says = format!("(pid {})", won.pid());
-        crate::common::wait_until(
-            PATIENCE,
-            "the winner is named",
-            || lost.said(),
-            |said| said.contains(&says),
-        );
+        let winner = format!("(pid {})", won.pid());
+        let is_named = |said: &String| said.contains(&winner);
+        wait_until(PATIENCE, "the winner is named", || lost.said(), is_named);
         won.stop().unwrap();
-        world.assert_nothing_attached(&[PARENT]);
+        node.assert_nothing_attached(&[PARENT]);
     }
 }
 
 #[test]
 fn foreign_xdp_program_is_named_and_stays_and_the_tc_programs_serve() {
-    let world = World::new();
-    let foreign = foreign::Xdp::attach(&world.host, PARENT);
-    let before = world.attached(&[PARENT]);
+    let node = Node::new();
+    let foreign = Program::xdp_pass().unwrap();
+    let info = format!("/proc/self/fdinfo/{}", foreign.fd().as_raw_fd());
+    let info = std::fs::read_to_string(info).unwrap();
+    let id = info.lines().find_map(|line| line.strip_prefix("prog_id:"));
+    let warning = format!(
+        "another XDP program (id {}) is attached to `{PARENT}`: it stays, and the TC programs answer",
+        id.unwrap().trim()
+    );
+    let _foreign = node.host.run(|| foreign.attach_generic(PARENT)).unwrap();
+    let before = node.attached(&[PARENT]);
     assert_eq!(before.len(), 1);
+    let agent = node.start(&[]);
+    assert_eq!(agent.hooks(), TCX);
+    agent.stop().unwrap();
+    assert_eq!(node.attached(&[PARENT]), before);
     for mode in ["generic", "native"] {
         for attach in ["tcx", "clsact"] {
-            let options = ["--xdp", mode, "--attach", attach];
-            let agent = world.start(&[PARENT], &options);
-            let shown = parent(&agent, 0);
-            let tc = [
-                format!("ingress by {attach}"),
-                format!("egress by {attach}"),
-            ];
-            assert_eq!(hooks_of(&shown), tc, "{options:?}");
-            let says = format!(
-                "another XDP program (id {}) is attached to `{PARENT}`: it stays, and the TC programs answer",
-                foreign.program_id()
-            );
-            assert!(
-                shown["notes"].to_string().contains(&says),
-                "{options:?}: {}",
-                shown["notes"]
-            );
-            assert!(
-                agent.said().contains(&says),
-                "{options:?}: {}",
-                agent.said()
-            );
-            assert!(world.arp(HOST_IP, PATIENCE).is_some());
-            assert!(counted(&parent(&agent, 0), "ingress", "host_address") > 0);
+            println!("{mode}, {attach}");
+            let agent = node.start(&["--xdp", mode, "--attach", attach]);
+            let tc = ["ingress", "egress"].map(|hook| format!("{hook} by {attach}"));
+            assert_eq!(agent.hooks(), tc);
+            assert!(agent.notes().contains(&warning), "{}", agent.notes());
+            agent.assert_logged(&warning);
+            assert!(node.arp(HOST_IP, PATIENCE).is_some());
+            assert!(agent.ingress("host_address") > 0);
             agent.stop().unwrap();
-            assert_eq!(world.attached(&[PARENT]), before, "{options:?}");
+            assert_eq!(node.attached(&[PARENT]), before);
         }
     }
 }
 
 #[test]
 fn unusable_runtime_directory_is_named_and_nothing_stays_attached() {
-    let world = World::new();
-    let dir = Dir::new();
-    std::fs::write(dir.path(), "a file").unwrap();
-    let ended = Ended::run(&world, &dir, &[PARENT], &[]);
-    std::fs::remove_file(dir.path()).unwrap();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(
-        ended.stderr.contains(&dir.path().display().to_string()),
-        "{ended:?}"
-    );
-    world.assert_nothing_attached(&[PARENT]);
+    let node = Node::new();
+    std::fs::write(node.dir.path(), "a file").unwrap();
+    let ended = node.fails(&[PARENT], &[]);
+    std::fs::remove_file(node.dir.path()).unwrap();
+    ended.exits(1).reports(node.dir.path().to_str().unwrap());
+    node.assert_nothing_attached(&[PARENT]);
 }

@@ -1,20 +1,17 @@
-//! Where the datapath is pinned: whatever others do to it is mended, and nobody else gets at it.
+//! The pinned datapath: what another process does to it is repaired, and no other user gets at it.
 
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::PathBuf,
-    process::Command,
 };
 
 use ipvlan_common::{LAYOUT, maps};
+use ipvlan_tests::agent;
 use nix::sys::signal::Signal;
 
 use crate::common::{
-    Dir, Ended, SOON, World, ipvlan,
-    pins::{Bpffs, TCX},
-    wait_until,
-    world::{PARENT, ends, parent},
+    ATTACHED_TCX, Bpffs, Dir, Node, PARENT, Reports as _, SOON, as_user, ends, ipvlan, wait_until,
 };
 
 #[test]
@@ -27,8 +24,9 @@ fn pins_that_somebody_removes_are_back_within_a_second() {
         String::new(),
         "..".to_owned(),
     ];
-    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
-    let agent = pins.start(&world, &dir, &[]);
+    let node = Node::pinned();
+    let pins = node.pins();
+    let agent = node.start(&[]);
     let tree = pins.tree();
     for row in rows {
         let path = if row == ".." {
@@ -41,18 +39,13 @@ fn pins_that_somebody_removes_are_back_within_a_second() {
         } else {
             fs::remove_file(&path).unwrap();
         }
-        wait_until(
-            SOON,
-            &format!("{row} is back"),
-            || pins.tree(),
-            |now| *now == tree,
-        );
-        assert_eq!(world.attached(&[PARENT]), TCX, "{row}");
-        assert!(pins.looks(&world), "{row}");
+        wait_until(SOON, &row, || pins.tree(), |now| *now == tree);
+        assert_eq!(node.attached(&[PARENT]), ATTACHED_TCX, "{row}");
+        pins.assert_programs_run(&node);
     }
     ends(agent, Signal::SIGKILL);
-    assert_eq!(world.attached(&[PARENT]), TCX);
-    assert!(pins.looks(&world));
+    assert_eq!(node.attached(&[PARENT]), ATTACHED_TCX);
+    pins.assert_programs_run(&node);
 }
 
 #[test]
@@ -72,14 +65,10 @@ fn whatever_became_of_the_pins_meanwhile_the_next_agent_is_ready() {
             fs::remove_dir_all(pins.pin_dir()).unwrap();
         }),
         ("a map is another one", |pins| {
-            let path = pins.maps().join(maps::ADDRESSES_V4);
-            fs::remove_file(&path).unwrap();
-            fs::rename(pins.maps().join(maps::ADDRESSES_V6), path).unwrap();
+            replace(pins, pins.maps().join(maps::ADDRESSES_V4));
         }),
         ("a map stands where a link was", |pins| {
-            let path = pins.parent().join("ingress");
-            fs::remove_file(&path).unwrap();
-            fs::rename(pins.maps().join(maps::ADDRESSES_V6), path).unwrap();
+            replace(pins, pins.parent().join("ingress"));
         }),
         ("the layout is an old one", |pins| {
             fs::rename(pins.maps(), pins.parent().join("v1")).unwrap();
@@ -91,92 +80,83 @@ fn whatever_became_of_the_pins_meanwhile_the_next_agent_is_ready() {
         }),
     ];
     for (what, damage) in rows {
-        let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
-        ends(pins.start(&world, &dir, &[]), Signal::SIGKILL);
+        println!("{what}");
+        let node = Node::pinned();
+        let pins = node.pins();
+        ends(node.start(&[]), Signal::SIGKILL);
         let tree = pins.tree();
-        damage(&pins);
-        let agent = pins.start(&world, &dir, &[]);
-        assert_eq!(parent(&agent, 0)["state"], "ready", "{what}");
-        assert_eq!(world.attached(&[PARENT]), TCX, "{what}");
-        assert_eq!(pins.tree(), tree, "{what}");
-        assert!(pins.looks(&world), "{what}");
+        damage(pins);
+        let agent = node.start(&[]);
+        agent.assert_ready();
+        assert_eq!(node.attached(&[PARENT]), ATTACHED_TCX);
+        assert_eq!(pins.tree(), tree);
+        pins.assert_programs_run(&node);
         ends(agent, Signal::SIGKILL);
     }
 }
 
+/// Puts another map in the place of a pin.
+fn replace(pins: &Bpffs, path: PathBuf) {
+    fs::remove_file(&path).unwrap();
+    fs::rename(pins.maps().join(maps::ADDRESSES_V6), path).unwrap();
+}
+
 #[test]
 fn nobody_else_can_get_at_the_maps() {
-    const NOBODY: &str = "65534";
-    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
+    let set = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let node = Node::pinned();
+    let pins = node.pins();
     // As loose as can be.
-    fs::set_permissions(pins.root(), fs::Permissions::from_mode(0o777)).unwrap();
+    set(pins.root().to_owned(), 0o777);
     fs::create_dir(pins.pin_dir()).unwrap();
-    fs::set_permissions(pins.pin_dir(), fs::Permissions::from_mode(0o777)).unwrap();
-    let agent = pins.start(&world, &dir, &[]);
+    set(pins.pin_dir(), 0o777);
+    let agent = node.start(&[]);
     for path in [pins.pin_dir(), pins.parent(), pins.maps()] {
         let mode = fs::metadata(&path).unwrap().mode() & 0o7777;
         assert_eq!(mode, 0o700, "{}", path.display());
     }
     let map = pins.maps().join(maps::CONFIG);
-    fs::set_permissions(&map, fs::Permissions::from_mode(0o666)).unwrap();
-    let mut ask = Command::new("setpriv");
-    ask.args(["--reuid", NOBODY, "--clear-groups", "cat"])
-        .arg(&map);
-    let ended = Ended::of(ask, &world);
-    assert!(ended.stderr.contains("Permission denied"), "{ended:?}");
+    set(map.clone(), 0o666);
+    let mut read = as_user(65534);
+    read.arg("cat").arg(&map);
+    node.ended(read).reports("Permission denied");
     ends(agent, Signal::SIGTERM);
 }
 
 #[test]
 fn without_a_filesystem_for_pins_it_serves_and_says_so() {
-    type Prepare = fn(&Bpffs) -> PathBuf;
-    let rows: [(&str, Prepare, &str); 3] = [
+    let (node, pins) = (Node::new(), Bpffs::mount());
+    let rows = [
         (
-            "no BPF filesystem",
-            |_| std::env::temp_dir().join("ipvlan"),
+            std::env::temp_dir().join("ipvlan"),
             "is not on a BPF filesystem",
         ),
-        (
-            "nothing there",
-            |pins| pins.root().join("a/b"),
-            "No such file or directory",
-        ),
-        (
-            "read-only",
-            |pins| {
-                pins.read_only();
-                pins.pin_dir()
-            },
-            "Read-only file system",
-        ),
+        (pins.root().join("a/b"), "No such file or directory"),
+        (pins.pin_dir(), "Read-only file system"),
     ];
-    for (what, prepare, says) in rows {
-        let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
-        let path = prepare(&pins);
-        let mut command = ipvlan_tests::agent::run_pinned(&ipvlan(), dir.path(), &[PARENT]);
+    for (path, reason) in rows {
+        if path == pins.pin_dir() {
+            pins.read_only();
+        }
+        let mut command = agent::run_pinned(&ipvlan(), node.dir.path(), &[PARENT]);
         command.arg("--pin-dir").arg(&path);
-        let runtime = dir.path().to_owned();
-        let mut agent =
-            ipvlan_tests::agent::Agent::spawn(command, &ipvlan(), runtime, &world.host).unwrap();
-        agent.wait_ready(&[PARENT]).unwrap();
-        let notes = parent(&agent, 0)["notes"].to_string();
-        assert!(
-            notes.contains("nothing is pinned") && notes.contains(says),
-            "{what}: {notes}"
-        );
+        let agent = node.ready(command, &[PARENT]);
+        let notes = agent.notes();
+        assert!(notes.contains("nothing is pinned"), "{reason}: {notes}");
+        assert!(notes.contains(reason), "{reason}: {notes}");
         ends(agent, Signal::SIGTERM);
-        world.assert_nothing_attached(&[PARENT]);
+        node.assert_nothing_attached(&[PARENT]);
     }
 }
 
 #[test]
 fn second_agent_is_refused_though_its_runtime_directory_is_another() {
-    let (world, dir, other, pins) = (World::new(), Dir::new(), Dir::new(), Bpffs::mount());
-    let agent = pins.start(&world, &dir, &[]);
-    let ended = Ended::of(pins.command(&other, PARENT, &[]), &world);
-    assert_eq!(ended.code, Some(75), "{ended:?}");
-    let says = format!("already served by another agent (pid {})", agent.pid());
-    assert!(ended.stderr.contains(&says), "{ended:?}");
-    assert_eq!(world.attached(&[PARENT]), TCX);
+    let mut node = Node::pinned();
+    let agent = node.start(&[]);
+    let first = std::mem::replace(&mut node.dir, Dir::new());
+    let refusal = format!("already served by another agent (pid {})", agent.pid());
+    node.fails(&[PARENT], &[]).exits(75).reports(&refusal);
+    assert_eq!(node.attached(&[PARENT]), ATTACHED_TCX);
     ends(agent, Signal::SIGTERM);
+    drop(first);
 }

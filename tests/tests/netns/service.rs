@@ -4,35 +4,30 @@ use std::{
     collections::BTreeMap,
     fs,
     os::unix::net::UnixDatagram,
-    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
 
-use ipvlan_tests::agent::{self, Agent};
+use ipvlan_tests::agent::Agent;
 use nix::sys::signal::Signal;
 
-use crate::common::{
-    Dir, PATIENCE, World, ipvlan,
-    world::{PARENT, parent},
-};
+use crate::common::{Config, Dir, Node, PARENT, PATIENCE, Reports as _};
 
-/// A socket that datagrams are sent to, in a directory of its own.
+/// A socket that datagrams are sent to, in a directory of its own; not below `/run`, which the agent may have of its
+/// own.
 struct Inbox {
-    directory: PathBuf,
+    dir: Dir,
     socket: UnixDatagram,
 }
 
 impl Inbox {
-    fn new(name: &str) -> Self {
-        let directory = format!("ipvlan-{name}-{}", std::process::id());
-        let directory = std::env::temp_dir().join(directory);
-        let _absent = fs::remove_dir_all(&directory);
-        fs::create_dir(&directory).unwrap();
-        Self {
-            socket: UnixDatagram::bind(directory.join("socket")).unwrap(),
-            directory,
-        }
+    fn new() -> Self {
+        let name = Dir::new();
+        let path = std::env::temp_dir().join(name.path().file_name().unwrap());
+        fs::create_dir(&path).unwrap();
+        let socket = UnixDatagram::bind(path.join("socket")).unwrap();
+        let dir = Dir(path);
+        Self { dir, socket }
     }
 
     /// The next one, a character for each byte; none if there is none within `patience`.
@@ -40,12 +35,8 @@ impl Inbox {
         let mut datagram = [0; 8_192];
         self.socket.set_read_timeout(Some(patience)).unwrap();
         let length = self.socket.recv(&mut datagram).ok()?;
-        Some(
-            datagram[..length]
-                .iter()
-                .map(|&byte| char::from(byte))
-                .collect(),
-        )
+        let bytes = datagram[..length].iter();
+        Some(bytes.map(|&byte| char::from(byte)).collect())
     }
 
     /// Reads until one is as wanted; gives all of them.
@@ -78,48 +69,44 @@ impl Inbox {
     }
 }
 
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        let _absent = fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// An agent that tells a manager how it is.
+/// An agent that reports to a service manager.
 struct Service {
+    node: Node,
     manager: Inbox,
     agent: Agent,
-    config: Dir,
+    config: Config,
 }
 
 impl Service {
-    fn start(world: &World, name: &str, environment: &[(&str, &str)]) -> Self {
-        let manager = Inbox::new(name);
-        let config = Dir::new();
-        fs::create_dir(config.path()).unwrap();
-        let file = config.path().join("config.toml");
-        fs::write(&file, "iface = [\"ens34\"]\n").unwrap();
-        let dir = agent::new_runtime_dir();
-        let run = agent::run(&ipvlan(), &dir, &[]);
+    fn start(node: Node, environment: &[(&str, &str)]) -> Self {
+        let manager = Inbox::new();
+        let config = Config::new("iface = [\"ens34\"]\n");
+        let run = node.run(&[], &config.options());
         // With mounts of its own.
         let mut command = Command::new("unshare");
-        command
-            .arg("--mount")
-            .arg(run.get_program())
-            .args(run.get_args())
-            .arg("--config")
-            .arg(&file)
-            .env("NOTIFY_SOCKET", manager.directory.join("socket"))
-            .envs(environment.iter().copied());
-        let agent = Agent::spawn(command, &ipvlan(), dir, &world.host).unwrap();
+        command.arg("--mount").arg(run.get_program());
+        command.args(run.get_args());
+        command.env("NOTIFY_SOCKET", manager.dir.path().join("socket"));
+        command.envs(environment.iter().copied());
+        let agent = node.spawn(command);
         Self {
+            node,
             manager,
             agent,
             config,
         }
     }
 
+    /// Waits until it is ready.
+    fn ready(environment: &[(&str, &str)]) -> Self {
+        let service = Self::start(Node::new(), environment);
+        let is_ready = |heard: &str| heard == "READY=1\n";
+        service.manager.until("READY=1", is_ready);
+        service
+    }
+
     fn configure(&self, text: &str) {
-        fs::write(self.config.path().join("config.toml"), text).unwrap();
+        self.config.write("config.toml", text);
         self.agent.signal(Signal::SIGHUP).unwrap();
     }
 
@@ -131,14 +118,13 @@ impl Service {
 
 #[test]
 fn manager_hears_ready_reloads_the_state_and_the_end() {
-    let world = World::new();
-    let service = Service::start(&world, "manager", &[]);
+    let service = Service::start(Node::new(), &[]);
     let Service { manager, agent, .. } = &service;
     assert_eq!(manager.next(PATIENCE).unwrap(), "READY=1\n");
-    assert_eq!(parent(agent, 0)["state"], "ready");
+    agent.assert_ready();
     let all_is_well = "STATUS=ens34: 0 children, 0 addresses answered\n";
     assert_eq!(manager.next(PATIENCE).unwrap(), all_is_well);
-    // It does not say so again; a status request syncs, too.
+    // It is not repeated; a status request syncs, too.
     agent.status().unwrap();
     assert_eq!(manager.within(Duration::from_secs(2)), [""; 0]);
 
@@ -169,25 +155,21 @@ fn manager_hears_ready_reloads_the_state_and_the_end() {
         reloading(&manager.next(PATIENCE).unwrap());
         assert_eq!(manager.next(PATIENCE).unwrap(), "READY=1\n", "{text}");
         let heard = manager.next(PATIENCE).unwrap();
-        assert!(
-            heard.starts_with("STATUS=") && heard.ends_with(state),
-            "{text}: {heard}"
-        );
+        let is_state = heard.starts_with("STATUS=") && heard.ends_with(state);
+        assert!(is_state, "{text}: {heard}");
     }
 
     agent.signal(Signal::SIGTERM).unwrap();
-    assert_eq!(
-        manager.next(PATIENCE).unwrap(),
-        "STOPPING=1\nSTATUS=stopping\n"
-    );
+    let last = manager.next(PATIENCE).unwrap();
+    assert_eq!(last, "STOPPING=1\nSTATUS=stopping\n");
     assert_eq!(manager.next(Duration::from_millis(200)), None);
 }
 
 #[test]
 fn service_that_cannot_start_is_never_ready() {
-    let world = World::new();
-    world.on_host("link set ens34 name other0");
-    let mut service = Service::start(&world, "never", &[]);
+    let node = Node::new();
+    node.on_host("link set ens34 name other0");
+    let mut service = Service::start(node, &[]);
     service.agent.wait(PATIENCE).unwrap();
     assert_eq!(service.manager.next(Duration::from_millis(100)), None);
 }
@@ -195,11 +177,9 @@ fn service_that_cannot_start_is_never_ready() {
 #[test]
 fn watchdog_is_fed_while_syncs_succeed_and_only_then() {
     const SECOND: Duration = Duration::from_secs(1);
-    let world = World::new();
     // To be fed within 600 ms.
-    let service = Service::start(&world, "watchdog", &[("WATCHDOG_USEC", "600000")]);
+    let service = Service::ready(&[("WATCHDOG_USEC", "600000")]);
     let Service { manager, agent, .. } = &service;
-    manager.until("READY=1", |heard| heard == "READY=1\n");
     let fed = service.fed(SECOND * 2);
     assert!((7..=11).contains(&fed), "fed {fed} times in 2 s");
 
@@ -217,35 +197,28 @@ fn watchdog_is_fed_while_syncs_succeed_and_only_then() {
         assert!(nsenter.status().unwrap().success(), "{command:?}");
     };
     mounts(&["mount", "-t", "tmpfs", "tmpfs", "/proc"]);
-    world.on_host("link add other0 type veth peer name other1");
+    service
+        .node
+        .on_host("link add other0 type veth peer name other1");
     manager.until("the failure", |heard| heard.contains("last sync failed"));
     manager.within(SECOND / 2);
-    assert_eq!(
-        service.fed(SECOND * 3),
-        0,
-        "its syncs fail: {}",
-        agent.said()
-    );
-    let failed = || agent.status().unwrap()["sync"]["failed"].as_u64().unwrap();
-    assert!(failed() > 3, "{}", agent.said());
+    assert_eq!(service.fed(SECOND * 3), 0, "syncs fail: {}", agent.said());
+    assert!(agent.report().sync.failed > 3, "{}", agent.said());
     mounts(&["umount", "-n", "/proc"]);
     let heard = manager.until("fed again", |heard| heard == "WATCHDOG=1\n");
-    let well = heard
-        .iter()
-        .any(|heard| heard.ends_with("addresses answered\n"));
-    assert!(well, "fed before all was well: {heard:?}");
+    let is_well = |heard: &String| heard.ends_with("addresses answered\n");
+    assert!(
+        heard.iter().any(is_well),
+        "fed before all was well: {heard:?}"
+    );
     assert!(service.fed(SECOND) > 0);
 }
 
 #[test]
 fn without_a_watchdog_none_is_fed() {
-    let world = World::new();
     // It is that of another process.
     let environment = [("WATCHDOG_USEC", "100000"), ("WATCHDOG_PID", "1")];
-    let service = Service::start(&world, "nodog", &environment);
-    service
-        .manager
-        .until("READY=1", |heard| heard == "READY=1\n");
+    let service = Service::ready(&environment);
     assert_eq!(service.fed(Duration::from_secs(1)), 0);
 }
 
@@ -279,23 +252,17 @@ fn fields(entry: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn journal_gets_a_field_for_every_value() {
-    let world = World::new();
-    let journal = Inbox::new("journal");
-    let dir = agent::new_runtime_dir();
-    let run = agent::run(&ipvlan(), &dir, &[PARENT]);
+    let (node, journal) = (Node::new(), Inbox::new());
+    let run = node.run(&[PARENT], &[]);
     let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "sh", "-c", JOURNAL])
-        .arg(&journal.directory)
-        .arg(run.get_program())
-        .args(run.get_args());
-    let mut agent = Agent::spawn(command, &ipvlan(), dir, &world.host).unwrap();
+    command.args(["--mount", "sh", "-c", JOURNAL]);
+    command.arg(journal.dir.path());
+    command.arg(run.get_program()).args(run.get_args());
+    let mut agent = node.spawn(command);
     let entry = |message: &str| {
         let is_it = |entry: &str| {
-            let fields = fields(entry);
-            fields
-                .get("MESSAGE")
-                .is_some_and(|of| of.starts_with(message))
+            let found = fields(entry).remove("MESSAGE");
+            found.is_some_and(|found| found.starts_with(message))
         };
         let seen = journal.until(message, is_it);
         fields(seen.last().unwrap())
@@ -303,13 +270,13 @@ fn journal_gets_a_field_for_every_value() {
     let ready = entry("ready: ens34 (ifindex ");
     assert_eq!(ready["PRIORITY"], "5");
     assert_eq!(ready["SYSLOG_IDENTIFIER"], "ipvlan");
-    world.on_host("address add 192.0.2.77/24 dev ens34");
+    node.on_host("address add 192.0.2.77/24 dev ens34");
     let changed = entry("addresses changed");
     assert_eq!(changed["IPVLAN_PARENT"], "ens34");
     assert_eq!(changed["IPVLAN_PUT"], "1");
-    world.on_host("link delete ens34");
+    node.on_host("link delete ens34");
     assert_eq!(entry("detaching: the interface is gone")["PRIORITY"], "4");
     agent.signal(Signal::SIGTERM).unwrap();
     assert!(agent.wait(PATIENCE).unwrap().success());
-    assert_eq!(agent.said(), "", "it is told once");
+    assert_eq!(agent.said(), "", "it is logged once");
 }

@@ -1,135 +1,98 @@
-//! Where `ipvlan status` looks, and what it finds that no agent tells it.
+//! Where `ipvlan status` looks, and what it finds that no agent reports.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
-use ipvlan_user::protocol::Status;
 use nix::sys::signal::Signal;
 
-use crate::common::{
-    Dir, Ended, World, ipvlan,
-    pins::Bpffs,
-    world::{PARENT, configuration, ends},
-};
+use crate::common::{Config, Dir, Ended, Node, OTHER, PARENT, as_user, ends, ipvlan};
 
-fn asked(world: &World, config: &Path, options: &[&str]) -> Ended {
-    let mut command = Command::new(ipvlan());
-    command.arg("status").arg("--config").arg(config);
-    command.args(options);
-    Ended::of(command, world)
+fn asked(node: &Node, config: &Config, options: &[&str]) -> Ended {
+    let mut command = std::process::Command::new(ipvlan());
+    command.arg("status").args(config.options()).args(options);
+    node.ended(command)
 }
 
 #[test]
 fn configuration_file_says_where_to_look() {
-    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
-    let pin_dir = pins.pin_dir();
-    let (_kept, file) = configuration(&format!(
-        "iface = [\"{PARENT}\"]\nruntime-dir = {:?}\npin-dir = {pin_dir:?}\n",
-        dir.path()
-    ));
-    let agent = pins.start(&world, &dir, &[]);
-    let ended = asked(&world, &file, &["--json"]);
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    let status: Status = serde_json::from_str(&ended.stdout).unwrap();
+    let node = Node::pinned();
+    let config = Config::of_directories(&node, "iface = [\"ens34\"]\n");
+    let agent = node.start(&[]);
+    let status = asked(&node, &config, &["--json"])
+        .exits_silently(0)
+        .status();
     assert_eq!(status.agents[0].pid, agent.pid());
     assert_eq!(status.unserved, Some(Vec::new()));
-    // The command line counts more.
+    // The command line takes precedence. The lock of the parent is seen.
     let elsewhere = Dir::new();
-    let options = ["--runtime-dir", elsewhere.path().to_str().unwrap()];
-    let ended = asked(&world, &file, &options);
-    let path = elsewhere.path().display();
-    let says = format!("no agent is running: there is no directory {path}\n");
-    assert_eq!(
-        (ended.code, ended.stdout),
-        (Some(3), says),
-        "its lock is seen"
-    );
+    let elsewhere = elsewhere.path().to_str().unwrap();
+    let absent = format!("no agent is running: there is no directory {elsewhere}\n");
+    let ended = asked(&node, &config, &["--runtime-dir", elsewhere]);
+    ended.exits(3).prints_only(&absent);
 
     // One that is named must be right.
-    fs::write(&file, "iface = [\"ens34\"]\nruntime-dir = 1\n").unwrap();
-    let ended = asked(&world, &file, &[]);
-    assert_eq!(ended.code, Some(2), "{ended:?}");
-    assert!(ended.stderr.contains(":2:15: `runtime-dir`"), "{ended:?}");
+    config.write("config.toml", "iface = [\"ens34\"]\nruntime-dir = 1\n");
+    let ended = asked(&node, &config, &[]).exits(2);
+    ended.reports(":2:15: `runtime-dir`");
     agent.stop().unwrap();
 }
 
 #[test]
 fn parent_that_answers_without_an_agent_is_mentioned() {
-    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
-    world.cable("ens35", "lan1");
-    let (_kept, file) = configuration(&format!(
-        "runtime-dir = {:?}\npin-dir = {:?}\n",
-        dir.path(),
-        pins.pin_dir()
-    ));
-    let status_of = |code, options: &[&str]| -> Status {
-        let ended = asked(&world, &file, &[&["--json"], options].concat());
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(code), ""));
-        serde_json::from_str(&ended.stdout).unwrap()
+    let node = Node::pinned();
+    let config = Config::of_directories(&node, "");
+    node.cable(OTHER, "lan1");
+    let status_of = |code, options: &[&str]| {
+        let ended = asked(&node, &config, &[&["--json"], options].concat());
+        ended.exits_silently(code).status()
     };
-    let status = || status_of(0, &[]);
-    ends(pins.start(&world, &dir, &[]), Signal::SIGKILL);
-    let agent = pins.start_on(&world, &dir, "ens35", &[]);
-    let found = status();
-    assert_eq!(found.agents[0].parents[0].name, "ens35");
-    let [unserved] = &found.unserved.unwrap()[..] else {
+    let unserved = |code, options: &[&str]| -> Vec<String> {
+        let unserved = status_of(code, options).unserved.unwrap();
+        unserved.into_iter().map(|parent| parent.name).collect()
+    };
+    ends(node.start(&[]), Signal::SIGKILL);
+    let agent = node.start_on(&[OTHER], &[]);
+    let found = status_of(0, &[]);
+    assert_eq!(found.agents[0].parents[0].name, OTHER);
+    let [parent] = &found.unserved.unwrap()[..] else {
         panic!("one parent has an agent, one has none");
     };
-    assert_eq!(unserved.name, PARENT);
-    assert!(fs::metadata(&unserved.pinned).unwrap().is_dir());
-    assert!(
-        unserved
-            .pinned
-            .starts_with(pins.pin_dir().to_str().unwrap())
-    );
-    let says = format!(
+    assert_eq!(parent.name, PARENT);
+    assert!(fs::metadata(&parent.pinned).unwrap().is_dir());
+    assert!(parent.pinned.starts_with(node.pin_dir().to_str().unwrap()));
+    let mention = format!(
         "\n\n{PARENT} (ifindex {} in netns {}): no agent; what is pinned in {} answers until it is stale.",
-        unserved.ifindex, unserved.netns, unserved.pinned
+        parent.ifindex, parent.netns, parent.pinned
     );
-    let shown = asked(&world, &file, &[]).stdout;
-    assert!(shown.contains(&says), "{shown}");
+    asked(&node, &config, &[]).prints(&mention);
     // By the name that it has now.
-    world.on_host(&format!("link set {PARENT} down"));
-    world.on_host(&format!("link set {PARENT} name uplink0"));
-    assert_eq!(status().unserved.unwrap()[0].name, "uplink0");
-    world.on_host(&format!("link set uplink0 name {PARENT}"));
+    node.on_host(&format!("link set {PARENT} down"));
+    node.on_host(&format!("link set {PARENT} name uplink0"));
+    assert_eq!(unserved(0, &[]), ["uplink0"]);
+    node.on_host(&format!("link set uplink0 name {PARENT}"));
     ends(agent, Signal::SIGTERM);
     // Pins alone are no agent.
-    assert_eq!(status_of(3, &[]).unserved.unwrap().len(), 2);
-    let unserved = status_of(3, &["--iface", "ens35"]).unserved.unwrap();
-    assert_eq!(unserved.len(), 1, "{unserved:?}");
-    assert_eq!(unserved[0].name, "ens35");
-    assert_eq!(
-        status_of(3, &["--iface", "ens99"]).unserved,
-        Some(Vec::new())
-    );
-    let elsewhere = pins.root().join("elsewhere");
-    let other = ["--pin-dir", elsewhere.to_str().unwrap()];
-    assert_eq!(status_of(3, &other).unserved, Some(Vec::new()));
-    let ended = asked(&world, &file, &[]);
-    assert_eq!(ended.code, Some(3), "{ended:?}");
-    let shown = ended.stdout;
+    assert_eq!(unserved(3, &[]).len(), 2);
+    assert_eq!(unserved(3, &["--iface", OTHER]), [OTHER]);
+    assert_eq!(unserved(3, &["--iface", "ens99"]), [""; 0]);
+    let elsewhere = node.pins().root().join("elsewhere");
+    let elsewhere = ["--pin-dir", elsewhere.to_str().unwrap()];
+    assert_eq!(unserved(3, &elsewhere), [""; 0]);
+    let shown = asked(&node, &config, &[]).exits(3).stdout;
     assert!(shown.starts_with("no agent is running\n\n"), "{shown}");
 
-    let _agent = pins.start(&world, &dir, &[]);
-    assert_eq!(status().unserved.unwrap().len(), 1);
+    let _agent = node.start(&[]);
+    assert_eq!(unserved(0, &[]).len(), 1);
 }
 
 #[test]
 fn who_may_not_look_at_pins_is_not_told_that_there_are_none() {
-    let (world, dir, pins) = (World::new(), Dir::new(), Bpffs::mount());
-    ends(pins.start(&world, &dir, &[]), Signal::SIGKILL);
+    let mut node = Node::pinned();
+    ends(node.start(&[]), Signal::SIGKILL);
     // No agent, rather than one that may not be asked.
-    let nobody = Dir::new();
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid", "65534", "--clear-groups"])
-        .arg(ipvlan())
-        .args(["status", "--json", "--runtime-dir"])
-        .arg(nobody.path())
-        .arg("--pin-dir")
-        .arg(pins.pin_dir());
-    let ended = Ended::of(command, &world);
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(3), ""));
-    let status: Status = serde_json::from_str(&ended.stdout).unwrap();
+    node.dir = Dir::new();
+    let status = node.command("status", &["--json"]);
+    let mut command = as_user(65534);
+    command.arg(status.get_program()).args(status.get_args());
+    let status = node.ended(command).exits_silently(3).status();
     assert_eq!(status.unserved, None);
 }

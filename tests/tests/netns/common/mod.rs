@@ -1,129 +1,152 @@
-//! What the tests of the running agent share: a host with a parent, a LAN behind it, the agent.
-//!
-//! Every test has netns and runtime directories of its own, removed however it ends.
+//! What the tests of the running agent share: a node with a parent, the agent on it, and what both report.
 
-pub(crate) mod foreign;
-pub(crate) mod pins;
-pub(crate) mod world;
+mod ended;
+mod node;
+mod pins;
+mod reports;
+pub(crate) mod tc;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
-use ipvlan_tests::{agent, command};
+use ipvlan_tests::agent;
+pub(crate) use ipvlan_tests::topology::{
+    HOST_IP, HOST_IP6, LAN, LAN_IP, PARENT, PATIENCE, SOON, Topology, wait_until,
+};
 
-pub(crate) use self::world::{Dir, World};
+pub(crate) use self::{
+    ended::Ended,
+    node::{Node, ipvlan},
+    pins::Bpffs,
+    reports::{Reports, counted, ends, hooks_of},
+};
 
-/// How soon the agent follows a change.
-pub(crate) const SOON: Duration = Duration::from_secs(1);
-/// How soon it is attached to a parent that has come: without `CAP_PERFMON` the verifier alone takes 300 to
+/// How soon the agent is attached to a parent that has come: without `CAP_PERFMON` the verifier alone takes 300 to
 /// 400 ms of a CPU, which other tests want as well.
 pub(crate) const ATTACHED: Duration = Duration::from_secs(3);
-/// For what is not promised to be fast: the kernel takes netns apart one after the other, those of all tests
-/// that run at the same time.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// A second parent, of tests that have one.
+pub(crate) const OTHER: &str = "ens35";
+/// Hooks of an agent without options, as [`Reports::hooks`] shows them.
+pub(crate) const TCX: [&str; 2] = ["ingress by tcx", "egress by tcx"];
+/// The same with `--attach clsact`.
+pub(crate) const CLSACT: [&str; 2] = ["ingress by clsact", "egress by clsact"];
+/// What [`Topology::attached`] shows of [`TCX`] on [`PARENT`].
+pub(crate) const ATTACHED_TCX: [&str; 2] = [
+    "ens34: 1 TCX programs on ingress",
+    "ens34: 1 TCX programs on egress",
+];
 
-/// The agent that was built beside these tests.
-pub(crate) fn ipvlan() -> PathBuf {
-    let path = std::env::var_os("IPVLAN_BIN").map_or_else(beside_the_tests, PathBuf::from);
-    assert!(
-        path.is_file(),
-        "there is no agent at {}: build it (`cargo build --release -p ipvlan-user`) or name it \
-         in IPVLAN_BIN",
-        path.display()
-    );
-    path
-}
-
-/// Tests are in `target/PROFILE/deps`, programs in `target/PROFILE`.
-fn beside_the_tests() -> PathBuf {
-    let test = std::env::current_exe().expect("this test has no path");
-    test.ancestors()
-        .nth(2)
-        .unwrap_or(Path::new("/"))
-        .join("ipvlan")
-}
-
-/// Waits until `is_so`; `seen` says what there was instead.
-#[track_caller]
-pub(crate) fn wait_until<T: std::fmt::Debug>(
-    patience: Duration,
-    what: &str,
-    mut seen: impl FnMut() -> T,
-    is_so: impl Fn(&T) -> bool,
-) -> T {
-    let deadline = Instant::now() + patience;
-    loop {
-        let now = seen();
-        if is_so(&now) {
-            return now;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "not so within {patience:?}: {what}; seen: {now:?}"
-        );
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// How a command that ends by itself ended.
+/// A directory, removed with everything in it when dropped.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub(crate) struct Dir(pub(crate) PathBuf);
+
+impl Dir {
+    /// A path where nothing is yet.
+    pub(crate) fn new() -> Self {
+        Self(agent::new_runtime_dir())
+    }
+
+    /// Creates it, empty.
+    pub(crate) fn created() -> Self {
+        let dir = Self::new();
+        fs::create_dir(dir.path()).unwrap();
+        dir
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Names of the files in it, sorted; none if it is not there.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
 }
 
-impl Ended {
-    /// Runs `command` in `world`'s host; it must end within [`PATIENCE`].
-    pub(crate) fn of(mut command: Command, world: &World) -> Self {
-        let shown = format!("{command:?}");
-        let mut child = world
-            .host
-            .run(|| {
-                Ok(command
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::piped())
-                    .spawn()?)
-            })
-            .unwrap_or_else(|error| panic!("cannot start {shown}: {error:#}"));
-        // Neither says more than fits into a pipe.
-        let in_time = command::wait(&mut child, PATIENCE).unwrap().is_some();
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = child.wait_with_output().unwrap();
-        let ended = Self {
-            code: status.code(),
-            stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-        };
-        assert!(
-            in_time,
-            "{shown} did not end within {PATIENCE:?}: {ended:?}"
-        );
-        ended
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // Not there is what is expected.
+        let _absent = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A configuration file in a directory of its own, `config.d` beside it.
+pub(crate) struct Config {
+    dir: Dir,
+    file: String,
+}
+
+impl Config {
+    pub(crate) fn new(text: &str) -> Self {
+        let dir = Dir::created();
+        fs::create_dir(dir.path().join("config.d")).unwrap();
+        let file = dir.path().join("config.toml").display().to_string();
+        let config = Self { dir, file };
+        config.write("config.toml", text);
+        config
     }
 
-    /// `ipvlan run` that is expected to fail.
-    pub(crate) fn run(world: &World, dir: &Dir, parents: &[&str], options: &[&str]) -> Self {
-        let mut command = agent::run(&ipvlan(), dir.path(), parents);
-        command.args(options);
-        Self::of(command, world)
+    /// It names the directories of a node, behind this text.
+    pub(crate) fn of_directories(node: &Node, text: &str) -> Self {
+        let (runtime, pins) = (node.dir.path().display(), node.pin_dir());
+        let pins = pins.display();
+        Self::new(&format!(
+            "{text}runtime-dir = \"{runtime}\"\npin-dir = \"{pins}\"\n"
+        ))
     }
 
-    /// `ipvlan status`.
-    pub(crate) fn status(world: &World, dir: &Path, options: &[&str]) -> Self {
-        let mut command = Command::new(ipvlan());
-        command.arg("status").arg("--runtime-dir").arg(dir);
-        // What is pinned on this machine is none of the tests' business.
-        command.arg("--pin-dir").arg(dir.join("no-pins"));
-        command.args(options);
-        Self::of(command, world)
+    /// Its path.
+    pub(crate) fn path(&self) -> &str {
+        &self.file
+    }
+
+    /// Writes a file of its directory, and returns the path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.dir.path().join(name);
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// The options by which a command reads it.
+    pub(crate) fn options(&self) -> [&str; 2] {
+        ["--config", &self.file]
+    }
+}
+
+/// A command as another user, with its primary group and no other.
+pub(crate) fn as_user(user: u32) -> Command {
+    let user = user.to_string();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+    command
+}
+
+/// Copies the agent to where every user can start it. By another process: no child that a test forks meanwhile can
+/// hold it open for writing.
+pub(crate) fn copied_to(dir: &Dir) -> PathBuf {
+    let program = dir.path().join("ipvlan");
+    let copied = Command::new("cp").arg(ipvlan()).arg(&program).status();
+    assert!(copied.unwrap().success());
+    program
+}
+
+/// Lets the program that `setpriv` starts have these capabilities and no other.
+pub(crate) fn with_capabilities(setpriv: &mut Command, capabilities: &[&str]) {
+    let mut set = "-all".to_owned();
+    for capability in capabilities {
+        set += ",+";
+        set += capability;
+    }
+    for option in ["bounding-set", "inh-caps", "ambient-caps"] {
+        setpriv.arg(format!("--{option}={set}"));
     }
 }

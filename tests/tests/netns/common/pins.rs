@@ -1,9 +1,8 @@
-//! A BPF filesystem of a test's own, and an agent that pins there.
+//! A BPF filesystem of a test's own, and what agents pinned there.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use aya::{
@@ -11,61 +10,37 @@ use aya::{
     programs::links::{FdLink, PinnedLink},
 };
 use ipvlan_common::{Control, Hook, LAYOUT, Reason, counter_index, maps};
-use ipvlan_tests::agent::{self, Agent};
+use ipvlan_tests::agent;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::{
-    Dir, Ended, PATIENCE, World, ipvlan,
-    world::{HOST_IP, PARENT},
-};
-
-/// What is attached to [`PARENT`] by an agent without options.
-pub(crate) const TCX: [&str; 2] = [
-    "ens34: 1 TCX programs on ingress",
-    "ens34: 1 TCX programs on egress",
-];
+use super::{HOST_IP, PATIENCE, Topology};
 
 /// Unmounted when dropped, and with it goes all that is pinned there.
 #[derive(Debug)]
-pub(crate) struct Bpffs {
-    mounted: PathBuf,
-}
+pub(crate) struct Bpffs(PathBuf);
 
 impl Bpffs {
     pub(crate) fn mount() -> Self {
         let mounted = agent::new_runtime_dir().with_extension("bpf");
         fs::create_dir(&mounted).unwrap();
-        let options = Some("mode=0700");
-        mount(
-            Some("bpf"),
-            &mounted,
-            Some("bpf"),
-            MsFlags::empty(),
-            options,
-        )
-        .unwrap();
-        Self { mounted }
+        let (bpf, options) = (Some("bpf"), Some("mode=0700"));
+        mount(bpf, &mounted, bpf, MsFlags::empty(), options).unwrap();
+        Self(mounted)
     }
 
     pub(crate) fn read_only(&self) {
+        let none = None::<&str>;
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(
-            None::<&str>,
-            &self.mounted,
-            None::<&str>,
-            flags,
-            None::<&str>,
-        )
-        .unwrap();
+        mount(none, &self.0, none, flags, none).unwrap();
     }
 
     pub(crate) fn root(&self) -> &Path {
-        &self.mounted
+        &self.0
     }
 
     /// What agents are given as `--pin-dir`.
     pub(crate) fn pin_dir(&self) -> PathBuf {
-        self.mounted.join("ipvlan")
+        self.0.join("ipvlan")
     }
 
     /// Everything below [`Self::pin_dir`], sorted; netns and ifindex left out.
@@ -103,11 +78,12 @@ impl Bpffs {
         map.get(&index, 0).unwrap().iter().sum()
     }
 
-    /// Whether the programs look at what the LAN asks.
-    pub(crate) fn looks(&self, world: &World) -> bool {
+    /// The programs look at the LAN's requests.
+    #[track_caller]
+    pub(crate) fn assert_programs_run(&self, net: &Topology) {
         let before = self.counted(Reason::HostAddress);
-        assert!(world.arp(HOST_IP, PATIENCE).is_some());
-        self.counted(Reason::HostAddress) > before
+        assert!(net.arp(HOST_IP, PATIENCE).is_some());
+        assert!(self.counted(Reason::HostAddress) > before);
     }
 
     /// Lets the programs answer until then, as an agent would.
@@ -121,50 +97,13 @@ impl Bpffs {
         };
         map.set(0, control, 0).unwrap();
     }
-
-    /// Starts an agent that pins here, and waits until it is ready.
-    #[track_caller]
-    pub(crate) fn start(&self, world: &World, dir: &Dir, options: &[&str]) -> Agent {
-        self.start_on(world, dir, PARENT, options)
-    }
-
-    /// The same on another parent.
-    #[track_caller]
-    pub(crate) fn start_on(
-        &self,
-        world: &World,
-        dir: &Dir,
-        parent: &str,
-        options: &[&str],
-    ) -> Agent {
-        let path = dir.path().to_owned();
-        let command = self.command(dir, parent, options);
-        let mut agent = Agent::spawn(command, &ipvlan(), path, &world.host).unwrap();
-        agent.wait_ready(&[parent]).unwrap();
-        agent
-    }
-
-    /// `ipvlan run` that pins here.
-    pub(crate) fn command(&self, dir: &Dir, parent: &str, options: &[&str]) -> Command {
-        let mut command = agent::run_pinned(&ipvlan(), dir.path(), &[parent]);
-        command.arg("--pin-dir").arg(self.pin_dir()).args(options);
-        command
-    }
-
-    /// `ipvlan cleanup`.
-    pub(crate) fn cleanup(&self, world: &World, dir: &Dir, options: &[&str]) -> Ended {
-        let mut command = Command::new(ipvlan());
-        command.args(["cleanup", "--runtime-dir"]).arg(dir.path());
-        command.arg("--pin-dir").arg(self.pin_dir()).args(options);
-        Ended::of(command, world)
-    }
 }
 
 impl Drop for Bpffs {
     fn drop(&mut self) {
         // A test that failed may still have an agent that holds it.
-        let _unmounted = umount2(&self.mounted, MntFlags::MNT_DETACH);
-        let _removed = fs::remove_dir(&self.mounted);
+        let _unmounted = umount2(&self.0, MntFlags::MNT_DETACH);
+        let _removed = fs::remove_dir(&self.0);
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Delivery, Event, Reason};
+use ipvlan_packet::Mac;
 use ipvlan_user::{
     attach::{AttachOptions, Datapath},
     facts::{Link, NetnsId},
@@ -22,7 +23,7 @@ use ipvlan_user::{
 };
 use nix::net::if_::if_nametoindex;
 
-use crate::common::{World, world::PARENT};
+use crate::common::{PARENT, Topology};
 
 use super::ip;
 
@@ -37,9 +38,9 @@ const QUOTAS: Quotas = Quotas {
     time: 100,
 };
 
-/// Attached to the parent of a world, in its host.
+/// Attached to the parent of a topology.
 pub(crate) struct Rig<'a> {
-    world: &'a World,
+    net: &'a Topology,
     ifindex: u32,
     schedule: Schedule,
     candidates: BTreeMap<IpAddr, Candidate>,
@@ -50,15 +51,14 @@ pub(crate) struct Rig<'a> {
 }
 
 impl<'a> Rig<'a> {
-    pub(crate) fn new(world: &'a World, policy: LanPolicy) -> Self {
+    pub(crate) fn new(net: &'a Topology, policy: LanPolicy) -> Self {
         let options = AttachOptions {
             host_access: true,
             max_addresses: 64,
             max_children: 8,
             ..AttachOptions::default()
         };
-        world
-            .host
+        net.host
             .run(|| {
                 let ifindex = if_nametoindex(PARENT)?;
                 let (mut datapath, mut maps) =
@@ -68,7 +68,7 @@ impl<'a> Rig<'a> {
                 let events = maps.take_events().unwrap();
                 let schedule = Schedule::open(Instant::now(), ifindex, policy, &QUOTAS)?;
                 Ok(Self {
-                    world,
+                    net,
                     ifindex,
                     schedule,
                     candidates: BTreeMap::new(),
@@ -88,28 +88,19 @@ impl<'a> Rig<'a> {
 
     /// The same, and the parent has this MTU.
     pub(crate) fn update_with(&mut self, addresses: &[&str], mtu: u32) {
-        let mac = self.world.host.hardware_address(PARENT).unwrap();
-        let child = ChildKey {
-            netns: NetnsId::Nsid(1),
-            ifindex: 7,
+        let mac = self.net.mac();
+        let announced = Announced {
+            child: ChildKey {
+                netns: NetnsId::Nsid(1),
+                ifindex: 7,
+            },
+            router: false,
+            optimistic: false,
         };
-        self.candidates = addresses
-            .iter()
-            .map(|address| {
-                let announced = Announced {
-                    child,
-                    router: false,
-                    optimistic: false,
-                };
-                (
-                    ip(address),
-                    Candidate {
-                        announced,
-                        l2: false,
-                    },
-                )
-            })
-            .collect();
+        let l2 = false;
+        let candidate = Candidate { announced, l2 };
+        let candidates = addresses.iter().map(|it| (ip(it), candidate));
+        self.candidates = candidates.collect();
         let link = Link {
             ifindex: self.ifindex,
             name: PARENT.into(),
@@ -120,7 +111,7 @@ impl<'a> Rig<'a> {
             ..Link::default()
         };
         let candidates = self.candidates.clone();
-        self.world
+        self.net
             .host
             .run(|| {
                 let now = Instant::now();
@@ -134,18 +125,23 @@ impl<'a> Rig<'a> {
         self.maps.set_config(config).unwrap();
     }
 
+    /// The addresses are those from before.
+    fn update_again(&mut self) {
+        let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
+        self.update(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
     /// Changes the policy, as a reload does.
     pub(crate) fn set_policy(&mut self, policy: LanPolicy) {
         self.schedule.set_policy(Instant::now(), policy, &QUOTAS);
-        let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
-        self.update(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
+        self.update_again();
     }
 
     /// These addresses are in maps of a previous agent, answered. Called before the first are followed.
     pub(crate) fn adopt(&mut self, established: &[&str]) {
         self.schedule.adopt(Adopted {
             established: established.iter().map(|address| ip(address)).collect(),
-            mac: self.world.host.hardware_address(PARENT).ok(),
+            mac: self.net.host.hardware_address(PARENT).ok(),
             ..Adopted::default()
         });
     }
@@ -156,18 +152,15 @@ impl<'a> Rig<'a> {
         let withheld = self.schedule.withheld();
         let candidates = self.candidates.iter();
         let entries = candidates.map(|(&address, candidate)| {
-            let entry = AddressEntry::child(candidate.announced.child.ifindex, 0, Delivery::Pass);
-            let refused = withheld.get(&address).map(|&reason| entry.refused(reason));
-            let entry = refused.unwrap_or(entry);
-            let is_probed = self.schedule.is_probed(address);
-            (
-                address,
-                if is_probed {
-                    entry.with_probed()
-                } else {
-                    entry
-                },
-            )
+            let child = candidate.announced.child.ifindex;
+            let mut entry = AddressEntry::child(child, 0, Delivery::Pass);
+            if let Some(&reason) = withheld.get(&address) {
+                entry = entry.refused(reason);
+            }
+            if self.schedule.is_probed(address) {
+                entry = entry.with_probed();
+            }
+            (address, entry)
         });
         let controls = self.schedule.controls();
         let controls = controls.map(|control| (control, DesiredEntry::Control.entry(|_| 0)));
@@ -228,9 +221,7 @@ impl<'a> Rig<'a> {
             changed |= self.schedule.advance(moment, 0);
         }
         if changed {
-            let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
-            let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-            self.update(&addresses);
+            self.update_again();
         } else if self.schedule.has_changed() {
             self.install();
         }
@@ -250,16 +241,14 @@ impl<'a> Rig<'a> {
 
     /// Whether the programs would answer for it.
     pub(crate) fn answers(&self, address: &str) -> bool {
-        let addresses = self.maps.addresses().unwrap();
-        addresses
-            .get(&ip(address))
+        let held = self.maps.addresses().unwrap();
+        held.get(&ip(address))
             .is_some_and(AddressEntry::is_live_child)
     }
 
-    pub(crate) fn duplicates(&self) -> impl Iterator<Item = (IpAddr, [u8; 6])> {
-        self.schedule
-            .duplicates()
-            .map(|(address, _, mac)| (address, mac))
+    pub(crate) fn duplicates(&self) -> Vec<(IpAddr, Mac)> {
+        let duplicates = self.schedule.duplicates();
+        duplicates.map(|(address, _, mac)| (address, mac)).collect()
     }
 
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &Entry> {
