@@ -5,25 +5,41 @@
     reason = "a test panics when its surroundings fail it"
 )]
 
-mod common;
-
 use std::{collections::BTreeMap, net::IpAddr};
 
-use aya::maps::{Array, HashMap, Map, MapData, loaded_maps};
-use common::{empty_maps, installed};
+use aya::{
+    EbpfLoader,
+    maps::{Array, HashMap, Map, MapData, loaded_maps},
+};
 use ipvlan_common::{
     AddressEntry, ConfigFlags, Delivery, Owner,
     index::{SlotV4, index_v4, is_about_v4},
     maps,
 };
 use ipvlan_user::{
+    OBJECT,
     facts::{Child, ChildAddress, Host, HostAddress, Kind, Link, Mode, NetnsId, Port, Snapshot},
-    maps::apply::Installed,
+    maps::{Maps, apply::Installed},
     model::{Desired, Policy, desired},
 };
 
 const PARENT: u32 = 2;
 const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+
+/// Empty maps for so many addresses of each family.
+fn empty_maps(max_addresses: u32) -> Maps {
+    assert!(!OBJECT.is_empty(), "built without the eBPF object");
+    let mut loader = EbpfLoader::new();
+    for name in [maps::ADDRESSES_V4, maps::ADDRESSES_V6] {
+        loader.map_max_entries(name, max_addresses);
+    }
+    Maps::take(&mut loader.load(OBJECT).unwrap()).unwrap()
+}
+
+/// The maps of a parent that no agent has served.
+fn installed(max_addresses: u32) -> Installed {
+    Installed::new(empty_maps(max_addresses), 16)
+}
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
