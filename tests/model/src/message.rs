@@ -1,4 +1,4 @@
-//! Messages of ARP and of neighbour discovery, for tables that hold for both, and what comes of them.
+//! Messages of ARP and of neighbour discovery, for tables that hold for both, and their outcome.
 
 use std::net::IpAddr;
 
@@ -47,7 +47,7 @@ impl From<&Nd> for Message {
 }
 
 impl Message {
-    /// A LAN host asks everybody, or the solicited-node group, for `target`.
+    /// Returns the question of a LAN host for `target`, to broadcast or to the solicited-node group.
     pub fn ask(target: IpAddr) -> Self {
         match target {
             IpAddr::V4(target) => arp::request(target).into(),
@@ -55,7 +55,7 @@ impl Message {
         }
     }
 
-    /// A LAN host wants to take `target` (RFC 5227, RFC 4862).
+    /// Returns the probe of a LAN host for `target` (RFC 5227, RFC 4862).
     pub fn probe(target: IpAddr) -> Self {
         match target {
             IpAddr::V4(target) => Arp {
@@ -67,7 +67,7 @@ impl Message {
         }
     }
 
-    /// A LAN host announces that it has `address`.
+    /// Returns the announcement of a LAN host that it has `address`.
     pub fn announcement(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(_) => Self::ask(address).sender(address),
@@ -75,7 +75,7 @@ impl Message {
         }
     }
 
-    /// The host, or an l2 child, asks for `target`.
+    /// Returns the question of the host, or of an l2 child, for `target`.
     pub fn from_parent(src: IpAddr, target: IpAddr) -> Self {
         match (src, target) {
             (IpAddr::V4(src), IpAddr::V4(target)) => arp::from_parent(src, target).into(),
@@ -93,17 +93,17 @@ impl Message {
         changed
     }
 
-    /// The same, in a frame to this MAC.
+    /// Returns the same message in a frame to this MAC.
     pub fn to(&self, mac: Mac) -> Self {
         self.change(|it| it.eth_dst = mac, |it| it.eth_dst = mac)
     }
 
-    /// The same, in a frame from this MAC.
+    /// Returns the same message in a frame from this MAC.
     pub fn source(&self, mac: Mac) -> Self {
         self.change(|it| it.eth_src = mac, |it| it.eth_src = mac)
     }
 
-    /// The same, with this MAC as that of the sender in the message itself.
+    /// Returns the same message, which itself names this MAC as the sender's.
     pub fn naming(&self, mac: Mac) -> Self {
         let option = |it: &Nd| match it.kind {
             ndp::ADVERTISEMENT => option(TARGET_MAC, &mac),
@@ -112,7 +112,7 @@ impl Message {
         self.change(|it| it.sha = mac, |it| it.options = option(it))
     }
 
-    /// The same, from this address of the sender.
+    /// Returns the same message with this address of the sender.
     pub fn sender(&self, address: IpAddr) -> Self {
         let mut changed = self.clone();
         match (&mut changed, address) {
@@ -123,7 +123,7 @@ impl Message {
         changed
     }
 
-    /// The same, to the parent's MAC; neighbour discovery to this address.
+    /// Returns the same message to the parent's MAC; neighbour discovery to this address.
     pub fn to_station(&self, address: IpAddr) -> Self {
         let mut changed = self.to(PARENT);
         if let (Self::Nd(message), IpAddr::V6(address)) = (&mut changed, address) {
@@ -132,11 +132,12 @@ impl Message {
         changed
     }
 
-    /// The same, to its target alone, as a neighbour entry ages.
+    /// Returns the same message to its target alone, as a neighbour entry ages.
     pub fn unicast(&self) -> Self {
         self.to_station(self.target())
     }
 
+    /// Returns the address that it is about.
     pub fn target(&self) -> IpAddr {
         match self {
             Self::Arp(message) => message.tpa.into(),
@@ -144,6 +145,7 @@ impl Message {
         }
     }
 
+    /// Returns whether its sender has no address yet.
     pub fn is_probe(&self) -> bool {
         match self {
             Self::Arp(message) => message.spa == UNSPECIFIED,
@@ -158,7 +160,7 @@ impl Message {
         }
     }
 
-    /// What the parent answers for a host that does not forward: a solicitation to a group with its MAC.
+    /// Returns the parent's answer for a host that does not forward. One to a solicitation of a group has its MAC.
     pub fn reply(&self) -> Vec<u8> {
         match self {
             Self::Arp(message) => message.answered_by(PARENT).frame(),
@@ -168,7 +170,7 @@ impl Message {
         }
     }
 
-    /// Answered as above; counted for the child in `slot`, if it is a child's.
+    /// Returns a row that expects [`Message::reply`], counted for the child in `slot`, if it is a child's.
     pub fn answered(
         &self,
         name: impl Into<String>,
@@ -178,7 +180,7 @@ impl Message {
         row(name, programs, self.frame()).replied(self, slot)
     }
 
-    /// Passed unchanged; counted for no child.
+    /// Returns a row that expects the message to be passed unchanged and counted for no child.
     pub fn passed(
         &self,
         name: impl Into<String>,
@@ -189,14 +191,14 @@ impl Message {
     }
 }
 
-/// The advertisement that answers a solicitation with these flags and the parent's MAC.
+/// Returns the advertisement that answers a solicitation with these flags and the parent's MAC.
 pub fn advertisement(asked: &Nd, letters: &str) -> Vec<u8> {
     let advertisement = asked.answered(PARENT, letters, own_mac()).frame();
     assert_eq!(advertisement.len(), TARGET + 24);
     advertisement
 }
 
-/// The option that a solicitation to a group is answered with.
+/// Returns the option that a solicitation to a group is answered with.
 pub fn own_mac() -> Vec<u8> {
     option(TARGET_MAC, &PARENT)
 }

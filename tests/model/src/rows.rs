@@ -293,7 +293,7 @@ impl Row {
     }
 }
 
-/// Every row with the flags of each mode.
+/// Returns every row with the flags of each mode.
 pub fn in_modes(
     modes: &[ConfigFlags],
     rows: impl IntoIterator<Item = Row>,

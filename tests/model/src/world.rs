@@ -144,7 +144,7 @@ const V6: Addresses = Addresses {
 };
 
 impl Addresses {
-    /// Those of the family of an address.
+    /// Returns those of the family of `address`.
     pub const fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(_) => V4,
@@ -153,7 +153,7 @@ impl Addresses {
     }
 }
 
-/// The rows of a table that holds for both families.
+/// Returns the rows of a table that holds for both families.
 pub fn both<R: IntoIterator>(rows: impl Fn(Addresses) -> R) -> impl Iterator<Item = R::Item> {
     [V4, V6].into_iter().flat_map(rows)
 }
