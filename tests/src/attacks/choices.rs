@@ -35,6 +35,16 @@ impl Random {
         self.below(many) == 0
     }
 
+    /// Returns one time in `many` what `odd` returns, else `usual`.
+    pub(super) fn rarely<T>(
+        &mut self,
+        many: usize,
+        usual: T,
+        odd: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        if self.one_of(many) { odd(self) } else { usual }
+    }
+
     pub(super) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
@@ -106,20 +116,13 @@ impl Random {
 
 /// Unspecified, loopback, broadcast and groups.
 const SPECIAL: [Pair; 4] = [
-    Pair {
-        v4: Ipv4Addr::UNSPECIFIED,
-        v6: Ipv6Addr::UNSPECIFIED,
-    },
-    Pair {
-        v4: Ipv4Addr::LOCALHOST,
-        v6: Ipv6Addr::LOCALHOST,
-    },
-    Pair {
-        v4: Ipv4Addr::BROADCAST,
-        v6: nd::ALL_NODES,
-    },
-    Pair {
-        v4: Ipv4Addr::new(172, 16, 91, 255),
-        v6: Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 2),
-    },
+    pair(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+    pair(Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+    pair(Ipv4Addr::BROADCAST, nd::ALL_NODES),
+    pair(Ipv4Addr::new(172, 16, 91, 255), ALL_ROUTERS_OF_SITE),
 ];
+const ALL_ROUTERS_OF_SITE: Ipv6Addr = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 2);
+
+const fn pair(v4: Ipv4Addr, v6: Ipv6Addr) -> Pair {
+    Pair { v4, v6 }
+}

@@ -1,6 +1,7 @@
 //! Files below the runtime directory that the service user, or any user, has made or holds.
 
 use std::{
+    ffi::OsStr,
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::{
@@ -10,25 +11,20 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
 use nix::{
     sys::stat::Mode as Permissions,
     unistd::{chown, mkfifo},
 };
 
-use super::newcomer::others_answered;
-use crate::rows::{
-    row::{
-        Kind::{Service, User},
-        Row, Verdict,
+use crate::{
+    command, netns,
+    rows::{
+        prelude::*,
+        row::Kind::{Service, User},
     },
-    scene::Scene,
 };
-use crate::{command, demo::mode::Mode, faults::stage::Plan, netns};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -36,24 +32,27 @@ pub(super) const ROWS: &[Row] = &[
         Service,
         "a symbolic link, a hard link and a directory in place of a lock file; root runs `cleanup`",
         "the target keeps every byte, owner and mode",
-        links,
+        Run::Each(L3, links),
     )
+    .outcomes("no agent", "the targets keep their bytes")
     .on_any_kernel(),
     Row::new(
         "S11",
         User,
         "opens and locks the lock file of a root-started agent after its crash",
         "cannot open it; the restart is ready",
-        holds_the_lock,
+        Run::Each(L3, holds_the_lock),
     )
+    .outcomes("no agent", "")
     .on_any_kernel(),
     Row::new(
         "S14",
         Service,
         "a FIFO in place of a lock file; a socket that sends a blank per second",
         "root's `cleanup` and `status` end within 10 s",
-        slow_files,
+        Run::Each(L3, slow_files),
     )
+    .outcomes("no agent", "")
     .on_any_kernel(),
 ];
 
@@ -66,18 +65,11 @@ const SECRET: &str = "root:secret\n";
 /// The lock file of the parent's agent, as the agent names it.
 fn lock_file() -> Result<PathBuf> {
     let directory = Scene::runtime_dir();
-    let entries =
-        fs::read_dir(&directory).with_context(|| format!("cannot list {}", directory.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "lock")
-        {
-            return Ok(path);
-        }
-    }
-    anyhow::bail!("no lock file in {}", directory.display())
+    fs::read_dir(&directory)
+        .with_context(|| format!("cannot list {}", directory.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension() == Some(OsStr::new("lock")))
+        .with_context(|| format!("no lock file in {}", directory.display()))
 }
 
 /// Starts an agent and kills it; gives its lock file. The directory belongs to the service user then, who
@@ -97,7 +89,7 @@ fn give(path: &Path) -> nix::Result<()> {
 
 /// Runs a command of root's that has to end in time; returns how long it took.
 fn ends(scene: &Scene, verb: &str) -> Result<Option<Duration>> {
-    let mut command = Command::new(&scene.plan.ipvlan);
+    let mut command = Command::new(&scene.play.plan.ipvlan);
     command
         .arg(verb)
         .arg("--runtime-dir")
@@ -112,73 +104,70 @@ fn ends(scene: &Scene, verb: &str) -> Result<Option<Duration>> {
     Ok(ended.map(|_| begun.elapsed()))
 }
 
-fn links(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    verdict.alone("no agent, no files");
-    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
-    let lock = crashed(&mut scene)?;
-    let target = Path::new("/tmp/shadow");
-    let places: [(&str, Put); 3] = [
-        ("symbolic link", |target, lock| symlink(target, lock)),
-        ("hard link", |target, lock| fs::hard_link(target, lock)),
-        ("directory", |_, lock| fs::create_dir(lock)),
+fn links(scene: &mut Scene) -> Result<()> {
+    let lock = crashed(scene)?;
+    let elsewhere = Path::new("/tmp/shadow");
+    // A hard link needs one file system; /run and /tmp are two.
+    let beside = Scene::runtime_dir().join("shadow");
+    let places: [(&str, &Path, Put); 3] = [
+        ("symbolic link", elsewhere, |target, lock| {
+            symlink(target, lock)
+        }),
+        ("hard link", &beside, |target, lock| {
+            fs::hard_link(target, lock)
+        }),
+        ("directory", elsewhere, |_, lock| fs::create_dir(lock)),
     ];
-    for (kind, put) in places {
+    for (kind, target, put) in places {
+        scene.case(kind);
         fs::write(target, SECRET)?;
         let before = fs::metadata(target)?.permissions();
         remove(&lock);
-        // A hard link needs one file system; /run and /tmp are two.
-        let own = Scene::runtime_dir().join("shadow");
-        let target = if kind == "hard link" {
-            fs::write(&own, SECRET)?;
-            own.as_path()
-        } else {
-            target
-        };
         put(target, &lock).with_context(|| format!("{kind} at {}", lock.display()))?;
-        let ended = ends(&scene, "cleanup")?;
-        verdict.expect(ended.is_some(), || {
-            format!("{kind}: `cleanup` does not end")
-        });
-        let kept = fs::read_to_string(target).unwrap_or_default();
-        verdict.expect(kept == SECRET, || format!("{kind}: the target is {kept:?}"));
+        expect_end(scene, "cleanup")?;
+        expect_kept(scene, target, "`cleanup`");
         let after = fs::metadata(target)?.permissions();
-        verdict.expect(kind == "hard link" || before == after, || {
-            format!("{kind}: the target's mode changed")
+        scene.expect(kind == "hard link" || before == after, || {
+            "the target's mode changed".to_owned()
         });
         // Nor does a start write through it.
         let start = scene.start_again();
-        let kept = fs::read_to_string(target).unwrap_or_default();
-        verdict.expect(kept == SECRET, || {
-            format!("{kind}: after a start the target is {kept:?}")
-        });
+        expect_kept(scene, target, "a start");
         if start.is_ok() {
             scene.kill()?;
         }
         remove(&lock);
     }
-    verdict.agent("the targets keep their bytes");
-    Ok(verdict)
+    Ok(())
+}
+
+fn expect_kept(scene: &Scene, target: &Path, after: &str) {
+    let kept = fs::read_to_string(target).unwrap_or_default();
+    scene.expect_eq(&format!("the target after {after}"), &*kept, SECRET);
+}
+
+/// Requires that a command of root's ends in time; returns how long it took.
+fn expect_end(scene: &Scene, verb: &str) -> Result<Duration> {
+    let ended = ends(scene, verb)?;
+    scene.expect(ended.is_some(), || format!("`{verb}` does not end"));
+    Ok(ended.unwrap_or_default())
 }
 
 fn remove(path: &Path) {
     let _absent = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
 }
 
-fn holds_the_lock(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    verdict.alone("no agent, no files");
-    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
+fn holds_the_lock(scene: &mut Scene) -> Result<()> {
     scene.start(&[])?;
     let lock = lock_file()?;
     scene.kill()?;
     let held = hold(&lock)?;
     let opened = held.is_some();
-    verdict.expect(!opened, || {
+    scene.expect(!opened, || {
         format!("{} can be opened by any user", lock.display())
     });
     let started = scene.start_again();
-    verdict.expect(started.is_ok(), || {
+    scene.expect(started.is_ok(), || {
         "the agent does not start again".to_owned()
     });
     if let Some(mut holder) = held {
@@ -186,14 +175,15 @@ fn holds_the_lock(plan: &Plan) -> Result<Verdict> {
         holder.wait()?;
     }
     if started.is_ok() {
-        others_answered(&scene, &mut verdict, "after the restart")?;
+        scene.case("after the restart");
+        scene.expect_others_answered()?;
     }
-    verdict.agent(if opened {
+    scene.with_agent(if opened {
         "opened"
     } else {
         "permission denied; ready"
     });
-    Ok(verdict)
+    Ok(())
 }
 
 /// Opens and locks `path` as a user without privileges, in a process that stays; none if that is denied.
@@ -229,18 +219,14 @@ fn hold(path: &Path) -> Result<Option<std::process::Child>> {
     }
 }
 
-fn slow_files(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    verdict.alone("no agent, no files");
-    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
-    let lock = crashed(&mut scene)?;
+fn slow_files(scene: &mut Scene) -> Result<()> {
+    let lock = crashed(scene)?;
     remove(&lock);
     mkfifo(&lock, Permissions::from_bits_truncate(0o600))?;
     give(&lock)?;
-    for verb in ["cleanup", "status"] {
-        let ended = ends(&scene, verb)?;
-        verdict.expect(ended.is_some(), || format!("FIFO: `{verb}` does not end"));
-    }
+    scene.case("FIFO");
+    expect_end(scene, "cleanup")?;
+    expect_end(scene, "status")?;
     remove(&lock);
     // The socket of the process that the lock file names.
     let socket = Scene::runtime_dir().join(format!("{}.sock", std::process::id()));
@@ -249,24 +235,17 @@ fn slow_files(plan: &Plan) -> Result<Verdict> {
     listener.set_nonblocking(true)?;
     give(&socket)?;
     fs::write(&lock, format!("{}\n", std::process::id()))?;
-    let stop = AtomicBool::new(false);
-    let took = thread::scope(|scope| {
-        let trickling = scope.spawn(|| trickle(&listener, &stop));
-        let took = ends(&scene, "status");
-        stop.store(true, Ordering::Relaxed);
-        let _served = trickling.join();
-        took
-    })?;
-    verdict.expect(took.is_some(), || {
-        "a slow socket: `status` does not end".to_owned()
-    });
-    verdict.agent(format!(
-        "`cleanup` ends; `status` ends after {:.1} s",
-        took.unwrap_or_default().as_secs_f32()
-    ));
+    scene.case("a slow socket");
+    let attack = |stop: &AtomicBool| {
+        trickle(&listener, stop);
+        Ok(())
+    };
+    let ((), took) = beside(attack, || expect_end(scene, "status"))?;
+    let took = took.as_secs_f32();
+    scene.with_agent(format!("`cleanup` ends; `status` ends after {took:.1} s"));
     remove(&socket);
     remove(&lock);
-    Ok(verdict)
+    Ok(())
 }
 
 /// Sends every client a blank per second.

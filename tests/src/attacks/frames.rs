@@ -3,7 +3,7 @@
 //! Every frame that has room for it carries a cookie with its number, behind the headers and at its
 //! end, so a frame that arrives somewhere names the frame that was sent.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipvlan_packet::{
     ARP, ETH_LEN, IPV4, IPV6, Mac, arp, array, ether_type,
@@ -26,7 +26,7 @@ pub(super) const OFF_LINK: Pair = Pair {
     v6: Ipv6Addr::new(0x2001, 0x4860, 0x4860, 0, 0, 0, 0, 0x8888),
 };
 
-/// A frame that was made, and what tells it from the reflections that it causes.
+/// A frame that was made, and its senders, which distinguish it from the reflections that it causes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     /// The bytes, from the Ethernet header on.
@@ -39,12 +39,8 @@ pub(super) struct Frame {
     protocol_source: Option<Source>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    V4(Ipv4Addr),
-    V6(Ipv6Addr),
-    Arp(Ipv4Addr),
-}
+/// An `EtherType`, and the address of the sender that a frame of this type has.
+type Source = (u16, IpAddr);
 
 impl Frame {
     /// Returns a frame whose sender names the `EtherType` that is in it.
@@ -56,8 +52,8 @@ impl Frame {
     pub(super) fn with_protocol(protocol: u16, bytes: Vec<u8>) -> Self {
         Self {
             protocol,
-            source: Source::of(&bytes),
-            protocol_source: Source::read(protocol, &bytes),
+            source: source(ether_type_of(&bytes), &bytes),
+            protocol_source: source(protocol, &bytes),
             bytes,
         }
     }
@@ -65,38 +61,27 @@ impl Frame {
     /// Returns whether `seen`, a frame or an IPv4 packet without its Ethernet header, is this frame itself
     /// rather than an answer to it or an error about it.
     pub(super) fn is(&self, seen: &[u8]) -> bool {
-        match Source::of(seen) {
-            Some(source) => Some(source) == self.source,
+        match source(ether_type_of(seen), seen) {
             None => seen.get(ETH_LEN..) == self.bytes.get(ETH_LEN..),
+            source => source == self.source,
         }
     }
 
     /// Returns whether its source is an address of the host, whichever `EtherType` counts.
     pub(super) fn is_from_host(&self) -> bool {
-        [self.source, self.protocol_source]
-            .into_iter()
-            .flatten()
-            .any(|source| match source {
-                Source::V4(source) | Source::Arp(source) => source == HOST.v4,
-                Source::V6(source) => source == HOST.v6,
-            })
+        let mut sources = [self.source, self.protocol_source].into_iter().flatten();
+        sources.any(|(_, source)| HOST.both().contains(&source))
     }
 }
 
-impl Source {
-    fn of(frame: &[u8]) -> Option<Self> {
-        Self::read(ether_type(frame)?, frame)
-    }
-
-    fn read(ether_type: u16, frame: &[u8]) -> Option<Self> {
-        let v4 = |at| array::<4>(frame, at).map(Ipv4Addr::from);
-        match ether_type {
-            IPV4 => v4(v4::SRC).map(Self::V4),
-            ARP => v4(arp::SPA).map(Self::Arp),
-            IPV6 => array::<16>(frame, v6::SRC).map(|source| Self::V6(source.into())),
-            _ => None,
-        }
-    }
+fn source(ether_type: u16, frame: &[u8]) -> Option<Source> {
+    let source = match ether_type {
+        IPV4 => IpAddr::from(array::<4>(frame, v4::SRC)?),
+        ARP => IpAddr::from(array::<4>(frame, arp::SPA)?),
+        IPV6 => IpAddr::from(array::<16>(frame, v6::SRC)?),
+        _ => return None,
+    };
+    Some((ether_type, source))
 }
 
 /// Returns the number in the first cookie of `bytes`.
@@ -139,11 +124,9 @@ pub(super) fn frame(seed: u32, number: u32) -> Frame {
         bytes.extend(cookie_of(number));
     }
     // Most senders name what is in the frame.
-    let protocol = if random.one_of(12) {
+    let protocol = random.rarely(12, ether_type_of(&bytes), |random| {
         random.of(&[IPV4, IPV6, ARP, VLAN, 0x88b5])
-    } else {
-        ether_type_of(&bytes)
-    };
+    });
     Frame::with_protocol(protocol, bytes)
 }
 
@@ -179,11 +162,9 @@ fn ether_type_of(frame: &[u8]) -> u16 {
     ether_type(frame).unwrap_or_default()
 }
 
-pub(super) fn cookie_of(number: u32) -> [u8; COOKIE_LEN] {
-    let mut bytes = [0; COOKIE_LEN];
-    bytes[..4].copy_from_slice(&COOKIE);
-    bytes[4..].copy_from_slice(&number.to_be_bytes());
-    bytes
+/// Returns the cookie of frame `number`.
+pub(super) fn cookie_of(number: u32) -> Vec<u8> {
+    [COOKIE, number.to_be_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -200,28 +181,22 @@ mod tests {
 
     #[test]
     fn most_frames_name_their_number() {
-        let named = (0..10_000)
-            .filter(|&number| {
-                let Frame { bytes, .. } = frame(1, number);
-                match cookie(&bytes) {
-                    Some(found) => {
-                        assert_eq!(found, number);
-                        true
-                    }
-                    None => false,
-                }
-            })
-            .count();
-        assert!(named > 9_000, "{named}");
+        let cookies = (0..10_000).map(|number| (number, cookie(&frame(1, number).bytes)));
+        let named: Vec<_> = cookies.filter(|(_, cookie)| cookie.is_some()).collect();
+        assert!(
+            named
+                .iter()
+                .all(|(number, cookie)| *cookie == Some(*number))
+        );
+        assert!(named.len() > 9_000, "{}", named.len());
     }
 
     #[test]
     fn a_frame_is_told_from_a_reflection() {
-        let sent = (0..).map(|number| frame(1, number));
-        let sent = sent
-            .filter(|frame| frame.bytes.get(12..14) == Some(&[8, 0]))
-            .find(|frame| frame.bytes.len() > 60)
-            .unwrap();
+        let mut frames = (0..).map(|number| frame(1, number));
+        let is_ipv4 = |frame: &Frame| ether_type(&frame.bytes) == Some(IPV4);
+        let sent = frames.find(|frame| is_ipv4(frame) && frame.bytes.len() > 60);
+        let sent = sent.unwrap();
         assert!(sent.is(&sent.bytes));
         let mut other = sent.bytes.clone();
         other[26] ^= 1;
@@ -233,18 +208,17 @@ mod tests {
         let mut kinds = std::collections::BTreeSet::new();
         let mut disguises = std::collections::BTreeSet::new();
         for number in 0..20_000 {
-            let Frame {
-                bytes, protocol, ..
-            } = frame(3, number);
-            assert!(bytes.len() >= ETH_LEN);
-            disguises.insert((protocol, ether_type_of(&bytes)));
-            kinds.insert(bytes.get(12..14).map(<[u8]>::to_vec));
+            let made = frame(3, number);
+            assert!(made.bytes.len() >= ETH_LEN);
+            let ether_type = ether_type_of(&made.bytes);
+            disguises.insert((made.protocol, ether_type));
+            kinds.insert(ether_type);
         }
         for disguise in [(IPV4, ARP), (IPV6, VLAN), (IPV4, IPV6), (0x88b5, IPV6)] {
             assert!(disguises.contains(&disguise), "{disguise:04x?}");
         }
-        for kind in [[8, 0], [8, 6], [0x86, 0xdd], [0x81, 0], [0x88, 0xa8]] {
-            assert!(kinds.contains(&Some(kind.to_vec())), "{kind:?}");
+        for kind in [IPV4, ARP, IPV6, VLAN, 0x88a8] {
+            assert!(kinds.contains(&kind), "{kind:04x}");
         }
     }
 }

@@ -6,27 +6,15 @@ use std::{
     os::unix::ffi::OsStrExt as _,
     process::Command,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow};
-
 use crate::{
-    demo::mode::Mode,
-    faults::{
-        site::{CHILD, THIRD},
-        stage::{self, Plan},
-        traffic::{Expect, Traffic},
-    },
-    netns::Netns,
+    faults::traffic::{Expect, Traffic},
     probe::stream::Stream,
     rows::{
-        row::{
-            Kind::{Container, User},
-            Row, Verdict,
-        },
-        scene::Scene,
+        checks::STEADY_ADDRESSES,
+        prelude::*,
+        row::Kind::{Container, User},
     },
 };
 
@@ -36,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         Container,
         "random links, addresses, names, MTUs, routes and flags in a container's netns; restarts",
         "every address of others answered within 1 s all the time",
-        in_container,
+        Run::Each(L3, |scene| play(scene, &[])),
     )
     .on_any_kernel(),
     Row::new(
@@ -44,7 +32,7 @@ pub(super) const ROWS: &[Row] = &[
         User,
         "the same in three netns of an unprivileged user",
         "every address of others answered within 1 s all the time",
-        in_user_netns,
+        Run::Each(L3, in_user_netns),
     )
     .on_any_kernel(),
 ];
@@ -56,87 +44,71 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// What is random here, so that a run can be repeated.
 const SEED: u64 = 12;
 
-fn in_container(plan: &Plan) -> Result<Verdict> {
-    play(plan, &[])
-}
-
-fn in_user_netns(plan: &Plan) -> Result<Verdict> {
-    let netns = ["user0", "user1", "user2"]
-        .into_iter()
-        .map(Netns::of_user)
-        .collect::<Result<Vec<_>>>()?;
-    play(plan, &netns)
+fn in_user_netns(scene: &mut Scene) -> Result<()> {
+    let netns = ["user0", "user1", "user2"].map(Netns::of_user);
+    play(scene, &netns.into_iter().collect::<Result<Vec<_>>>()?)
 }
 
 /// Plays random changes in `users`, or in the container if there are none.
-fn play(plan: &Plan, users: &[Netns]) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
-    let unanswered = crate::rows::scene::STEADY_ADDRESSES - scene.steady_answered()?;
-    verdict.alone(format!("{unanswered} addresses of others are not answered"));
+fn play(scene: &mut Scene, users: &[Netns]) -> Result<()> {
+    let unanswered = STEADY_ADDRESSES - scene.steady_answered()?;
+    scene.alone(format!("{unanswered} addresses of others are not answered"));
     scene.start(&[])?;
     let mut traffic = Traffic::start(&scene.site, HEALED)?;
     // The container is the attacker's; nothing is expected of it.
     let either = THIRD.both().map(|address| (address, Expect::Either));
     traffic.change(&either, || Ok(()))?;
-    let stop = AtomicBool::new(false);
     let changes = AtomicU64::new(0);
-    let rounds = plan.either(3, 20);
-    let pace = Duration::from_secs(plan.either(2, 5));
+    let rounds = scene.play.plan.either(3, 20);
+    let pace = Duration::from_secs(scene.play.plan.either(2, 5));
     let since = Instant::now();
     let mut agent = Some(scene.take_agent()?);
     let site = &scene.site;
-    let restarted = thread::scope(|scope| -> Result<()> {
-        let attacked: Vec<_> = if users.is_empty() {
-            vec![&site.third]
-        } else {
-            users.iter().collect()
-        };
-        let (stop, changes, has_child) = (&stop, &changes, users.is_empty());
-        let attackers: Vec<_> = attacked
-            .into_iter()
-            .zip(SEED..)
-            .map(|(netns, seed)| scope.spawn(move || churn(netns, has_child, seed, stop, changes)))
-            .collect();
-        let restarted = (0..rounds).try_for_each(|round| {
+    let attacked: Vec<_> = if users.is_empty() {
+        vec![&site.third]
+    } else {
+        users.iter().collect()
+    };
+    let attack = |stop: &AtomicBool| {
+        thread::scope(|scope| {
+            for (netns, seed) in attacked.into_iter().zip(SEED..) {
+                let has_child = users.is_empty();
+                let changes = &changes;
+                scope.spawn(move || churn(netns, has_child, seed, stop, changes));
+            }
+        });
+        Ok(())
+    };
+    let restarted = beside(attack, || {
+        for round in 0..rounds {
             thread::sleep(pace);
             agent.take().context("no agent is running")?.kill()?;
-            let begun = Instant::now();
-            agent = Some(stage::start_serving(&plan.ipvlan, site, &[])?);
+            agent = Some(scene.spawn(&[])?);
             println!(
-                "start {round} took {:?}, {:?} after the first change",
-                begun.elapsed(),
+                "start {round}, {:?} after the first change",
                 since.elapsed()
             );
-            Ok::<_, anyhow::Error>(())
-        });
-        stop.store(true, Ordering::Relaxed);
-        for attacker in attackers {
-            attacker
-                .join()
-                .map_err(|_| anyhow!("an attacker panicked"))?;
         }
-        restarted
+        Ok(())
     });
     scene.give_agent(agent);
     if let Err(error) = restarted {
-        verdict.problems.push(format!("{error:#}"));
+        scene.play.problem(format!("{error:#}"));
     }
-    if !traffic.settle(stage::PATIENCE) {
-        verdict.problems.push(traffic.unsettled());
-    }
+    let settled = traffic.settle(PATIENCE);
+    scene.expect(settled, || traffic.unsettled());
     println!("settled {:?} after the first change", since.elapsed());
     let judged = traffic.end()?;
     println!("judged {:?} after the first change", since.elapsed());
     let changes = changes.load(Ordering::Relaxed);
-    verdict.agent(format!(
+    scene.with_agent(format!(
         "{} of {} packets and questions lost, {} wrong, under {changes} changes and {rounds} restarts",
         judged.tally.lost, judged.tally.sent, judged.tally.wrong
     ));
-    verdict.expect(judged.tally.lost + judged.tally.wrong == 0, || {
+    scene.expect(judged.tally.lost + judged.tally.wrong == 0, || {
         judged.problems.join("; ")
     });
-    Ok(verdict)
+    Ok(())
 }
 
 /// Makes random changes until `stop`; most of them fail, as attempts of an attacker do.
@@ -170,65 +142,45 @@ fn words(random: [u8; 8], number: u64, has_child: bool) -> Vec<Vec<u8>> {
             .collect();
         if name.is_empty() { vec![0xff] } else { name }
     };
-    let device: Vec<u8> = if has_child && which & 1 == 0 {
-        CHILD.into()
+    let made = format!("r{}", number % 8);
+    let device = if has_child && which & 1 == 0 {
+        CHILD
     } else {
-        format!("r{}", number % 8).into()
+        &made
     };
-    let text = |words: &str| -> Vec<Vec<u8>> { words.split(' ').map(Vec::from).collect() };
-    let with_device = |before: &str, after: &str| -> Vec<Vec<u8>> {
-        let mut words = text(before);
-        words.push(device.clone());
-        words.extend(text(after));
-        words
-    };
-    match verb % 12 {
+    let kind = KINDS[usize::from(first) % KINDS.len()];
+    let state = if first & 1 == 0 { "up" } else { "down" };
+    let prefix = 8 + length % 25;
+    let words = match verb % 12 {
+        // The name need not be text.
         0 => {
-            let mut words = text("link add");
-            words.push(odd_name());
-            words.extend(text(&format!(
-                "type {}",
-                KINDS[usize::from(first) % KINDS.len()]
-            )));
-            words
+            let text = format!("link add NAME type {kind}");
+            let words = text.split(' ').map(Vec::from);
+            let named = |word: Vec<u8>| if word == b"NAME" { odd_name() } else { word };
+            return words.map(named).collect();
         }
-        1 => text(&format!(
-            "link add r{} type {}",
-            number % 8,
-            KINDS[usize::from(first) % KINDS.len()]
-        )),
-        2 if !has_child || which & 1 == 1 => with_device("link del dev", "type dummy"),
-        2 | 3 => with_device(
-            &format!(
-                "addr add 10.{first}.{second}.{third}/{} dev",
-                8 + length % 25
-            ),
-            "noprefixroute",
+        1 => format!("link add {made} type {kind}"),
+        2 if !has_child || which & 1 == 1 => format!("link del dev {device} type dummy"),
+        2 | 3 => {
+            format!("addr add 10.{first}.{second}.{third}/{prefix} dev {device} noprefixroute")
+        }
+        4 => {
+            let length = length % 129;
+            format!(
+                "-6 addr add 2001:db8:{first:x}{second:02x}::{third:x}/{length} dev {device} nodad"
+            )
+        }
+        5 => format!("addr flush dev {made}"),
+        6 => format!("link set dev {device} {state}"),
+        7 => format!("link set dev {device} mtu {}", 68 + u16::from(first) * 8),
+        8 => format!("route add 10.{first}.0.0/16 dev {device} metric {second}"),
+        9 => format!("link set dev {device} txqueuelen {first}"),
+        10 => format!("link set dev {device} alias x{first}\u{1b}[31m{second}"),
+        _ => format!(
+            "-6 neigh add 2001:db8::{first:x} lladdr 02:00:00:00:{second:02x}:{third:02x} dev {made}"
         ),
-        4 => with_device(
-            &format!(
-                "-6 addr add 2001:db8:{first:x}{second:02x}::{third:x}/{} dev",
-                length % 129
-            ),
-            "nodad",
-        ),
-        5 => text(&format!("addr flush dev r{}", number % 8)),
-        6 => with_device("link set dev", if first & 1 == 0 { "up" } else { "down" }),
-        7 => with_device(
-            "link set dev",
-            &format!("mtu {}", 68 + u16::from(first) * 8),
-        ),
-        8 => with_device(
-            &format!("route add 10.{first}.0.0/16 dev"),
-            &format!("metric {second}"),
-        ),
-        9 => with_device("link set dev", &format!("txqueuelen {first}")),
-        10 => with_device("link set dev", &format!("alias x{first}\u{1b}[31m{second}")),
-        _ => text(&format!(
-            "-6 neigh add 2001:db8::{first:x} lladdr 02:00:00:00:{second:02x}:{third:02x} dev r{}",
-            number % 8
-        )),
-    }
+    };
+    words.split(' ').map(Vec::from).collect()
 }
 
 #[cfg(test)]

@@ -1,25 +1,12 @@
 //! Packets that the parent received are never sent back to it: no loop while an entry is stale and the host
 //! forwards.
 
-use std::{net::UdpSocket, thread, time::Duration};
+use std::net::UdpSocket;
 
-use anyhow::{Context as _, Result};
-
-use crate::{
-    demo::mode::Mode,
-    family::Family,
-    faults::{
-        site::{LAN, MAC, Pair},
-        stage::{Plan, wait_for},
-    },
-    netns::colons,
-    rows::{
-        row::{
-            Kind::{Container, Station},
-            Row, Verdict,
-        },
-        scene::{self, Scene},
-    },
+use crate::rows::{
+    checks::{becomes, snmp, snmp6},
+    prelude::*,
+    row::Kind::{Container, Station},
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -28,14 +15,14 @@ pub(super) const ROWS: &[Row] = &[
         Container,
         "a child is removed while no agent runs; the host forwards; 10 packets from the LAN",
         "each packet is forwarded at most once",
-        stale_entry,
+        Run::Each(&Mode::ALL, stale_entry),
     ),
     Row::new(
         "S8",
         Station,
         "the same behind two nodes that route the address to each other",
         "each packet is forwarded at most once by each node per round",
-        two_nodes,
+        Run::Each(L3, two_nodes),
     ),
 ];
 
@@ -46,13 +33,14 @@ const LOST: Pair = Pair::new(140);
 /// Hops of a packet, the default of Linux.
 const HOPS: u64 = 64;
 
-fn forwards(scene: &Scene) -> Result<()> {
-    let host = &scene.site.host;
-    host.sysctl("ipv4/ip_forward", "1")?;
-    host.sysctl("ipv6/conf/all/forwarding", "1")?;
-    // A packet leaves by the device that it came in by.
-    host.sysctl("ipv4/conf/all/send_redirects", "0")?;
-    host.sysctl("ipv4/conf/ens34/send_redirects", "0")
+/// Makes a router of `netns`. A packet leaves by the device that it came in by.
+fn forward(netns: &Netns, device: &str) -> Result<()> {
+    netns.sysctl("ipv4/ip_forward", "1")?;
+    netns.sysctl("ipv6/conf/all/forwarding", "1")?;
+    for device in ["all", device] {
+        netns.sysctl(&format!("ipv4/conf/{device}/send_redirects"), "0")?;
+    }
+    Ok(())
 }
 
 /// Sends packets to the address of a child that is gone, to the parent's MAC; returns how many times the
@@ -60,16 +48,13 @@ fn forwards(scene: &Scene) -> Result<()> {
 fn forwarded(scene: &Scene) -> Result<[u64; 2]> {
     let read = || -> Result<[u64; 2]> {
         Ok([
-            scene::snmp(&scene.site.host, "Ip", "ForwDatagrams")?,
-            scene::snmp6(&scene.site.host, "Ip6OutForwDatagrams")?,
+            snmp(&scene.site.host, "Ip", "ForwDatagrams")?,
+            snmp6(&scene.site.host, "Ip6OutForwDatagrams")?,
         ])
     };
     let before = read()?;
     for address in LOST.both() {
-        scene.site.vm01.ip(&format!(
-            "neigh replace {address} lladdr {} dev {LAN} nud permanent\n",
-            colons(MAC)
-        ))?;
+        scene::set_neighbour(&scene.site.vm01, LAN, address, MAC, "permanent")?;
         scene.site.vm01.run(|| {
             let socket = UdpSocket::bind((Family::of(address).unspecified(), 0))?;
             for _ in 0..PACKETS {
@@ -88,84 +73,56 @@ fn forwarded(scene: &Scene) -> Result<[u64; 2]> {
 
 /// Makes a child that has [`LOST`], and lets the agent answer for it; the agent is killed, and the child
 /// removed.
-fn leave_stale(scene: &mut Scene, options: &[&str]) -> Result<()> {
+fn leave_stale(scene: &mut Scene) -> Result<()> {
     let place = scene.site.add_netns("lost")?;
-    let site = &scene.site;
-    site.add_child(&site.others[place], LOST)?;
-    scene.start(options)?;
-    let answered = || {
-        let site = &scene.site;
-        Ok(scene::becomes(site, LOST.v4.into(), true, Duration::ZERO)?
-            && scene::becomes(site, LOST.v6.into(), true, Duration::ZERO)?)
-    };
-    wait_for("the child is answered", answered)?;
+    scene.site.add_child(&scene.site.others[place], LOST)?;
+    scene.start(&[])?;
+    for address in LOST.both() {
+        let answered = || becomes(&scene.site, address, true, Duration::ZERO);
+        wait_for("the child is answered", answered)?;
+    }
     scene.kill()?;
     scene.site.others.clear();
     thread::sleep(Duration::from_secs(1));
     Ok(())
 }
 
-fn stale_entry(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    for mode in Mode::ALL {
-        let mut scene = Scene::build(plan, mode, "bridge")?;
-        forwards(&scene)?;
-        let alone = forwarded(&scene)?;
-        verdict.alone(format!("{mode}: forwarded {}/{} times", alone[0], alone[1]));
-        leave_stale(&mut scene, &[])?;
-        let with_agent = forwarded(&scene)?;
-        verdict.agent(format!(
-            "{mode}: forwarded {}/{} times",
-            with_agent[0], with_agent[1]
-        ));
-        for (family, times) in Family::ALL.into_iter().zip(with_agent) {
-            verdict.expect(times <= PACKETS, || {
-                format!("{mode}: {PACKETS} packets of {family} are forwarded {times} times")
-            });
-        }
-        // What the parent received and another interface sent are two things.
-        scene.start_again()?;
+/// Returns how many times packets are forwarded without an agent, and after one was killed.
+fn alone_and_stale(scene: &mut Scene) -> Result<([u64; 2], [u64; 2])> {
+    forward(&scene.site.host, PARENT)?;
+    let alone = forwarded(scene)?;
+    leave_stale(scene)?;
+    Ok((alone, forwarded(scene)?))
+}
+
+fn stale_entry(scene: &mut Scene) -> Result<()> {
+    let mode = scene.site.mode;
+    let (alone, stale) = alone_and_stale(scene)?;
+    scene.alone(format!("{mode}: forwarded {}/{} times", alone[0], alone[1]));
+    scene.with_agent(format!("{mode}: forwarded {}/{} times", stale[0], stale[1]));
+    for (family, times) in Family::ALL.into_iter().zip(stale) {
+        scene.expect_most(&format!("forwarded of {family}"), times, PACKETS);
     }
-    Ok(verdict)
+    // What the parent received and another interface sent are two things.
+    scene.start_again()
 }
 
 /// vm01 is a second node: it sends what it gets for the lost address to the first one's MAC.
-fn two_nodes(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
-    forwards(&scene)?;
-    let vm01 = &scene.site.vm01;
-    vm01.sysctl("ipv4/ip_forward", "1")?;
-    vm01.sysctl("ipv6/conf/all/forwarding", "1")?;
-    vm01.sysctl("ipv4/conf/all/send_redirects", "0")?;
-    vm01.sysctl("ipv4/conf/eth0/send_redirects", "0")?;
-    let other = vm01.hardware_address(LAN)?;
+fn two_nodes(scene: &mut Scene) -> Result<()> {
+    let site = &scene.site;
+    forward(&site.vm01, LAN)?;
+    let other = site.vm01.hardware_address(LAN)?;
     for address in LOST.both() {
-        scene.site.host.ip(&format!(
-            "neigh replace {address} lladdr {} dev ens34 nud permanent\n",
-            colons(other)
-        ))?;
+        scene::set_neighbour(&site.host, PARENT, address, other, "permanent")?;
     }
-    let alone = forwarded(&scene)?;
-    verdict.alone(format!(
-        "forwarded {}/{} times by the first",
-        alone[0], alone[1]
-    ));
-    leave_stale(&mut scene, &[])?;
-    let with_agent = forwarded(&scene)?;
-    verdict.agent(format!(
-        "forwarded {}/{} times by the first",
-        with_agent[0], with_agent[1]
-    ));
-    for (family, (times, alone)) in Family::ALL
-        .into_iter()
-        .zip(with_agent.into_iter().zip(alone))
-    {
+    let (alone, stale) = alone_and_stale(scene)?;
+    let shown = |[v4, v6]: [u64; 2]| format!("forwarded {v4}/{v6} times by the first");
+    scene.alone(shown(alone));
+    scene.with_agent(shown(stale));
+    for (family, (times, alone)) in Family::ALL.into_iter().zip(stale.into_iter().zip(alone)) {
         // Two routers that point at each other share the hops of a packet; a hairpin adds none.
         let most = alone.max(PACKETS * HOPS / 2);
-        verdict.expect(times <= most, || {
-            format!("{PACKETS} packets of {family} are forwarded {times} times, and {alone} alone")
-        });
+        scene.expect_most(&format!("forwarded of {family}"), times, most);
     }
-    Ok(verdict)
+    Ok(())
 }

@@ -2,20 +2,11 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, process::Command};
 
-use anyhow::{Result, ensure};
-
-use super::newcomer::{self, others_answered};
-use crate::{
-    demo::mode::Mode,
-    faults::{site::CHILD, stage::Plan},
-    netns::Netns,
-    rows::{
-        row::{
-            Kind::{Container, User},
-            Row, Verdict,
-        },
-        scene::Scene,
-    },
+use super::newcomer;
+use crate::rows::{
+    checks::STEADY_ADDRESSES,
+    prelude::*,
+    row::Kind::{Container, User},
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -24,7 +15,7 @@ pub(super) const ROWS: &[Row] = &[
         User,
         "links named 0xff, control bytes, half a character, in an unprivileged user's netns",
         "every sync succeeds, a restart is ready, others are served",
-        in_user_netns,
+        Run::Each(L3, in_user_netns),
     )
     .on_any_kernel(),
     Row::new(
@@ -32,7 +23,7 @@ pub(super) const ROWS: &[Row] = &[
         Container,
         "a container renames its own child to such names",
         "every sync succeeds, a restart is ready, others are served",
-        own_child,
+        Run::Each(L3, own_child),
     )
     .on_any_kernel(),
     Row::new(
@@ -40,7 +31,11 @@ pub(super) const ROWS: &[Row] = &[
         Container,
         "a child named ESC[31m, an OSC title and BEL",
         "`status` prints no control character",
-        in_status,
+        Run::Each(L3, in_status),
+    )
+    .outcomes(
+        "the name is shown by no tool of ours",
+        "escaped in `status` and in the log",
     )
     .on_any_kernel(),
 ];
@@ -67,67 +62,58 @@ fn rename(netns: &Netns, from: &[u8], to: &[u8]) -> Result<()> {
     ip(netns, &[b"link", b"set", b"dev", to, b"up"])
 }
 
-fn in_user_netns(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
-    verdict.alone(answered(&scene)?);
+fn in_user_netns(scene: &mut Scene) -> Result<()> {
+    scene.alone(answered(scene)?);
     scene.start(&[])?;
     let user = Netns::of_user("user")?;
     for name in NAMES {
         ip(&user, &[b"link", b"add", name, b"type", b"veth"])?;
     }
-    served_after(&mut scene, plan, &mut verdict)?;
-    drop(user);
-    scene.clear()?;
-    Ok(verdict)
+    served_after(scene)
 }
 
-fn own_child(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
-    verdict.alone(answered(&scene)?);
+fn own_child(scene: &mut Scene) -> Result<()> {
+    scene.alone(answered(scene)?);
     scene.start(&[])?;
     let mut name = CHILD.as_bytes();
+    scene.case("after a rename");
     for next in NAMES {
         rename(&scene.site.third, name, next)?;
         name = next;
-        others_answered(&scene, &mut verdict, "after a rename")?;
+        scene.expect_others_answered()?;
     }
     rename(&scene.site.third, name, NAMES[0])?;
-    served_after(&mut scene, plan, &mut verdict)?;
-    scene.clear()?;
-    Ok(verdict)
+    served_after(scene)
 }
 
 /// A new address of another child, a restart, a start from nothing: all of it as ever.
-fn served_after(scene: &mut Scene, plan: &Plan, verdict: &mut Verdict) -> Result<()> {
-    let samples = plan.either(2, 10);
-    newcomer::under(scene, samples, |_, _| Ok(()))?.judge(verdict);
-    let sync = scene.agent()?.status()?["sync"].clone();
-    verdict.expect(sync["failed"] == 0, || format!("syncs failed: {sync}"));
+fn served_after(scene: &mut Scene) -> Result<()> {
+    let samples = scene.play.plan.either(2, 10);
+    newcomer::under(scene, samples, |_, _| Ok(()))?;
+    let failed = scene.agent()?.status()?["sync"]["failed"].as_u64();
+    scene.expect_eq("failed syncs", failed, Some(0));
     scene.kill()?;
     scene.start_again()?;
-    others_answered(scene, verdict, "after a restart")?;
+    scene.case("after a restart");
+    scene.expect_others_answered()?;
     scene.clear()?;
     scene.start_again()?;
-    others_answered(scene, verdict, "after a start from nothing")?;
-    verdict.agent(answered(scene)?);
+    scene.case("after a start from nothing");
+    scene.expect_others_answered()?;
+    scene.with_agent(answered(scene)?);
     Ok(())
 }
 
 fn answered(scene: &Scene) -> Result<String> {
     let answered = scene.steady_answered()?;
-    let all = crate::rows::scene::STEADY_ADDRESSES;
-    Ok(format!("{answered} of {all} addresses of others answered"))
+    Ok(format!(
+        "{answered} of {STEADY_ADDRESSES} addresses of others answered"
+    ))
 }
 
-fn in_status(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
-    verdict.alone("the name is shown by no tool of ours");
-    let mut name = CHILD.as_bytes();
-    rename(&scene.site.third, name, NAMES[3])?;
-    name = NAMES[3];
+fn in_status(scene: &mut Scene) -> Result<()> {
+    let mut name = NAMES[3];
+    rename(&scene.site.third, CHILD.as_bytes(), name)?;
     scene.start(&[])?;
     for next in NAMES {
         if next != name {
@@ -136,16 +122,12 @@ fn in_status(plan: &Plan) -> Result<Verdict> {
         }
         let text = scene.status_text()?;
         ensure!(!text.is_empty(), "`status` prints nothing");
-        let control = text.chars().find(|&c| c.is_control() && c != '\n');
-        let bidirectional = text.chars().find(|c| matches!(c, '\u{202a}'..='\u{202e}'));
-        verdict.expect(control.or(bidirectional).is_none(), || {
-            format!("`status` prints {control:?} {bidirectional:?}")
-        });
-        let said = scene.agent()?.said();
-        let logged = said.chars().find(|&c| c.is_control() && c != '\n');
-        verdict.expect(logged.is_none(), || format!("the log has {logged:?}"));
+        let log = scene.agent()?.said();
+        for (place, text) in [("`status`", text), ("the log", log)] {
+            let is_odd =
+                |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+            scene.expect_none(place, text.chars().filter(|&c| is_odd(c)));
+        }
     }
-    verdict.agent("escaped in `status` and in the log");
-    scene.clear()?;
-    Ok(verdict)
+    Ok(())
 }

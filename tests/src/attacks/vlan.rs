@@ -1,20 +1,9 @@
 //! A tag that the device has taken off is not part of the frame that XDP sees.
 
-use anyhow::Result;
-
-use super::newcomer::others_answered;
 use crate::{
-    demo::mode::Mode,
     ethtool,
-    faults::{
-        site::{PARENT, PORT},
-        stage::Plan,
-    },
-    rows::{
-        row::{Kind::Station, Row, Verdict},
-        scene::Scene,
-        tagged,
-    },
+    faults::site::PORT,
+    rows::{prelude::*, row::Kind::Station, tagged},
 };
 
 pub(super) const ROWS: &[Row] = &[Row::new(
@@ -22,48 +11,40 @@ pub(super) const ROWS: &[Row] = &[Row::new(
     Station,
     "--xdp native and generic on a device with receive VLAN offload; requests on VLAN 100",
     "never answered as untagged: TC programs answer instead; untagged requests are answered",
-    hidden,
-)];
+    Run::Own(hidden),
+)
+.outcomes("no answer", "")];
 
-fn hidden(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    verdict.alone("no answer");
+fn hidden(play: &Play) -> Result<()> {
     // A native program on a veth reaches its peer only if that receives in NAPI mode, which a bridge's port
     // does not: the programs answer where TC does it instead.
     for (mode, offload) in [("native", true), ("generic", true), ("generic", false)] {
-        let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
+        let mut scene = play.scene(Mode::L3)?;
         for (netns, device) in [(&scene.site.host, PARENT), (&scene.site.lan, PORT)] {
             netns.run(|| ethtool::switch(device, &ethtool::VLAN_OFFLOAD, offload))?;
         }
         let shown = format!("{mode}, offload {}", if offload { "on" } else { "off" });
+        scene.case(&shown);
         tagged::add_vlan(&scene.site)?;
-        let started = scene.start(&["--xdp", mode]);
-        if let Err(error) = started {
+        if let Err(error) = scene.start(&["--xdp", mode]) {
             let text = format!("{error:#}");
-            let hinted = text.to_lowercase().contains("vlan");
-            verdict.expect(hinted, || format!("{shown}: {text}"));
-            verdict.agent(format!("{shown}: refused with a hint"));
+            scene.expect(text.to_lowercase().contains("vlan"), || text.clone());
+            play.with_agent(format!("{shown}: refused with a hint"));
             continue;
         }
         let answers = tagged::answered(&scene.site)?;
-        verdict.expect(answers == 0, || {
-            format!("{shown}: {answers} requests on VLAN 100 are answered")
-        });
-        others_answered(&scene, &mut verdict, &shown)?;
-        let hooks = scene.parent()?["hooks"].to_string();
-        let has_xdp = hooks.contains("\"xdp\"");
-        verdict.expect(has_xdp != offload, || {
-            format!("{shown}: attached is {hooks}")
-        });
-        verdict.agent(format!(
-            "{shown}: {answers} answered, {}",
-            if has_xdp {
-                "XDP attached"
-            } else {
-                "TC programs instead"
-            }
-        ));
+        scene.expect_eq("answers on VLAN 100", answers, 0);
+        scene.expect_others_answered()?;
+        let hooks = scene.parent()?.hooks;
+        let has_xdp = hooks.iter().any(|hook| hook.hook == "xdp");
+        scene.expect(has_xdp != offload, || format!("attached is {hooks:?}"));
+        let attached = if has_xdp {
+            "XDP attached"
+        } else {
+            "TC programs instead"
+        };
+        play.with_agent(format!("{shown}: {answers} answered, {attached}"));
         scene.clear()?;
     }
-    Ok(verdict)
+    Ok(())
 }

@@ -1,17 +1,22 @@
 //! Many frames at once, and what of them arrives at other children.
 
 use std::{
+    collections::BTreeSet,
     io::IoSlice,
-    mem,
+    net::Ipv6Addr,
     os::fd::{AsRawFd as _, OwnedFd},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
+use ipvlan_packet::{ETH_LEN, IPV4, IPV6, ZERO, ethernet, ip::v6, patched};
 use nix::{
     errno::Errno,
     net::if_::if_nametoindex,
     sys::socket::{
-        AddressFamily, MsgFlags, SockaddrStorage, recv, recvfrom, setsockopt,
+        AddressFamily, MsgFlags, MultiHeaders, SockaddrIn6, SockaddrStorage, recv, recvfrom,
+        sendmmsg, setsockopt,
         sockopt::{RcvBufForce, SndBuf},
     },
 };
@@ -25,15 +30,13 @@ use crate::{
         site::{CHILD, Site},
     },
     netns::Netns,
-    probe::packet::PacketSocket,
+    probe::packet::{EVERY_TYPE, PacketSocket, link_address},
 };
 
 /// Less than the backlog of broadcasts of the driver (`IPVLAN_QBACKLOG_LIMIT`, 1 000).
-const BATCH: u32 = 64;
+const BATCH: usize = 64;
 const LOOPBACK: &str = "lo";
 const ROOM: usize = 8 << 20;
-/// `ETH_P_ALL`
-const EVERY_TYPE: u16 = 3;
 /// The protocols of a raw socket for each: what a generated frame can carry.
 const PROTOCOLS: [i32; 4] = [1, 6, 17, 253];
 const PROTOCOLS_V6: [i32; 4] = [58, 6, 17, 253];
@@ -50,7 +53,7 @@ pub(super) struct Wire {
 /// A packet socket and the index of the device that it sends from.
 struct Outlet {
     socket: OwnedFd,
-    index: i32,
+    index: u32,
 }
 
 impl Outlet {
@@ -59,19 +62,28 @@ impl Outlet {
         // Without a type the socket receives nothing, and the kernel reads the type in each frame.
         let socket = PacketSocket::open(device, 0)?.into_inner();
         setsockopt(&socket, SndBuf, &ROOM)?;
-        let index = i32::try_from(if_nametoindex(device)?)?;
+        let index = if_nametoindex(device)?;
         Ok(Self { socket, index })
     }
 
     /// Sends `frames`; those that the device refuses are lost.
+    ///
+    /// Each names an `EtherType` beside it: Linux 6.1 does not read that in the frames of an ipvlan device, which
+    /// drops them then.
     fn send<'a>(&self, frames: impl Iterator<Item = &'a Frame>) -> Result<()> {
-        let (slices, protocols): (Vec<_>, Vec<_>) = frames
-            .map(|frame| (IoSlice::new(&frame.bytes), frame.protocol))
-            .unzip();
+        let mut slices = Vec::new();
+        let mut names = Vec::new();
+        for frame in frames {
+            slices.push([IoSlice::new(&frame.bytes)]);
+            names.push(Some(link_address(self.index, frame.protocol)?));
+        }
+        let socket = self.socket.as_raw_fd();
         let mut begin = 0;
         while begin < slices.len() {
-            match send_many(self, &slices[begin..], &protocols[begin..]) {
-                Ok(sent) => begin += sent.max(1),
+            let mut headers = MultiHeaders::preallocate(slices.len() - begin, None);
+            let (slices, names) = (&slices[begin..], &names[begin..]);
+            match sendmmsg(socket, &mut headers, slices, names, [], MsgFlags::empty()) {
+                Ok(sent) => begin += sent.count().max(1),
                 // The device refused the first one of them.
                 Err(errno) => {
                     ensure!(errno != Errno::EBADF, "cannot send: {errno}");
@@ -93,42 +105,9 @@ fn outlet_without_socket() -> Result<(Outlet, Attached)> {
 /// Numbers of the frames that arrived at a sibling.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arrived {
-    bits: Vec<u64>,
-    /// No frame with this number or a higher one was sent.
-    limit: u32,
+    pub(super) numbers: BTreeSet<u32>,
     /// Answers to frames and errors about them, which others sent.
     pub(super) reflected: usize,
-}
-
-impl Arrived {
-    fn insert(&mut self, number: u32) {
-        let (place, bit) = (place(number), 1 << (number % 64));
-        if self.bits.len() <= place {
-            self.bits.resize(place + 1, 0);
-        }
-        self.bits[place] |= bit;
-    }
-
-    /// Returns whether frame `number` arrived.
-    pub(super) fn contains(&self, number: u32) -> bool {
-        let word = self.bits.get(place(number)).copied().unwrap_or_default();
-        word & 1 << (number % 64) != 0
-    }
-
-    /// Returns how many arrived.
-    pub(super) fn len(&self) -> u32 {
-        self.bits.iter().map(|word| word.count_ones()).sum()
-    }
-
-    /// Returns the numbers of those that arrived here and not in `other`.
-    pub(super) fn beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u32> + 'a {
-        let end = u32::try_from(self.bits.len() * 64).unwrap_or(u32::MAX);
-        (0..end).filter(|&number| self.contains(number) && !other.contains(number))
-    }
-}
-
-fn place(number: u32) -> usize {
-    usize::try_from(number / 64).unwrap_or(usize::MAX)
 }
 
 /// A socket that sees what a sibling gets.
@@ -164,49 +143,44 @@ impl Wire {
 
     /// Sends frames `0..count` of `seed`; returns those that arrived at a sibling.
     pub(super) fn play(&self, seed: u32, count: u32) -> Result<Arrived> {
-        let mut arrived = Arrived {
-            limit: count,
-            ..Arrived::default()
-        };
-        self.drain(|_| {})?;
-        let mut begin = 0;
-        while begin < count {
-            let end = count.min(begin + BATCH);
-            let frames: Vec<_> = (begin..end)
-                .map(|number| frames::frame(seed, number))
-                .collect();
-            self.send(begin, &frames)?;
-            // The work queue of broadcasts runs while this thread sleeps.
-            std::thread::sleep(std::time::Duration::from_micros(300));
-            self.drain(|seen| note(seed, begin, &frames, seen, &mut arrived))?;
-            begin = end;
-        }
+        let numbers: Vec<_> = (0..count).collect();
+        // The work queue of broadcasts runs while this thread sleeps.
+        let mut arrived =
+            self.play_in_batches(seed, numbers.chunks(BATCH), Duration::from_micros(300))?;
         // Packets that waited for a neighbour entry.
-        std::thread::sleep(std::time::Duration::from_secs(3));
-        self.drain(|seen| note(seed, count, &[], seen, &mut arrived))?;
+        thread::sleep(Duration::from_secs(3));
+        self.drain(|seen| note(seed, &[], seen, &mut arrived))?;
+        arrived.numbers.retain(|number| *number < count);
         Ok(arrived)
     }
 
     /// Sends these frames of `seed` once more, each by itself; returns those that arrived at a sibling.
     pub(super) fn replay(&self, seed: u32, numbers: &[u32]) -> Result<Arrived> {
-        let mut arrived = Arrived {
-            limit: u32::MAX,
-            ..Arrived::default()
-        };
+        self.play_in_batches(seed, numbers.chunks(1), Duration::from_millis(5))
+    }
+
+    /// Sends these frames of `seed`, and after each batch sleeps for `pause`.
+    fn play_in_batches<'a>(
+        &self,
+        seed: u32,
+        batches: impl Iterator<Item = &'a [u32]>,
+        pause: Duration,
+    ) -> Result<Arrived> {
+        let mut arrived = Arrived::default();
         self.drain(|_| {})?;
-        for &number in numbers {
-            let frame = frames::frame(seed, number);
-            self.send(number, std::slice::from_ref(&frame))?;
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            self.drain(|seen| {
-                note(
-                    seed,
-                    number,
-                    std::slice::from_ref(&frame),
-                    seen,
-                    &mut arrived,
-                );
-            })?;
+        for numbers in batches {
+            let frame = |&number| (number, frames::frame(seed, number));
+            let frames: Vec<_> = numbers.iter().map(frame).collect();
+            let (without, with): (Vec<_>, Vec<_>) = frames
+                .iter()
+                .partition(|(number, _)| self.is_without_socket(*number));
+            self.attacker
+                .send(with.into_iter().map(|(_, frame)| frame))?;
+            if let Some((outlet, _)) = &self.without_socket {
+                outlet.send(without.into_iter().map(|(_, frame)| frame))?;
+            }
+            thread::sleep(pause);
+            self.drain(|seen| note(seed, &frames, seen, &mut arrived))?;
         }
         Ok(arrived)
     }
@@ -235,19 +209,7 @@ impl Wire {
         let mut buffer = [0; 4096];
         for tap in &self.siblings {
             loop {
-                let seen = match tap {
-                    Tap::Device(socket) => {
-                        recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)
-                            .map(|length| buffer[..length.min(buffer.len())].to_vec())
-                    }
-                    Tap::Raw(socket) => {
-                        recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).map(
-                            |length| with_header(0x0800, &[], &buffer[..length.min(buffer.len())]),
-                        )
-                    }
-                    Tap::RawV6(socket) => receive_v6(socket, &mut buffer),
-                };
-                match seen {
+                match tap.receive(&mut buffer) {
                     Ok(seen) => each(&seen),
                     Err(Errno::EAGAIN) => break,
                     Err(Errno::EINTR | Errno::ENETDOWN) => {}
@@ -256,19 +218,6 @@ impl Wire {
             }
         }
         Ok(())
-    }
-
-    /// Sends frames from number `begin` on.
-    fn send(&self, begin: u32, frames: &[Frame]) -> Result<()> {
-        let (without, with): (Vec<_>, Vec<_>) = (begin..)
-            .zip(frames)
-            .partition(|&(number, _)| self.is_without_socket(number));
-        self.attacker
-            .send(with.into_iter().map(|(_, frame)| frame))?;
-        match &self.without_socket {
-            Some((outlet, _)) => outlet.send(without.into_iter().map(|(_, frame)| frame)),
-            None => Ok(()),
-        }
     }
 }
 
@@ -302,91 +251,49 @@ fn raw(family: AddressFamily, protocol: i32) -> Result<OwnedFd> {
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(descriptor) })
 }
 
-fn receive_v6(socket: &OwnedFd, buffer: &mut [u8]) -> nix::Result<Vec<u8>> {
-    let flags = MsgFlags::MSG_DONTWAIT;
-    // `recvfrom` of nix takes no flags.
-    let length = recv(socket.as_raw_fd(), buffer, flags | MsgFlags::MSG_PEEK)?;
-    let (_, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), buffer)?;
-    let source = from
-        .and_then(|from| {
-            from.as_sockaddr_in6()
-                .map(nix::sys::socket::SockaddrIn6::ip)
-        })
-        .unwrap_or(std::net::Ipv6Addr::UNSPECIFIED);
-    let mut header = [0; 40];
-    header[8..24].copy_from_slice(&source.octets());
-    Ok(with_header(
-        0x86dd,
-        &header,
-        &buffer[..length.min(buffer.len())],
-    ))
-}
-
-fn with_header(ether_type: u16, header: &[u8], packet: &[u8]) -> Vec<u8> {
-    [&[0; 12][..], &ether_type.to_be_bytes(), header, packet].concat()
-}
-
-/// Records `received`, which arrived at a sibling while `frames` of `seed`, from number `begin` on, were sent.
-fn note(seed: u32, begin: u32, frames: &[Frame], received: &[u8], arrived: &mut Arrived) {
-    match frames::cookie(received) {
-        // An error quotes a part of a frame, and may end in the middle of a number.
-        Some(number) if number < arrived.limit && frames::frame(seed, number).is(received) => {
-            arrived.insert(number);
-        }
-        Some(_) => arrived.reflected += 1,
-        None => {
-            // Cut frames have no number; their bytes behind the Ethernet header tell them.
-            let rest = received.get(14..).unwrap_or_default();
-            let same = frames.iter().position(|frame| {
-                let sent = frame.bytes.get(14..).unwrap_or_default();
-                sent.len() > 8 && sent == rest
-            });
-            if let Some(place) = same {
-                arrived.insert(begin + u32::try_from(place).unwrap_or(u32::MAX));
+impl Tap {
+    /// Receives what has arrived, with an Ethernet header.
+    fn receive(&self, buffer: &mut [u8]) -> nix::Result<Vec<u8>> {
+        let (Self::Device(socket) | Self::Raw(socket) | Self::RawV6(socket)) = self;
+        let flags = match self {
+            // `recvfrom` of nix takes no flags.
+            Self::RawV6(_) => MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK,
+            Self::Device(_) | Self::Raw(_) => MsgFlags::MSG_DONTWAIT,
+        };
+        let length = recv(socket.as_raw_fd(), buffer, flags)?.min(buffer.len());
+        match self {
+            Self::Device(_) => Ok(buffer[..length].to_vec()),
+            Self::Raw(_) => Ok(with_header(IPV4, &[], &buffer[..length])),
+            Self::RawV6(_) => {
+                let (_, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), buffer)?;
+                let source = from.as_ref().and_then(SockaddrStorage::as_sockaddr_in6);
+                let source = source.map_or(Ipv6Addr::UNSPECIFIED, SockaddrIn6::ip);
+                let header = patched(vec![0; 40], v6::SRC - ETH_LEN, &source.octets());
+                Ok(with_header(IPV6, &header, &buffer[..length]))
             }
         }
     }
 }
 
-/// Sends `frames` by one system call; returns how many were sent.
-///
-/// Each names an `EtherType` beside it: Linux 6.1 does not read that in the frames of an ipvlan device, which
-/// drops them then.
-fn send_many(outlet: &Outlet, frames: &[IoSlice<'_>], protocols: &[u16]) -> nix::Result<usize> {
-    let mut names: Vec<_> = protocols
-        .iter()
-        .map(|&protocol| name(outlet.index, protocol))
-        .collect();
-    let mut messages: Vec<libc::mmsghdr> = frames
-        .iter()
-        .zip(&mut names)
-        .map(|(frame, name)| {
-            // SAFETY: all zeroes is a message without name, data and control data.
-            let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
-            message.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
-            message.msg_hdr.msg_namelen =
-                u32::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or_default();
-            message.msg_hdr.msg_iov = std::ptr::from_ref(frame).cast_mut().cast();
-            message.msg_hdr.msg_iovlen = 1;
-            message
-        })
-        .collect();
-    let length = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-    let socket = outlet.socket.as_raw_fd();
-    // SAFETY: `messages` has `length` elements, whose names and slices live longer than the call; an `IoSlice`
-    // has the layout of an `iovec`, and sending writes to neither.
-    let sent = unsafe { libc::sendmmsg(socket, messages.as_mut_ptr(), length, 0) };
-    Errno::result(sent).map(|sent| usize::try_from(sent).unwrap_or_default())
+fn with_header(ether_type: u16, header: &[u8], packet: &[u8]) -> Vec<u8> {
+    [&ethernet(ZERO, ZERO, ether_type)[..], header, packet].concat()
 }
 
-fn name(index: i32, protocol: u16) -> libc::sockaddr_ll {
-    libc::sockaddr_ll {
-        sll_family: u16::try_from(libc::AF_PACKET).unwrap_or_default(),
-        sll_protocol: protocol.to_be(),
-        sll_ifindex: index,
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 6,
-        sll_addr: [0; 8],
+/// Records `received`, which arrived at a sibling while `frames` of `seed` were sent.
+fn note(seed: u32, sent: &[(u32, Frame)], received: &[u8], arrived: &mut Arrived) {
+    match frames::cookie(received) {
+        // An error quotes a part of a frame, and may end in the middle of a number.
+        Some(number) if frames::frame(seed, number).is(received) => {
+            arrived.numbers.insert(number);
+        }
+        Some(_) => arrived.reflected += 1,
+        None => {
+            // Cut frames have no number; their bytes behind the Ethernet header tell them.
+            let rest = received.get(ETH_LEN..).filter(|rest| rest.len() > 8);
+            let mut sent = sent.iter();
+            let same = sent.find(|(_, frame)| frame.bytes.get(ETH_LEN..) == rest);
+            let same = rest.and(same);
+            arrived.numbers.extend(same.map(|(number, _)| *number));
+        }
     }
 }

@@ -10,7 +10,10 @@ use super::{
     node::{Node, When},
     traffic::{self, Cell},
 };
-use crate::{faults::stage::Plan, rows::scene::Scene};
+use crate::{
+    faults::stage::Plan,
+    rows::{row::Play, scene::Scene},
+};
 
 /// For a question that may stay without an answer.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -56,7 +59,7 @@ impl Outcome {
 
 /// Asks `cells` on `node`, without and with the agent.
 pub(super) fn compare(plan: &Plan, node: &Node, cells: &[Cell]) -> Result<Outcome> {
-    let mut scene = Scene::on(plan, build::build(node)?);
+    let mut scene = Scene::on(&Play::of(plan), build::build(node)?);
     let foreign = Foreigners::attach(&scene.site.host, node.foreign)?;
     let alone = cells
         .iter()
@@ -102,7 +105,7 @@ pub(super) fn compare(plan: &Plan, node: &Node, cells: &[Cell]) -> Result<Outcom
         }
     }
     if !outcome.is_good() {
-        println!("status: {}", scene.parent()?);
+        println!("status: {:?}", scene.parent()?);
     }
     Ok(outcome)
 }

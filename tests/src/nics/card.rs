@@ -32,33 +32,25 @@ pub(super) struct Card {
     pub(super) checksums: bool,
 }
 
-pub(super) static E1000: Card = Card {
-    number: 0,
-    driver: "e1000",
-    native_since: None,
-    checksums: true,
-};
-pub(super) static E1000E: Card = Card {
-    number: 1,
-    driver: "e1000e",
-    native_since: None,
-    checksums: true,
-};
-pub(super) static VMXNET3: Card = Card {
-    number: 2,
-    driver: "vmxnet3",
-    native_since: Some((6, 6)),
-    checksums: true,
-};
+pub(super) static E1000: Card = Card::new(0, "e1000", None);
+pub(super) static E1000E: Card = Card::new(1, "e1000e", None);
+pub(super) static VMXNET3: Card = Card::new(2, "vmxnet3", Some((6, 6)));
 pub(super) static VIRTIO: Card = Card {
-    number: 3,
-    driver: "virtio_net",
-    native_since: Some((4, 10)),
     // QEMU offers it only where the other end of the cable takes frames without checksum.
     checksums: false,
+    ..Card::new(3, "virtio_net", Some((4, 10)))
 };
 
 impl Card {
+    const fn new(number: u8, driver: &'static str, native_since: Option<(u32, u32)>) -> Self {
+        Self {
+            number,
+            driver,
+            native_since,
+            checksums: true,
+        }
+    }
+
     /// Returns whether the driver of the running kernel has native XDP.
     pub(super) fn has_native_xdp(&self) -> Result<bool> {
         self.native_since

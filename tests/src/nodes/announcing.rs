@@ -1,26 +1,9 @@
 //! What the agent sends unasked, and how fast: the start with many children, a restart, refreshes.
 
-use std::{
-    net::IpAddr,
-    thread,
-    time::{Duration, Instant},
-};
+use anyhow::anyhow;
+use ipvlan_packet::{Arp, Nd};
 
-use anyhow::{Result, anyhow};
-use ipvlan_packet::{ARP, IPV6};
-
-use crate::{
-    demo::mode::Mode,
-    faults::{
-        site::{CHILD, LAN, MAC, PARENT, Pair, STEADY},
-        stage::Plan,
-    },
-    probe::{claim, packet::PacketSocket},
-    rows::{
-        row::{Kind, Row, Verdict},
-        scene::Scene,
-    },
-};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -28,16 +11,18 @@ pub(super) const ROWS: &[Row] = &[
         Kind::Gap,
         "the agent starts with 60 more children, and is killed and started again",
         "at most 15 ARP, NS and NA frames in any second; the restart announces nothing",
-        sixty_children,
+        Run::Each(L3, sixty_children),
     )
+    .outcomes("nothing is announced for children", "")
     .on_any_kernel(),
     Row::new(
         "B20",
         Kind::Gap,
         "a silent child, and --refresh 5",
         "each address is announced again about every 5 s; without the option never",
-        refreshed,
+        Run::Each(L3, refreshed),
     )
+    .outcomes("nothing is announced for children", "")
     .on_any_kernel(),
 ];
 
@@ -52,8 +37,6 @@ const WATCHED: Duration = Duration::from_secs(30);
 /// The probes for all addresses, and their announcements, have ended by then.
 const ALL_ANNOUNCED: Duration = Duration::from_secs(110);
 const SECOND: Duration = Duration::from_secs(1);
-/// The frames of all protocols (`ETH_P_ALL`).
-const ALL: u16 = 3;
 
 /// A frame that the parent has sent.
 #[derive(Debug)]
@@ -62,28 +45,18 @@ struct Sent {
     claimed: Option<IpAddr>,
 }
 
-/// Returns the ARP frames, solicitations and advertisements that the parent sends within `time`.
-fn watch(socket: &PacketSocket, time: Duration) -> Result<Vec<Sent>> {
-    let begun = Instant::now();
-    let mut buffer = [0; 256];
-    let mut sent = Vec::new();
-    while let Some(left) = time.checked_sub(begun.elapsed()) {
-        let Some(length) = socket.receive(&mut buffer, left)? else {
-            continue;
-        };
-        let frame = &buffer[..length.min(buffer.len())];
-        let is_arp = frame.get(12..14) == Some(&ARP.to_be_bytes());
-        let is_nd = frame.get(12..14) == Some(&IPV6.to_be_bytes())
-            && frame.get(20) == Some(&58)
-            && frame.get(54).is_some_and(|kind| [135, 136].contains(kind));
-        if frame.get(6..12) == Some(&MAC) && (is_arp || is_nd) {
-            sent.push(Sent {
-                at: begun.elapsed(),
-                claimed: claim::claimed(frame),
-            });
-        }
-    }
-    Ok(sent)
+/// Returns the ARP frames, solicitations and advertisements that the parent sends while the LAN is watched.
+fn watch(socket: &PacketSocket) -> Result<Vec<Sent>> {
+    let frames = socket.frames(WATCHED)?.into_iter();
+    let by_parent = frames.filter(|(_, frame)| {
+        let is_discovery = Arp::parse(frame).is_some() || Nd::parse(frame).is_some();
+        is_discovery && frame[6..12] == MAC
+    });
+    let sent = by_parent.map(|(at, frame)| Sent {
+        at,
+        claimed: claim::claimed(&frame),
+    });
+    Ok(sent.collect())
 }
 
 /// Returns the most frames within any second.
@@ -92,85 +65,62 @@ fn most_in_a_second(sent: &[Sent]) -> usize {
         let later = sent[index..].iter();
         later.take_while(|of| of.at < first.at + SECOND).count()
     };
-    sent.iter()
-        .enumerate()
-        .map(within)
-        .max()
-        .unwrap_or_default()
+    let counts = sent.iter().enumerate().map(within);
+    counts.max().unwrap_or_default()
 }
 
-/// Watches what the parent sends for [`WATCHED`] while the agent starts.
-fn started(scene: &mut Scene) -> Result<Vec<Sent>> {
-    let socket = scene.site.vm01.run(|| PacketSocket::open(LAN, ALL))?;
-    thread::scope(|scope| {
-        let watching = scope.spawn(|| watch(&socket, WATCHED));
+/// Returns what the parent sends while the agent starts, and the most in a second.
+fn started(scene: &mut Scene) -> Result<(Vec<Sent>, usize)> {
+    let socket = scene.listen(EVERY_TYPE)?;
+    let sent = thread::scope(|scope| {
+        let watching = scope.spawn(|| watch(&socket));
         scene.start(&[])?;
-        watching
-            .join()
-            .map_err(|_| anyhow!("the watcher panicked"))?
-    })
+        let sent = watching.join();
+        sent.map_err(|_| anyhow!("the watcher panicked"))?
+    })?;
+    let most = most_in_a_second(&sent);
+    scene.expect_most("ARP, NS and NA frames in a second", most, INSPECTED);
+    Ok((sent, most))
 }
 
-fn sixty_children(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
+fn sixty_children(scene: &mut Scene) -> Result<()> {
     for number in 0..CHILDREN {
         let index = scene.site.add_netns(&format!("many{number}"))?;
-        let (site, pair) = (&scene.site, Pair::new(FIRST + number));
-        let netns = &site.others[index];
-        site.host.ip(&format!(
-            "link add link {PARENT} name {CHILD} netns {} type ipvlan mode l3 bridge\n",
-            netns.reference()
-        ))?;
-        netns.ip(&format!("link set {CHILD} up\n{}", pair.added(CHILD)))?;
+        let netns = &scene.site.others[index];
+        scene::add_child(&scene.site.host, netns, CHILD, Mode::L3, "bridge")?;
+        netns.ip(&Pair::new(FIRST + number).added(CHILD))?;
     }
-    let sent = started(&mut scene)?;
-    let most = most_in_a_second(&sent);
-    verdict.expect(most <= INSPECTED, || {
-        format!("{most} ARP, NS and NA frames in a second")
-    });
+    let (sent, most) = started(scene)?;
     // The start is slow, but goes on.
-    verdict.expect(sent.len() > 100, || {
-        format!("only {} frames in {WATCHED:?}", sent.len())
-    });
+    scene.expect_least("frames while it was watched", sent.len(), 101);
     thread::sleep(ALL_ANNOUNCED);
     scene.kill()?;
-    let again = started(&mut scene)?;
-    let most_again = most_in_a_second(&again);
-    verdict.expect(most_again <= INSPECTED, || {
-        format!("{most_again} frames in a second after the restart")
-    });
-    let announced = again.iter().filter(|sent| sent.claimed.is_some()).count();
-    verdict.expect(announced == 0, || {
-        format!("{announced} announcements after the restart")
-    });
-    verdict.alone("nothing is announced for children");
-    verdict.agent(format!(
+    scene.case("restart");
+    let (sent, most_again) = started(scene)?;
+    let announced = sent.iter().filter(|sent| sent.claimed.is_some()).count();
+    scene.expect_eq("announcements", announced, 0);
+    scene.with_agent(format!(
         "at most {most} frames in a second at start, {most_again} at the restart, {announced} announcements then"
     ));
-    scene.clear()?;
-    Ok(verdict)
+    Ok(())
 }
 
-fn refreshed(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
+fn refreshed(scene: &mut Scene) -> Result<()> {
     for (options, least, most) in [(&[][..], 0, 0), (&["--refresh", "5"], 5, 8)] {
-        let mut scene = Scene::build(plan, Mode::L3, "bridge")?;
+        scene.case(format!("{options:?}"));
         scene.start(options)?;
         // Until probes and announcements have ended.
         thread::sleep(Duration::from_secs(15));
-        let socket = scene.site.vm01.run(|| PacketSocket::open(LAN, ALL))?;
-        let sent = watch(&socket, WATCHED)?;
+        let sent = watch(&scene.listen(EVERY_TYPE)?)?;
         for address in STEADY.both() {
             let times = sent.iter().filter(|sent| sent.claimed == Some(address));
             let times = times.count();
-            verdict.expect((least..=most).contains(&times), || {
-                format!("{options:?}: {address} is announced {times} times in {WATCHED:?}")
-            });
+            let what = format!("announcements of {address}");
+            scene.expect_least(&what, times, least);
+            scene.expect_most(&what, times, most);
         }
-        verdict.agent(format!("{options:?}: {} announcements", sent.len()));
+        scene.with_agent(format!("{options:?}: {} announcements", sent.len()));
         scene.clear()?;
     }
-    verdict.alone("nothing is announced for children");
-    Ok(verdict)
+    Ok(())
 }

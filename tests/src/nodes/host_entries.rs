@@ -1,28 +1,9 @@
 //! The host's own neighbour entries: a child that appears, moves here, moves away, or whose parent gets another MAC,
 //! and what is not the agent's to change.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    thread,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
-use anyhow::Result;
-
-use crate::{
-    demo::mode::Mode,
-    faults::{
-        site::{CHILD, LAN, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD},
-        stage::Plan,
-    },
-    netns::{Netns, colons},
-    probe::ping::ping,
-    rows::{
-        row::{Kind, Row, Verdict},
-        scene::{self, Scene},
-    },
-};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -30,14 +11,18 @@ pub(super) const ROWS: &[Row] = &[
         Kind::Gap,
         "children appear, move here and away while the host has an entry in each state; the parent's MAC changes",
         "the host reaches each address within 1 s, whoever has it",
-        moves,
+        Run::Each(&Mode::ALL, moves),
     ),
     Row::new(
         "B08",
         Kind::Held,
         "a child takes the address of a live station; a child has an address with an entry made by hand",
         "the host keeps the entries",
-        keeps,
+        Run::Own(keeps),
+    )
+    .outcomes(
+        "",
+        "the host keeps the MAC of the station, and entries made by hand",
     ),
 ];
 
@@ -65,34 +50,43 @@ const FAILED: Pair = Pair::new(124);
 /// The host is asking when the child appears.
 const INCOMPLETE: Pair = Pair::new(125);
 
-fn moves(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    for mode in Mode::ALL {
-        let mut scene = Scene::build(plan, mode, "bridge")?;
-        let alone = STEADY
-            .both()
-            .map(|address| reaches(&scene.site.host, address, PATIENCE));
-        let reached = alone
-            .into_iter()
-            .filter(|it| matches!(it, Ok(true)))
-            .count();
-        verdict.alone(format!(
-            "{mode}: the host reaches a child in {reached} of 2 families"
-        ));
-        scene.start(&[])?;
-        let site = &scene.site;
-        let here = move_here(site)?;
-        judge(&mut verdict, mode, "appears or moves here", &here);
-        let away = move_away(site)?;
-        judge(&mut verdict, mode, "moves away", &away);
-        let changed = change_mac(site)?;
-        judge(&mut verdict, mode, "another MAC of the parent", &changed);
+fn moves(scene: &mut Scene) -> Result<()> {
+    let mode = scene.site.mode;
+    let host = &scene.site.host;
+    let alone = STEADY
+        .both()
+        .map(|address| reaches(host, address, PATIENCE));
+    let reached = alone.iter().filter(|it| matches!(it, Ok(true))).count();
+    scene.alone(format!(
+        "{mode}: the host reaches a child in {reached} of 2 families"
+    ));
+    scene.start(&[])?;
+    let steps: [(&str, Step); 3] = [
+        ("appears or moves here", move_here),
+        ("moves away", move_away),
+        ("another MAC of the parent", change_mac),
+    ];
+    for (step, play) in steps {
+        scene.case(step);
+        let reached = play(&scene.site)?;
+        for (address, at) in &reached {
+            scene.expect(at.is_some_and(|at| at < WITHIN), || {
+                format!("the host reaches {address} after {at:?}")
+            });
+        }
+        let latest = reached.values().flatten().max().copied();
+        let latest = latest.unwrap_or_default().as_millis();
+        scene.with_agent(format!("{mode}, {step}: {latest} ms"));
     }
-    Ok(verdict)
+    Ok(())
 }
 
+/// When the host first reached each address; none if it did not in time.
+type Reached = BTreeMap<IpAddr, Option<Duration>>;
+type Step = fn(&Site) -> Result<Reached>;
+
 /// Gives all addresses to `third` while the host has entries for them; returns when the host reached each.
-fn move_here(site: &Site) -> Result<BTreeMap<IpAddr, Option<Duration>>> {
+fn move_here(site: &Site) -> Result<Reached> {
     let vm01 = colons(site.vm01.hardware_address(LAN)?);
     for address in FAILED.both() {
         // The kernel gives up after three questions.
@@ -110,22 +104,22 @@ fn move_here(site: &Site) -> Result<BTreeMap<IpAddr, Option<Duration>>> {
     }
     site.third
         .ip(&all().map(|pair| pair.added(CHILD)).collect::<String>())?;
-    Ok(reached(&site.host))
+    Ok(reached(&site.host, all().flat_map(Pair::both)))
 }
 
 /// Gives all addresses to a station on the LAN while the host has them at its own MAC.
-fn move_away(site: &Site) -> Result<BTreeMap<IpAddr, Option<Duration>>> {
-    site.third
-        .ip(&all().map(|pair| pair.deleted(CHILD)).collect::<String>())?;
-    site.vm01
-        .ip(&all().map(|pair| pair.added(LAN)).collect::<String>())?;
-    let reached = reached(&site.host);
-    site.vm01
-        .ip(&all().map(|pair| pair.deleted(LAN)).collect::<String>())?;
+fn move_away(site: &Site) -> Result<Reached> {
+    let lines = |line: fn(Pair, &str) -> String, device| -> String {
+        all().map(|pair| line(pair, device)).collect()
+    };
+    site.third.ip(&lines(Pair::deleted, CHILD))?;
+    site.vm01.ip(&lines(Pair::added, LAN))?;
+    let reached = reached(&site.host, all().flat_map(Pair::both));
+    site.vm01.ip(&lines(Pair::deleted, LAN))?;
     Ok(reached)
 }
 
-fn change_mac(site: &Site) -> Result<BTreeMap<IpAddr, Option<Duration>>> {
+fn change_mac(site: &Site) -> Result<Reached> {
     let children = || STEADY.both().into_iter().chain(THIRD.both());
     for address in children() {
         reaches(&site.host, address, WITHIN)?;
@@ -133,7 +127,7 @@ fn change_mac(site: &Site) -> Result<BTreeMap<IpAddr, Option<Duration>>> {
     let mac = colons(OTHER_MAC);
     site.host
         .ip(&format!("link set {PARENT} address {mac}\n"))?;
-    Ok(reached_of(&site.host, children()))
+    Ok(reached(&site.host, children()))
 }
 
 fn all() -> impl Iterator<Item = Pair> {
@@ -145,18 +139,10 @@ fn reaches(host: &Netns, address: IpAddr, patience: Duration) -> Result<bool> {
     host.run(|| ping(None, address, patience))
 }
 
-fn reached(host: &Netns) -> BTreeMap<IpAddr, Option<Duration>> {
-    reached_of(host, all().flat_map(Pair::both))
-}
-
-/// Returns when the host first reached each address; none if it did not in time.
-fn reached_of(
-    host: &Netns,
-    addresses: impl Iterator<Item = IpAddr>,
-) -> BTreeMap<IpAddr, Option<Duration>> {
+/// Returns when the host first reached each address.
+fn reached(host: &Netns, addresses: impl Iterator<Item = IpAddr>) -> Reached {
     let begun = Instant::now();
-    let mut found: BTreeMap<IpAddr, Option<Duration>> =
-        addresses.map(|address| (address, None)).collect();
+    let mut found: Reached = addresses.map(|address| (address, None)).collect();
     while begun.elapsed() < GIVE_UP && found.values().any(Option::is_none) {
         for (&address, at) in found.iter_mut().filter(|(_, at)| at.is_none()) {
             if reaches(host, address, PATIENCE).unwrap_or(false) {
@@ -167,26 +153,6 @@ fn reached_of(
     found
 }
 
-fn judge(
-    verdict: &mut Verdict,
-    mode: Mode,
-    what: &str,
-    reached: &BTreeMap<IpAddr, Option<Duration>>,
-) {
-    for (address, at) in reached {
-        verdict.expect(at.is_some_and(|at| at < WITHIN), || {
-            format!("{mode}, {what}: the host reaches {address} after {at:?}")
-        });
-    }
-    let latest = reached
-        .values()
-        .flatten()
-        .max()
-        .copied()
-        .unwrap_or_default();
-    verdict.agent(format!("{mode}, {what}: {} ms", latest.as_millis()));
-}
-
 /// Entries that a person or another program made, with the words that `ip neigh` takes.
 const BY_HAND: [(&str, Pair); 4] = [
     ("nud permanent", Pair::new(130)),
@@ -195,52 +161,49 @@ const BY_HAND: [(&str, Pair); 4] = [
     ("nud stale protocol static", Pair::new(133)),
 ];
 
-fn keeps(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    for mode in Mode::ALL {
-        for dad in ["optimistic", "off"] {
-            let mut scene = Scene::build(plan, mode, "bridge")?;
-            scene.start(&["--dad", dad])?;
-            let site = &scene.site;
-            let (vm01, dead) = (colons(site.vm01.hardware_address(LAN)?), colons(DEAD_MAC));
-            for address in NEIGHBOUR.both() {
-                let alive = reaches(&site.host, address, GIVE_UP)?;
-                verdict.expect(alive, || {
-                    format!("{mode}, --dad {dad}: {address} does not answer at first")
-                });
-            }
-            for (words, pair) in BY_HAND {
-                for address in pair.both() {
-                    site.host.ip(&format!(
-                        "neigh replace {address} dev {PARENT} lladdr {dead} {words}\n"
-                    ))?;
-                }
-            }
-            let by_hand = BY_HAND.iter().map(|(_, pair)| pair.added(CHILD));
-            site.third.ip(&by_hand.collect::<String>())?;
-            for address in NEIGHBOUR.both() {
-                scene::add(&site.third, CHILD, address)?;
-            }
-            let mut wrong = Vec::new();
-            let begun = Instant::now();
-            while begun.elapsed() < WATCHED {
-                for address in NEIGHBOUR.both() {
-                    let _sent = reaches(&site.host, address, PATIENCE)?;
-                    wrong.extend(unless(&site.host, address, &vm01)?);
-                }
-                thread::sleep(PATIENCE);
-            }
-            for address in BY_HAND.iter().flat_map(|(_, pair)| pair.both()) {
-                wrong.extend(unless(&site.host, address, &dead)?);
-            }
-            wrong.dedup();
-            verdict.expect(wrong.is_empty(), || {
-                format!("{mode}, --dad {dad}: {}", wrong.join(", "))
-            });
-        }
+fn keeps(play: &Play) -> Result<()> {
+    for (mode, dad) in Mode::ALL
+        .into_iter()
+        .flat_map(|mode| [(mode, "optimistic"), (mode, "off")])
+    {
+        let mut scene = play.scene(mode)?;
+        scene.case(format!("--dad {dad}"));
+        scene.start(&["--dad", dad])?;
+        kept(&scene)?;
     }
-    verdict.agent("the host keeps the MAC of the station, and entries made by hand");
-    Ok(verdict)
+    Ok(())
+}
+
+fn kept(scene: &Scene) -> Result<()> {
+    let Site {
+        host, vm01, third, ..
+    } = &scene.site;
+    let (live, dead) = (colons(vm01.hardware_address(LAN)?), colons(DEAD_MAC));
+    scene.expect_reached_within(host, NEIGHBOUR.both(), GIVE_UP)?;
+    let entries = BY_HAND.iter().flat_map(|(words, pair)| {
+        let entry =
+            |address| format!("neigh replace {address} dev {PARENT} lladdr {dead} {words}\n");
+        pair.both().map(entry)
+    });
+    host.ip(&entries.collect::<String>())?;
+    let by_hand = BY_HAND.iter().map(|(_, pair)| pair.added(CHILD));
+    third.ip(&by_hand.collect::<String>())?;
+    scene.take(NEIGHBOUR.both())?;
+    let mut wrong = Vec::new();
+    let begun = Instant::now();
+    while begun.elapsed() < WATCHED {
+        for address in NEIGHBOUR.both() {
+            let _sent = reaches(host, address, PATIENCE)?;
+            wrong.extend(unless(host, address, &live)?);
+        }
+        thread::sleep(PATIENCE);
+    }
+    for address in BY_HAND.iter().flat_map(|(_, pair)| pair.both()) {
+        wrong.extend(unless(host, address, &dead)?);
+    }
+    wrong.dedup();
+    scene.expect_none("entries", wrong);
+    Ok(())
 }
 
 /// Returns the host's entry for `address` unless it has this MAC.

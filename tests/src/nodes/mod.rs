@@ -1,7 +1,7 @@
 //! What real nodes do, with real ipvlan devices: settings in which the agent has to be no worse than the kernel
 //! alone, and those in which it has to be better.
 //!
-//! Every row builds its node, asks without an agent where that says something, and asks again with one.
+//! Every row builds its node, asks without an agent where that is a measurement, and asks again with one.
 
 mod announcing;
 mod answers_all;

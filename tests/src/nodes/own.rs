@@ -1,24 +1,6 @@
 //! What is the host's own: addresses on other links than the parent, and MACs of other links.
 
-use std::net::IpAddr;
-
-use anyhow::Result;
-use ipvlan_packet::{Arp, Nd};
-
-use crate::{
-    demo::mode::Mode,
-    faults::{
-        site::{CHILD, GATEWAY, HOST, LAN, MAC, NOBODY, PARENT, Pair, STEADY, UNNAMED},
-        stage::{PATIENCE, Plan},
-    },
-    lab::connect,
-    netns::{Netns, colons},
-    probe::{neighbour, ping::ping},
-    rows::{
-        row::{Kind, Row, Verdict},
-        scene::{SILENCE, Scene, becomes},
-    },
-};
+use crate::{probe::neighbour::who_has, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -26,28 +8,30 @@ pub(super) const ROWS: &[Row] = &[
         Kind::Regression,
         "the host's addresses are on a second NIC on the same LAN; rp_filter 0, 1, 2; an l2 child asks first",
         "all pings in l2, and in l3 and l3s those that the kernel can route: IPv6; no conflict",
-        second_nic,
+        Run::Own(second_nic),
     ),
     Row::new(
         "B01",
         Kind::Regression,
         "the host asks for an l3 child by a second NIC, with the parent's address as sender",
         "answered; no conflict",
-        asked_by_second_nic,
-    ),
+        Run::Each(L3_L3S, asked_by_second_nic),
+    )
+    .outcomes("", "answered"),
     Row::new(
         "B16",
         Kind::Regression,
         "a virtual address is on a dummy of the host and on a station; arp_ignore 0 and 1",
         "l2 children are answered as by the kernel; no conflict; the station is answered",
-        virtual_address,
-    ),
+        Run::Each(L2_L3, virtual_address),
+    )
+    .outcomes("", "answered as by the kernel"),
     Row::new(
         "B28",
         Kind::Gap,
         "host and l2 child have single addresses and a gateway that returns nothing; the children are allowed",
         "host and child reach each other",
-        single_addresses,
+        Run::Each(L2, single_addresses),
     ),
 ];
 
@@ -55,10 +39,7 @@ pub(super) const ROWS: &[Row] = &[
 const SECOND: &str = "m0";
 
 fn plug_second(scene: &Scene) -> Result<()> {
-    let site = &scene.site;
-    connect(&site.host, SECOND, &site.lan, "p-m0")?;
-    site.lan
-        .ip("link set p-m0 master br0\nlink set p-m0 type bridge_slave learning off\n")
+    scene::plug(&scene.site, &scene.site.host, SECOND, "p-m0")
 }
 
 fn set_rp_filter(scene: &Scene, value: &str) -> Result<()> {
@@ -76,16 +57,15 @@ fn forget(netnses: &[&Netns]) -> Result<()> {
         .try_for_each(|netns| netns.ip("neigh flush all\n"))
 }
 
-fn second_nic(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
+fn second_nic(play: &Play) -> Result<()> {
     for (mode, filters) in [
         (Mode::L2, &["1", "2", "0"][..]),
         (Mode::L3, &["1"]),
         (Mode::L3s, &["2"]),
     ] {
-        let mut scene = Scene::build(plan, mode, "bridge")?;
+        let mut scene = play.scene(mode)?;
         plug_second(&scene)?;
-        let (v4, v6) = (GATEWAY.v4, GATEWAY.v6);
+        let Pair { v4, v6 } = GATEWAY;
         scene.site.host.ip(&format!(
             "{}{}route replace default via {v4} dev {SECOND}\nroute replace ::/0 via {v6} dev {SECOND}\n",
             HOST.deleted(PARENT),
@@ -95,41 +75,31 @@ fn second_nic(plan: &Plan) -> Result<Verdict> {
         let lost = if mode == Mode::L2 {
             Vec::new()
         } else {
-            unroutable(&scene, &mut verdict)?
+            unroutable(&scene)?
         };
         for filter in filters {
+            let setting = format!("{mode} rp_filter {filter}");
+            scene.case(&setting);
             set_rp_filter(&scene, filter)?;
             let alone = both_ways(&scene)?;
+            play.alone(format!("{setting}: {}", shown(&alone)));
+            if mode == Mode::L2 {
+                scene.expect_none("without the agent, no answer from", &alone);
+            }
             scene.start(&[])?;
-            for address in STEADY.both() {
-                verdict.expect(becomes(&scene.site, address, true, PATIENCE)?, || {
-                    format!("{mode}: {address} is not answered on the LAN")
-                });
-            }
+            scene.expect_answered(STEADY.both())?;
             let with_agent = both_ways(&scene)?;
-            verdict.alone(format!("{mode} rp_filter {filter}: {}", shown(&alone)));
-            verdict.agent(format!("{mode} rp_filter {filter}: {}", shown(&with_agent)));
-            verdict.expect(with_agent == lost, || {
-                format!("{mode} rp_filter {filter}: {}", shown(&with_agent))
-            });
+            play.with_agent(format!("{setting}: {}", shown(&with_agent)));
+            scene.expect_eq("no answer from", &with_agent, &lost);
             for address in STEADY.both() {
-                let source = match address {
-                    IpAddr::V4(_) => IpAddr::V4(HOST.v4),
-                    IpAddr::V6(_) => IpAddr::V6(HOST.v6),
-                };
-                let mac = asked(&scene.site.host, SECOND, source, address)?;
-                verdict.expect(mac == Some(MAC), || {
-                    format!("{mode}: {address} is not answered to the host's second device")
-                });
-                no_conflict(&scene, source, &mut verdict)?;
+                let source = HOST.like(address);
+                expect_answer(&scene, &scene.site.host, SECOND, [source, address], MAC)?;
+                no_conflict(&scene, source)?;
             }
-            verdict.expect(mode != Mode::L2 || alone.is_empty(), || {
-                "the setting is broken without the agent".to_owned()
-            });
             scene.clear()?;
         }
     }
-    Ok(verdict)
+    Ok(())
 }
 
 /// Returns the pings that cannot succeed in l3 and l3s, after proving it: without an agent, and with every
@@ -138,17 +108,13 @@ fn second_nic(plan: &Plan) -> Result<Verdict> {
 /// The driver looks an IPv4 route up with the parent as output interface (`ipvlan_process_v4_outbound`). The host's
 /// address on another interface is not local to that lookup (`fib_table_lookup`), so the packet leaves the parent,
 /// and no interface of a host answers the host's own request (`ip_route_input_slow`: martian source).
-fn unroutable(scene: &Scene, verdict: &mut Verdict) -> Result<Vec<String>> {
+fn unroutable(scene: &Scene) -> Result<Vec<String>> {
     let host = &scene.site.host;
     for address in STEADY.both() {
-        host.ip(&format!(
-            "neigh replace {address} lladdr {} dev {SECOND} nud permanent\n",
-            colons(MAC)
-        ))?;
+        scene::set_neighbour(host, SECOND, address, MAC, "permanent")?;
         let reached = host.run(|| ping(None, address, PATIENCE / 5))?;
-        verdict.expect(reached == address.is_ipv6(), || {
-            format!("with entries made by hand: {address} reached: {reached}")
-        });
+        let what = format!("with entries made by hand: {address} reached");
+        scene.expect_eq(&what, reached, address.is_ipv6());
         host.ip(&format!("neigh del {address} dev {SECOND}\n"))?;
     }
     Ok(vec![
@@ -189,137 +155,97 @@ fn shown(failed: &[String]) -> String {
     }
 }
 
-fn asked_by_second_nic(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    for mode in [Mode::L3, Mode::L3s] {
-        let mut scene = Scene::build(plan, mode, "bridge")?;
-        plug_second(&scene)?;
-        let Scene { site, .. } = &scene;
-        site.host.ip(&format!(
-            "{}route add {}/32 dev {SECOND} src {}\n",
-            SECOND_ADDRESS.added(SECOND),
-            STEADY.v4,
-            HOST.v4
-        ))?;
-        set_rp_filter(&scene, "0")?;
-        scene.start(&[])?;
-        forget(&[&scene.site.host])?;
-        let target = IpAddr::V4(STEADY.v4);
-        let answered = scene.site.host.run(|| ping(None, target, PATIENCE))?;
-        verdict.expect(answered, || {
-            format!("{mode}: the host does not reach {target}")
-        });
-        no_conflict(&scene, HOST.v4.into(), &mut verdict)?;
-        scene.clear()?;
-    }
-    verdict.agent("answered");
-    Ok(verdict)
-}
-
 /// The host's address on its second device.
 const SECOND_ADDRESS: Pair = Pair::new(15);
 
-/// Checks that no conflict about `address` was counted or reported.
-fn no_conflict(scene: &Scene, address: IpAddr, verdict: &mut Verdict) -> Result<()> {
+fn asked_by_second_nic(scene: &mut Scene) -> Result<()> {
+    plug_second(scene)?;
+    scene.site.host.ip(&format!(
+        "{}route add {}/32 dev {SECOND} src {}\n",
+        SECOND_ADDRESS.added(SECOND),
+        STEADY.v4,
+        HOST.v4
+    ))?;
+    set_rp_filter(scene, "0")?;
+    scene.start(&[])?;
+    forget(&[&scene.site.host])?;
+    scene.expect_reached(&scene.site.host, [STEADY.v4.into()])?;
+    no_conflict(scene, HOST.v4.into())
+}
+
+/// Requires that no conflict about `address` was counted or reported.
+fn no_conflict(scene: &Scene, address: IpAddr) -> Result<()> {
     let parent = scene.parent()?;
-    let counted = parent["counters"]["ingress"]["sender_conflict"]
-        .as_u64()
-        .unwrap_or_default();
-    verdict.expect(counted == 0, || format!("{counted} conflicts were counted"));
-    let text = address.to_string();
-    let mut events = parent["events"].as_array().into_iter().flatten();
-    let reported = events.any(|event| event["address"] == text.as_str());
-    verdict.expect(!reported, || {
-        format!("a conflict about {address} was reported")
-    });
+    let counted = parent.counter("ingress", "sender_conflict");
+    scene.expect_eq("counted conflicts", counted, 0);
+    let events = parent.events.into_iter();
+    let about = events.filter(|event| event.address == Some(address));
+    scene.expect_none("reported", about);
     Ok(())
 }
 
-/// Who answers `asker`'s question for `target`, from `source` on `device`.
-fn asked(asker: &Netns, device: &str, source: IpAddr, target: IpAddr) -> Result<Option<[u8; 6]>> {
-    let mac = asker.hardware_address(device)?;
-    asker.run(|| match (source, target) {
-        (IpAddr::V4(spa), IpAddr::V4(tpa)) => {
-            let request = Arp::request(mac, spa, tpa);
-            neighbour::ask(device, &request, SILENCE)
-        }
-        (IpAddr::V6(source), IpAddr::V6(target)) => {
-            let question = Nd::multicast(mac, source, target);
-            neighbour::ask(device, &question, SILENCE)
-        }
-        _ => anyhow::bail!("{source} and {target} are of two families"),
-    })
+/// Requires that `mac` answers the question of `asker` on `device`, from the first address for the second one.
+fn expect_answer(
+    scene: &Scene,
+    asker: &Netns,
+    device: &str,
+    [source, target]: [IpAddr; 2],
+    mac: [u8; 6],
+) -> Result<()> {
+    let answer = who_has(asker, device, source, target, SILENCE)?;
+    let what = format!("{target} is answered to {source} on {device} by");
+    scene.expect_eq(&what, answer, Some(mac));
+    Ok(())
 }
 
-fn virtual_address(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    for mode in [Mode::L2, Mode::L3] {
-        let mut scene = Scene::build(plan, mode, "bridge")?;
-        let site = &scene.site;
-        let (v4, v6) = (NOBODY.v4, NOBODY.v6);
-        site.host.ip(&format!(
-            "link add kube-ipvs0 type dummy\nlink set kube-ipvs0 up\n\
-             addr add {v4}/32 dev kube-ipvs0\naddr add {v6}/128 dev kube-ipvs0 nodad\n"
-        ))?;
-        site.vm01.ip(&format!(
-            "addr add {v4}/32 dev {LAN}\naddr add {v6}/128 dev {LAN} nodad\n"
-        ))?;
-        let station = site.vm01.hardware_address(LAN)?;
-        for (ignore, answered_v4) in [("1", station), ("0", MAC)] {
-            scene.site.host.sysctl("ipv4/conf/all/arp_ignore", ignore)?;
-            scene.start(&[])?;
-            for address in STEADY.both() {
-                verdict.expect(becomes(&scene.site, address, true, PATIENCE)?, || {
-                    format!("{mode}: {address} is not answered on the LAN")
-                });
-            }
-            let site = &scene.site;
-            if mode == Mode::L2 {
-                for (source, target, expected) in [
-                    (IpAddr::V4(STEADY.v4), IpAddr::V4(v4), answered_v4),
-                    (IpAddr::V6(STEADY.v6), IpAddr::V6(v6), station),
-                    (IpAddr::V4(STEADY.v4), IpAddr::V4(HOST.v4), MAC),
-                    (IpAddr::V6(STEADY.v6), IpAddr::V6(HOST.v6), MAC),
-                ] {
-                    let mac = asked(&site.steady, CHILD, source, target)?;
-                    verdict.expect(mac == Some(expected), || {
-                        format!(
-                            "arp_ignore {ignore}: {target} is answered to a child by {:?}, not by {}",
-                            mac.map(colons),
-                            colons(expected)
-                        )
-                    });
-                }
-            }
-            // The station uses the address as it uses any of its own.
-            for (source, target) in [
-                (IpAddr::V4(v4), IpAddr::V4(UNNAMED.v4)),
-                (IpAddr::V6(v6), IpAddr::V6(UNNAMED.v6)),
+fn virtual_address(scene: &mut Scene) -> Result<()> {
+    let site = &scene.site;
+    let Pair { v4, v6 } = NOBODY;
+    let added =
+        |device| format!("addr add {v4}/32 dev {device}\naddr add {v6}/128 dev {device} nodad\n");
+    site.host.ip(&format!(
+        "link add kube-ipvs0 type dummy\nlink set kube-ipvs0 up\n{}",
+        added("kube-ipvs0")
+    ))?;
+    site.vm01.ip(&added(LAN))?;
+    let station = site.vm01.hardware_address(LAN)?;
+    for (ignore, answered_v4) in [("1", station), ("0", MAC)] {
+        scene.case(format!("arp_ignore {ignore}"));
+        scene.site.host.sysctl("ipv4/conf/all/arp_ignore", ignore)?;
+        scene.start(&[])?;
+        scene.expect_answered(STEADY.both())?;
+        let Scene { site, .. } = &*scene;
+        if site.mode == Mode::L2 {
+            for (target, mac) in [
+                (v4.into(), answered_v4),
+                (v6.into(), station),
+                (HOST.v4.into(), MAC),
+                (HOST.v6.into(), MAC),
             ] {
-                let mac = asked(&site.vm01, LAN, source, target)?;
-                verdict.expect(mac == Some(MAC), || {
-                    format!("{mode}: {target} is not answered to {source}")
-                });
+                let addresses = [STEADY.like(target), target];
+                expect_answer(scene, &site.steady, CHILD, addresses, mac)?;
             }
-            for address in [IpAddr::V4(v4), IpAddr::V6(v6)] {
-                no_conflict(&scene, address, &mut verdict)?;
-            }
-            scene.clear()?;
         }
+        // The station uses the address as it uses any of its own.
+        for address in NOBODY.both() {
+            let addresses = [address, UNNAMED.like(address)];
+            expect_answer(scene, &site.vm01, LAN, addresses, MAC)?;
+        }
+        for address in NOBODY.both() {
+            no_conflict(scene, address)?;
+        }
+        scene.clear()?;
     }
-    verdict.agent("answered as by the kernel");
-    Ok(verdict)
+    Ok(())
 }
 
-fn single_addresses(plan: &Plan) -> Result<Verdict> {
+fn single_addresses(scene: &mut Scene) -> Result<()> {
     const ALLOW: [&str; 4] = ["--allow", "172.16.91.0/24", "--allow", "2001:db8:91::/64"];
-    let mut verdict = Verdict::default();
-    let mut scene = Scene::build(plan, Mode::L2, "bridge")?;
+    let Pair { v4, v6 } = GATEWAY;
     for (netns, device, pair) in [
         (&scene.site.host, PARENT, HOST),
         (&scene.site.steady, CHILD, STEADY),
     ] {
-        let (v4, v6) = (GATEWAY.v4, GATEWAY.v6);
         netns.ip(&format!(
             "addr flush dev {device} scope global\n\
              addr add {}/32 dev {device}\naddr add {}/128 dev {device} nodad\n\
@@ -328,16 +254,11 @@ fn single_addresses(plan: &Plan) -> Result<Verdict> {
             pair.v4, pair.v6
         ))?;
     }
-    verdict.alone(shown(&both_ways(&scene)?));
+    scene.alone(shown(&both_ways(scene)?));
     scene.start(&ALLOW)?;
-    for address in STEADY.both() {
-        verdict.expect(becomes(&scene.site, address, true, PATIENCE)?, || {
-            format!("{address} is not answered on the LAN")
-        });
-    }
-    let failed = both_ways(&scene)?;
-    verdict.agent(shown(&failed));
-    verdict.expect(failed.is_empty(), || shown(&failed));
-    scene.clear()?;
-    Ok(verdict)
+    scene.expect_answered(STEADY.both())?;
+    let failed = both_ways(scene)?;
+    scene.with_agent(shown(&failed));
+    scene.expect_none("no answer from", &failed);
+    Ok(())
 }

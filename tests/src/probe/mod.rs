@@ -1,4 +1,4 @@
-//! Questions asked from inside a netns: is that address there, and is what it says intact?
+//! Questions asked from inside a netns: is an address there, and does what it sends arrive intact?
 //!
 //! Each probe runs on the current thread in the netns the thread has entered, asks again until
 //! its patience is over and answers `true` or `false`; an error means that it could not ask.
@@ -8,6 +8,7 @@ pub mod claim;
 pub mod neighbour;
 pub mod packet;
 pub mod ping;
+pub mod responder;
 pub mod router;
 pub mod stream;
 pub mod target;
@@ -66,7 +67,7 @@ pub(crate) fn is_refusal(errno: Errno) -> bool {
             | Errno::EAGAIN
             | Errno::EINTR
             | Errno::EPIPE
-            // The queue behind a device dropped it; raw IPv6 sockets are told.
+            // The queue behind a device dropped it; raw IPv6 sockets get an error.
             | Errno::ENOBUFS
     )
 }

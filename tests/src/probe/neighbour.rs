@@ -1,19 +1,23 @@
 //! Who has that address? Asked by ARP or by neighbour discovery, on a device rather than of a kernel.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ipvlan_packet::{
-    ARP, Arp, IPV6, Mac, Nd,
+    ARP, Arp, BROADCAST, IPV6, Mac, Nd,
     nd::{ALL_NODES, ALL_NODES_MAC, TARGET_MAC},
 };
 
 use super::{PAUSE, is_refusal, packet::PacketSocket};
+use crate::netns::Netns;
 
 /// One question: a frame, and the frame that answers it.
 pub trait Question {
     /// The `EtherType` of both.
-    const ETHER_TYPE: u16;
+    fn ether_type(&self) -> u16;
 
     /// The question on the wire.
     fn frame(&self) -> Vec<u8>;
@@ -24,7 +28,9 @@ pub trait Question {
 
 /// A request, as `arping` sends it.
 impl Question for Arp {
-    const ETHER_TYPE: u16 = ARP;
+    fn ether_type(&self) -> u16 {
+        ARP
+    }
 
     fn frame(&self) -> Vec<u8> {
         Self::frame(*self)
@@ -42,14 +48,16 @@ impl Question for Arp {
 
 /// A solicitation, as the kernel and `ndisc6` send it (RFC 4861 §4.3).
 impl Question for Nd {
-    const ETHER_TYPE: u16 = IPV6;
+    fn ether_type(&self) -> u16 {
+        IPV6
+    }
 
     fn frame(&self) -> Vec<u8> {
         Self::frame(self)
     }
 
     /// The advertisement that an asking kernel would believe, with the flags that go with the
-    /// question: a detected duplicate is told to everybody and is not solicited (RFC 4861 §7.2.4).
+    /// question: a detected duplicate is sent to all nodes and is not solicited (RFC 4861 §7.2.4).
     fn answer(&self, frame: &[u8]) -> Option<Mac> {
         let seen = Self::advertisement(frame)?;
         let probe = self.is_probe();
@@ -70,31 +78,63 @@ impl Question for Nd {
     }
 }
 
+/// Returns the question for `target` that the station with `mac` and `source` sends: to every station, or to the MAC
+/// `to` as a kernel does whose neighbour entry ages.
+pub fn question(
+    mac: Mac,
+    source: IpAddr,
+    target: IpAddr,
+    to: Option<Mac>,
+) -> Result<Box<dyn Question>> {
+    Ok(match (source, target, to) {
+        (IpAddr::V4(spa), IpAddr::V4(tpa), to) => {
+            Box::new(Arp::request(mac, spa, tpa).to(to.unwrap_or(BROADCAST)))
+        }
+        (IpAddr::V6(src), IpAddr::V6(target), None) => Box::new(Nd::multicast(mac, src, target)),
+        (IpAddr::V6(src), IpAddr::V6(target), Some(to)) => {
+            Box::new(Nd::unicast(to, mac, src, target))
+        }
+        _ => bail!("{source} and {target} are of two families"),
+    })
+}
+
+/// Returns the MAC that answers the question of `source`, on `device` of `netns`, for `target`.
+pub fn who_has(
+    netns: &Netns,
+    device: &str,
+    source: IpAddr,
+    target: IpAddr,
+    patience: Duration,
+) -> Result<Option<Mac>> {
+    let question = question(netns.hardware_address(device)?, source, target, None)?;
+    netns.run(|| ask(device, &*question, patience))
+}
+
 /// When to stop asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     /// At the first answer.
     First,
-    /// When the patience is over: whoever answers is heard.
+    /// When the patience is over: all answers count.
     End,
 }
 
 /// Asks `question` on `device` until it is answered; gives the Ethernet address, or nothing
 /// when nobody answered within `patience`.
-pub fn ask<Q: Question>(device: &str, question: &Q, patience: Duration) -> Result<Option<Mac>> {
+pub fn ask(device: &str, question: &dyn Question, patience: Duration) -> Result<Option<Mac>> {
     let answers = answers(device, question, patience, Until::First)?;
     Ok(answers.first().copied())
 }
 
 /// Asks `question` on `device` again and again; gives the Ethernet addresses that were named
-/// within `patience`, each once, in the order they were first heard.
-pub fn answers<Q: Question>(
+/// within `patience`, each once, in the order they were first received.
+pub fn answers(
     device: &str,
-    question: &Q,
+    question: &dyn Question,
     patience: Duration,
     until: Until,
 ) -> Result<Vec<Mac>> {
-    let socket = PacketSocket::open(device, Q::ETHER_TYPE)?;
+    let socket = PacketSocket::open(device, question.ether_type())?;
     let frame = question.frame();
     let deadline = Instant::now() + patience;
     let mut answers = Vec::new();
@@ -119,9 +159,9 @@ pub fn answers<Q: Question>(
     }
 }
 
-fn listen<Q: Question>(
+fn listen(
     socket: &PacketSocket,
-    question: &Q,
+    question: &dyn Question,
     deadline: Instant,
     until: Until,
     answers: &mut Vec<Mac>,
@@ -179,24 +219,24 @@ mod tests {
         let question = Nd::multicast(MAC, ASKER, TARGET);
         let probe = Nd::multicast(MAC, Ipv6Addr::UNSPECIFIED, TARGET);
         let named = || option(TARGET_MAC, &OTHER);
-        let told = question.answered(OTHER, "SO", named());
-        let shouted = probe.answered(OTHER, "O", named());
+        let answered = question.answered(OTHER, "SO", named());
+        let announced = probe.answered(OTHER, "O", named());
         let flagged = |answer: &Nd, letters| Nd {
             flags: flags(letters),
             ..answer.clone()
         };
         let astray = Nd {
             eth_dst: OTHER,
-            ..told.clone()
+            ..answered.clone()
         };
         let rows = [
-            (&question, told.clone(), Some(OTHER)),
-            (&question, shouted.clone(), None),
-            (&question, flagged(&told, "O"), None),
+            (&question, answered.clone(), Some(OTHER)),
+            (&question, announced.clone(), None),
+            (&question, flagged(&answered, "O"), None),
             (&question, astray, None),
-            (&probe, shouted.clone(), Some(OTHER)),
-            (&probe, told, None),
-            (&probe, flagged(&shouted, "SO"), None),
+            (&probe, announced.clone(), Some(OTHER)),
+            (&probe, answered, None),
+            (&probe, flagged(&announced, "SO"), None),
         ];
         for (number, (question, answer, expected)) in rows.into_iter().enumerate() {
             assert_eq!(question.answer(&answer.frame()), expected, "row {number}");

@@ -2,7 +2,7 @@
 
 use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -18,6 +18,11 @@ use nix::{
         time::TimeSpec,
     },
 };
+
+/// Frames of every type, sent ones too (`ETH_P_ALL`).
+pub const EVERY_TYPE: u16 = 3;
+/// The length of the longest frame that [`PacketSocket::frame`] returns whole.
+const LONGEST: usize = 2048;
 
 /// Sends and receives frames of one `EtherType` on one device.
 #[derive(Debug)]
@@ -67,9 +72,31 @@ impl PacketSocket {
             Err(errno) => Err(errno).context("cannot receive a frame"),
         }
     }
+
+    /// Receives one frame, or nothing within `patience`.
+    pub fn frame(&self, patience: Duration) -> Result<Option<Vec<u8>>> {
+        let mut buffer = [0; LONGEST];
+        let length = self.receive(&mut buffer, patience)?;
+        Ok(length.map(|length| buffer[..length.min(LONGEST)].to_vec()))
+    }
+
+    /// Returns the frames that arrive within `time`, those that have arrived already included, and when.
+    pub fn frames(&self, time: Duration) -> Result<Vec<(Duration, Vec<u8>)>> {
+        let begun = Instant::now();
+        let mut frames = Vec::new();
+        loop {
+            let left = time.saturating_sub(begun.elapsed());
+            match self.frame(left)? {
+                Some(frame) => frames.push((begun.elapsed(), frame)),
+                None if left.is_zero() => return Ok(frames),
+                None => {}
+            }
+        }
+    }
 }
 
-fn link_address(index: u32, ether_type: u16) -> Result<LinkAddr> {
+/// Returns the address by which a packet socket sends frames of this type from a device.
+pub(crate) fn link_address(index: u32, ether_type: u16) -> Result<LinkAddr> {
     let address = libc::sockaddr_ll {
         sll_family: u16::try_from(libc::AF_PACKET)?,
         sll_protocol: ether_type.to_be(),

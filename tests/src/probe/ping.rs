@@ -18,6 +18,7 @@ use nix::{
 };
 
 use super::{PAUSE, is_refusal, receive_within, target::Target};
+use crate::family::Family;
 
 const PAYLOAD: &[u8] = b"is every child behind its parent reachable from everywhere? ";
 
@@ -28,7 +29,7 @@ pub fn ping(source: Option<IpAddr>, target: impl Into<Target>, patience: Duratio
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let target = target.into();
     let echo = Echo {
-        version: Version::of(target.address),
+        family: Family::of(target.address),
         identifier: NEXT.fetch_add(1, Ordering::Relaxed),
     };
     let socket = echo.open(source)?;
@@ -57,41 +58,26 @@ pub fn ping(source: Option<IpAddr>, target: impl Into<Target>, patience: Duratio
     Ok(false)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    V4,
-    V6,
-}
-
-impl Version {
-    fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::V4,
-            IpAddr::V6(_) => Self::V6,
-        }
-    }
-
-    /// The types of request and reply.
-    fn types(self) -> (u8, u8) {
-        match self {
-            Self::V4 => (8, 0),
-            Self::V6 => (128, 129),
-        }
+/// Returns the types of request and reply.
+fn types(family: Family) -> (u8, u8) {
+    match family {
+        Family::V4 => (8, 0),
+        Family::V6 => (128, 129),
     }
 }
 
 /// What the requests of one probe have in common.
 #[derive(Clone, Copy, Debug)]
 struct Echo {
-    version: Version,
+    family: Family,
     identifier: u16,
 }
 
 impl Echo {
     fn open(self, source: Option<IpAddr>) -> Result<OwnedFd> {
-        let (family, protocol) = match self.version {
-            Version::V4 => (AddressFamily::Inet, SockProtocol::Icmp),
-            Version::V6 => (AddressFamily::Inet6, SockProtocol::IcmpV6),
+        let (family, protocol) = match self.family {
+            Family::V4 => (AddressFamily::Inet, SockProtocol::Icmp),
+            Family::V6 => (AddressFamily::Inet6, SockProtocol::IcmpV6),
         };
         let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)
             .context("cannot open an ICMP socket")?;
@@ -122,12 +108,12 @@ impl Echo {
     }
 
     fn request(self, sequence: u16) -> Vec<u8> {
-        let (request, _) = self.version.types();
+        let (request, _) = types(self.family);
         let mut message = vec![request, 0, 0, 0];
         message.extend(self.identifier.to_be_bytes());
         message.extend(sequence.to_be_bytes());
         message.extend(PAYLOAD);
-        if self.version == Version::V4 {
+        if self.family == Family::V4 {
             // The kernel does it for ICMPv6, whose checksum covers addresses that it chooses.
             let sum = checksum::internet(&message);
             message[2..4].copy_from_slice(&sum);
@@ -137,14 +123,14 @@ impl Echo {
 
     /// Is `packet` the reply? An IPv4 socket gives the IP header as well, an IPv6 one does not.
     fn is_reply(self, packet: &[u8]) -> bool {
-        let header = match self.version {
-            Version::V4 => usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4,
-            Version::V6 => 0,
+        let header = match self.family {
+            Family::V4 => usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4,
+            Family::V6 => 0,
         };
         let Some(message) = packet.get(header..) else {
             return false;
         };
-        let (_, reply) = self.version.types();
+        let (_, reply) = types(self.family);
         message.first() == Some(&reply)
             && message.get(4..6) == Some(&self.identifier.to_be_bytes())
             && message.get(8..) == Some(PAYLOAD)
@@ -162,7 +148,7 @@ mod tests {
     use super::*;
 
     const ECHO: Echo = Echo {
-        version: Version::V4,
+        family: Family::V4,
         identifier: 7,
     };
 
@@ -173,8 +159,8 @@ mod tests {
 
     #[test]
     fn recognises_only_the_reply_to_its_own_request() {
-        for (version, header) in [(Version::V4, 20), (Version::V6, 0)] {
-            let echo = Echo { version, ..ECHO };
+        for (family, header) in [(Family::V4, 20), (Family::V6, 0)] {
+            let echo = Echo { family, ..ECHO };
             let other = Echo {
                 identifier: 8,
                 ..echo
@@ -182,10 +168,10 @@ mod tests {
             let mut packet = vec![0x45; header];
             packet.extend(echo.request(1));
             assert!(!echo.is_reply(&packet), "that is the request");
-            packet[header] = version.types().1;
-            assert!(echo.is_reply(&packet), "{version:?}");
-            assert!(!other.is_reply(&packet), "{version:?}");
-            assert!(!echo.is_reply(&packet[..header + 10]), "{version:?}");
+            packet[header] = types(family).1;
+            assert!(echo.is_reply(&packet), "{family}");
+            assert!(!other.is_reply(&packet), "{family}");
+            assert!(!echo.is_reply(&packet[..header + 10]), "{family}");
         }
     }
 }

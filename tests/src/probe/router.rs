@@ -1,23 +1,18 @@
 //! The least of a router: answers router solicitations (RFC 4861 §6.2.6).
 
-use std::{
-    net::Ipv6Addr,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{net::Ipv6Addr, sync::atomic::AtomicBool};
 
 use anyhow::{Context, Result};
 use ipvlan_packet::{
     IPV6, IpPacket,
-    nd::{ALL_NODES, ALL_NODES_MAC, SOURCE_MAC, option},
+    nd::{self, ALL_NODES, ALL_NODES_MAC, SOURCE_MAC, option},
 };
 use nix::ifaddrs::getifaddrs;
 
-use super::packet::PacketSocket;
+use super::responder::respond;
 
 const SOLICITATION: u8 = 133;
 const ADVERTISEMENT: u8 = 134;
-const POLL: Duration = Duration::from_millis(20);
 
 /// Answers every router solicitation on `device` of the current netns until `done`.
 ///
@@ -29,20 +24,11 @@ pub fn advertise(device: &str, own: Ipv6Addr, done: &AtomicBool) -> Result<()> {
         .filter(|interface| interface.interface_name == device)
         .find_map(|interface| interface.address?.as_link_addr()?.addr())
         .with_context(|| format!("{device} has no Ethernet address"))?;
-    let socket = PacketSocket::open(device, IPV6)?;
     let answer = advertisement(mac, own);
-    let mut buffer = [0; 2048];
-    while !done.load(Ordering::Relaxed) {
-        let Some(length) = socket.receive(&mut buffer, POLL)? else {
-            continue;
-        };
-        if buffer[..length].get(54) == Some(&SOLICITATION) {
-            socket
-                .send(&answer)
-                .with_context(|| format!("cannot advertise on {device}"))?;
-        }
-    }
-    Ok(())
+    respond(device, IPV6, done, |frame| {
+        (frame.get(nd::TYPE) == Some(&SOLICITATION)).then(|| answer.clone())
+    })
+    .map(drop)
 }
 
 fn advertisement(mac: [u8; 6], own: Ipv6Addr) -> Vec<u8> {

@@ -1,11 +1,15 @@
 //! A row of a suite: an input, its outcome with the kernel alone, and its outcome with the agent.
 
-use std::fmt;
+use std::{cell::RefCell, fmt, rc::Rc};
 
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::faults::stage::Plan;
+use super::scene::Scene;
+use crate::{
+    demo::mode::Mode,
+    faults::{site::Site, stage::Plan},
+};
 
 /// What a row is about: an attacker, or the kind of a finding on real nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,12 +58,34 @@ pub(crate) struct Row {
     pub(crate) input: &'static str,
     /// The required outcome with the agent.
     pub(crate) expected: &'static str,
-    /// Plays it on topologies of its own.
-    pub(crate) run: fn(&Plan) -> Result<Verdict>,
     /// Whether one kernel is enough: the outcome depends on what the agent does, not on the programs or on what a kernel
     /// offers to them.
     pub(crate) any_kernel: bool,
+    /// The outcome with the kernel alone, where it is no measurement.
+    alone: &'static str,
+    /// The required outcome with the agent in the words of the table, where it is no measurement.
+    agent: &'static str,
+    run: Run,
 }
+
+/// How a row is played.
+pub(crate) enum Run {
+    /// On topologies that it builds.
+    Own(fn(&Play) -> Result<()>),
+    /// Once for each of these modes, on a topology without an agent.
+    Each(&'static [Mode], fn(&mut Scene) -> Result<()>),
+    /// The same with an agent that was started without options.
+    Started(&'static [Mode], fn(&mut Scene) -> Result<()>),
+}
+
+/// Mode l3 alone: what the agent does is the same in every mode.
+pub(crate) const L3: &[Mode] = &[Mode::L3];
+/// Mode l2 alone.
+pub(crate) const L2: &[Mode] = &[Mode::L2];
+/// A mode in which children answer, and one in which they do not.
+pub(crate) const L2_L3: &[Mode] = &[Mode::L2, Mode::L3];
+/// The modes in which no child answers.
+pub(crate) const L3_L3S: &[Mode] = &[Mode::L3, Mode::L3s];
 
 impl Row {
     /// Returns a row.
@@ -68,15 +94,26 @@ impl Row {
         kind: Kind,
         input: &'static str,
         expected: &'static str,
-        run: fn(&Plan) -> Result<Verdict>,
+        run: Run,
     ) -> Self {
         Self {
             number,
             kind,
             input,
             expected,
-            run,
             any_kernel: false,
+            alone: "",
+            agent: "",
+            run,
+        }
+    }
+
+    /// Returns the row with these outcomes, the second one if it is the required one.
+    pub(crate) const fn outcomes(self, alone: &'static str, agent: &'static str) -> Self {
+        Self {
+            alone,
+            agent,
+            ..self
         }
     }
 
@@ -86,6 +123,88 @@ impl Row {
             any_kernel: true,
             ..self
         }
+    }
+
+    /// Plays it.
+    pub(crate) fn play(&self, plan: &Plan) -> Verdict {
+        let begun = Play::of(plan);
+        if let Err(error) = self.run.run(&begun) {
+            begun.problem(format!("{error:#}"));
+        }
+        let mut verdict = begun.verdict.take();
+        append(&mut verdict.alone, self.alone);
+        if verdict.is_met() {
+            append(&mut verdict.agent, self.agent);
+        }
+        verdict
+    }
+}
+
+impl Run {
+    fn run(&self, play: &Play) -> Result<()> {
+        let (modes, is_started, once) = match *self {
+            Self::Own(run) => return run(play),
+            Self::Each(modes, run) => (modes, false, run),
+            Self::Started(modes, run) => (modes, true, run),
+        };
+        for &mode in modes {
+            let mut scene = play.scene(mode)?;
+            if is_started {
+                scene.start(&[])?;
+            }
+            once(&mut scene)?;
+            scene.end()?;
+        }
+        Ok(())
+    }
+}
+
+/// A row that is being played: what it has found so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Play {
+    pub(crate) plan: Plan,
+    verdict: Rc<RefCell<Verdict>>,
+}
+
+impl Play {
+    /// Returns one that has found nothing.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self {
+            plan: plan.clone(),
+            verdict: Rc::default(),
+        }
+    }
+
+    /// Adds to the outcome with the kernel alone.
+    pub(crate) fn alone(&self, text: impl AsRef<str>) {
+        append(&mut self.verdict.borrow_mut().alone, text.as_ref());
+    }
+
+    /// Adds to the outcome with the agent.
+    pub(crate) fn with_agent(&self, text: impl AsRef<str>) {
+        append(&mut self.verdict.borrow_mut().agent, text.as_ref());
+    }
+
+    /// Records a problem unless `is_so`.
+    pub(crate) fn expect(&self, is_so: bool, otherwise: impl FnOnce() -> String) {
+        if !is_so {
+            self.problem(otherwise());
+        }
+    }
+
+    /// Records a problem.
+    pub(crate) fn problem(&self, problem: String) {
+        self.verdict.borrow_mut().problems.push(problem);
+    }
+
+    /// Builds a topology with children in `mode`; no agent runs.
+    pub(crate) fn scene(&self, mode: Mode) -> Result<Scene> {
+        self.isolated(mode, "bridge")
+    }
+
+    /// The same with the isolation `flag`.
+    pub(crate) fn isolated(&self, mode: Mode, flag: &'static str) -> Result<Scene> {
+        Ok(Scene::on(self, Site::build_in(mode, flag)?))
     }
 }
 
@@ -101,31 +220,6 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Returns the verdict of a row that could not be played to its end.
-    pub(crate) fn failed(error: &anyhow::Error) -> Self {
-        Self {
-            problems: vec![format!("{error:#}")],
-            ..Self::default()
-        }
-    }
-
-    /// Adds to the outcome with the kernel alone.
-    pub(crate) fn alone(&mut self, text: impl AsRef<str>) {
-        append(&mut self.alone, text.as_ref());
-    }
-
-    /// Adds to the outcome with the agent.
-    pub(crate) fn agent(&mut self, text: impl AsRef<str>) {
-        append(&mut self.agent, text.as_ref());
-    }
-
-    /// Records a problem unless `is_so`.
-    pub(crate) fn expect(&mut self, is_so: bool, otherwise: impl FnOnce() -> String) {
-        if !is_so {
-            self.problems.push(otherwise());
-        }
-    }
-
     /// Returns whether the outcome is the required one.
     pub(crate) fn is_met(&self) -> bool {
         self.problems.is_empty()
@@ -133,7 +227,7 @@ impl Verdict {
 }
 
 fn append(text: &mut String, more: &str) {
-    if !text.is_empty() {
+    if !text.is_empty() && !more.is_empty() {
         text.push_str("; ");
     }
     text.push_str(more);

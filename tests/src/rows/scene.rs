@@ -1,28 +1,30 @@
 //! The topology of a row, with an agent that is started when the row says so.
 
 use std::{
-    fs,
+    cell::RefCell,
+    fmt,
     net::IpAddr,
     path::PathBuf,
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result};
-use ipvlan_packet::{Arp, Nd};
-use serde_json::Value;
+use anyhow::{Context as _, Result, anyhow};
 
+use super::{row::Play, status::Parent};
 use crate::{
     agent::Agent,
     demo::mode::Mode,
     family::Family,
     faults::{
-        site::{LAN, PARENT, Pair, STEADY, Site, UNNAMED, VM01},
-        stage::{self, Plan},
+        site::{CHILD, LAN, PARENT, Pair, Site},
+        stage::{self, PATIENCE},
     },
-    netns::Netns,
-    probe::neighbour,
+    lab::connect,
+    netns::{Netns, colons},
+    probe::packet::PacketSocket,
 };
 
 /// The time within which an address that is answered at all is answered.
@@ -33,26 +35,80 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(400);
 /// A topology and its agent; both are removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Scene {
-    pub(crate) plan: Plan,
+    pub(crate) play: Play,
     pub(crate) site: Site,
     agent: Option<Agent>,
     options: Vec<String>,
+    /// What is tried at the moment, for problems.
+    case: RefCell<String>,
 }
 
 impl Scene {
-    /// Builds the topology with children in `mode` and with the isolation `flag`; no agent runs.
-    pub(crate) fn build(plan: &Plan, mode: Mode, flag: &'static str) -> Result<Self> {
-        Ok(Self::on(plan, Site::build_in(mode, flag)?))
-    }
-
     /// Plays on a topology that is there already; no agent runs.
-    pub(crate) fn on(plan: &Plan, site: Site) -> Self {
+    pub(crate) fn on(play: &Play, site: Site) -> Self {
         Self {
-            plan: plan.clone(),
+            play: play.clone(),
             site,
             agent: None,
             options: Vec::new(),
+            case: RefCell::default(),
         }
+    }
+
+    /// Names what is tried from now on; problems begin with it.
+    pub(crate) fn case(&self, case: impl Into<String>) {
+        self.case.replace(case.into());
+    }
+
+    /// Records a problem unless `is_so`.
+    pub(crate) fn expect(&self, is_so: bool, otherwise: impl FnOnce() -> String) {
+        self.play.expect(is_so, || {
+            let (mode, flag, case) = (self.site.mode, self.site.flag, self.case.borrow());
+            format!("{mode} {flag} {case}: {}", otherwise())
+        });
+    }
+
+    /// Requires that `found`, which is the value of `what`, is `required`.
+    pub(crate) fn expect_eq<T: Value>(&self, what: &str, found: T, required: T) {
+        self.expect(found == required, || {
+            format!("{what}: {found:?}, not {required:?}")
+        });
+    }
+
+    /// Requires that `found`, which is the value of `what`, is at least `least`.
+    pub(crate) fn expect_least<T: Value>(&self, what: &str, found: T, least: T) {
+        self.expect(found >= least, || {
+            format!("{what}: {found:?}, less than {least:?}")
+        });
+    }
+
+    /// Requires that `found`, which is the value of `what`, is at most `most`.
+    pub(crate) fn expect_most<T: Value>(&self, what: &str, found: T, most: T) {
+        self.expect(found <= most, || {
+            format!("{what}: {found:?}, more than {most:?}")
+        });
+    }
+
+    /// Requires that nothing is in `found`.
+    pub(crate) fn expect_none(&self, what: &str, found: impl IntoIterator<Item: fmt::Debug>) {
+        let found: Vec<_> = found.into_iter().collect();
+        self.expect(found.is_empty(), || format!("{what}: {found:?}"));
+    }
+
+    /// Listens to frames of `ether_type` on the LAN.
+    pub(crate) fn listen(&self, ether_type: u16) -> Result<PacketSocket> {
+        let open = || PacketSocket::open(LAN, ether_type);
+        self.site.vm01.run(open)
+    }
+
+    /// Adds to the outcome with the kernel alone.
+    pub(crate) fn alone(&self, text: impl AsRef<str>) {
+        self.play.alone(text);
+    }
+
+    /// Adds to the outcome with the agent.
+    pub(crate) fn with_agent(&self, text: impl AsRef<str>) {
+        self.play.with_agent(text);
     }
 
     /// Starts the agent with `options` and waits until it serves the parent, ready or degraded.
@@ -64,22 +120,23 @@ impl Scene {
     /// Starts the agent with the options of its last start.
     pub(crate) fn start_again(&mut self) -> Result<()> {
         let options: Vec<_> = self.options.iter().map(String::as_str).collect();
-        self.agent = Some(stage::start_serving(
-            &self.plan.ipvlan,
-            &self.site,
-            &options,
-        )?);
+        self.agent = Some(self.spawn(&options)?);
         Ok(())
+    }
+
+    /// Starts an agent that the row keeps itself.
+    pub(crate) fn spawn(&self, options: &[&str]) -> Result<Agent> {
+        stage::start_serving(&self.play.plan.ipvlan, &self.site, options)
     }
 
     /// Ends the agent with SIGKILL.
     pub(crate) fn kill(&mut self) -> Result<()> {
-        self.agent.take().context("no agent is running")?.kill()
+        self.take_agent()?.kill()
     }
 
     /// Stops the agent; the pinned datapath stays.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        self.agent.take().context("no agent is running")?.stop()
+        self.take_agent()?.stop()
     }
 
     /// Stops the agent and removes everything that it left.
@@ -88,9 +145,17 @@ impl Scene {
         self.cleanup()
     }
 
+    /// [Clears](Self::clear) it if an agent runs.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        match self.agent {
+            Some(_) => self.clear(),
+            None => Ok(()),
+        }
+    }
+
     /// Runs `ipvlan cleanup`.
     pub(crate) fn cleanup(&self) -> Result<()> {
-        stage::cleanup(&self.plan, &self.site)
+        stage::cleanup(&self.play.plan, &self.site)
     }
 
     /// Returns the running agent.
@@ -114,13 +179,13 @@ impl Scene {
     }
 
     /// Returns the status of the parent.
-    pub(crate) fn parent(&self) -> Result<Value> {
-        Ok(self.agent()?.status()?["parents"][0].clone())
+    pub(crate) fn parent(&self) -> Result<Parent> {
+        Parent::of(&self.agent()?.status()?).context("the status has no parent")
     }
 
     /// Returns the output of `ipvlan status`, as text.
     pub(crate) fn status_text(&self) -> Result<String> {
-        let mut command = Command::new(&self.plan.ipvlan);
+        let mut command = Command::new(&self.play.plan.ipvlan);
         command.arg("status").arg("--runtime-dir");
         command.arg(Self::runtime_dir());
         self.site.host.command(&mut command, "")
@@ -131,84 +196,58 @@ impl Scene {
         stage::runtime_dir(PARENT)
     }
 
-    /// Returns how many of the addresses of the two children without an attacker are answered on the LAN.
-    pub(crate) fn steady_answered(&self) -> Result<usize> {
-        let mut answered = 0;
-        for address in [STEADY, UNNAMED].into_iter().flat_map(Pair::both) {
-            answered += usize::from(answered_on_lan(&self.site, address, SILENCE)?.is_some());
-        }
-        Ok(answered)
+    /// Waits until `is_so` of the parent's status.
+    pub(crate) fn wait_parent(
+        &mut self,
+        what: &str,
+        is_so: impl Fn(&Parent) -> bool,
+    ) -> Result<()> {
+        self.agent_mut()?.wait_until(PATIENCE, what, |status| {
+            Parent::of(status).is_some_and(|parent| is_so(&parent))
+        })
     }
 
-    /// Waits until `is_so` of the parent's status.
-    pub(crate) fn wait_parent(&mut self, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<()> {
-        let agent = self.agent_mut()?;
-        agent.wait_until(stage::PATIENCE, what, |status| is_so(&status["parents"][0]))
+    /// Gives single addresses to the child that things happen to; without DAD.
+    pub(crate) fn take(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Result<()> {
+        add(&self.site.third, CHILD, addresses)
     }
 }
+
+/// What a row can measure.
+pub(crate) trait Value: fmt::Debug + PartialOrd + Copy {}
+
+impl<T: fmt::Debug + PartialOrd + Copy> Value for T {}
 
 impl Drop for Scene {
     fn drop(&mut self) {
         if thread::panicking() {
             return;
         }
-        stage::clean(&self.plan, &self.site, self.agent.take());
+        stage::clean(&self.play.plan, &self.site, self.agent.take());
     }
 }
 
-/// The number of addresses that [`Scene::steady_answered`] asks for.
-pub(crate) const STEADY_ADDRESSES: usize = 4;
-
-/// Returns the MAC that answers vm01's broadcast or multicast question for `address`, if one does.
-pub(crate) fn answered_on_lan(
-    site: &Site,
-    address: IpAddr,
-    patience: Duration,
-) -> Result<Option<[u8; 6]>> {
-    let vm01 = &site.vm01;
-    let mac = vm01.hardware_address(LAN)?;
-    vm01.run(|| match address {
-        IpAddr::V4(tpa) => {
-            let request = Arp::request(mac, VM01.v4, tpa);
-            neighbour::ask(LAN, &request, patience)
+impl Pair {
+    /// Returns the address of the family of `other`.
+    pub(crate) fn like(self, other: IpAddr) -> IpAddr {
+        match other {
+            IpAddr::V4(_) => self.v4.into(),
+            IpAddr::V6(_) => self.v6.into(),
         }
-        IpAddr::V6(target) => {
-            let question = Nd::multicast(mac, VM01.v6, target);
-            neighbour::ask(LAN, &question, patience)
-        }
-    })
-}
-
-/// Waits until an address is answered on the LAN by the parent's MAC, or is not; returns whether it came
-/// to that within `patience`.
-pub(crate) fn becomes(
-    site: &Site,
-    address: IpAddr,
-    answered: bool,
-    patience: Duration,
-) -> Result<bool> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let by_parent = answered_on_lan(site, address, SILENCE)? == Some(crate::faults::site::MAC);
-        if by_parent == answered {
-            return Ok(true);
-        }
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
-        thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// Adds `address` as a single address to `device`; without DAD.
-pub(crate) fn add(netns: &Netns, device: &str, address: IpAddr) -> Result<()> {
-    let (length, nodad) = match address {
-        IpAddr::V4(_) => (32, ""),
-        IpAddr::V6(_) => (128, " nodad"),
-    };
-    netns.ip(&format!(
-        "addr add {address}/{length} dev {device}{nodad}\n"
-    ))
+/// Adds single addresses to `device`; without DAD.
+pub(crate) fn add(
+    netns: &Netns,
+    device: &str,
+    addresses: impl IntoIterator<Item = IpAddr>,
+) -> Result<()> {
+    let lines = addresses.into_iter().map(|address| match address {
+        IpAddr::V4(_) => format!("addr add {address}/32 dev {device}\n"),
+        IpAddr::V6(_) => format!("addr add {address}/128 dev {device} nodad\n"),
+    });
+    netns.ip(&lines.collect::<String>())
 }
 
 /// Removes `address`, which [`add`] has added.
@@ -217,35 +256,57 @@ pub(crate) fn delete(netns: &Netns, device: &str, address: IpAddr) -> Result<()>
     netns.ip(&format!("addr del {address}/{length} dev {device}\n"))
 }
 
-/// Returns a counter of `/proc/net/snmp` in `netns`, such as `Ip` `ForwDatagrams`.
-pub(crate) fn snmp(netns: &Netns, group: &str, counter: &str) -> Result<u64> {
-    let shown = netns.run(|| {
-        fs::read_to_string("/proc/thread-self/net/snmp").context("cannot read the SNMP counters")
-    })?;
-    let mut rows = shown.lines().filter_map(|line| line.split_once(": "));
-    let names = rows.find(|(name, _)| *name == group);
-    let values = rows.next();
-    let (names, values) = names
-        .zip(values)
-        .map(|((_, names), (_, values))| (names, values))
-        .with_context(|| format!("no counters of {group}"))?;
-    names
-        .split(' ')
-        .zip(values.split(' '))
-        .find(|(name, _)| *name == counter)
-        .and_then(|(_, value)| value.parse().ok())
-        .with_context(|| format!("no counter {group} {counter}"))
+/// Makes the neighbour entry of `address` on `device` of `netns`, in `state`.
+pub(crate) fn set_neighbour(
+    netns: &Netns,
+    device: &str,
+    address: IpAddr,
+    mac: [u8; 6],
+    state: &str,
+) -> Result<()> {
+    let mac = colons(mac);
+    netns.ip(&format!(
+        "neigh replace {address} lladdr {mac} dev {device} nud {state}\n"
+    ))
 }
 
-/// Returns a counter of `/proc/net/snmp6` in `netns`, such as `Ip6OutForwDatagrams`.
-pub(crate) fn snmp6(netns: &Netns, counter: &str) -> Result<u64> {
-    let shown = netns.run(|| {
-        fs::read_to_string("/proc/thread-self/net/snmp6").context("cannot read the SNMP counters")
-    })?;
-    shown
-        .lines()
-        .filter_map(|line| line.split_once(char::is_whitespace))
-        .find(|(name, _)| *name == counter)
-        .and_then(|(_, value)| value.trim().parse().ok())
-        .with_context(|| format!("no counter {counter}"))
+/// Makes a child named `device` of the parent of `host` in `netns`, and brings it up.
+pub(crate) fn add_child(
+    host: &Netns,
+    netns: &Netns,
+    device: &str,
+    mode: Mode,
+    flag: &str,
+) -> Result<()> {
+    let reference = netns.reference();
+    host.ip(&format!(
+        "link add link {PARENT} name {device} netns {reference} type ipvlan mode {mode} {flag}\n"
+    ))?;
+    netns.ip(&format!("link set {device} up\n"))
+}
+
+/// Connects `device` of `netns` to the LAN.
+pub(crate) fn plug(site: &Site, netns: &Netns, device: &str, port: &str) -> Result<()> {
+    connect(netns, device, &site.lan, port)?;
+    site.lan.ip(&format!(
+        "link set {port} master br0\nlink set {port} type bridge_slave learning off\n"
+    ))
+}
+
+/// Runs `attack` in a thread of its own while `meanwhile` runs; its flag is set then. Returns what both returned.
+pub(crate) fn beside<A: Send, M>(
+    attack: impl FnOnce(&AtomicBool) -> Result<A> + Send,
+    meanwhile: impl FnOnce() -> Result<M>,
+) -> Result<(A, M)> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let attacking = scope.spawn(|| attack(&stop));
+        let found = meanwhile();
+        stop.store(true, Ordering::Relaxed);
+        let attacked = attacking
+            .join()
+            .map_err(|_| anyhow!("the other thread panicked"))?;
+        let found = found?;
+        Ok((attacked?, found))
+    })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use ipvlan_packet::{ARP, Arp, IPV6, Nd};
+use ipvlan_packet::{ARP, IPV6};
 
 use super::scene::SILENCE;
 use crate::{
@@ -24,22 +24,21 @@ pub(crate) fn add_vlan(site: &Site) -> Result<()> {
 pub(crate) fn answered(site: &Site) -> Result<usize> {
     let vm01 = &site.vm01;
     let mac = vm01.hardware_address(LAN)?;
-    let request = Arp::request(mac, VM01.v4, STEADY.v4);
-    let solicitation = Nd::multicast(mac, VM01.v6, STEADY.v6);
     vm01.run(|| {
         let mut answers = 0;
         // An answer that lost its tag comes back on the device itself.
-        let untagged_arp = PacketSocket::open(LAN, ARP)?;
-        let untagged_nd = PacketSocket::open(LAN, IPV6)?;
-        answers += usize::from(neighbour::ask(VLAN, &request, SILENCE)?.is_some());
-        answers += usize::from(neighbour::ask(VLAN, &solicitation, SILENCE)?.is_some());
-        let mut buffer = [0; 256];
-        for socket in [untagged_arp, untagged_nd] {
-            while let Some(length) = socket.receive(&mut buffer, Duration::from_millis(50))? {
-                let frame = &buffer[..length.min(buffer.len())];
-                let by_parent = frame.get(6..12) == Some(&MAC) && frame.get(..6) == Some(&mac);
-                answers += usize::from(by_parent);
-            }
+        let untagged = [
+            PacketSocket::open(LAN, ARP)?,
+            PacketSocket::open(LAN, IPV6)?,
+        ];
+        for address in STEADY.both() {
+            let question = neighbour::question(mac, VM01.like(address), address, None)?;
+            answers += usize::from(neighbour::ask(VLAN, &*question, SILENCE)?.is_some());
+        }
+        for socket in untagged {
+            let frames = socket.frames(Duration::from_millis(50))?;
+            let by_parent = |frame: &[u8]| frame.starts_with(&[mac, MAC].concat());
+            answers += frames.iter().filter(|(_, frame)| by_parent(frame)).count();
         }
         Ok(answers)
     })

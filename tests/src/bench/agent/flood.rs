@@ -100,7 +100,7 @@ fn send_all(family: Family, mac: [u8; 6]) -> Result<u64> {
 }
 
 fn send<Q: Question>(question: impl Fn(u32) -> Q) -> Result<u64> {
-    let socket = PacketSocket::open(LAN, Q::ETHER_TYPE)?;
+    let socket = PacketSocket::open(LAN, question(0).ether_type())?;
     let mut buffer = [0; 2048];
     let mut answers = 0;
     for number in 0..FRAMES {
@@ -113,7 +113,7 @@ fn send<Q: Question>(question: impl Fn(u32) -> Q) -> Result<u64> {
     // A packet socket of one type does not receive what this machine sends.
     while let Some(length) = socket.receive(&mut buffer, DRAIN)? {
         let frame = &buffer[..length];
-        let is_answer = match Q::ETHER_TYPE {
+        let is_answer = match question(0).ether_type() {
             ARP => frame.get(20..22) == Some(&[0, 2]),
             _ => Nd::advertisement(frame).is_some_and(|seen| seen.is_solicited()),
         };

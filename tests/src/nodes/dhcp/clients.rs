@@ -1,22 +1,11 @@
 //! DHCP clients of real nodes in l2 children. Each has an identifier that contains its name; killed when dropped.
 
-use std::{
-    fs,
-    net::Ipv4Addr,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, net::Ipv4Addr, process::Command};
 
-use anyhow::{Context as _, Result};
+use serde_json::Value;
 
-use super::process::{Running, path};
-use crate::{
-    faults::site::{CHILD, PARENT},
-    netns::{NAMES, Netns},
-};
+use super::process::{Directory, OUTPUT, Running};
+use crate::{netns::NAMES, probe::until, rows::prelude::*};
 
 /// The directory of the CNI plugins (Debian package containernetworking-plugins).
 const CNI_PLUGINS: &str = "/usr/lib/cni";
@@ -95,98 +84,96 @@ impl Program {
 pub(super) struct Client {
     pub(super) program: Program,
     _running: Vec<Running>,
-    directory: PathBuf,
+    directory: Directory,
 }
 
 impl Client {
     /// Starts it on the child in `netns`; the CNI plugin makes the child, on the parent in `host`.
     pub(super) fn start(program: Program, host: &Netns, netns: &Netns) -> Result<Self> {
-        Self::start_with(program, host, netns, true)
-    }
-
-    /// Starts `dhclient` as it comes: without an identifier.
-    pub(super) fn start_unidentified(host: &Netns, netns: &Netns) -> Result<Self> {
-        Self::start_with(Program::Dhclient, host, netns, false)
-    }
-
-    fn start_with(
-        program: Program,
-        host: &Netns,
-        netns: &Netns,
-        is_identified: bool,
-    ) -> Result<Self> {
-        let directory = path(program.name());
-        fs::create_dir(&directory).context("cannot make the directory of a client")?;
-        let said = directory.join("said");
-        let running = match program {
+        let directory = Directory::new(program.name())?;
+        let mut command = match program {
             Program::Dhclient => {
-                let mut command = dhclient(&directory, is_identified)?;
-                vec![Running::start(netns, &mut command, &said)?]
+                dhclient(&directory, "send dhcp-client-identifier \"dhclient\";\n")?
             }
             Program::Dhcpcd => {
                 let conf = "clientid dhcpcd\nnoipv4ll\ntimeout 0\nreboot 0\n";
-                fs::write(directory.join("dhcpcd.conf"), conf)?;
+                directory.write("dhcpcd.conf", conf)?;
                 let mut command = in_own_mounts(&directory, DHCPCD)?;
-                vec![Running::start(netns, command.arg(CHILD), &said)?]
+                command.arg(CHILD);
+                command
             }
             Program::Networkd => {
-                fs::write(directory.join("child.network"), network())?;
+                directory.write("child.network", &network())?;
                 let conf = "[Network]\nManageForeignRoutes=no\n";
-                fs::write(directory.join("networkd.conf"), conf)?;
+                directory.write("networkd.conf", conf)?;
                 let mut command = in_own_mounts(&directory, NETWORKD)?;
                 command.env("SYSTEMD_LOG_LEVEL", "debug");
-                vec![Running::start(netns, &mut command, &said)?]
+                command
             }
-            Program::Cni => cni(&directory, host, netns)?,
+            Program::Cni => {
+                return Ok(Self {
+                    program,
+                    _running: cni(&directory, host, netns)?,
+                    directory,
+                });
+            }
         };
+        Self::run(program, &mut command, netns, directory)
+    }
+
+    /// Starts `dhclient` as it comes: without an identifier.
+    pub(super) fn start_unidentified(netns: &Netns) -> Result<Self> {
+        let directory = Directory::new("dhclient")?;
+        let mut command = dhclient(&directory, "")?;
+        Self::run(Program::Dhclient, &mut command, netns, directory)
+    }
+
+    fn run(
+        program: Program,
+        command: &mut Command,
+        netns: &Netns,
+        directory: Directory,
+    ) -> Result<Self> {
         Ok(Self {
             program,
-            _running: running,
+            _running: vec![Running::start(netns, command, &directory, OUTPUT)?],
             directory,
         })
     }
 
-    /// The last lines that it said.
-    pub(super) fn said(&self) -> String {
-        let said = |name| fs::read_to_string(self.directory.join(name)).unwrap_or_default();
-        let all = [said("said"), said("plugin")].concat();
-        let lines: Vec<_> = all.lines().rev().take(25).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    /// Returns the last lines of its log.
+    pub(super) fn log(&self) -> String {
+        let Self { directory, .. } = self;
+        [OUTPUT, PLUGIN]
+            .map(|file| directory.last_lines(file))
+            .join(" | ")
     }
 }
 
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _gone = fs::remove_dir_all(&self.directory);
-    }
-}
+/// The file of the output of the CNI plugin.
+const PLUGIN: &str = "plugin";
 
-fn in_own_mounts(directory: &Path, script: &str) -> Result<Command> {
-    let file = directory.join("start.sh");
-    fs::write(&file, script)?;
+fn in_own_mounts(directory: &Directory, script: &str) -> Result<Command> {
     let mut command = Command::new("busybox");
-    command.args(OWN_MOUNTS).arg(file).arg(directory);
+    command.args(OWN_MOUNTS);
+    command.arg(directory.write("start.sh", script)?);
+    command.arg(directory.file(""));
     Ok(command)
 }
 
-fn dhclient(directory: &Path, is_identified: bool) -> Result<Command> {
-    let script = directory.join("script");
-    fs::write(&script, DHCLIENT_SCRIPT)?;
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    let identifier = if is_identified {
-        "send dhcp-client-identifier \"dhclient\";\n"
-    } else {
-        ""
-    };
+fn dhclient(directory: &Directory, identifier: &str) -> Result<Command> {
     let times = "initial-interval 1;\nbackoff-cutoff 2;\ntimeout 300;\n";
-    fs::write(directory.join("leases"), "")?;
-    let conf = directory.join("dhclient.conf");
-    fs::write(&conf, [identifier, times].concat())?;
+    let conf = [identifier, times].concat();
     let mut command = Command::new("dhclient");
-    command.args(["-4", "-d"]).arg("-cf").arg(conf);
-    for (option, file) in [("-lf", "leases"), ("-pf", "pid"), ("-sf", "script")] {
-        command.arg(option).arg(directory.join(file));
-    }
+    command.args(["-4", "-d"]);
+    command
+        .arg("-cf")
+        .arg(directory.write("dhclient.conf", &conf)?);
+    command.arg("-lf").arg(directory.write("leases", "")?);
+    command.arg("-pf").arg(directory.file("pid"));
+    command
+        .arg("-sf")
+        .arg(directory.write_program("script", DHCLIENT_SCRIPT)?);
     command.arg(CHILD);
     Ok(command)
 }
@@ -206,20 +193,19 @@ fn network() -> String {
 }
 
 /// Starts the daemon of the `dhcp` plugin, then the `ipvlan` plugin as a container runtime does.
-fn cni(directory: &Path, host: &Netns, netns: &Netns) -> Result<Vec<Running>> {
+fn cni(directory: &Directory, host: &Netns, netns: &Netns) -> Result<Vec<Running>> {
     // What an attempt before this one left.
     let _none = netns.ip(&format!("link del {CHILD}\n"));
-    let socket = directory.join("socket");
+    let socket = directory.file("socket");
     let mut command = Command::new(format!("{CNI_PLUGINS}/dhcp"));
     command.arg("daemon").arg("-socketpath").arg(&socket);
-    let daemon = Running::start(host, &mut command, &directory.join("said"))?;
-    crate::faults::stage::wait_for("the socket of the dhcp plugin", || Ok(socket.exists()))?;
-    let conf = directory.join("conf");
-    let text = serde_json::json!({
+    let daemon = Running::start(host, &mut command, directory, OUTPUT)?;
+    wait_for("the socket of the dhcp plugin", || Ok(socket.exists()))?;
+    let conf = serde_json::json!({
         "cniVersion": "0.4.0", "name": "lan", "type": "ipvlan", "master": PARENT, "mode": "l2",
         "ipam": { "type": "dhcp", "daemonSocketPath": socket },
     });
-    fs::write(&conf, text.to_string())?;
+    let conf = directory.write("conf", &conf.to_string())?;
     let mut command = Command::new("busybox");
     let plugin = format!("exec {CNI_PLUGINS}/ipvlan < {}", conf.display());
     command.args(["sh", "-c", &plugin]).envs([
@@ -229,7 +215,7 @@ fn cni(directory: &Path, host: &Netns, netns: &Netns) -> Result<Vec<Running>> {
         ("CNI_IFNAME", CHILD),
         ("CNI_PATH", CNI_PLUGINS),
     ]);
-    let plugin = Running::start(host, &mut command, &directory.join("plugin"))?;
+    let plugin = Running::start(host, &mut command, directory, PLUGIN)?;
     Ok(vec![plugin, daemon])
 }
 
@@ -237,21 +223,19 @@ fn cni(directory: &Path, host: &Netns, netns: &Netns) -> Result<Vec<Running>> {
 pub(super) fn address(netns: &Netns) -> Result<Option<Ipv4Addr>> {
     let mut command = Command::new("ip");
     command.args(["-json", "-4", "addr", "show"]);
-    let links: serde_json::Value = serde_json::from_str(&netns.command(&mut command, "")?)?;
-    let links = links.as_array().map(Vec::as_slice).unwrap_or_default();
-    let child = links.iter().find(|link| link["ifname"] == CHILD);
+    let links: Value = serde_json::from_str(&netns.command(&mut command, "")?)?;
+    let mut links = links.as_array().into_iter().flatten();
+    let child = links.find(|link| link["ifname"] == CHILD);
     let local = child.and_then(|child| child["addr_info"][0]["local"].as_str());
     Ok(local.and_then(|local| local.parse().ok()))
 }
 
 /// Waits until the child in `netns` has an IPv4 address.
 pub(super) fn wait_for_address(netns: &Netns, patience: Duration) -> Result<Option<Ipv4Addr>> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let found = address(netns)?;
-        if found.is_some() || Instant::now() >= deadline {
-            return Ok(found);
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
+    let found = Cell::default();
+    until(patience, Duration::from_millis(50), || {
+        found.set(address(netns)?);
+        Ok(found.get().is_some())
+    })?;
+    Ok(found.get())
 }

@@ -4,43 +4,42 @@ use std::{
     fs::{self, File},
     net::Ipv4Addr,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
-    thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
-use crate::{
-    faults::site::{CHILD, VM01},
-    netns::Netns,
-};
+use crate::rows::prelude::*;
 
 /// A running program.
 #[derive(Debug)]
 pub(super) struct Running(Child);
 
 impl Running {
-    /// Starts `command` in `netns`; what it says goes to the file `said`.
-    pub(super) fn start(netns: &Netns, command: &mut Command, said: &Path) -> Result<Self> {
+    /// Starts `command` in `netns`; its output goes to the file `output` of `directory`.
+    pub(super) fn start(
+        netns: &Netns,
+        command: &mut Command,
+        directory: &Directory,
+        output: &str,
+    ) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let said = File::create(said).context("cannot make a file for what it says")?;
+        let output = File::create(directory.file(output)).context("cannot make a file")?;
         command
             .stdin(Stdio::null())
-            .stdout(said.try_clone()?)
-            .stderr(said);
-        let child = netns.run(|| {
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let start = || {
             command
                 .spawn()
                 .with_context(|| format!("cannot start {name}"))
-        })?;
-        Ok(Self(child))
+        };
+        Ok(Self(netns.run(start)?))
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
@@ -56,25 +55,79 @@ impl Drop for Running {
     }
 }
 
-/// A path in a directory that goes with the machine.
-pub(super) fn path(what: &str) -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("ipvlan-dhcp-{}-{number}.{what}", process::id()))
+/// A directory for the files of a program; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Directory(PathBuf);
+
+impl Directory {
+    /// Makes one that no other program has.
+    pub(super) fn new(label: &str) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("ipvlan-dhcp-{}-{number}.{label}", process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// Returns the path of a file in it.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Writes a file; returns its path.
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.file(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Writes a program; returns its path.
+    pub(super) fn write_program(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.write(name, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+
+    /// Returns the text of a file; none if there is no such file.
+    pub(super) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.file(name)).unwrap_or_default()
+    }
+
+    /// Returns the last lines of a file, as one.
+    pub(super) fn last_lines(&self, name: &str) -> String {
+        let text = self.read(name);
+        let lines: Vec<_> = text.lines().rev().take(25).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
 }
 
-/// dnsmasq as the DHCP server of a LAN, for both families.
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The file of the output of a program.
+pub(super) const OUTPUT: &str = "output";
+/// The file of the leases of a server.
+const LEASES: &str = "leases";
+
+/// How long a lease of [`Server::dhcpd`] is; clients renew after a quarter of it and rebind after half of it.
+pub(super) const LEASE: Duration = Duration::from_secs(24);
+
+/// The DHCP server of a LAN.
 #[derive(Debug)]
 pub(super) struct Server {
     _running: Running,
-    leases: PathBuf,
-    said: PathBuf,
+    directory: Directory,
 }
 
 impl Server {
-    /// Starts it on `device` of `netns`.
-    pub(super) fn start(netns: &Netns, device: &str) -> Result<Self> {
-        let (leases, said) = (path("leases"), path("server"));
+    /// Starts dnsmasq on `device` of `netns`, for both families.
+    pub(super) fn dnsmasq(netns: &Netns, device: &str) -> Result<Self> {
+        let directory = Directory::new("dnsmasq")?;
+        let leases = directory.file(LEASES);
         let mut command = Command::new("dnsmasq");
         command.args([
             "--conf-file=/dev/null",
@@ -91,58 +144,12 @@ impl Server {
         ]);
         command.arg(format!("--interface={device}"));
         command.arg(format!("--dhcp-leasefile={}", leases.display()));
-        Ok(Self {
-            _running: Running::start(netns, &mut command, &said)?,
-            leases,
-            said,
-        })
+        Self::start(netns, &mut command, directory)
     }
 
-    /// Whether it keeps a lease of `address`.
-    pub(super) fn has_lease(&self, address: Ipv4Addr) -> bool {
-        let leases = fs::read_to_string(&self.leases).unwrap_or_default();
-        let address = address.to_string();
-        leases
-            .lines()
-            .any(|line| line.split(' ').nth(2) == Some(address.as_str()))
-    }
-
-    /// The last lines that it said.
-    pub(super) fn said(&self) -> String {
-        last_lines(&self.said, 12)
-    }
-}
-
-/// The last lines of a file, as one.
-fn last_lines(file: &Path, count: usize) -> String {
-    let said = fs::read_to_string(file).unwrap_or_default();
-    let lines: Vec<_> = said.lines().rev().take(count).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for file in [&self.leases, &self.said] {
-            let _gone = fs::remove_file(file);
-        }
-    }
-}
-
-/// How long a lease of [`Dhcpd`] is; clients renew after a quarter of it and rebind after half of it.
-pub(super) const LEASE: Duration = Duration::from_secs(24);
-
-/// ISC `dhcpd` as the DHCP server of a LAN.
-#[derive(Debug)]
-pub(super) struct Dhcpd {
-    _running: Running,
-    directory: PathBuf,
-}
-
-impl Dhcpd {
-    /// Starts it on `device` of `netns`.
-    pub(super) fn start(netns: &Netns, device: &str) -> Result<Self> {
-        let directory = path("dhcpd");
-        fs::create_dir(&directory).context("cannot make the directory of dhcpd")?;
+    /// Starts ISC `dhcpd` on `device` of `netns`.
+    pub(super) fn dhcpd(netns: &Netns, device: &str) -> Result<Self> {
+        let directory = Directory::new("dhcpd")?;
         let lease = LEASE.as_secs();
         let conf = format!(
             "authoritative;\nddns-update-style none;\nping-check false;\ndhcp-cache-threshold 0;\n\
@@ -154,29 +161,31 @@ impl Dhcpd {
             lease / 4,
             lease / 2,
         );
-        fs::write(directory.join("conf"), conf)?;
-        fs::write(directory.join("leases"), "")?;
         let mut command = Command::new("dhcpd");
         command.args(["-4", "-f", "-d", "--no-pid"]);
-        for (option, file) in [("-cf", "conf"), ("-lf", "leases")] {
-            command.arg(option).arg(directory.join(file));
-        }
-        command.arg(device);
+        command.arg("-cf").arg(directory.write("conf", &conf)?);
+        command.arg("-lf").arg(directory.write(LEASES, "")?);
+        Self::start(netns, command.arg(device), directory)
+    }
+
+    fn start(netns: &Netns, command: &mut Command, directory: Directory) -> Result<Self> {
         Ok(Self {
-            _running: Running::start(netns, &mut command, &directory.join("said"))?,
+            _running: Running::start(netns, command, &directory, OUTPUT)?,
             directory,
         })
     }
 
-    /// The last lines that it said.
-    pub(super) fn said(&self) -> String {
-        last_lines(&self.directory.join("said"), 30)
+    /// Returns whether dnsmasq keeps a lease of `address`.
+    pub(super) fn has_lease(&self, address: Ipv4Addr) -> bool {
+        let leases = self.directory.read(LEASES);
+        let address = address.to_string();
+        let mut addresses = leases.lines().map(|line| line.split(' ').nth(2));
+        addresses.any(|leased| leased == Some(address.as_str()))
     }
-}
 
-impl Drop for Dhcpd {
-    fn drop(&mut self) {
-        let _gone = fs::remove_dir_all(&self.directory);
+    /// Returns the last lines of its log.
+    pub(super) fn log(&self) -> String {
+        self.directory.last_lines(OUTPUT)
     }
 }
 
@@ -184,33 +193,27 @@ impl Drop for Dhcpd {
 #[derive(Debug)]
 pub(super) struct Client {
     running: Running,
-    script: PathBuf,
-    events: PathBuf,
-    said: PathBuf,
+    directory: Directory,
 }
 
 impl Client {
     /// Starts it on `device` of `netns` with more options: 3 requests, one a second.
     pub(super) fn start(netns: &Netns, device: &str, options: &[&str]) -> Result<Self> {
-        let (script, events, said) = (path("sh"), path("events"), path("client"));
-        fs::write(
-            &script,
-            format!(
-                "#!/usr/bin/busybox sh\necho \"$1 $ip\" >> {}\n",
-                events.display()
-            ),
-        )?;
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        let directory = Directory::new("udhcpc")?;
+        let events = directory.file("events");
+        let script = format!(
+            "#!/usr/bin/busybox sh\necho \"$1 $ip\" >> {}\n",
+            events.display()
+        );
         let mut command = Command::new("busybox");
-        command.args([
-            "udhcpc", "-f", "-t", "3", "-T", "1", "-A", "1", "-i", device,
-        ]);
-        command.arg("-s").arg(&script).args(options);
+        command.args(["udhcpc", "-f", "-t", "3", "-T", "1", "-A", "1"]);
+        command.args(["-i", device]).args(options);
+        command
+            .arg("-s")
+            .arg(directory.write_program("sh", &script)?);
         Ok(Self {
-            running: Running::start(netns, &mut command, &said)?,
-            script,
-            events,
-            said,
+            running: Running::start(netns, &mut command, &directory, OUTPUT)?,
+            directory,
         })
     }
 
@@ -224,14 +227,12 @@ impl Client {
     pub(super) fn wait_for(&self, event: &str, patience: Duration) -> Option<Ipv4Addr> {
         let deadline = Instant::now() + patience;
         loop {
-            let events = fs::read_to_string(&self.events).unwrap_or_default();
-            let found = events
-                .lines()
-                .filter_map(|line| line.split_once(' '))
-                .find(|(name, _)| *name == event)
-                .and_then(|(_, address)| address.parse().ok());
-            if found.is_some() || Instant::now() >= deadline {
-                return found;
+            let events = self.directory.read("events");
+            let mut events = events.lines().filter_map(|line| line.split_once(' '));
+            let found = events.find(|(name, _)| *name == event);
+            let address = found.and_then(|(_, address)| address.parse().ok());
+            if address.is_some() || Instant::now() >= deadline {
+                return address;
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -247,17 +248,8 @@ impl Client {
         self.running.signal(Signal::SIGUSR2)
     }
 
-    /// All that it said.
-    pub(super) fn said(&self) -> String {
-        let said = fs::read_to_string(&self.said).unwrap_or_default();
-        said.lines().collect::<Vec<_>>().join(" | ")
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        for file in [&self.script, &self.events, &self.said] {
-            let _gone = fs::remove_file(file);
-        }
+    /// Returns the last lines of its log.
+    pub(super) fn log(&self) -> String {
+        self.directory.last_lines(OUTPUT)
     }
 }

@@ -1,13 +1,7 @@
 //! Clients of real nodes beside each other: lease, renewal by the server's address, rebinding by broadcast.
 
-use std::{
-    collections::HashSet,
-    net::Ipv4Addr,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, net::Ipv4Addr};
 
-use anyhow::{Context as _, Result};
 use ipvlan_packet::{
     BROADCAST,
     dhcp::{DISCOVER, REQUEST},
@@ -17,21 +11,10 @@ use super::{
     NO_OFFER, SENT, child,
     clients::{Client, Program, address, wait_for_address},
     counted,
-    process::{Dhcpd, LEASE},
+    process::{LEASE, Server},
     wire::{Seen, Wire},
 };
-use crate::{
-    demo::mode::Mode,
-    faults::{
-        site::{CHILD, LAN, NOBODY, VM01},
-        stage::{PATIENCE, Plan},
-    },
-    netns::Netns,
-    rows::{
-        row::Verdict,
-        scene::{Scene, becomes},
-    },
-};
+use crate::rows::prelude::*;
 
 /// The time within which every client has started, on an emulated processor.
 const STARTED: Duration = Duration::from_secs(30);
@@ -43,9 +26,7 @@ struct Leased {
     address: Ipv4Addr,
 }
 
-pub(super) fn of_real_clients(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    let mut scene = Scene::build(plan, Mode::L2, "bridge")?;
+pub(super) fn of_real_clients(scene: &mut Scene) -> Result<()> {
     let mut places = Vec::new();
     for program in Program::ALL {
         let place = if program.takes_child() {
@@ -55,18 +36,18 @@ pub(super) fn of_real_clients(plan: &Plan) -> Result<Verdict> {
         };
         places.push((program, place));
     }
-    let server = Dhcpd::start(&scene.site.vm01, LAN)?;
+    let server = Server::dhcpd(&scene.site.vm01, LAN)?;
     let wire = Wire::open(&scene.site.vm01, LAN)?;
-    alone(&scene, &places, &wire, &mut verdict)?;
+    alone(scene, &places, &wire)?;
 
     scene.start(&[])?;
     let mut leased = Vec::new();
-    let clients = start(&scene, &places)?;
+    let clients = start(scene, &places)?;
     for (client, (program, place)) in clients.into_iter().zip(places) {
         let found = wait_for_address(&scene.site.others[place], STARTED)?;
         let address = found.with_context(|| {
-            let (said, server) = (client.said(), server.said());
-            format!("no lease of {program:?}: {said}; the server: {server}")
+            let (log, server) = (client.log(), server.log());
+            format!("no lease of {program:?}: {log}; the server: {server}")
         })?;
         leased.push(Leased {
             client,
@@ -75,43 +56,34 @@ pub(super) fn of_real_clients(plan: &Plan) -> Result<Verdict> {
         });
     }
     let addresses: HashSet<_> = leased.iter().map(|leased| leased.address).collect();
-    verdict.expect(addresses.len() == leased.len(), || {
-        format!("the same address twice: {addresses:?}")
-    });
-    for &address in &addresses {
-        let answered = becomes(&scene.site, address.into(), true, PATIENCE)?;
-        verdict.expect(answered, || format!("{address} is not answered on the LAN"));
-    }
-    let flagged = counted(&scene, "dhcp_broadcast")?;
-    let shared = counted(&scene, "dhcp_no_client_id")?;
+    scene.expect_eq("different addresses", addresses.len(), leased.len());
+    scene.expect_answered(addresses.iter().copied().map(IpAddr::V4))?;
+    let flagged = counted(scene, "dhcp_broadcast")?;
+    let shared = counted(scene, "dhcp_no_client_id")?;
     // A DHCPDISCOVER and a DHCPREQUEST of each.
-    verdict.expect(flagged >= 2 * addresses.len() as u64 && shared == 0, || {
-        format!("{flagged} requests with the flag, {shared} without an identifier")
-    });
-    keep(&scene, &leased, &wire, &server, &mut verdict)?;
-    verdict.agent("an address each, renewed and rebound");
+    scene.expect_least(
+        "requests with the flag",
+        flagged,
+        2 * addresses.len() as u64,
+    );
+    scene.expect_eq("requests without an identifier", shared, 0);
+    keep(scene, &leased, &wire, &server)?;
+    scene.with_agent("an address each, renewed and rebound");
 
     let first = leased.swap_remove(0);
     drop(first.client);
-    unidentified(&scene, first.place, &mut verdict)?;
-    Ok(verdict)
+    unidentified(scene, first.place)
 }
 
 fn start(scene: &Scene, places: &[(Program, usize)]) -> Result<Vec<Client>> {
     let site = &scene.site;
-    places
-        .iter()
-        .map(|&(program, place)| Client::start(program, &site.host, &site.others[place]))
-        .collect()
+    let start =
+        |&(program, place): &(_, usize)| Client::start(program, &site.host, &site.others[place]);
+    places.iter().map(start).collect()
 }
 
 /// Without the agent each of them sends DHCPDISCOVER, and none gets an offer.
-fn alone(
-    scene: &Scene,
-    places: &[(Program, usize)],
-    wire: &Wire,
-    verdict: &mut Verdict,
-) -> Result<()> {
+fn alone(scene: &Scene, places: &[(Program, usize)], wire: &Wire) -> Result<()> {
     let clients = start(scene, places)?;
     let deadline = Instant::now() + STARTED;
     let mut silent: Vec<_> = Program::ALL.into();
@@ -122,7 +94,7 @@ fn alone(
     anyhow::ensure!(
         silent.is_empty(),
         "no DHCPDISCOVER of {silent:?}: {:?}",
-        clients.iter().map(Client::said).collect::<Vec<_>>()
+        clients.iter().map(Client::log).collect::<Vec<_>>()
     );
     thread::sleep(NO_OFFER);
     let mut offered = Vec::new();
@@ -131,7 +103,7 @@ fn alone(
             offered.push(program.name());
         }
     }
-    verdict.alone(if offered.is_empty() {
+    scene.alone(if offered.is_empty() {
         "no offer".to_owned()
     } else {
         format!("a lease of {}", offered.join(", "))
@@ -148,13 +120,7 @@ fn is_of(seen: &Seen, program: Program) -> bool {
 
 /// Each renews its lease once; then the server cannot be reached by unicast, and each rebinds. None starts anew or
 /// loses its address.
-fn keep(
-    scene: &Scene,
-    leased: &[Leased],
-    wire: &Wire,
-    server: &Dhcpd,
-    verdict: &mut Verdict,
-) -> Result<()> {
+fn keep(scene: &Scene, leased: &[Leased], wire: &Wire, server: &Server) -> Result<()> {
     // What was sent for the leases.
     wire.requests(Duration::ZERO)?;
     let mut seen = Vec::new();
@@ -166,13 +132,11 @@ fn keep(
                 && (it.to != BROADCAST) == by_unicast
         })
     };
-    let renewed = |seen: &[Seen]| {
-        leased
-            .iter()
-            .all(|leased| renewing(seen, leased, leased.client.program.renews_by_unicast()))
+    let renewed = |seen: &[Seen], leased: &Leased| {
+        renewing(seen, leased, leased.client.program.renews_by_unicast())
     };
     let deadline = Instant::now() + LEASE;
-    while !renewed(&seen) && Instant::now() < deadline {
+    while !leased.iter().all(|leased| renewed(&seen, leased)) && Instant::now() < deadline {
         seen.extend(wire.requests(SENT)?);
     }
     let unreachable = Instant::now();
@@ -194,44 +158,37 @@ fn keep(
             place,
             address: first,
         } = leased;
-        let name = client.program.name();
-        let by_unicast = client.program.renews_by_unicast();
-        verdict.expect(renewing(&seen, leased, by_unicast), || {
-            format!("{name} did not renew: {}", client.said())
+        scene.case(client.program.name());
+        scene.expect(renewed(&seen, leased), || {
+            format!("did not renew: {}", client.log())
         });
-        verdict.expect(renewing(&rebinding, leased, false), || {
-            format!("{name} did not rebind: {}", client.said())
+        scene.expect(renewing(&rebinding, leased, false), || {
+            format!("did not rebind: {}", client.log())
         });
         let all = || seen.iter().chain(&rebinding);
         let anew = all().any(|it| is_of(it, client.program) && it.kind == DISCOVER);
-        verdict.expect(!anew, || {
-            format!(
-                "{name} began anew: {}; the server: {}",
-                client.said(),
-                server.said()
-            )
+        scene.expect(!anew, || {
+            format!("began anew: {}; the server: {}", client.log(), server.log())
         });
         let changed = all().find(|it| it.broadcast || !(it.summed || it.left_to_card));
-        verdict.expect(changed.is_none(), || format!("changed: {changed:?}"));
+        scene.expect(changed.is_none(), || format!("changed: {changed:?}"));
         let last = address(&scene.site.others[*place])?;
-        verdict.expect(last == Some(*first), || {
-            format!("{name} had {first}, has {last:?}: {}", client.said())
+        scene.expect(last == Some(*first), || {
+            format!("had {first}, has {last:?}: {}", client.log())
         });
     }
     Ok(())
 }
 
-/// `dhclient` sends no identifier unless it is told one.
-fn unidentified(scene: &Scene, place: usize, verdict: &mut Verdict) -> Result<()> {
-    let netns: &Netns = &scene.site.others[place];
+/// `dhclient` sends no identifier unless it is configured.
+fn unidentified(scene: &Scene, place: usize) -> Result<()> {
+    let netns = &scene.site.others[place];
     netns.ip(&format!("addr flush dev {CHILD}\n"))?;
-    let _client = Client::start_unidentified(&scene.site.host, netns)?;
+    let _client = Client::start_unidentified(netns)?;
     let found = wait_for_address(netns, STARTED)?;
-    verdict.expect(found.is_some(), || "dhclient: no lease".to_owned());
+    scene.expect(found.is_some(), || "dhclient: no lease".to_owned());
     let count = counted(scene, "dhcp_no_client_id")?;
-    verdict.expect(count >= 2, || {
-        format!("{count} requests of dhclient without an identifier")
-    });
-    verdict.agent("dhclient without an identifier is counted");
+    scene.expect_least("requests without an identifier", count, 2);
+    scene.with_agent("dhclient without an identifier is counted");
     Ok(())
 }

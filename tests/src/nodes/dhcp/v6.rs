@@ -3,22 +3,12 @@
 use std::{
     io::ErrorKind,
     net::{Ipv6Addr, SocketAddrV6, UdpSocket},
-    time::Duration,
 };
 
-use anyhow::{Context as _, Result};
 use nix::net::if_::if_nametoindex;
 
 use super::{Server, child};
-use crate::{
-    demo::mode::Mode,
-    faults::{
-        site::{CHILD, LAN},
-        stage::Plan,
-    },
-    netns::Netns,
-    rows::{row::Verdict, scene::Scene},
-};
+use crate::rows::prelude::*;
 
 /// `All_DHCP_Relay_Agents_and_Servers`
 const SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
@@ -31,28 +21,28 @@ const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x501);
 /// One try.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-pub(super) fn solicit(plan: &Plan) -> Result<Verdict> {
-    let mut verdict = Verdict::default();
-    let mut scene = Scene::build(plan, Mode::L2, "private")?;
+pub(super) fn solicit(play: &Play) -> Result<()> {
+    let mut scene = play.isolated(Mode::L2, "private")?;
     scene
         .site
         .vm01
         .ip(&format!("addr add fe80::510/64 dev {LAN} nodad\n"))?;
     let place = child(&mut scene.site, "red")?;
     scene.site.others[place].ip(&format!("addr add {LINK_LOCAL}/64 dev {CHILD} nodad\n"))?;
-    let server = Server::start(&scene.site.vm01, LAN)?;
-    let ask = |scene: &Scene| advertised(&scene.site.others[place]);
-    let alone = ask(&scene)?;
-    verdict.alone(if alone { "an advertisement" } else { "nothing" });
+    let server = Server::dnsmasq(&scene.site.vm01, LAN)?;
+    let outcome = |advertised| {
+        if advertised {
+            "an advertisement"
+        } else {
+            "nothing"
+        }
+    };
+    play.alone(outcome(advertised(&scene.site.others[place])?));
     scene.start(&[])?;
-    let advertised = ask(&scene)?;
-    verdict.expect(advertised, || format!("the server: {}", server.said()));
-    verdict.agent(if advertised {
-        "an advertisement"
-    } else {
-        "nothing"
-    });
-    Ok(verdict)
+    let advertised = advertised(&scene.site.others[place])?;
+    scene.expect(advertised, || format!("the server: {}", server.log()));
+    play.with_agent(outcome(advertised));
+    scene.clear()
 }
 
 /// Asks servers from the child in `netns` up to five times; returns whether one advertised itself.

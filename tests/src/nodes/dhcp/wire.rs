@@ -7,8 +7,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use ipvlan_packet::{
-    Dhcp, IPV4, checksum,
-    dhcp::{CLIENT_ID, DISCOVER, END, MESSAGE, MESSAGE_TYPE, find, option},
+    Dhcp, IPV4, array, checksum,
+    dhcp::{
+        CHECKSUM, CLIENT_ID, DISCOVER, END, FLAGS, MESSAGE, MESSAGE_TYPE, OPTIONS, find, option,
+    },
+    ip::{number::UDP, v4},
 };
 use nix::sys::socket::{setsockopt, sockopt};
 
@@ -47,9 +50,8 @@ impl Wire {
 
     /// Takes the requests that have arrived, or arrive within `patience` if there are none.
     pub(super) fn requests(&self, patience: Duration) -> Result<Vec<Seen>> {
-        let mut buffer = [0; 2_048];
-        let mut seen = Vec::new();
         let deadline = Instant::now() + patience;
+        let mut seen = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let wait = if seen.is_empty() {
@@ -57,8 +59,8 @@ impl Wire {
             } else {
                 Duration::ZERO
             };
-            match self.0.receive(&mut buffer, wait)? {
-                Some(length) => seen.extend(request(&buffer[..length])),
+            match self.0.frame(wait)? {
+                Some(frame) => seen.extend(request(&frame)),
                 None if seen.is_empty() && !left.is_zero() => {}
                 None => return Ok(seen),
             }
@@ -68,29 +70,27 @@ impl Wire {
 
 /// Reads a message of a client to the port of servers.
 fn request(frame: &[u8]) -> Option<Seen> {
-    let is_request = frame.len() > MESSAGE + 240
-        && frame[14] == 0x45
-        && frame[23] == 17
-        && frame[34..38] == [0, 68, 0, 67];
+    let is_request = frame.get(OPTIONS..).is_some()
+        && frame[v4::VERSION_IHL] == 0x45
+        && frame[23] == UDP
+        && array(frame, v4::LEN) == Some([0, 68, 0, 67]);
     if !is_request {
         return None;
     }
-    let udp_len = u16::from_be_bytes([frame[38], frame[39]]);
-    let datagram = frame.get(34..34 + usize::from(udp_len))?;
-    let mut pseudo = frame[26..34].to_vec();
-    pseudo.extend([0, 17]);
-    pseudo.extend(udp_len.to_be_bytes());
-    let field = u16::from_be_bytes([frame[40], frame[41]]);
-    let options = datagram.get(8 + 240..)?;
+    let udp_len: [u8; 2] = array(frame, v4::LEN + 4)?;
+    let datagram = frame.get(v4::LEN..v4::LEN + usize::from(u16::from_be_bytes(udp_len)))?;
+    let pseudo = [&frame[v4::SRC..v4::LEN], &[0, UDP], &udp_len].concat();
+    let field = u16::from_be_bytes(array(frame, CHECKSUM)?);
+    let options = datagram.get(OPTIONS - v4::LEN..)?;
     let kind = find(options, MESSAGE_TYPE).and_then(|value| value.first());
     Some(Seen {
-        broadcast: frame[MESSAGE + 10] & 0x80 != 0,
+        broadcast: frame[FLAGS] & 0x80 != 0,
         summed: field == 0
             || checksum::internet(&[&pseudo[..], datagram].concat()) == checksum::RIGHT,
         left_to_card: field == !u16::from_be_bytes(checksum::internet(&pseudo)),
-        xid: u32::from_be_bytes(frame[MESSAGE + 4..MESSAGE + 8].try_into().ok()?),
-        to: frame[..6].try_into().ok()?,
-        ciaddr: Ipv4Addr::from(<[u8; 4]>::try_from(&frame[MESSAGE + 12..MESSAGE + 16]).ok()?),
+        xid: u32::from_be_bytes(array(frame, MESSAGE + 4)?),
+        to: array(frame, 0)?,
+        ciaddr: array::<4>(frame, MESSAGE + 12)?.into(),
         kind: kind.copied().unwrap_or_default(),
         client_id: find(options, CLIENT_ID).unwrap_or_default().to_vec(),
     })

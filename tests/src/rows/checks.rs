@@ -1,0 +1,177 @@
+//! What rows require of a node again and again: who is answered, reached and refused.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::IpAddr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::scene::{SILENCE, Scene};
+use crate::{
+    faults::{
+        site::{LAN, MAC, Pair, STEADY, Site, UNNAMED, VM01},
+        stage::PATIENCE,
+        truth,
+    },
+    netns::Netns,
+    probe::{neighbour, ping::ping},
+};
+
+/// The number of addresses that [`Scene::steady_answered`] asks for.
+pub(crate) const STEADY_ADDRESSES: usize = 4;
+
+impl Scene {
+    /// Requires that each of `addresses` comes to be answered on the LAN by the parent's MAC.
+    pub(crate) fn expect_answered(
+        &self,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<()> {
+        self.expect_answers(addresses, true)
+    }
+
+    /// Requires that each of `addresses` comes to be answered on the LAN by the parent's MAC, or not.
+    pub(crate) fn expect_answers(
+        &self,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        answered: bool,
+    ) -> Result<()> {
+        self.expect_answers_within(addresses, answered, PATIENCE)
+    }
+
+    /// The same within `patience`.
+    pub(crate) fn expect_answers_within(
+        &self,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        answered: bool,
+        patience: Duration,
+    ) -> Result<()> {
+        for address in addresses {
+            let settled = becomes(&self.site, address, answered, patience)?;
+            self.expect(settled, || {
+                format!("{address} is answered on the LAN: {}", !answered)
+            });
+        }
+        Ok(())
+    }
+
+    /// Requires that both addresses of the two children without an attacker are answered on the LAN at once.
+    pub(crate) fn expect_others_answered(&self) -> Result<()> {
+        let answered = self.steady_answered()?;
+        self.expect(answered == STEADY_ADDRESSES, || {
+            format!("{answered} of {STEADY_ADDRESSES} addresses of others are answered")
+        });
+        Ok(())
+    }
+
+    /// Requires that each of `addresses` answers a ping from `netns`.
+    pub(crate) fn expect_reached(
+        &self,
+        netns: &Netns,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<()> {
+        self.expect_reached_within(netns, addresses, PATIENCE)
+    }
+
+    /// The same within `patience`.
+    pub(crate) fn expect_reached_within(
+        &self,
+        netns: &Netns,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        patience: Duration,
+    ) -> Result<()> {
+        for address in addresses {
+            let reached = netns.run(|| ping(None, address, patience))?;
+            self.expect(reached, || {
+                format!("{} does not reach {address}", netns.label())
+            });
+        }
+        Ok(())
+    }
+
+    /// Requires that the status has each of `addresses` as refused for `reason`.
+    pub(crate) fn expect_refused(
+        &self,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        reason: &str,
+    ) -> Result<()> {
+        for address in addresses {
+            let refused = self.refusals(&[address])?;
+            self.expect(refused.contains(&(address, reason.to_owned())), || {
+                format!("{address} is not refused as {reason}: {refused:?}")
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns which of `addresses` the status has as refused, and why.
+    pub(crate) fn refusals(&self, addresses: &[IpAddr]) -> Result<BTreeSet<(IpAddr, String)>> {
+        Ok(truth::refusals(&self.agent()?.status()?, addresses))
+    }
+
+    /// Returns how many of the addresses of the two children without an attacker are answered on the LAN.
+    pub(crate) fn steady_answered(&self) -> Result<usize> {
+        let mut answered = 0;
+        for address in [STEADY, UNNAMED].into_iter().flat_map(Pair::both) {
+            answered += usize::from(answered_on_lan(&self.site, address)?.is_some());
+        }
+        Ok(answered)
+    }
+}
+
+/// Returns the MAC that answers vm01's broadcast or multicast question for `address`, if one does.
+pub(crate) fn answered_on_lan(site: &Site, address: IpAddr) -> Result<Option<[u8; 6]>> {
+    neighbour::who_has(&site.vm01, LAN, VM01.like(address), address, SILENCE)
+}
+
+/// Waits until an address is answered on the LAN by the parent's MAC, or is not; returns whether it came
+/// to that within `patience`.
+pub(crate) fn becomes(
+    site: &Site,
+    address: IpAddr,
+    answered: bool,
+    patience: Duration,
+) -> Result<bool> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let by_parent = answered_on_lan(site, address)? == Some(MAC);
+        if by_parent == answered {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Returns a counter of `/proc/net/snmp` in `netns`, such as `Ip` `ForwDatagrams`.
+pub(crate) fn snmp(netns: &Netns, group: &str, counter: &str) -> Result<u64> {
+    let shown = proc_net(netns, "snmp")?;
+    let mut rows = shown.lines().filter_map(|line| line.split_once(": "));
+    let names = rows.find(|(name, _)| *name == group);
+    let (names, values) = names.zip(rows.next()).context("no such group")?;
+    let mut found = names.1.split(' ').zip(values.1.split(' '));
+    let value = found.find(|(name, _)| *name == counter);
+    let value = value.with_context(|| format!("no counter {group} {counter}"))?;
+    Ok(value.1.parse()?)
+}
+
+/// Returns a counter of `/proc/net/snmp6` in `netns`, such as `Ip6OutForwDatagrams`.
+pub(crate) fn snmp6(netns: &Netns, counter: &str) -> Result<u64> {
+    let shown = proc_net(netns, "snmp6")?;
+    let mut rows = shown.lines().map(str::split_whitespace);
+    let row = rows.find(|row| row.clone().next() == Some(counter));
+    let value = row.and_then(|mut row| row.nth(1));
+    Ok(value
+        .with_context(|| format!("no counter {counter}"))?
+        .parse()?)
+}
+
+fn proc_net(netns: &Netns, file: &str) -> Result<String> {
+    let path = format!("/proc/thread-self/net/{file}");
+    netns.run(|| fs::read_to_string(&path).with_context(|| format!("cannot read {path}")))
+}
