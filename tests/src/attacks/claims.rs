@@ -32,7 +32,8 @@ pub(super) const ROWS: &[Row] = &[
     .outcomes(
         "l3 children are not answered at all",
         "withdrawn, and stays withdrawn while the station is there",
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "S4",
         Container,
@@ -61,7 +62,8 @@ pub(super) const ROWS: &[Row] = &[
         "the address is not released: it is never answered by the parent",
         Run::Each(L3, flood_of_claims),
     )
-    .outcomes("l3 children are not answered at all", ""),
+    .outcomes("l3 children are not answered at all", "")
+    .on_any_kernel(),
 ];
 
 /// Evidence about an address that is taken arrives, and is acted on, within this.

@@ -23,7 +23,8 @@ pub(super) const ROWS: &[Row] = &[
     .outcomes(
         "",
         "the host keeps the MAC of the station, and entries made by hand",
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// The host reaches an address within this time.

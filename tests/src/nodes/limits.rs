@@ -22,7 +22,8 @@ pub(super) const ROWS: &[Row] = &[
         "answered: directed broadcasts of the parent's prefixes alone refuse",
         Run::Each(&Mode::ALL, overlapping_tunnel),
     )
-    .outcomes("", "answered"),
+    .outcomes("", "answered")
+    .on_any_kernel(),
     Row::new(
         "-",
         Kind::Gap,

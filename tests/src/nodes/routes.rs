@@ -30,7 +30,8 @@ pub(super) const ROWS: &[Row] = &[
         "the longest prefix decides: the host reaches the child",
         Run::Each(L2_L3, without_gateway),
     )
-    .outcomes("the host does not reach it", "reached"),
+    .outcomes("the host does not reach it", "reached")
+    .on_any_kernel(),
 ];
 
 /// A new address is probed for until then.

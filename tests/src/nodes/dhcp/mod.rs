@@ -27,7 +27,8 @@ pub(super) const ROWS: &[Row] = &[
          child each; ISC dhcpd on the LAN: lease, renewal, rebinding",
         "an address each, renewed and rebound",
         Run::Each(L2, renewal::of_real_clients),
-    ),
+    )
+    .on_any_kernel(),
     Row::new(
         "DHCP-UDP",
         Kind::Gap,
