@@ -93,7 +93,9 @@ fn time(part: Part) -> Result<()> {
 fn run(part: Part) -> Result<()> {
     match part {
         Part::Unit => unit(),
-        Part::Prog => as_root("prog", &[]),
+        Part::Prog => {
+            as_root("prog", &[]).and_then(|()| bench::prog::run(exec::run_tests, true, None))
+        }
         Part::Netns => as_root("netns", &[]),
         Part::Vm => prepare().and_then(|()| machines()),
         Part::Faults => faults::LONG.run(&instrument::Args::default()),

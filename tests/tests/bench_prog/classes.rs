@@ -8,7 +8,10 @@ use ipvlan_tests::bpf::Varied;
 use ipvlan_model::{
     datapath::{Act, Program},
     frames::{Arp, IpPacket, Nd, arp, ip, ndp},
-    world::{HOST_IP, HOST_IP6, Ip, Ip6, LAN},
+    world::{
+        BY_KERNEL_IP, BY_KERNEL_IP6, CHILD_IP, HOST_IP, HOST_IP6, Ip, Ip6, LAN, LOCAL_IP,
+        LOCAL_IP6, SIBLING_IP,
+    },
 };
 
 /// The child with this number has these two addresses.
@@ -108,7 +111,58 @@ fn nd(name: &'static str, asked: &Nd, taken: Vec<(Program, Act, Option<Reason>)>
 pub(crate) fn all() -> Vec<Class> {
     let mut classes = packets();
     classes.extend(neighbours());
+    classes.extend(of_one_address());
     classes
+}
+
+/// Frames for the same address each time, with what is done besides lookups and replies.
+fn of_one_address() -> Vec<Class> {
+    use Act::{Pass, Send};
+    use Program::{Ingress, IngressDemux, Xdp};
+    let redirected = || vec![(IngressDemux, Send, Some(Reason::Redirected))];
+    let unwritten = || {
+        let left = Some(Reason::LeftToKernel);
+        vec![(Ingress, Pass, left), (Xdp, Pass, left)]
+    };
+    let claim = Arp {
+        spa: SIBLING_IP,
+        ..arp::request(CHILD_IP)
+    };
+    [
+        (
+            "IPv4 to a child of the host, redirected",
+            ip::from_lan(LOCAL_IP).frame(),
+            redirected(),
+        ),
+        (
+            "IPv6 to a child of the host, redirected",
+            ip::from_lan(LOCAL_IP6).frame(),
+            redirected(),
+        ),
+        (
+            "ARP, all of an answer but writing it",
+            arp::request(BY_KERNEL_IP).frame(),
+            unwritten(),
+        ),
+        (
+            "NS, all of an answer but writing it",
+            ndp::solicitation(BY_KERNEL_IP6).frame(),
+            unwritten(),
+        ),
+        // Of a station that has claimed too much already.
+        (
+            "ARP, a claim too many",
+            claim.frame(),
+            vec![(Ingress, Pass, Some(Reason::SenderConflict))],
+        ),
+    ]
+    .map(|(name, frame, taken)| Class {
+        name,
+        frame,
+        varied: varied(&[], &[]),
+        taken,
+    })
+    .into()
 }
 
 fn packets() -> Vec<Class> {

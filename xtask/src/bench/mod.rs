@@ -4,7 +4,7 @@ mod compare;
 mod csv;
 mod numbers;
 mod plot;
-mod prog;
+pub(crate) mod prog;
 mod report;
 mod save;
 mod vm;

@@ -1,6 +1,6 @@
 //! `bench prog`: native nanoseconds of each program, on this host's kernel, as root.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -17,12 +17,7 @@ pub(super) const NAME: &str = "prog";
 pub(super) fn measure(quick: bool) -> Result<Report> {
     exec::say("measuring: programs on this host's kernel");
     let file = tempfile::NamedTempFile::new().context("cannot make a file for the results")?;
-    let path = file.path().display().to_string();
-    let mut settings = vec![("IPVLAN_BENCH_RESULTS", path)];
-    if quick {
-        settings.push(("IPVLAN_BENCH_QUICK", "1".to_owned()));
-    }
-    test::as_root_by(exec::progress, "bench_prog", &settings)?;
+    run(exec::progress, quick, Some(file.path()))?;
     let text = fs::read_to_string(file.path()).context("cannot read the results")?;
     let rows: Vec<_> = results::parse(&text)?
         .into_iter()
@@ -34,4 +29,16 @@ pub(super) fn measure(quick: bool) -> Result<Report> {
     ensure!(!rows.is_empty(), "nothing was measured");
     let kernel = exec::output(Command::new("uname").arg("-r"))?;
     Ok(Report::new(NAME, kernel.trim(), rows))
+}
+
+/// Has `how` run it; rows are printed where there is no file for them.
+pub(crate) fn run(
+    how: fn(&mut Command) -> Result<()>,
+    quick: bool,
+    rows: Option<&Path>,
+) -> Result<()> {
+    let path = rows.map(|path| ("IPVLAN_BENCH_RESULTS", path.display().to_string()));
+    let quick = quick.then(|| ("IPVLAN_BENCH_QUICK", "1".to_owned()));
+    let settings: Vec<_> = path.into_iter().chain(quick).collect();
+    test::as_root_by(how, "bench_prog", &settings)
 }
