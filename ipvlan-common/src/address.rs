@@ -2,16 +2,23 @@
 
 use crate::{Delivery, Owner, Reason};
 
-/// Value of the address maps: 12 bytes (16 in the layout after this one), no padding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Value of the address maps: 16 bytes (20 in the layout after this one), no padding.
+///
+/// The identity of the owner and the target of a redirect are apart: the programs know a child by its slot, the agent
+/// by its ifindex as well, and neither says where packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct AddressEntry {
-    ifindex: u32,
+    /// Identity: index of the child's counters.
     slot: u32,
+    /// Target: ifindex in the parent's netns.
+    target: u32,
     owner: u8,
     delivery: u8,
     refusal: u8,
     flags: u8,
+    /// Identity: ifindex of the child in its own netns. The programs do not read it.
+    child: u32,
     #[cfg(feature = "next-layout")]
     unused: u32,
 }
@@ -37,21 +44,31 @@ const OFF_LINK: u8 = 1 << 7;
 const UNANSWERED: u8 = 1 << 7;
 
 const SIZE: usize = if cfg!(feature = "next-layout") {
-    16
+    20
 } else {
-    12
+    16
 };
 const _: () = assert!(size_of::<AddressEntry>() == SIZE && align_of::<AddressEntry>() == 4);
 
+impl Default for AddressEntry {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 impl AddressEntry {
+    /// The slot of what is no child's. It is past the end of the child counters, and an operand of one instruction.
+    pub const NO_SLOT: u32 = u32::MAX >> 1;
+
     /// The entry of an address that the loader is writing at this moment: of no owner, and never answered for.
     pub const CHANGING: Self = Self {
-        ifindex: 0,
-        slot: 0,
+        slot: Self::NO_SLOT,
+        target: 0,
         owner: 0,
-        delivery: Delivery::Pass as u8,
+        delivery: Delivery::PASS,
         refusal: Reason::NotReady as u8,
         flags: 0,
+        child: 0,
         #[cfg(feature = "next-layout")]
         unused: 0,
     };
@@ -66,44 +83,41 @@ impl AddressEntry {
     #[must_use]
     pub const fn held_by(owner: Owner) -> Self {
         Self {
-            ifindex: 0,
-            slot: 0,
             owner: owner as u8,
-            delivery: Delivery::Pass as u8,
-            refusal: 0,
             flags: match owner {
                 Owner::Child | Owner::Host => WATCHED,
                 Owner::Gateway => 0,
             },
-            #[cfg(feature = "next-layout")]
-            unused: 0,
+            ..Self::NONE
         }
     }
 
     /// An address of the child with this `ifindex` (in the child's own netns), counted in `slot`.
     #[must_use]
     pub const fn child(ifindex: u32, slot: u32, delivery: Delivery) -> Self {
+        let (delivery, target) = delivery.to_parts();
         Self {
-            ifindex,
+            child: ifindex,
             slot,
-            delivery: delivery as u8,
+            delivery,
+            target,
             ..Self::held_by(Owner::Child)
         }
     }
 
-    /// Everything in it as two words: interface index and counters in the first, the rest in the second.
+    /// Everything that the programs read of it as two words: slot and target in the first, the rest in the second.
     #[must_use]
     #[inline]
     #[allow(clippy::cast_lossless, reason = "From is not const")]
     pub const fn to_words(self) -> (u64, u32) {
         let bytes = [self.owner, self.delivery, self.refusal, self.flags];
         (
-            self.ifindex as u64 | (self.slot as u64) << 32,
+            self.slot as u64 | (self.target as u64) << 32,
             u32::from_le_bytes(bytes),
         )
     }
 
-    /// The entry of which [`Self::to_words`] made these. Ignores the bits of
+    /// The entry of which [`Self::to_words`] made these, without [`Self::child_ifindex`]. Ignores the bits of
     /// [`GENERATION`](crate::index::GENERATION).
     #[must_use]
     #[inline]
@@ -111,14 +125,13 @@ impl AddressEntry {
     pub const fn from_words(first: u64, second: u32) -> Self {
         let [owner, delivery, refusal, flags] = second.to_le_bytes();
         Self {
-            ifindex: first as u32,
-            slot: (first >> 32) as u32,
+            slot: first as u32,
+            target: (first >> 32) as u32,
             owner,
             delivery: delivery & 1,
             refusal,
             flags,
-            #[cfg(feature = "next-layout")]
-            unused: 0,
+            ..Self::NONE
         }
     }
 
@@ -314,10 +327,7 @@ impl AddressEntry {
     #[must_use]
     #[inline]
     pub const fn delivery(&self) -> Delivery {
-        match self.delivery {
-            1 => Delivery::Redirect,
-            _ => Delivery::Pass,
-        }
+        Delivery::from_parts(self.delivery, self.target)
     }
 
     /// Why nobody answers for it; `None` if we do.
@@ -342,14 +352,14 @@ impl AddressEntry {
         }
     }
 
-    /// Interface index of the child, in the child's netns; 0 if no child holds it.
+    /// Interface index of the child, in the child's netns; 0 if no child holds it. By it the agent knows whose an
+    /// entry is that a previous agent wrote.
     #[must_use]
-    #[inline]
-    pub const fn ifindex(&self) -> u32 {
-        self.ifindex
+    pub const fn child_ifindex(&self) -> u32 {
+        self.child
     }
 
-    /// Index of the child's counters.
+    /// Index of the child's counters; [`Self::NO_SLOT`] if no child holds it.
     #[must_use]
     #[inline]
     pub const fn slot(&self) -> u32 {

@@ -31,7 +31,7 @@ pub struct Event {
     address: [u64; 2],
     /// Bytes: MAC, kind, family.
     who: u64,
-    /// Number of the hook above, ifindex of the child below.
+    /// Number of the hook above, slot of the child below.
     at: u64,
 }
 
@@ -52,8 +52,8 @@ impl Event {
         u64::from_ne_bytes(source)
     }
 
-    /// The station with this MAC did this with an IPv4 address of the child with this ifindex (in
-    /// its own netns; 0 for an address of the host).
+    /// The station with this MAC did this with an IPv4 address of the child that is counted in this slot
+    /// ([`AddressEntry::NO_SLOT`](crate::AddressEntry::NO_SLOT) for an address of the host).
     #[must_use]
     #[inline]
     pub const fn ipv4(
@@ -61,13 +61,13 @@ impl Event {
         hook: Hook,
         mac: [u8; 6],
         address: [u8; 4],
-        child: u32,
+        slot: u32,
     ) -> Self {
         let [a, b, c, d] = address;
         Self {
             address: [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0],
             who: who(mac, kind, IPV4),
-            at: at(hook, child),
+            at: at(hook, slot),
         }
     }
 
@@ -79,12 +79,12 @@ impl Event {
         hook: Hook,
         mac: [u8; 6],
         address: [u8; 16],
-        child: u32,
+        slot: u32,
     ) -> Self {
         Self {
             address: halves_v6(address),
             who: who(mac, kind, IPV6),
-            at: at(hook, child),
+            at: at(hook, slot),
         }
     }
 
@@ -132,10 +132,11 @@ impl Event {
         mac
     }
 
-    /// Interface index of the child, in its own netns; 0 for an address of the host.
+    /// Index of the child's counters; [`AddressEntry::NO_SLOT`](crate::AddressEntry::NO_SLOT) for an address of the
+    /// host.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "the lower half")]
-    pub const fn child(&self) -> u32 {
+    pub const fn slot(&self) -> u32 {
         self.at as u32
     }
 
@@ -172,8 +173,8 @@ const fn who(mac: [u8; 6], kind: EventKind, family: u8) -> u64 {
 }
 
 #[inline]
-const fn at(hook: Hook, child: u32) -> u64 {
-    (hook as u64) << 32 | child as u64
+const fn at(hook: Hook, slot: u32) -> u64 {
+    (hook as u64) << 32 | slot as u64
 }
 
 #[cfg(test)]
@@ -207,7 +208,7 @@ mod tests {
         for (event, address, kind, hook) in events {
             assert_eq!(event.address(), Some(address));
             assert_eq!((event.kind(), event.hook()), (Some(kind), Some(hook)));
-            assert_eq!((event.mac(), event.child()), (mac, 7));
+            assert_eq!((event.mac(), event.slot()), (mac, 7));
             let (words, is_v4) = event.address_words();
             assert_eq!(is_v4, address.is_ipv4());
             let bytes = words.map(u64::to_ne_bytes).concat();

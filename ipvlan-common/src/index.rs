@@ -195,7 +195,7 @@ mod tests {
         let entries = [
             AddressEntry::held_by(Owner::Host),
             AddressEntry::held_by(Owner::Gateway),
-            AddressEntry::child(u32::MAX, 7, Delivery::Redirect)
+            AddressEntry::child(0, 7, Delivery::Redirect(u32::MAX))
                 .refused(Reason::Duplicate)
                 .with_router(),
         ];

@@ -24,11 +24,33 @@ pub enum Owner {
 
 /// How an IP packet for a child gets from the parent's ingress hook to the child.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
 pub enum Delivery {
     /// The driver's `rx_handler` delivers it, in whatever netns the child is.
     #[default]
-    Pass = 0,
-    /// `bpf_redirect` to the child's ingress; the child is in the parent's netns.
-    Redirect = 1,
+    Pass,
+    /// `bpf_redirect` to the ingress of the interface with this ifindex in the parent's netns.
+    Redirect(u32),
+}
+
+impl Delivery {
+    /// The number of [`Self::Pass`] in an [`AddressEntry`](crate::AddressEntry).
+    pub(crate) const PASS: u8 = 0;
+    const REDIRECT: u8 = 1;
+
+    /// Returns its number and its target, 0 if it has none.
+    pub(crate) const fn to_parts(self) -> (u8, u32) {
+        match self {
+            Self::Pass => (Self::PASS, 0),
+            Self::Redirect(target) => (Self::REDIRECT, target),
+        }
+    }
+
+    /// Returns the delivery of which [`Self::to_parts`] made these. An unknown number means [`Self::Pass`].
+    #[inline]
+    pub(crate) const fn from_parts(number: u8, target: u32) -> Self {
+        match number {
+            Self::REDIRECT => Self::Redirect(target),
+            _ => Self::Pass,
+        }
+    }
 }

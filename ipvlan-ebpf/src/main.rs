@@ -85,9 +85,9 @@ fn xdp_verdict(ctx: &XdpContext) -> u32 {
     match xdp_hook::ingress(ctx) {
         Some(Decision {
             reason,
-            child,
             slot,
-        }) => xdp_conclude(ctx, number(reason, xdp_hook::len(ctx)), child, slot),
+            target: _,
+        }) => xdp_conclude(ctx, number(reason, xdp_hook::len(ctx)), slot),
         None => xdp_action::XDP_PASS,
     }
 }
@@ -97,8 +97,8 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
     match decision {
         Some(Decision {
             reason,
-            child,
             slot,
+            target,
         }) => {
             // One reason is one way more to follow; this one is worth the detour saved.
             const ANSWERED: u8 = Reason::ArpAnswered as u8;
@@ -106,7 +106,7 @@ fn tc_verdict(ctx: &TcContext, hook: Hook, decision: Option<Decision>) -> i32 {
                 Reason::ArpAnswered => ANSWERED,
                 _ => number(reason, ctx.len()),
             };
-            tc_conclude(ctx, hook, number, child, slot)
+            tc_conclude(ctx, hook, number, slot, target)
         }
         None => TC_ACT_UNSPEC,
     }
@@ -125,9 +125,9 @@ fn number(reason: Reason, any: u32) -> u8 {
 /// Counts, and turns the reason into a verdict. Its arguments are in registers: of a structure on the
 /// stack the verifier would lose track.
 #[inline(never)]
-fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -> i32 {
-    counters::count(hook, number, child, slot);
-    trace(ctx, hook, number, child);
+fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, slot: u32, target: u32) -> i32 {
+    counters::count(hook, number, slot);
+    trace(ctx, hook, number, slot);
     match ReasonClass::of_number(number) {
         ReasonClass::Answered => {
             let towards = match hook {
@@ -141,7 +141,7 @@ fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -
             ctx.set_mark(0);
             tc::redirect(tc::parent(ctx), Towards::Stack)
         }
-        ReasonClass::Redirected => tc::redirect(child, Towards::Stack),
+        ReasonClass::Redirected => tc::redirect(target, Towards::Stack),
         ReasonClass::Dropped => TC_ACT_SHOT,
         ReasonClass::Delegated | ReasonClass::Passed => TC_ACT_UNSPEC,
     }
@@ -149,9 +149,9 @@ fn tc_conclude(ctx: &TcContext, hook: Hook, number: u8, child: u32, slot: u32) -
 
 /// As [`tc_conclude`].
 #[inline(never)]
-fn xdp_conclude(ctx: &XdpContext, number: u8, child: u32, slot: u32) -> u32 {
-    counters::count(Hook::Xdp, number, child, slot);
-    trace(ctx, Hook::Xdp, number, child);
+fn xdp_conclude(ctx: &XdpContext, number: u8, slot: u32) -> u32 {
+    counters::count(Hook::Xdp, number, slot);
+    trace(ctx, Hook::Xdp, number, slot);
     match ReasonClass::of_number(number) {
         ReasonClass::Answered => xdp_action::XDP_TX,
         ReasonClass::Dropped => xdp_action::XDP_DROP,
@@ -169,9 +169,9 @@ fn xdp_conclude(ctx: &XdpContext, number: u8, child: u32, slot: u32) -> u32 {
     not(feature = "trace"),
     allow(unused_variables, reason = "there is nothing to say")
 )]
-fn trace(ctx: &impl EbpfContext, hook: Hook, number: u8, child: u32) {
+fn trace(ctx: &impl EbpfContext, hook: Hook, number: u8, slot: u32) {
     #[cfg(feature = "trace")]
-    aya_log_ebpf::trace!(ctx, "hook {} reason {} child {}", hook as u8, number, child);
+    aya_log_ebpf::trace!(ctx, "hook {} reason {} slot {}", hook as u8, number, slot);
 }
 
 #[cfg(target_arch = "bpf")]

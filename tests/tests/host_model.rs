@@ -113,7 +113,7 @@ proptest! {
     fn an_event_survives_the_ring_buffer(
         address: [u8; 16],
         mac: [u8; 6],
-        child: u32,
+        slot: u32,
         kind in prop::sample::select(vec![
             EventKind::Claim,
             EventKind::Probe,
@@ -123,13 +123,13 @@ proptest! {
     ) {
         let [a, b, c, d, ..] = address;
         let (event, expected) = if v6 {
-            (Event::ipv6(kind, Hook::Xdp, mac, address, child), IpAddr::from(address))
+            (Event::ipv6(kind, Hook::Xdp, mac, address, slot), IpAddr::from(address))
         } else {
-            (Event::ipv4(kind, Hook::Xdp, mac, [a, b, c, d], child), [a, b, c, d].into())
+            (Event::ipv4(kind, Hook::Xdp, mac, [a, b, c, d], slot), [a, b, c, d].into())
         };
         prop_assert_eq!(event.address(), Some(expected));
         prop_assert_eq!((event.kind(), event.hook()), (Some(kind), Some(Hook::Xdp)));
-        prop_assert_eq!((event.mac(), event.child()), (mac, child));
+        prop_assert_eq!((event.mac(), event.slot()), (mac, slot));
     }
 }
 

@@ -18,13 +18,10 @@ pub fn decide<A: Copy>(packet: &Ip<A>, config: Config, addresses: &impl Addresse
         Target::Unowned => Decision::unattributed(Reason::NotOurs),
         Target::Refused(entry, reason) => Decision::for_entry(entry, reason),
         Target::Host(entry) => Decision::for_entry(entry, Reason::HostAddress),
-        Target::Child(entry) => Decision::for_entry(
-            entry,
-            match entry.delivery() {
-                Delivery::Redirect => Reason::Redirected,
-                Delivery::Pass => Reason::LeftToDriver,
-            },
-        ),
+        Target::Child(entry) => match entry.delivery() {
+            Delivery::Redirect(target) => Decision::redirected(entry, target),
+            Delivery::Pass => Decision::for_entry(entry, Reason::LeftToDriver),
+        },
     }
 }
 
@@ -36,37 +33,43 @@ mod tests {
     use crate::decide::tests::Table;
 
     const PARENT: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const NO_SLOT: u32 = AddressEntry::NO_SLOT;
 
     #[test]
     fn redirects_only_what_the_loader_said_and_what_is_for_the_parent() {
         let child = |delivery| AddressEntry::child(7, 3, delivery);
         let table = Table(&[
-            ([10, 0, 0, 1], child(Delivery::Redirect)),
+            ([10, 0, 0, 1], child(Delivery::Redirect(9))),
             ([10, 0, 0, 2], child(Delivery::Pass)),
             (
                 [10, 0, 0, 3],
-                child(Delivery::Redirect).refused(Reason::ChildDown),
+                child(Delivery::Redirect(9)).refused(Reason::ChildDown),
             ),
             ([10, 0, 0, 4], AddressEntry::held_by(Owner::Host)),
             ([10, 0, 0, 5], AddressEntry::held_by(Owner::Gateway)),
         ]);
-        let reasons = [
-            (1, Reason::Redirected),
-            (2, Reason::LeftToDriver),
-            (3, Reason::ChildDown),
-            (4, Reason::HostAddress),
-            (5, Reason::NotOurs),
-            (6, Reason::NotOurs),
+        let decisions = [
+            (1, Reason::Redirected, 3, 9),
+            (2, Reason::LeftToDriver, 3, 0),
+            (3, Reason::ChildDown, 3, 0),
+            (4, Reason::HostAddress, NO_SLOT, 0),
+            (5, Reason::NotOurs, NO_SLOT, 0),
+            (6, Reason::NotOurs, NO_SLOT, 0),
         ];
         let config = Config::new(PARENT, ConfigFlags::READY);
-        for (host, reason) in reasons {
+        for (host, reason, slot, target) in decisions {
             let mut packet = Ip {
                 eth_dst: Mac::new(PARENT),
                 eth_src: Mac::ZERO,
                 src: [10, 0, 0, 9],
                 dst: [10, 0, 0, host],
             };
-            assert_eq!(decide(&packet, config, &table).reason, reason, "{host}");
+            let expected = Decision {
+                reason,
+                slot,
+                target,
+            };
+            assert_eq!(decide(&packet, config, &table), expected, "{host}");
             packet.eth_dst = Mac::BROADCAST;
             assert_eq!(
                 decide(&packet, config, &table),

@@ -12,7 +12,7 @@ use ipvlan_common::{AddressEntry, Reason};
 
 use crate::opaque::opaque;
 
-/// The reason for what is done with a frame, and the child that it concerns.
+/// The reason for what is done with a frame, the child that it concerns, and the target of a redirect.
 ///
 /// Every byte is always initialised: of an `Option` without a value, or of padding, the compiler would
 /// copy whatever is there, and the verifier does not let a program read what it has not written.
@@ -20,10 +20,10 @@ use crate::opaque::opaque;
 pub struct Decision {
     /// Decides the verdict; counted.
     pub reason: Reason,
-    /// Interface index of the child, in its netns; 0 if it is about no child.
-    pub child: u32,
-    /// Index of the child's counters.
+    /// Index of the child's counters; [`AddressEntry::NO_SLOT`] if it is about no child.
     pub slot: u32,
+    /// Interface index of the target of a redirect to a child, in the parent's netns; 0 if there is none.
+    pub target: u32,
 }
 
 const _: () = assert!(size_of::<Decision>() == 12, "no padding");
@@ -35,8 +35,8 @@ impl Decision {
     pub const fn unattributed(reason: Reason) -> Self {
         Self {
             reason,
-            child: 0,
-            slot: 0,
+            slot: AddressEntry::NO_SLOT,
+            target: 0,
         }
     }
 
@@ -46,8 +46,19 @@ impl Decision {
     pub const fn for_entry(entry: AddressEntry, reason: Reason) -> Self {
         Self {
             reason,
-            child: entry.ifindex(),
             slot: entry.slot(),
+            target: 0,
+        }
+    }
+
+    /// Returns the decision to redirect a packet for this address to the interface with the ifindex `target`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn redirected(entry: AddressEntry, target: u32) -> Self {
+        Self {
+            reason: Reason::Redirected,
+            slot: entry.slot(),
+            target,
         }
     }
 
@@ -57,7 +68,6 @@ impl Decision {
     #[inline(always)]
     pub fn with_opaque_child(self, any: u32) -> Self {
         Self {
-            child: opaque(self.child, any),
             slot: opaque(self.slot, any),
             ..self
         }
@@ -84,7 +94,7 @@ pub trait Addresses<A> {
     /// Returns the entry of this address (network byte order).
     fn get(&self, address: A) -> Option<AddressEntry>;
 
-    /// Returns the entry of the address that a frame comes from, without the child's interface index and counters;
+    /// Returns the entry of the address that a frame comes from, without the child's counters and the target;
     /// [`AddressEntry::NONE`] if there is none.
     fn of_sender(&self, address: A) -> AddressEntry {
         match self.get(address) {

@@ -105,7 +105,7 @@ fn word_of(entry: Option<AddressEntry>) -> u64 {
     reason = "what was not there before is cut off"
 )]
 const fn of_word(word: u64) -> AddressEntry {
-    AddressEntry::from_words(0, word as u32)
+    AddressEntry::from_words(AddressEntry::NONE.to_words().0, word as u32)
 }
 
 impl AddressMap {

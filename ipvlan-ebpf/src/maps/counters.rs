@@ -3,7 +3,9 @@
 use core::hint::black_box;
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
-use ipvlan_common::{COUNTERS as ENTRIES, ChildCounters, Hook, ReasonClass, counter_index};
+use ipvlan_common::{
+    AddressEntry, COUNTERS as ENTRIES, ChildCounters, Hook, ReasonClass, counter_index,
+};
 
 /// Children unless the loader asks for another number.
 const DEFAULT_CHILDREN: u32 = 4_096;
@@ -15,14 +17,15 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(ENTRIES, 0);
 static CHILD_COUNTERS: PerCpuArray<ChildCounters> =
     PerCpuArray::with_max_entries(DEFAULT_CHILDREN, 0);
 
-/// Counts a frame under the number of its reason, and by the class of that for the child that it concerns (0: none).
+/// Counts a frame under the number of its reason, and by the class of that in the slot of the child that it concerns
+/// ([`AddressEntry::NO_SLOT`]: none).
 #[inline(always)]
-pub fn count(hook: Hook, number: u8, child: u32, slot: u32) {
+pub fn count(hook: Hook, number: u8, slot: u32) {
     if let Some(counter) = COUNTERS.get_ptr_mut(counter_index(hook, number)) {
         // SAFETY: the pointer is to this CPU's copy, and a hook does not interrupt itself.
         unsafe { *counter += 1 };
     }
-    if child == 0 {
+    if slot == AddressEntry::NO_SLOT {
         return;
     }
     let Some(counters) = CHILD_COUNTERS.get_ptr_mut(slot) else {

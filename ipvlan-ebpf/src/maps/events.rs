@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, LruHashMap, RingBuf},
 };
-use ipvlan_common::{Event, EventKind, Hook, Reason};
+use ipvlan_common::{AddressEntry, Event, EventKind, Hook, Reason};
 
 use super::{AddressMap, counters};
 use crate::{
@@ -66,7 +66,7 @@ pub fn emit_arp(hook: Hook, arp: &Arp, decision: Decision) {
         reason if is_of_child(reason) && arp.spa == UNSPECIFIED => (probe(arp.eth_dst), arp.tpa),
         _ => return,
     };
-    let event = Event::ipv4(kind, hook, arp.sha.bytes(), address, decision.child);
+    let event = Event::ipv4(kind, hook, arp.sha.bytes(), address, decision.slot);
     emit(&event, hook);
 }
 
@@ -81,7 +81,7 @@ pub fn emit_solicitation(hook: Hook, nd: &Nd, decision: Decision) {
         _ => return,
     };
     let mac = nd.mac();
-    let event = Event::ipv6(kind, hook, mac.bytes(), address.bytes(), decision.child);
+    let event = Event::ipv6(kind, hook, mac.bytes(), address.bytes(), decision.slot);
     emit(&event, hook);
 }
 
@@ -97,7 +97,7 @@ pub fn emit_advertisement(hook: Hook, nd: &Nd, decision: Decision) {
         hook,
         mac.bytes(),
         nd.header.target.bytes(),
-        decision.child,
+        decision.slot,
     );
     emit(&event, hook);
 }
@@ -132,7 +132,7 @@ fn emit(event: &Event, hook: Hook) {
         } else {
             Reason::EventSuppressed
         };
-        counters::count(hook, reason as u8, 0, 0);
+        counters::count(hook, reason as u8, AddressEntry::NO_SLOT);
     }
 }
 

@@ -243,7 +243,7 @@ fn child(
         forwarding: view.forwarding,
         delivery: match view.delivery {
             Delivery::Pass => protocol::Delivery::Pass,
-            Delivery::Redirect => protocol::Delivery::Redirect,
+            Delivery::Redirect(_) => protocol::Delivery::Redirect,
         }
         .into(),
         rule: view

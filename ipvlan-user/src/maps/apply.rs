@@ -89,7 +89,7 @@ impl Installed {
         self.addresses
             .iter()
             .filter(|(_, entry)| is_established(entry))
-            .map(|(&address, entry)| (address, entry.ifindex()))
+            .map(|(&address, entry)| (address, entry.child_ifindex()))
             .collect()
     }
 
@@ -287,7 +287,8 @@ impl Installed {
                 return None;
             };
             let entry = self.addresses.get(address)?;
-            let same = entry.owner() == Some(Owner::Child) && entry.ifindex() == child.ifindex;
+            let same =
+                entry.owner() == Some(Owner::Child) && entry.child_ifindex() == child.ifindex;
             same.then_some((*child, entry.slot()))
         };
         desired.addresses.iter().filter_map(slot_of).collect()

@@ -218,7 +218,7 @@ impl Room {
 fn is_installed(installed: &Addresses, address: IpAddr, child: ChildKey) -> bool {
     installed.get(&address).is_some_and(|entry| {
         entry.owner() == Some(Owner::Child)
-            && entry.ifindex() == child.ifindex
+            && entry.child_ifindex() == child.ifindex
             && may_be_answered(entry.refusal())
     })
 }

@@ -153,7 +153,7 @@ impl Rules<'_> {
             Kind::Ipvlan(port) => (is_own && port.mode != Mode::L3s, port.mode == Mode::L2),
         };
         let delivery = if self.policy.deliver == Deliver::Redirect && may_be_redirected {
-            Delivery::Redirect
+            Delivery::Redirect(child.ifindex)
         } else {
             Delivery::Pass
         };

@@ -92,7 +92,7 @@ impl History {
             let child = entry.and_then(|entry| {
                 let mut children = snapshot.children.iter();
                 children.find(|child| {
-                    child.ifindex == entry.ifindex()
+                    child.ifindex == entry.child_ifindex()
                         && before.is_none_or(|before| before == ChildKey::from(*child))
                         && has(child, parent, address)
                 })
@@ -109,8 +109,9 @@ impl History {
     fn adopt(&mut self, snapshot: &Snapshot, parent: &Link, installed: &Addresses) {
         for (&address, entry) in installed.iter().filter(|(_, entry)| is_taken(entry)) {
             let mut children = snapshot.children.iter();
-            let child = children
-                .find(|child| child.ifindex == entry.ifindex() && has(child, parent, address));
+            let child = children.find(|child| {
+                child.ifindex == entry.child_ifindex() && has(child, parent, address)
+            });
             self.late
                 .extend(child.map(|child| (address, ChildKey::from(child))));
         }
@@ -123,7 +124,8 @@ impl History {
         }
         let is_found = |address, entry: &AddressEntry| {
             let mut children = snapshot.children.iter();
-            children.any(|child| child.ifindex == entry.ifindex() && has(child, parent, address))
+            children
+                .any(|child| child.ifindex == entry.child_ifindex() && has(child, parent, address))
         };
         let entries = installed
             .iter()
@@ -147,8 +149,9 @@ impl History {
         };
         entries.retain(|&address, entry| {
             let mut children = netnses.iter().flat_map(|&id| snapshot.children_of(id));
-            let child = children
-                .find(|child| child.ifindex == entry.ifindex() && has(child, parent, address));
+            let child = children.find(|child| {
+                child.ifindex == entry.child_ifindex() && has(child, parent, address)
+            });
             let Some(key) = child.map(ChildKey::from) else {
                 return true;
             };
@@ -229,7 +232,7 @@ impl History {
             let is_installed = |&(key, address): &(ChildKey, IpAddr)| {
                 installed
                     .get(&address)
-                    .is_some_and(|it| it.is_live_child() && it.ifindex() == key.ifindex)
+                    .is_some_and(|it| it.is_live_child() && it.child_ifindex() == key.ifindex)
             };
             self.note_kept(addresses.filter(is_installed));
         } else {

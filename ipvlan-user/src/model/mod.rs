@@ -267,7 +267,7 @@ impl Desired {
         };
         let mut children = self.children.iter();
         self.ingress = if policy.deliver == Deliver::Redirect
-            && children.any(|view| view.delivery == Delivery::Redirect)
+            && children.any(|view| matches!(view.delivery, Delivery::Redirect(_)))
         {
             IngressProgram::Demux
         } else {

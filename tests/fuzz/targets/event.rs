@@ -10,7 +10,7 @@ fuzz_target!(|record: &[u8]| {
     assert_eq!(event.is_some(), record.len() == size_of::<Event>());
     if let Some(event) = event {
         assert_eq!(event.mac(), record[16..22]);
-        assert_eq!(event.child().to_ne_bytes(), record[16..20]);
+        assert_eq!(event.slot().to_ne_bytes(), record[24..28]);
         let _names = (event.kind(), event.hook(), event.address());
     }
 });

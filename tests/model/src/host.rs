@@ -110,7 +110,7 @@ pub fn run(
         },
         reason,
         slot: decision
-            .filter(|decision| decision.child != 0)
+            .filter(|decision| decision.slot != AddressEntry::NO_SLOT)
             .filter(|decision| {
                 ![Reason::LeftToDriver, Reason::LeftToKernel, Reason::Sibling]
                     .contains(&decision.reason)

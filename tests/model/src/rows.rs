@@ -3,7 +3,8 @@
 use std::{net::IpAddr, panic::Location};
 
 use ipvlan_common::{
-    COUNTERS, ChildCounters, ConfigFlags, Event, EventKind, Hook, Reason, counter_index,
+    AddressEntry, COUNTERS, ChildCounters, ConfigFlags, Event, EventKind, Hook, Reason,
+    counter_index,
 };
 
 use super::{
@@ -39,17 +40,17 @@ struct Told {
     kind: EventKind,
     mac: Mac,
     address: IpAddr,
-    child: u32,
+    slot: u32,
 }
 
 impl Told {
     const fn event(self, hook: Hook) -> Event {
         let Self {
-            kind, mac, child, ..
+            kind, mac, slot, ..
         } = self;
         match self.address {
-            IpAddr::V4(address) => Event::ipv4(kind, hook, mac, address.octets(), child),
-            IpAddr::V6(address) => Event::ipv6(kind, hook, mac, address.octets(), child),
+            IpAddr::V4(address) => Event::ipv4(kind, hook, mac, address.octets(), slot),
+            IpAddr::V6(address) => Event::ipv6(kind, hook, mac, address.octets(), slot),
         }
     }
 }
@@ -115,7 +116,7 @@ impl Row {
     }
 
     /// Adds an entry to those of [`world::entries`].
-    pub fn entry(mut self, address: impl Into<IpAddr>, entry: ipvlan_common::AddressEntry) -> Self {
+    pub fn entry(mut self, address: impl Into<IpAddr>, entry: AddressEntry) -> Self {
         self.entries.insert(address.into(), entry);
         self
     }
@@ -184,7 +185,7 @@ impl Row {
                 kind,
                 mac,
                 address: address.into(),
-                child: slot.into().map_or(0, world::ifindex),
+                slot: slot.into().unwrap_or(AddressEntry::NO_SLOT),
             }),
             ..self
         }

@@ -227,6 +227,9 @@ pub fn config(flags: ConfigFlags) -> [Config; 2] {
     [Config::new(PARENT, flags); 2]
 }
 
+/// Target of the packets that are redirected.
+pub const LOCAL_TARGET: u32 = 99;
+
 /// Interface index, in its own netns, of the child counted in `slot`.
 pub const fn ifindex(slot: u32) -> u32 {
     10 + slot
@@ -239,7 +242,11 @@ pub const fn child(slot: u32) -> AddressEntry {
 
 /// One address of every kind, in both families where there are both.
 pub fn entries() -> Entries {
-    let local = AddressEntry::child(ifindex(LOCAL_SLOT), LOCAL_SLOT, Delivery::Redirect);
+    let local = AddressEntry::child(
+        ifindex(LOCAL_SLOT),
+        LOCAL_SLOT,
+        Delivery::Redirect(LOCAL_TARGET),
+    );
     let by_kernel = child(BY_KERNEL_SLOT).with_by_kernel();
     let down = child(DOWN_SLOT).refused(Reason::ChildDown);
     let claimed = child(CLAIMED_GATEWAY_SLOT).refused(Reason::GatewayAddress);

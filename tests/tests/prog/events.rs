@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipvlan_common::{Event, EventKind, Hook, Reason};
+use ipvlan_common::{AddressEntry, Event, EventKind, Hook, Reason};
 use ipvlan_model::{
     datapath::{Act, Datapath, Program, WIRE},
     frames::{Arp, Nd, arp, ndp},
@@ -15,7 +15,7 @@ use ipvlan_model::{
     world::{
         CHILD_IP, CHILD_IP6, CHILD_SLOT, DUPLICATE_IP6, DUPLICATE_SLOT, FOREIGN_IP6, HOST_IP,
         HOST_IP6, L3, LAN, Mac, OTHER, PARENT, PROBING_IP, PROBING_SLOT, SIBLING_IP, SIBLING_SLOT,
-        both, child, config, entries, ifindex,
+        both, child, config, entries,
     },
 };
 
@@ -73,38 +73,42 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
     let to_station = |target: IpAddr| Message::probe(target).to(PARENT).frame();
     let (v4, v6): (IpAddr, IpAddr) = (CHILD_IP.into(), CHILD_IP6.into());
     let (probing, duplicate): (IpAddr, IpAddr) = (PROBING_IP.into(), DUPLICATE_IP6.into());
-    let of_child = ifindex(CHILD_SLOT);
-    let (of_probing, of_duplicate) = (ifindex(PROBING_SLOT), ifindex(DUPLICATE_SLOT));
     let rows: [(Vec<u8>, EventKind, Mac, IpAddr, u32); 10] = [
-        (probe(v4), EventKind::Probe, LAN, v4, of_child),
+        (probe(v4), EventKind::Probe, LAN, v4, CHILD_SLOT),
         (
             claims_host.frame(),
             EventKind::Claim,
             LAN,
             HOST_IP.into(),
-            0,
+            AddressEntry::NO_SLOT,
         ),
-        (probe(v6), EventKind::Probe, LAN, v6, of_child),
-        (to_station(v4), EventKind::UnicastProbe, LAN, v4, of_child),
-        (to_station(v6), EventKind::UnicastProbe, LAN, v6, of_child),
+        (probe(v6), EventKind::Probe, LAN, v6, CHILD_SLOT),
+        (to_station(v4), EventKind::UnicastProbe, LAN, v4, CHILD_SLOT),
+        (to_station(v6), EventKind::UnicastProbe, LAN, v6, CHILD_SLOT),
         (
             to_station(probing),
             EventKind::UnicastProbe,
             LAN,
             probing,
-            of_probing,
+            PROBING_SLOT,
         ),
         // The agent probes for these itself (RFC 5227 §2.1.1).
-        (probe(probing), EventKind::Probe, LAN, probing, of_probing),
+        (probe(probing), EventKind::Probe, LAN, probing, PROBING_SLOT),
         (
             probe(duplicate),
             EventKind::Probe,
             LAN,
             duplicate,
-            of_duplicate,
+            DUPLICATE_SLOT,
         ),
-        (asks, EventKind::Claim, OTHER, v6, of_child),
-        (announces, EventKind::Claim, LAN, HOST_IP6.into(), 0),
+        (asks, EventKind::Claim, OTHER, v6, CHILD_SLOT),
+        (
+            announces,
+            EventKind::Claim,
+            LAN,
+            HOST_IP6.into(),
+            AddressEntry::NO_SLOT,
+        ),
     ];
     for &program in WIRE {
         let hook = program.hook();
@@ -218,8 +222,10 @@ fn the_answer_to_a_probe_is_reported_whatever_is_claimed_of_other_addresses() {
                 }
                 let told = datapath.events();
                 assert_eq!(told.len(), answers, "{} {}", program.name(), at.sibling);
-                assert!(told.iter().all(|event| event.mac() == owner
-                    && event.child() == ifindex(SIBLING_SLOT)));
+                assert!(
+                    told.iter()
+                        .all(|event| event.mac() == owner && event.slot() == SIBLING_SLOT)
+                );
             }
             assert_eq!(datapath.count(hook, Reason::ProbedEventSuppressed), 0);
             // Their own rate is bounded as well, and what exceeds it has a counter of its own.

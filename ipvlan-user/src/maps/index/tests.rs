@@ -14,6 +14,11 @@ use std::cell::Cell;
 
 use super::*;
 
+/// An entry of a child. The index does not say which ifindex the child has.
+fn of_child(slot: u32, target: u32) -> AddressEntry {
+    AddressEntry::child(0, slot, Delivery::Redirect(target))
+}
+
 /// Files are as good as arrays here.
 fn index() -> Index {
     let file = |slots: u32, slot: usize| -> File {
@@ -89,10 +94,10 @@ proptest! {
         prop_assert!(addresses.iter().all(|&address| lookup(&index, address) == Lookup::AskMap));
         prop_assert_eq!(index.fill(&Addresses::new()), 0);
         let mut map = Addresses::new();
-        for (which, ifindex) in steps {
+        for (which, counted) in steps {
             let address = addresses[which];
-            if let Some(ifindex) = ifindex {
-                let entry = AddressEntry::child(ifindex, 3, Delivery::Pass);
+            if let Some(counted) = counted {
+                let entry = of_child(counted, 3);
                 map.insert(address, entry);
                 index.put(address, entry);
             } else {
@@ -127,7 +132,7 @@ fn what_somebody_else_wrote_is_found_and_mended() {
     let mut index = index();
     index.fill(&Addresses::new());
     let unowned = Ipv4Addr::new(192, 0, 2, 9);
-    let entry = AddressEntry::child(7, 0, Delivery::Pass);
+    let entry = of_child(0, 7);
     let at = index_v4(unowned.octets());
     index.v4.write(at, slot_v4(unowned.octets(), entry));
     assert_eq!(lookup(&index, unowned.into()), Lookup::Entry(entry));
@@ -221,10 +226,10 @@ fn torn<const WORDS: usize>(
 #[test]
 fn a_reader_that_stalls_over_two_writes_never_sees_two_entries_in_one() {
     let entries = [
-        AddressEntry::child(7, 3, Delivery::Pass),
-        AddressEntry::child(8, 4, Delivery::Pass).refused(Reason::ChildDown),
+        of_child(3, 7),
+        of_child(4, 8).refused(Reason::ChildDown),
         // The state of the first, with other words.
-        AddressEntry::child(9, 5, Delivery::Pass),
+        of_child(5, 9),
     ];
     let v4 = [10, 0, 0, 1];
     let [again, once] = torn(
@@ -264,7 +269,7 @@ fn a_slot_whose_generations_are_used_up_asks_the_map_until_the_next_audit() {
     let mut index = index();
     index.fill(&Addresses::new());
     let address = IpAddr::from([10, 0, 0, 1]);
-    let entry = |ifindex| AddressEntry::child(ifindex, 0, Delivery::Pass);
+    let entry = |slot| of_child(slot, 7);
     let mut states = std::collections::BTreeSet::new();
     let mut last = 0;
     while lookup(&index, address) != Lookup::AskMap {

@@ -247,6 +247,7 @@ fn only_children_in_the_hosts_netns_outside_l3s_are_redirected() {
         let mut child = child(7, &["172.16.91.101/24", "2001:db8:91::101/64"]);
         child.netns = netns;
         child.kind = ipvlan(mode);
+        let child_ifindex = child.ifindex;
         let policy = Policy {
             deliver,
             ..Policy::default()
@@ -254,7 +255,7 @@ fn only_children_in_the_hosts_netns_outside_l3s_are_redirected() {
         let desired = decide(&snapshot(vec![child]), &policy);
         assert_eq!(desired.ingress, program, "{deliver:?} {netns:?} {mode:?}");
         let delivery = if program == Demux {
-            Delivery::Redirect
+            Delivery::Redirect(child_ifindex)
         } else {
             Delivery::Pass
         };

@@ -54,7 +54,7 @@ impl Question<'_> {
         let (_, dst) = self.source_and_destination(look);
         let target = self.entry(dst);
         let refusal = target.and_then(|entry| entry.refusal());
-        let local = target.is_some_and(|entry| entry.delivery() == Delivery::Redirect);
+        let local = target.is_some_and(|entry| matches!(entry.delivery(), Delivery::Redirect(_)));
         first([
             when(self.mac(0) != self.config.mac(), Reason::OtherMac),
             refusal.map(|reason| (reason, target)),

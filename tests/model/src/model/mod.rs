@@ -263,8 +263,8 @@ impl Question<'_> {
                 ![Reason::LeftToDriver, Reason::LeftToKernel, Reason::Sibling].contains(reason)
             })
             .and(entry)
-            .filter(|entry| entry.ifindex() != 0)
-            .map(|entry| entry.slot());
+            .map(|entry| entry.slot())
+            .filter(|slot| *slot != AddressEntry::NO_SLOT);
         Expected {
             act: match reason {
                 Some(
@@ -336,8 +336,8 @@ impl Question<'_> {
     fn event(&self, (kind, mac, address): Deed, entry: AddressEntry) -> Event {
         let hook = self.program.hook();
         match address {
-            IpAddr::V4(address) => Event::ipv4(kind, hook, mac, address.octets(), entry.ifindex()),
-            IpAddr::V6(address) => Event::ipv6(kind, hook, mac, address.octets(), entry.ifindex()),
+            IpAddr::V4(address) => Event::ipv4(kind, hook, mac, address.octets(), entry.slot()),
+            IpAddr::V6(address) => Event::ipv6(kind, hook, mac, address.octets(), entry.slot()),
         }
     }
 }
