@@ -56,10 +56,13 @@ pub(crate) fn test(args: &Args) -> Result<()> {
 
 fn everything() -> Result<()> {
     // Both have stretches in which one processor waits for the other; cargo keeps their profiles apart.
-    beside(prepare, || {
-        stopwatch::time("lint", lint::lint)?;
-        time(Part::Unit)
-    })?;
+    beside(
+        || prepare().and_then(|()| prepare_native()),
+        || {
+            stopwatch::time("lint", lint::lint)?;
+            time(Part::Unit)
+        },
+    )?;
     // Tests on this host wait most of the time, and machines are not in a hurry.
     beside(
         || stopwatch::time("machines", machines),
@@ -195,6 +198,11 @@ fn prepare() -> Result<()> {
             .iter()
             .try_for_each(|instrument| (instrument.prepare)())
     })
+}
+
+/// Builds the test binaries that run beside machines: a compiler would leave an emulator nothing, and its console silent.
+fn prepare_native() -> Result<()> {
+    stopwatch::time("release build of tests", || binaries("").map(drop))
 }
 
 fn machines() -> Result<()> {
