@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     row::Row,
-    site::{CHILD, Pair},
+    site::{CHILD, Pair, Site},
     stage::{self, Stage},
     traffic::Expect,
 };
@@ -32,6 +32,7 @@ pub(super) const ROWS: &[Row] = &[
 const CHURNING: Pair = Pair::new(150);
 /// At most so long after its start, or between two events, an agent is killed.
 const ANY_TIME: u64 = 400;
+const CHURN_PAUSE: Duration = Duration::from_millis(20);
 const STALE_AFTER: Duration = Duration::from_secs(2);
 
 /// How many packets have to be sent meanwhile.
@@ -53,10 +54,7 @@ fn kill(stage: &mut Stage) -> Result<()> {
     for round in 0..stage.plan.either(5, 50) {
         let wait = Duration::from_millis(random.below(ANY_TIME));
         let until = Instant::now() + wait;
-        while Instant::now() < until {
-            stage.site.third.ip(&CHURNING.added(CHILD))?;
-            stage.site.third.ip(&CHURNING.deleted(CHILD))?;
-        }
+        churn(&stage.site, until)?;
         stage.kill().with_context(|| format!("round {round}"))?;
         // What happens meanwhile has to be seen by the next one.
         if round % 2 == 0 {
@@ -74,6 +72,16 @@ fn kill(stage: &mut Stage) -> Result<()> {
     }
     stage.traffic.expect(&both(Expect::Silent));
     enough(stage, before)
+}
+
+/// Adds and deletes an address until then, with pauses: starting `ip` all the time is what an emulator would be busy with.
+fn churn(site: &Site, until: Instant) -> Result<()> {
+    while Instant::now() < until {
+        site.third.ip(&CHURNING.added(CHILD))?;
+        site.third.ip(&CHURNING.deleted(CHILD))?;
+        thread::sleep(CHURN_PAUSE);
+    }
+    Ok(())
 }
 
 fn both(expect: Expect) -> [(std::net::IpAddr, Expect); 2] {
@@ -123,10 +131,7 @@ fn stand_still(stage: &mut Stage) -> Result<()> {
     stage.agent()?.signal(Signal::SIGSTOP)?;
     stage.traffic.expect(&both(Expect::Either));
     // Behind its back.
-    while stopped.elapsed() < Duration::from_secs(5) {
-        stage.site.third.ip(&CHURNING.added(CHILD))?;
-        stage.site.third.ip(&CHURNING.deleted(CHILD))?;
-    }
+    churn(&stage.site, stopped + Duration::from_secs(5))?;
     stage.site.third.ip(&CHURNING.added(CHILD))?;
     stage.wake(&both(Expect::Answered))?;
     stage.settle()?;
