@@ -189,11 +189,14 @@ fn looks_only_at_frames_to_the_group_to_broadcast_and_to_the_parent() {
     let ask = Message::from(solicitation());
     let unicast = Message::from(ndp::unicast(CHILD_IP6));
     let to_group = unicast.to(group_mac(solicited_node(CHILD_IP6)));
+    let as_group = unicast.to(group_mac(CHILD_IP6));
     check([
         answers("to the parent alone", ask.to(PARENT), CHILD_SLOT),
         answers("to broadcast", ask.to(BROADCAST), CHILD_SLOT),
         answers("unicast to broadcast", unicast.to(BROADCAST), CHILD_SLOT),
         passes("unicast to the group", to_group, Reason::OtherMac),
+        // Only the MAC of a group is made of the last bytes of its address.
+        passes("unicast, as if it was a group", as_group, Reason::OtherMac),
     ]);
 }
 
