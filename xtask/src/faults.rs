@@ -6,12 +6,12 @@ use anyhow::Result;
 use comfy_table::Table;
 
 use crate::{
-    build,
+    build, cases,
     instrument::{self, Instrument, NOTHING},
     lab::Findings,
     results::Fault,
     table::markdown,
-    vm::{initramfs::NEXT, kernels::Kernel, machine::Machine},
+    vm::{kernels::Kernel, machine::Machine},
 };
 
 /// What to inject, and where.
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 /// Every fault once.
 const EVERY: Instrument = Instrument {
     verb: "faults",
-    options: |_| &["--next", NEXT],
+    options: |_| &[],
     limit: Duration::from_mins(20),
     prepare: build::next_layout,
     machine: Machine::SHIPPED,
@@ -38,18 +38,14 @@ const EVERY: Instrument = Instrument {
 
 /// Every fault once, where starts are cheap; on every kernel if the kernel has a part in it.
 pub(crate) const SHORT: Instrument = Instrument {
-    options: |kernel| match kernel {
-        Kernel::V6_1 => &["--next", NEXT, "--share", "0/3"],
-        Kernel::V6_12 => &["--next", NEXT, "--share", "1/3"],
-        Kernel::Latest => &["--next", NEXT, "--share", "2/3"],
-    },
+    options: cases::share,
     machine: Machine::LEAN,
     ..EVERY
 };
 
 /// What the verifier follows without `CAP_PERFMON`: a kernel without mitigations follows no speculative paths.
 pub(crate) const VERIFIED: Instrument = Instrument {
-    options: |_| &["--next", NEXT, "--only", "only the four capabilities"],
+    options: |_| &["--only", "only the four capabilities"],
     // That the other build is there is the business of all rows.
     prepare: NOTHING,
     ..EVERY
@@ -57,7 +53,7 @@ pub(crate) const VERIFIED: Instrument = Instrument {
 
 /// More of everything.
 pub(crate) const LONG: Instrument = Instrument {
-    options: |_| &["--next", NEXT, "--long"],
+    options: |_| &["--long"],
     limit: Duration::from_hours(1),
     ..EVERY
 };

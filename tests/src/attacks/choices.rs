@@ -7,7 +7,7 @@ use ipvlan_packet::{BROADCAST, Mac, nd};
 use super::frames::OFF_LINK;
 use crate::{
     faults::site::{
-        DOWN, GATEWAY, HOST, MAC, NEIGHBOUR, NOBODY, Pair, STEADY, THIRD, UNNAMED, VM01,
+        DOWN, GATEWAY, HOST, MAC, NEIGHBOUR, Pair, STEADY, THIRD, UNNAMED, UNOWNED, VM01,
     },
     probe::stream::Stream,
 };
@@ -94,7 +94,7 @@ impl Random {
             7..=8 => UNNAMED,
             9 => STEADY,
             10 => VM01,
-            11..=12 => NOBODY,
+            11..=12 => UNOWNED,
             13 => OFF_LINK,
             14 => NEIGHBOUR,
             _ => self.of(&SPECIAL),

@@ -179,7 +179,7 @@ fn repaired_length(play: &Play) -> Result<()> {
 }
 
 fn nobodys_source(play: &Play) -> Result<()> {
-    let sources = [NOBODY, VM01, GATEWAY, THIRD];
+    let sources = [UNOWNED, VM01, GATEWAY, THIRD];
     let frames = sources.map(|source| to_sibling(source, None)).concat();
     each(play, L3_L3S, "vepa", false, &frames)
 }
@@ -187,7 +187,7 @@ fn nobodys_source(play: &Play) -> Result<()> {
 /// A frame for the MAC of another station leaves by the parent, whatever address it is for.
 fn off_link(play: &Play) -> Result<()> {
     const STATION: Mac = [2, 0xde, 0xad, 0, 0, 1];
-    let sources = [OFF_LINK, THIRD, NOBODY, VM01];
+    let sources = [OFF_LINK, THIRD, UNOWNED, VM01];
     let mut frames = sources.map(|source| to_sibling(source, None)).concat();
     let to_station = |frame: &Vec<u8>| patched(frame.clone(), 0, &STATION);
     frames.extend(frames.iter().map(to_station).collect::<Vec<_>>());

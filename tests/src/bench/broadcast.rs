@@ -22,7 +22,7 @@ const CHILDREN: [u32; 4] = [1, 16, 64, 256];
 /// What a request may cost beside one that the driver clones to so many children.
 const GOAL: (u32, f64) = (256, 0.01);
 /// Neither the host nor a child has it.
-const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 77, 200, 200);
+const UNOWNED: Ipv4Addr = Ipv4Addr::new(10, 77, 200, 200);
 /// Clones in one batch, about: a request for many children takes long.
 const CLONES: u32 = 20_000;
 
@@ -79,7 +79,7 @@ fn requests(children: u32) -> [Request; 4] {
     [
         Request {
             path: "broadcast ARP for nobody here, l2",
-            frame: asker.request(NOBODY).frame(),
+            frame: asker.request(UNOWNED).frame(),
             answer: None,
             ..arp
         },

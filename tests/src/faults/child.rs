@@ -233,7 +233,7 @@ fn host_takes(stage: &mut Stage) -> Result<()> {
         address,
         Expect::Silent,
     )?;
-    told(stage, address.into(), "host_address")?;
+    reported(stage, address.into(), "host_address")?;
     set(
         stage,
         |site| &site.host,
@@ -244,7 +244,7 @@ fn host_takes(stage: &mut Stage) -> Result<()> {
 }
 
 /// Is `address` refused for `reason`, and its conflict shown?
-fn told(stage: &mut Stage, address: IpAddr, reason: &str) -> Result<()> {
+fn reported(stage: &mut Stage, address: IpAddr, reason: &str) -> Result<()> {
     let status = stage.status()?;
     let refused = refusals(&status, &[address]);
     stage.expect(refused.contains(&(address, reason.to_owned())), || {
@@ -265,7 +265,7 @@ fn child_takes(stage: &mut Stage) -> Result<()> {
     for (taken, reason) in [(GATEWAY, "gateway_address"), (OTHER, "host_address")] {
         let third: fn(&Site) -> &Netns = |site| &site.third;
         set(stage, third, ["add", CHILD], taken.v4, Expect::Silent)?;
-        told(stage, taken.v4.into(), reason)?;
+        reported(stage, taken.v4.into(), reason)?;
         let gone = format!("addr del {}/32 dev {CHILD}\n", taken.v4);
         stage.site.third.ip(&gone)?;
         // The host answers for its own again.
@@ -295,7 +295,7 @@ fn neighbour(stage: &mut Stage) -> Result<()> {
     stage.wait_parent("telling of the duplicate", |parent| {
         parent["conflicts"].to_string().contains("lan_station")
     })?;
-    told(stage, address.into(), "duplicate")?;
+    reported(stage, address.into(), "duplicate")?;
     stage.settle()?;
     let gone = format!("addr del {address}/32 dev {CHILD}\n");
     stage.site.third.ip(&gone)

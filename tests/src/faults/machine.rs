@@ -32,7 +32,7 @@ use crate::agent::Agent;
 pub(super) const ROWS: &[Row] = &[
     Row::new("clock a day ahead, then two back", clock).on_any_kernel(),
     Row::new("killed for want of memory, restart", out_of_memory).on_any_kernel(),
-    Row::new("nobody reads its log", unread_log).on_any_kernel(),
+    Row::new("its log is not read", unread_log).on_any_kernel(),
     Row::new("its log's disk is full", full_disk).on_any_kernel(),
     Row::new("a reader of its status that reads nothing", slow_reader).on_any_kernel(),
     Row::new("/proc/sys read-only", read_only).on_any_kernel(),

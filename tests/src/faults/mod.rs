@@ -118,7 +118,7 @@ impl Faults {
         let traffic = match Traffic::start(&site, row.heals_within) {
             Ok(traffic) => traffic,
             Err(error) => {
-                told(&agent);
+                show(&agent);
                 stage::clean(&self.plan(), &site, Some(agent));
                 return Err(error);
             }
@@ -160,7 +160,7 @@ impl Faults {
             }
             agent => {
                 if let Some(agent) = &agent {
-                    told(agent);
+                    show(agent);
                 }
                 stage::clean(&self.plan(), &site, agent);
             }
@@ -226,7 +226,7 @@ impl Faults {
 }
 
 /// Shows what an agent said and counted, for people who look for what went wrong.
-fn told(agent: &Agent) {
+fn show(agent: &Agent) {
     eprintln!("the agent said:\n{}", agent.said());
     match agent.status() {
         Ok(status) => eprintln!("and counted: {}", status["parents"][0]["counters"]),

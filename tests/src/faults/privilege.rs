@@ -9,7 +9,7 @@ use super::{
     row::Row,
     stage::{PATIENCE, Stage, runtime_dir},
 };
-use crate::agent::Agent;
+use crate::{agent::Agent, netns::NOBODY};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("each capability missing, one after the other", without_one).on_any_kernel(),
@@ -18,8 +18,6 @@ pub(super) const ROWS: &[Row] = &[
 
 /// What the agent needs, and who misses it.
 const NEEDED: [&str; 4] = ["bpf", "net_admin", "net_broadcast", "net_raw"];
-/// The user who has nothing.
-const NOBODY: u32 = 65_534;
 /// As the kernel follows it: of each program, on every kernel.
 pub(crate) const VERIFIED_AT_MOST: u32 = 30_000;
 /// `EX_NOPERM`

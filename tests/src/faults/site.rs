@@ -56,8 +56,8 @@ pub(crate) const UNNAMED: Pair = Pair::new(102);
 pub(crate) const THIRD: Pair = Pair::new(103);
 /// A child that is down.
 pub(crate) const DOWN: Pair = Pair::new(104);
-/// Nobody.
-pub(crate) const NOBODY: Pair = Pair::new(199);
+/// An address that neither the host nor a child has.
+pub(crate) const UNOWNED: Pair = Pair::new(199);
 
 /// All of it; gone when dropped.
 #[derive(Debug)]

@@ -200,7 +200,7 @@ fn expect_answer(
 
 fn virtual_address(scene: &mut Scene) -> Result<()> {
     let site = &scene.site;
-    let Pair { v4, v6 } = NOBODY;
+    let Pair { v4, v6 } = UNOWNED;
     let added =
         |device| format!("addr add {v4}/32 dev {device}\naddr add {v6}/128 dev {device} nodad\n");
     site.host.ip(&format!(
@@ -227,11 +227,11 @@ fn virtual_address(scene: &mut Scene) -> Result<()> {
             }
         }
         // The station uses the address as it uses any of its own.
-        for address in NOBODY.both() {
+        for address in UNOWNED.both() {
             let addresses = [address, UNNAMED.like(address)];
             expect_answer(scene, &site.vm01, LAN, addresses, MAC)?;
         }
-        for address in NOBODY.both() {
+        for address in UNOWNED.both() {
             no_conflict(scene, address)?;
         }
         scene.clear()?;

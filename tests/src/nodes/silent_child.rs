@@ -93,7 +93,7 @@ fn ignore(scene: &Scene, arp_ignore: u8) -> Result<()> {
 fn other_settings(scene: &mut Scene) -> Result<()> {
     let is_l2 = scene.site.mode == Mode::L2;
     // Of scope `host` beside the others.
-    let (global, of_host) = (IpAddr::from(THIRD.v4), IpAddr::from(NOBODY.v4));
+    let (global, of_host) = (IpAddr::from(THIRD.v4), IpAddr::from(UNOWNED.v4));
     let third = &scene.site.third;
     third.ip(&format!("addr add {of_host}/32 dev {CHILD} scope host\n"))?;
     // Whether the address of scope `host` is answered; the other one is.

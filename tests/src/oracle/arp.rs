@@ -10,7 +10,7 @@ use ipvlan_packet::{
 use super::{
     asker::{Choice, GROUP, MACS, OTHER_STATION},
     case::{Cases, Message},
-    world::{CHILD, DOWN, GATEWAY, HOST, NOBODY, PARENT_MAC, SECOND, SIBLING},
+    world::{CHILD, DOWN, GATEWAY, HOST, PARENT_MAC, SECOND, SIBLING, UNOWNED},
 };
 use crate::family::Pair;
 
@@ -49,7 +49,7 @@ const TARGETS: [(&str, Pair); 7] = [
     ("down", DOWN),
     ("host", HOST),
     ("gateway", GATEWAY),
-    ("nobody", NOBODY),
+    ("nobody", UNOWNED),
 ];
 
 /// Targets that are no host's address.

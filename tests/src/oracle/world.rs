@@ -54,8 +54,8 @@ pub(crate) const DOWN: Pair = pair(4);
 pub(crate) const HOST: Pair = pair(14);
 /// The host's default gateway. The child holds this address, too.
 pub(crate) const GATEWAY: Pair = pair(254);
-/// Nobody has this address.
-pub(crate) const NOBODY: Pair = pair(99);
+/// Neither the host nor a child has this address.
+pub(crate) const UNOWNED: Pair = pair(99);
 /// The child's link-local address.
 pub(crate) const CHILD_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x77, 0, 0, 1);
 /// The host's.

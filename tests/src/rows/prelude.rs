@@ -17,8 +17,8 @@ pub(crate) use crate::{
     family::Family,
     faults::{
         site::{
-            CHILD, GATEWAY, HOST, LAN, MAC, NEIGHBOUR, NOBODY, PARENT, Pair, STEADY, Site, THIRD,
-            UNNAMED, VM01,
+            CHILD, GATEWAY, HOST, LAN, MAC, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD, UNNAMED,
+            UNOWNED, VM01,
         },
         stage::{PATIENCE, wait_for},
     },

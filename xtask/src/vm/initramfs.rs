@@ -40,8 +40,9 @@ const LINKS: [(&str, &str); 5] = [
     ("sbin", "usr/sbin"),
     ("var/run", "../run"),
 ];
-/// Where the agent with another layout of its maps is, for a job that names it.
-pub(crate) const NEXT: &str = "/usr/bin/ipvlan-next";
+/// The verb of the lab that takes the agent with another layout of its maps, and where it looks for it.
+const FAULTS: &str = "faults";
+const NEXT: &str = "/usr/bin/ipvlan-next";
 const MODULES: &str = "usr/lib/modules";
 
 /// Writes the image for `kernel` that loads `drivers` and runs `job` to `image`.
@@ -86,7 +87,7 @@ impl Builder {
         for name in ["lab", "ipvlan"] {
             self.own(&paths::release(name), &format!("/usr/bin/{name}"))?;
         }
-        if job.iter().any(|word| word == NEXT) {
+        if job.iter().any(|word| word == FAULTS) {
             self.own(&paths::next(), NEXT)?;
         }
         for name in clients::of(job) {

@@ -36,8 +36,8 @@ pub(in crate::bench) fn floods(bench: &Bench, lab: &Lab) -> Result<()> {
 
 fn flood(bench: &Bench, lab: &Lab, family: Family) -> Result<()> {
     let what = match family {
-        Family::V4 => "100 000 ARP requests for nobody here",
-        Family::V6 => "100 000 solicitations for nobody here",
+        Family::V4 => "100 000 ARP requests for an unowned address",
+        Family::V6 => "100 000 solicitations for an unowned address",
     };
     println!("measuring: {what}");
     let site = Site::build(lab, Kind::Ipvlan(Mode::L3), 1)?;

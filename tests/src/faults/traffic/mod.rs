@@ -30,7 +30,7 @@ use self::{
     source::{Source, run},
     timeline::{Fate, Timeline},
 };
-use super::site::{DOWN, GATEWAY, MAC, NOBODY, STEADY, Site, THIRD, UNNAMED};
+use super::site::{DOWN, GATEWAY, MAC, STEADY, Site, THIRD, UNNAMED, UNOWNED};
 
 /// Between two packets of the main stream, of the others, and between two questions.
 const FAST: Duration = Duration::from_millis(1);
@@ -69,7 +69,7 @@ impl Traffic {
     /// `grace` to be true.
     pub(crate) fn start(site: &Site, grace: Duration) -> Result<Self> {
         let answered = [STEADY, UNNAMED, THIRD].map(|pair| (pair, Expect::Answered));
-        let silent = [DOWN, NOBODY, GATEWAY].map(|pair| (pair, Expect::Silent));
+        let silent = [DOWN, UNOWNED, GATEWAY].map(|pair| (pair, Expect::Silent));
         let expected: Vec<_> = answered
             .into_iter()
             .chain(silent)

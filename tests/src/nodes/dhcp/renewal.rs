@@ -144,7 +144,7 @@ fn keep(scene: &Scene, leased: &[Leased], wire: &Wire, server: &Server) -> Resul
         let netns = &scene.site.others[leased.place];
         netns.ip(&format!(
             "route replace {}/32 via {} dev {CHILD}\n",
-            VM01.v4, NOBODY.v4
+            VM01.v4, UNOWNED.v4
         ))?;
     }
     // The last lease that a renewal brought is over then.

@@ -16,8 +16,8 @@ use super::{
     asker::{Asker, Choice, OTHER_STATION},
     case::{Cases, Message},
     world::{
-        CHILD, CHILD_LINK_LOCAL, DOWN, GATEWAY, HOST, KNOWN_MAC, MAPPED, NOBODY, PARENT_MAC,
-        SECOND, SIBLING, is_known,
+        CHILD, CHILD_LINK_LOCAL, DOWN, GATEWAY, HOST, KNOWN_MAC, MAPPED, PARENT_MAC, SECOND,
+        SIBLING, UNOWNED, is_known,
     },
 };
 
@@ -47,7 +47,7 @@ const TARGETS: [(&str, Ipv6Addr); 13] = [
     ("down", DOWN.v6),
     ("host", HOST.v6),
     ("gateway", GATEWAY.v6),
-    ("nobody", NOBODY.v6),
+    ("nobody", UNOWNED.v6),
     ("subnet router", SUBNET_ROUTER),
     ("::", Ipv6Addr::UNSPECIFIED),
     ("::1", Ipv6Addr::LOCALHOST),
