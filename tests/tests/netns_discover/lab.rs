@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
+    fmt::Display,
     io::Write as _,
     mem,
     net::IpAddr,
@@ -198,6 +199,12 @@ pub(crate) fn create_child(name: &str) {
     ip(&format!("link add {name} link {PARENT} type {kind}"));
 }
 
+/// The words by which `ip` creates a child of [`PARENT`] in the netns with this name, or of the process with this pid.
+pub(crate) fn child_in(name: &str, netns: impl Display) -> String {
+    let kind = child_kind();
+    format!("link add {name} link {PARENT} netns {netns} type {kind}")
+}
+
 /// Names of the children, without the order.
 pub(crate) fn child_names(snapshot: &Snapshot) -> BTreeSet<&str> {
     let children = snapshot.children.iter();
@@ -265,8 +272,7 @@ impl Container {
 
     /// The words by which `ip` creates it.
     pub(crate) fn child(&self, name: &str) -> String {
-        let (pid, kind) = (self.pid(), child_kind());
-        format!("link add {name} link {PARENT} netns {pid} type {kind}")
+        child_in(name, self.pid())
     }
 }
 

@@ -14,8 +14,8 @@ use ipvlan_user::{
 };
 
 use super::lab::{
-    Container, Lab, PARENT, address, child_kind, child_mode, child_names, create_child, ifindex,
-    ip, on_host, private_names,
+    Container, Lab, PARENT, address, child_in, child_kind, child_mode, child_names, create_child,
+    ifindex, ip, on_host, private_names,
 };
 
 #[test]
@@ -110,10 +110,7 @@ fn names_a_netns_by_its_bind_mount() {
     on_host(async |mut lab| {
         private_names();
         ip("netns add blue");
-        let kind = child_kind();
-        ip(&format!(
-            "link add child0 link {PARENT} netns blue type {kind}"
-        ));
+        ip(&child_in("child0", "blue"));
         let snapshot = lab.everything();
         let netns = snapshot.netns(snapshot.children[0].netns).unwrap();
         assert_eq!(

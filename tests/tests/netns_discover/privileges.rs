@@ -7,9 +7,7 @@ use ipvlan_user::{
     runtime::privilege,
 };
 
-use super::lab::{
-    Container, Lab, PARENT, child_kind, child_names, create_child, ip, on_host, private_names,
-};
+use super::lab::{Container, Lab, child_in, child_names, create_child, ip, on_host, private_names};
 
 /// The netns that hold children: id, names, process.
 fn netnses(snapshot: &Snapshot) -> Vec<(NetnsId, Vec<String>, Option<i32>)> {
@@ -25,10 +23,7 @@ fn children_and_netns_are_found_with_the_four_capabilities_alone() {
     on_host(async |mut lab| {
         private_names();
         ip("netns add named");
-        let kind = child_kind();
-        ip(&format!(
-            "link add child0 link {PARENT} netns named type {kind}"
-        ));
+        ip(&child_in("child0", "named"));
         create_child("child1");
         let known = Container::new();
         known.create_child("child2");
