@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must pass before a commit, or a part of it.
 
-use std::{panic::resume_unwind, path::PathBuf, process::Command, thread};
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 use cargo_metadata::Message;
@@ -57,33 +57,31 @@ pub(crate) fn test(args: &Args) -> Result<()> {
 fn everything() -> Result<()> {
     // Both have stretches in which one processor waits for the other; cargo keeps their profiles apart.
     beside(
-        || prepare().and_then(|()| prepare_native()),
         || {
             stopwatch::time("lint", lint::lint)?;
             time(Part::Unit)
         },
+        || prepare().and_then(|()| prepare_native()),
     )?;
     // Tests on this host wait most of the time, and machines are not in a hurry.
     beside(
-        || stopwatch::time("machines", machines),
         || [Part::Prog, Part::Netns].into_iter().try_for_each(time),
+        || stopwatch::time("machines", machines),
     )
 }
 
-/// Does both, `other` on a thread of its own; fails with what failed of them.
+/// Does both, beside each other if there are processors; fails with what failed of them.
 fn beside(
-    other: impl FnOnce() -> Result<()> + Send,
-    this: impl FnOnce() -> Result<()>,
+    first: impl FnOnce() -> Result<()> + Send,
+    second: impl FnOnce() -> Result<()> + Send,
 ) -> Result<()> {
-    thread::scope(|scope| {
-        let other = scope.spawn(other);
-        let this = this();
-        let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
-        match (this, other) {
-            (Err(this), Err(other)) => bail!("{this:#}\n{other:#}"),
-            (this, other) => this.and(other),
-        }
-    })
+    let done = side_by_side::run(vec![Box::new(first), Box::new(second)]);
+    let failures = done.into_iter().filter_map(Result::err);
+    fail_for(
+        &failures
+            .map(|error| format!("{error:#}"))
+            .collect::<Vec<_>>(),
+    )
 }
 
 fn time(part: Part) -> Result<()> {
