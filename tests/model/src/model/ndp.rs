@@ -104,8 +104,8 @@ impl Question<'_> {
 
     /// The MAC that a message, known to be readable, asks from or claims with.
     pub(super) fn station(&self, kind: Kind) -> Mac {
-        let told = self.link_layer(kind).ok().flatten();
-        told.unwrap_or(self.mac(6))
+        let link_layer = self.link_layer(kind).ok().flatten();
+        link_layer.unwrap_or(self.mac(6))
     }
 
     /// What makes it no message at all (RFC 4861 §7.1.1, §7.1.2).
@@ -145,7 +145,7 @@ impl Question<'_> {
         let is_v4_mapped = |address: Ipv6Addr| address.to_ipv4_mapped().is_some();
         let to_a_solicited_node = dst.octets()[..13] == solicited_node(UNSPECIFIED6).octets()[..13];
         let probe = self.is_probe();
-        let told = self.link_layer(Kind::Solicitation).ok().flatten();
+        let link_layer = self.link_layer(Kind::Solicitation).ok().flatten();
         let right_destination = if dst.is_multicast() {
             dst == solicited_node(target)
         } else {
@@ -156,7 +156,7 @@ impl Question<'_> {
                 src.is_multicast() || src.is_loopback() || is_v4_mapped(src),
                 Reason::SenderAddress,
             ),
-            when(probe && told.is_some(), Reason::DadLinkLayer),
+            when(probe && link_layer.is_some(), Reason::DadLinkLayer),
             when(probe && !to_a_solicited_node, Reason::DadDestination),
             when(!self.is_addressed_here(), Reason::OtherMac),
             when(target.is_multicast(), Reason::TargetMulticast),
