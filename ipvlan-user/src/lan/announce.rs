@@ -260,6 +260,3 @@ impl Announce {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -302,6 +302,3 @@ impl Dad {
         };
     }
 }
-
-#[cfg(test)]
-mod tests;

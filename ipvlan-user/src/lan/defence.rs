@@ -190,4 +190,29 @@ impl Defence {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conflicts_that_are_over_are_forgotten() {
+        let mut now = Instant::now();
+        let mut defence = Defence::default();
+        let mut random = Random::seeded(7);
+        let mut turns = Turns::new(now, 1000, 1000);
+        for last in 0..50 {
+            let claim = ([192, 0, 2, last].into(), Mac::default());
+            defence.claim(now, &mut random, claim, true);
+        }
+        now += GRACE + JITTER;
+        defence.due(now, &mut turns, |_| Some(NetnsId::Own));
+        while let Some((address, _)) = turns.next(now) {
+            assert!(defence.turn(now, address).is_some());
+        }
+        now += DEFEND_INTERVAL;
+        let claim = ([192, 0, 2, 1].into(), Mac::default());
+        defence.claim(now, &mut random, claim, true);
+        assert_eq!(defence.conflicts.len(), 1);
+        defence.clear();
+        assert_eq!(defence.next_due(), None);
+    }
+}

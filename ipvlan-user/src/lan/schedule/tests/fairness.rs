@@ -6,99 +6,77 @@ use super::*;
 /// the other child.
 #[test]
 fn a_new_address_is_probed_for_at_once_and_announced_while_another_netns_churns() {
-    let mut world = World::new(LanPolicy::default(), &Quotas::default());
-    let mut sent = Vec::new();
+    let mut segment = Segment::new(LanPolicy::default());
+    let mut trace = Trace::default();
     let mut new = Vec::new();
-    for round in 0..50_u32 {
-        for number in 0..1_200 {
-            world.set(v4(number), None);
-        }
-        for number in 0..1_200 {
-            world.set(v4(number), Some(A));
-        }
+    for round in 0..50_u16 {
+        segment.remove_many(0..1_200);
+        segment.add_many(0..1_200, A);
         if round % 5 == 4 {
-            let at = (world.now - world.start).as_secs_f64();
-            let number = 100_000 + round;
-            let addresses = [v4(number), v6(u16::try_from(round).unwrap())];
-            for address in addresses {
-                world.set(address, Some(B));
+            for address in [v4(100_000 + u32::from(round)), v6(round)] {
+                new.push((address, segment.at()));
+                segment.add(address, B);
             }
-            new.push((at, addresses));
         }
-        sent.extend(world.run(Duration::from_millis(600)));
+        trace.0.extend(segment.run(0.6).0);
     }
-    for (at, addresses) in new.iter().take(9) {
-        for &address in addresses {
-            let probed = first(&sent, Said::Probe(address)).unwrap() - at;
-            let announced = first(&sent, Said::Announcement(address)).unwrap() - at;
-            assert!(probed < 0.5, "{address}: {probed}");
-            assert!(announced < 2.0, "{address}: {announced}");
-        }
+    // The last ones have not had the time.
+    for &(address, since) in &new[..new.len() - 2] {
+        segment.assert_in_time(address, since, (0.5, 2.0));
     }
-    let most = most_in_a_second(&sent);
+    let most = trace.most_in_a_second();
     assert!(most <= 13, "{most} frames in a second");
     // The other netns has had its share, and that is reported.
-    let of_a = sent.iter().filter(|(_, said)| match said {
-        Said::Probe(address) | Said::Announcement(address) => *address < v4(1_200),
-        Said::ToRouters(_) => false,
+    let of_a = trace.count(|step| match step {
+        Step::Probe(address) | Step::Announcement(address) => address < v4(1_200),
+        _ => false,
     });
-    let of_a = of_a.count();
     assert!((140..=158).contains(&of_a), "{of_a}");
-    let exceeded = world.schedule.exceeded();
-    let netns: Vec<_> = exceeded.keys().copied().collect();
-    assert!(
-        netns.contains(&(NetnsId::Nsid(A), QuotaKind::Announcements)),
-        "{exceeded:?}"
-    );
+    let exceeded = segment.schedule.exceeded();
+    let of_a = (NetnsId::Nsid(A), QuotaKind::Announcements);
+    assert!(exceeded.contains_key(&of_a), "{exceeded:?}");
     // What was given up has left nothing behind.
-    for number in 0..1_200 {
-        world.set(v4(number), None);
-    }
-    world.run(Duration::from_mins(2));
-    assert_eq!(world.schedule.next_due(world.now), None);
+    segment.remove_many(0..1_200);
+    segment.run(120.0);
+    assert!(segment.is_idle());
 }
 
 /// As above, by ten netns of one container.
 #[test]
 fn a_new_address_is_announced_in_time_while_ten_netns_churn() {
-    let mut world = World::new(LanPolicy::default(), &Quotas::default());
-    let mut sent = Vec::new();
+    let mut segment = Segment::new(LanPolicy::default());
+    let mut trace = Trace::default();
     for round in 0..20 {
-        for number in 0..1_200 {
-            let netns = 100 + i32::try_from(number % 10).unwrap();
-            world.set(v4(number), None);
-            world.set(v4(number), Some(netns));
+        for (number, nsid) in (0..1_200).zip((100..110).cycle()) {
+            segment.remove(v4(number));
+            segment.add(v4(number), nsid);
         }
         if round == 10 {
-            world.set(v4(100_000), Some(B));
+            segment.add(v4(100_000), B);
         }
-        sent.extend(world.run(Duration::from_millis(600)));
+        trace.0.extend(segment.run(0.6).0);
     }
-    let probed = first(&sent, Said::Probe(v4(100_000))).unwrap() - 6.0;
-    let announced = first(&sent, Said::Announcement(v4(100_000))).unwrap() - 6.0;
-    assert!(probed < 0.5 && announced < 2.0, "{probed} {announced}");
-    assert!(most_in_a_second(&sent) <= 13);
+    segment.assert_in_time(v4(100_000), 6.0, (0.5, 2.0));
+    assert!(trace.most_in_a_second() <= 13);
 }
 
 /// A start with many children is slow, and a child that comes later does not wait for it.
 #[test]
 fn a_new_address_goes_before_the_thousand_that_were_there_at_start() {
-    let mut world = World::unstarted(LanPolicy::default(), &Quotas::default());
-    // Those of the first call are the ones that were there.
-    let candidates =
-        (0..1_000).map(|number| (v4(number), of(100 + i32::try_from(number).unwrap())));
-    world.update(candidates.collect());
-    let mut sent = world.run(Duration::from_secs(20));
-    world.set(v4(100_000), Some(B));
-    assert!(world.schedule.withheld().is_empty());
-    sent.extend(world.run(Duration::from_mins(12)));
-    let probed = first(&sent, Said::Probe(v4(100_000))).unwrap() - 20.0;
-    let announced = first(&sent, Said::Announcement(v4(100_000))).unwrap() - 20.0;
-    assert!(probed < 0.2 && announced < 1.0, "{probed} {announced}");
-    assert!(most_in_a_second(&sent) <= 13);
+    let candidates = (0..1_000)
+        .zip(100..)
+        .map(|(number, nsid)| (v4(number), of(nsid)));
+    let (policy, quotas) = (LanPolicy::default(), Quotas::default());
+    let mut segment = Segment::started(policy, quotas, Adopted::default(), candidates);
+    let mut trace = segment.run(20.0);
+    segment.add(v4(100_000), B);
+    assert!(segment.schedule.withheld().is_empty());
+    trace.0.extend(segment.run(720.0).0);
+    segment.assert_in_time(v4(100_000), 20.0, (0.2, 1.0));
+    assert!(trace.most_in_a_second() <= 13);
     // All have their turn: three probes and three announcements each.
-    assert_eq!(sent.len(), 6 * 1_001);
-    for number in 0..1_000 {
-        assert!(first(&sent, Said::Announcement(v4(number))).is_some());
-    }
+    assert_eq!(trace.frames().count(), 6 * 1_001);
+    assert_eq!(segment.announced.len(), 1_001);
+    assert_eq!(segment.schedule.probed().count(), 0);
+    assert!(segment.is_idle());
 }
