@@ -3,7 +3,7 @@ use clap::{CommandFactory as _, ValueEnum};
 use super::*;
 use crate::{
     attach::{Order, TcAttach},
-    config::{StaleAfter, XdpChoice},
+    config::XdpChoice,
     lan::{Announcing, DadMode, Defending},
     model::{Deliver, Dhcp, L2Broadcast},
     pins::PIN_DIR,
@@ -34,7 +34,7 @@ fn options_that_are_not_given_are_none() {
 
 #[test]
 fn given_options_have_their_values() {
-    let Source { file, overrides } = source(&[
+    let given = source(&[
         "--config=/tmp/x.toml",
         "--iface=lan0",
         "--iface=lan1",
@@ -49,20 +49,19 @@ fn given_options_have_their_values() {
         "--no-pin",
     ])
     .unwrap();
-    assert_eq!(file, Some("/tmp/x.toml".into()));
-    assert_eq!(overrides.iface.map(|names| names.len()), Some(2));
-    assert_eq!(overrides.allow.map(|prefixes| prefixes.len()), Some(2));
-    assert_eq!(overrides.deny.map(|prefixes| prefixes.len()), Some(1));
-    assert_eq!(overrides.dad, Some(DadMode::Strict));
-    assert_eq!(overrides.announce, Some(Announcing::Off));
-    assert_eq!(
-        (overrides.defend, overrides.refresh),
-        (Some(Defending::Off), "60".parse().ok())
-    );
-    assert_eq!(
-        (overrides.stale_after, overrides.pin),
-        (Some(StaleAfter(0)), Some(false))
-    );
+    let as_file = r#"
+        iface = ["lan0", "lan1"]
+        allow = ["10.0.0.0/8", "2001:db8::/32"]
+        deny = ["10.0.0.1"]
+        dad = "enforce"
+        announce = "off"
+        defend = "off"
+        refresh = 60
+        stale-after = 0
+        pin = false
+    "#;
+    assert_eq!(given.overrides, toml::from_str(as_file).unwrap());
+    assert_eq!(given.file, Some("/tmp/x.toml".into()));
 
     let error = source(&["--deny=10.0.0.1/8"]).unwrap_err();
     assert!(error.contains("10.0.0.0/8 is meant"), "{error}");

@@ -86,37 +86,22 @@ fn everything_is_read_at_most_ten_times_a_second_however_much_wakes() {
 #[test]
 fn parts_do_not_wait_for_everything() {
     let start = Instant::now();
+    let at = |ms| start + ms * MS;
+    let whole = Some(Refresh::FullScan(Scope::Everything));
     let mut schedule = Schedule::new(start);
-    full_scan(&mut schedule, start, 2 * MS);
-    schedule.add(start + 5 * MS, everything());
-    schedule.add(start + 5 * MS, parts(1));
-    assert!(matches!(
-        schedule.take(start + 5 * MS, with_child),
-        Some(Refresh::Parts(_))
-    ));
-    schedule.done(start + 5 * MS, start + 6 * MS);
-    assert_eq!(schedule.next_due(), Some(start + 100 * MS));
-    schedule.add(start + 100 * MS, parts(1));
-    assert!(matches!(
-        schedule.take(start + 100 * MS, with_child),
-        Some(Refresh::Parts(_))
-    ));
-    schedule.done(start + 100 * MS, start + 101 * MS);
-    assert_eq!(
-        schedule.take(start + 102 * MS, with_child),
-        Some(Refresh::FullScan(Scope::Everything)),
-        "not when parts have rested"
-    );
-}
-
-/// Reads everything, in one chunk.
-fn full_scan(schedule: &mut Schedule, start: Instant, took: Duration) {
     schedule.add_everything();
-    assert!(matches!(
-        schedule.take(start, with_child),
-        Some(Refresh::FullScan(_))
-    ));
-    schedule.scan_done(start, start + took);
+    assert_eq!(schedule.take(start, with_child), whole);
+    schedule.scan_done(start, at(2));
+    schedule.add(at(5), everything());
+    for (now, next) in [(5, 100), (100, 102)] {
+        schedule.add(at(now), parts(1));
+        let taken = schedule.take(at(now), with_child);
+        assert!(matches!(taken, Some(Refresh::Parts(_))), "{taken:?}");
+        schedule.done(at(now), at(now + 1));
+        assert_eq!(schedule.next_due(), Some(at(next)));
+    }
+    let taken = schedule.take(at(102), with_child);
+    assert_eq!(taken, whole, "not when parts have rested");
 }
 
 #[test]
@@ -159,35 +144,33 @@ fn what_wakes_while_everything_is_read_is_done_between_two_chunks() {
 #[test]
 fn who_asks_waits_for_all_of_what_is_read_after_that() {
     let start = Instant::now();
+    let at = |ms| start + ms * MS;
     let mut schedule = Schedule::new(start);
     schedule.ask(start);
     let whole = Some(Refresh::FullScan(Scope::KnownNetns));
     assert_eq!(schedule.take(start, with_child), whole);
     // Another client asks meanwhile.
-    schedule.ask(start + MS);
-    schedule.chunk_done(start, start + 5 * MS);
-    let next = start + 10 * MS;
-    assert_eq!(schedule.take(next, with_child), Some(Refresh::Chunk));
-    schedule.scan_done(next, next + 5 * MS);
-    assert_eq!(schedule.take(next + 5 * MS, with_child), whole);
-    schedule.scan_done(next + 5 * MS, next + 6 * MS);
+    schedule.ask(at(1));
+    schedule.chunk_done(start, at(5));
+    assert_eq!(schedule.take(at(10), with_child), Some(Refresh::Chunk));
+    schedule.scan_done(at(10), at(15));
+    assert_eq!(schedule.take(at(15), with_child), whole);
+    schedule.scan_done(at(15), at(16));
     assert_eq!(schedule.next_due(), None);
 
     // Everything is due, or something failed: then it is as well done at once.
     schedule.add_everything();
-    schedule.failed(next + 7 * MS);
-    schedule.ask(next + 8 * MS);
-    assert_eq!(
-        schedule.take(next + 8 * MS, with_child),
-        Some(Refresh::FullScan(Scope::Everything))
-    );
-    schedule.scan_done(next + 8 * MS, next + 9 * MS);
+    schedule.failed(at(17));
+    schedule.ask(at(18));
+    let whole = Some(Refresh::FullScan(Scope::Everything));
+    assert_eq!(schedule.take(at(18), with_child), whole);
+    schedule.scan_done(at(18), at(19));
     assert!(!schedule.has_failed());
     assert_eq!(schedule.next_due(), None);
 }
 
 #[test]
-fn what_fails_ends_a_sweep_and_everything_is_read_again_from_its_beginning() {
+fn what_fails_ends_a_full_scan_and_everything_is_read_again_from_its_beginning() {
     let start = Instant::now();
     let mut schedule = Schedule::new(start);
     schedule.add(start, everything());
@@ -221,6 +204,9 @@ fn after_a_failure_everything_is_read_later_and_later_and_sooner_with_news() {
         schedule.take(start + 110 * MS, with_child),
         Some(Refresh::FullScan(Scope::Everything))
     );
+    // What is dirty is part of it.
+    schedule.scan_done(start + 110 * MS, start + 111 * MS);
+    assert_eq!(schedule.next_due(), None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{config::Options, facts::Netns, model::Rule};
+use crate::facts::Netns;
 
 #[test]
 fn a_request_that_only_the_mac_identifies_is_noted() {
@@ -33,17 +33,12 @@ fn an_exceeded_quota_is_reported_with_the_limit_and_option_of_its_netns() {
         netnses: vec![netns(1, "red"), netns(2, "blue")],
         ..Snapshot::default()
     };
-    let settings = Settings::new(Options {
-        iface: Some(vec!["ens34".parse().unwrap()]),
-        netns_events: "5".parse().ok(),
-        rule: vec![Rule {
-            netns: vec!["blue".parse().unwrap()],
-            addresses: Some(10),
-            ..Rule::default()
-        }],
-        ..Options::default()
-    })
-    .unwrap();
+    let text = r#"
+        iface = ["ens34"]
+        netns-events = 5
+        rule = [{ netns = ["blue"], addresses = 10 }]
+    "#;
+    let settings = Settings::new(toml::from_str(text).unwrap()).unwrap();
     let key = |nsid, quota| (NetnsId::Nsid(nsid), quota);
     let exceeded = Exceeded::from([
         (key(1, QuotaKind::Addresses), 904),
@@ -65,13 +60,8 @@ fn an_exceeded_quota_is_reported_with_the_limit_and_option_of_its_netns() {
         ("blue", QuotaKind::Events, 5, 3, "--netns-events"),
     ]
     .map(|(name, quota, limit, exceeded, option)| {
-        (
-            name.to_owned(),
-            quota.into(),
-            limit,
-            exceeded,
-            option.to_owned(),
-        )
+        let (name, option) = (name.to_owned(), option.to_owned());
+        (name, quota.into(), limit, exceeded, option)
     });
     assert_eq!(shown, expected);
 }

@@ -1,141 +1,83 @@
-use std::str::FromStr as _;
-
 use super::*;
-use crate::{
-    attach::{Order, TcAttach, XdpMode},
-    config::{InterfaceName, StaleAfter, XdpChoice},
-    lan::{Announcing, DadMode, Defending},
-    model::{Deliver, Dhcp, L2Broadcast},
-    pins::PIN_DIR,
-};
+use crate::{attach::XdpMode, pins::PIN_DIR};
 
-fn names(names: &[&str]) -> Vec<InterfaceName> {
-    let parse = |name: &&str| InterfaceName::from_str(name).unwrap();
-    names.iter().map(parse).collect()
-}
-
-fn one_parent() -> Options {
-    Options {
-        iface: Some(names(&["ens34"])),
-        ..Options::default()
-    }
+/// Settings of a file with this text.
+fn settings(text: &str) -> Option<Settings> {
+    Settings::new(toml::from_str(text).unwrap())
 }
 
 #[test]
-fn without_a_parent_there_are_no_settings() {
-    assert_eq!(Settings::new(Options::default()), None);
-    let none = Options {
-        iface: Some(names(&[])),
-        ..Options::default()
-    };
-    assert_eq!(Settings::new(none), None);
-}
-
-#[test]
-fn a_parent_that_is_named_twice_is_served_once() {
-    let options = Options {
-        iface: Some(names(&["ens35", "ens34", "ens35"])),
-        ..Options::default()
-    };
-    assert_eq!(Settings::new(options).unwrap().parents, ["ens35", "ens34"]);
+fn without_a_parent_there_are_no_settings_and_one_that_is_named_twice_is_served_once() {
+    assert_eq!(settings(""), None);
+    assert_eq!(settings("iface = []"), None);
+    let twice = settings(r#"iface = ["ens35", "ens34", "ens35"]"#);
+    assert_eq!(twice.unwrap().parents, ["ens35", "ens34"]);
 }
 
 #[test]
 fn stale_after_0_is_without_limit_and_pins_are_in_their_directory() {
-    let settings = Settings::new(one_parent()).unwrap();
-    assert_eq!(settings.stale_after, Some(Duration::from_mins(10)));
+    let default = settings(r#"iface = ["ens34"]"#).unwrap();
+    assert_eq!(default.stale_after, Some(Duration::from_mins(10)));
     let rows = [
-        (None, None, PIN_DIR, true),
-        (Some(true), Some("/x"), "/x", true),
-        (None, Some("/x"), "/x", true),
-        (Some(true), None, PIN_DIR, true),
+        ("", PIN_DIR, true),
+        ("pin = true\npin-dir = '/x'", "/x", true),
+        ("pin-dir = '/x'", "/x", true),
+        ("pin = true", PIN_DIR, true),
         // Pins of a previous agent are looked for there.
-        (Some(false), Some("/x"), "/x", false),
-        (Some(false), None, PIN_DIR, false),
+        ("pin = false\npin-dir = '/x'", "/x", false),
+        ("pin = false", PIN_DIR, false),
     ];
-    for (pin, pin_dir, dir, keep) in rows {
-        let options = Options {
-            pin,
-            pin_dir: pin_dir.map(PathBuf::from),
-            stale_after: Some(StaleAfter(0)),
-            ..one_parent()
-        };
-        let settings = Settings::new(options).unwrap();
-        assert_eq!(
-            settings.pins,
-            PinSettings {
-                dir: dir.into(),
-                keep
-            },
-            "{pin:?} {pin_dir:?}"
-        );
+    for (text, dir, keep) in rows {
+        let text = format!("iface = ['ens34']\nstale-after = 0\n{text}");
+        let settings = settings(&text).unwrap();
+        let dir = dir.into();
+        assert_eq!(settings.pins, PinSettings { dir, keep }, "{text}");
         assert_eq!(settings.stale_after, None);
     }
 }
 
 #[test]
 fn reload_names_the_keys_that_take_effect_after_a_restart() {
-    let path = || Some(PathBuf::from("/x"));
-    // Changed options, and the keys that wait for a restart.
-    let rows: Vec<(Options, &[&str])> = vec![
-        (one_parent(), &[]),
-        (
-            Options {
-                iface: Some(names(&["ens35"])),
-                l2_broadcast: Some(L2Broadcast::Flood),
-                deliver: Some(Deliver::Pass),
-                dhcp: Some(Dhcp::Off),
-                answer_link_local: Some(true),
-                allow: Some(vec!["10.0.0.0/8".parse().unwrap()]),
-                deny: Some(vec!["10.0.0.1".parse().unwrap()]),
-                dad: Some(DadMode::Off),
-                announce: Some(Announcing::Off),
-                defend: Some(Defending::Off),
-                refresh: "60".parse().ok(),
-                audit: "7".parse().ok(),
-                stale_after: Some(StaleAfter(0)),
-                ..Options::default()
-            },
-            &[],
-        ),
-        (
-            Options {
-                attach: Some(TcAttach::Clsact),
-                order: Some(Order::After),
-                xdp: Some(XdpChoice::Generic),
-                host_access: Some(false),
-                max_addresses: "1".parse().ok(),
-                max_children: "1".parse().ok(),
-                pin: Some(false),
-                pin_dir: path(),
-                runtime_dir: path(),
-                ..one_parent()
-            },
-            &[
-                "attach",
-                "order",
-                "xdp",
-                "host-access",
-                "max-addresses",
-                "max-children",
-                "pin",
-                "pin-dir",
-                "runtime-dir",
-            ],
-        ),
-        (
-            Options {
-                pin_dir: path(),
-                ..one_parent()
-            },
-            &["pin-dir"],
-        ),
-    ];
-    for (options, waiting) in rows {
-        let mut settings = Settings::new(one_parent()).unwrap();
-        let before = settings.clone();
-        let new = Settings::new(options).unwrap();
-        assert_eq!(settings.reload(new.clone()), waiting);
+    let at_once = r#"
+        iface = ["ens35"]
+        l2-broadcast = "flood"
+        deliver = "pass"
+        dhcp = "off"
+        answer-link-local = true
+        allow = ["10.0.0.0/8"]
+        deny = ["10.0.0.1"]
+        dad = "off"
+        announce = "off"
+        defend = "off"
+        refresh = 60
+        audit = 7
+        stale-after = 0
+    "#;
+    let after_a_restart = r#"
+        attach = "clsact"
+        order = "after"
+        xdp = "generic"
+        host-access = false
+        max-addresses = 1
+        max-children = 1
+        pin = false
+        pin-dir = "/x"
+        runtime-dir = "/x"
+    "#;
+    for (text, is_waiting) in [
+        ("", false),
+        (at_once, false),
+        (after_a_restart, true),
+        ("pin-dir = '/x'", true),
+    ] {
+        let mut running = settings(r#"iface = ["ens34"]"#).unwrap();
+        let before = running.clone();
+        let with_iface = format!("iface = ['ens34']\n{text}");
+        let new = settings(if text == at_once { text } else { &with_iface }).unwrap();
+        let keys = text.lines().filter_map(|line| line.split_once(" = "));
+        let keys: Vec<&str> = keys.map(|(key, _)| key.trim()).collect();
+        let waiting = if is_waiting { keys } else { Vec::new() };
+        assert_eq!(running.reload(new.clone()), waiting);
         // A running agent keeps these three.
         let expected = Settings {
             attach: before.attach,
@@ -143,7 +85,7 @@ fn reload_names_the_keys_that_take_effect_after_a_restart() {
             runtime_dir: before.runtime_dir,
             ..new
         };
-        assert_eq!(settings, expected);
-        assert_eq!(settings.attach.xdp, None::<XdpMode>);
+        assert_eq!(running, expected);
+        assert_eq!(running.attach.xdp, None::<XdpMode>);
     }
 }

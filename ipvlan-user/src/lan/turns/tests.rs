@@ -164,21 +164,6 @@ fn netns_that_are_idle_are_forgotten() {
     assert!(turns.shares.len() <= 2 * IDLE, "{}", turns.shares.len());
 }
 
-#[test]
-fn a_new_netns_goes_before_the_many_that_were_there_at_start() {
-    let start = Instant::now();
-    let mut turns = Turns::new(start, 10, 5);
-    for number in 0..1_000 {
-        let netns = NetnsId::Nsid(100 + i32::try_from(number).unwrap());
-        turns.push_later(start, netns, probe(number), Class::First, 1);
-    }
-    let now = start + Duration::from_secs(10);
-    run(&mut turns, start, now);
-    turns.push(now, B, probe(5_000), Class::First, 1);
-    let sent = run(&mut turns, now, now + Duration::from_millis(200));
-    assert_eq!(sent[0].1, probe(5_000), "{sent:?}");
-}
-
 /// A frame that is pushed or withdrawn, after some milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Step {

@@ -18,8 +18,8 @@ audit = 2
 #! 2:1: duplicate key
 iface = "ens34"
 #! 1:9: `iface`: invalid type: string
-iface = [1]
-#! 1:10: `iface`: invalid type: integer `1`
+iface = ["ü", 1]
+#! 1:15: `iface`: invalid type: integer `1`
 iface = ["ens34",
   "a\u0000b"]
 #! 2:3: `iface`: '\0' cannot be in an interface name

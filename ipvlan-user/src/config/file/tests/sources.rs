@@ -31,11 +31,7 @@ fn files_are_read_in_order_and_the_command_line_last() {
     // A list is replaced as a number is.
     assert_eq!(settings.policy.deny, ["10.0.0.2".parse().unwrap()]);
 
-    source.overrides = Options {
-        iface: Some(vec!["b".parse().unwrap()]),
-        audit: "30".parse().ok(),
-        ..Options::default()
-    };
+    source.overrides = toml::from_str("iface = ['b']\naudit = 30").unwrap();
     let Loaded { settings, .. } = source.load().unwrap();
     assert_eq!(settings.parents, ["b"]);
     assert_eq!(settings.audit.as_secs(), 30);
@@ -138,11 +134,8 @@ fn places_are_read_from_the_named_file_unless_the_command_line_has_both() {
     assert_eq!(places.pin_dir, PathBuf::from(crate::pins::PIN_DIR));
     dir.write("config.toml", "runtime-dir = 1\n");
     assert!(named(Options::default()).places().is_err());
-    let both = Options {
-        runtime_dir: Some("/run/y".into()),
-        pin_dir: Some("/sys/fs/bpf/y".into()),
-        ..Options::default()
-    };
+    let both = "runtime-dir = '/run/y'\npin-dir = '/sys/fs/bpf/y'";
+    let both = toml::from_str(both).unwrap();
     let (places, _) = named(both).places().unwrap();
     assert_eq!(places.runtime_dir, PathBuf::from("/run/y"));
 }
