@@ -88,35 +88,21 @@ fn is_named(named: &str, stat: &FileStat) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{io::Seek as _, sync::Arc};
 
     use super::*;
 
     #[test]
     fn line_has_no_control_characters_whatever_its_values_are() {
-        #[derive(Clone, Default)]
-        struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-        impl io::Write for Buffer {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().unwrap().extend(bytes);
-                Ok(bytes.len())
-            }
-
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-
-        let buffer = Buffer::default();
-        let written = Arc::clone(&buffer.0);
-        let layer = lines(move || buffer.clone(), false);
+        let mut written = tempfile::tempfile().unwrap();
+        let layer = lines(Arc::new(written.try_clone().unwrap()), false);
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             let name = "e\u{1b}[31m\nx\u{9b}\u{202e}";
             tracing::warn!(name, shown = %name, count = 7, "link {name} is gone");
         });
-        let line = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        written.rewind().unwrap();
+        let line = io::read_to_string(written).unwrap();
         let (_, line) = line.split_once("WARN ").unwrap();
         assert_eq!(
             line,

@@ -82,89 +82,60 @@ fn ago(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::protocol::{Action, Netns, Rival};
+    use serde_json::json;
 
-    fn named(name: &str) -> Netns {
-        Netns {
-            nsid: Some(1),
-            names: vec![format!("/run/netns/{name}")],
-            ..Netns::default()
-        }
-    }
+    use super::*;
+    use crate::protocol::{Action, Netns};
 
     #[test]
     fn a_conflict_is_one_line_with_the_other_owner_and_the_consequence() {
-        let none = Rival::default();
+        let netns = |names: &[&str]| json!({"nsid": 1, "names": names});
         let rows = [
             (
-                ConflictKind::HostAddress.into(),
-                Rival {
-                    interface: Some("ens34".to_owned()),
-                    ..none.clone()
-                },
+                "host_address",
+                json!({"interface": "ens34"}),
                 "is the host's, on ens34: not answered for",
             ),
+            ("gateway_address", json!({}), "is a gateway's: not answered"),
             (
-                ConflictKind::GatewayAddress.into(),
-                none.clone(),
-                "is a gateway's: not answered",
-            ),
-            (
-                ConflictKind::SiblingAddress.into(),
-                Rival {
-                    interface: Some("ipvl1".to_owned()),
-                    netns: Some(named("blue")),
-                    ..none.clone()
-                },
+                "sibling_address",
+                json!({"interface": "ipvl1", "netns": netns(&["/run/netns/blue"])}),
                 "is also on its sibling ipvl1 in blue, which gets it",
             ),
             (
-                ConflictKind::OtherParent.into(),
-                Rival {
-                    interface: Some("ipvl2".to_owned()),
-                    netns: Some(Netns::default()),
-                    parent: Some("ens35".to_owned()),
-                    ..none.clone()
-                },
+                "other_parent",
+                json!({"interface": "ipvl2", "netns": {"names": []}, "parent": "ens35"}),
                 "is also on ipvl2 in (own), behind ens35: both are answered for",
             ),
             (
-                ConflictKind::PeerAddress.into(),
-                Rival {
-                    peer: Some("10.9.9.2".to_owned()),
-                    ..none.clone()
-                },
+                "peer_address",
+                json!({"peer": "10.9.9.2"}),
                 "has a peer: the driver delivers 10.9.9.2, the peer's, in its place",
             ),
             (
-                ConflictKind::LanStation.into(),
-                Rival {
-                    mac: Some("02:00:00:00:00:09".to_owned()),
-                    ..none.clone()
-                },
+                "lan_station",
+                json!({"mac": "02:00:00:00:00:09"}),
                 "is also at 02:00:00:00:00:09 on the LAN",
             ),
-            (
-                Word::Other("of_the_future".to_owned()),
-                none,
-                "is in conflict: of_the_future",
-            ),
+            ("of_the_future", json!({}), "is in conflict: of_the_future"),
         ];
         for (kind, rival, said) in rows {
-            let line = conflict(&Conflict {
-                kind,
-                address: "10.9.9.1".to_owned(),
-                child: "ipvl0".to_owned(),
-                netns: named("red"),
-                rival,
+            let line = json!({
+                "kind": kind, "rival": rival,
+                "address": "10.9.9.1", "child": "ipvl0", "netns": netns(&["/run/netns/red"]),
             });
+            let line = conflict(&serde_json::from_value(line).unwrap());
             assert_eq!(line, format!("10.9.9.1 of ipvl0 in red {said}"));
         }
     }
 
     #[test]
     fn the_last_events_are_shown_latest_first() {
+        let netns = Netns {
+            nsid: Some(1),
+            names: vec!["red".to_owned()],
+            ..Netns::default()
+        };
         let of = |time_ms| Event {
             time_ms,
             kind: Word::Other(format!("at{time_ms}")),
@@ -172,7 +143,7 @@ mod tests {
             mac: None,
             parent: "ens34".to_owned(),
             child: None,
-            netns: Some(named("red")),
+            netns: Some(netns.clone()),
             action: Action::Defended.into(),
             detail: None,
             count: 3,

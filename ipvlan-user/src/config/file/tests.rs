@@ -7,33 +7,29 @@ use super::*;
 mod invalid;
 mod sources;
 
-/// A directory of its own, removed when dropped.
-struct Dir(PathBuf);
+struct Dir(tempfile::TempDir);
 
 impl Dir {
-    fn new(name: &str) -> Self {
-        let name = format!("ipvlan-config-{name}-{}", std::process::id());
-        let dir = Self(std::env::temp_dir().join(name));
-        fs::create_dir_all(dir.0.join(DIRECTORY)).unwrap();
+    fn new() -> Self {
+        let dir = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(dir.at(DIRECTORY)).unwrap();
         dir
     }
 
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
     fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.at(name);
         fs::write(&path, text).unwrap();
         path
     }
 }
 
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _: io::Result<()> = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn every_key_is_read() {
-    let dir = Dir::new("all");
+    let dir = Dir::new();
     let text = r#"
         # All keys, at least one of them not at its default.
         iface = ["ens34", 'ens35']
@@ -75,7 +71,7 @@ fn every_key_is_read() {
 
 #[test]
 fn a_file_that_is_too_long_is_not_read_to_its_end() {
-    let dir = Dir::new("long");
+    let dir = Dir::new();
     let line = "# 32 bytes of comment, and more\n";
     let long = dir.write("long.toml", line.repeat(1_000_000 / line.len()));
     let error = read(&long).unwrap_err().to_string();
@@ -93,10 +89,10 @@ fn a_file_that_is_too_long_is_not_read_to_its_end() {
 
 #[test]
 fn special_files_are_refused_without_blocking() {
-    let dir = Dir::new("kinds");
-    let pipe = dir.0.join("pipe");
+    let dir = Dir::new();
+    let pipe = dir.at("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    for path in [&pipe, &dir.0] {
+    for path in [&*pipe, dir.0.path()] {
         let error = read(path).unwrap_err();
         assert!(matches!(error, ConfigError::NotAFile { .. }), "{error}");
     }
@@ -105,8 +101,8 @@ fn special_files_are_refused_without_blocking() {
 
 #[test]
 fn a_missing_file_is_an_error_only_if_it_was_named() {
-    let dir = Dir::new("missing");
-    let missing = dir.0.join("config.toml");
+    let dir = Dir::new();
+    let missing = dir.at("config.toml");
     assert_eq!(list(&missing, false).unwrap(), [""; 0].map(PathBuf::from));
     let error = list(&missing, true).unwrap_err();
     assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
@@ -116,7 +112,7 @@ fn a_missing_file_is_an_error_only_if_it_was_named() {
     let beside = dir.write("config.d/1.toml", "audit = 1");
     assert_eq!(list(&missing, false).unwrap(), [beside]);
     // A dangling link is not a missing file.
-    symlink("/no/such/file", dir.0.join("config.d/2.toml")).unwrap();
+    symlink("/no/such/file", dir.at("config.d/2.toml")).unwrap();
     let last = list(&missing, false).unwrap().pop().unwrap();
     assert!(matches!(read(&last), Err(ConfigError::Unreadable { .. })));
 }

@@ -39,35 +39,28 @@ fn the_same_again_is_one_entry_and_a_line_every_ten_seconds() {
     assert_eq!(entry.times, 25);
 }
 
+/// A claim, but for what is changed.
+fn changed(change: impl FnOnce(&mut Incident)) -> Incident {
+    let mut incident = claim(1);
+    change(&mut incident);
+    incident
+}
+
+fn child(nsid: i32, ifindex: u32) -> (ChildKey, String) {
+    let netns = NetnsId::Nsid(nsid);
+    (ChildKey { netns, ifindex }, "eth0".to_owned())
+}
+
 #[test]
 fn incidents_that_differ_are_separate_entries() {
-    let child = |ifindex| {
-        let netns = NetnsId::Nsid(1);
-        Some((ChildKey { netns, ifindex }, "eth0".to_owned()))
-    };
     let incidents = [
         claim(1),
         claim(2),
-        Incident {
-            kind: Kind::Probe,
-            ..claim(1)
-        },
-        Incident {
-            address: Some(IpAddr::from([192, 0, 2, 8])),
-            ..claim(1)
-        },
-        Incident {
-            child: child(1),
-            ..claim(1)
-        },
-        Incident {
-            child: child(2),
-            ..claim(1)
-        },
-        Incident {
-            detail: Some("from l3 to l2".to_owned()),
-            ..claim(1)
-        },
+        changed(|it| it.kind = Kind::Probe),
+        changed(|it| it.address = Some(IpAddr::from([192, 0, 2, 8]))),
+        changed(|it| it.child = Some(child(1, 1))),
+        changed(|it| it.child = Some(child(1, 2))),
+        changed(|it| it.detail = Some("from l3 to l2".to_owned())),
     ];
     let (start, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);
     let mut log = Incidents::new(start);
@@ -78,51 +71,42 @@ fn incidents_that_differ_are_separate_entries() {
     assert_eq!(kept, incidents);
 }
 
-fn label(netns: NetnsId) -> String {
-    match netns {
-        NetnsId::Own => "(own)".to_owned(),
-        NetnsId::Nsid(nsid) => format!("c{nsid}"),
-    }
-}
-
 #[test]
 fn lines_say_what_is_known() {
-    let child = ChildKey {
-        netns: NetnsId::Nsid(3),
-        ifindex: 2,
+    let label = |netns| match netns {
+        NetnsId::Own => "(own)".to_owned(),
+        NetnsId::Nsid(nsid) => format!("c{nsid}"),
+    };
+    let of_child = changed(|it| {
+        it.child = Some(child(3, 2));
+        it.action = Action::Defended;
+    });
+    let of_port = Incident {
+        kind: Kind::ModeChanged,
+        address: None,
+        mac: None,
+        detail: Some("from l3 to l2".to_owned()),
+        ..claim(1)
     };
     let rows = [
         (claim(1), "claim of 192.0.2.7, by 02:00:00:00:00:01"),
         (
-            Incident {
-                child: Some((child, "eth0".to_owned())),
-                action: Action::Defended,
-                ..claim(1)
-            },
+            of_child,
             "claim of 192.0.2.7, child eth0 in netns c3, by 02:00:00:00:00:01, defended",
         ),
-        (
-            Incident {
-                kind: Kind::ModeChanged,
-                address: None,
-                mac: None,
-                detail: Some("from l3 to l2".to_owned()),
-                ..claim(1)
-            },
-            "mode_changed: from l3 to l2",
-        ),
+        (of_port, "mode_changed: from l3 to l2"),
     ];
     for (incident, line) in rows {
         assert_eq!(incident.line(&label), line);
     }
 }
 
-fn of_netns(nsid: i32, mac: u32) -> Incident {
-    let [_, _, high, low] = mac.to_be_bytes();
-    let netns = NetnsId::Nsid(nsid);
+/// A claim by one of many stations.
+fn by(number: u32, child: Option<(ChildKey, String)>) -> Incident {
+    let [_, _, high, low] = number.to_be_bytes();
     Incident {
         mac: Some([2, 0, 0, 0, high, low]),
-        child: Some((ChildKey { netns, ifindex: 2 }, "eth0".to_owned())),
+        child,
         ..claim(0)
     }
 }
@@ -132,12 +116,15 @@ fn one_netns_pushes_out_neither_entries_nor_lines_of_others() {
     let (start, wall) = (Instant::now(), SystemTime::UNIX_EPOCH);
     let mut log = Incidents::new(start);
     let mut lines = 0;
-    let victim = of_netns(1, 1);
+    let victim = by(1, Some(child(1, 2)));
     assert_eq!(log.record(start, wall, victim.clone()), Some(1));
     assert_eq!(log.record(start, wall, claim(9)), Some(1));
     for number in 0..2_000 {
         let now = start + Duration::from_millis(u64::from(number));
-        lines += usize::from(log.record(now, wall, of_netns(2, number)).is_some());
+        lines += usize::from(
+            log.record(now, wall, by(number, Some(child(2, 2))))
+                .is_some(),
+        );
     }
     assert!((10..=13).contains(&lines), "{lines}");
     let kept: Vec<&Incident> = log.entries().map(|entry| &entry.incident).collect();
@@ -145,7 +132,7 @@ fn one_netns_pushes_out_neither_entries_nor_lines_of_others() {
     assert!(kept.contains(&&victim) && kept.contains(&&claim(9)));
     // Another incident of the victim is logged at once.
     let now = start + second(2);
-    assert_eq!(log.record(now, wall, of_netns(1, 2)), Some(1));
+    assert_eq!(log.record(now, wall, by(2, Some(child(1, 2)))), Some(1));
 }
 
 #[test]
@@ -154,13 +141,8 @@ fn many_macs_neither_fill_the_memory_nor_the_log() {
     let mut log = Incidents::new(start);
     let mut lines = 0;
     for number in 0..10_000_u32 {
-        let [_, _, high, low] = number.to_be_bytes();
-        let incident = Incident {
-            mac: Some([2, 0, 0, 0, high, low]),
-            ..claim(0)
-        };
         let now = start + Duration::from_millis(u64::from(number));
-        lines += usize::from(log.record(now, wall, incident).is_some());
+        lines += usize::from(log.record(now, wall, by(number, None)).is_some());
     }
     assert_eq!(log.entries().len(), KEPT);
     assert!((90..=101).contains(&lines), "{lines}");

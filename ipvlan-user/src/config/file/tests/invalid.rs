@@ -112,7 +112,7 @@ runtime-dir = ["/run"]
 
 #[test]
 fn error_names_file_line_column_and_key() {
-    let dir = Dir::new("wrong");
+    let dir = Dir::new();
     let check = |text: &[u8], expected: &str| {
         let path = dir.write("config.toml", text);
         let shown = String::from_utf8_lossy(text);

@@ -8,7 +8,7 @@ use crate::{
 
 #[test]
 fn files_are_read_in_order_and_the_command_line_last() {
-    let dir = Dir::new("order");
+    let dir = Dir::new();
     let main = dir.write(
         "config.toml",
         "iface = [\"a\"]\naudit = 1\ndeny = [\"10.0.0.1\"]\nmax-children = 1",
@@ -40,7 +40,7 @@ fn files_are_read_in_order_and_the_command_line_last() {
 
 #[test]
 fn rules_of_all_files_apply_in_the_order_of_reading() {
-    let dir = Dir::new("rules");
+    let dir = Dir::new();
     let main = dir.write(
         "config.toml",
         "iface = [\"a\"]\n\n[[rule]]\nnetns = [\"cni-*\", \"/run/x\"]\nname = [\"eth[0-9]\"]\n\
@@ -83,7 +83,7 @@ fn rules_of_all_files_apply_in_the_order_of_reading() {
 
 #[test]
 fn error_without_a_parent_names_the_option_and_the_file() {
-    let dir = Dir::new("nobody");
+    let dir = Dir::new();
     let source = Source {
         file: Some(dir.write("config.toml", "audit = 1\niface = []")),
         overrides: Options::default(),
@@ -99,7 +99,7 @@ fn error_without_a_parent_names_the_option_and_the_file() {
 
 #[test]
 fn invalid_file_does_not_hide_the_options_of_others() {
-    let dir = Dir::new("some");
+    let dir = Dir::new();
     let first = dir.write("config.toml", "runtime-dir = \"/run/x\"\nno-such-key = 1\n");
     dir.write(
         "config.d/1.toml",
@@ -114,7 +114,7 @@ fn invalid_file_does_not_hide_the_options_of_others() {
     );
     assert_eq!(failures.len(), 2, "{failures:?}");
 
-    let nowhere = dir.0.join("no/config.toml");
+    let nowhere = dir.at("no/config.toml");
     let (options, failures) = read_what_can_be(&nowhere, false);
     assert_eq!((options, failures.len()), (Options::default(), 0));
     assert_eq!(read_what_can_be(&nowhere, true).1.len(), 1);
@@ -122,7 +122,7 @@ fn invalid_file_does_not_hide_the_options_of_others() {
 
 #[test]
 fn places_are_read_from_the_named_file_unless_the_command_line_has_both() {
-    let dir = Dir::new("places");
+    let dir = Dir::new();
     let file = dir.write("config.toml", "runtime-dir = \"/run/x\"\n");
     let named = |overrides| Source {
         file: Some(file.clone()),
