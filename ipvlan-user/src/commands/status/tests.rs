@@ -1,62 +1,35 @@
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::{Agent, Unserved};
+use crate::protocol::Agent;
 
-/// A status with this text in every place that an agent fills.
-fn hostile(text: &str) -> Agent {
-    let json = r#"{
-        "pid": 1, "version": "@", "netns": 1,
-        "sync": {"wakes": 0, "syncs": 0, "overruns": 0, "failed": 0, "error": "@", "mended": 0},
-        "config": {"files": ["@"], "reloads": 0, "error": "@", "at_next_start": ["@"]},
-        "quotas": [{
-            "netns": {"nsid": 1, "inode": 1, "names": ["@"], "pid": 1},
-            "quota": "@", "limit": 1, "exceeded": 1, "option": "@"
-        }],
-        "parents": [{
-            "name": "@", "ifindex": 1, "mac": "@", "up": true, "mode": "@", "flag": "@",
-            "state": "@", "reason": "@", "pinned": "@",
-            "hooks": [{"hook": "@", "program": "@", "program_id": 1, "attach": "@"}],
-            "counters": {"@": {"@": 1}}, "notes": ["@"],
-            "conflicts": [{
-                "kind": "@", "address": "@", "child": "@",
-                "netns": {"nsid": 1, "inode": 1, "names": ["@"], "pid": 1},
-                "rival": {"interface": "@", "netns": null, "parent": "@", "peer": "@", "mac": "@"}
-            }],
-            "events": [{
-                "time_ms": 1, "kind": "@", "address": "@", "mac": "@", "parent": "@",
-                "child": "@", "netns": null, "action": "@", "detail": "@", "count": 1
-            }],
-            "groups": 1,
-            "children": [{
-                "name": "@", "ifindex": 1, "mode": "@", "up": true, "delivery": "@",
-                "netns": {"nsid": 1, "inode": 1, "names": ["@"], "pid": 1},
-                "rule": "@", "state": "@", "reason": "@", "counters": {"@": 1},
-                "addresses": [{"address": "@", "peer": "@", "state": "@", "reason": "@"}],
-                "link": {"rx_packets": 0, "rx_bytes": 0, "tx_packets": 0, "tx_bytes": 0}
-            }]
-        }]
-    }"#;
-    let text = serde_json::to_string(text).unwrap();
-    serde_json::from_str(&json.replace("\"@\"", &text)).unwrap()
-}
-
-fn status_of(text: &str) -> Status {
-    Status {
-        schema: SCHEMA,
-        agents: vec![hostile(text)],
-        unanswered: vec![Unanswered {
-            pid: Some(1),
-            socket: text.to_owned(),
-            error: text.to_owned(),
-        }],
-        unserved: Some(vec![Unserved {
-            name: text.to_owned(),
-            netns: 1,
-            ifindex: 1,
-            pinned: text.to_owned(),
-        }]),
+/// The status of schema 1 with this text in every place that an agent fills, and one element in each list.
+fn hostile(text: &str) -> Status {
+    fn fill(value: &mut Value, text: &str) {
+        match value {
+            Value::String(of) => text.clone_into(of),
+            Value::Array(all) => {
+                all.truncate(1);
+                for of in all {
+                    fill(of, text);
+                }
+            }
+            Value::Object(all) => {
+                for (_, of) in all {
+                    fill(of, text);
+                }
+            }
+            _ => {}
+        }
+        if let Some(counters) = value.get_mut("counters") {
+            *counters = json!({ text: { text: 1 } });
+        }
     }
+    let schema = include_str!("../../protocol/tests/schema_1.json");
+    let mut status = serde_json::from_str(schema).unwrap();
+    fill(&mut status, text);
+    serde_json::from_value(status).unwrap()
 }
 
 fn is_printable(text: &str) -> bool {
@@ -69,7 +42,7 @@ fn is_printable(text: &str) -> bool {
 
 #[test]
 fn agent_controls_neither_the_terminal_nor_where_a_line_begins() {
-    let usual = render(&status_of("text"), 0);
+    let usual = render(&hostile("text"), 0);
     for text in [
         "\u{1b}[31m\u{1b}]0;x\u{7}",
         "a\nagent 7",
@@ -79,27 +52,27 @@ fn agent_controls_neither_the_terminal_nor_where_a_line_begins() {
         "\0",
         "\u{7f}",
     ] {
-        let shown = render(&status_of(text), 0);
+        let shown = render(&hostile(text), 0);
         assert!(is_printable(&shown), "{shown:?}");
         assert_eq!(shown.lines().count(), usual.lines().count(), "{shown}");
-        let json = json::render(&status_of(text)).unwrap();
+        let json = json::render(&hostile(text)).unwrap();
         assert!(is_printable(&json), "{json:?}");
         assert_eq!(
             serde_json::from_str::<Status>(&json).unwrap(),
-            status_of(text)
+            hostile(text)
         );
     }
 }
 
 #[test]
 fn huge_texts_are_cut() {
-    let shown = render(&status_of(&"x".repeat(1 << 20)), 0);
+    let shown = render(&hostile(&"x".repeat(1 << 20)), 0);
     assert!(shown.len() < 200_000, "{}", shown.len());
 }
 
 #[test]
 fn socket_without_an_answer_is_shown_beside_the_agents() {
-    let mut status = status_of("text");
+    let mut status = hostile("text");
     status.unanswered[0].socket = "/run/ipvlan/7.sock".to_owned();
     status.unanswered[0].error = "the agent with pid 7 does not answer".to_owned();
     let line = "\n/run/ipvlan/7.sock: the agent with pid 7 does not answer\n";
@@ -164,12 +137,12 @@ proptest! {
         ],
         length in 0_usize..8,
     ) {
-        let mut bytes = serde_json::to_vec(&hostile("text")).unwrap();
+        let mut bytes = serde_json::to_vec(&hostile("text").agents[0]).unwrap();
         let from = at.index(bytes.len());
         let to = (from + length).min(bytes.len());
         bytes.splice(from..to, put);
         if let Ok(agent) = serde_json::from_slice::<Agent>(&bytes) {
-            let status = Status { agents: vec![agent], ..status_of("text") };
+            let status = Status { agents: vec![agent], ..hostile("text") };
             prop_assert!(is_printable(&render(&status, u64::MAX)));
             prop_assert!(is_printable(&json::render(&status).unwrap()));
         }
@@ -177,7 +150,7 @@ proptest! {
 
     #[test]
     fn any_status_is_rendered_with_printable_characters_only(text in any::<String>(), now in any::<u64>()) {
-        let status = status_of(&text);
+        let status = hostile(&text);
         prop_assert!(is_printable(&render(&status, now)));
         let json = json::render(&status).unwrap();
         prop_assert!(is_printable(&json));

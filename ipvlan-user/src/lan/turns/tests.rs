@@ -42,30 +42,6 @@ fn most_in_a_second(times: &[Instant]) -> usize {
     times.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
-/// Row S9 of the attack table: ports are closed at 15 ARP packets in a second.
-#[test]
-fn default_pace_stays_below_what_arp_inspection_tolerates() {
-    let start = Instant::now();
-    let mut turns = Turns::new(start, 10, 1_000);
-    let cost = |number: u32| 1 + u8::from(number % 2 == 1);
-    for number in 0..200 {
-        let netns = NetnsId::Nsid(i32::try_from(number % 7).unwrap());
-        turns.push(start, netns, probe(number), Class::First, cost(number));
-    }
-    let sent = run(&mut turns, start, start + Duration::from_mins(1));
-    assert_eq!(sent.len(), 200);
-    let costs: BTreeMap<Frame, u8> = (0..200)
-        .map(|number| (probe(number), cost(number)))
-        .collect();
-    let times: Vec<Instant> = sent
-        .iter()
-        .flat_map(|(at, frame)| vec![*at; usize::from(costs[frame])])
-        .collect();
-    assert_eq!(times.len(), 300);
-    let most = most_in_a_second(&times);
-    assert!((12..=13).contains(&most), "{most}");
-}
-
 #[test]
 fn a_netns_takes_its_own_pace_and_others_the_rest() {
     let start = Instant::now();

@@ -197,7 +197,7 @@ fn nothing_is_announced_or_defended_when_that_is_switched_off() {
     assert!(segment.run(20.0).is_silent());
 }
 
-/// Row B11 of the table of real nodes.
+/// Row B11 of the table of real nodes, S9 of the attack table: switches close ports at 15 ARP packets in a second.
 #[test]
 fn a_start_with_sixty_children_stays_within_the_rate_and_a_restart_is_silent() {
     let pairs = (0..60).map(|number| (number, of(i32::from(number) + 1)));
@@ -221,7 +221,7 @@ fn a_start_with_sixty_children_stays_within_the_rate_and_a_restart_is_silent() {
         let mut segment = Segment::started(policy, Quotas::default(), decided, addresses.clone());
         let trace = segment.run(300.0);
         let most = trace.most_in_a_second();
-        assert!(most <= 13, "{adopted} {mac:?}: {most}");
+        assert!((12..=13).contains(&most), "{adopted} {mac:?}: {most}");
         let is_announcement = |step| matches!(step, Step::Announcement(_) | Step::ToRouters(_));
         assert_eq!(trace.count(is_announcement), announced, "{adopted} {mac:?}");
     }
