@@ -65,32 +65,3 @@ impl EventQuota {
         self.exceeded.iter().map(|(&netns, &times)| (netns, times))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_netns_uses_up_its_own_quota_and_what_exceeds_it_is_counted() {
-        let start = Instant::now();
-        let mut quota = EventQuota::new(16);
-        let (a, b) = (NetnsId::Nsid(1), NetnsId::Nsid(2));
-        let mut handled = 0;
-        for step in 0..1_000 {
-            let now = start + Duration::from_millis(10) * step;
-            handled += u64::from(quota.take(now, a));
-            handled += u64::from(quota.take(now, a));
-            if step % 100 == 0 {
-                assert!(quota.take(now, b), "{step}");
-            }
-            assert!(quota.take(now, NetnsId::Own));
-        }
-        // Ten seconds and one at once.
-        assert!((175..=177).contains(&handled), "{handled}");
-        assert_eq!(quota.exceeded().collect::<Vec<_>>(), [(a, 2_000 - handled)]);
-        quota.retain(|netns| netns == b);
-        assert_eq!(quota.exceeded().count(), 0);
-    }
-}

@@ -19,7 +19,6 @@ use crate::{
 
 mod adopted;
 mod announcements;
-mod claims;
 mod defence;
 mod evidence;
 mod fairness;

@@ -82,22 +82,6 @@ fn rules_of_all_files_apply_in_the_order_of_reading() {
 }
 
 #[test]
-fn error_without_a_parent_names_the_option_and_the_file() {
-    let dir = Dir::new();
-    let source = Source {
-        file: Some(dir.write("config.toml", "audit = 1\niface = []")),
-        overrides: Options::default(),
-    };
-    let error = source.load().unwrap_err();
-    assert!(error.to_string().contains("no parent is named"), "{error}");
-    let hint = error.hint().unwrap();
-    assert!(
-        hint.contains("--iface") && hint.contains("config.toml"),
-        "{hint}"
-    );
-}
-
-#[test]
 fn invalid_file_does_not_hide_the_options_of_others() {
     let dir = Dir::new();
     let first = dir.write("config.toml", "runtime-dir = \"/run/x\"\nno-such-key = 1\n");
