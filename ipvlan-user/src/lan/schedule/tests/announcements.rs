@@ -183,17 +183,36 @@ fn every_address_is_refreshed_within_the_rate_also_after_a_restart_and_a_reload(
 
 /// `--announce off`: probes alone.
 #[test]
-fn nothing_is_announced_or_defended_when_that_is_switched_off() {
-    let mut segment = Segment::new(LanPolicy {
+fn nothing_is_announced_or_defended_while_that_is_switched_off() {
+    let off = LanPolicy {
         announce: Announcing::Off,
         ..LanPolicy::default()
-    });
+    };
+    let mut segment = Segment::new(off);
     segment.add(v4(1), B);
     segment.add(v6(1), B);
     let trace = segment.run(20.0);
     assert_eq!(trace.count(|step| matches!(step, Step::Probe(_))), 6);
     assert_eq!(trace.frames().count(), 6);
     segment.claim(v4(1), STATION);
+    assert!(segment.run(20.0).is_silent());
+    // Switched on and off while the agent runs: everything once, and nothing of what has begun.
+    for (policy, expected) in [
+        (LanPolicy::default(), 3),
+        (LanPolicy::default(), 0),
+        (off, 0),
+    ] {
+        segment.set_policy(policy);
+        let trace = segment.run(20.0);
+        for address in [v4(1), v6(1)] {
+            let sent = trace.times(Step::Announcement(address));
+            assert_eq!(sent.len(), expected, "{address}: {policy:?}");
+        }
+    }
+    segment.set_mac(STATION);
+    segment.set_policy(LanPolicy::default());
+    segment.run(0.5);
+    segment.set_policy(off);
     assert!(segment.run(20.0).is_silent());
 }
 
