@@ -100,6 +100,12 @@ impl Pair {
         }
     }
 
+    /// Returns the one of the family of `other`.
+    #[must_use]
+    pub fn like(self, other: IpAddr) -> IpAddr {
+        self.of(Family::of(other))
+    }
+
     /// Returns both.
     #[must_use]
     pub fn both(self) -> [IpAddr; 2] {

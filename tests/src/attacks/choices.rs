@@ -6,29 +6,23 @@ use ipvlan_packet::{BROADCAST, Mac, nd};
 
 use super::frames::OFF_LINK;
 use crate::{
-    faults::site::{
+    probe::stream,
+    rows::site::{
         DOWN, GATEWAY, HOST, MAC, NEIGHBOUR, Pair, STEADY, THIRD, UNNAMED, UNOWNED, VM01,
     },
-    probe::stream::Stream,
 };
 
 /// The choices of one frame.
-pub(super) struct Random(Stream);
+pub(super) struct Random(stream::Random);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        Self(Stream::new(seed.wrapping_add(1)))
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        u64::from_le_bytes(bytes)
+        Self(stream::Random::new(seed))
     }
 
     pub(super) fn below(&mut self, limit: usize) -> usize {
-        let limit = u64::try_from(limit.max(1)).unwrap_or(1);
-        usize::try_from((self.next() >> 16) % limit).unwrap_or_default()
+        let limit = u64::try_from(limit).unwrap_or(1);
+        usize::try_from(self.0.below(limit)).unwrap_or_default()
     }
 
     pub(super) fn one_of(&mut self, many: usize) -> bool {
@@ -58,8 +52,9 @@ impl Random {
     }
 
     pub(super) fn junk(&mut self, length: usize) -> Vec<u8> {
-        let mut junk = vec![0; length.next_multiple_of(8)];
-        self.0.fill(&mut junk);
+        let mut junk: Vec<_> = (0..length.div_ceil(8))
+            .flat_map(|_| self.0.bytes())
+            .collect();
         junk.truncate(length);
         junk
     }

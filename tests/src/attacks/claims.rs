@@ -115,14 +115,14 @@ fn takes_a_stations(scene: &mut Scene) -> Result<()> {
         let child = STEADY.like(address);
         let answer = neighbour::who_has(&site.vm01, LAN, address, child, PATIENCE)?;
         scene.expect(answer.is_some(), || "gets no answer for a child".to_owned());
-        scene::delete(&site.third, CHILD, address)?;
+        site::delete(&site.third, CHILD, address)?;
     }
     scene.expect_others_answered()
 }
 
 fn takes_a_next_hop(scene: &mut Scene) -> Result<()> {
     let Pair { v4, v6 } = NEXT_HOP;
-    scene.site.host.ip(&format!(
+    scene.host.ip(&format!(
         "route add 10.99.0.0/16 via {v4} dev {PARENT} table 77\n\
          route add fd99::/48 via {v6} dev {PARENT} table 77\n"
     ))?;
@@ -130,7 +130,7 @@ fn takes_a_next_hop(scene: &mut Scene) -> Result<()> {
     scene.take(NEXT_HOP.both())?;
     thread::sleep(ANSWERED_WITHIN);
     // In l2 the child's own kernel answers, and the agent's programs leave it to that.
-    if scene.site.mode != Mode::L2 {
+    if scene.mode != Mode::L2 {
         for address in NEXT_HOP.both() {
             let answered = by_parent(&scene.site, address)?;
             scene.expect(!answered, || format!("the next hop {address} is answered"));
@@ -143,11 +143,11 @@ fn takes_a_next_hop(scene: &mut Scene) -> Result<()> {
 /// The operator routes through a child: it had the address before the route.
 fn own_router(scene: &mut Scene) -> Result<()> {
     let Pair { v4, v6 } = OWN_ROUTER;
-    scene::add(&scene.site.steady, CHILD, OWN_ROUTER.both())?;
+    site::add(&scene.steady, CHILD, OWN_ROUTER.both())?;
     scene.expect_answers_within(OWN_ROUTER.both(), true, WITHDRAWN_WITHIN)?;
     // Until its probe ends, an address is the next hop's rather than the child's.
     thread::sleep(PROBED + PROBED);
-    scene.site.host.ip(&format!(
+    scene.host.ip(&format!(
         "route add 10.98.0.0/16 via {v4} dev {PARENT}\nroute add fd98::/48 via {v6} dev {PARENT}\n"
     ))?;
     scene.case("a child that is a router, after the route");

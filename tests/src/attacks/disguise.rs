@@ -77,7 +77,7 @@ fn two_types(play: &Play) -> Result<()> {
 /// Sends an ARP reply in VLAN 0 that as IPv6 is from [`DISGUISE`] to the host; returns how many of the host's entries of
 /// its gateway have the MAC in it afterwards.
 fn poisons_the_host(scene: &Scene, wire: &Wire) -> Result<usize> {
-    let host = &scene.site.host;
+    let host = &scene.host;
     ensure!(
         host.run(|| ping(None, GATEWAY.v4, PATIENCE))?,
         "the host does not reach its gateway"

@@ -19,10 +19,11 @@ use nix::{
 };
 
 use crate::{
-    command, netns,
+    netns,
     rows::{
         prelude::*,
         row::Kind::{Service, User},
+        scene::runtime_dir,
     },
 };
 
@@ -64,7 +65,7 @@ const SECRET: &str = "root:secret\n";
 
 /// The lock file of the parent's agent, as the agent names it.
 fn lock_file() -> Result<PathBuf> {
-    let directory = Scene::runtime_dir();
+    let directory = runtime_dir(PARENT);
     fs::read_dir(&directory)
         .with_context(|| format!("cannot list {}", directory.display()))?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -78,7 +79,7 @@ fn crashed(scene: &mut Scene) -> Result<PathBuf> {
     scene.start(&[])?;
     let lock = lock_file()?;
     scene.kill()?;
-    give(&Scene::runtime_dir())?;
+    give(&runtime_dir(PARENT))?;
     Ok(lock)
 }
 
@@ -87,28 +88,11 @@ fn give(path: &Path) -> nix::Result<()> {
     chown(path, Some(netns::NOBODY.into()), Some(netns::NOBODY.into()))
 }
 
-/// Runs a command of root's that has to end in time; returns how long it took.
-fn ends(scene: &Scene, verb: &str) -> Result<Option<Duration>> {
-    let mut command = Command::new(&scene.play.plan.ipvlan);
-    command
-        .arg(verb)
-        .arg("--runtime-dir")
-        .arg(Scene::runtime_dir());
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let begun = Instant::now();
-    let mut child = scene.site.host.run(|| Ok(command.spawn()?))?;
-    let ended = command::wait(&mut child, ENDS_WITHIN)?;
-    Ok(ended.map(|_| begun.elapsed()))
-}
-
 fn links(scene: &mut Scene) -> Result<()> {
     let lock = crashed(scene)?;
     let elsewhere = Path::new("/tmp/shadow");
     // A hard link needs one file system; /run and /tmp are two.
-    let beside = Scene::runtime_dir().join("shadow");
+    let beside = runtime_dir(PARENT).join("shadow");
     let places: [(&str, &Path, Put); 3] = [
         ("symbolic link", elsewhere, |target, lock| {
             symlink(target, lock)
@@ -148,9 +132,10 @@ fn expect_kept(scene: &Scene, target: &Path, after: &str) {
 
 /// Requires that a command of root's ends in time; returns how long it took.
 fn expect_end(scene: &Scene, verb: &str) -> Result<Duration> {
-    let ended = ends(scene, verb)?;
+    let begun = Instant::now();
+    let ended = scene.ended(&mut scene.runtime_command(verb), ENDS_WITHIN)?;
     scene.expect(ended.is_some(), || format!("`{verb}` does not end"));
-    Ok(ended.unwrap_or_default())
+    Ok(begun.elapsed())
 }
 
 fn remove(path: &Path) {
@@ -229,7 +214,7 @@ fn slow_files(scene: &mut Scene) -> Result<()> {
     expect_end(scene, "status")?;
     remove(&lock);
     // The socket of the process that the lock file names.
-    let socket = Scene::runtime_dir().join(format!("{}.sock", std::process::id()));
+    let socket = runtime_dir(PARENT).join(format!("{}.sock", std::process::id()));
     remove(&socket);
     let listener = UnixListener::bind(&socket)?;
     listener.set_nonblocking(true)?;

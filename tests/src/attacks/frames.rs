@@ -14,7 +14,7 @@ use super::{
     choices::Random,
     messages::{self, discovery, ipv4, ipv6},
 };
-use crate::faults::site::{HOST, Pair};
+use crate::rows::site::{HOST, Pair};
 
 /// The bytes before the number in a cookie.
 const COOKIE: [u8; 4] = [0xc0, 0x0c, 0x1e, 0x57];

@@ -87,7 +87,7 @@ fn each(
 
 /// What must still work: isolation is between children.
 pub(super) fn host_reaches_children(scene: &Scene) -> Result<()> {
-    scene.expect_reached(&scene.site.host, STEADY.both())
+    scene.expect_reached(&scene.host, STEADY.both())
 }
 
 pub(super) fn isolated(
@@ -257,12 +257,7 @@ fn host_refuses(scene: &Scene) -> Result<()> {
     for address in HOST.both() {
         let to = (address, CLOSED).into();
         let connect = || Ok(TcpStream::connect_timeout(&to, PATIENCE));
-        let kind = scene
-            .site
-            .steady
-            .run(connect)?
-            .err()
-            .map(|error| error.kind());
+        let kind = scene.steady.run(connect)?.err().map(|error| error.kind());
         let what = format!("a connection to {address}");
         scene.expect_eq(&what, kind, Some(ErrorKind::ConnectionRefused));
     }

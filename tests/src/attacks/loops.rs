@@ -4,7 +4,7 @@
 use std::net::UdpSocket;
 
 use crate::rows::{
-    checks::{becomes, snmp, snmp6},
+    checks::{becomes, forwarded},
     prelude::*,
     row::Kind::{Container, Station},
 };
@@ -45,17 +45,11 @@ fn forward(netns: &Netns, device: &str) -> Result<()> {
 
 /// Sends packets to the address of a child that is gone, to the parent's MAC; returns how many times the
 /// host forwarded one of either family.
-fn forwarded(scene: &Scene) -> Result<[u64; 2]> {
-    let read = || -> Result<[u64; 2]> {
-        Ok([
-            snmp(&scene.site.host, "Ip", "ForwDatagrams")?,
-            snmp6(&scene.site.host, "Ip6OutForwDatagrams")?,
-        ])
-    };
-    let before = read()?;
+fn forwarded_lost(scene: &Scene) -> Result<[u64; 2]> {
+    let before = forwarded(&scene.host)?;
     for address in LOST.both() {
-        scene::set_neighbour(&scene.site.vm01, LAN, address, MAC, "permanent")?;
-        scene.site.vm01.run(|| {
+        site::set_neighbour(&scene.vm01, LAN, address, MAC, "permanent")?;
+        scene.vm01.run(|| {
             let socket = UdpSocket::bind((Family::of(address).unspecified(), 0))?;
             for _ in 0..PACKETS {
                 socket
@@ -67,36 +61,36 @@ fn forwarded(scene: &Scene) -> Result<[u64; 2]> {
         })?;
     }
     thread::sleep(CIRCULATED);
-    let after = read()?;
+    let after = forwarded(&scene.host)?;
     Ok([after[0] - before[0], after[1] - before[1]])
 }
 
 /// Makes a child that has [`LOST`], and lets the agent answer for it; the agent is killed, and the child
 /// removed.
 fn leave_stale(scene: &mut Scene) -> Result<()> {
-    let place = scene.site.add_netns("lost")?;
-    scene.site.add_child(&scene.site.others[place], LOST)?;
+    let place = scene.add_netns("lost")?;
+    scene.add_child(&scene.others[place], LOST)?;
     scene.start(&[])?;
     for address in LOST.both() {
         let answered = || becomes(&scene.site, address, true, Duration::ZERO);
         wait_for("the child is answered", answered)?;
     }
     scene.kill()?;
-    scene.site.others.clear();
+    scene.others.clear();
     thread::sleep(Duration::from_secs(1));
     Ok(())
 }
 
 /// Returns how many times packets are forwarded without an agent, and after one was killed.
 fn alone_and_stale(scene: &mut Scene) -> Result<([u64; 2], [u64; 2])> {
-    forward(&scene.site.host, PARENT)?;
-    let alone = forwarded(scene)?;
+    forward(&scene.host, PARENT)?;
+    let alone = forwarded_lost(scene)?;
     leave_stale(scene)?;
-    Ok((alone, forwarded(scene)?))
+    Ok((alone, forwarded_lost(scene)?))
 }
 
 fn stale_entry(scene: &mut Scene) -> Result<()> {
-    let mode = scene.site.mode;
+    let mode = scene.mode;
     let (alone, stale) = alone_and_stale(scene)?;
     scene.alone(format!("{mode}: forwarded {}/{} times", alone[0], alone[1]));
     scene.with_agent(format!("{mode}: forwarded {}/{} times", stale[0], stale[1]));
@@ -113,7 +107,7 @@ fn two_nodes(scene: &mut Scene) -> Result<()> {
     forward(&site.vm01, LAN)?;
     let other = site.vm01.hardware_address(LAN)?;
     for address in LOST.both() {
-        scene::set_neighbour(&site.host, PARENT, address, other, "permanent")?;
+        site::set_neighbour(&site.host, PARENT, address, other, "permanent")?;
     }
     let (alone, stale) = alone_and_stale(scene)?;
     let shown = |[v4, v6]: [u64; 2]| format!("forwarded {v4}/{v6} times by the first");

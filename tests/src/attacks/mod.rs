@@ -22,9 +22,9 @@ mod wire;
 
 use anyhow::Result;
 
-use crate::{
-    faults::held,
-    rows::suite::{Suite, only_in_a_machine},
+use crate::rows::{
+    held,
+    suite::{Suite, only_in_a_machine},
 };
 
 /// Plays the rows of the suite; returns whether all had the required outcome.

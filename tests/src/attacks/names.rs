@@ -78,11 +78,11 @@ fn own_child(scene: &mut Scene) -> Result<()> {
     let mut name = CHILD.as_bytes();
     scene.case("after a rename");
     for next in NAMES {
-        rename(&scene.site.third, name, next)?;
+        rename(&scene.third, name, next)?;
         name = next;
         scene.expect_others_answered()?;
     }
-    rename(&scene.site.third, name, NAMES[0])?;
+    rename(&scene.third, name, NAMES[0])?;
     served_after(scene)
 }
 
@@ -113,11 +113,11 @@ fn answered(scene: &Scene) -> Result<String> {
 
 fn in_status(scene: &mut Scene) -> Result<()> {
     let mut name = NAMES[3];
-    rename(&scene.site.third, CHILD.as_bytes(), name)?;
+    rename(&scene.third, CHILD.as_bytes(), name)?;
     scene.start(&[])?;
     for next in NAMES {
         if next != name {
-            rename(&scene.site.third, name, next)?;
+            rename(&scene.third, name, next)?;
             name = next;
         }
         let text = scene.status_text()?;

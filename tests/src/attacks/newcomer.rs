@@ -101,7 +101,7 @@ fn newcomer(site: &Site, address: IpAddr) -> Result<Served> {
             .steady
             .run(|| Netlink::open()?.add_host_address(CHILD, v4))?,
         IpAddr::V6(_) => {
-            scene::add(&site.steady, CHILD, [address])?;
+            site::add(&site.steady, CHILD, [address])?;
             begun = Instant::now();
         }
     }
@@ -126,7 +126,7 @@ fn newcomer(site: &Site, address: IpAddr) -> Result<Served> {
         answered.is_some(),
         "{address} is not answered within {GIVE_UP:?}"
     );
-    scene::delete(&site.steady, CHILD, address)?;
+    site::delete(&site.steady, CHILD, address)?;
     Ok(Served {
         answered: answered.unwrap_or(GIVE_UP),
         announced,

@@ -75,13 +75,13 @@ const CASES: [Case; 3] = [
 ];
 
 fn takes_off_link(scene: &mut Scene) -> Result<()> {
-    let mode = scene.site.mode;
+    let mode = scene.mode;
     let bridged = container_behind_a_bridge(scene)?;
     scene.take(OFF_LINK.both())?;
     let shown = |went: [Went; 2]| went.map(|went| went.child.to_string()).join("/");
     scene.alone(format!(
         "{mode}: child gets {} of the host's, {} of the forwarded packets",
-        shown(sent(scene, &scene.site.host)?),
+        shown(sent(scene, &scene.host)?),
         shown(sent(scene, &bridged)?),
     ));
     // For l3 and l3s children the agent decides alike.
@@ -126,7 +126,7 @@ fn next_hop_at_own_mac(play: &Play) -> Result<()> {
                 scene.expect_eq("the child gets packets", went.child > 0, attracts);
             }
             scene.clear()?;
-            scene.site.route()?;
+            scene.route()?;
         }
     }
     Ok(())
@@ -134,7 +134,7 @@ fn next_hop_at_own_mac(play: &Play) -> Result<()> {
 
 /// Returns where packets went while the host's next hop was at the parent's own MAC.
 fn at_own_mac(scene: &Scene, next_hop: NextHop) -> Result<[Went; 2]> {
-    let host = &scene.site.host;
+    let host = &scene.host;
     match next_hop {
         NextHop::Child => {
             scene.expect_answered(STEADY.both())?;
@@ -150,7 +150,7 @@ fn at_own_mac(scene: &Scene, next_hop: NextHop) -> Result<[Went; 2]> {
             thread::sleep(LOCK_TIME);
             for (ether_type, frame) in [ARP, IPV6].into_iter().zip(in_gateways_name(HOST)) {
                 let open = || PacketSocket::open(CHILD, ether_type);
-                scene.site.third.run(open)?.send(&frame)?;
+                scene.third.run(open)?.send(&frame)?;
             }
             sent(scene, host)
         }
@@ -161,10 +161,10 @@ fn check(scene: &Scene, bridged: &Netns, options: &[&str], attracts: [bool; 2]) 
     for (address, attracts) in OFF_LINK.both().into_iter().zip(attracts) {
         // An allow list is complete: a family without an entry that covers the address is not answered.
         // In l2 the child's own kernel answers.
-        let answered = scene.site.mode == Mode::L2 || options.is_empty() || attracts;
+        let answered = scene.mode == Mode::L2 || options.is_empty() || attracts;
         scene.expect_answers([address], answered)?;
     }
-    for netns in [&scene.site.host, bridged] {
+    for netns in [&scene.host, bridged] {
         for (went, attracts) in sent(scene, netns)?.into_iter().zip(attracts) {
             let right = if attracts {
                 went.child > 0
@@ -181,8 +181,8 @@ fn check(scene: &Scene, bridged: &Netns, options: &[&str], attracts: [bool; 2]) 
 
 /// A container of the usual kind: behind a veth of the host, which forwards.
 fn container_behind_a_bridge(scene: &Scene) -> Result<Netns> {
-    let host = &scene.site.host;
-    let netns = scene.site.lab.netns("bridged")?;
+    let host = &scene.host;
+    let netns = scene.lab.netns("bridged")?;
     connect(host, "veth-c", &netns, "eth0")?;
     host.sysctl("ipv4/ip_forward", "1")?;
     host.sysctl("ipv6/conf/all/forwarding", "1")?;
@@ -197,13 +197,13 @@ fn container_behind_a_bridge(scene: &Scene) -> Result<Netns> {
 /// Sends queries to both off-link addresses from `netns`.
 fn sent(scene: &Scene, netns: &Netns) -> Result<[Went; 2]> {
     let open = |netns: &Netns, device: &str| netns.run(|| PacketSocket::open(device, EVERY_TYPE));
-    let child = open(&scene.site.third, CHILD)?;
-    let gateway = open(&scene.site.vm01, LAN)?;
+    let child = open(&scene.third, CHILD)?;
+    let gateway = open(&scene.vm01, LAN)?;
     // In mode l3s a device shows nothing of what it gets.
     let mut sockets = Vec::new();
     for address in OFF_LINK.both() {
         let bind = || UdpSocket::bind((address, PORT)).context("cannot bind UDP");
-        let socket = scene.site.third.run(bind)?;
+        let socket = scene.third.run(bind)?;
         socket.set_nonblocking(true)?;
         sockets.push(socket);
     }

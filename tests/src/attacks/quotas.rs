@@ -100,7 +100,7 @@ fn fills_the_maps(scene: &mut Scene) -> Result<()> {
     let refused: Vec<_> = (1..=200).map(|number| v4([10, 9], number)).collect();
     let allowed: Vec<_> = (1..=200).map(|number| v4([172, 17], number)).collect();
     for (when, addresses) in [("refused only", &refused), ("and allowed", &allowed)] {
-        change(&scene.site.third, CHILD, AddressChange::Add, addresses)?;
+        change(&scene.third, CHILD, AddressChange::Add, addresses)?;
         scene.case(when);
         scene.start(&OPTIONS)?;
         served(scene)?;
@@ -118,8 +118,8 @@ fn fills_the_maps(scene: &mut Scene) -> Result<()> {
 
 fn served(scene: &Scene) -> Result<()> {
     scene.expect_others_answered()?;
-    scene.expect_reached(&scene.site.steady, HOST.both())?;
-    scene.expect_reached(&scene.site.host, STEADY.both())
+    scene.expect_reached(&scene.steady, HOST.both())?;
+    scene.expect_reached(&scene.host, STEADY.both())
 }
 
 /// Requires that `status` shows as answered what is answered, and nothing else.
@@ -197,7 +197,7 @@ fn restless_addresses(scene: &mut Scene) -> Result<()> {
     let many: Vec<_> = (0..plan.either(300, 1_200))
         .map(|number| v4([10, 5], number))
         .collect();
-    change(&scene.site.third, CHILD, AddressChange::Add, &many)?;
+    change(&scene.third, CHILD, AddressChange::Add, &many)?;
     scene.start(&[])?;
     let socket = scene.listen(ARP)?;
     let begun = Instant::now();
@@ -258,7 +258,7 @@ fn many_addresses(scene: &mut Scene) -> Result<()> {
     // The kernel's own time grows with the addresses of a device.
     for (number, slice) in many.chunks(2_000).enumerate() {
         let device = format!("many{number}");
-        scene::add_child(&site.host, &site.third, &device, Mode::L3, "bridge")?;
+        site::add_child(&site.host, &site.third, &device, Mode::L3, "bridge")?;
         change(&site.third, &device, AddressChange::Add, slice)?;
     }
     scene.start(&[])?;

@@ -163,7 +163,7 @@ fn floor(play: &Play) -> Result<()> {
         let alone = wire.play(SEED, COUNT)?;
         scene.start(&[])?;
         let flip = format!("link set {CHILD} type ipvlan mode {mode} bridge\n");
-        scene.site.third.ip(&flip)?;
+        scene.third.ip(&flip)?;
         scene.wait_parent("bridge", |parent| parent.flag.as_deref() == Some("bridge"))?;
         let with_agent = wire.play(SEED, COUNT)?;
         let found = beyond(SEED, &alone, &with_agent).others.len();

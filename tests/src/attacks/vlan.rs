@@ -2,8 +2,7 @@
 
 use crate::{
     ethtool,
-    faults::site::PORT,
-    rows::{prelude::*, row::Kind::Station, tagged},
+    rows::{prelude::*, row::Kind::Station, site::PORT, tagged},
 };
 
 pub(super) const ROWS: &[Row] = &[Row::new(
@@ -20,7 +19,7 @@ fn hidden(play: &Play) -> Result<()> {
     // does not: the programs answer where TC does it instead.
     for (mode, offload) in [("native", true), ("generic", true), ("generic", false)] {
         let mut scene = play.scene(Mode::L3)?;
-        for (netns, device) in [(&scene.site.host, PARENT), (&scene.site.lan, PORT)] {
+        for (netns, device) in [(&scene.host, PARENT), (&scene.lan, PORT)] {
             netns.run(|| ethtool::switch(device, &ethtool::VLAN_OFFLOAD, offload))?;
         }
         let shown = format!("{mode}, offload {}", if offload { "on" } else { "off" });

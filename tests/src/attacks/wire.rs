@@ -25,12 +25,10 @@ use super::frames::{self, Frame};
 use crate::{
     bpf::{Attached, Hook, Program},
     demo::mode::Mode,
-    faults::{
-        is_at_least,
-        site::{CHILD, Site},
-    },
+    faults::is_at_least,
     netns::Netns,
     probe::packet::{EVERY_TYPE, PacketSocket, link_address},
+    rows::site::{CHILD, Site},
 };
 
 /// Less than the backlog of broadcasts of the driver (`IPVLAN_QBACKLOG_LIMIT`, 1 000).

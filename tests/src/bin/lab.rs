@@ -9,11 +9,10 @@ use ipvlan_tests::{
     bench::Bench,
     demo::{Demo, mode::Modes, variant::Variants},
     differential::Differential,
-    faults::Faults,
-    init, nics, nodes,
+    faults, init, nics, nodes,
     oracle::Oracle,
     results::Results,
-    rows::suite::{Share, Suite},
+    rows::suite::{Plan, Share, Suite},
 };
 
 /// Builds topologies of network namespaces and asks who reaches whom.
@@ -125,8 +124,7 @@ impl SuiteArgs {
     fn suite(self, long: bool) -> Result<Suite> {
         Ok(Suite {
             results: self.run.results()?,
-            ipvlan: self.run.ipvlan,
-            long,
+            plan: Plan::of(&self.run.ipvlan, long),
             only: self.only,
             share: self.share,
         })
@@ -162,15 +160,11 @@ fn run() -> Result<bool> {
         Verb::Bench { run, quick, only } => {
             Bench::new(run.results()?, run.ipvlan, quick, only).run()
         }
-        Verb::Faults { rows, next, long } => Faults {
-            results: rows.run.results()?,
-            ipvlan: rows.run.ipvlan,
-            next,
-            long,
-            only: rows.only,
-            share: rows.share,
+        Verb::Faults { rows, next, long } => {
+            let mut suite = rows.suite(long)?;
+            suite.plan.next = next;
+            faults::run(&suite)
         }
-        .run(),
         Verb::Attacks { rows, long } => attacks::run(&rows.suite(long)?),
         Verb::Nodes(args) => nodes::run(&args.suite(false)?),
         Verb::Nics(args) => nics::run(&args.suite(false)?),

@@ -16,12 +16,10 @@ use super::node::{Filter, Foreign, Node, Parent, Policy, Second};
 use crate::{
     bpf::{Attached, Hook, Program},
     family::{self, Family, default_routes},
-    faults::{
-        is_at_least,
-        site::{GATEWAY, HOST, PARENT, PORT, Pair, Site},
-    },
+    faults::is_at_least,
     lab::connect,
     netns::Netns,
+    rows::site::{GATEWAY, HOST, PARENT, PORT, Pair, Site},
 };
 
 /// The second NIC.

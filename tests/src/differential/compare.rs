@@ -10,10 +10,7 @@ use super::{
     node::{Node, When},
     traffic::{self, Cell},
 };
-use crate::{
-    faults::stage::Plan,
-    rows::{row::Play, scene::Scene},
-};
+use crate::rows::{row::Play, scene::Scene, suite::Plan};
 
 /// For a question that may stay without an answer.
 const PATIENCE: Duration = Duration::from_millis(700);

@@ -19,9 +19,11 @@ use self::{
     node::Node,
 };
 use crate::{
-    faults::stage::Plan,
     results::{Line, Results},
-    rows::{row::Kind, suite},
+    rows::{
+        row::Kind,
+        suite::{self, Plan},
+    },
 };
 
 /// What to run.

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     family::Family,
-    faults::site::{HOST, Pair, STEADY, Site, UNNAMED, VM01},
     netlink::Netlink,
     netns::Netns,
     probe::{
@@ -18,6 +17,7 @@ use crate::{
         tcp::{self, Exchange},
         udp,
     },
+    rows::site::{HOST, Pair, STEADY, Site, UNNAMED, VM01},
 };
 
 /// A participant.

@@ -1,22 +1,26 @@
 //! Children and their netns come, go, move and change, from outside and from inside.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{net::Ipv4Addr, thread};
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use super::{
     row::Row,
-    site::{CHILD, DOWN, GATEWAY, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD, configure_child},
-    stage::{PATIENCE, Stage, wait_for},
-    traffic::Expect,
-    truth::refusals,
+    stage::Stage,
+    traffic::{Expect, expected},
 };
-use crate::{family::default_routes, lab::connect, netns::Netns, probe::ping::ping};
+use crate::{
+    family::default_routes,
+    lab::connect,
+    netns::Netns,
+    rows::{
+        prelude::{Duration, Instant, IpAddr, PATIENCE, ping, wait_for},
+        site::{
+            CHILD, DOWN, GATEWAY, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD, configure_child,
+        },
+    },
+};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("child made right in a netns nobody knew", appears),
@@ -54,13 +58,9 @@ const OTHER: Pair = Pair::new(15);
 /// Who has not answered by then will not.
 const SILENCE: Duration = Duration::from_millis(300);
 
-fn expected(pair: Pair, expect: Expect) -> [(IpAddr, Expect); 2] {
-    pair.both().map(|address| (address, expect))
-}
-
 /// Adds a netns with a child that has `pair`; returns its place among the others.
 fn add(stage: &mut Stage, label: &str, pair: Pair) -> Result<usize> {
-    let place = stage.site.add_netns(label)?;
+    let place = stage.add_netns(label)?;
     stage.change(&expected(pair, Expect::Answered), |site| {
         site.add_child(&site.others[place], pair)
     })?;
@@ -69,7 +69,7 @@ fn add(stage: &mut Stage, label: &str, pair: Pair) -> Result<usize> {
 
 /// Removes the other netns, and with it the child that has `pair`.
 fn remove(stage: &mut Stage, pair: Pair) -> Result<()> {
-    let others = std::mem::take(&mut stage.site.others);
+    let others = std::mem::take(&mut stage.others);
     stage.change(&expected(pair, Expect::Silent), |_| {
         drop(others);
         Ok(())
@@ -82,9 +82,9 @@ fn appears(stage: &mut Stage) -> Result<()> {
 }
 
 fn deleted(stage: &mut Stage) -> Result<()> {
-    let place = stage.site.add_netns("new")?;
+    let place = stage.add_netns("new")?;
     // How fast it is found is another row's.
-    stage.site.add_child(&stage.site.others[place], NEW)?;
+    stage.add_child(&stage.others[place], NEW)?;
     stage.traffic.expect(&expected(NEW, Expect::Either));
     thread::sleep(SILENCE);
     remove(stage, NEW)
@@ -93,15 +93,15 @@ fn deleted(stage: &mut Stage) -> Result<()> {
 /// It comes and goes while nobody can look.
 fn never_seen(stage: &mut Stage) -> Result<()> {
     stage.agent()?.signal(Signal::SIGSTOP)?;
-    let place = stage.site.add_netns("new")?;
-    stage.site.add_child(&stage.site.others[place], NEW)?;
-    stage.site.others.clear();
+    let place = stage.add_netns("new")?;
+    stage.add_child(&stage.others[place], NEW)?;
+    stage.others.clear();
     stage.wake(&expected(NEW, Expect::Silent))
 }
 
 fn moved(stage: &mut Stage) -> Result<()> {
     let from = add(stage, "a", NEW)?;
-    let to = stage.site.add_netns("c")?;
+    let to = stage.add_netns("c")?;
     let changes = [
         expected(NEW, Expect::Silent),
         expected(MOVED, Expect::Answered),
@@ -120,7 +120,7 @@ fn down(stage: &mut Stage) -> Result<()> {
             site.third.ip(&format!("link set {CHILD} {state}\n"))
         })?;
     }
-    restore_routes(&stage.site)
+    restore_routes(stage)
 }
 
 /// Routes of a child are lost when it goes down.
@@ -136,10 +136,9 @@ fn renamed(stage: &mut Stage) -> Result<()> {
                 "link set {from} down\nlink set {from} name {to}\nlink set {to} up\n"
             ))
         })?;
-        let found = stage.difference()?;
-        stage.expect(found.is_none(), || format!("named {to}: {found:?}"));
+        stage.expect_agreement(&format!("named {to}"))?;
     }
-    restore_routes(&stage.site)
+    restore_routes(stage)
 }
 
 /// One container can do this to all.
@@ -149,10 +148,7 @@ fn flipped(stage: &mut Stage) -> Result<()> {
             site.third
                 .ip(&format!("link set {CHILD} type ipvlan mode {mode}\n"))
         })?;
-        let shown = stage.parent()?;
-        stage.expect(shown["mode"] == mode, || {
-            format!("the mode is {}", shown["mode"])
-        });
+        stage.expect_eq("the mode", stage.parent()?.mode.as_deref(), Some(mode));
     }
     Ok(())
 }
@@ -161,7 +157,7 @@ fn flipped(stage: &mut Stage) -> Result<()> {
 fn isolated(stage: &mut Stage) -> Result<()> {
     let Site {
         lab, host, vm01, ..
-    } = &stage.site;
+    } = &stage.scene.site;
     connect(host, "ens35", vm01, "eth1")?;
     host.ip("addr add 10.35.0.1/24 dev ens35\n")?;
     let (one, other) = (lab.netns("one")?, lab.netns("other")?);
@@ -173,7 +169,6 @@ fn isolated(stage: &mut Stage) -> Result<()> {
     }
     let second = stage.second("ens35")?;
     let target = |last| IpAddr::from([10, 35, 0, last]);
-    let mut problems = Vec::new();
     for flag in ["bridge", "private", "vepa", "bridge"] {
         one.ip(&format!("link set {CHILD} type ipvlan mode l3 {flag}\n"))?;
         let together = flag == "bridge";
@@ -186,73 +181,61 @@ fn isolated(stage: &mut Stage) -> Result<()> {
             .healed(begun.elapsed().saturating_sub(SILENCE));
         let from_host = host.run(|| ping(None, target(2), PATIENCE))?;
         let to_host = other.run(|| ping(None, target(1), PATIENCE))?;
-        if siblings.is_err() || !from_host || !to_host {
-            problems.push(format!(
-                "{flag}: siblings as they should be {}, from the host {from_host}, to the host {to_host}",
-                siblings.is_ok()
-            ));
-        }
+        let found = (siblings.is_ok(), from_host, to_host);
+        let what = format!("{flag}: siblings as they should be, from the host, to the host");
+        stage.scene.expect_eq(&what, found, (true, true, true));
     }
     second.stop()?;
-    host.ip("link del ens35\n")?;
-    stage.problems.extend(problems);
-    Ok(())
+    host.ip("link del ens35\n")
 }
 
 /// The kernel refuses it, also while the first child is down.
 fn twice(stage: &mut Stage) -> Result<()> {
     for taken in [STEADY, DOWN] {
         let added = format!("addr add {}/24 dev {CHILD}\n", taken.v4);
-        let refused = stage.site.third.ip(&added).is_err();
+        let refused = stage.third.ip(&added).is_err();
         stage.expect(refused, || format!("{} is on two children", taken.v4));
         stage.settle()?;
     }
     Ok(())
 }
 
-/// Adds or deletes an address as a single one; after it, it is answered or not.
+/// Adds or deletes the IPv4 address of `pair` as a single one; after it, it is answered or not.
 fn set(
     stage: &mut Stage,
     netns: fn(&Site) -> &Netns,
     [verb, device]: [&str; 2],
-    address: Ipv4Addr,
+    pair: Pair,
     expect: Expect,
 ) -> Result<()> {
-    stage.change(&[(address.into(), expect)], |site| {
+    stage.change(&[(pair.v4.into(), expect)], |site| {
+        let address = pair.v4;
         netns(site).ip(&format!("addr {verb} {address}/32 dev {device}\n"))
     })
 }
 
-fn host_takes(stage: &mut Stage) -> Result<()> {
-    let address = THIRD.v4;
-    // In l3 the driver takes the question from the host.
-    set(
-        stage,
-        |site| &site.host,
-        ["add", "lo"],
-        address,
-        Expect::Silent,
-    )?;
-    reported(stage, address.into(), "host_address")?;
-    set(
-        stage,
-        |site| &site.host,
-        ["del", "lo"],
-        address,
-        Expect::Answered,
-    )
+fn host(site: &Site) -> &Netns {
+    &site.host
 }
 
-/// Is `address` refused for `reason`, and its conflict shown?
-fn reported(stage: &mut Stage, address: IpAddr, reason: &str) -> Result<()> {
-    let status = stage.status()?;
-    let refused = refusals(&status, &[address]);
-    stage.expect(refused.contains(&(address, reason.to_owned())), || {
-        format!("{address} is not refused as {reason}: {refused:?}")
-    });
-    let conflicts = status["parents"][0]["conflicts"].to_string();
-    stage.expect(conflicts.contains(&address.to_string()), || {
-        format!("no conflict about {address} is shown")
+fn third(site: &Site) -> &Netns {
+    &site.third
+}
+
+fn host_takes(stage: &mut Stage) -> Result<()> {
+    // In l3 the driver takes the question from the host.
+    set(stage, host, ["add", "lo"], THIRD, Expect::Silent)?;
+    reported(stage, THIRD.v4, "host_address")?;
+    set(stage, host, ["del", "lo"], THIRD, Expect::Answered)
+}
+
+/// Requires that `address` is refused for `reason`, and that its conflict is reported.
+fn reported(stage: &Stage, address: Ipv4Addr, reason: &str) -> Result<()> {
+    stage.expect_refused([address.into()], reason)?;
+    let conflicts = stage.parent()?.conflicts;
+    let is_reported = conflicts.iter().any(|it| it.address == address);
+    stage.expect(is_reported, || {
+        format!("no conflict about {address}: {conflicts:?}")
     });
     Ok(())
 }
@@ -261,42 +244,29 @@ fn reported(stage: &mut Stage, address: IpAddr, reason: &str) -> Result<()> {
 /// meanwhile, whoever answers.
 fn child_takes(stage: &mut Stage) -> Result<()> {
     let own = format!("addr add {}/32 dev {PARENT}\n", OTHER.v4);
-    stage.site.host.ip(&own)?;
+    stage.host.ip(&own)?;
     for (taken, reason) in [(GATEWAY, "gateway_address"), (OTHER, "host_address")] {
-        let third: fn(&Site) -> &Netns = |site| &site.third;
-        set(stage, third, ["add", CHILD], taken.v4, Expect::Silent)?;
-        reported(stage, taken.v4.into(), reason)?;
+        set(stage, third, ["add", CHILD], taken, Expect::Silent)?;
+        reported(stage, taken.v4, reason)?;
         let gone = format!("addr del {}/32 dev {CHILD}\n", taken.v4);
-        stage.site.third.ip(&gone)?;
+        stage.third.ip(&gone)?;
         // The host answers for its own again.
         if taken == OTHER {
             stage.change(&[(OTHER.v4.into(), Expect::Answered)], |_| Ok(()))?;
         }
     }
-    set(
-        stage,
-        |site| &site.host,
-        ["del", PARENT],
-        OTHER.v4,
-        Expect::Silent,
-    )
+    set(stage, host, ["del", PARENT], OTHER, Expect::Silent)
 }
 
 /// With `--dad enforce`: nothing is answered for before it is known that nobody else has it.
 fn neighbour(stage: &mut Stage) -> Result<()> {
     let address = NEIGHBOUR.v4;
-    set(
-        stage,
-        |site| &site.third,
-        ["add", CHILD],
-        address,
-        Expect::Silent,
-    )?;
-    stage.wait_parent("telling of the duplicate", |parent| {
-        parent["conflicts"].to_string().contains("lan_station")
+    set(stage, third, ["add", CHILD], NEIGHBOUR, Expect::Silent)?;
+    stage.wait_parent("reporting the duplicate", |parent| {
+        parent.conflicts("lan_station", address.into())
     })?;
-    reported(stage, address.into(), "duplicate")?;
+    reported(stage, address, "duplicate")?;
     stage.settle()?;
     let gone = format!("addr del {address}/32 dev {CHILD}\n");
-    stage.site.third.ip(&gone)
+    stage.third.ip(&gone)
 }

@@ -1,15 +1,20 @@
 //! Others on the same parent: a second agent, programs that are not ours.
 
-use std::{path::Path, process::Command, thread};
+use std::{path::Path, process::Command, thread, time::Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{
-    row::{Needs, Row},
-    site::{PARENT, Site},
-    stage::Stage,
+use super::{pins, row::Row, stage::Stage};
+use crate::{
+    agent::Agent,
+    bpf::{Hook, Program},
+    init,
+    rows::{
+        scene::{PATIENCE, Scene, runtime_dir},
+        site::{PARENT, Site},
+        truth,
+    },
 };
-use crate::bpf::{Hook, Program};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("a second agent, later and at the same moment", second).on_any_kernel(),
@@ -19,10 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         xdp_netlink,
     ),
     Row::new("XDP switched off by netlink (--xdp generic)", xdp_off).with(&["--xdp", "generic"]),
-    Row {
-        needs: Needs::Tcx,
-        ..Row::new("foreign TCX programs before and after", tcx)
-    },
+    Row::new("foreign TCX programs before and after", tcx).with_tcx(),
     Row::new("foreign clsact filters before and after (clsact)", filters)
         .with(&["--attach", "clsact"]),
     Row::new("ipvlan cleanup, twice", cleanup).on_any_kernel(),
@@ -32,35 +34,40 @@ pub(super) const ROWS: &[Row] = &[
 const TAKEN: i32 = 75;
 
 fn second(stage: &mut Stage) -> Result<()> {
-    let pid = stage.agent()?.pid();
-    let (code, said) = stage.fails(&mut stage.command(&[]))?;
-    stage.expect(
-        code == TAKEN && said.contains(&format!("pid {pid}")),
-        || format!("the second ended with {code}: {said}"),
-    );
+    let pid = format!("pid {}", stage.agent()?.pid());
+    stage.expect_failure(&mut stage.command(&[]), TAKEN, &pid)?;
     // Two at once: one of them serves.
     stage.stop()?;
     let ended = thread::scope(|scope| {
-        let starts = [(); 2].map(|()| scope.spawn(|| stage.fails_or_serves(stage.command(&[]))));
+        let starts = [(); 2].map(|()| {
+            let command = stage.command(&[]);
+            let (program, host) = (&stage.scene.play.plan.ipvlan, &stage.scene.site.host);
+            scope.spawn(move || serves(Agent::spawn(command, program, runtime_dir(PARENT), host)?))
+        });
         starts.map(|start| start.join().map_err(|_| anyhow!("a start panicked")))
     });
     let mut serving = Vec::new();
-    let mut refused = 0;
+    let mut refused = Vec::new();
     for ended in ended {
         match ended?? {
             Ok(agent) => serving.push(agent),
-            Err((TAKEN, _)) => refused += 1,
-            Err((code, said)) => stage
-                .problems
-                .push(format!("of two one ended with {code}: {said}")),
+            Err(code) => refused.push(code),
         }
     }
-    let counted = (serving.len(), refused);
-    stage.expect(counted == (1, 1), || {
-        format!("of two {} serve, {} are refused", counted.0, counted.1)
-    });
-    stage.agent = Some(serving.pop().context("of two none serves")?);
+    let found = (serving.len(), &refused[..]);
+    stage.expect_eq("serving, and exit codes", found, (1, &[TAKEN][..]));
+    let agent = serving.pop().context("of two none serves")?;
+    stage.give_agent(Some(agent));
     stage.settle()
+}
+
+/// Waits until an agent is ready, or has ended; returns its exit code then.
+fn serves(mut agent: Agent) -> Result<std::result::Result<Agent, i32>> {
+    match agent.wait_ready(&[PARENT]) {
+        Ok(()) => Ok(Ok(agent)),
+        Err(_) if agent.has_ended() => Ok(Err(init::exit_code(agent.wait(PATIENCE)?))),
+        Err(error) => Err(error),
+    }
 }
 
 /// In the driver; row B03 of the nodes attaches a generic one.
@@ -94,7 +101,7 @@ fn xdp_off(stage: &mut Stage) -> Result<()> {
     for mode in ["xdp", "xdpgeneric", "xdpdrv"] {
         let off = format!("link set dev {PARENT} {mode} off\n");
         // Whether it fails or does nothing is the kernel's business; what is attached is compared.
-        let _refused = stage.site.host.ip(&off);
+        let _refused = stage.host.ip(&off);
         stage.settle()?;
     }
     Ok(())
@@ -103,20 +110,15 @@ fn xdp_off(stage: &mut Stage) -> Result<()> {
 /// Beside an XDP program that is not ours: started anew, and asked for XDP, the agent leaves it alone.
 fn foreign_xdp(stage: &mut Stage) -> Result<()> {
     let before = xdp(stage)?.context("there is no foreign XDP program")?;
-    let program = stage.plan.ipvlan.clone();
     for options in [&["--xdp", "native"][..], &[]] {
         stage.stop()?;
-        stage.start_with(&program, options)?;
+        stage.start(options)?;
         stage.settle()?;
-        let beside = xdp(stage)?;
-        stage.expect(beside == Some(before), || {
-            format!("with {options:?} XDP is {beside:?}, and was {before}")
-        });
-        let notes = stage.parent()?["notes"].to_string();
-        let told = notes.contains(&format!("another XDP program (id {before})"));
-        stage.expect(told != options.is_empty(), || {
-            format!("with {options:?} it notes {notes}")
-        });
+        stage.case(format!("{options:?}"));
+        stage.expect_eq("the XDP program", xdp(stage)?, Some(before));
+        let note = format!("another XDP program (id {before})");
+        let is_noted = stage.parent()?.notes(&note);
+        stage.expect_eq("the program is noted", is_noted, !options.is_empty());
     }
     Ok(())
 }
@@ -125,86 +127,68 @@ fn foreign_xdp(stage: &mut Stage) -> Result<()> {
 fn xdp(stage: &Stage) -> Result<Option<u64>> {
     let mut command = Command::new("ip");
     command.args(["-json", "link", "show", "dev", PARENT]);
-    let shown: serde_json::Value =
-        serde_json::from_str(&stage.site.host.command(&mut command, "")?)?;
+    let shown: serde_json::Value = serde_json::from_str(&stage.host.command(&mut command, "")?)?;
     Ok(shown[0]["xdp"]["prog"]["id"].as_u64())
 }
 
 /// One that was there first and one that came later; ours go and come between them.
 fn tcx(stage: &mut Stage) -> Result<()> {
     let attach = |hook, site: &Site| site.host.run(|| Program::tc_next(hook)?.attach(PARENT));
-    let ours = stage.hooks()?;
-    let later = (
-        attach(Hook::Tc, &stage.site)?,
-        attach(Hook::Egress, &stage.site)?,
-    );
+    let ours = truth::attached(stage)?;
+    let later = (attach(Hook::Tc, stage)?, attach(Hook::Egress, stage)?);
     stage.settle()?;
-    let beside = stage.hooks()?;
+    let beside = truth::attached(stage)?;
     stage.expect(beside != ours, || {
         "the foreign programs are not there".to_owned()
     });
     stage.kill()?;
-    stage.start()?;
+    stage.start_again()?;
     stage.settle()?;
-    let after = stage.hooks()?;
-    stage.expect(after == beside, || {
-        format!("attached is {after:?}, and was {beside:?}")
-    });
+    stage.expect_eq("attached", &truth::attached(stage)?, &beside);
     drop(later);
     stage.settle()
 }
 
 fn filters(stage: &mut Stage) -> Result<()> {
-    let foreign = |priority: u32| {
-        let words = format!(
-            "filter add dev {PARENT} ingress prio {priority} protocol all matchall action continue"
-        );
-        let mut command = Command::new("tc");
-        command.args(words.split_whitespace());
-        command
-    };
-    for priority in [1, 50_000] {
-        stage.site.host.command(&mut foreign(priority), "")?;
+    for priority in ["1", "50000"] {
+        let rest = format!("prio {priority} protocol all matchall action continue");
+        filter(stage, "add", &rest)?;
     }
     stage.settle()?;
+    let matchalls = |stage: &Stage| -> Result<usize> {
+        let shown = filter(stage, "show", "")?;
+        let is_one = |line: &&str| line.contains("matchall") && line.contains("handle");
+        Ok(shown.lines().filter(is_one).count())
+    };
     let before = matchalls(stage)?;
     stage.kill()?;
-    stage.start()?;
+    stage.start_again()?;
     stage.settle()?;
-    let after = matchalls(stage)?;
-    stage.expect(before == 2 && after == before, || {
-        format!("of {before} foreign filters {after} are left")
-    });
+    let left = (before, matchalls(stage)?);
+    stage.expect_eq("foreign filters before and after a start", left, (2, 2));
     for priority in ["1", "50000"] {
-        let mut command = Command::new("tc");
-        command.args(["filter", "del", "dev", PARENT, "ingress", "prio", priority]);
-        stage.site.host.command(&mut command, "")?;
+        filter(stage, "del", &format!("prio {priority}"))?;
     }
     stage.settle()
 }
 
-fn matchalls(stage: &Stage) -> Result<usize> {
+/// Adds, deletes or shows filters of the parent's ingress.
+fn filter(scene: &Scene, verb: &str, rest: &str) -> Result<String> {
+    let words = format!("filter {verb} dev {PARENT} ingress {rest}");
     let mut command = Command::new("tc");
-    command.args(["filter", "show", "dev", PARENT, "ingress"]);
-    let shown = stage.site.host.command(&mut command, "")?;
-    Ok(shown
-        .lines()
-        .filter(|line| line.contains("matchall") && line.contains("handle"))
-        .count())
+    command.args(words.split_whitespace());
+    scene.host.command(&mut command, "")
 }
 
 /// Everything of ours goes, whatever is not ours stays, and nothing is wrong with doing it again.
 fn cleanup(stage: &mut Stage) -> Result<()> {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     stage.stop()?;
     for _ in 0..2 {
-        super::stage::cleanup(&stage.plan, &stage.site)?;
-        let left = stage.hooks()?;
-        stage.expect(left.is_empty(), || format!("cleanup left {left:?}"));
-        let pinned = super::pins::listing()?;
-        stage.expect(pinned.is_empty(), || format!("cleanup left {pinned:?}"));
+        stage.cleanup()?;
+        stage.expect_none("cleanup left", truth::attached(stage)?);
+        stage.expect_none("cleanup left", pins::listing()?);
     }
-    stage.start()?;
-    stage.traffic.recovered(begun);
-    stage.settle()
+    stage.start_again()?;
+    stage.recovered(begun)
 }

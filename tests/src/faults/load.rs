@@ -12,11 +12,10 @@ use nix::sys::signal::Signal;
 use super::{
     receive_buffer,
     row::Row,
-    site::{CHILD, LAN, PARENT},
     stage::{Stage, ask},
     traffic::Expect,
-    truth,
 };
+use crate::rows::site::{CHILD, LAN, Pair};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -35,18 +34,18 @@ const SAMPLES: usize = 4;
 /// Makes and takes away addresses while the agent cannot keep up: its receive buffer is made tiny, and
 /// for a while it does not run at all. What is there in the end counts.
 fn churn(stage: &mut Stage) -> Result<()> {
-    let (netnses, addresses) = stage.plan.either((10, 20), (100, 100));
+    let (netnses, addresses) = stage.play.plan.either((10, 20), (100, 100));
     for number in 0..netnses {
-        stage.site.add_netns(&format!("churn{number}"))?;
+        stage.add_netns_with_child(&format!("churn{number}"))?;
     }
-    for netns in &stage.site.others {
-        netns.add_ipvlan(&stage.site.host, PARENT, CHILD, "l3")?;
-        netns.ip(&format!("link set {CHILD} up\n"))?;
-    }
-    let before = stage.status()?["sync"].clone();
+    let syncs = |stage: &Stage| -> Result<[u64; 2]> {
+        let status = stage.agent()?.status()?;
+        Ok(["overruns", "whole"].map(|count| status["sync"][count].as_u64().unwrap_or(0)))
+    };
+    let before = syncs(stage)?;
     receive_buffer::shrink(stage.agent()?.pid())?;
     let (kept, deleted) = samples(netnses, addresses);
-    let unknown: Vec<_> = [&kept, &deleted].into_iter().flatten().copied().collect();
+    let unknown = [&kept[..], &deleted].concat();
     stage.traffic.expect(&all(&unknown, Expect::Either));
     let begun = Instant::now();
     for number in 0..netnses {
@@ -57,18 +56,9 @@ fn churn(stage: &mut Stage) -> Result<()> {
         if number == netnses / 2 {
             stage.agent()?.signal(Signal::SIGSTOP)?;
         }
-        let lines = |verb: &str, which: &[usize]| -> String {
-            let line = |last: &usize| {
-                let address = address(number, *last);
-                format!("addr {verb} {address}/32 dev {CHILD}\n")
-            };
-            which.iter().map(line).collect::<Vec<_>>().concat()
-        };
-        let all: Vec<_> = (0..addresses).collect();
-        let odd: Vec<_> = (1..addresses).step_by(2).collect();
-        let add = lines("add", &all);
-        let delete = lines("del", &odd);
-        stage.site.others[number].ip(&(add + &delete))?;
+        let all: Vec<_> = (0..addresses).map(|last| address(number, last)).collect();
+        let odd: Vec<_> = all.iter().copied().skip(1).step_by(2).collect();
+        stage.others[number].ip(&(lines("add", &all) + &lines("del", &odd)))?;
     }
     println!(
         "{} changes in {:.1} s",
@@ -78,23 +68,13 @@ fn churn(stage: &mut Stage) -> Result<()> {
     let expected = [all(&kept, Expect::Answered), all(&deleted, Expect::Silent)].concat();
     stage.wake(&expected)?;
     stage.settle()?;
-    let found = stage.difference()?;
-    stage.expect(found.is_none(), || {
-        format!("agent and kernel differ: {found:?}")
-    });
-    let after = stage.status()?["sync"].clone();
-    let overruns = |sync: &serde_json::Value| sync["overruns"].as_u64().unwrap_or(0);
-    stage.expect(overruns(&after) > overruns(&before), || {
-        format!("nothing was overrun: {after}")
-    });
-    let whole = |sync: &serde_json::Value| sync["whole"].as_u64().unwrap_or(0);
-    let (syncs, took) = (whole(&after) - whole(&before), begun.elapsed());
+    stage.expect_agreement("agent and kernel differ")?;
+    let [overruns, whole] = syncs(stage)?;
+    stage.expect_least("overruns", overruns, before[0] + 1);
     // A status is a sync of its own.
-    let most = 10.0 * took.as_secs_f64() + 2.0;
-    stage.expect(f64::from(u32::try_from(syncs)?) <= most, || {
-        format!("everything was read {syncs} times within {took:?}")
-    });
-    let others = std::mem::take(&mut stage.site.others);
+    let most = 10 * begun.elapsed().as_secs() + 2;
+    stage.expect_most("everything was read", whole - before[1], most);
+    let others = std::mem::take(&mut stage.others);
     stage.traffic.change(&all(&unknown, Expect::Either), || {
         drop(others);
         Ok(())
@@ -120,31 +100,30 @@ fn address(netns: usize, last: usize) -> IpAddr {
     Ipv4Addr::new(10, 7, byte(netns), byte(last)).into()
 }
 
+/// Returns the lines that add or delete these addresses of a child, as single ones.
+fn lines(verb: &str, addresses: &[IpAddr]) -> String {
+    let line = |address| format!("addr {verb} {address}/32 dev {CHILD}\n");
+    addresses.iter().map(line).collect()
+}
+
 fn all(addresses: &[IpAddr], expect: Expect) -> Vec<(IpAddr, Expect)> {
     addresses.iter().map(|address| (*address, expect)).collect()
 }
 
-/// What was there goes on working, what is new is refused and told of, and there is room again when
-/// something goes.
+/// What was there goes on working, what is new is refused and reported, and there is room again when something goes.
 fn full(stage: &mut Stage) -> Result<()> {
-    let many: Vec<_> = (130..150)
-        .map(|last| Ipv4Addr::new(172, 16, 91, last))
-        .collect();
-    let lines = |verb: &str, which: &[Ipv4Addr]| -> String {
-        let line = |address| format!("addr {verb} {address}/32 dev {CHILD}\n");
-        which.iter().map(line).collect::<Vec<_>>().concat()
-    };
-    stage.site.third.ip(&lines("add", &many))?;
-    stage.wait_parent("telling that there is no room", |parent| {
-        parent["state"] == "degraded" && parent["reason"].to_string().contains("full")
+    let many: Vec<_> = (130..150).map(Pair::new).collect();
+    let addresses: Vec<IpAddr> = many.iter().map(|pair| pair.v4.into()).collect();
+    stage.third.ip(&lines("add", &addresses))?;
+    stage.wait_parent("reporting that there is no room", |parent| {
+        let is_full = |reason: &String| reason.contains("full");
+        parent.state == "degraded" && parent.reason.as_ref().is_some_and(is_full)
     })?;
     // The other children's, all the time.
     thread::sleep(Duration::from_millis(300));
-    let vm01 = &stage.site.vm01;
-    let addresses: Vec<IpAddr> = many.iter().copied().map(IpAddr::V4).collect();
     let mut answered = 0;
-    for address in &many {
-        let named = ask(vm01, LAN, *address, Duration::from_millis(100))?;
+    for pair in &many {
+        let named = ask(&stage.vm01, LAN, *pair, Duration::from_millis(100))?;
         answered += usize::from(named.is_some());
     }
     ensure!(
@@ -152,22 +131,15 @@ fn full(stage: &mut Stage) -> Result<()> {
         "{answered} of {} are answered for in a map with room for 12",
         many.len()
     );
-    let status = stage.status()?;
-    let told = truth::refusals(&status, &addresses).len();
-    stage.expect(told == many.len() - answered, || {
-        format!(
-            "{answered} of {} are answered for, and {told} shown as refused",
-            many.len()
-        )
-    });
-    let (last, rest) = many.split_last().context("none")?;
-    stage.site.third.ip(&lines("del", rest))?;
-    stage.traffic.expect(&[((*last).into(), Expect::Answered)]);
-    let gone = all(&addresses[..rest.len()], Expect::Silent);
-    stage.traffic.expect(&gone);
+    let refused = stage.refusals(&addresses)?.len();
+    stage.expect_eq("shown as refused", refused, many.len() - answered);
+    let (last, rest) = addresses.split_last().context("none")?;
+    stage.third.ip(&lines("del", rest))?;
+    stage.traffic.expect(&[(*last, Expect::Answered)]);
+    stage.traffic.expect(&all(rest, Expect::Silent));
     stage.settle().context("there is room")?;
-    stage.change(&[((*last).into(), Expect::Silent)], |site| {
+    stage.change(&[(*last, Expect::Silent)], |site| {
         site.third.ip(&lines("del", &[*last]))
     })?;
-    stage.wait_parent("ready", |parent| parent["state"] == "ready")
+    stage.wait_parent("ready", |parent| parent.state == "ready")
 }

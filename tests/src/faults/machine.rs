@@ -21,13 +21,18 @@ use nix::{
 };
 
 use super::{
-    held::CGROUPS,
     row::Row,
-    site::{CHILD, PARENT, Pair},
-    stage::{PATIENCE, Stage, runtime_dir},
-    traffic::Expect,
+    stage::Stage,
+    traffic::{Expect, expected},
 };
-use crate::agent::Agent;
+use crate::{
+    agent::Agent,
+    rows::{
+        held::CGROUPS,
+        scene::{PATIENCE, runtime_dir},
+        site::{CHILD, PARENT, Pair},
+    },
+};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("clock a day ahead, then two back", clock).on_any_kernel(),
@@ -41,7 +46,6 @@ pub(super) const ROWS: &[Row] = &[
 const NEW: Pair = Pair::new(112);
 /// How many ask for a status at the same time.
 const READERS: usize = 100;
-const DAY: Duration = Duration::from_hours(24);
 
 /// An address comes and goes, and is followed.
 fn follows(stage: &mut Stage) -> Result<()> {
@@ -49,25 +53,17 @@ fn follows(stage: &mut Stage) -> Result<()> {
         (Expect::Answered, NEW.added(CHILD)),
         (Expect::Silent, NEW.deleted(CHILD)),
     ] {
-        let expected = NEW.both().map(|address| (address, expect));
-        stage.change(&expected, |site| site.third.ip(&lines))?;
+        stage.change(&expected(NEW, expect), |site| site.third.ip(&lines))?;
     }
     Ok(())
 }
 
 fn clock(stage: &mut Stage) -> Result<()> {
-    let jump = |change: fn(Duration) -> Duration| {
+    const DAY: i64 = 24 * 60 * 60;
+    for seconds in [DAY, -2 * DAY, DAY] {
         let now = clock_gettime(ClockId::CLOCK_REALTIME)?;
-        let then = TimeSpec::from_duration(change(now.into()));
-        clock_settime(ClockId::CLOCK_REALTIME, then).context("cannot set the clock")
-    };
-    let changes: [fn(Duration) -> Duration; 3] = [
-        |now| now + DAY,
-        |now| now.saturating_sub(DAY * 2),
-        |now| now + DAY,
-    ];
-    for change in changes {
-        jump(change)?;
+        let then = now + TimeSpec::new(seconds, 0);
+        clock_settime(ClockId::CLOCK_REALTIME, then).context("cannot set the clock")?;
         follows(stage)?;
     }
     Ok(())
@@ -77,14 +73,14 @@ fn clock(stage: &mut Stage) -> Result<()> {
 fn out_of_memory(stage: &mut Stage) -> Result<()> {
     let group = Path::new(CGROUPS).join("starving");
     fs::create_dir_all(&group)?;
-    let mut agent = stage.agent.take().context("no agent is running")?;
+    let mut agent = stage.take_agent()?;
     fs::write(group.join("cgroup.procs"), agent.pid().to_string())?;
     fs::write(group.join("memory.max"), "0")?;
     // It has to take memory to be killed for it; what it has taken before is the old group's.
     let begun = Instant::now();
     while !agent.has_ended() && begun.elapsed() < PATIENCE {
-        stage.site.third.ip(&NEW.added(CHILD))?;
-        stage.site.third.ip(&NEW.deleted(CHILD))?;
+        stage.third.ip(&NEW.added(CHILD))?;
+        stage.third.ip(&NEW.deleted(CHILD))?;
         let readers: Vec<_> = (0..READERS)
             .filter_map(|_| UnixStream::connect(socket(&agent).ok()?).ok())
             .collect();
@@ -92,10 +88,9 @@ fn out_of_memory(stage: &mut Stage) -> Result<()> {
     }
     let status = agent.wait(PATIENCE)?;
     let events = fs::read_to_string(group.join("memory.events"))?;
-    stage.expect(events.contains("oom_kill 1"), || {
-        format!("it ended with {status}, and not for want of memory: {events}")
-    });
-    stage.start()?;
+    let what = format!("the control group of the agent, which ended with {status},");
+    stage.expect_has(&what, &events, "oom_kill 1");
+    stage.start_again()?;
     fs::remove_dir(&group)?;
     follows(stage)
 }
@@ -116,9 +111,9 @@ fn serves_with_log(stage: &mut Stage, log: &impl std::os::fd::AsRawFd) -> Result
     }
     stage.start_command(command)?;
     follows(stage)?;
-    stage.status()?;
+    stage.parent()?;
     stage.stop()?;
-    stage.start()
+    stage.start_again()
 }
 
 fn unread_log(stage: &mut Stage) -> Result<()> {
@@ -144,14 +139,13 @@ fn full_disk(stage: &mut Stage) -> Result<()> {
 
 /// More than one, and none of them stands in the way of another.
 fn slow_reader(stage: &mut Stage) -> Result<()> {
-    let agent = stage.agent()?;
-    let socket = socket(agent)?;
+    let socket = socket(stage.agent()?)?;
     let mut readers = Vec::new();
     for _ in 0..READERS {
         readers.push(UnixStream::connect(&socket).context("cannot connect to the agent")?);
     }
     follows(stage)?;
-    stage.status()?;
+    stage.parent()?;
     // One of them reads at last: it may have been given up.
     if let Some(reader) = readers.first_mut() {
         reader.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -159,7 +153,7 @@ fn slow_reader(stage: &mut Stage) -> Result<()> {
         let _given_up = reader.read_to_string(&mut text);
     }
     drop(readers);
-    stage.status().map(drop)
+    stage.parent().map(drop)
 }
 
 /// The status socket of `agent`.
@@ -178,7 +172,7 @@ fn read_only(stage: &mut Stage) -> Result<()> {
     mount(none, path, none, read_only, none)?;
     let played = stage
         .stop()
-        .and_then(|()| stage.start())
+        .and_then(|()| stage.start_again())
         .and_then(|()| follows(stage));
     nix::mount::umount(path)?;
     played

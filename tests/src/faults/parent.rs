@@ -10,13 +10,16 @@ use anyhow::Result;
 
 use super::{
     row::Row,
-    site::{GATEWAY, LAN, MAC, PARENT, STEADY, Site, THIRD},
-    stage::{PATIENCE, Stage, ask, wait_for},
+    stage::{Stage, ask},
 };
 use crate::{
     family::default_routes,
     lab::connect,
     netns::{Netns, colons},
+    rows::{
+        scene::{PATIENCE, wait_for},
+        site::{GATEWAY, LAN, MAC, PARENT, STEADY, Site, THIRD},
+    },
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -65,19 +68,19 @@ fn rename(stage: &mut Stage) -> Result<()> {
             ))
         })?;
         let after = stage.parent()?;
-        stage.expect(after["name"] == to, || {
-            format!("it is called {} rather than {to}", after["name"])
-        });
-        stage.expect(after["hooks"] == before["hooks"], || {
-            "it was attached to anew".to_owned()
-        });
+        stage.expect_eq("the name", &after.name[..], to);
+        stage.expect_eq(
+            "the programs, not attached anew",
+            &after.hooks,
+            &before.hooks,
+        );
     }
     Ok(())
 }
 
 fn mac(stage: &mut Stage) -> Result<()> {
     for mac in [NEW_MAC, MAC] {
-        let host = &stage.site.host;
+        let host = &stage.scene.site.host;
         let change = || host.ip(&format!("link set {PARENT} address {}\n", colons(mac)));
         stage.traffic.change_mac(mac, change)?;
         stage.settle()?;
@@ -88,7 +91,7 @@ fn mac(stage: &mut Stage) -> Result<()> {
 fn mtu(stage: &mut Stage) -> Result<()> {
     for mtu in [9000, 1400, 1500] {
         let change = format!("link set {PARENT} mtu {mtu}\n");
-        stage.site.host.ip(&change)?;
+        stage.host.ip(&change)?;
         stage.settle()?;
     }
     Ok(())
@@ -96,58 +99,48 @@ fn mtu(stage: &mut Stage) -> Result<()> {
 
 fn delete(stage: &mut Stage) -> Result<()> {
     let begun = Instant::now();
-    stage.site.host.ip(&format!("link del {PARENT}\n"))?;
-    stage.wait_parent("waiting", |parent| parent["state"] == "waiting")?;
-    stage.site.plug_parent()?;
+    stage.host.ip(&format!("link del {PARENT}\n"))?;
+    stage.wait_parent("waiting", |parent| parent.state == "waiting")?;
+    stage.plug_parent()?;
     // They went with it.
-    stage.site.add_children()?;
-    stage.traffic.recovered(begun);
-    stage.settle()
+    stage.add_children()?;
+    stage.recovered(begun)
 }
 
 fn moved(stage: &mut Stage) -> Result<()> {
-    let elsewhere = stage.site.lab.netns("elsewhere")?;
+    let elsewhere = stage.lab.netns("elsewhere")?;
     let begun = Instant::now();
     let moved = format!("link set {PARENT} netns {}\n", elsewhere.reference());
-    stage.site.host.ip(&moved)?;
-    stage.wait_parent("waiting", |parent| parent["state"] == "waiting")?;
+    stage.host.ip(&moved)?;
+    stage.wait_parent("waiting", |parent| parent.state == "waiting")?;
     elsewhere.ip(&format!("link set {PARENT} up\n"))?;
     let deaf = wait_for("silence", || Ok(stage.traffic.deaf()));
     stage.expect(deaf.is_ok(), || "answered in another netns".to_owned());
-    let back = format!("link set {PARENT} netns {}\n", stage.site.host.reference());
+    let back = format!("link set {PARENT} netns {}\n", stage.host.reference());
     elsewhere.ip(&back)?;
-    stage.site.host.ip(&format!("link set {PARENT} up\n"))?;
-    stage.site.configure_parent()?;
-    stage.traffic.recovered(begun);
-    stage.settle()
+    stage.host.ip(&format!("link set {PARENT} up\n"))?;
+    stage.configure_parent()?;
+    stage.recovered(begun)
 }
 
 /// With children it cannot become one, and one cannot be a parent: a device has one receive handler.
 fn enslaved(stage: &mut Stage) -> Result<()> {
-    let Site { host, lan, .. } = &stage.site;
+    const CAUSE: &str = "`port7` is a port of bridge `br7`";
+    let Site { host, lan, .. } = &stage.scene.site;
     host.ip("link add br7 type bridge\n")?;
     let refused = host.ip(&format!("link set {PARENT} master br7\n")).is_err();
+    stage.expect_eq("a parent with children stays one", refused, true);
     connect(host, "port7", lan, "p-port7")?;
     let second = stage.second("port7")?;
     host.ip("link set port7 master br7\n")?;
-    let waits = wait_for("the port is let go", || {
-        let parent = &second.status()?["parents"][0];
-        Ok(parent["state"] == "waiting" && parent["reason"] == "`port7` is a port of bridge `br7`")
-    });
-    let left = stage.hooks_beside("port7")?;
+    wait_for("a port of a bridge is not served", || {
+        let parent = &second.agent.status()?["parents"][0];
+        Ok(parent["state"] == "waiting" && parent["reason"] == CAUSE)
+    })?;
+    stage.expect_nothing_on("port7", "while it is a port")?;
     second.stop()?;
-    let mut command = stage.command_for("port7");
-    let (code, said) = stage.fails(&mut command)?;
-    stage.site.host.ip("link del port7\nlink del br7\n")?;
-    stage.expect(refused, || {
-        "a parent with children became a port".to_owned()
-    });
-    stage.expect(waits.is_ok(), || "a port of a bridge is served".to_owned());
-    stage.expect(left.is_empty(), || format!("left on the port: {left:?}"));
-    stage.expect(
-        code == 1 && said.contains("`port7` is a port of bridge `br7`"),
-        || format!("an agent for a port ended with {code}: {said}"),
-    );
+    stage.expect_failure(&mut stage.command_for("port7"), 1, CAUSE)?;
+    host.ip("link del port7\nlink del br7\n")?;
     stage.settle()
 }
 
@@ -157,13 +150,13 @@ fn vlan(stage: &mut Stage) -> Result<()> {
             "link add link {below} name {device} type vlan id 100\nlink set {device} up\n"
         ))
     };
-    add(&stage.site.host, PARENT, "ens34.100")?;
-    add(&stage.site.vm01, LAN, "lan7")?;
+    add(&stage.host, PARENT, "ens34.100")?;
+    add(&stage.vm01, LAN, "lan7")?;
     beside(stage, "ens34.100", "lan7")
 }
 
 fn bond(stage: &mut Stage) -> Result<()> {
-    let Site { host, vm01, .. } = &stage.site;
+    let Site { host, vm01, .. } = &stage.scene.site;
     connect(host, "slave7", vm01, "lan7")?;
     host.ip("link add bond7 type bond mode active-backup miimon 50\n\
          link set slave7 down\n\
@@ -175,23 +168,18 @@ fn bond(stage: &mut Stage) -> Result<()> {
 /// `parent` of the host, with `lan` at the other end, has a child with an address that a child of the
 /// main parent has too: each is answered for where it is, and nothing else is. Both are gone then.
 fn beside(stage: &mut Stage, parent: &str, lan: &str) -> Result<()> {
-    let Site { host, vm01, .. } = &stage.site;
-    let netns = stage.site.lab.netns("beside")?;
-    stage.site.add_child_of(parent, &netns, STEADY)?;
+    let netns = stage.lab.netns("beside")?;
+    stage.add_child_of(parent, &netns, STEADY)?;
     let second = stage.second(parent)?;
-    let own = host.hardware_address(parent)?;
-    let same = ask(vm01, lan, STEADY.v4, PATIENCE)?;
-    let other = ask(vm01, lan, THIRD.v4, SILENCE)?;
+    let own = stage.host.hardware_address(parent)?;
+    let same = ask(&stage.vm01, lan, STEADY, PATIENCE)?;
+    let other = ask(&stage.vm01, lan, THIRD, SILENCE)?;
     let settled = stage.settle();
     second.stop()?;
-    let gone = format!("link del {parent}\n");
-    stage.site.host.ip(&gone)?;
-    stage.site.vm01.ip(&format!("link del {lan}\n"))?;
-    stage.expect(same == Some(own), || {
-        format!("behind {parent} {same:?} answers rather than {own:?}")
-    });
-    stage.expect(other.is_none(), || {
-        format!("{parent} answers for a child of {PARENT}")
-    });
+    stage.host.ip(&format!("link del {parent}\n"))?;
+    stage.vm01.ip(&format!("link del {lan}\n"))?;
+    stage.case(format!("behind {parent}"));
+    stage.expect_eq("its child is answered by", same, Some(own));
+    stage.expect_eq("a child of the main parent is answered by", other, None);
     settled
 }

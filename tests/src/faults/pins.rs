@@ -11,12 +11,15 @@ use std::{
 use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount, umount};
 
-use super::{
-    row::Row,
-    site::{PARENT, Site},
-    stage::{Stage, pin_dir, wait_for},
+use super::{row::Row, stage::Stage};
+use crate::{
+    agent, bpf,
+    lab::connect,
+    rows::{
+        scene::{pin_dir, wait_for},
+        site::PARENT,
+    },
 };
-use crate::bpf;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -70,75 +73,62 @@ fn remove(pins: &[PathBuf]) -> Result<()> {
 /// They are there again, or the next death would be one of the datapath.
 fn removed_alive(stage: &mut Stage) -> Result<()> {
     let before = listing()?;
-    stage.expect(!before.is_empty(), || "nothing is pinned".to_owned());
+    stage.expect_least("pins", before.len(), 1);
     remove(&before)?;
     let took = wait_for("pinned again", || Ok(listing()? == before))?;
     stage.traffic.healed(took);
     stage.kill()?;
     stage.settle()?;
-    stage.start()?;
+    stage.start_again()?;
     stage.settle()
 }
 
 /// With its last pin a link is gone; the next agent finds nothing, and makes everything anew.
 fn removed_dead(stage: &mut Stage) -> Result<()> {
-    let before = listing()?;
     let begun = Instant::now();
-    stage.kill()?;
-    remove(&before)?;
-    stage.start()?;
-    stage.traffic.recovered(begun);
-    let after = listing()?;
-    stage.expect(after == before, || {
-        format!("pinned is {after:?}, and was {before:?}")
-    });
-    stage.settle()
-}
-
-/// Where a map is pinned: in the directory of a layout.
-fn map(pins: &[PathBuf]) -> Result<PathBuf> {
-    let map = pins.iter().find(|pin| pin.ends_with("ADDRESSES_V4"));
-    Ok(map.context("ADDRESSES_V4 is not pinned")?.clone())
+    restored(stage, remove)?;
+    stage.recovered(begun)
 }
 
 /// As if an agent of another layout had been the last one: its maps are replaced without a gap.
 fn old_layout(stage: &mut Stage) -> Result<()> {
-    let before = listing()?;
-    let map = map(&before)?;
-    let layout = map.parent().context("a map in no directory")?;
-    stage.kill()?;
-    fs::rename(layout, layout.with_file_name("v2"))?;
-    stage.start()?;
-    let after = listing()?;
-    stage.expect(after == before, || {
-        format!("pinned is {after:?}, and was {before:?}")
-    });
-    stage.settle()
+    restored(stage, |pins| {
+        let layout = map(pins)?.parent().context("a map in no directory")?;
+        Ok(fs::rename(layout, layout.with_file_name("v2"))?)
+    })
 }
 
 /// It is never used, and the datapath goes on with the maps that it holds.
 fn other_shape(stage: &mut Stage) -> Result<()> {
+    restored(stage, |pins| {
+        let map = map(pins)?;
+        fs::remove_file(map)?;
+        bpf::pin_map(8, map)
+    })
+}
+
+/// Kills the agent, changes what is pinned and starts another: it pins the same.
+fn restored(stage: &mut Stage, change: impl FnOnce(&[PathBuf]) -> Result<()>) -> Result<()> {
     let before = listing()?;
-    let map = map(&before)?;
     stage.kill()?;
-    fs::remove_file(&map)?;
-    bpf::pin_map(8, &map)?;
-    stage.start()?;
-    let after = listing()?;
-    stage.expect(after == before, || {
-        format!("pinned is {after:?}, and was {before:?}")
-    });
-    stage.settle()
+    change(&before)?;
+    stage.start_again()?;
+    stage.expect_eq("pins", &listing()?, &before);
+    Ok(())
+}
+
+/// Where a map is pinned: in the directory of a layout.
+fn map(pins: &[PathBuf]) -> Result<&Path> {
+    let map = pins.iter().find(|pin| pin.ends_with("ADDRESSES_V4"));
+    Ok(map.context("ADDRESSES_V4 is not pinned")?)
 }
 
 fn other_room(stage: &mut Stage) -> Result<()> {
-    let program = stage.plan.ipvlan.clone();
     for options in [&["--max-addresses", "64"][..], &[]] {
         stage.kill()?;
-        stage.start_with(&program, options)?;
+        stage.start(options)?;
         stage.settle()?;
-        let found = stage.difference()?;
-        stage.expect(found.is_none(), || format!("{options:?}: {found:?}"));
+        stage.expect_agreement(&format!("{options:?}"))?;
     }
     Ok(())
 }
@@ -146,55 +136,47 @@ fn other_room(stage: &mut Stage) -> Result<()> {
 /// The pinned datapath keeps answering, also where the maps of the new agent would have another layout. The
 /// agent can create its lock file and not its socket: a directory has the name that the socket is created by.
 fn fails_late(stage: &mut Stage) -> Result<()> {
-    let directory = PathBuf::from("/run/ipvlan-faults-late");
-    for program in [stage.plan.ipvlan.clone(), stage.plan.next.clone()] {
+    let directory = PathBuf::from("/run/ipvlan-lab-late");
+    for program in [stage.play.plan.ipvlan.clone(), stage.play.plan.next.clone()] {
         stage.kill()?;
-        let mut command = crate::agent::run_pinned(&program, &directory, &[PARENT]);
+        let mut command = agent::run_pinned(&program, &directory, &[PARENT]);
         command.arg("--pin-dir").arg(pin_dir(PARENT));
         let taken = directory.clone();
         let take = move || fs::create_dir_all(taken.join(format!("{}.new", process::id())));
         // SAFETY: between fork and exec it only makes directories; the allocator of the C library may be used
         // in the child of a fork. There is no shell in the machine.
         unsafe { command.pre_exec(take) };
-        let (code, said) = stage.fails(&mut command)?;
-        stage.expect(code == 1, || format!("it ended with {code}: {said}"));
+        stage.expect_failure(&mut command, 1, "")?;
         stage.settle()?;
-        stage.start()?;
+        stage.start_again()?;
     }
     Ok(())
 }
 
-/// It serves, says that what is attached goes with it, and that is so.
+/// It serves, notes that what is attached goes with it, and that is so.
 fn no_bpffs(stage: &mut Stage) -> Result<()> {
-    let Site { host, lan, .. } = &stage.site;
-    crate::lab::connect(host, "ens36", lan, "p-ens36")?;
-    let (none, read_only) = (None::<&str>, Path::new("/run/ipvlan-faults-bpffs"));
+    connect(&stage.host, "ens36", &stage.lan, "p-ens36")?;
+    let (none, read_only) = (None::<&str>, Path::new("/run/ipvlan-lab-bpffs"));
     fs::create_dir_all(read_only)?;
     let (kind, flags) = (Some("bpf"), MsFlags::MS_RDONLY);
     mount(kind, read_only, kind, flags, none)?;
-    let mut problems = Vec::new();
-    for directory in [Path::new("/run/no-bpffs/pins"), &read_only.join("pins")] {
-        let second = stage.second_with("ens36", directory)?;
-        let notes = second.status()?["parents"][0]["notes"].to_string();
-        if !notes.contains("pinned") {
-            problems.push(format!("with {} it notes {notes}", directory.display()));
-        }
+    for pins in [PathBuf::from("/run/no-bpffs/pins"), read_only.join("pins")] {
+        let case = format!("with {}", pins.display());
+        let second = stage.second_with("ens36", pins)?;
+        let notes = second.agent.status()?["parents"][0]["notes"].to_string();
+        stage.expect_has(&format!("{case}: notes"), &notes, "pinned");
         second.stop()?;
-        let left = stage.hooks_beside("ens36")?;
-        if !left.is_empty() {
-            problems.push(format!("with {} it left {left:?}", directory.display()));
-        }
+        stage.expect_nothing_on("ens36", &case)?;
     }
     umount(read_only)?;
-    host.ip("link del ens36\n")?;
-    stage.problems.extend(problems);
+    stage.host.ip("link del ens36\n")?;
     stage.settle()
 }
 
 fn no_btf(stage: &mut Stage) -> Result<()> {
     let (btf, none) = ("/sys/kernel/btf", None::<&str>);
     mount(Some("none"), btf, Some("tmpfs"), MsFlags::empty(), none)?;
-    let started = stage.kill().and_then(|()| stage.start());
+    let started = stage.kill().and_then(|()| stage.start_again());
     umount(btf)?;
     started?;
     stage.settle()

@@ -5,11 +5,13 @@ use std::{fs, process::Command, time::Instant};
 use anyhow::Result;
 use nix::{sys::signal::Signal, unistd::chown};
 
-use super::{
-    row::Row,
-    stage::{PATIENCE, Stage, runtime_dir},
+use super::{row::Row, stage::Stage};
+use crate::{
+    agent::Agent,
+    lab::connect,
+    netns::NOBODY,
+    rows::scene::{PATIENCE, runtime_dir},
 };
-use crate::{agent::Agent, netns::NOBODY};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("each capability missing, one after the other", without_one).on_any_kernel(),
@@ -23,79 +25,70 @@ pub(crate) const VERIFIED_AT_MOST: u32 = 30_000;
 /// `EX_NOPERM`
 const NO_PERMISSION: i32 = 77;
 
+/// The parent of agents of these rows.
+const PARENT: &str = "ens36";
+
+/// Returns a start of an agent of its own without privileges but these capabilities, as `setpriv` takes them, with
+/// options of `setpriv` before.
+fn with_capabilities(
+    stage: &Stage,
+    set: &str,
+    options: impl FnOnce(&mut Command),
+) -> Result<Command> {
+    connect(&stage.host, PARENT, &stage.lan, "p-ens36")?;
+    let agent = stage.command_for(PARENT);
+    let mut command = Command::new("setpriv");
+    command.args(["bounding-set", "inh-caps"].map(|of| format!("--{of}=-all{set}")));
+    options(&mut command);
+    command.arg(agent.get_program()).args(agent.get_args());
+    Ok(command)
+}
+
 /// Ends with 77 and names the one; nothing is attached, and the one that serves goes on.
 fn without_one(stage: &mut Stage) -> Result<()> {
-    crate::lab::connect(&stage.site.host, "ens36", &stage.site.lan, "p-ens36")?;
     for missing in NEEDED {
-        let mut set = "-all".to_owned();
-        for capability in NEEDED.iter().filter(|capability| **capability != missing) {
-            set += ",+";
-            set += capability;
-        }
-        let agent = stage.command_for("ens36");
-        let mut command = Command::new("setpriv");
-        command
-            .args([format!("--bounding-set={set}"), format!("--inh-caps={set}")])
-            .arg(agent.get_program())
-            .args(agent.get_args());
-        let (code, said) = stage.fails(&mut command)?;
+        let others = NEEDED.iter().filter(|capability| **capability != missing);
+        let set: Vec<_> = others.map(|capability| format!(",+{capability}")).collect();
+        let mut command = with_capabilities(stage, &set.concat(), |_| {})?;
         let name = format!("CAP_{}", missing.to_uppercase());
-        stage.expect(code == NO_PERMISSION && said.contains(&name), || {
-            format!("without {name} it ended with {code}: {said}")
-        });
-        let left = stage.hooks_beside("ens36")?;
-        stage.expect(left.is_empty(), || {
-            format!("without {name} it left {left:?}")
-        });
+        stage.expect_failure(&mut command, NO_PERMISSION, &name)?;
+        stage.expect_nothing_on(PARENT, &format!("without {name}"))?;
+        stage.host.ip(&format!("link del {PARENT}\n"))?;
     }
-    stage.site.host.ip("link del ens36\n")?;
     stage.settle()
 }
 
 /// Serves a parent of its own; its programs are no longer than is promised as the kernel follows them for
 /// somebody who may not see the kernel's memory.
 fn only_the_four(stage: &mut Stage) -> Result<()> {
-    const PARENT: &str = "ens36";
-    crate::lab::connect(&stage.site.host, PARENT, &stage.site.lan, "p-ens36")?;
     let runtime = runtime_dir(PARENT);
     fs::create_dir_all(&runtime)?;
     chown(&runtime, Some(NOBODY.into()), Some(NOBODY.into()))?;
-    let set = NEEDED.map(|capability| format!("+{capability}")).join(",");
-    let agent = stage.command_for(PARENT);
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid", &NOBODY.to_string(), "--clear-groups"])
-        .args([
-            format!("--bounding-set=-all,{set}"),
-            format!("--inh-caps=-all,{set}"),
-            format!("--ambient-caps=-all,{set}"),
-        ])
-        .arg(agent.get_program())
-        .args(agent.get_args())
-        .arg("--no-pin");
+    let set = NEEDED.map(|capability| format!(",+{capability}")).concat();
+    let mut command = with_capabilities(stage, &set, |command| {
+        command.arg(format!("--ambient-caps=-all{set}"));
+        command.args(["--reuid", &NOBODY.to_string(), "--clear-groups"]);
+    })?;
+    command.arg("--no-pin");
     let begun = Instant::now();
     let mut agent = Agent::spawn(
         command,
-        &stage.plan.ipvlan,
+        &stage.play.plan.ipvlan,
         runtime.clone(),
-        &stage.site.host,
+        &stage.host,
     )?;
     agent.wait_ready(&[PARENT])?;
-    let took = begun.elapsed();
-    println!("only the four: ready after {took:?}");
+    println!("only the four: ready after {:?}", begun.elapsed());
     for (program, verified) in agent.verified()? {
         println!("only the four: {program}: {verified} instructions followed");
-        stage.expect(verified <= VERIFIED_AT_MOST, || {
-            format!(
-                "the kernel followed {verified} instructions of {program}, more than {VERIFIED_AT_MOST}"
-            )
-        });
+        let what = format!("instructions of {program} that the kernel followed");
+        stage.expect_most(&what, verified, VERIFIED_AT_MOST);
     }
     agent.signal(Signal::SIGTERM)?;
-    let status = agent.wait(PATIENCE)?;
-    stage.expect(status.success(), || format!("it ended with {status}"));
+    let code = agent.wait(PATIENCE)?.code();
+    stage.expect_eq("exit code", code, Some(0));
     // In a directory of root's it may not remove it.
     let _removed = fs::remove_dir_all(&runtime);
-    stage.site.host.ip("link del ens36\n")?;
+    stage.host.ip(&format!("link del {PARENT}\n"))?;
     stage.settle()
 }

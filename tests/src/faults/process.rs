@@ -1,9 +1,8 @@
 //! The agent dies, is stopped, is replaced by another build, stands still.
 
 use std::{
-    path::Path,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context as _, Result};
@@ -11,11 +10,16 @@ use nix::sys::signal::Signal;
 
 use super::{
     row::Row,
-    site::{CHILD, Pair, Site},
-    stage::{self, Stage},
-    traffic::Expect,
+    stage::Stage,
+    traffic::{Expect, expected},
 };
-use crate::probe::stream::Stream;
+use crate::{
+    probe::stream::Random,
+    rows::{
+        scene::wait_for,
+        site::{CHILD, Pair, Site},
+    },
+};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("SIGKILL at random points under churn, restart", kill),
@@ -35,42 +39,38 @@ const ANY_TIME: u64 = 400;
 const CHURN_PAUSE: Duration = Duration::from_millis(20);
 const STALE_AFTER: Duration = Duration::from_secs(2);
 
-/// How many packets have to be sent meanwhile.
-fn packets(stage: &Stage) -> usize {
-    stage.plan.either(5_000, 100_000)
-}
-
 /// Waits until enough was sent since `before`.
 fn enough(stage: &Stage, before: usize) -> Result<()> {
-    let packets = packets(stage);
+    let packets = stage.play.plan.either(5_000, 100_000);
     stage.traffic.wait_sent(before + packets)
 }
 
 fn kill(stage: &mut Stage) -> Result<()> {
     let before = stage.traffic.sent();
-    let mut random = Random::new();
+    let seed = SystemTime::UNIX_EPOCH.elapsed()?.subsec_nanos();
+    println!("seed {seed}");
+    let mut random = Random::new(seed.into());
     // Expected again, and to the letter, when all is over.
-    stage.traffic.expect(&both(Expect::Either));
-    for round in 0..stage.plan.either(5, 50) {
+    stage.traffic.expect(&expected(CHURNING, Expect::Either));
+    for round in 0..stage.play.plan.either(5, 50) {
         let wait = Duration::from_millis(random.below(ANY_TIME));
-        let until = Instant::now() + wait;
-        churn(&stage.site, until)?;
+        churn(stage, Instant::now() + wait)?;
         stage.kill().with_context(|| format!("round {round}"))?;
         // What happens meanwhile has to be seen by the next one.
         if round % 2 == 0 {
-            stage.site.third.ip(&CHURNING.added(CHILD))?;
+            stage.third.ip(&CHURNING.added(CHILD))?;
         }
-        stage.start().with_context(|| format!("round {round}"))?;
-        let found = stage.difference()?;
-        stage.expect(found.is_none(), || format!("round {round}: {found:?}"));
+        let started = stage.start_again();
+        started.with_context(|| format!("round {round}"))?;
+        stage.expect_agreement(&format!("round {round}"))?;
         if round % 5 == 4 {
             println!("{} kills", round + 1);
         }
         if round % 2 == 0 {
-            stage.site.third.ip(&CHURNING.deleted(CHILD))?;
+            stage.third.ip(&CHURNING.deleted(CHILD))?;
         }
     }
-    stage.traffic.expect(&both(Expect::Silent));
+    stage.traffic.expect(&expected(CHURNING, Expect::Silent));
     enough(stage, before)
 }
 
@@ -84,58 +84,45 @@ fn churn(site: &Site, until: Instant) -> Result<()> {
     Ok(())
 }
 
-fn both(expect: Expect) -> [(std::net::IpAddr, Expect); 2] {
-    CHURNING.both().map(|address| (address, expect))
-}
-
 fn stop(stage: &mut Stage) -> Result<()> {
     let before = stage.traffic.sent();
-    for _ in 0..stage.plan.either(2, 10) {
+    for _ in 0..stage.play.plan.either(2, 10) {
         stage.stop()?;
         thread::sleep(Duration::from_millis(200));
-        stage.start()?;
+        stage.start_again()?;
     }
     enough(stage, before)
 }
 
 fn upgrade(stage: &mut Stage) -> Result<()> {
     let before = stage.traffic.sent();
-    let (this, next) = (stage.plan.ipvlan.clone(), stage.plan.next.clone());
-    for round in 0..stage.plan.either(2, 10) {
-        // Stopped or dead, the next one has to cope.
-        let leave = if round % 2 == 0 {
-            Stage::stop
-        } else {
-            Stage::kill
-        };
-        replace(stage, leave, &next)?;
-        replace(stage, leave, &this)?;
+    let plan = stage.play.plan.clone();
+    for round in 0..stage.play.plan.either(2, 10) {
+        for build in [&plan.next, &plan.ipvlan] {
+            // Stopped or dead, the next one has to cope.
+            if round % 2 == 0 {
+                stage.stop()?;
+            } else {
+                stage.kill()?;
+            }
+            let case = format!("after the start of {}", build.display());
+            stage.start_build(build).context(case.clone())?;
+            stage.expect_agreement(&case)?;
+        }
     }
     enough(stage, before)
-}
-
-fn replace(stage: &mut Stage, leave: fn(&mut Stage) -> Result<()>, by: &Path) -> Result<()> {
-    leave(stage)?;
-    stage
-        .start_build(by)
-        .with_context(|| format!("{}", by.display()))?;
-    let found = stage.difference()?;
-    stage.expect(found.is_none(), || {
-        format!("after the start of {}: {found:?}", by.display())
-    });
-    Ok(())
 }
 
 fn stand_still(stage: &mut Stage) -> Result<()> {
     let stopped = Instant::now();
     stage.agent()?.signal(Signal::SIGSTOP)?;
-    stage.traffic.expect(&both(Expect::Either));
+    stage.traffic.expect(&expected(CHURNING, Expect::Either));
     // Behind its back.
-    churn(&stage.site, stopped + Duration::from_secs(5))?;
-    stage.site.third.ip(&CHURNING.added(CHILD))?;
-    stage.wake(&both(Expect::Answered))?;
+    churn(stage, stopped + Duration::from_secs(5))?;
+    stage.third.ip(&CHURNING.added(CHILD))?;
+    stage.wake(&expected(CHURNING, Expect::Answered))?;
     stage.settle()?;
-    stage.change(&both(Expect::Silent), |site| {
+    stage.change(&expected(CHURNING, Expect::Silent), |site| {
         site.third.ip(&CHURNING.deleted(CHILD))
     })
 }
@@ -148,35 +135,12 @@ fn stale(stage: &mut Stage) -> Result<()> {
     thread::sleep(STALE_AFTER / 2);
     let still = stage.traffic.answering();
     stage.expect(still, || "it was deaf before its time".to_owned());
-    let deaf = stage::wait_for("deaf", || Ok(stage.traffic.deaf()));
-    let took = begun.elapsed();
-    stage.expect(deaf.is_ok(), || "it goes on answering".to_owned());
-    stage.expect(took < STALE_AFTER * 2, || {
-        format!("deaf only after {took:?}")
-    });
-    let program = stage.plan.ipvlan.clone();
-    stage.agent = Some(stage::start(&program, &stage.site, stage.options)?);
+    wait_for("deaf", || Ok(stage.traffic.deaf()))?;
+    stage.expect_most("deaf only after", begun.elapsed(), STALE_AFTER * 2);
+    // The time of the start is not one of healing.
+    stage.scene.start_again()?;
     stage.traffic.recovered(begun);
     stage.wait_parent("counting stale", |parent| {
-        parent["counters"]["ingress"]["stale"].as_u64() > Some(0)
-    })?;
-    Ok(())
-}
-
-/// Numbers that nobody chose.
-struct Random(Stream);
-
-impl Random {
-    fn new() -> Self {
-        let seed = std::time::SystemTime::UNIX_EPOCH.elapsed();
-        let seed = seed.map_or(1, |since| since.subsec_nanos());
-        println!("seed {seed}");
-        Self(Stream::new(u64::from(seed)))
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        u64::from_le_bytes(bytes) % limit
-    }
+        parent.counter("ingress", "stale") > 0
+    })
 }

@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     command,
     demo::mode::Mode,
-    faults::{
-        is_at_least,
-        site::{HOST, LAN, PARENT, Site, VM01},
-        stage::PATIENCE,
-    },
+    faults::is_at_least,
     netns::colons,
     probe::ping,
+    rows::{
+        scene::PATIENCE,
+        site::{HOST, LAN, PARENT, Site, VM01},
+    },
 };
 
 /// Devices of the first netns.

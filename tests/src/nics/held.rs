@@ -39,21 +39,21 @@ const PASSES_WITHIN: Duration = Duration::from_millis(300);
 fn serves(play: &Play, card: &Card) -> Result<()> {
     let mut scene = Scene::on(play, card.site(Mode::L3)?);
     filtered(&scene)?;
-    let parent = &scene.site.host;
+    let parent = &scene.host;
     let checksums = parent.run(|| ethtool::has(PARENT, CHECKSUMS))?;
     scene.expect_eq("checksum offload", checksums, card.checksums);
     tagged::add_vlan(&scene.site)?;
 
     for mode in [Mode::L3, Mode::L2] {
-        if mode != scene.site.mode {
-            scene.site.change_mode(mode)?;
+        if mode != scene.mode {
+            scene.change_mode(mode)?;
         }
         scene.start(&[])?;
         everybody_reached(&scene)?;
         untagged_alone(&scene)?;
         scene.clear()?;
     }
-    scene.site.change_mode(Mode::L3)?;
+    scene.change_mode(Mode::L3)?;
     by_xdp(&mut scene, card)
 }
 
@@ -136,7 +136,7 @@ fn untagged_alone(scene: &Scene) -> Result<()> {
 /// Starts the agent with XDP, which some cards do not recover from: with the VLAN offload of the card on, where it has one, and off.
 fn by_xdp(scene: &mut Scene, card: &Card) -> Result<()> {
     let has_offload = || ethtool::has(PARENT, VLAN_FROM_FRAME);
-    let has_offload = scene.site.host.run(has_offload)?;
+    let has_offload = scene.host.run(has_offload)?;
     let cases = [
         ("generic", true),
         ("generic", false),
@@ -148,7 +148,7 @@ fn by_xdp(scene: &mut Scene, card: &Card) -> Result<()> {
             continue;
         }
         let switch = || ethtool::switch(PARENT, &ethtool::VLAN_OFFLOAD, offload);
-        scene.site.host.run(switch)?;
+        scene.host.run(switch)?;
         let shown = format!("{mode}{}", if offload { ", VLAN offload" } else { "" });
         scene.case(&shown);
         let can = mode == "generic" || card.has_native_xdp()?;

@@ -85,10 +85,8 @@ fn started(scene: &mut Scene) -> Result<(Vec<Sent>, usize)> {
 
 fn sixty_children(scene: &mut Scene) -> Result<()> {
     for number in 0..CHILDREN {
-        let index = scene.site.add_netns(&format!("many{number}"))?;
-        let netns = &scene.site.others[index];
-        scene::add_child(&scene.site.host, netns, CHILD, Mode::L3, "bridge")?;
-        netns.ip(&Pair::new(FIRST + number).added(CHILD))?;
+        let place = scene.add_netns_with_child(&format!("many{number}"))?;
+        scene.others[place].ip(&Pair::new(FIRST + number).added(CHILD))?;
     }
     let (sent, most) = started(scene)?;
     // The start is slow, but goes on.

@@ -54,7 +54,7 @@ const KNOWN: Duration = Duration::from_millis(300);
 
 fn answers_all(scene: &Scene, dad: &str) -> Result<()> {
     scene.case(dad);
-    let vm01 = &scene.site.vm01;
+    let vm01 = &scene.vm01;
     let station = |stop: &AtomicBool| vm01.run(|| respond(LAN, EVERY_TYPE, stop, false_answer));
     let (answers, ()) = beside(station, || appears(scene, dad))?;
     scene.expect_least("answers of the station", answers, 1);
@@ -70,7 +70,7 @@ fn appears(scene: &Scene, dad: &str) -> Result<()> {
         scene.take([address])?;
         // A request that is sent before the agent knows the address is answered by the station.
         thread::sleep(KNOWN);
-        scene.expect_reached_within(&scene.site.host, [address], ANSWERED_WITHIN)?;
+        scene.expect_reached_within(&scene.host, [address], ANSWERED_WITHIN)?;
     }
     thread::sleep(PROBED);
     scene.expect_answers_within(NEW.both(), true, ANSWERED_WITHIN)?;

@@ -11,7 +11,7 @@ pub(super) const ROWS: &[Row] = &[Row::new(
 )];
 
 fn port_of_bond(scene: &mut Scene) -> Result<()> {
-    let mode = scene.site.mode;
+    let mode = scene.mode;
     let other = bond(scene)?;
     let alone = asked_at(scene, other)?;
     scene.alone(format!("{mode}: {} of 2 answered", alone.len()));
@@ -19,9 +19,9 @@ fn port_of_bond(scene: &mut Scene) -> Result<()> {
     let with_agent = asked_at(scene, other)?;
     scene.with_agent(format!("{mode}: {} of 2 answered", with_agent.len()));
     scene.expect_eq("answered", &with_agent[..], &UNNAMED.both());
-    let vm01 = &scene.site.vm01;
+    let vm01 = &scene.vm01;
     for address in THIRD.both() {
-        scene::set_neighbour(vm01, LAN, address, other, "permanent")?;
+        site::set_neighbour(vm01, LAN, address, other, "permanent")?;
     }
     scene.case("packets to the other port's MAC");
     scene.expect_reached(vm01, THIRD.both())
@@ -33,7 +33,7 @@ fn bond(scene: &Scene) -> Result<[u8; 6]> {
     site.host.ip(&format!("link del {PARENT}\n"))?;
     let ports = ["q0", "q1"];
     for port in ports {
-        scene::plug(site, &site.host, port, &format!("p-{port}"))?;
+        site.plug(&site.host, port, &format!("p-{port}"))?;
     }
     site.host.ip(&format!(
         "link add {PARENT} type bond mode balance-alb miimon 100\n\
@@ -54,7 +54,7 @@ fn bond(scene: &Scene) -> Result<[u8; 6]> {
 
 /// Asks for the two addresses of a child by unicast to `mac`; returns those that are answered.
 fn asked_at(scene: &Scene, mac: [u8; 6]) -> Result<Vec<IpAddr>> {
-    let vm01 = &scene.site.vm01;
+    let vm01 = &scene.vm01;
     let own = vm01.hardware_address(LAN)?;
     let mut answered = Vec::new();
     for address in UNNAMED.both() {

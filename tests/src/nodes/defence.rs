@@ -3,9 +3,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    agent::Agent, faults::site::configure_child, netlink::Netlink, probe::until, rows::prelude::*,
-};
+use crate::{agent::Agent, netlink::Netlink, probe::until, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -50,15 +48,14 @@ const WATCHED: Duration = Duration::from_mins(1);
 /// Plugs a station into the LAN.
 fn plug(site: &Site, label: &str, device: &str) -> Result<Netns> {
     let (netns, port) = (site.lab.netns(label)?, format!("p-{label}"));
-    netns.sysctl("ipv6/conf/all/accept_dad", "0")?;
-    netns.sysctl("ipv6/conf/default/accept_dad", "0")?;
-    scene::plug(site, &netns, device, &port)?;
+    site::without_dad(&netns)?;
+    site.plug(&netns, device, &port)?;
     Ok(netns)
 }
 
 /// Makes vm01 believe that `address` is at the parent.
 fn believe(site: &Site, address: IpAddr) -> Result<()> {
-    scene::set_neighbour(&site.vm01, LAN, address, MAC, "stale")
+    site::set_neighbour(&site.vm01, LAN, address, MAC, "stale")
 }
 
 /// Returns whether vm01 knows `address` at `mac`.
@@ -75,7 +72,7 @@ fn fails_back(scene: &Scene) -> Result<()> {
     for address in THIRD.both() {
         let length = Family::of(address).subnet();
         believe(site, address)?;
-        scene::add(&station, LAN, [address])?;
+        site::add(&station, LAN, [address])?;
         station.run(|| claim::send(LAN, address, mac))?;
         thread::sleep(GIVEN_UP);
         site.third
@@ -143,9 +140,9 @@ fn one_claim(play: &Play) -> Result<()> {
 
 fn two_agents(scene: &mut Scene) -> Result<()> {
     let other = plug(&scene.site, "host2", PARENT)?;
-    let child = scene.site.lab.netns("c2")?;
-    scene::add_child(&other, &child, CHILD, Mode::L3, "bridge")?;
-    configure_child(&child, STEADY)?;
+    let child = scene.lab.netns("c2")?;
+    site::add_child(&other, &child, CHILD, Mode::L3, "bridge")?;
+    site::configure_child(&child, STEADY)?;
     scene.start(&["--dad", "off"])?;
     thread::sleep(ESTABLISHED);
     let socket = scene.listen(EVERY_TYPE)?;

@@ -52,8 +52,8 @@ const FAILED: Pair = Pair::new(124);
 const INCOMPLETE: Pair = Pair::new(125);
 
 fn moves(scene: &mut Scene) -> Result<()> {
-    let mode = scene.site.mode;
-    let host = &scene.site.host;
+    let mode = scene.mode;
+    let host = &scene.host;
     let alone = STEADY
         .both()
         .map(|address| reaches(host, address, PATIENCE));

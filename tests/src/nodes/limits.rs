@@ -48,42 +48,42 @@ const ALLOW: [&str; 6] = [
 
 fn notes(scene: &mut Scene) -> Result<()> {
     scene.start(&ALLOW)?;
-    let mode = scene.site.mode;
+    let mode = scene.mode;
     noted(scene, &format!("{mode}: "), true);
 
     for (forwarding, is_noted) in [("1", true), ("0", false)] {
-        let third = &scene.site.third;
+        let third = &scene.third;
         third.sysctl("ipv6/conf/all/forwarding", forwarding)?;
         noted(scene, "forwards packets", is_noted);
     }
 
     let range = STEADY.v4;
-    scene.site.host.ip(&format!(
+    scene.host.ip(&format!(
         "link add link {PARENT} name shim type ipvlan mode {mode}\nlink set shim up\nroute add {range}/32 dev shim\n"
     ))?;
     noted(scene, "child of its own", true);
-    let host = &scene.site.host;
+    let host = &scene.host;
     host.ip(&format!("route del {range}/32 dev shim\n"))?;
     noted(scene, "child of its own", false);
-    scene.site.host.ip("link del shim\n")?;
+    scene.host.ip("link del shim\n")?;
 
-    scene.site.unnamed.ip(&UNNAMED.deleted(CHILD))?;
+    scene.unnamed.ip(&UNNAMED.deleted(CHILD))?;
     noted(scene, "without an address", true);
-    scene.site.unnamed.ip(&UNNAMED.added(CHILD))?;
+    scene.unnamed.ip(&UNNAMED.added(CHILD))?;
     noted(scene, "without an address", false);
 
     let target: IpAddr = OFF_LINK.parse()?;
     scene.take([target])?;
     noted(scene, "no route", false);
     let (v4, v6) = (GATEWAY.v4, GATEWAY.v6);
-    scene.site.host.ip(&format!(
+    scene.host.ip(&format!(
         "route del default via {v4}\nroute del ::/0 via {v6} dev {PARENT}\n"
     ))?;
     noted(scene, "no route", true);
-    let host = &scene.site.host;
+    let host = &scene.host;
     host.ip(&format!("route add {target}/32 dev {PARENT}\n"))?;
     noted(scene, "no route", false);
-    scene.expect_reached(&scene.site.host, [target])
+    scene.expect_reached(&scene.host, [target])
 }
 
 /// Requires that `status` comes to have a note with this text, or none.
@@ -97,10 +97,10 @@ fn noted(scene: &mut Scene, text: &str, is_noted: bool) {
 const TUNNEL: &str = "link add wg0 type veth peer name wg1\nlink set wg1 up\nlink set wg0 up\naddr add 172.16.91.101/30 dev wg0\n";
 
 fn overlapping_tunnel(scene: &mut Scene) -> Result<()> {
-    scene.site.host.ip(TUNNEL)?;
+    scene.host.ip(TUNNEL)?;
     let target = IpAddr::from(THIRD.v4);
     let alone = answered_on_lan(&scene.site, target)?.is_some();
-    scene.alone(format!("{}: answered: {alone}", scene.site.mode));
+    scene.alone(format!("{}: answered: {alone}", scene.mode));
     scene.start(&[])?;
     scene.expect_answered([target])?;
     scene.expect_none("refused", scene.refusals(&[target])?);
@@ -108,7 +108,7 @@ fn overlapping_tunnel(scene: &mut Scene) -> Result<()> {
 }
 
 fn tap_as_parent(scene: &mut Scene) -> Result<()> {
-    let host = &scene.site.host;
+    let host = &scene.host;
     for kind in ["ipvtap", "ipvlan"] {
         host.ip(&format!(
             "link add link {PARENT} name child0 type {kind} mode l3\n"

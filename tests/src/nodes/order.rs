@@ -4,10 +4,9 @@ use std::{fs, path::Path, process::Command};
 
 use crate::{
     bpf::{Attached, Hook, Program},
-    faults::site::PORT,
     hooks,
     lab::receive_xdp,
-    rows::prelude::*,
+    rows::{prelude::*, site::PORT},
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -66,7 +65,7 @@ const SIDES: [&str; 2] = ["ingress", "egress"];
 fn tc(scene: &Scene, words: &str) -> Result<String> {
     let mut command = Command::new("tc");
     command.args(words.split_whitespace());
-    scene.site.host.command(&mut command, "")
+    scene.host.command(&mut command, "")
 }
 
 /// Adds, deletes or shows something of the parent: `tc OBJECT VERB dev PARENT REST`.
@@ -85,9 +84,9 @@ fn ready(scene: &Scene, case: &str) -> Result<()> {
     expect(scene, case, "ready", "")?;
     scene.expect_others_answered()?;
     // Neither has a neighbour entry.
-    scene.site.host.ip(&format!("neigh flush dev {PARENT}\n"))?;
-    scene.expect_reached(&scene.site.host, STEADY.both())?;
-    scene.expect_reached(&scene.site.steady, HOST.both())
+    scene.host.ip(&format!("neigh flush dev {PARENT}\n"))?;
+    scene.expect_reached(&scene.host, STEADY.both())?;
+    scene.expect_reached(&scene.steady, HOST.both())
 }
 
 /// Requires that the agent is degraded, with a reason that names `named`.
@@ -109,7 +108,7 @@ fn expect(scene: &Scene, case: &str, state: &str, named: &str) -> Result<()> {
 /// Removes everything of the agent, and requires that nothing is attached any more.
 fn clear(scene: &mut Scene) -> Result<()> {
     scene.clear()?;
-    let left = hooks::attached(&scene.site.host, &[PARENT])?;
+    let left = hooks::attached(&scene.host, &[PARENT])?;
     scene.expect_none("cleanup left", left);
     Ok(())
 }
@@ -182,13 +181,13 @@ fn same_priority(scene: &Scene) -> Result<()> {
 
 fn tcx(scene: &mut Scene) -> Result<()> {
     let probe = || Program::tc_next(Hook::Tc)?.attach(PARENT);
-    if scene.site.host.run(probe).is_err() {
+    if scene.host.run(probe).is_err() {
         scene.with_agent("this kernel has no TCX");
         return Ok(());
     }
     let first = |scene: &Scene, hook| -> Result<Attached> {
         let attach = || Program::tc_end(hook)?.attach_first(PARENT);
-        scene.site.host.run(attach)
+        scene.host.run(attach)
     };
     let before = [first(scene, Hook::Tc)?, first(scene, Hook::Egress)?];
     scene.start(&[])?;
@@ -230,7 +229,7 @@ fn detached(scene: &mut Scene) -> Result<()> {
 }
 
 fn ingress_qdisc(scene: &mut Scene) -> Result<()> {
-    let case = format!("{}, ingress qdisc", scene.site.mode);
+    let case = format!("{}, ingress qdisc", scene.mode);
     tc_parent(scene, "qdisc add", "ingress")?;
     scene.start(CLSACT)?;
     degraded(scene, &case, "ingress qdisc")?;
@@ -251,12 +250,12 @@ fn ingress_qdisc(scene: &mut Scene) -> Result<()> {
     });
     scene.start(CLSACT)?;
     tc_parent(scene, "qdisc del", "ingress")?;
-    ready(scene, &format!("{}, qdisc deleted", scene.site.mode))?;
+    ready(scene, &format!("{}, qdisc deleted", scene.mode))?;
     clear(scene)
 }
 
 fn veth(scene: &mut Scene) -> Result<()> {
-    let mode = scene.site.mode;
+    let mode = scene.mode;
     scene.start(&["--xdp", "native"])?;
     ready(scene, &format!("{mode}, peer without XDP"))?;
     let parent = scene.parent()?;
@@ -264,7 +263,7 @@ fn veth(scene: &mut Scene) -> Result<()> {
         format!("notes are {:?}", parent.notes)
     });
     scene.clear()?;
-    let _peer = receive_xdp(&scene.site.lan, PORT)?;
+    let _peer = receive_xdp(&scene.lan, PORT)?;
     scene.start(&["--xdp", "native"])?;
     ready(scene, &format!("{mode}, peer with XDP"))?;
     let parent = scene.parent()?;
@@ -280,7 +279,7 @@ fn generic_xdp(play: &Play) -> Result<()> {
         let mut scene = play.scene(mode)?;
         let attach = |scene: &Scene| -> Result<Attached> {
             let attach = || Program::xdp_pass()?.attach_generic(PARENT);
-            scene.site.host.run(attach)
+            scene.host.run(attach)
         };
         let before = attach(&scene)?;
         scene.start(options)?;

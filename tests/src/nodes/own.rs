@@ -39,13 +39,13 @@ pub(super) const ROWS: &[Row] = &[
 const SECOND: &str = "m0";
 
 fn plug_second(scene: &Scene) -> Result<()> {
-    scene::plug(&scene.site, &scene.site.host, SECOND, "p-m0")
+    scene.plug(&scene.host, SECOND, "p-m0")
 }
 
 fn set_rp_filter(scene: &Scene, value: &str) -> Result<()> {
     for device in ["all", PARENT, SECOND] {
         let key = format!("ipv4/conf/{device}/rp_filter");
-        scene.site.host.sysctl(&key, value)?;
+        scene.host.sysctl(&key, value)?;
     }
     Ok(())
 }
@@ -66,7 +66,7 @@ fn second_nic(play: &Play) -> Result<()> {
         let mut scene = play.scene(mode)?;
         plug_second(&scene)?;
         let Pair { v4, v6 } = GATEWAY;
-        scene.site.host.ip(&format!(
+        scene.host.ip(&format!(
             "{}{}route replace default via {v4} dev {SECOND}\nroute replace ::/0 via {v6} dev {SECOND}\n",
             HOST.deleted(PARENT),
             HOST.added(SECOND),
@@ -93,7 +93,7 @@ fn second_nic(play: &Play) -> Result<()> {
             scene.expect_eq("no answer from", &with_agent, &lost);
             for address in STEADY.both() {
                 let source = HOST.like(address);
-                expect_answer(&scene, &scene.site.host, SECOND, [source, address], MAC)?;
+                expect_answer(&scene, &scene.host, SECOND, [source, address], MAC)?;
                 no_conflict(&scene, source)?;
             }
             scene.clear()?;
@@ -109,9 +109,9 @@ fn second_nic(play: &Play) -> Result<()> {
 /// address on another interface is not local to that lookup (`fib_table_lookup`), so the packet leaves the parent,
 /// and no interface of a host answers the host's own request (`ip_route_input_slow`: martian source).
 fn unroutable(scene: &Scene) -> Result<Vec<String>> {
-    let host = &scene.site.host;
+    let host = &scene.host;
     for address in STEADY.both() {
-        scene::set_neighbour(host, SECOND, address, MAC, "permanent")?;
+        site::set_neighbour(host, SECOND, address, MAC, "permanent")?;
         let reached = host.run(|| ping(None, address, PATIENCE / 5))?;
         let what = format!("with entries made by hand: {address} reached");
         scene.expect_eq(&what, reached, address.is_ipv6());
@@ -160,7 +160,7 @@ const SECOND_ADDRESS: Pair = Pair::new(15);
 
 fn asked_by_second_nic(scene: &mut Scene) -> Result<()> {
     plug_second(scene)?;
-    scene.site.host.ip(&format!(
+    scene.host.ip(&format!(
         "{}route add {}/32 dev {SECOND} src {}\n",
         SECOND_ADDRESS.added(SECOND),
         STEADY.v4,
@@ -168,8 +168,8 @@ fn asked_by_second_nic(scene: &mut Scene) -> Result<()> {
     ))?;
     set_rp_filter(scene, "0")?;
     scene.start(&[])?;
-    forget(&[&scene.site.host])?;
-    scene.expect_reached(&scene.site.host, [STEADY.v4.into()])?;
+    forget(&[&scene.host])?;
+    scene.expect_reached(&scene.host, [STEADY.v4.into()])?;
     no_conflict(scene, HOST.v4.into())
 }
 
@@ -211,7 +211,7 @@ fn virtual_address(scene: &mut Scene) -> Result<()> {
     let station = site.vm01.hardware_address(LAN)?;
     for (ignore, answered_v4) in [("1", station), ("0", MAC)] {
         scene.case(format!("arp_ignore {ignore}"));
-        scene.site.host.sysctl("ipv4/conf/all/arp_ignore", ignore)?;
+        scene.host.sysctl("ipv4/conf/all/arp_ignore", ignore)?;
         scene.start(&[])?;
         scene.expect_answered(STEADY.both())?;
         let Scene { site, .. } = &*scene;
@@ -242,10 +242,7 @@ fn virtual_address(scene: &mut Scene) -> Result<()> {
 fn single_addresses(scene: &mut Scene) -> Result<()> {
     const ALLOW: [&str; 4] = ["--allow", "172.16.91.0/24", "--allow", "2001:db8:91::/64"];
     let Pair { v4, v6 } = GATEWAY;
-    for (netns, device, pair) in [
-        (&scene.site.host, PARENT, HOST),
-        (&scene.site.steady, CHILD, STEADY),
-    ] {
+    for (netns, device, pair) in [(&scene.host, PARENT, HOST), (&scene.steady, CHILD, STEADY)] {
         netns.ip(&format!(
             "addr flush dev {device} scope global\n\
              addr add {}/32 dev {device}\naddr add {}/128 dev {device} nodad\n\

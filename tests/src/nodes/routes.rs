@@ -45,7 +45,7 @@ const FOLLOWED: Duration = Duration::from_millis(500);
 
 fn add_route(scene: &Scene) -> Result<()> {
     let Pair { v4, v6 } = STEADY;
-    scene.site.host.ip(&format!(
+    scene.host.ip(&format!(
         "route add default via {v4} dev {PARENT} table 100\nroute add ::/0 via {v6} dev {PARENT} table 100\n"
     ))
 }
@@ -142,7 +142,6 @@ const OFF_LINK: [OffLink; 2] = [
 
 fn without_gateway(scene: &mut Scene) -> Result<()> {
     scene
-        .site
         .host
         .ip("link add wwan0 type veth peer name wwan1\nlink set wwan1 up\nlink set wwan0 up\n")?;
     for family in OFF_LINK {
@@ -151,7 +150,7 @@ fn without_gateway(scene: &mut Scene) -> Result<()> {
         scene.take([target])?;
         let ask = || ping(None, target, UNANSWERED);
         ensure!(
-            !scene.site.host.run(ask)?,
+            !scene.host.run(ask)?,
             "without the agent the host reaches {target}"
         );
         scene.start(&family.allow)?;
@@ -163,10 +162,10 @@ fn without_gateway(scene: &mut Scene) -> Result<()> {
                 routes.iter().map(line).collect()
             };
             scene.case(format!("{routes:?}"));
-            scene.site.host.ip(&batch("add"))?;
+            scene.host.ip(&batch("add"))?;
             thread::sleep(FOLLOWED);
-            scene.expect_reached_within(&scene.site.host, [target], ANSWERED)?;
-            scene.site.host.ip(&batch("del"))?;
+            scene.expect_reached_within(&scene.host, [target], ANSWERED)?;
+            scene.host.ip(&batch("del"))?;
         }
         scene.clear()?;
     }

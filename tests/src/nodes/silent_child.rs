@@ -46,7 +46,7 @@ fn ignores_requests(scene: &mut Scene) -> Result<()> {
     scene.case("at the start");
     check(scene)?;
     // The router announces the address that it shares with the child.
-    let vm01 = &scene.site.vm01;
+    let vm01 = &scene.vm01;
     let router = vm01.hardware_address(LAN)?;
     vm01.run(|| claim::send(LAN, silent, router))?;
     thread::sleep(ANNOUNCED);
@@ -87,14 +87,14 @@ fn expect_kernel(scene: &Scene, address: IpAddr, answered: bool) -> Result<()> {
 
 fn ignore(scene: &Scene, arp_ignore: u8) -> Result<()> {
     let key = format!("ipv4/conf/{CHILD}/arp_ignore");
-    scene.site.third.sysctl(&key, &arp_ignore.to_string())
+    scene.third.sysctl(&key, &arp_ignore.to_string())
 }
 
 fn other_settings(scene: &mut Scene) -> Result<()> {
-    let is_l2 = scene.site.mode == Mode::L2;
+    let is_l2 = scene.mode == Mode::L2;
     // Of scope `host` beside the others.
     let (global, of_host) = (IpAddr::from(THIRD.v4), IpAddr::from(UNOWNED.v4));
-    let third = &scene.site.third;
+    let third = &scene.third;
     third.ip(&format!("addr add {of_host}/32 dev {CHILD} scope host\n"))?;
     // Whether the address of scope `host` is answered; the other one is.
     let cases = [(1, true), (2, true), (3, false)];
@@ -112,7 +112,7 @@ fn other_settings(scene: &mut Scene) -> Result<()> {
         scene.expect_answers([global], true)?;
     }
     scene.expect_refused([of_host], "silent")?;
-    scene::delete(&scene.site.third, CHILD, of_host)?;
+    site::delete(&scene.third, CHILD, of_host)?;
     ignore(scene, 0)?;
     if is_l2 {
         without_arp(scene)?;
@@ -126,7 +126,7 @@ fn without_arp(scene: &mut Scene) -> Result<()> {
     let switch = |scene: &Scene, arp: &str| {
         scene.case(format!("arp {arp}"));
         let line = format!("link set {CHILD} arp {arp}\n");
-        scene.site.third.ip(&line)
+        scene.third.ip(&line)
     };
     switch(scene, "off")?;
     for address in THIRD.both() {

@@ -23,6 +23,34 @@ impl Stream {
     }
 }
 
+/// Random numbers that a seed makes.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(Stream);
+
+impl Random {
+    /// The numbers that belong to `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Stream::new(seed.wrapping_add(1)))
+    }
+
+    /// Returns the next number.
+    pub(crate) fn next(&mut self) -> u64 {
+        u64::from_le_bytes(self.bytes())
+    }
+
+    /// Returns the next eight bytes.
+    pub(crate) fn bytes(&mut self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        bytes
+    }
+
+    /// Returns a number below `limit`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        (self.next() >> 16) % limit.max(1)
+    }
+}
+
 /// FNV-1a, 64 bit, over everything written to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checksum {

@@ -10,13 +10,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::scene::{SILENCE, Scene};
+use super::{
+    scene::{PATIENCE, SILENCE, Scene},
+    site::{LAN, MAC, Pair, STEADY, Site, UNNAMED, VM01},
+};
 use crate::{
-    faults::{
-        site::{LAN, MAC, Pair, STEADY, Site, UNNAMED, VM01},
-        stage::PATIENCE,
-        truth,
-    },
     netns::Netns,
     probe::{neighbour, ping::ping},
 };
@@ -109,7 +107,7 @@ impl Scene {
 
     /// Returns which of `addresses` the status has as refused, and why.
     pub(crate) fn refusals(&self, addresses: &[IpAddr]) -> Result<BTreeSet<(IpAddr, String)>> {
-        Ok(truth::refusals(&self.agent()?.status()?, addresses))
+        Ok(self.parent()?.refusals(addresses))
     }
 
     /// Returns how many of the addresses of the two children without an attacker are answered on the LAN.
@@ -137,8 +135,7 @@ pub(crate) fn becomes(
 ) -> Result<bool> {
     let deadline = Instant::now() + patience;
     loop {
-        let by_parent = answered_on_lan(site, address)? == Some(MAC);
-        if by_parent == answered {
+        if (answered_on_lan(site, address)? == Some(MAC)) == answered {
             return Ok(true);
         }
         if Instant::now() >= deadline {
@@ -148,30 +145,20 @@ pub(crate) fn becomes(
     }
 }
 
-/// Returns a counter of `/proc/net/snmp` in `netns`, such as `Ip` `ForwDatagrams`.
-pub(crate) fn snmp(netns: &Netns, group: &str, counter: &str) -> Result<u64> {
-    let shown = proc_net(netns, "snmp")?;
-    let mut rows = shown.lines().filter_map(|line| line.split_once(": "));
-    let names = rows.find(|(name, _)| *name == group);
-    let (names, values) = names.zip(rows.next()).context("no such group")?;
-    let mut found = names.1.split(' ').zip(values.1.split(' '));
-    let value = found.find(|(name, _)| *name == counter);
-    let value = value.with_context(|| format!("no counter {group} {counter}"))?;
-    Ok(value.1.parse()?)
-}
-
-/// Returns a counter of `/proc/net/snmp6` in `netns`, such as `Ip6OutForwDatagrams`.
-pub(crate) fn snmp6(netns: &Netns, counter: &str) -> Result<u64> {
-    let shown = proc_net(netns, "snmp6")?;
-    let mut rows = shown.lines().map(str::split_whitespace);
-    let row = rows.find(|row| row.clone().next() == Some(counter));
-    let value = row.and_then(|mut row| row.nth(1));
-    Ok(value
-        .with_context(|| format!("no counter {counter}"))?
-        .parse()?)
-}
-
-fn proc_net(netns: &Netns, file: &str) -> Result<String> {
-    let path = format!("/proc/thread-self/net/{file}");
-    netns.run(|| fs::read_to_string(&path).with_context(|| format!("cannot read {path}")))
+/// Returns the number of packets of each family that `netns` has forwarded.
+pub(crate) fn forwarded(netns: &Netns) -> Result<[u64; 2]> {
+    let read = |file| fs::read_to_string(format!("/proc/thread-self/net/{file}"));
+    let (v4, v6) = netns.run(|| Ok((read("snmp")?, read("snmp6")?)))?;
+    // Names of all counters of a group in one row, values in the next.
+    let mut rows = v4.lines().filter_map(|line| line.strip_prefix("Ip: "));
+    let (names, values) = rows.next().zip(rows.next()).context("no IPv4 counters")?;
+    let mut counters = names.split(' ').zip(values.split(' '));
+    let of_v4 = counters.find(|(name, _)| *name == "ForwDatagrams");
+    let mut rows = v6.lines().map(str::split_whitespace);
+    let of_v6 =
+        rows.find_map(|mut row| (row.next()? == "Ip6OutForwDatagrams").then(|| row.next())?);
+    let (v4, v6) = of_v4
+        .zip(of_v6)
+        .context("no counters of forwarded packets")?;
+    Ok([v4.1.parse()?, v6.parse()?])
 }

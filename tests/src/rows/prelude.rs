@@ -10,18 +10,15 @@ pub(crate) use anyhow::{Context as _, Result, ensure};
 
 pub(crate) use super::{
     row::{Kind, L2, L2_L3, L3, L3_L3S, Play, Row, Run},
-    scene::{self, ANSWERED_WITHIN, SILENCE, Scene, beside},
+    scene::{ANSWERED_WITHIN, PATIENCE, SILENCE, Scene, beside, wait_for},
+    site::{
+        self, CHILD, GATEWAY, HOST, LAN, MAC, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD,
+        UNNAMED, UNOWNED, VM01,
+    },
 };
 pub(crate) use crate::{
     demo::mode::Mode,
     family::Family,
-    faults::{
-        site::{
-            CHILD, GATEWAY, HOST, LAN, MAC, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD, UNNAMED,
-            UNOWNED, VM01,
-        },
-        stage::{PATIENCE, wait_for},
-    },
     netns::{Netns, colons},
     probe::{
         claim, neighbour,

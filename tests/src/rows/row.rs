@@ -5,11 +5,8 @@ use std::{cell::RefCell, fmt, rc::Rc};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::scene::Scene;
-use crate::{
-    demo::mode::Mode,
-    faults::{site::Site, stage::Plan},
-};
+use super::{scene::Scene, site::Site, suite::Plan};
+use crate::demo::mode::Mode;
 
 /// What a row is about: an attacker, or the kind of a finding on real nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -131,7 +128,7 @@ impl Row {
         if let Err(error) = self.run.run(&begun) {
             begun.problem(format!("{error:#}"));
         }
-        let mut verdict = begun.verdict.take();
+        let mut verdict = begun.end();
         append(&mut verdict.alone, self.alone);
         if verdict.is_met() {
             append(&mut verdict.agent, self.agent);
@@ -195,6 +192,11 @@ impl Play {
     /// Records a problem.
     pub(crate) fn problem(&self, problem: String) {
         self.verdict.borrow_mut().problems.push(problem);
+    }
+
+    /// Returns what it has found, and begins anew.
+    pub(crate) fn end(&self) -> Verdict {
+        self.verdict.take()
     }
 
     /// Builds a topology with children in `mode`; no agent runs.

@@ -2,31 +2,32 @@
 
 use std::{
     cell::RefCell,
-    fmt,
-    net::IpAddr,
-    path::PathBuf,
-    process::Command,
+    ffi::OsStr,
+    fmt, fs,
+    ops::{Deref, DerefMut},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use nix::sys::signal::Signal;
 
-use super::{row::Play, status::Parent};
+use super::{
+    row::Play,
+    site::{LAN, PARENT, Site},
+    status::Parent,
+};
 use crate::{
-    agent::Agent,
-    demo::mode::Mode,
-    family::Family,
-    faults::{
-        site::{CHILD, LAN, PARENT, Pair, Site},
-        stage::{self, PATIENCE},
-    },
-    lab::connect,
-    netns::{Netns, colons},
-    probe::packet::PacketSocket,
+    agent::{Agent, READY_WITHIN, run_pinned},
+    command, init,
+    probe::{packet::PacketSocket, until},
 };
 
+/// For what is not measured.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// The time within which an address that is answered at all is answered.
 pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// A question without an answer is over after this.
@@ -37,7 +38,10 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(400);
 pub(crate) struct Scene {
     pub(crate) play: Play,
     pub(crate) site: Site,
+    /// States of the parent in which an agent has started.
+    pub(crate) started: &'static [&'static str],
     agent: Option<Agent>,
+    /// The options of the last start.
     options: Vec<String>,
     /// What is tried at the moment, for problems.
     case: RefCell<String>,
@@ -49,6 +53,7 @@ impl Scene {
         Self {
             play: play.clone(),
             site,
+            started: &["ready", "degraded"],
             agent: None,
             options: Vec::new(),
             case: RefCell::default(),
@@ -63,7 +68,7 @@ impl Scene {
     /// Records a problem unless `is_so`.
     pub(crate) fn expect(&self, is_so: bool, otherwise: impl FnOnce() -> String) {
         self.play.expect(is_so, || {
-            let (mode, flag, case) = (self.site.mode, self.site.flag, self.case.borrow());
+            let (mode, flag, case) = (self.mode, self.flag, self.case.borrow());
             format!("{mode} {flag} {case}: {}", otherwise())
         });
     }
@@ -95,10 +100,16 @@ impl Scene {
         self.expect(found.is_empty(), || format!("{what}: {found:?}"));
     }
 
+    /// Requires that `text`, which is that of `what`, contains `part`.
+    pub(crate) fn expect_has(&self, what: &str, text: &str, part: &str) {
+        self.expect(text.contains(part), || {
+            format!("{what} has no {part:?}: {text}")
+        });
+    }
+
     /// Listens to frames of `ether_type` on the LAN.
     pub(crate) fn listen(&self, ether_type: u16) -> Result<PacketSocket> {
-        let open = || PacketSocket::open(LAN, ether_type);
-        self.site.vm01.run(open)
+        self.vm01.run(|| PacketSocket::open(LAN, ether_type))
     }
 
     /// Adds to the outcome with the kernel alone.
@@ -111,7 +122,7 @@ impl Scene {
         self.play.with_agent(text);
     }
 
-    /// Starts the agent with `options` and waits until it serves the parent, ready or degraded.
+    /// Starts the agent with `options` and waits until it serves the parent.
     pub(crate) fn start(&mut self, options: &[&str]) -> Result<()> {
         self.options = options.iter().map(|&option| option.to_owned()).collect();
         self.start_again()
@@ -119,14 +130,61 @@ impl Scene {
 
     /// Starts the agent with the options of its last start.
     pub(crate) fn start_again(&mut self) -> Result<()> {
-        let options: Vec<_> = self.options.iter().map(String::as_str).collect();
-        self.agent = Some(self.spawn(&options)?);
+        let program = self.play.plan.ipvlan.clone();
+        self.start_build(&program)
+    }
+
+    /// The same with another build.
+    pub(crate) fn start_build(&mut self, program: &Path) -> Result<()> {
+        let command = run(program, PARENT, &pin_dir(PARENT), &self.options);
+        self.agent = Some(self.spawn_by(program, command)?);
+        Ok(())
+    }
+
+    /// Starts the agent by a command of the row's own.
+    pub(crate) fn start_command(&mut self, command: Command) -> Result<()> {
+        self.agent = Some(self.spawn_by(&self.play.plan.ipvlan, command)?);
         Ok(())
     }
 
     /// Starts an agent that the row keeps itself.
     pub(crate) fn spawn(&self, options: &[&str]) -> Result<Agent> {
-        stage::start_serving(&self.play.plan.ipvlan, &self.site, options)
+        self.spawn_by(&self.play.plan.ipvlan, self.command(options))
+    }
+
+    fn spawn_by(&self, program: &Path, command: Command) -> Result<Agent> {
+        let mut agent = Agent::spawn(command, program, runtime_dir(PARENT), &self.host)?;
+        agent.wait_until(READY_WITHIN, "serving", |status| {
+            let state = status["parents"][0]["state"].as_str();
+            state.is_some_and(|state| self.started.contains(&state))
+        })?;
+        Ok(agent)
+    }
+
+    /// Returns `ipvlan run` on the parent, as the agent is started.
+    pub(crate) fn command(&self, options: &[&str]) -> Command {
+        run(&self.play.plan.ipvlan, PARENT, &pin_dir(PARENT), options)
+    }
+
+    /// Runs a command on the host; returns its exit code and what it wrote to its standard error, or nothing if it does
+    /// not end within `patience`.
+    pub(crate) fn ended(
+        &self,
+        command: &mut Command,
+        patience: Duration,
+    ) -> Result<Option<(i32, String)>> {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = self.host.run(|| Ok(command.spawn()?))?;
+        // It writes no more than fits into a pipe.
+        let Some(status) = command::wait(&mut child, patience)? else {
+            return Ok(None);
+        };
+        let said = child.wait_with_output()?.stderr;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        Ok(Some((init::exit_code(status), said)))
     }
 
     /// Ends the agent with SIGKILL.
@@ -155,7 +213,31 @@ impl Scene {
 
     /// Runs `ipvlan cleanup`.
     pub(crate) fn cleanup(&self) -> Result<()> {
-        stage::cleanup(&self.play.plan, &self.site)
+        let mut command = self.runtime_command("cleanup");
+        command.arg("--pin-dir").arg(pin_dir(PARENT));
+        self.host.command(&mut command, "").map(drop)
+    }
+
+    /// Returns a command of `ipvlan` that finds the agent.
+    pub(crate) fn runtime_command(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.play.plan.ipvlan);
+        command.arg(verb).arg("--runtime-dir");
+        command.arg(runtime_dir(PARENT));
+        command
+    }
+
+    /// Removes the agent and what it left, whatever state a failed row left it in.
+    pub(crate) fn remove_agent(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            // A row may have stopped it from running at all.
+            let _gone = agent.signal(Signal::SIGCONT);
+            let _killed = agent.kill();
+        }
+        // What a failed row has left may not be removable, and the site goes then.
+        let _removed = self.cleanup();
+        for directory in [runtime_dir(PARENT), pin_dir(PARENT)] {
+            let _absent = fs::remove_dir_all(directory);
+        }
     }
 
     /// Returns the running agent.
@@ -185,15 +267,7 @@ impl Scene {
 
     /// Returns the output of `ipvlan status`, as text.
     pub(crate) fn status_text(&self) -> Result<String> {
-        let mut command = Command::new(&self.play.plan.ipvlan);
-        command.arg("status").arg("--runtime-dir");
-        command.arg(Self::runtime_dir());
-        self.site.host.command(&mut command, "")
-    }
-
-    /// Returns the directory of the agent's lock file and socket.
-    pub(crate) fn runtime_dir() -> PathBuf {
-        stage::runtime_dir(PARENT)
+        self.host.command(&mut self.runtime_command("status"), "")
     }
 
     /// Waits until `is_so` of the parent's status.
@@ -206,11 +280,6 @@ impl Scene {
             Parent::of(status).is_some_and(|parent| is_so(&parent))
         })
     }
-
-    /// Gives single addresses to the child that things happen to; without DAD.
-    pub(crate) fn take(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Result<()> {
-        add(&self.site.third, CHILD, addresses)
-    }
 }
 
 /// What a row can measure.
@@ -218,79 +287,57 @@ pub(crate) trait Value: fmt::Debug + PartialOrd + Copy {}
 
 impl<T: fmt::Debug + PartialOrd + Copy> Value for T {}
 
+impl Deref for Scene {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Site {
+        &mut self.site
+    }
+}
+
 impl Drop for Scene {
     fn drop(&mut self) {
-        if thread::panicking() {
-            return;
-        }
-        stage::clean(&self.play.plan, &self.site, self.agent.take());
-    }
-}
-
-impl Pair {
-    /// Returns the address of the family of `other`.
-    pub(crate) fn like(self, other: IpAddr) -> IpAddr {
-        match other {
-            IpAddr::V4(_) => self.v4.into(),
-            IpAddr::V6(_) => self.v6.into(),
+        if !thread::panicking() {
+            self.remove_agent();
         }
     }
 }
 
-/// Adds single addresses to `device`; without DAD.
-pub(crate) fn add(
-    netns: &Netns,
-    device: &str,
-    addresses: impl IntoIterator<Item = IpAddr>,
-) -> Result<()> {
-    let lines = addresses.into_iter().map(|address| match address {
-        IpAddr::V4(_) => format!("addr add {address}/32 dev {device}\n"),
-        IpAddr::V6(_) => format!("addr add {address}/128 dev {device} nodad\n"),
-    });
-    netns.ip(&lines.collect::<String>())
+/// Returns where an agent for `parent` has its lock and socket.
+pub(crate) fn runtime_dir(parent: &str) -> PathBuf {
+    format!("/run/ipvlan-lab-{parent}").into()
 }
 
-/// Removes `address`, which [`add`] has added.
-pub(crate) fn delete(netns: &Netns, device: &str, address: IpAddr) -> Result<()> {
-    let length = Family::of(address).host();
-    netns.ip(&format!("addr del {address}/{length} dev {device}\n"))
+/// Returns where it pins.
+pub(crate) fn pin_dir(parent: &str) -> PathBuf {
+    // A BPF filesystem has no dots in names.
+    format!("/sys/fs/bpf/ipvlan-lab-{}", parent.replace('.', "-")).into()
 }
 
-/// Makes the neighbour entry of `address` on `device` of `netns`, in `state`.
-pub(crate) fn set_neighbour(
-    netns: &Netns,
-    device: &str,
-    address: IpAddr,
-    mac: [u8; 6],
-    state: &str,
-) -> Result<()> {
-    let mac = colons(mac);
-    netns.ip(&format!(
-        "neigh replace {address} lladdr {mac} dev {device} nud {state}\n"
-    ))
+/// Returns `program run` on `parent`, with files of its own.
+pub(crate) fn run(
+    program: &Path,
+    parent: &str,
+    pins: &Path,
+    options: &[impl AsRef<OsStr>],
+) -> Command {
+    let mut command = run_pinned(program, &runtime_dir(parent), &[parent]);
+    command.arg("--pin-dir").arg(pins).args(options);
+    command
 }
 
-/// Makes a child named `device` of the parent of `host` in `netns`, and brings it up.
-pub(crate) fn add_child(
-    host: &Netns,
-    netns: &Netns,
-    device: &str,
-    mode: Mode,
-    flag: &str,
-) -> Result<()> {
-    let reference = netns.reference();
-    host.ip(&format!(
-        "link add link {PARENT} name {device} netns {reference} type ipvlan mode {mode} {flag}\n"
-    ))?;
-    netns.ip(&format!("link set {device} up\n"))
-}
-
-/// Connects `device` of `netns` to the LAN.
-pub(crate) fn plug(site: &Site, netns: &Netns, device: &str, port: &str) -> Result<()> {
-    connect(netns, device, &site.lan, port)?;
-    site.lan.ip(&format!(
-        "link set {port} master br0\nlink set {port} type bridge_slave learning off\n"
-    ))
+/// Waits until `is_so`; returns how long that took.
+pub(crate) fn wait_for(what: &str, is_so: impl Fn() -> Result<bool>) -> Result<Duration> {
+    let begun = Instant::now();
+    let in_time = until(PATIENCE, Duration::from_millis(5), is_so)?;
+    ensure!(in_time, "not within {PATIENCE:?}: {what}");
+    Ok(begun.elapsed())
 }
 
 /// Runs `attack` in a thread of its own while `meanwhile` runs; its flag is set then. Returns what both returned.

@@ -1,14 +1,16 @@
 //! Plays the rows of a suite and reports each.
 
-use std::{fs, path::PathBuf, str::FromStr, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::row::{Row, Verdict};
-use crate::{
-    faults::stage::Plan,
-    results::{Line, Results},
-};
+use crate::results::{Line, Results};
 
 /// Fails on a machine that is not one of the lab's own.
 pub(crate) fn only_in_a_machine(what: &str) -> Result<()> {
@@ -20,13 +22,39 @@ pub(crate) fn only_in_a_machine(what: &str) -> Result<()> {
     Ok(())
 }
 
+/// What does not change while a suite runs.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The agent.
+    pub ipvlan: PathBuf,
+    /// Another build of it, with another layout of its maps.
+    pub next: PathBuf,
+    /// The long form: more of everything.
+    pub long: bool,
+}
+
+impl Plan {
+    /// Returns the plan of a suite without another build.
+    #[must_use]
+    pub fn of(ipvlan: &Path, long: bool) -> Self {
+        Self {
+            ipvlan: ipvlan.to_owned(),
+            next: ipvlan.to_owned(),
+            long,
+        }
+    }
+
+    /// Returns what is chosen in the short and in the long form.
+    pub(crate) fn either<T>(&self, short: T, long: T) -> T {
+        if self.long { long } else { short }
+    }
+}
+
 /// What to play, and where the outcomes go.
 #[derive(Debug)]
 pub struct Suite {
-    /// The agent.
-    pub ipvlan: PathBuf,
-    /// The long form: more of everything.
-    pub long: bool,
+    /// What is played with.
+    pub plan: Plan,
     /// Rows whose number is one of these, or whose input contains one of them; all if there is none.
     pub only: Vec<String>,
     /// The part of the rows that one kernel is enough for; all of them without.
@@ -43,23 +71,6 @@ pub struct Share {
 }
 
 impl Share {
-    /// Returns every row that needs every kernel, and of those that one is enough for the rows of this share; all rows
-    /// without a share.
-    pub(crate) fn select<'a, R: 'a>(
-        share: Option<Self>,
-        rows: impl IntoIterator<Item = &'a R>,
-        is_for_any_kernel: fn(&R) -> bool,
-    ) -> impl Iterator<Item = &'a R> {
-        let mut index = 0;
-        rows.into_iter().filter(move |row| {
-            let (true, Some(share)) = (is_for_any_kernel(row), share) else {
-                return true;
-            };
-            index += 1;
-            share.has(index - 1)
-        })
-    }
-
     fn has(self, index: usize) -> bool {
         index % self.of == self.number
     }
@@ -83,25 +94,38 @@ impl FromStr for Share {
 }
 
 impl Suite {
+    /// Returns the chosen of these rows: those that need every kernel, and of those that one is enough for the rows of
+    /// the share; of these, those that are named.
+    pub(crate) fn chosen<'a, R: 'a>(
+        &self,
+        rows: impl IntoIterator<Item = &'a R>,
+        is_for_any_kernel: fn(&R) -> bool,
+        is_named: fn(&R, &str) -> bool,
+    ) -> impl Iterator<Item = &'a R> {
+        let mut index = 0;
+        rows.into_iter().filter(move |row| {
+            if let (true, Some(share)) = (is_for_any_kernel(row), self.share) {
+                index += 1;
+                if !share.has(index - 1) {
+                    return false;
+                }
+            }
+            self.only.is_empty() || self.only.iter().any(|only| is_named(row, only))
+        })
+    }
+
     /// Plays the chosen of these rows; returns whether all had the required outcome. A row that fails does not stop
     /// the others.
     pub(crate) fn play<'a>(&self, rows: impl IntoIterator<Item = &'a Row>) -> Result<bool> {
-        let plan = Plan::of(&self.ipvlan, self.long);
+        let is_named = |row: &Row, only: &str| row.number == only || row.input.contains(only);
         let mut good = true;
-        let rows = Share::select(self.share, rows, |row| row.any_kernel)
-            .filter(|row| is_chosen(row, &self.only));
-        for row in rows {
+        for row in self.chosen(rows, |row| row.any_kernel, is_named) {
             let begun = Instant::now();
-            let verdict = row.play(&plan);
+            let verdict = row.play(&self.plan);
             good &= report(row, &verdict, begun, &self.results)?;
         }
         Ok(good)
     }
-}
-
-fn is_chosen(row: &Row, only: &[String]) -> bool {
-    let chosen = |only: &String| row.number == only.as_str() || row.input.contains(only.as_str());
-    only.is_empty() || only.iter().any(chosen)
 }
 
 fn report(row: &Row, verdict: &Verdict, begun: Instant, results: &Results) -> Result<bool> {
@@ -120,11 +144,9 @@ fn report(row: &Row, verdict: &Verdict, begun: Instant, results: &Results) -> Re
     } = verdict;
     println!(
         "{number} {kind}: {input} -> kernel alone: {alone}; with the agent: {agent} ({}; {:.1} s){}",
-        if met { "met" } else { "FAILED" },
+        word(met),
         begun.elapsed().as_secs_f32(),
-        problems
-            .iter()
-            .fold(String::new(), |text, problem| text + "; " + problem)
+        appended(problems)
     );
     results.write(&Line::Case {
         row: number,
@@ -139,34 +161,47 @@ fn report(row: &Row, verdict: &Verdict, begun: Instant, results: &Results) -> Re
     Ok(met)
 }
 
+/// Returns the word for whether a row has the required outcome.
+pub(crate) fn word(met: bool) -> &'static str {
+    if met { "met" } else { "FAILED" }
+}
+
+/// Returns what is appended to a line about these problems.
+pub(crate) fn appended(problems: &[String]) -> String {
+    let appended = problems.iter().map(|problem| format!("; {problem}"));
+    appended.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::row::{Kind, Run};
-
-    const fn row(number: &'static str) -> Row {
-        let run = Run::Own(|_| Ok(()));
-        Row::new(number, Kind::Held, "input", "outcome", run)
-    }
 
     #[test]
     fn shares_have_every_row_once_and_rows_for_every_kernel_always() {
-        let rows = [
-            row("a"),
-            row("b").on_any_kernel(),
-            row("c").on_any_kernel(),
-            row("d").on_any_kernel(),
-            row("e"),
+        const ROWS: [(&str, bool); 5] = [
+            ("a", false),
+            ("b", true),
+            ("c", true),
+            ("d", true),
+            ("e", false),
         ];
-        let played = |share: Option<&str>| -> String {
-            let share = share.map(|share| share.parse().unwrap());
-            Share::select(share, &rows, |row| row.any_kernel)
-                .map(|row| row.number)
-                .collect()
-        };
-        assert_eq!(played(None), "abcde");
-        assert_eq!(played(Some("0/2")), "abde");
-        assert_eq!(played(Some("1/2")), "ace");
+        for (share, only, played) in [
+            (None, "", "abcde"),
+            (Some("0/2"), "", "abde"),
+            (Some("1/2"), "", "ace"),
+            (None, "c", "c"),
+            (Some("0/2"), "c", ""),
+        ] {
+            let suite = Suite {
+                plan: Plan::of(Path::new(""), false),
+                only: vec![only.to_owned()],
+                share: share.map(|share| share.parse().unwrap()),
+                results: Results::open(Path::new("/dev/null")).unwrap(),
+            };
+            let rows = suite.chosen(&ROWS, |row| row.1, |row, only| row.0.contains(only));
+            let rows: String = rows.map(|row| row.0).collect();
+            assert_eq!(rows, played, "share {share:?}, only {only:?}");
+        }
     }
 
     #[test]

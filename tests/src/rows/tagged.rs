@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use ipvlan_packet::{ARP, IPV6};
 
-use super::scene::SILENCE;
-use crate::{
-    faults::site::{LAN, MAC, STEADY, Site, VM01},
-    probe::{neighbour, packet::PacketSocket},
+use super::{
+    scene::SILENCE,
+    site::{LAN, MAC, STEADY, Site, VM01},
 };
+use crate::probe::{neighbour, packet::PacketSocket};
 
 const VLAN: &str = "eth0.100";
 

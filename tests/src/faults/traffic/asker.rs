@@ -19,8 +19,8 @@ use nix::{
 
 use super::{log::Log, source::Source};
 use crate::{
-    faults::site::LAN,
     probe::{neighbour::Question, packet::PacketSocket},
+    rows::site::LAN,
 };
 
 /// The addresses that questions come from; nobody has them, so no neighbour entry suffers.

@@ -30,7 +30,7 @@ use self::{
     source::{Source, run},
     timeline::{Fate, Timeline},
 };
-use super::site::{DOWN, GATEWAY, MAC, STEADY, Site, THIRD, UNNAMED, UNOWNED};
+use crate::rows::site::{DOWN, GATEWAY, MAC, Pair, STEADY, Site, THIRD, UNNAMED, UNOWNED};
 
 /// Between two packets of the main stream, of the others, and between two questions.
 const FAST: Duration = Duration::from_millis(1);
@@ -54,7 +54,7 @@ pub(crate) struct Traffic {
 }
 
 /// What became of the traffic of a row.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Judged {
     /// In all.
     pub(crate) tally: Tally,
@@ -62,6 +62,11 @@ pub(crate) struct Judged {
     pub(crate) last: Option<String>,
     /// What was lost or wrong, for people.
     pub(crate) problems: Vec<String>,
+}
+
+/// What comes back for both addresses of `pair`.
+pub(crate) fn expected(pair: Pair, expect: Expect) -> [(IpAddr, Expect); 2] {
+    pair.both().map(|address| (address, expect))
 }
 
 impl Traffic {
@@ -73,7 +78,7 @@ impl Traffic {
         let expected: Vec<_> = answered
             .into_iter()
             .chain(silent)
-            .flat_map(|(pair, expect)| pair.both().map(|address| (address, expect)))
+            .flat_map(|(pair, expect)| expected(pair, expect))
             .collect();
         let topics = Arc::new(Mutex::new(Topics {
             addresses: expected.iter().map(|(address, _)| *address).collect(),
@@ -273,14 +278,8 @@ impl Traffic {
     /// Ends the traffic and judges it.
     pub(crate) fn end(mut self) -> Result<Judged> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut judged = Judged {
-            tally: Tally {
-                healed: self.healed,
-                ..Tally::default()
-            },
-            last: None,
-            problems: Vec::new(),
-        };
+        let mut judged = Judged::default();
+        judged.tally.healed = self.healed;
         for (log, thread) in std::mem::take(&mut self.sources) {
             thread
                 .join()

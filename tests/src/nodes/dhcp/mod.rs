@@ -62,7 +62,7 @@ const SENT: Duration = Duration::from_secs(2);
 fn child(site: &mut Site, label: &str) -> Result<usize> {
     let place = site.add_netns(label)?;
     let netns = &site.others[place];
-    scene::add_child(&site.host, netns, CHILD, Mode::L2, site.flag)?;
+    site::add_child(&site.host, netns, CHILD, Mode::L2, site.flag)?;
     Ok(place)
 }
 
@@ -76,16 +76,16 @@ fn leases(scene: &mut Scene) -> Result<()> {
         child(&mut scene.site, "red")?,
         child(&mut scene.site, "blue")?,
     ];
-    let server = Server::dnsmasq(&scene.site.vm01, LAN)?;
+    let server = Server::dnsmasq(&scene.vm01, LAN)?;
 
-    let alone = Client::of_child(&scene.site.others[places[0]], 1)?;
+    let alone = Client::of_child(&scene.others[places[0]], 1)?;
     let offered = alone.wait_for("bound", NO_OFFER).is_some();
     scene.alone(if offered { "a lease" } else { "no offer" });
     drop(alone);
 
     scene.start(&[])?;
     let lease = |place: usize, number| {
-        let netns = &scene.site.others[place];
+        let netns = &scene.others[place];
         let client = Client::of_child(netns, number)?;
         let address = client.wait_for("bound", PATIENCE);
         let address = address
@@ -116,7 +116,7 @@ fn leases(scene: &mut Scene) -> Result<()> {
     scene.with_agent("an address each, renewed and released");
     drop((red, blue));
 
-    unidentified(scene, &scene.site.others[places[1]])
+    unidentified(scene, &scene.others[places[1]])
 }
 
 /// A client that only its MAC identifies gets a lease, and `status` notes what is wrong.
@@ -143,10 +143,10 @@ fn by_udp_socket(play: &Play) -> Result<()> {
     let place = child(&mut scene.site, "red")?;
     // Without an address there is no route back to the server, which a UDP socket's packets are checked for.
     for device in ["all", CHILD] {
-        scene.site.others[place].sysctl(&format!("ipv4/conf/{device}/rp_filter"), "0")?;
+        scene.others[place].sysctl(&format!("ipv4/conf/{device}/rp_filter"), "0")?;
     }
-    let _server = Server::dnsmasq(&scene.site.vm01, LAN)?;
-    let wire = Wire::open(&scene.site.vm01, LAN)?;
+    let _server = Server::dnsmasq(&scene.vm01, LAN)?;
+    let wire = Wire::open(&scene.vm01, LAN)?;
     // The value of `--dhcp`, if an agent runs, and whether the flag is to be set.
     let rows = [(None, false), (Some("off"), false), (Some("auto"), true)];
     for (xid, (dhcp, flagged)) in (0x5eed_0001..).zip(rows) {
@@ -154,7 +154,7 @@ fn by_udp_socket(play: &Play) -> Result<()> {
         if let Some(dhcp) = dhcp {
             scene.start(&["--dhcp", dhcp])?;
         }
-        let netns = &scene.site.others[place];
+        let netns = &scene.others[place];
         let offered = discover(netns, CHILD, MAC, xid, NO_OFFER)?;
         let seen = wire.requests(SENT)?;
         let seen = seen.iter().find(|seen| seen.xid == xid);
@@ -178,12 +178,12 @@ fn by_udp_socket(play: &Play) -> Result<()> {
 
 fn of_the_host(scene: &mut Scene) -> Result<()> {
     let place = child(&mut scene.site, "red")?;
-    let wire = Wire::open(&scene.site.vm01, LAN)?;
+    let wire = Wire::open(&scene.vm01, LAN)?;
     scene.start(&[])?;
     // Nobody answers: both send DHCPDISCOVER.
     for (netns, device, flagged) in [
-        (&scene.site.host, PARENT, false),
-        (&scene.site.others[place], CHILD, true),
+        (&scene.host, PARENT, false),
+        (&scene.others[place], CHILD, true),
     ] {
         let _client = Client::start(netns, device, &[])?;
         let seen = wire.requests(SENT)?;

@@ -32,19 +32,19 @@ pub(super) fn of_real_clients(scene: &mut Scene) -> Result<()> {
         let place = if program.takes_child() {
             child(&mut scene.site, program.name())?
         } else {
-            scene.site.add_netns(program.name())?
+            scene.add_netns(program.name())?
         };
         places.push((program, place));
     }
-    let server = Server::dhcpd(&scene.site.vm01, LAN)?;
-    let wire = Wire::open(&scene.site.vm01, LAN)?;
+    let server = Server::dhcpd(&scene.vm01, LAN)?;
+    let wire = Wire::open(&scene.vm01, LAN)?;
     alone(scene, &places, &wire)?;
 
     scene.start(&[])?;
     let mut leased = Vec::new();
     let clients = start(scene, &places)?;
     for (client, (program, place)) in clients.into_iter().zip(places) {
-        let found = wait_for_address(&scene.site.others[place], STARTED)?;
+        let found = wait_for_address(&scene.others[place], STARTED)?;
         let address = found.with_context(|| {
             let (log, server) = (client.log(), server.log());
             format!("no lease of {program:?}: {log}; the server: {server}")
@@ -99,7 +99,7 @@ fn alone(scene: &Scene, places: &[(Program, usize)], wire: &Wire) -> Result<()> 
     thread::sleep(NO_OFFER);
     let mut offered = Vec::new();
     for (program, place) in places {
-        if address(&scene.site.others[*place])?.is_some() {
+        if address(&scene.others[*place])?.is_some() {
             offered.push(program.name());
         }
     }
@@ -141,7 +141,7 @@ fn keep(scene: &Scene, leased: &[Leased], wire: &Wire, server: &Server) -> Resul
     }
     let unreachable = Instant::now();
     for leased in leased {
-        let netns = &scene.site.others[leased.place];
+        let netns = &scene.others[leased.place];
         netns.ip(&format!(
             "route replace {}/32 via {} dev {CHILD}\n",
             VM01.v4, UNOWNED.v4
@@ -172,7 +172,7 @@ fn keep(scene: &Scene, leased: &[Leased], wire: &Wire, server: &Server) -> Resul
         });
         let changed = all().find(|it| it.broadcast || !(it.summed || it.left_to_card));
         scene.expect(changed.is_none(), || format!("changed: {changed:?}"));
-        let last = address(&scene.site.others[*place])?;
+        let last = address(&scene.others[*place])?;
         scene.expect(last == Some(*first), || {
             format!("had {first}, has {last:?}: {}", client.log())
         });
@@ -182,7 +182,7 @@ fn keep(scene: &Scene, leased: &[Leased], wire: &Wire, server: &Server) -> Resul
 
 /// `dhclient` sends no identifier unless it is configured.
 fn unidentified(scene: &Scene, place: usize) -> Result<()> {
-    let netns = &scene.site.others[place];
+    let netns = &scene.others[place];
     netns.ip(&format!("addr flush dev {CHILD}\n"))?;
     let _client = Client::start_unidentified(netns)?;
     let found = wait_for_address(netns, STARTED)?;

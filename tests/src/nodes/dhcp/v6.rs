@@ -24,12 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) fn solicit(play: &Play) -> Result<()> {
     let mut scene = play.isolated(Mode::L2, "private")?;
     scene
-        .site
         .vm01
         .ip(&format!("addr add fe80::510/64 dev {LAN} nodad\n"))?;
     let place = child(&mut scene.site, "red")?;
-    scene.site.others[place].ip(&format!("addr add {LINK_LOCAL}/64 dev {CHILD} nodad\n"))?;
-    let server = Server::dnsmasq(&scene.site.vm01, LAN)?;
+    scene.others[place].ip(&format!("addr add {LINK_LOCAL}/64 dev {CHILD} nodad\n"))?;
+    let server = Server::dnsmasq(&scene.vm01, LAN)?;
     let outcome = |advertised| {
         if advertised {
             "an advertisement"
@@ -37,9 +36,9 @@ pub(super) fn solicit(play: &Play) -> Result<()> {
             "nothing"
         }
     };
-    play.alone(outcome(advertised(&scene.site.others[place])?));
+    play.alone(outcome(advertised(&scene.others[place])?));
     scene.start(&[])?;
-    let advertised = advertised(&scene.site.others[place])?;
+    let advertised = advertised(&scene.others[place])?;
     scene.expect(advertised, || format!("the server: {}", server.log()));
     play.with_agent(outcome(advertised));
     scene.clear()

@@ -1,22 +1,21 @@
-//! The topology that faults are injected into.
+//! The topology of rows.
 //!
 //! ```text
 //!   vm01: eth0 ── lan: br0 ── host: ens34 ── ipvlan1 in "steady", "unnamed", "third"; "down" is not up
 //! ```
-//! The children are in mode l3, where the kernel answers for none of them: who is answered for lives
-//! by the agent's programs. The bridge stays when the parent goes, and floods, since every question
-//! comes from a MAC of its own.
+//! In mode l3, which is that of faults, the kernel answers for no child: every answer is one of the agent's programs. The
+//! bridge stays when the parent goes, and floods, since every question of faults comes from a MAC of its own.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result};
 
 pub(crate) use crate::family::Pair;
 use crate::{
     demo::mode::Mode,
-    family::default_routes,
+    family::{Family, default_routes},
     lab::{Lab, connect},
-    netns::Netns,
+    netns::{Netns, colons},
 };
 
 /// The parent.
@@ -79,11 +78,6 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Builds it with children in mode l3.
-    pub(crate) fn build() -> Result<Self> {
-        Self::build_in(Mode::L3, "bridge")
-    }
-
     /// Builds it with children in `mode` and with the isolation `flag`.
     pub(crate) fn build_in(mode: Mode, flag: &'static str) -> Result<Self> {
         let site = Self::without_cables(mode, flag)?;
@@ -123,24 +117,34 @@ impl Site {
             flag,
             lab,
         };
-        for netns in [&site.host, &site.vm01] {
-            netns.sysctl("ipv6/conf/all/accept_dad", "0")?;
-            netns.sysctl("ipv6/conf/default/accept_dad", "0")?;
-        }
+        [&site.host, &site.vm01]
+            .into_iter()
+            .try_for_each(without_dad)?;
         Ok(site)
     }
 
-    /// Makes the children.
-    pub(crate) fn add_children(&self) -> Result<()> {
-        for (netns, pair) in [
+    /// The netns of the children, with their addresses.
+    fn children(&self) -> [(&Netns, Pair); 4] {
+        [
             (&self.steady, STEADY),
             (&self.unnamed, UNNAMED),
             (&self.third, THIRD),
             (&self.down, DOWN),
-        ] {
+        ]
+    }
+
+    /// Makes the children.
+    pub(crate) fn add_children(&self) -> Result<()> {
+        for (netns, pair) in self.children() {
             self.add_child(netns, pair)?;
         }
         self.down.ip(&format!("link set {CHILD} down\n"))
+    }
+
+    /// Removes the children.
+    pub(crate) fn remove_children(&self) -> Result<()> {
+        let mut netnses = self.children().into_iter();
+        netnses.try_for_each(|(netns, _)| netns.ip(&format!("link del {CHILD}\n")))
     }
 
     /// Removes the children and makes them again, in `mode`.
@@ -150,20 +154,18 @@ impl Site {
         self.add_children()
     }
 
-    /// Removes the children.
-    pub(crate) fn remove_children(&self) -> Result<()> {
-        [&self.steady, &self.unnamed, &self.third, &self.down]
-            .into_iter()
-            .try_for_each(|netns| netns.ip(&format!("link del {CHILD}\n")))
-    }
-
     /// Makes the bridge, and vm01's cable to it.
     pub(crate) fn lay_lan(&self) -> Result<()> {
-        connect(&self.vm01, LAN, &self.lan, "p-vm01")?;
-        self.lan.ip("link add br0 type bridge\n\
-             link set br0 up\n\
-             link set p-vm01 master br0\n\
-             link set p-vm01 type bridge_slave learning off\n")
+        self.lan.ip("link add br0 type bridge\nlink set br0 up\n")?;
+        self.plug(&self.vm01, LAN, "p-vm01")
+    }
+
+    /// Connects `device` of `netns` to the LAN.
+    pub(crate) fn plug(&self, netns: &Netns, device: &str, port: &str) -> Result<()> {
+        connect(netns, device, &self.lan, port)?;
+        self.lan.ip(&format!(
+            "link set {port} master br0\nlink set {port} type bridge_slave learning off\n"
+        ))
     }
 
     fn configure_station(&self) -> Result<()> {
@@ -173,10 +175,7 @@ impl Site {
 
     /// Makes the parent and its cable; the host's addresses and routes.
     pub(crate) fn plug_parent(&self) -> Result<()> {
-        connect(&self.host, PARENT, &self.lan, PORT)?;
-        self.lan.ip(&format!(
-            "link set {PORT} master br0\nlink set {PORT} type bridge_slave learning off\n"
-        ))?;
+        self.plug(&self.host, PARENT, PORT)?;
         self.configure_parent()
     }
 
@@ -187,7 +186,7 @@ impl Site {
             .sysctl(&format!("ipv6/conf/{PARENT}/keep_addr_on_down"), "1")?;
         self.host.ip(&format!(
             "link set {PARENT} address {}\n{}",
-            crate::netns::colons(MAC),
+            colons(MAC),
             HOST.added(PARENT)
         ))?;
         self.route()
@@ -212,21 +211,27 @@ impl Site {
 
     /// Every netns that may hold a child of the parent.
     pub(crate) fn netnses(&self) -> impl Iterator<Item = &Netns> {
-        [
-            &self.host,
-            &self.steady,
-            &self.unnamed,
-            &self.third,
-            &self.down,
-        ]
-        .into_iter()
-        .chain(&self.others)
+        let children = self.children().into_iter().map(|(netns, _)| netns);
+        children.chain([&self.host]).chain(&self.others)
     }
 
-    /// A netns for a child, known to [`Self::netnses`]; its place in `others`.
+    /// Makes a netns for a child, known to [`Self::netnses`]; returns its place in `others`.
     pub(crate) fn add_netns(&mut self, label: &str) -> Result<usize> {
         self.others.push(self.lab.netns(label)?);
         Ok(self.others.len() - 1)
+    }
+
+    /// The same with a child that is up and has no address yet.
+    pub(crate) fn add_netns_with_child(&mut self, label: &str) -> Result<usize> {
+        let place = self.add_netns(label)?;
+        let (mode, flag) = (self.mode, self.flag);
+        add_child(&self.host, &self.others[place], CHILD, mode, flag)?;
+        Ok(place)
+    }
+
+    /// Gives single addresses to the child that things happen to; without DAD.
+    pub(crate) fn take(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Result<()> {
+        add(&self.third, CHILD, addresses)
     }
 
     /// The parent's index.
@@ -243,5 +248,56 @@ pub(crate) fn configure_child(netns: &Netns, pair: Pair) -> Result<()> {
         "link set {CHILD} up\n{}{}",
         pair.added(CHILD),
         default_routes(CHILD, None)
+    ))
+}
+
+/// Makes a child named `device` of the parent of `host` in `netns`, and brings it up.
+pub(crate) fn add_child(
+    host: &Netns,
+    netns: &Netns,
+    device: &str,
+    mode: Mode,
+    flag: &str,
+) -> Result<()> {
+    netns.add_ipvlan(host, PARENT, device, &format!("{mode} {flag}"))?;
+    netns.ip(&format!("link set {device} up\n"))
+}
+
+/// Lets addresses of `netns` be used at once.
+pub(crate) fn without_dad(netns: &Netns) -> Result<()> {
+    netns.sysctl("ipv6/conf/all/accept_dad", "0")?;
+    netns.sysctl("ipv6/conf/default/accept_dad", "0")
+}
+
+/// Adds single addresses to `device`; without DAD.
+pub(crate) fn add(
+    netns: &Netns,
+    device: &str,
+    addresses: impl IntoIterator<Item = IpAddr>,
+) -> Result<()> {
+    let lines = addresses.into_iter().map(|address| match address {
+        IpAddr::V4(_) => format!("addr add {address}/32 dev {device}\n"),
+        IpAddr::V6(_) => format!("addr add {address}/128 dev {device} nodad\n"),
+    });
+    netns.ip(&lines.collect::<String>())
+}
+
+/// Removes `address`, which [`add`] has added.
+pub(crate) fn delete(netns: &Netns, device: &str, address: IpAddr) -> Result<()> {
+    let length = Family::of(address).host();
+    netns.ip(&format!("addr del {address}/{length} dev {device}\n"))
+}
+
+/// Makes the neighbour entry of `address` on `device` of `netns`, in `state`.
+pub(crate) fn set_neighbour(
+    netns: &Netns,
+    device: &str,
+    address: IpAddr,
+    mac: [u8; 6],
+    state: &str,
+) -> Result<()> {
+    let mac = colons(mac);
+    netns.ip(&format!(
+        "neigh replace {address} lladdr {mac} dev {device} nud {state}\n"
     ))
 }
