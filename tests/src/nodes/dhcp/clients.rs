@@ -1,11 +1,11 @@
-//! DHCP clients of real nodes in l2 children. Each has an identifier that contains its name; killed when dropped.
+//! DHCP clients of real nodes in l2 children. Each has an identifier that contains its name.
 
-use std::{cell::Cell, net::Ipv4Addr, process::Command};
+use std::{net::Ipv4Addr, process::Command};
 
 use serde_json::Value;
 
-use super::process::{Directory, OUTPUT, Running};
-use crate::{netns::NAMES, probe::until, rows::prelude::*};
+use super::process::Process;
+use crate::{agent::list, netns::NAMES, probe::until, rows::prelude::*};
 
 /// The directory of the CNI plugins (Debian package containernetworking-plugins).
 const CNI_PLUGINS: &str = "/usr/lib/cni";
@@ -42,170 +42,123 @@ busybox mount -t tmpfs none /var/lib/dhcpcd
 exec dhcpcd -4 -B -d -c /dev/null -f "$1/dhcpcd.conf" "$2"
 "#;
 
-/// A client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Program {
-    /// ISC `dhclient`
-    Dhclient,
-    /// `dhcpcd`
-    Dhcpcd,
-    /// `systemd-networkd`
-    Networkd,
-    /// The CNI plugin `ipvlan` with `dhcp` as its IPAM, which makes the child itself.
-    Cni,
+/// A client of DHCP.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// Its name, which its identifier contains.
+    pub(super) name: &'static str,
+    /// Whether it renews by unicast, as RFC 2131 §4.4.5 has it; the CNI plugin broadcasts every request.
+    pub(super) renews_by_unicast: bool,
+    /// Whether it makes its child itself, on the parent of the host.
+    pub(super) makes_child: bool,
+    /// Starts it, given the host and the netns of the child.
+    start: fn(&mut Process, &Netns, &Netns) -> Result<()>,
 }
 
-impl Program {
-    pub(super) const ALL: [Self; 4] = [Self::Dhclient, Self::Dhcpcd, Self::Networkd, Self::Cni];
+pub(super) static PROGRAMS: [Program; 4] = [
+    Program::new("dhclient", |process, _, netns| {
+        dhclient(
+            process,
+            netns,
+            "send dhcp-client-identifier \"dhclient\";\n",
+        )
+    }),
+    Program::new("dhcpcd", |process, _, netns| {
+        let conf = "clientid dhcpcd\nnoipv4ll\ntimeout 0\nreboot 0\n";
+        process.write("dhcpcd.conf", conf)?;
+        let mut command = in_own_mounts(process, DHCPCD)?;
+        process.run(netns, command.arg(CHILD))
+    }),
+    Program::new("networkd", |process, _, netns| {
+        process.write("child.network", &network())?;
+        let conf = "[Network]\nManageForeignRoutes=no\n";
+        process.write("networkd.conf", conf)?;
+        let mut command = in_own_mounts(process, NETWORKD)?;
+        process.run(netns, command.env("SYSTEMD_LOG_LEVEL", "debug"))
+    }),
+    Program {
+        renews_by_unicast: false,
+        makes_child: true,
+        ..Program::new("cni", cni)
+    },
+];
 
-    /// Its name, which its identifier contains.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Dhclient => "dhclient",
-            Self::Dhcpcd => "dhcpcd",
-            Self::Networkd => "networkd",
-            Self::Cni => "cni",
+impl Program {
+    const fn new(
+        name: &'static str,
+        start: fn(&mut Process, &Netns, &Netns) -> Result<()>,
+    ) -> Self {
+        Self {
+            name,
+            renews_by_unicast: true,
+            makes_child: false,
+            start,
         }
     }
 
-    /// Whether it renews by unicast, as RFC 2131 §4.4.5 has it; the CNI plugin broadcasts every request.
-    pub(super) const fn renews_by_unicast(self) -> bool {
-        !matches!(self, Self::Cni)
-    }
-
-    /// Whether its child has to be there before it.
-    pub(super) const fn takes_child(self) -> bool {
-        !matches!(self, Self::Cni)
+    /// Starts it on the child in `netns`.
+    pub(super) fn start(&self, host: &Netns, netns: &Netns) -> Result<Process> {
+        let mut process = Process::new(self.name)?;
+        (self.start)(&mut process, host, netns)?;
+        Ok(process)
     }
 }
 
-/// A running client.
-#[derive(Debug)]
-pub(super) struct Client {
-    pub(super) program: Program,
-    _running: Vec<Running>,
-    directory: Directory,
+/// Starts `dhclient` as it comes: without an identifier.
+pub(super) fn unidentified(netns: &Netns) -> Result<Process> {
+    let mut process = Process::new("dhclient")?;
+    dhclient(&mut process, netns, "")?;
+    Ok(process)
 }
 
-impl Client {
-    /// Starts it on the child in `netns`; the CNI plugin makes the child, on the parent in `host`.
-    pub(super) fn start(program: Program, host: &Netns, netns: &Netns) -> Result<Self> {
-        let directory = Directory::new(program.name())?;
-        let mut command = match program {
-            Program::Dhclient => {
-                dhclient(&directory, "send dhcp-client-identifier \"dhclient\";\n")?
-            }
-            Program::Dhcpcd => {
-                let conf = "clientid dhcpcd\nnoipv4ll\ntimeout 0\nreboot 0\n";
-                directory.write("dhcpcd.conf", conf)?;
-                let mut command = in_own_mounts(&directory, DHCPCD)?;
-                command.arg(CHILD);
-                command
-            }
-            Program::Networkd => {
-                directory.write("child.network", &network())?;
-                let conf = "[Network]\nManageForeignRoutes=no\n";
-                directory.write("networkd.conf", conf)?;
-                let mut command = in_own_mounts(&directory, NETWORKD)?;
-                command.env("SYSTEMD_LOG_LEVEL", "debug");
-                command
-            }
-            Program::Cni => {
-                return Ok(Self {
-                    program,
-                    _running: cni(&directory, host, netns)?,
-                    directory,
-                });
-            }
-        };
-        Self::run(program, &mut command, netns, directory)
-    }
-
-    /// Starts `dhclient` as it comes: without an identifier.
-    pub(super) fn start_unidentified(netns: &Netns) -> Result<Self> {
-        let directory = Directory::new("dhclient")?;
-        let mut command = dhclient(&directory, "")?;
-        Self::run(Program::Dhclient, &mut command, netns, directory)
-    }
-
-    fn run(
-        program: Program,
-        command: &mut Command,
-        netns: &Netns,
-        directory: Directory,
-    ) -> Result<Self> {
-        Ok(Self {
-            program,
-            _running: vec![Running::start(netns, command, &directory, OUTPUT)?],
-            directory,
-        })
-    }
-
-    /// Returns the last lines of its log.
-    pub(super) fn log(&self) -> String {
-        let Self { directory, .. } = self;
-        [OUTPUT, PLUGIN]
-            .map(|file| directory.last_lines(file))
-            .join(" | ")
-    }
-}
-
-/// The file of the output of the CNI plugin.
-const PLUGIN: &str = "plugin";
-
-fn in_own_mounts(directory: &Directory, script: &str) -> Result<Command> {
+fn in_own_mounts(process: &Process, script: &str) -> Result<Command> {
     let mut command = Command::new("busybox");
     command.args(OWN_MOUNTS);
-    command.arg(directory.write("start.sh", script)?);
-    command.arg(directory.file(""));
+    command.arg(process.write("start.sh", script)?);
+    command.arg(process.file(""));
     Ok(command)
 }
 
-fn dhclient(directory: &Directory, identifier: &str) -> Result<Command> {
+fn dhclient(process: &mut Process, netns: &Netns, identifier: &str) -> Result<()> {
     let times = "initial-interval 1;\nbackoff-cutoff 2;\ntimeout 300;\n";
     let conf = [identifier, times].concat();
     let mut command = Command::new("dhclient");
     command.args(["-4", "-d"]);
-    command
-        .arg("-cf")
-        .arg(directory.write("dhclient.conf", &conf)?);
-    command.arg("-lf").arg(directory.write("leases", "")?);
-    command.arg("-pf").arg(directory.file("pid"));
-    command
-        .arg("-sf")
-        .arg(directory.write_program("script", DHCLIENT_SCRIPT)?);
-    command.arg(CHILD);
-    Ok(command)
+    for (option, file) in [
+        ("-cf", process.write("dhclient.conf", &conf)?),
+        ("-lf", process.write("leases", "")?),
+        ("-pf", process.file("pid")),
+        ("-sf", process.write_program("script", DHCLIENT_SCRIPT)?),
+    ] {
+        command.arg(option).arg(file);
+    }
+    process.run(netns, command.arg(CHILD))
 }
 
 /// An identifier of RFC 4361: its default with the DUID of a machine, which containers of one image can share.
 fn network() -> String {
-    // An enterprise number and eight bytes.
-    let duid: Vec<_> = b"\0\0\xab\x11networkd"
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    // An enterprise number, and "networkd".
+    const DUID: &str = "00:00:ab:11:6e:65:74:77:6f:72:6b:64";
     format!(
         "[Match]\nName={CHILD}\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n\
-         [DHCPv4]\nSendHostname=no\nClientIdentifier=duid\nDUIDType=vendor\nDUIDRawData={}\nIAID=1\n",
-        duid.join(":")
+         [DHCPv4]\nSendHostname=no\nClientIdentifier=duid\nDUIDType=vendor\nDUIDRawData={DUID}\nIAID=1\n"
     )
 }
 
 /// Starts the daemon of the `dhcp` plugin, then the `ipvlan` plugin as a container runtime does.
-fn cni(directory: &Directory, host: &Netns, netns: &Netns) -> Result<Vec<Running>> {
+fn cni(process: &mut Process, host: &Netns, netns: &Netns) -> Result<()> {
     // What an attempt before this one left.
     let _none = netns.ip(&format!("link del {CHILD}\n"));
-    let socket = directory.file("socket");
+    let socket = process.file("socket");
     let mut command = Command::new(format!("{CNI_PLUGINS}/dhcp"));
     command.arg("daemon").arg("-socketpath").arg(&socket);
-    let daemon = Running::start(host, &mut command, directory, OUTPUT)?;
+    process.run(host, &mut command)?;
     wait_for("the socket of the dhcp plugin", || Ok(socket.exists()))?;
     let conf = serde_json::json!({
         "cniVersion": "0.4.0", "name": "lan", "type": "ipvlan", "master": PARENT, "mode": "l2",
         "ipam": { "type": "dhcp", "daemonSocketPath": socket },
     });
-    let conf = directory.write("conf", &conf.to_string())?;
+    let conf = process.write("conf", &conf.to_string())?;
     let mut command = Command::new("busybox");
     let plugin = format!("exec {CNI_PLUGINS}/ipvlan < {}", conf.display());
     command.args(["sh", "-c", &plugin]).envs([
@@ -215,27 +168,22 @@ fn cni(directory: &Directory, host: &Netns, netns: &Netns) -> Result<Vec<Running
         ("CNI_IFNAME", CHILD),
         ("CNI_PATH", CNI_PLUGINS),
     ]);
-    let plugin = Running::start(host, &mut command, directory, PLUGIN)?;
-    Ok(vec![plugin, daemon])
+    process.run(host, &mut command)
 }
 
-/// The IPv4 address of the child in `netns`.
+/// Returns the IPv4 address of the child in `netns`.
 pub(super) fn address(netns: &Netns) -> Result<Option<Ipv4Addr>> {
     let mut command = Command::new("ip");
     command.args(["-json", "-4", "addr", "show"]);
     let links: Value = serde_json::from_str(&netns.command(&mut command, "")?)?;
-    let mut links = links.as_array().into_iter().flatten();
-    let child = links.find(|link| link["ifname"] == CHILD);
+    let child = list(&links).find(|link| link["ifname"] == CHILD);
     let local = child.and_then(|child| child["addr_info"][0]["local"].as_str());
     Ok(local.and_then(|local| local.parse().ok()))
 }
 
 /// Waits until the child in `netns` has an IPv4 address.
 pub(super) fn wait_for_address(netns: &Netns, patience: Duration) -> Result<Option<Ipv4Addr>> {
-    let found = Cell::default();
-    until(patience, Duration::from_millis(50), || {
-        found.set(address(netns)?);
-        Ok(found.get().is_some())
-    })?;
-    Ok(found.get())
+    let poll = Duration::from_millis(50);
+    until(patience, poll, || Ok(address(netns)?.is_some()))?;
+    address(netns)
 }

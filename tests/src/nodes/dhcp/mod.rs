@@ -7,7 +7,7 @@ mod v6;
 mod wire;
 
 use self::{
-    process::{Client, Server},
+    process::{Server, Udhcpc},
     wire::{Seen, Wire, discover},
 };
 use crate::rows::prelude::*;
@@ -58,14 +58,6 @@ const NO_OFFER: Duration = Duration::from_secs(4);
 /// The time within which a request is on the wire.
 const SENT: Duration = Duration::from_secs(2);
 
-/// Makes an l2 child without an address in a netns of its own; returns its place in `others`.
-fn child(site: &mut Site, label: &str) -> Result<usize> {
-    let place = site.add_netns(label)?;
-    let netns = &site.others[place];
-    site::add_child(&site.host, netns, CHILD, Mode::L2, site.flag)?;
-    Ok(place)
-}
-
 /// Returns a counter of the egress program.
 fn counted(scene: &Scene, reason: &str) -> Result<u64> {
     Ok(scene.parent()?.counter("egress", reason))
@@ -73,21 +65,21 @@ fn counted(scene: &Scene, reason: &str) -> Result<u64> {
 
 fn leases(scene: &mut Scene) -> Result<()> {
     let places = [
-        child(&mut scene.site, "red")?,
-        child(&mut scene.site, "blue")?,
+        scene.add_netns_with_child("red")?,
+        scene.add_netns_with_child("blue")?,
     ];
-    let server = Server::dnsmasq(&scene.vm01, LAN)?;
+    let server = Server::dnsmasq(&scene.vm01)?;
 
-    let alone = Client::of_child(&scene.others[places[0]], 1)?;
-    let offered = alone.wait_for("bound", NO_OFFER).is_some();
+    let alone = Udhcpc::of_child(&scene.others[places[0]], 1)?;
+    let offered = alone.wait_for("bound", NO_OFFER)?.is_some();
     scene.alone(if offered { "a lease" } else { "no offer" });
     drop(alone);
 
     scene.start(&[])?;
     let lease = |place: usize, number| {
         let netns = &scene.others[place];
-        let client = Client::of_child(netns, number)?;
-        let address = client.wait_for("bound", PATIENCE);
+        let client = Udhcpc::of_child(netns, number)?;
+        let address = client.wait_for("bound", PATIENCE)?;
         let address = address
             .with_context(|| format!("no lease: {}; the server: {}", client.log(), server.log()))?;
         netns.ip(&format!("addr add {address}/24 dev {CHILD}\n"))?;
@@ -98,7 +90,7 @@ fn leases(scene: &mut Scene) -> Result<()> {
     scene.expect(first != second, || format!("both have {first}"));
     scene.expect_answered([first.into(), second.into()])?;
     red.renew()?;
-    let renewed = red.wait_for("renew", PATIENCE);
+    let renewed = red.wait_for("renew", PATIENCE)?;
     scene.expect(renewed == Some(first), || {
         format!("renewed {renewed:?} of {first}: {}", red.log())
     });
@@ -127,8 +119,8 @@ fn unidentified(scene: &Scene, netns: &Netns) -> Result<()> {
     });
     // The MAC of all children as identifier, as it has it by default; then none.
     for options in [&[][..], &["-C"]] {
-        let client = Client::start(netns, CHILD, options)?;
-        let address = client.wait_for("bound", PATIENCE);
+        let client = Udhcpc::start(netns, CHILD, options)?;
+        let address = client.wait_for("bound", PATIENCE)?;
         scene.expect(address.is_some(), || format!("{options:?}: no lease"));
     }
     let count = counted(scene, "dhcp_no_client_id")?;
@@ -140,13 +132,13 @@ fn unidentified(scene: &Scene, netns: &Netns) -> Result<()> {
 
 fn by_udp_socket(play: &Play) -> Result<()> {
     let mut scene = play.isolated(Mode::L2, "vepa")?;
-    let place = child(&mut scene.site, "red")?;
+    let place = scene.add_netns_with_child("red")?;
     // Without an address there is no route back to the server, which a UDP socket's packets are checked for.
     for device in ["all", CHILD] {
         scene.others[place].sysctl(&format!("ipv4/conf/{device}/rp_filter"), "0")?;
     }
-    let _server = Server::dnsmasq(&scene.vm01, LAN)?;
-    let wire = Wire::open(&scene.vm01, LAN)?;
+    let _server = Server::dnsmasq(&scene.vm01)?;
+    let wire = Wire::open(&scene.vm01)?;
     // The value of `--dhcp`, if an agent runs, and whether the flag is to be set.
     let rows = [(None, false), (Some("off"), false), (Some("auto"), true)];
     for (xid, (dhcp, flagged)) in (0x5eed_0001..).zip(rows) {
@@ -155,7 +147,7 @@ fn by_udp_socket(play: &Play) -> Result<()> {
             scene.start(&["--dhcp", dhcp])?;
         }
         let netns = &scene.others[place];
-        let offered = discover(netns, CHILD, MAC, xid, NO_OFFER)?;
+        let offered = discover(netns, xid, NO_OFFER)?;
         let seen = wire.requests(SENT)?;
         let seen = seen.iter().find(|seen| seen.xid == xid);
         let seen = seen.with_context(|| format!("--dhcp {dhcp:?}: nothing on the LAN"))?;
@@ -177,15 +169,15 @@ fn by_udp_socket(play: &Play) -> Result<()> {
 }
 
 fn of_the_host(scene: &mut Scene) -> Result<()> {
-    let place = child(&mut scene.site, "red")?;
-    let wire = Wire::open(&scene.vm01, LAN)?;
+    let place = scene.add_netns_with_child("red")?;
+    let wire = Wire::open(&scene.vm01)?;
     scene.start(&[])?;
     // Nobody answers: both send DHCPDISCOVER.
     for (netns, device, flagged) in [
         (&scene.host, PARENT, false),
         (&scene.others[place], CHILD, true),
     ] {
-        let _client = Client::start(netns, device, &[])?;
+        let _client = Udhcpc::start(netns, device, &[])?;
         let seen = wire.requests(SENT)?;
         let is_right = |seen: &Seen| seen.summed && seen.broadcast == flagged;
         scene.expect(!seen.is_empty() && seen.iter().all(is_right), || {

@@ -1,4 +1,4 @@
-//! Servers and clients of others, each in a netns; killed when dropped.
+//! Programs of others, each in a netns; killed when dropped.
 
 use std::{
     fs::{self, File},
@@ -14,65 +14,54 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::rows::prelude::*;
+use crate::{probe::until, rows::prelude::*};
 
-/// A running program.
+/// Running programs that share a directory of files, which is removed when they are dropped.
 #[derive(Debug)]
-pub(super) struct Running(Child);
-
-impl Running {
-    /// Starts `command` in `netns`; its output goes to the file `output` of `directory`.
-    pub(super) fn start(
-        netns: &Netns,
-        command: &mut Command,
-        directory: &Directory,
-        output: &str,
-    ) -> Result<Self> {
-        let name = command.get_program().to_string_lossy().into_owned();
-        let output = File::create(directory.file(output)).context("cannot make a file")?;
-        command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
-        let start = || {
-            command
-                .spawn()
-                .with_context(|| format!("cannot start {name}"))
-        };
-        Ok(Self(netns.run(start)?))
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(self.0.id().cast_signed());
-        kill(pid, signal).context("it has ended")
-    }
+pub(super) struct Process {
+    running: Vec<Child>,
+    directory: PathBuf,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-/// A directory for the files of a program; removed when dropped.
-#[derive(Debug)]
-pub(super) struct Directory(PathBuf);
-
-impl Directory {
-    /// Makes one that no other program has.
+impl Process {
+    /// Makes the directory; no program runs yet.
     pub(super) fn new(label: &str) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("ipvlan-dhcp-{}-{number}.{label}", process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        Ok(Self {
+            running: Vec::new(),
+            directory,
+        })
     }
 
-    /// Returns the path of a file in it.
+    /// Starts `command` in `netns`.
+    pub(super) fn run(&mut self, netns: &Netns, command: &mut Command) -> Result<()> {
+        let output = self.file(&format!("output{}", self.running.len()));
+        let output = File::create(output).context("cannot make a file")?;
+        let name = command.get_program().to_string_lossy().into_owned();
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let started = netns.run(|| Ok(command.spawn()?));
+        let started = started.with_context(|| format!("cannot start {name}"))?;
+        self.running.push(started);
+        Ok(())
+    }
+
+    /// Signals the program that was started first.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        let first = self.running.first().context("nothing runs")?;
+        kill(Pid::from_raw(first.id().cast_signed()), signal).context("it has ended")
+    }
+
+    /// Returns the path of a file in the directory.
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.directory.join(name)
     }
 
     /// Writes a file; returns its path.
@@ -90,44 +79,42 @@ impl Directory {
     }
 
     /// Returns the text of a file; none if there is no such file.
-    pub(super) fn read(&self, name: &str) -> String {
+    fn read(&self, name: &str) -> String {
         fs::read_to_string(self.file(name)).unwrap_or_default()
     }
 
-    /// Returns the last lines of a file, as one.
-    pub(super) fn last_lines(&self, name: &str) -> String {
-        let text = self.read(name);
-        let lines: Vec<_> = text.lines().rev().take(25).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    /// Returns the last lines of the output of each program, as one.
+    pub(super) fn log(&self) -> String {
+        let outputs = (0..self.running.len()).map(|number| self.read(&format!("output{number}")));
+        let last = outputs.map(|text| {
+            let lines: Vec<_> = text.lines().collect();
+            lines[lines.len().saturating_sub(25)..].join(" | ")
+        });
+        last.collect::<Vec<_>>().join(" | ")
     }
 }
 
-impl Drop for Directory {
+impl Drop for Process {
     fn drop(&mut self) {
-        let _gone = fs::remove_dir_all(&self.0);
+        for running in &mut self.running {
+            let _ended = running.kill();
+            let _reaped = running.wait();
+        }
+        let _gone = fs::remove_dir_all(&self.directory);
     }
 }
-
-/// The file of the output of a program.
-pub(super) const OUTPUT: &str = "output";
-/// The file of the leases of a server.
-const LEASES: &str = "leases";
 
 /// How long a lease of [`Server::dhcpd`] is; clients renew after a quarter of it and rebind after half of it.
 pub(super) const LEASE: Duration = Duration::from_secs(24);
 
 /// The DHCP server of a LAN.
 #[derive(Debug)]
-pub(super) struct Server {
-    _running: Running,
-    directory: Directory,
-}
+pub(super) struct Server(Process);
 
 impl Server {
-    /// Starts dnsmasq on `device` of `netns`, for both families.
-    pub(super) fn dnsmasq(netns: &Netns, device: &str) -> Result<Self> {
-        let directory = Directory::new("dnsmasq")?;
-        let leases = directory.file(LEASES);
+    /// Starts dnsmasq on the LAN's station, for both families.
+    pub(super) fn dnsmasq(station: &Netns) -> Result<Self> {
+        let mut process = Process::new("dnsmasq")?;
         let mut command = Command::new("dnsmasq");
         command.args([
             "--conf-file=/dev/null",
@@ -142,14 +129,16 @@ impl Server {
             "--dhcp-range=172.16.91.150,172.16.91.159,255.255.255.0,2m",
             "--dhcp-range=2001:db8:91::1000,2001:db8:91::10ff,64,2m",
         ]);
-        command.arg(format!("--interface={device}"));
+        command.arg(format!("--interface={LAN}"));
+        let leases = process.file("leases");
         command.arg(format!("--dhcp-leasefile={}", leases.display()));
-        Self::start(netns, &mut command, directory)
+        process.run(station, &mut command)?;
+        Ok(Self(process))
     }
 
-    /// Starts ISC `dhcpd` on `device` of `netns`.
-    pub(super) fn dhcpd(netns: &Netns, device: &str) -> Result<Self> {
-        let directory = Directory::new("dhcpd")?;
+    /// Starts ISC `dhcpd` on the LAN's station.
+    pub(super) fn dhcpd(station: &Netns) -> Result<Self> {
+        let mut process = Process::new("dhcpd")?;
         let lease = LEASE.as_secs();
         let conf = format!(
             "authoritative;\nddns-update-style none;\nping-check false;\ndhcp-cache-threshold 0;\n\
@@ -163,21 +152,15 @@ impl Server {
         );
         let mut command = Command::new("dhcpd");
         command.args(["-4", "-f", "-d", "--no-pid"]);
-        command.arg("-cf").arg(directory.write("conf", &conf)?);
-        command.arg("-lf").arg(directory.write(LEASES, "")?);
-        Self::start(netns, command.arg(device), directory)
-    }
-
-    fn start(netns: &Netns, command: &mut Command, directory: Directory) -> Result<Self> {
-        Ok(Self {
-            _running: Running::start(netns, command, &directory, OUTPUT)?,
-            directory,
-        })
+        command.arg("-cf").arg(process.write("conf", &conf)?);
+        command.arg("-lf").arg(process.write("leases", "")?);
+        process.run(station, command.arg(LAN))?;
+        Ok(Self(process))
     }
 
     /// Returns whether dnsmasq keeps a lease of `address`.
     pub(super) fn has_lease(&self, address: Ipv4Addr) -> bool {
-        let leases = self.directory.read(LEASES);
+        let leases = self.0.read("leases");
         let address = address.to_string();
         let mut addresses = leases.lines().map(|line| line.split(' ').nth(2));
         addresses.any(|leased| leased == Some(address.as_str()))
@@ -185,22 +168,19 @@ impl Server {
 
     /// Returns the last lines of its log.
     pub(super) fn log(&self) -> String {
-        self.directory.last_lines(OUTPUT)
+        self.0.log()
     }
 }
 
 /// `udhcpc` on a device; its script only notes what happened.
 #[derive(Debug)]
-pub(super) struct Client {
-    running: Running,
-    directory: Directory,
-}
+pub(super) struct Udhcpc(Process);
 
-impl Client {
+impl Udhcpc {
     /// Starts it on `device` of `netns` with more options: 3 requests, one a second.
     pub(super) fn start(netns: &Netns, device: &str, options: &[&str]) -> Result<Self> {
-        let directory = Directory::new("udhcpc")?;
-        let events = directory.file("events");
+        let mut process = Process::new("udhcpc")?;
+        let events = process.file("events");
         let script = format!(
             "#!/usr/bin/busybox sh\necho \"$1 $ip\" >> {}\n",
             events.display()
@@ -208,13 +188,9 @@ impl Client {
         let mut command = Command::new("busybox");
         command.args(["udhcpc", "-f", "-t", "3", "-T", "1", "-A", "1"]);
         command.args(["-i", device]).args(options);
-        command
-            .arg("-s")
-            .arg(directory.write_program("sh", &script)?);
-        Ok(Self {
-            running: Running::start(netns, &mut command, &directory, OUTPUT)?,
-            directory,
-        })
+        command.arg("-s").arg(process.write_program("sh", &script)?);
+        process.run(netns, &mut command)?;
+        Ok(Self(process))
     }
 
     /// Starts it on a child with a client identifier of its own.
@@ -224,32 +200,30 @@ impl Client {
     }
 
     /// Waits for `event` and returns the address that came with it; none if it does not come.
-    pub(super) fn wait_for(&self, event: &str, patience: Duration) -> Option<Ipv4Addr> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let events = self.directory.read("events");
+    pub(super) fn wait_for(&self, event: &str, patience: Duration) -> Result<Option<Ipv4Addr>> {
+        let address = || {
+            let events = self.0.read("events");
             let mut events = events.lines().filter_map(|line| line.split_once(' '));
             let found = events.find(|(name, _)| *name == event);
-            let address = found.and_then(|(_, address)| address.parse().ok());
-            if address.is_some() || Instant::now() >= deadline {
-                return address;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
+            found.and_then(|(_, address)| address.parse().ok())
+        };
+        let poll = Duration::from_millis(20);
+        until(patience, poll, || Ok(address().is_some()))?;
+        Ok(address())
     }
 
     /// Makes it renew its lease now.
     pub(super) fn renew(&self) -> Result<()> {
-        self.running.signal(Signal::SIGUSR1)
+        self.0.signal(Signal::SIGUSR1)
     }
 
     /// Makes it release its lease.
     pub(super) fn release(&self) -> Result<()> {
-        self.running.signal(Signal::SIGUSR2)
+        self.0.signal(Signal::SIGUSR2)
     }
 
     /// Returns the last lines of its log.
     pub(super) fn log(&self) -> String {
-        self.directory.last_lines(OUTPUT)
+        self.0.log()
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use nix::net::if_::if_nametoindex;
 
-use super::{Server, child};
+use super::Server;
 use crate::rows::prelude::*;
 
 /// `All_DHCP_Relay_Agents_and_Servers`
@@ -26,9 +26,9 @@ pub(super) fn solicit(play: &Play) -> Result<()> {
     scene
         .vm01
         .ip(&format!("addr add fe80::510/64 dev {LAN} nodad\n"))?;
-    let place = child(&mut scene.site, "red")?;
+    let place = scene.add_netns_with_child("red")?;
     scene.others[place].ip(&format!("addr add {LINK_LOCAL}/64 dev {CHILD} nodad\n"))?;
-    let server = Server::dnsmasq(&scene.vm01, LAN)?;
+    let server = Server::dnsmasq(&scene.vm01)?;
     let outcome = |advertised| {
         if advertised {
             "an advertisement"

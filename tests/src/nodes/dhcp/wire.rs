@@ -15,7 +15,11 @@ use ipvlan_packet::{
 };
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::{netns::Netns, probe::packet::PacketSocket};
+use crate::{
+    netns::Netns,
+    probe::packet::PacketSocket,
+    rows::site::{CHILD, LAN, MAC},
+};
 
 /// A request from the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,9 +47,9 @@ pub(super) struct Seen {
 pub(super) struct Wire(PacketSocket);
 
 impl Wire {
-    /// Receives on `device` of `netns` from now on.
-    pub(super) fn open(netns: &Netns, device: &str) -> Result<Self> {
-        netns.run(|| PacketSocket::open(device, IPV4)).map(Self)
+    /// Receives on the LAN's station from now on.
+    pub(super) fn open(station: &Netns) -> Result<Self> {
+        station.run(|| PacketSocket::open(LAN, IPV4)).map(Self)
     }
 
     /// Takes the requests that have arrived, or arrive within `patience` if there are none.
@@ -96,24 +100,18 @@ fn request(frame: &[u8]) -> Option<Seen> {
     })
 }
 
-/// Broadcasts a DHCPDISCOVER from `device` of `netns` by a UDP socket, whose checksum is left to the card. Returns
+/// Broadcasts a DHCPDISCOVER from the child in `netns` by a UDP socket, whose checksum is left to the card. Returns
 /// whether an offer came back within `patience`.
-pub(super) fn discover(
-    netns: &Netns,
-    device: &str,
-    mac: [u8; 6],
-    xid: u32,
-    patience: Duration,
-) -> Result<bool> {
+pub(super) fn discover(netns: &Netns, xid: u32, patience: Duration) -> Result<bool> {
     let socket = netns.run(|| {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 68)).context("cannot bind port 68")?;
-        setsockopt(&socket, sockopt::BindToDevice, &device.into())?;
+        setsockopt(&socket, sockopt::BindToDevice, &CHILD.into())?;
         Ok(socket)
     })?;
     socket.set_broadcast(true)?;
     socket.set_read_timeout(Some(patience))?;
     socket
-        .send_to(&message(mac, xid), (Ipv4Addr::BROADCAST, 67))
+        .send_to(&message(xid), (Ipv4Addr::BROADCAST, 67))
         .context("cannot broadcast a DHCPDISCOVER")?;
     let mut reply = [0; 1_500];
     match socket.recv_from(&mut reply) {
@@ -124,7 +122,7 @@ pub(super) fn discover(
 }
 
 /// A DHCPDISCOVER (RFC 2131 §2) with a client identifier.
-fn message(mac: [u8; 6], xid: u32) -> Vec<u8> {
+fn message(xid: u32) -> Vec<u8> {
     let options = [
         option(MESSAGE_TYPE, &[DISCOVER]),
         option(CLIENT_ID, &[255, 0, 0, 0, 99]),
@@ -132,7 +130,7 @@ fn message(mac: [u8; 6], xid: u32) -> Vec<u8> {
     ];
     let request = Dhcp {
         xid,
-        ..Dhcp::with(mac, &options)
+        ..Dhcp::with(MAC, &options)
     };
     let mut message = request.message();
     message.resize(300, 0);
