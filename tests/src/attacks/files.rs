@@ -35,7 +35,6 @@ pub(super) const ROWS: &[Row] = &[
         "the target keeps every byte, owner and mode",
         Run::Each(L3, links),
     )
-    .outcomes("no agent", "the targets keep their bytes")
     .on_any_kernel(),
     Row::new(
         "S11",
@@ -44,7 +43,6 @@ pub(super) const ROWS: &[Row] = &[
         "cannot open it; the restart is ready",
         Run::Each(L3, holds_the_lock),
     )
-    .outcomes("no agent", "")
     .on_any_kernel(),
     Row::new(
         "S14",
@@ -53,7 +51,6 @@ pub(super) const ROWS: &[Row] = &[
         "root's `cleanup` and `status` end within 10 s",
         Run::Each(L3, slow_files),
     )
-    .outcomes("no agent", "")
     .on_any_kernel(),
 ];
 

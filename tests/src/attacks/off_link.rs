@@ -22,10 +22,6 @@ pub(super) const ROWS: &[Row] = &[
         "the host's and forwarded packets take the host's route; with --allow of the prefix, of that family only, \
          the child gets them; ARP and NS of the LAN are answered",
         Run::Each(&Mode::ALL, takes_off_link),
-    )
-    .outcomes(
-        "",
-        "child gets none of them; with --allow of its prefix all of that family; asked for on the LAN it is answered",
     ),
     Row::new(
         "S2",
@@ -34,10 +30,6 @@ pub(super) const ROWS: &[Row] = &[
          host in the gateway's name (l2), or because it is another child",
         "the child gets none of the packets; with --allow of the prefix it gets those of that family",
         Run::Own(next_hop_at_own_mac),
-    )
-    .outcomes(
-        "",
-        "child gets none of them; with --allow of its prefix all of that family",
     ),
 ];
 

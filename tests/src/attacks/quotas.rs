@@ -26,7 +26,6 @@ pub(super) const ROWS: &[Row] = &[
         "refused ones take no room; host and others are served; `status` counts what is answered",
         Run::Each(L3, fills_the_maps),
     )
-    .outcomes("no agent", "")
     .on_any_kernel(),
     Row::new(
         "S6",
@@ -35,7 +34,6 @@ pub(super) const ROWS: &[Row] = &[
         "three of three starts are ready",
         Run::Each(L3, restless_at_start),
     )
-    .outcomes("no agent", "")
     .on_any_kernel(),
     Row::new(
         "S9",
@@ -44,7 +42,7 @@ pub(super) const ROWS: &[Row] = &[
         "others are served; ARP broadcasts of the parent within the pace",
         Run::Each(L3, restless_addresses),
     )
-    .outcomes("l3 children announce nothing", "")
+    .alone("l3 children announce nothing")
     .on_any_kernel(),
     Row::new(
         "S10",
@@ -53,7 +51,6 @@ pub(super) const ROWS: &[Row] = &[
         "others are served; the agent within half a processor and 48 MB",
         Run::Each(L3, many_links),
     )
-    .outcomes("no agent", "")
     .on_any_kernel(),
     Row::new(
         "S10",
@@ -62,7 +59,6 @@ pub(super) const ROWS: &[Row] = &[
         "others are served; the agent within half a processor and 48 MB",
         Run::Each(L3, many_addresses),
     )
-    .outcomes("no agent", "")
     .on_any_kernel(),
 ];
 

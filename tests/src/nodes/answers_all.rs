@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Row] = &[
             answers_all(&play.scene(Mode::L3)?, "optimistic")
         }),
     )
-    .outcomes("l3 children are not answered at all", "")
+    .alone("l3 children are not answered at all")
     .on_any_kernel(),
     Row::new(
         "B22",
@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
         "no conflict: answered when the probe has ended",
         Run::Each(L3, tracked),
     )
-    .outcomes("l3 children are not answered at all", "")
+    .alone("l3 children are not answered at all")
     .on_any_kernel(),
 ];
 

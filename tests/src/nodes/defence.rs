@@ -13,7 +13,7 @@ pub(super) const ROWS: &[Row] = &[
         "the LAN keeps the station's MAC, in every mode",
         Run::Own(failback),
     )
-    .outcomes("the station's MAC", "the station's MAC")
+    .alone("the station's MAC")
     .on_any_kernel(),
     Row::new(
         "B07",
@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
         "defended in l3 and l3s; in l2, and with --defend off, as with the kernel alone",
         Run::Own(one_claim),
     )
-    .outcomes("not defended in l2", "defended in l3 and l3s unless --defend off")
+    .alone("not defended in l2")
     .on_any_kernel(),
     Row::new(
         "B07",
@@ -31,7 +31,7 @@ pub(super) const ROWS: &[Row] = &[
         "each announces it once more at most; status names the conflict",
         Run::Each(L3, two_agents),
     )
-    .outcomes("l3 children are not announced", "")
+    .alone("l3 children are not announced")
     .on_any_kernel(),
 ];
 

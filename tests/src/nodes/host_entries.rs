@@ -20,10 +20,6 @@ pub(super) const ROWS: &[Row] = &[
         "the host keeps the entries",
         Run::Own(keeps),
     )
-    .outcomes(
-        "",
-        "the host keeps the MAC of the station, and entries made by hand",
-    )
     .on_any_kernel(),
 ];
 

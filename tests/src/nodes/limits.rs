@@ -13,7 +13,6 @@ pub(super) const ROWS: &[Row] = &[
         "noted in `status` while it is so; with a route the off-link child is reached",
         Run::Each(&Mode::ALL, notes),
     )
-    .outcomes("", "noted while it is so")
     .on_any_kernel(),
     Row::new(
         "-",
@@ -22,7 +21,6 @@ pub(super) const ROWS: &[Row] = &[
         "answered: directed broadcasts of the parent's prefixes alone refuse",
         Run::Each(&Mode::ALL, overlapping_tunnel),
     )
-    .outcomes("", "answered")
     .on_any_kernel(),
     Row::new(
         "-",
@@ -31,7 +29,6 @@ pub(super) const ROWS: &[Row] = &[
         "refused, with the parent in the hint",
         Run::Each(L3, tap_as_parent),
     )
-    .outcomes("", "refused, with the parent in the hint")
     .on_any_kernel(),
 ];
 

@@ -9,10 +9,6 @@ pub(super) const ROWS: &[Row] = &[Row::new(
     "`ready` has the number of answered addresses; the child is named as `status` names it",
     Run::Started(L3, lines),
 )
-.outcomes(
-    "",
-    "`ready` with the number of addresses; the log names netns as `status` does",
-)
 .on_any_kernel()];
 
 fn lines(scene: &mut Scene) -> Result<()> {

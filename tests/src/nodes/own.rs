@@ -16,16 +16,14 @@ pub(super) const ROWS: &[Row] = &[
         "the host asks for an l3 child by a second NIC, with the parent's address as sender",
         "answered; no conflict",
         Run::Each(L3_L3S, asked_by_second_nic),
-    )
-    .outcomes("", "answered"),
+    ),
     Row::new(
         "B16",
         Kind::Regression,
         "a virtual address is on a dummy of the host and on a station; arp_ignore 0 and 1",
         "l2 children are answered as by the kernel; no conflict; the station is answered",
         Run::Each(L2_L3, virtual_address),
-    )
-    .outcomes("", "answered as by the kernel"),
+    ),
     Row::new(
         "B28",
         Kind::Gap,

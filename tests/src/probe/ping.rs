@@ -26,32 +26,26 @@ const PAYLOAD: &[u8] = b"is every child behind its parent reachable from everywh
 ///
 /// Without a `source` the kernel chooses the address.
 pub fn ping(source: Option<IpAddr>, target: impl Into<Target>, patience: Duration) -> Result<bool> {
-    static NEXT: AtomicU16 = AtomicU16::new(1);
     let target = target.into();
-    let echo = Echo {
-        family: Family::of(target.address),
-        identifier: NEXT.fetch_add(1, Ordering::Relaxed),
-    };
-    let socket = echo.open(source)?;
-    let to = SockaddrStorage::from(target.port(0));
+    let echo = Echo::open(target, SockFlag::empty())?;
+    if let Some(source) = source {
+        let from = SockaddrStorage::from(Target::from(source).port(0));
+        bind(echo.socket.as_raw_fd(), &from)
+            .with_context(|| format!("cannot ping from {source}"))?;
+    }
     let deadline = Instant::now() + patience;
     for sequence in 1u16.. {
         let now = Instant::now();
         if now >= deadline {
             break;
         }
-        match sendto(
-            socket.as_raw_fd(),
-            &echo.request(sequence),
-            &to,
-            MsgFlags::empty(),
-        ) {
+        match echo.send(sequence, PAYLOAD) {
             Err(errno) if !is_refusal(errno) => {
                 return Err(errno).with_context(|| format!("cannot ping {target}"));
             }
             _ => {}
         }
-        if echo.replied(&socket, target.address, deadline.min(now + PAUSE))? {
+        if echo.replied(deadline.min(now + PAUSE))? {
             return Ok(true);
         }
     }
@@ -66,39 +60,53 @@ fn types(family: Family) -> (u8, u8) {
     }
 }
 
-/// What the requests of one probe have in common.
-#[derive(Clone, Copy, Debug)]
-struct Echo {
-    family: Family,
+/// Echo requests to one address, and the replies to them.
+#[derive(Debug)]
+pub(crate) struct Echo {
+    pub(crate) socket: OwnedFd,
+    target: Target,
     identifier: u16,
 }
 
 impl Echo {
-    fn open(self, source: Option<IpAddr>) -> Result<OwnedFd> {
-        let (family, protocol) = match self.family {
-            Family::V4 => (AddressFamily::Inet, SockProtocol::Icmp),
-            Family::V6 => (AddressFamily::Inet6, SockProtocol::IcmpV6),
+    /// Opens a socket in the current netns.
+    pub(crate) fn open(target: Target, flags: SockFlag) -> Result<Self> {
+        static NEXT: AtomicU16 = AtomicU16::new(1);
+        let (family, protocol) = match target.address {
+            IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
+            IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
         };
-        let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)
-            .context("cannot open an ICMP socket")?;
-        if let Some(source) = source {
-            let from = SockaddrStorage::from(Target::from(source).port(0));
-            bind(socket.as_raw_fd(), &from)
-                .with_context(|| format!("cannot ping from {source}"))?;
-        }
-        Ok(socket)
+        let flags = flags | SockFlag::SOCK_CLOEXEC;
+        let socket =
+            socket(family, SockType::Raw, flags, protocol).context("cannot open an ICMP socket")?;
+        Ok(Self {
+            socket,
+            target,
+            identifier: NEXT.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
-    fn replied(self, socket: &OwnedFd, target: IpAddr, deadline: Instant) -> Result<bool> {
+    /// Sends a request.
+    pub(crate) fn send(&self, sequence: u16, payload: &[u8]) -> nix::Result<usize> {
+        let to = SockaddrStorage::from(self.target.port(0));
+        let request = self.request(sequence, payload);
+        sendto(self.socket.as_raw_fd(), &request, &to, MsgFlags::empty())
+    }
+
+    /// Receives a packet; returns the payload if it is a reply to one of these requests.
+    pub(crate) fn receive(&self) -> nix::Result<Option<Vec<u8>>> {
         let mut packet = [0; 256];
+        let (length, from) = recvfrom::<SockaddrStorage>(self.socket.as_raw_fd(), &mut packet)?;
+        let is_from = from.and_then(|from| ip(&from)) == Some(self.target.address);
+        let reply = self.reply(&packet[..length]).filter(|_| is_from);
+        Ok(reply.map(<[u8]>::to_vec))
+    }
+
+    fn replied(&self, deadline: Instant) -> Result<bool> {
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-            receive_within(socket, left)?;
-            match recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut packet) {
-                Ok((length, Some(from)))
-                    if ip(&from) == Some(target) && self.is_reply(&packet[..length]) =>
-                {
-                    return Ok(true);
-                }
+            receive_within(&self.socket, left)?;
+            match self.receive() {
+                Ok(reply) if reply.as_deref() == Some(PAYLOAD) => return Ok(true),
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) if is_refusal(errno) => {}
                 Err(errno) => return Err(errno).context("cannot receive ICMP"),
@@ -107,13 +115,17 @@ impl Echo {
         Ok(false)
     }
 
-    fn request(self, sequence: u16) -> Vec<u8> {
-        let (request, _) = types(self.family);
+    fn family(&self) -> Family {
+        Family::of(self.target.address)
+    }
+
+    fn request(&self, sequence: u16, payload: &[u8]) -> Vec<u8> {
+        let (request, _) = types(self.family());
         let mut message = vec![request, 0, 0, 0];
         message.extend(self.identifier.to_be_bytes());
         message.extend(sequence.to_be_bytes());
-        message.extend(PAYLOAD);
-        if self.family == Family::V4 {
+        message.extend(payload);
+        if self.family() == Family::V4 {
             // The kernel does it for ICMPv6, whose checksum covers addresses that it chooses.
             let sum = checksum::internet(&message);
             message[2..4].copy_from_slice(&sum);
@@ -121,19 +133,17 @@ impl Echo {
         message
     }
 
-    /// Is `packet` the reply? An IPv4 socket gives the IP header as well, an IPv6 one does not.
-    fn is_reply(self, packet: &[u8]) -> bool {
-        let header = match self.family {
-            Family::V4 => usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4,
+    /// Returns the payload of a reply. An IPv4 socket gives the IP header as well, an IPv6 one does not.
+    fn reply<'a>(&self, packet: &'a [u8]) -> Option<&'a [u8]> {
+        let header = match self.family() {
+            Family::V4 => usize::from(packet.first()? & 0xf) * 4,
             Family::V6 => 0,
         };
-        let Some(message) = packet.get(header..) else {
-            return false;
-        };
-        let (_, reply) = types(self.family);
-        message.first() == Some(&reply)
-            && message.get(4..6) == Some(&self.identifier.to_be_bytes())
-            && message.get(8..) == Some(PAYLOAD)
+        let (_, reply) = types(self.family());
+        let message = packet.get(header..)?;
+        let is_ours =
+            *message.first()? == reply && message.get(4..6)? == self.identifier.to_be_bytes();
+        message.get(8..).filter(|_| is_ours)
     }
 }
 
@@ -147,31 +157,26 @@ fn ip(from: &SockaddrStorage) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    const ECHO: Echo = Echo {
-        family: Family::V4,
-        identifier: 7,
-    };
-
     #[test]
-    fn request_sums_to_zero() {
-        assert_eq!(checksum::internet(&ECHO.request(1)), checksum::RIGHT);
-    }
-
-    #[test]
-    fn recognises_only_the_reply_to_its_own_request() {
+    fn a_reply_is_told_from_a_request_and_from_that_of_others() {
         for (family, header) in [(Family::V4, 20), (Family::V6, 0)] {
-            let echo = Echo { family, ..ECHO };
-            let other = Echo {
-                identifier: 8,
-                ..echo
+            let (end, _other_end) = nix::unistd::pipe().unwrap();
+            let mut echo = Echo {
+                socket: end,
+                target: family.unspecified().into(),
+                identifier: 7,
             };
+            let request = echo.request(1, b"number");
+            let sum = checksum::internet(&request);
+            assert_eq!(sum == checksum::RIGHT, family == Family::V4);
             let mut packet = vec![0x45; header];
-            packet.extend(echo.request(1));
-            assert!(!echo.is_reply(&packet), "that is the request");
+            packet.extend(request);
+            assert_eq!(echo.reply(&packet), None, "that is the request");
             packet[header] = types(family).1;
-            assert!(echo.is_reply(&packet), "{family}");
-            assert!(!other.is_reply(&packet), "{family}");
-            assert!(!echo.is_reply(&packet[..header + 10]), "{family}");
+            assert_eq!(echo.reply(&packet), Some(&b"number"[..]), "{family}");
+            assert_eq!(echo.reply(&packet[..header + 7]), None, "{family}");
+            echo.identifier = 8;
+            assert_eq!(echo.reply(&packet), None, "{family}");
         }
     }
 }

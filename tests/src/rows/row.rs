@@ -60,8 +60,6 @@ pub(crate) struct Row {
     pub(crate) any_kernel: bool,
     /// The outcome with the kernel alone, where it is no measurement.
     alone: &'static str,
-    /// The required outcome with the agent in the words of the table, where it is no measurement.
-    agent: &'static str,
     run: Run,
 }
 
@@ -100,18 +98,13 @@ impl Row {
             expected,
             any_kernel: false,
             alone: "",
-            agent: "",
             run,
         }
     }
 
-    /// Returns the row with these outcomes, the second one if it is the required one.
-    pub(crate) const fn outcomes(self, alone: &'static str, agent: &'static str) -> Self {
-        Self {
-            alone,
-            agent,
-            ..self
-        }
+    /// Returns the row with this outcome with the kernel alone.
+    pub(crate) const fn alone(self, alone: &'static str) -> Self {
+        Self { alone, ..self }
     }
 
     /// Returns the row as one that one kernel is enough for.
@@ -130,8 +123,9 @@ impl Row {
         }
         let mut verdict = begun.end();
         append(&mut verdict.alone, self.alone);
-        if verdict.is_met() {
-            append(&mut verdict.agent, self.agent);
+        // Where nothing was measured, what was found is what is required.
+        if verdict.is_met() && verdict.agent.is_empty() {
+            append(&mut verdict.agent, self.expected);
         }
         verdict
     }

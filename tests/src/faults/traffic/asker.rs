@@ -17,7 +17,7 @@ use nix::{
     sys::socket::{MsgFlags, recv, send, setsockopt, sockopt::RcvBufForce},
 };
 
-use super::{log::Log, source::Source};
+use super::{echo::ROOM, log::Log, source::Source};
 use crate::{
     probe::{neighbour::Question, packet::PacketSocket},
     rows::site::LAN,
@@ -28,8 +28,6 @@ const ASKER: Ipv4Addr = Ipv4Addr::new(172, 16, 91, 9);
 const ASKER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x91, 0, 0, 0, 0, 9);
 /// The first bytes of the MACs that questions come from.
 const PREFIX: [u8; 2] = [0x02, 0xfa];
-/// As of a stream of packets.
-const ROOM: usize = 4 << 20;
 
 /// What is asked, as a row changes it.
 #[derive(Debug)]
