@@ -31,47 +31,32 @@ impl Netlink {
 
     /// Brings the device `index` up.
     pub fn set_up(&self, index: u32) -> Result<()> {
-        let mut link = LinkMessage::default();
-        link.header.index = index;
-        link.header.flags = LinkFlags::Up;
-        link.header.change_mask = LinkFlags::Up;
-        self.request(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)
-            .with_context(|| format!("cannot bring device {index} up"))
-            .map(drop)
+        self.set_link(index, |link| {
+            link.header.flags = LinkFlags::Up;
+            link.header.change_mask = LinkFlags::Up;
+        })
     }
 
     /// Makes the transmit queue of the device `index` so long. Nothing depends on that, and the kernel
     /// tells everybody.
     pub fn set_queue_length(&self, index: u32, length: u32) -> Result<()> {
+        self.set_link(index, |link| {
+            link.attributes = vec![LinkAttribute::TxQueueLen(length)];
+        })
+    }
+
+    fn set_link(&self, index: u32, set: impl FnOnce(&mut LinkMessage)) -> Result<()> {
         let mut link = LinkMessage::default();
         link.header.index = index;
-        link.attributes = vec![LinkAttribute::TxQueueLen(length)];
+        set(&mut link);
         self.request(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)
-            .with_context(|| format!("cannot set the queue length of device {index}"))
+            .with_context(|| format!("cannot change device {index}"))
             .map(drop)
     }
 
-    /// Adds `address`/24 to `device` of the current netns; comes back when the kernel has it.
-    pub fn add_address(&self, device: &str, address: Ipv4Addr) -> Result<()> {
-        self.add_prefix(device, address, 24)
-    }
-
-    /// Adds `address`/32 to `device` of the current netns; returns when the kernel has it.
-    pub fn add_host_address(&self, device: &str, address: Ipv4Addr) -> Result<()> {
-        self.add_prefix(device, address, 32)
-    }
-
-    fn add_prefix(&self, device: &str, address: Ipv4Addr, length: u8) -> Result<()> {
-        let mut message = AddressMessage::default();
-        message.header.family = AddressFamily::Inet;
-        message.header.prefix_len = length;
-        message.header.index =
-            if_nametoindex(device).with_context(|| format!("no interface {device} here"))?;
-        let address = IpAddr::V4(address);
-        message.attributes = vec![
-            AddressAttribute::Local(address),
-            AddressAttribute::Address(address),
-        ];
+    /// Adds `address` with this length of its prefix to `device` of the current netns; comes back when the kernel has it.
+    pub fn add_address(&self, device: &str, address: Ipv4Addr, length: u8) -> Result<()> {
+        let message = address_message(interface(device)?, address, length);
         let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
         self.request(RouteNetlinkMessage::NewAddress(message), flags)
             .with_context(|| format!("cannot add {address} to {device}"))
@@ -89,12 +74,7 @@ impl Netlink {
         for batch in addresses.chunks(BATCH) {
             let mut bytes = Vec::new();
             for (place, &address) in batch.iter().enumerate() {
-                let mut message = AddressMessage::default();
-                message.header.family = AddressFamily::Inet;
-                message.header.prefix_len = 32;
-                message.header.index = index;
-                message.attributes = vec![AddressAttribute::Local(IpAddr::V4(address))];
-                let is_last = place + 1 == batch.len();
+                let message = address_message(index, address, 32);
                 let (message, flags) = match change {
                     AddressChange::Add => (
                         RouteNetlinkMessage::NewAddress(message),
@@ -102,10 +82,9 @@ impl Netlink {
                     ),
                     AddressChange::Delete => (RouteNetlinkMessage::DelAddress(message), 0),
                 };
-                bytes.extend(serialized(
-                    message,
-                    flags | if is_last { NLM_F_ACK } else { 0 },
-                ));
+                let is_last = place + 1 == batch.len();
+                let ack = if is_last { NLM_F_ACK } else { 0 };
+                bytes.extend(serialized(message, flags | ack));
             }
             self.0.send(&bytes, 0)?;
             // Whatever fails is told, asked for or not; the last is told anyway.
@@ -124,16 +103,21 @@ impl Netlink {
 
     /// Forgets every neighbour the kernel has learnt.
     pub fn flush_neighbours(&self) -> Result<()> {
+        use NeighbourState::{Noarp, Permanent};
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            self.flush_neighbours_of(family)?;
+            let mut known = self.neighbours(family)?;
+            known.retain(|known| !matches!(known.header.state, Permanent | Noarp));
+            for neighbour in known {
+                // The kernel may have dropped it by itself meanwhile.
+                let _gone = self.request(RouteNetlinkMessage::DelNeighbour(neighbour), NLM_F_ACK);
+            }
         }
         Ok(())
     }
 
     /// The hardware address that `address` is known to have on `device` of the current netns.
     pub fn neighbour(&self, device: &str, address: IpAddr) -> Result<Option<Vec<u8>>> {
-        let index =
-            if_nametoindex(device).with_context(|| format!("no interface {device} here"))?;
+        let index = interface(device)?;
         let (family, address) = match address {
             IpAddr::V4(v4) => (AddressFamily::Inet, NeighbourAddress::Inet(v4)),
             IpAddr::V6(v6) => (AddressFamily::Inet6, NeighbourAddress::Inet6(v6)),
@@ -142,44 +126,23 @@ impl Netlink {
         let known = self.neighbours(family)?.into_iter().find(|neighbour| {
             neighbour.header.ifindex == index && neighbour.attributes.contains(&address)
         });
-        Ok(known.and_then(|neighbour| {
-            neighbour
-                .attributes
-                .into_iter()
-                .find_map(|attribute| match attribute {
-                    NeighbourAttribute::LinkLayerAddress(mac) => Some(mac),
-                    _ => None,
-                })
+        let mut attributes = known.into_iter().flat_map(|known| known.attributes);
+        Ok(attributes.find_map(|attribute| match attribute {
+            NeighbourAttribute::LinkLayerAddress(mac) => Some(mac),
+            _ => None,
         }))
     }
 
     fn neighbours(&self, family: AddressFamily) -> Result<Vec<NeighbourMessage>> {
         let mut all = NeighbourMessage::default();
         all.header.family = family;
-        let known = self
-            .request(RouteNetlinkMessage::GetNeighbour(all), NLM_F_DUMP)
-            .context("cannot list neighbours")?;
-        Ok(known
-            .into_iter()
-            .filter_map(|known| match known {
-                RouteNetlinkMessage::NewNeighbour(neighbour) => Some(neighbour),
-                _ => None,
-            })
-            .collect())
-    }
-
-    fn flush_neighbours_of(&self, family: AddressFamily) -> Result<()> {
-        for neighbour in self.neighbours(family)? {
-            if matches!(
-                neighbour.header.state,
-                NeighbourState::Permanent | NeighbourState::Noarp
-            ) {
-                continue;
-            }
-            // The kernel may have dropped it by itself meanwhile.
-            let _gone = self.request(RouteNetlinkMessage::DelNeighbour(neighbour), NLM_F_ACK);
-        }
-        Ok(())
+        let known = self.request(RouteNetlinkMessage::GetNeighbour(all), NLM_F_DUMP);
+        let known = known.context("cannot list neighbours")?.into_iter();
+        let neighbours = known.filter_map(|known| match known {
+            RouteNetlinkMessage::NewNeighbour(neighbour) => Some(neighbour),
+            _ => None,
+        });
+        Ok(neighbours.collect())
     }
 
     /// Sends one request and collects what comes back until the kernel says that it is done.
@@ -228,6 +191,23 @@ pub enum AddressChange {
 
 /// How many requests are made at once.
 const BATCH: usize = 50;
+
+fn interface(device: &str) -> Result<u32> {
+    if_nametoindex(device).with_context(|| format!("no interface {device} here"))
+}
+
+fn address_message(index: u32, address: Ipv4Addr, length: u8) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = length;
+    message.header.index = index;
+    let address = IpAddr::V4(address);
+    message.attributes = vec![
+        AddressAttribute::Local(address),
+        AddressAttribute::Address(address),
+    ];
+    message
+}
 
 fn serialized(message: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
     let mut header = NetlinkHeader::default();

@@ -16,9 +16,10 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::{
     errno::Errno,
+    fcntl::OFlag,
     ifaddrs::getifaddrs,
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
@@ -27,7 +28,7 @@ use nix::{
         stat::fstat,
         wait::waitpid,
     },
-    unistd::{ForkResult, Pid, fork},
+    unistd::{ForkResult, Pid, fork, pipe2, read},
 };
 
 use crate::{command, family::Family};
@@ -66,29 +67,15 @@ impl Netns {
 
     /// Makes a netns without a name: a child process that only waits is all that holds it.
     pub fn unnamed(label: &str) -> Result<Self> {
-        Self::held(label, hold_new_netns)
+        hold_new_netns(label, None)
             .with_context(|| format!("cannot make the unnamed netns {label}"))
     }
 
     /// Makes a netns as a user without privileges does: in a new user namespace, held by a process of that
     /// user.
     pub fn of_user(label: &str) -> Result<Self> {
-        Self::held(label, hold_netns_of_user)
+        hold_new_netns(label, Some(NOBODY))
             .with_context(|| format!("cannot make netns {label} of a user"))
-    }
-
-    /// Makes a netns that the process which `hold` starts keeps, from a thread of its own.
-    fn held(label: &str, hold: fn() -> Result<(Pid, OwnedFd, OwnedFd)>) -> Result<Self> {
-        let (pid, fd, lifeline) = thread::scope(|scope| scope.spawn(hold).join())
-            .map_err(|_| anyhow!("the thread that makes netns {label} panicked"))??;
-        Ok(Self {
-            label: label.to_owned(),
-            fd,
-            holder: Holder::Process {
-                pid,
-                _lifeline: lifeline,
-            },
-        })
     }
 
     /// The name people are shown.
@@ -130,7 +117,7 @@ impl Netns {
     /// Moves the current thread, and what it starts from now on, into this netns until the
     /// guard is dropped.
     pub fn enter(&self) -> Result<Entered> {
-        let previous = File::open("/proc/thread-self/ns/net").context("cannot open own netns")?;
+        let previous = File::open(OWN).context("cannot open own netns")?;
         setns(&self.fd, CloneFlags::CLONE_NEWNET)
             .with_context(|| format!("cannot enter netns {}", self.label))?;
         Ok(Entered {
@@ -314,37 +301,29 @@ fn share_names() -> Result<()> {
     Ok(())
 }
 
-fn hold_new_netns() -> Result<(Pid, OwnedFd, OwnedFd)> {
-    unshare(CloneFlags::CLONE_NEWNET)?;
-    let fd = File::open("/proc/thread-self/ns/net")?;
-    let (end, lifeline) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    // SAFETY: between fork and _exit the child only calls dup2, close_range, read and _exit, all
-    // async-signal-safe; it touches no lock and no allocator.
-    match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok((child, fd.into(), lifeline)),
-        // SAFETY: this is the child, right after the fork.
-        ForkResult::Child => unsafe { wait_for_end(end.as_raw_fd()) },
-    }
-}
-
 /// The user that has no privileges.
 pub(crate) const NOBODY: libc::uid_t = 65_534;
 
-/// A user namespace is made after the fork: a process with threads cannot make one.
-fn hold_netns_of_user() -> Result<(Pid, OwnedFd, OwnedFd)> {
-    let (end, lifeline) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    let (ready, made) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+/// Makes a netns in a process that holds it: of this user, in a user namespace of its own, if one is given. A process
+/// with threads cannot make a user namespace, so both are made after the fork.
+fn hold_new_netns(label: &str, user: Option<libc::uid_t>) -> Result<Netns> {
+    let (end, lifeline) = pipe2(OFlag::O_CLOEXEC)?;
+    let (ready, made) = pipe2(OFlag::O_CLOEXEC)?;
     // SAFETY: between fork and _exit the child only makes plain system calls; it touches no lock and no
     // allocator.
-    let child = match unsafe { fork() }? {
+    let pid = match unsafe { fork() }? {
         ForkResult::Parent { child } => child,
         // SAFETY: this is the child, right after the fork; the descriptors are its own copies.
         ForkResult::Child => unsafe {
-            let flags = libc::CLONE_NEWUSER | libc::CLONE_NEWNET;
-            let made_it = libc::setresgid(NOBODY, NOBODY, NOBODY) == 0
-                && libc::setresuid(NOBODY, NOBODY, NOBODY) == 0
-                && libc::unshare(flags) == 0;
-            if !made_it {
+            let is_made = match user {
+                None => libc::unshare(libc::CLONE_NEWNET) == 0,
+                Some(user) => {
+                    libc::setresgid(user, user, user) == 0
+                        && libc::setresuid(user, user, user) == 0
+                        && libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) == 0
+                }
+            };
+            if !is_made {
                 libc::_exit(1);
             }
             libc::write(made.as_raw_fd(), [1u8].as_ptr().cast(), 1);
@@ -352,14 +331,20 @@ fn hold_netns_of_user() -> Result<(Pid, OwnedFd, OwnedFd)> {
         },
     };
     drop(made);
-    let mut byte = [0];
-    if nix::unistd::read(&ready, &mut byte)? != 1 {
-        let _reaped = waitpid(child, None);
-        anyhow::bail!("a user without privileges cannot make a user namespace here");
+    if read(&ready, &mut [0])? != 1 {
+        let _reaped = waitpid(pid, None);
+        bail!("the kernel refuses it");
     }
-    let path = format!("/proc/{child}/ns/net");
+    let path = format!("/proc/{pid}/ns/net");
     let fd = File::open(&path).with_context(|| format!("cannot open {path}"))?;
-    Ok((child, fd.into(), lifeline))
+    Ok(Netns {
+        label: label.to_owned(),
+        fd: fd.into(),
+        holder: Holder::Process {
+            pid,
+            _lifeline: lifeline,
+        },
+    })
 }
 
 /// What the child that holds a netns does: nothing, until the other end of the pipe is closed.

@@ -18,21 +18,46 @@ use super::{
 use crate::rows::{checks::becomes, prelude::*, row::Kind::Container};
 
 pub(super) const ROWS: &[Row] = &[
+    // `ip_local_out` repairs the length of what the host sends on.
     exact(
         "private l3, l3s: an IPv4 total length of 65535 to a sibling",
-        repaired_length,
+        |play| {
+            each(
+                play,
+                L3_L3S,
+                "private",
+                false,
+                &to_sibling(THIRD, Some(65_535)),
+            )
+        },
     ),
     exact(
         "vepa l3, l3s: a source that no host has, to a sibling",
-        nobodys_source,
+        |play| {
+            let sources = [UNOWNED, VM01, GATEWAY, THIRD];
+            let frames = sources.map(|source| to_sibling(source, None)).concat();
+            each(play, L3_L3S, "vepa", false, &frames)
+        },
     ),
+    // A frame for the MAC of another station leaves by the parent, whatever address it is for.
     exact(
         "private l2: a frame to a sibling, with an off-link address",
-        off_link,
+        |play| {
+            let sources = [OFF_LINK, THIRD, UNOWNED, VM01];
+            let frames = sources.map(|source| to_sibling(source, None)).concat();
+            let to_station = |frame: &Vec<u8>| patched(frame.clone(), 0, &STATION);
+            let to_station: Vec<_> = frames.iter().map(to_station).collect();
+            each(play, L2, "private", true, &[frames, to_station].concat())
+        },
     ),
+    // In l2 a frame to the parent's MAC is to a sibling or to the host, and with `vepa` it goes to the wire.
     exact(
         "vepa l2: an ARP reply and an advertisement in the gateway's name to the parent's MAC",
-        gateways_name,
+        |play| {
+            let [v4, v6] = in_gateways_name(STEADY);
+            let request = patched(v4.clone(), OPER, &[0, 1]);
+            each(play, L2, "vepa", false, &[v4, request, v6])
+        },
     ),
     Row::new(
         "S3",
@@ -60,6 +85,9 @@ const ALLOW_ALL: [&str; 4] = ["--allow", "0.0.0.0/0", "--allow", "::/0"];
 pub(super) const ARRIVED: Duration = Duration::from_millis(1500);
 /// How often a frame is sent that may wait for a neighbour entry.
 const REPEATS: usize = 3;
+/// The MAC of another station.
+const STATION: Mac = [2, 0xde, 0xad, 0, 0, 1];
+
 /// Sends each of `frames` to siblings, without an agent and with one; counts those that arrive.
 fn each(
     play: &Play,
@@ -117,18 +145,18 @@ pub(super) fn start(scene: &mut Scene, takes_off_link: bool) -> Result<()> {
     Ok(())
 }
 
-/// Sends `frames` three times, since the first may wait for a neighbour entry; counts what arrives.
+/// Sends `frames` from a socket and counts what arrives at siblings.
 pub(super) fn count(wire: &Wire, frames: &[Frame]) -> Result<usize> {
-    wire.drain(|_| {})?;
-    for _ in 0..REPEATS {
-        wire.send_each(frames)?;
-        thread::sleep(ARRIVED);
-    }
-    arrived(wire, frames)
+    count_by(wire, frames, |frames| wire.send_each(frames))
 }
 
-/// Counts what has arrived of `frames`.
-fn arrived(wire: &Wire, frames: &[Frame]) -> Result<usize> {
+/// Sends `frames` by `send`, three times, since the first may wait for a neighbour entry; counts what arrives.
+fn count_by(wire: &Wire, frames: &[Frame], send: impl Fn(&[Frame]) -> Result<()>) -> Result<usize> {
+    wire.drain(|_| {})?;
+    for _ in 0..REPEATS {
+        send(frames)?;
+        thread::sleep(ARRIVED);
+    }
     let mut arrived = 0;
     wire.drain(|seen| {
         // Cookies and messages in the gateway's name; never what the kernels send by themselves.
@@ -172,35 +200,6 @@ pub(super) fn to_sibling(source: Pair, total: Option<u16>) -> Vec<Vec<u8>> {
     STEADY.both().map(to).into()
 }
 
-/// `ip_local_out` repairs the length of what the host sends on.
-fn repaired_length(play: &Play) -> Result<()> {
-    let frames = to_sibling(THIRD, Some(65_535));
-    each(play, L3_L3S, "private", false, &frames)
-}
-
-fn nobodys_source(play: &Play) -> Result<()> {
-    let sources = [UNOWNED, VM01, GATEWAY, THIRD];
-    let frames = sources.map(|source| to_sibling(source, None)).concat();
-    each(play, L3_L3S, "vepa", false, &frames)
-}
-
-/// A frame for the MAC of another station leaves by the parent, whatever address it is for.
-fn off_link(play: &Play) -> Result<()> {
-    const STATION: Mac = [2, 0xde, 0xad, 0, 0, 1];
-    let sources = [OFF_LINK, THIRD, UNOWNED, VM01];
-    let mut frames = sources.map(|source| to_sibling(source, None)).concat();
-    let to_station = |frame: &Vec<u8>| patched(frame.clone(), 0, &STATION);
-    frames.extend(frames.iter().map(to_station).collect::<Vec<_>>());
-    each(play, L2, "private", true, &frames)
-}
-
-/// In l2 a frame to the parent's MAC is to a sibling or to the host, and with `vepa` it goes to the wire.
-fn gateways_name(play: &Play) -> Result<()> {
-    let [v4, v6] = in_gateways_name(STEADY);
-    let request = patched(v4.clone(), OPER, &[0, 1]);
-    each(play, L2, "vepa", false, &[v4, request, v6])
-}
-
 /// An ARP reply and an advertisement to `target` at the parent's MAC: the gateway is at the same MAC.
 pub(super) fn in_gateways_name(target: Pair) -> [Vec<u8>; 2] {
     let request = Arp::request(MAC, GATEWAY.v4, target.v4).to(MAC).frame();
@@ -240,14 +239,10 @@ fn hosts_name(play: &Play) -> Result<()> {
 
 /// Sends `frames` without a socket; counts what arrives.
 fn count_without_socket(wire: &Wire, frames: &[Frame]) -> Result<Option<usize>> {
-    wire.drain(|_| {})?;
-    for _ in 0..REPEATS {
-        if !wire.send_without_socket(frames)? {
-            return Ok(None);
-        }
-        thread::sleep(ARRIVED);
-    }
-    arrived(wire, frames).map(Some)
+    let Some(outlet) = wire.without_socket() else {
+        return Ok(None);
+    };
+    count_by(wire, frames, |frames| outlet.send(frames)).map(Some)
 }
 
 /// The host's kernel refuses a connection of an isolated child: its reset is from the host's address, and in IPv6

@@ -99,7 +99,7 @@ fn newcomer(site: &Site, address: IpAddr) -> Result<Served> {
         // `ip` takes longer to start than an answer takes.
         IpAddr::V4(v4) => site
             .steady
-            .run(|| Netlink::open()?.add_host_address(CHILD, v4))?,
+            .run(|| Netlink::open()?.add_address(CHILD, v4, 32))?,
         IpAddr::V6(_) => {
             site::add(&site.steady, CHILD, [address])?;
             begun = Instant::now();

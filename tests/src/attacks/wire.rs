@@ -15,8 +15,7 @@ use nix::{
     errno::Errno,
     net::if_::if_nametoindex,
     sys::socket::{
-        AddressFamily, MsgFlags, MultiHeaders, SockaddrIn6, SockaddrStorage, recv, recvfrom,
-        sendmmsg, setsockopt,
+        MsgFlags, MultiHeaders, SockaddrIn6, SockaddrStorage, recv, recvfrom, sendmmsg, setsockopt,
         sockopt::{RcvBufForce, SndBuf},
     },
 };
@@ -35,9 +34,11 @@ use crate::{
 const BATCH: usize = 64;
 const LOOPBACK: &str = "lo";
 const ROOM: usize = 8 << 20;
-/// The protocols of a raw socket for each: what a generated frame can carry.
-const PROTOCOLS: [i32; 4] = [1, 6, 17, 253];
-const PROTOCOLS_V6: [i32; 4] = [58, 6, 17, 253];
+/// Families and protocols of raw sockets: what a generated frame can carry.
+const RAW: [(i32, [i32; 4]); 2] = [
+    (libc::AF_INET, [1, 6, 17, 253]),
+    (libc::AF_INET6, [58, 6, 17, 253]),
+];
 
 /// The attacker's sockets, and those that see what its siblings get.
 pub(super) struct Wire {
@@ -49,7 +50,7 @@ pub(super) struct Wire {
 }
 
 /// A packet socket and the index of the device that it sends from.
-struct Outlet {
+pub(super) struct Outlet {
     socket: OwnedFd,
     index: u32,
 }
@@ -68,7 +69,7 @@ impl Outlet {
     ///
     /// Each names an `EtherType` beside it: Linux 6.1 does not read that in the frames of an ipvlan device, which
     /// drops them then.
-    fn send<'a>(&self, frames: impl Iterator<Item = &'a Frame>) -> Result<()> {
+    pub(super) fn send<'a>(&self, frames: impl IntoIterator<Item = &'a Frame>) -> Result<()> {
         let mut slices = Vec::new();
         let mut names = Vec::new();
         for frame in frames {
@@ -109,13 +110,19 @@ pub(super) struct Arrived {
 }
 
 /// A socket that sees what a sibling gets.
-enum Tap {
+struct Tap {
+    socket: OwnedFd,
+    kind: TapKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TapKind {
     /// Frames of its device: IP, ARP and everything else.
-    Device(OwnedFd),
+    Device,
     /// Packets that its kernel takes, where a device in mode l3s shows none.
-    Raw(OwnedFd),
+    Raw,
     /// The same for IPv6, whose sockets give no header: the source is beside.
-    RawV6(OwnedFd),
+    RawV6,
 }
 
 impl Wire {
@@ -169,13 +176,14 @@ impl Wire {
         for numbers in batches {
             let frame = |&number| (number, frames::frame(seed, number));
             let frames: Vec<_> = numbers.iter().map(frame).collect();
-            let (without, with): (Vec<_>, Vec<_>) = frames
-                .iter()
-                .partition(|(number, _)| self.is_without_socket(*number));
-            self.attacker
-                .send(with.into_iter().map(|(_, frame)| frame))?;
-            if let Some((outlet, _)) = &self.without_socket {
-                outlet.send(without.into_iter().map(|(_, frame)| frame))?;
+            let sent = |without| {
+                let is_sent = move |number| self.is_without_socket(number) == without;
+                let frames = frames.iter().filter(move |(number, _)| is_sent(*number));
+                frames.map(|(_, frame)| frame)
+            };
+            self.attacker.send(sent(false))?;
+            if let Some(outlet) = self.without_socket() {
+                outlet.send(sent(true))?;
             }
             thread::sleep(pause);
             self.drain(|seen| note(seed, &frames, seen, &mut arrived))?;
@@ -185,15 +193,12 @@ impl Wire {
 
     /// Sends `frames` from a socket on the attacker's child.
     pub(super) fn send_each(&self, frames: &[Frame]) -> Result<()> {
-        self.attacker.send(frames.iter())
+        self.attacker.send(frames)
     }
 
-    /// Sends `frames` without a socket; returns whether that is possible.
-    pub(super) fn send_without_socket(&self, frames: &[Frame]) -> Result<bool> {
-        match &self.without_socket {
-            Some((outlet, _)) => outlet.send(frames.iter()).map(|()| true),
-            None => Ok(false),
-        }
+    /// Returns what sends frames without a socket, if that is possible.
+    pub(super) fn without_socket(&self) -> Option<&Outlet> {
+        self.without_socket.as_ref().map(|(outlet, _)| outlet)
     }
 
     /// Returns whether frame `number` is sent without a socket.
@@ -222,26 +227,27 @@ impl Wire {
 fn taps(netns: &Netns, mode: Mode) -> Result<Vec<Tap>> {
     netns.run(|| {
         let device = PacketSocket::open(CHILD, EVERY_TYPE)?.into_inner();
-        let mut taps = vec![Tap::Device(device)];
-        if mode == Mode::L3s {
-            for protocol in PROTOCOLS {
-                taps.push(Tap::Raw(raw(AddressFamily::Inet, protocol)?));
-            }
-            for protocol in PROTOCOLS_V6 {
-                taps.push(Tap::RawV6(raw(AddressFamily::Inet6, protocol)?));
+        let mut taps = vec![(device, TapKind::Device)];
+        for (family, protocols) in RAW.into_iter().filter(|_| mode == Mode::L3s) {
+            let kind = if family == libc::AF_INET {
+                TapKind::Raw
+            } else {
+                TapKind::RawV6
+            };
+            for protocol in protocols {
+                taps.push((raw(family, protocol)?, kind));
             }
         }
-        for tap in &taps {
-            let (Tap::Device(socket) | Tap::Raw(socket) | Tap::RawV6(socket)) = tap;
-            setsockopt(socket, RcvBufForce, &ROOM).context("cannot have room for frames")?;
-        }
-        Ok(taps)
+        let tap = |(socket, kind)| {
+            setsockopt(&socket, RcvBufForce, &ROOM).context("cannot have room for frames")?;
+            Ok(Tap { socket, kind })
+        };
+        taps.into_iter().map(tap).collect()
     })
 }
 
-fn raw(family: AddressFamily, protocol: i32) -> Result<OwnedFd> {
-    // `nix` has no name for the protocol of experiments.
-    let family = family as i32;
+/// `nix` has no name for the protocol of experiments.
+fn raw(family: i32, protocol: i32) -> Result<OwnedFd> {
     // SAFETY: a plain system call; the descriptor it returns belongs to nobody else.
     let descriptor = unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
     let descriptor = Errno::result(descriptor).context("cannot open a raw socket")?;
@@ -252,24 +258,22 @@ fn raw(family: AddressFamily, protocol: i32) -> Result<OwnedFd> {
 impl Tap {
     /// Receives what has arrived, with an Ethernet header.
     fn receive(&self, buffer: &mut [u8]) -> nix::Result<Vec<u8>> {
-        let (Self::Device(socket) | Self::Raw(socket) | Self::RawV6(socket)) = self;
-        let flags = match self {
-            // `recvfrom` of nix takes no flags.
-            Self::RawV6(_) => MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK,
-            Self::Device(_) | Self::Raw(_) => MsgFlags::MSG_DONTWAIT,
-        };
-        let length = recv(socket.as_raw_fd(), buffer, flags)?.min(buffer.len());
-        match self {
-            Self::Device(_) => Ok(buffer[..length].to_vec()),
-            Self::Raw(_) => Ok(with_header(IPV4, &[], &buffer[..length])),
-            Self::RawV6(_) => {
-                let (_, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), buffer)?;
+        let mut flags = MsgFlags::MSG_DONTWAIT;
+        // `recvfrom` of nix takes no flags.
+        flags.set(MsgFlags::MSG_PEEK, self.kind == TapKind::RawV6);
+        let socket = self.socket.as_raw_fd();
+        let length = recv(socket, buffer, flags)?.min(buffer.len());
+        Ok(match self.kind {
+            TapKind::Device => buffer[..length].to_vec(),
+            TapKind::Raw => with_header(IPV4, &[], &buffer[..length]),
+            TapKind::RawV6 => {
+                let (_, from) = recvfrom::<SockaddrStorage>(socket, buffer)?;
                 let source = from.as_ref().and_then(SockaddrStorage::as_sockaddr_in6);
                 let source = source.map_or(Ipv6Addr::UNSPECIFIED, SockaddrIn6::ip);
                 let header = patched(vec![0; 40], v6::SRC - ETH_LEN, &source.octets());
-                Ok(with_header(IPV6, &header, &buffer[..length]))
+                with_header(IPV6, &header, &buffer[..length])
             }
-        }
+        })
     }
 }
 

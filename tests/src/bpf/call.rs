@@ -13,6 +13,7 @@ pub(super) const OBJ_PIN: libc::c_long = 6;
 pub(super) const PROG_TEST_RUN: libc::c_long = 10;
 pub(super) const PROG_GET_FD_BY_ID: libc::c_long = 13;
 pub(super) const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+pub(super) const PROG_QUERY: libc::c_long = 16;
 pub(super) const LINK_CREATE: libc::c_long = 28;
 
 // Beginnings of `union bpf_attr` (`linux/bpf.h`), one for each command. The kernel takes a shorter one

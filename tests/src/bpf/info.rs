@@ -4,8 +4,10 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use anyhow::{Context, Result, ensure};
 
+use nix::{errno::Errno, net::if_::if_nametoindex};
+
 use super::call::{
-    OBJ_GET_INFO_BY_FD, ObjectInfo, PROG_GET_FD_BY_ID, ProgById, bpf, descriptor, word,
+    OBJ_GET_INFO_BY_FD, ObjectInfo, PROG_GET_FD_BY_ID, PROG_QUERY, ProgById, bpf, descriptor, word,
 };
 
 /// `struct bpf_prog_info` up to the field that is read, in words; a longer one is cut by the kernel.
@@ -31,6 +33,21 @@ pub fn verified_instructions(id: u32) -> Result<u32> {
     bpf(OBJ_GET_INFO_BY_FD, &mut attributes)
         .with_context(|| format!("cannot ask about program {id}"))?;
     Ok(info[VERIFIED])
+}
+
+/// Returns how many TCX programs `device` of the current netns has at `attach_type`.
+pub fn tcx_programs(device: &str, attach_type: u32) -> Result<u32> {
+    // The words of `union bpf_attr` for this command; without a place for ids the kernel writes their count alone.
+    const COUNT: usize = 6;
+    let mut query = [0u32; 16];
+    query[0] = if_nametoindex(device).with_context(|| format!("no {device} here"))?;
+    query[1] = attach_type;
+    match bpf(PROG_QUERY, &mut query) {
+        Ok(_) => Ok(query[COUNT]),
+        // No TCX before 6.6, or nothing was ever attached.
+        Err(Errno::EINVAL | Errno::ENOENT) => Ok(0),
+        Err(errno) => Err(errno).with_context(|| format!("cannot query TCX of {device}")),
+    }
 }
 
 /// Returns the instructions that the kernel runs for a program, after the verifier rewrote it.

@@ -34,7 +34,7 @@ use self::{
 pub use self::{
     counter::{Count, Counter},
     filter::Filter,
-    info::{translated, verified_instructions},
+    info::{tcx_programs, translated, verified_instructions},
     restored::{Restored, Varied},
 };
 
@@ -42,8 +42,8 @@ const MAP_TYPE_HASH: u32 = 1;
 const PROG_TYPE_SCHED_CLS: u32 = 3;
 const PROG_TYPE_XDP: u32 = 6;
 const XDP: u32 = 37;
-const TCX_INGRESS: u32 = 46;
-const TCX_EGRESS: u32 = 47;
+pub(crate) const TCX_INGRESS: u32 = 46;
+pub(crate) const TCX_EGRESS: u32 = 47;
 
 /// `BPF_F_BEFORE`
 const BEFORE: u32 = 1 << 3;

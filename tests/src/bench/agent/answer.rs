@@ -72,7 +72,7 @@ fn sample(asker: &Netns, child: &Netns, device: &str, tpa: Ipv4Addr) -> Result<D
         let asking = scope.spawn(|| asker.run(|| first_reply(request)));
         thread::sleep(ASKED_BEFORE);
         let started = Instant::now();
-        child.run(|| Netlink::open()?.add_address(device, request.tpa))?;
+        child.run(|| Netlink::open()?.add_address(device, request.tpa, 24))?;
         let added = Instant::now();
         let replied = asking.join().map_err(|_| anyhow!("the asker panicked"))??;
         ensure!(replied > started, "answered before it was added");

@@ -35,7 +35,7 @@ pub(super) fn measure(crowd: &Crowd, device: &str) -> Result<Vec<Duration>> {
         let (netlink, dumper) = child.run(|| Ok((Netlink::open()?, Netlink::open()?)))?;
         netnses.send(dumper)?;
         thread::sleep(BETWEEN_SAMPLES);
-        child.run(|| netlink.add_address(device, address))?;
+        child.run(|| netlink.add_address(device, address, 24))?;
         let added = Instant::now();
         times.push(ends.recv()?.saturating_duration_since(added));
     }
