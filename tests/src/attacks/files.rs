@@ -2,18 +2,16 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, OpenOptions},
+    fs::{self, File},
     io::{self, Write as _},
-    os::{
-        fd::AsRawFd as _,
-        unix::{fs::symlink, net::UnixListener, process::CommandExt as _},
-    },
+    os::unix::{fs::symlink, net::UnixListener},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use anyhow::anyhow;
 use nix::{
+    fcntl::{Flock, FlockArg},
     sys::stat::Mode as Permissions,
     unistd::{chown, mkfifo},
 };
@@ -152,10 +150,7 @@ fn holds_the_lock(scene: &mut Scene) -> Result<()> {
     scene.expect(started.is_ok(), || {
         "the agent does not start again".to_owned()
     });
-    if let Some(mut holder) = held {
-        holder.kill()?;
-        holder.wait()?;
-    }
+    drop(held);
     if started.is_ok() {
         scene.case("after the restart");
         scene.expect_others_answered()?;
@@ -168,36 +163,27 @@ fn holds_the_lock(scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
-/// Opens and locks `path` as a user without privileges, in a process that stays; none if that is denied.
-fn hold(path: &Path) -> Result<Option<std::process::Child>> {
-    let path = path.to_owned();
-    let mut command = Command::new("ip");
-    command.arg("monitor").uid(netns::NOBODY).gid(netns::NOBODY);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let lock = move || {
-        let file = OpenOptions::new().read(true).open(&path)?;
-        // SAFETY: plain system calls on a descriptor that is open; the process keeps it.
-        let locked = unsafe {
-            libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0);
-            libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB)
-        };
-        std::mem::forget(file);
-        if locked == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
+/// Opens and locks `path` as a user without privileges; none if that is denied.
+fn hold(path: &Path) -> Result<Option<Flock<File>>> {
+    let open = || {
+        let (user, none) = (netns::NOBODY, 0);
+        // SAFETY: as plain system calls they change this thread alone, which ends.
+        unsafe {
+            libc::syscall(libc::SYS_setgroups, none, std::ptr::null::<libc::gid_t>());
+            libc::syscall(libc::SYS_setresgid, user, user, user);
+            libc::syscall(libc::SYS_setresuid, user, user, user);
         }
+        File::open(path)
     };
-    // SAFETY: after the fork `lock` only opens a file and locks it; opening allocates, which glibc allows in
-    // the child of a fork.
-    unsafe { command.pre_exec(lock) };
-    match command.spawn() {
-        Ok(child) => Ok(Some(child)),
+    let opened = thread::scope(|scope| scope.spawn(open).join());
+    match opened.map_err(|_| anyhow!("the thread of another user panicked"))? {
+        Ok(file) => {
+            let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+            let locked = locked.map_err(|(_, errno)| errno);
+            Ok(Some(locked.context("cannot lock the lock file")?))
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
-        Err(error) => Err(error).context("cannot start a process of another user"),
+        Err(error) => Err(error).context("cannot open the lock file"),
     }
 }
 

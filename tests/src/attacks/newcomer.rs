@@ -37,22 +37,18 @@ pub(super) fn under(
     reset_peak(pid)?;
     let site = &scene.site;
     let (begun, before) = (Instant::now(), busy(pid)?);
-    let (mut answered, mut announced) = (Vec::new(), Vec::new());
-    let measured = beside(
-        |stop| attack(site, stop),
-        || {
-            for number in 0..samples {
-                thread::sleep(PAUSE);
-                for address in Pair::new(FIRST + number).both() {
-                    let served = newcomer(site, address)?;
-                    answered.push(served.answered);
-                    announced.push(served.announced);
-                }
+    let newcomers = || {
+        let mut served = Vec::new();
+        for number in 0..samples {
+            thread::sleep(PAUSE);
+            for address in Pair::new(FIRST + number).both() {
+                served.push(newcomer(site, address)?);
             }
-            Ok(())
-        },
-    );
-    measured?;
+        }
+        Ok(served)
+    };
+    let ((), served) = beside(|stop| attack(site, stop), newcomers)?;
+    let (answered, announced): (Vec<_>, Vec<_>) = served.into_iter().unzip();
     let used = busy(pid).unwrap_or_default().saturating_sub(before);
     let share = used.as_micros() * 100 / begun.elapsed().as_micros().max(1);
     let resident = process::peak_megabytes(pid).or_else(|_| process::resident_megabytes(pid));
@@ -81,14 +77,9 @@ pub(super) fn under(
     Ok(())
 }
 
-/// How a new address was served.
-struct Served {
-    answered: Duration,
-    announced: Option<Duration>,
-}
-
-/// Adds `address` to a well-behaved child, asks for it and waits for its announcement; removes it.
-fn newcomer(site: &Site, address: IpAddr) -> Result<Served> {
+/// Adds `address` to a well-behaved child, asks for it and waits for its announcement; removes it. Returns when it was
+/// answered and when announced, if it was.
+fn newcomer(site: &Site, address: IpAddr) -> Result<(Duration, Option<Duration>)> {
     let mac = site.vm01.hardware_address(LAN)?;
     let question = neighbour::question(mac, VM01.like(address), address, None)?;
     let socket = site
@@ -122,15 +113,10 @@ fn newcomer(site: &Site, address: IpAddr) -> Result<Served> {
             }
         }
     }
-    ensure!(
-        answered.is_some(),
-        "{address} is not answered within {GIVE_UP:?}"
-    );
+    let answered =
+        answered.with_context(|| format!("{address} is not answered within {GIVE_UP:?}"))?;
     site::delete(&site.steady, CHILD, address)?;
-    Ok(Served {
-        answered: answered.unwrap_or(GIVE_UP),
-        announced,
-    })
+    Ok((answered, announced))
 }
 
 /// Returns the processor time that `pid` has taken so far.

@@ -26,8 +26,8 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
-/// Every setting of the generator: mode, flag, and whether the attacker has an off-link address that the
-/// operator allows.
+/// Every setting of the generator: flag and mode, and whether the attacker has an off-link address that the operator
+/// allows.
 const SETTINGS: [(Mode, &str, bool); 9] = [
     (Mode::L2, "private", false),
     (Mode::L2, "vepa", false),
@@ -73,17 +73,16 @@ fn random(play: &Play) -> Result<()> {
         "of {sent} frames {alone} arrive: broadcasts and groups in l2"
     ));
     play.with_agent(format!("0 more of {sent}"));
-    if tally.by_socket > 0 {
-        play.with_agent(format!(
-            "{} in the host's own name, where the kernel does not report the sender's netns to programs",
-            tally.by_socket
-        ));
-    }
-    if tally.without_socket > 0 {
-        play.with_agent(format!(
-            "{} in the host's own name without a socket",
-            tally.without_socket
-        ));
+    for (count, how) in [
+        (
+            tally.by_socket,
+            ", where the kernel does not report the sender's netns to programs",
+        ),
+        (tally.without_socket, " without a socket"),
+    ] {
+        if count > 0 {
+            play.with_agent(format!("{count} in the host's own name{how}"));
+        }
     }
     Ok(())
 }

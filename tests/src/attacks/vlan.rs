@@ -37,11 +37,7 @@ fn hidden(play: &Play) -> Result<()> {
         let hooks = scene.parent()?.hooks;
         let has_xdp = hooks.iter().any(|hook| hook.hook == "xdp");
         scene.expect(has_xdp != offload, || format!("attached is {hooks:?}"));
-        let attached = if has_xdp {
-            "XDP attached"
-        } else {
-            "TC programs instead"
-        };
+        let attached = ["TC programs instead", "XDP attached"][usize::from(has_xdp)];
         play.with_agent(format!("{shown}: {answers} answered, {attached}"));
         scene.clear()?;
     }

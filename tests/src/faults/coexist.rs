@@ -10,7 +10,7 @@ use crate::{
     bpf::{Hook, Program},
     init,
     rows::{
-        scene::{PATIENCE, Scene, runtime_dir},
+        scene::{PATIENCE, runtime_dir},
         site::{PARENT, Site},
         truth,
     },
@@ -151,12 +151,12 @@ fn tcx(stage: &mut Stage) -> Result<()> {
 
 fn filters(stage: &mut Stage) -> Result<()> {
     for priority in ["1", "50000"] {
-        let rest = format!("prio {priority} protocol all matchall action continue");
-        filter(stage, "add", &rest)?;
+        let rest = format!("ingress prio {priority} protocol all matchall action continue");
+        stage.tc("filter add", &rest)?;
     }
     stage.settle()?;
     let matchalls = |stage: &Stage| -> Result<usize> {
-        let shown = filter(stage, "show", "")?;
+        let shown = stage.tc("filter show", "ingress")?;
         let is_one = |line: &&str| line.contains("matchall") && line.contains("handle");
         Ok(shown.lines().filter(is_one).count())
     };
@@ -167,17 +167,9 @@ fn filters(stage: &mut Stage) -> Result<()> {
     let left = (before, matchalls(stage)?);
     stage.expect_eq("foreign filters before and after a start", left, (2, 2));
     for priority in ["1", "50000"] {
-        filter(stage, "del", &format!("prio {priority}"))?;
+        stage.tc("filter del", &format!("ingress prio {priority}"))?;
     }
     stage.settle()
-}
-
-/// Adds, deletes or shows filters of the parent's ingress.
-fn filter(scene: &Scene, verb: &str, rest: &str) -> Result<String> {
-    let words = format!("filter {verb} dev {PARENT} ingress {rest}");
-    let mut command = Command::new("tc");
-    command.args(words.split_whitespace());
-    scene.host.command(&mut command, "")
 }
 
 /// Everything of ours goes, whatever is not ours stays, and nothing is wrong with doing it again.

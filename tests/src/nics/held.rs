@@ -118,9 +118,8 @@ fn everybody_reached(scene: &Scene) -> Result<()> {
 }
 
 fn forget_neighbours(site: &Site) -> Result<()> {
-    [&site.vm01, &site.host, &site.steady, &site.unnamed]
-        .into_iter()
-        .try_for_each(|netns| netns.run(|| Netlink::open()?.flush_neighbours()))
+    let mut netnses = [&site.vm01, &site.host, &site.steady, &site.unnamed].into_iter();
+    netnses.try_for_each(|netns| netns.run(|| Netlink::open()?.flush_neighbours()))
 }
 
 /// Asks untagged and on VLAN 100, whose tag the card takes out of the frame.

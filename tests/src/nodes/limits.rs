@@ -49,18 +49,16 @@ fn notes(scene: &mut Scene) -> Result<()> {
     noted(scene, &format!("{mode}: "), true);
 
     for (forwarding, is_noted) in [("1", true), ("0", false)] {
-        let third = &scene.third;
-        third.sysctl("ipv6/conf/all/forwarding", forwarding)?;
+        scene.third.sysctl("ipv6/conf/all/forwarding", forwarding)?;
         noted(scene, "forwards packets", is_noted);
     }
 
-    let range = STEADY.v4;
+    let route = format!("{}/32 dev shim\n", STEADY.v4);
     scene.host.ip(&format!(
-        "link add link {PARENT} name shim type ipvlan mode {mode}\nlink set shim up\nroute add {range}/32 dev shim\n"
+        "link add link {PARENT} name shim type ipvlan mode {mode}\nlink set shim up\nroute add {route}"
     ))?;
     noted(scene, "child of its own", true);
-    let host = &scene.host;
-    host.ip(&format!("route del {range}/32 dev shim\n"))?;
+    scene.host.ip(&format!("route del {route}"))?;
     noted(scene, "child of its own", false);
     scene.host.ip("link del shim\n")?;
 
@@ -77,8 +75,9 @@ fn notes(scene: &mut Scene) -> Result<()> {
         "route del default via {v4}\nroute del ::/0 via {v6} dev {PARENT}\n"
     ))?;
     noted(scene, "no route", true);
-    let host = &scene.host;
-    host.ip(&format!("route add {target}/32 dev {PARENT}\n"))?;
+    scene
+        .host
+        .ip(&format!("route add {target}/32 dev {PARENT}\n"))?;
     noted(scene, "no route", false);
     scene.expect_reached(&scene.host, [target])
 }

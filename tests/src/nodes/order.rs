@@ -1,6 +1,6 @@
 //! Programs of others on the parent: who runs first, and what the agent reports when frames do not reach it.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use crate::{
     bpf::{Attached, Hook, Program},
@@ -61,22 +61,10 @@ const ANNOUNCED: Duration = Duration::from_secs(4);
 /// A word of each side of a parent, as `tc` calls it.
 const SIDES: [&str; 2] = ["ingress", "egress"];
 
-/// Runs `tc` on the host.
-fn tc(scene: &Scene, words: &str) -> Result<String> {
-    let mut command = Command::new("tc");
-    command.args(words.split_whitespace());
-    scene.host.command(&mut command, "")
-}
-
-/// Adds, deletes or shows something of the parent: `tc OBJECT VERB dev PARENT REST`.
-fn tc_parent(scene: &Scene, object_verb: &str, rest: &str) -> Result<String> {
-    tc(scene, &format!("{object_verb} dev {PARENT} {rest}"))
-}
-
 /// Adds a filter that matches every frame and does not pass it on.
 fn end(scene: &Scene, side: &str, priority: u32) -> Result<()> {
     let rest = format!("{side} prio {priority} protocol all matchall action ok");
-    tc_parent(scene, "filter add", &rest).map(drop)
+    scene.tc("filter add", &rest).map(drop)
 }
 
 /// Requires that the agent is ready, and that children are answered on the LAN and reached from the host.
@@ -114,7 +102,7 @@ fn clear(scene: &mut Scene) -> Result<()> {
 }
 
 fn filters(scene: &mut Scene) -> Result<()> {
-    tc_parent(scene, "qdisc add", "clsact")?;
+    scene.tc("qdisc add", "clsact")?;
     for side in SIDES {
         end(scene, side, 2)?;
     }
@@ -123,13 +111,13 @@ fn filters(scene: &mut Scene) -> Result<()> {
     ready(scene, "pref 2 before the start")?;
     // The only place before pref 1 is in it, and not with another kind.
     for side in SIDES {
-        tc_parent(scene, "filter del", &format!("{side} prio 2"))?;
+        scene.tc("filter del", &format!("{side} prio 2"))?;
     }
     scene.clear()?;
     end(scene, "ingress", 1)?;
     scene.start(CLSACT)?;
     degraded(scene, "pref 1 before the start", "matchall of pref 1")?;
-    tc_parent(scene, "filter del", "ingress prio 1")?;
+    scene.tc("filter del", "ingress prio 1")?;
     ready(scene, "that deleted")?;
     for side in SIDES {
         end(scene, side, 5)?;
@@ -142,7 +130,7 @@ fn filters(scene: &mut Scene) -> Result<()> {
         "protocol ip prio 1 matchall action ok",
         "protocol all prio 2 matchall action continue",
     ] {
-        tc_parent(scene, "filter add", &format!("ingress {harmless}"))?;
+        scene.tc("filter add", &format!("ingress {harmless}"))?;
     }
     scene.start(CLSACT)?;
     ready(scene, "filters that keep nothing")?;
@@ -162,20 +150,15 @@ fn same_priority(scene: &Scene) -> Result<()> {
         "ingress prio 1 handle 1 protocol all bpf object-pinned {} da",
         pin.display()
     );
-    tc_parent(scene, "filter replace", &filter)?;
+    scene.tc("filter replace", &filter)?;
     ready(scene, "a program of pref 1 after the start")?;
-    tc_parent(scene, "filter replace", &filter)?;
+    scene.tc("filter replace", &filter)?;
     ready(scene, "that replaced")?;
-    let filters = tc_parent(scene, "filter show", "ingress pref 1")?;
-    scene.expect(
-        filters.contains("nodes-end") && filters.contains("parent_ingress"),
-        || format!("filters of pref 1 are {filters}"),
-    );
-    tc_parent(
-        scene,
-        "filter del",
-        "ingress prio 1 protocol all handle 1 bpf",
-    )?;
+    let filters = scene.tc("filter show", "ingress pref 1")?;
+    for name in ["nodes-end", "parent_ingress"] {
+        scene.expect_has("pref 1", &filters, name);
+    }
+    scene.tc("filter del", "ingress prio 1 protocol all handle 1 bpf")?;
     Ok(fs::remove_file(pin)?)
 }
 
@@ -212,25 +195,24 @@ fn tcx(scene: &mut Scene) -> Result<()> {
     let before = first(scene, Hook::Tc)?;
     scene.start(&["--order", "after"])?;
     let parent = scene.parent()?;
-    scene.expect(parent.notes("--order after: TCX program"), || {
-        format!("--order after: notes are {:?}", parent.notes)
-    });
+    let notes = parent.notes.join("; ");
+    scene.expect_has("`status`", &notes, "--order after: TCX program");
     drop(before);
     clear(scene)
 }
 
 fn detached(scene: &mut Scene) -> Result<()> {
     scene.start(CLSACT)?;
-    tc_parent(scene, "filter del", "ingress")?;
+    scene.tc("filter del", "ingress")?;
     ready(scene, "filter deleted")?;
-    tc_parent(scene, "qdisc del", "clsact")?;
+    scene.tc("qdisc del", "clsact")?;
     ready(scene, "qdisc deleted")?;
     clear(scene)
 }
 
 fn ingress_qdisc(scene: &mut Scene) -> Result<()> {
     let case = format!("{}, ingress qdisc", scene.mode);
-    tc_parent(scene, "qdisc add", "ingress")?;
+    scene.tc("qdisc add", "ingress")?;
     scene.start(CLSACT)?;
     degraded(scene, &case, "ingress qdisc")?;
     // Twice: the second agent must not take what it finds at ingress for both hooks.
@@ -238,18 +220,16 @@ fn ingress_qdisc(scene: &mut Scene) -> Result<()> {
     scene.start_again()?;
     degraded(scene, &case, "ingress qdisc")?;
     scene.expect_others_answered()?;
-    let filters = tc_parent(scene, "filter show", "ingress")?;
+    let filters = scene.tc("filter show", "ingress")?;
     scene.expect(
         filters.contains("parent_ingress") && !filters.contains("parent_egress"),
         || format!("filters are {filters}"),
     );
     scene.clear()?;
-    let qdiscs = tc_parent(scene, "qdisc show", "")?;
-    scene.expect(qdiscs.contains("ingress"), || {
-        "cleanup removed the foreign qdisc".to_owned()
-    });
+    let qdiscs = scene.tc("qdisc show", "")?;
+    scene.expect_has("after cleanup the parent", &qdiscs, "ingress");
     scene.start(CLSACT)?;
-    tc_parent(scene, "qdisc del", "ingress")?;
+    scene.tc("qdisc del", "ingress")?;
     ready(scene, &format!("{}, qdisc deleted", scene.mode))?;
     clear(scene)
 }
@@ -259,17 +239,14 @@ fn veth(scene: &mut Scene) -> Result<()> {
     scene.start(&["--xdp", "native"])?;
     ready(scene, &format!("{mode}, peer without XDP"))?;
     let parent = scene.parent()?;
-    scene.expect(parent.notes("peer"), || {
-        format!("notes are {:?}", parent.notes)
-    });
+    scene.expect_has("`status`", &parent.notes.join("; "), "peer");
     scene.clear()?;
     let _peer = receive_xdp(&scene.lan, PORT)?;
     scene.start(&["--xdp", "native"])?;
     ready(scene, &format!("{mode}, peer with XDP"))?;
     let parent = scene.parent()?;
     for reason in ["arp_answered", "nd_answered"] {
-        let count = parent.counter("xdp", reason);
-        scene.expect_least(reason, count, 1);
+        scene.expect_least(reason, parent.counter("xdp", reason), 1);
     }
     scene.clear()
 }
@@ -277,11 +254,8 @@ fn veth(scene: &mut Scene) -> Result<()> {
 fn generic_xdp(play: &Play) -> Result<()> {
     for (mode, options) in [(Mode::L2, &[][..]), (Mode::L3, CLSACT), (Mode::L3s, &[])] {
         let mut scene = play.scene(mode)?;
-        let attach = |scene: &Scene| -> Result<Attached> {
-            let attach = || Program::xdp_pass()?.attach_generic(PARENT);
-            scene.host.run(attach)
-        };
-        let before = attach(&scene)?;
+        let attach = || Program::xdp_pass()?.attach_generic(PARENT);
+        let before = scene.host.run(attach)?;
         scene.start(options)?;
         thread::sleep(ANNOUNCED);
         ready(&scene, &format!("{mode}, before the start"))?;
@@ -289,7 +263,7 @@ fn generic_xdp(play: &Play) -> Result<()> {
         let refused = scene.parent()?.counter("ingress", "malformed");
         scene.expect_eq("malformed frames", refused, 0);
         drop(before);
-        let _after = attach(&scene)?;
+        let _after = scene.host.run(attach)?;
         ready(&scene, &format!("{mode}, after the start"))?;
     }
     Ok(())

@@ -41,18 +41,9 @@ fn plug_second(scene: &Scene) -> Result<()> {
 }
 
 fn set_rp_filter(scene: &Scene, value: &str) -> Result<()> {
-    for device in ["all", PARENT, SECOND] {
-        let key = format!("ipv4/conf/{device}/rp_filter");
-        scene.host.sysctl(&key, value)?;
-    }
-    Ok(())
-}
-
-/// Forgets every neighbour, so that each has to be asked for.
-fn forget(netnses: &[&Netns]) -> Result<()> {
-    netnses
-        .iter()
-        .try_for_each(|netns| netns.ip("neigh flush all\n"))
+    let key = |device| format!("ipv4/conf/{device}/rp_filter");
+    let mut devices = ["all", PARENT, SECOND].into_iter();
+    devices.try_for_each(|device| scene.host.sysctl(&key(device), value))
 }
 
 fn second_nic(play: &Play) -> Result<()> {
@@ -135,7 +126,10 @@ fn both_ways(scene: &Scene) -> Result<Vec<String>> {
         (&site.steady, HOST, "child to host"),
         (&site.host, STEADY, "host to child"),
     ] {
-        forget(&[&site.steady, &site.host])?;
+        // Each has to be asked for.
+        for netns in [&site.steady, &site.host] {
+            netns.ip("neigh flush all\n")?;
+        }
         for address in to.both() {
             if !from.run(|| ping(None, address, patience))? {
                 failed.push(format!("{what} {address}"));
@@ -166,7 +160,7 @@ fn asked_by_second_nic(scene: &mut Scene) -> Result<()> {
     ))?;
     set_rp_filter(scene, "0")?;
     scene.start(&[])?;
-    forget(&[&scene.host])?;
+    scene.host.ip("neigh flush all\n")?;
     scene.expect_reached(&scene.host, [STEADY.v4.into()])?;
     no_conflict(scene, HOST.v4.into())
 }
@@ -199,13 +193,10 @@ fn expect_answer(
 fn virtual_address(scene: &mut Scene) -> Result<()> {
     let site = &scene.site;
     let Pair { v4, v6 } = UNOWNED;
-    let added =
-        |device| format!("addr add {v4}/32 dev {device}\naddr add {v6}/128 dev {device} nodad\n");
-    site.host.ip(&format!(
-        "link add kube-ipvs0 type dummy\nlink set kube-ipvs0 up\n{}",
-        added("kube-ipvs0")
-    ))?;
-    site.vm01.ip(&added(LAN))?;
+    let dummy = "link add kube-ipvs0 type dummy\nlink set kube-ipvs0 up\n";
+    site.host.ip(dummy)?;
+    site::add(&site.host, "kube-ipvs0", UNOWNED.both())?;
+    site::add(&site.vm01, LAN, UNOWNED.both())?;
     let station = site.vm01.hardware_address(LAN)?;
     for (ignore, answered_v4) in [("1", station), ("0", MAC)] {
         scene.case(format!("arp_ignore {ignore}"));
@@ -228,8 +219,6 @@ fn virtual_address(scene: &mut Scene) -> Result<()> {
         for address in UNOWNED.both() {
             let addresses = [address, UNNAMED.like(address)];
             expect_answer(scene, &site.vm01, LAN, addresses, MAC)?;
-        }
-        for address in UNOWNED.both() {
             no_conflict(scene, address)?;
         }
         scene.clear()?;

@@ -1,6 +1,6 @@
 //! Routes of the host that concern its children.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use crate::rows::prelude::*;
 
@@ -41,6 +41,9 @@ const UNANSWERED: Duration = Duration::from_millis(400);
 /// A change of routes is followed within this.
 const FOLLOWED: Duration = Duration::from_millis(500);
 
+/// A configuration file with a rule for the netns of the child.
+const RULES: &str = "/run/ipvlan-nodes.toml";
+
 fn add_route(scene: &Scene) -> Result<()> {
     let Pair { v4, v6 } = STEADY;
     scene.host.ip(&format!(
@@ -64,14 +67,13 @@ fn next_hop(scene: &mut Scene) -> Result<()> {
 }
 
 fn route_first(scene: &mut Scene) -> Result<()> {
-    let rules = Rules::write()?;
     add_route(scene)?;
     scene.start(&[])?;
     named(scene, "gateway_address");
     scene.expect_refused(STEADY.both(), "gateway_address")?;
     scene.clear()?;
-    let file = rules.0.to_str().context("the path is not UTF-8")?;
-    scene.start(&["--config", file])?;
+    fs::write(RULES, "[[rule]]\nnetns = [\"*steady*\"]\nnext-hop = true\n")?;
+    scene.start(&["--config", RULES])?;
     reached(scene, "with a rule")
 }
 
@@ -85,13 +87,9 @@ fn reached(scene: &Scene, case: &str) -> Result<()> {
         for netns in [&site.host, &site.steady, &site.vm01] {
             netns.ip("neigh flush all\n")?;
         }
-        for (netns, target) in [
-            (&site.vm01, child),
-            (&site.steady, host),
-            (&site.host, child),
-        ] {
-            scene.expect_reached_within(netns, [target], ANSWERED)?;
-        }
+        scene.expect_reached_within(&site.vm01, [child], ANSWERED)?;
+        scene.expect_reached_within(&site.steady, [host], ANSWERED)?;
+        scene.expect_reached_within(&site.host, [child], ANSWERED)?;
     }
     Ok(())
 }
@@ -168,22 +166,4 @@ fn without_gateway(scene: &mut Scene) -> Result<()> {
         scene.clear()?;
     }
     Ok(())
-}
-
-/// A configuration file with a rule for the netns of the child; gone when dropped.
-struct Rules(PathBuf);
-
-impl Rules {
-    fn write() -> Result<Self> {
-        let path = PathBuf::from(format!("/run/ipvlan-nodes-{}.toml", std::process::id()));
-        let text = "[[rule]]\nnetns = [\"*steady*\"]\nnext-hop = true\n";
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Rules {
-    fn drop(&mut self) {
-        let _gone = fs::remove_file(&self.0);
-    }
 }

@@ -187,6 +187,14 @@ impl Scene {
         Ok(Some((init::exit_code(status), said)))
     }
 
+    /// Adds, deletes or shows something of the parent: `tc OBJECT VERB dev PARENT REST`.
+    pub(crate) fn tc(&self, object_verb: &str, rest: &str) -> Result<String> {
+        let words = format!("{object_verb} dev {PARENT} {rest}");
+        let mut command = Command::new("tc");
+        command.args(words.split_whitespace());
+        self.host.command(&mut command, "")
+    }
+
     /// Ends the agent with SIGKILL.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.take_agent()?.kill()
