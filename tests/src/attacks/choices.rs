@@ -6,18 +6,18 @@ use ipvlan_packet::{BROADCAST, Mac, nd};
 
 use super::frames::OFF_LINK;
 use crate::{
-    probe::stream,
+    probe::stream::Stream,
     rows::site::{
         DOWN, GATEWAY, HOST, MAC, NEIGHBOUR, Pair, STEADY, THIRD, UNNAMED, UNOWNED, VM01,
     },
 };
 
 /// The choices of one frame.
-pub(super) struct Random(stream::Random);
+pub(super) struct Random(Stream);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        Self(stream::Random::new(seed))
+        Self(Stream::new(seed.wrapping_add(1)))
     }
 
     pub(super) fn below(&mut self, limit: usize) -> usize {
@@ -52,9 +52,8 @@ impl Random {
     }
 
     pub(super) fn junk(&mut self, length: usize) -> Vec<u8> {
-        let mut junk: Vec<_> = (0..length.div_ceil(8))
-            .flat_map(|_| self.0.bytes())
-            .collect();
+        let mut junk = vec![0; length.next_multiple_of(8)];
+        self.0.fill(&mut junk);
         junk.truncate(length);
         junk
     }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     faults::traffic::{Expect, Traffic},
-    probe::stream::Random,
+    probe::stream::Stream,
     rows::{
         checks::STEADY_ADDRESSES,
         prelude::*,
@@ -113,10 +113,10 @@ fn play(scene: &mut Scene, users: &[Netns]) -> Result<()> {
 
 /// Makes random changes until `stop`; most of them fail, as attempts of an attacker do.
 fn churn(netns: &Netns, has_child: bool, seed: u64, stop: &AtomicBool, changes: &AtomicU64) {
-    let mut random = Random::new(seed);
+    let mut random = Stream::new(seed);
     let mut number = 0u64;
     while !stop.load(Ordering::Relaxed) {
-        let words = words(random.bytes(), number, has_child);
+        let words = words(random.number().to_le_bytes(), number, has_child);
         let words = words.iter().map(|word| OsStr::from_bytes(word));
         let _attempt = netns.command(Command::new("ip").args(words), "");
         // A container has a share of the processor, and others have theirs.
@@ -187,9 +187,9 @@ mod tests {
 
     #[test]
     fn words_hold_no_zero_byte() {
-        let mut random = Random::new(1);
+        let mut random = Stream::new(1);
         for number in 0..5_000 {
-            let words = words(random.bytes(), number, number % 2 == 0);
+            let words = words(random.number().to_le_bytes(), number, number % 2 == 0);
             assert!(words.iter().all(|word| !word.contains(&0)), "{words:?}");
         }
     }

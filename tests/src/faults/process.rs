@@ -14,7 +14,7 @@ use super::{
     traffic::{Expect, expected},
 };
 use crate::{
-    probe::stream::Random,
+    probe::stream::Stream,
     rows::{
         scene::wait_for,
         site::{CHILD, Pair, Site},
@@ -49,7 +49,7 @@ fn kill(stage: &mut Stage) -> Result<()> {
     let before = stage.traffic.sent();
     let seed = SystemTime::UNIX_EPOCH.elapsed()?.subsec_nanos();
     println!("seed {seed}");
-    let mut random = Random::new(seed.into());
+    let mut random = Stream::new(seed.into());
     // Expected again, and to the letter, when all is over.
     stage.traffic.expect(&expected(CHURNING, Expect::Either));
     for round in 0..stage.play.plan.either(5, 50) {

@@ -1,7 +1,7 @@
-//! TCP: a connection, some mebibytes each way, checksums compared.
+//! TCP: a connection, some mebibytes each way, every byte compared.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
@@ -9,10 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 
-use super::{
-    PAUSE, is_refusal_io,
-    stream::{Checksum, Stream},
-};
+use super::{PAUSE, is_refusal_io, stream::Stream};
 use crate::netns::Netns;
 
 const STALL: Duration = Duration::from_secs(10);
@@ -47,36 +44,27 @@ pub fn exchange(client: &Netns, server: &Netns, what: &Exchange) -> Result<bool>
         let served_side = serving
             .join()
             .map_err(|_| anyhow!("the TCP server panicked"))??;
-        Ok(match (asked_side?, served_side) {
-            (Some(client), Some(server)) => {
-                client.sent == server.received && server.sent == client.received
-            }
-            _ => false,
-        })
+        Ok(asked_side? && served_side)
     })
 }
 
-#[derive(Debug)]
-struct Side {
-    sent: Checksum,
-    received: Checksum,
-}
+/// Seeds of what client and server send.
+const CLIENT: u64 = 1;
+const SERVER: u64 = 2;
 
-fn ask(target: SocketAddr, what: &Exchange) -> Result<Option<Side>> {
+/// Sends and receives; returns whether what was received is intact.
+fn ask(target: SocketAddr, what: &Exchange) -> Result<bool> {
     let Some(mut stream) = connect(target, what.patience)? else {
-        return Ok(None);
+        return Ok(false);
     };
-    refused_is_none((|| {
-        let sent = send(&mut stream, 1, what.bytes)?;
-        stream.shutdown(Shutdown::Write)?;
-        Ok(Side {
-            sent,
-            received: receive(&mut stream)?,
-        })
+    refused_is_false((|| {
+        send(&mut stream, CLIENT, what.bytes)?;
+        receive(&mut stream, SERVER, what.bytes)
     })())
 }
 
-fn serve(listener: &TcpListener, what: &Exchange) -> Result<Option<Side>> {
+/// Receives and sends; returns whether what was received is intact.
+fn serve(listener: &TcpListener, what: &Exchange) -> Result<bool> {
     let deadline = Instant::now() + what.patience + PAUSE;
     let mut stream = loop {
         match listener.accept() {
@@ -84,17 +72,16 @@ fn serve(listener: &TcpListener, what: &Exchange) -> Result<Option<Side>> {
             Err(error) if is_refusal_io(&error) && Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(5));
             }
-            Err(error) if is_refusal_io(&error) => return Ok(None),
+            Err(error) if is_refusal_io(&error) => return Ok(false),
             Err(error) => return Err(error).context("cannot accept"),
         }
     };
     stream.set_nonblocking(false)?;
     prepare(&stream)?;
-    refused_is_none((|| {
-        let received = receive(&mut stream)?;
-        let sent = send(&mut stream, 2, what.bytes)?;
-        stream.shutdown(Shutdown::Write)?;
-        Ok(Side { sent, received })
+    refused_is_false((|| {
+        let is_intact = receive(&mut stream, CLIENT, what.bytes)?;
+        send(&mut stream, SERVER, what.bytes)?;
+        Ok(is_intact)
     })())
 }
 
@@ -116,37 +103,32 @@ fn connect(target: SocketAddr, patience: Duration) -> Result<Option<TcpStream>> 
     Ok(None)
 }
 
-fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(STALL))?;
     stream.set_write_timeout(Some(STALL))
 }
 
-fn send(stream: &mut TcpStream, seed: u64, bytes: usize) -> std::io::Result<Checksum> {
-    let (mut content, mut sum) = (Stream::new(seed), Checksum::new());
-    let mut chunk = vec![0; CHUNK];
+/// Sends everything, and the end of it.
+fn send(stream: &mut TcpStream, seed: u64, bytes: usize) -> io::Result<()> {
+    let (mut content, mut chunk) = (Stream::new(seed), vec![0; CHUNK]);
     for _ in 0..bytes / CHUNK {
         content.fill(&mut chunk);
-        sum.write(&chunk);
         stream.write_all(&chunk)?;
     }
-    Ok(sum)
+    stream.shutdown(Shutdown::Write)
 }
 
-fn receive(stream: &mut TcpStream) -> std::io::Result<Checksum> {
-    let mut sum = Checksum::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match stream.read(&mut chunk)? {
-            0 => return Ok(sum),
-            length => sum.write(&chunk[..length]),
-        }
-    }
+/// Receives to the end; returns whether it is what the other side sends.
+fn receive(stream: &mut TcpStream, seed: u64, bytes: usize) -> io::Result<bool> {
+    let (mut expected, mut received) = (vec![0; bytes], Vec::new());
+    Stream::new(seed).fill(&mut expected);
+    stream.read_to_end(&mut received)?;
+    Ok(received == expected)
 }
 
-fn refused_is_none(side: std::io::Result<Side>) -> Result<Option<Side>> {
-    match side {
-        Ok(side) => Ok(Some(side)),
-        Err(error) if is_refusal_io(&error) => Ok(None),
-        Err(error) => Err(error).context("TCP transfer"),
+fn refused_is_false(intact: io::Result<bool>) -> Result<bool> {
+    match intact {
+        Err(error) if is_refusal_io(&error) => Ok(false),
+        intact => intact.context("TCP transfer"),
     }
 }

@@ -30,6 +30,7 @@ use self::{
     source::{Source, run},
     timeline::{Fate, Timeline},
 };
+use crate::probe::until;
 use crate::rows::site::{DOWN, GATEWAY, MAC, Pair, STEADY, Site, THIRD, UNNAMED, UNOWNED};
 
 /// Between two packets of the main stream, of the others, and between two questions.
@@ -198,16 +199,7 @@ impl Traffic {
     /// Waits until every address was asked about both ways since the last change and for a while
     /// everything was as expected; `false` if that is not so within `patience`.
     pub(crate) fn settle(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        loop {
-            if self.deviation().is_none() {
-                return true;
-            }
-            if Instant::now() >= deadline {
-                return false;
-            }
-            thread::sleep(POLL);
-        }
+        until(patience, POLL, || Ok(self.deviation().is_none())).unwrap_or(false)
     }
 
     /// Is any question answered at the moment?

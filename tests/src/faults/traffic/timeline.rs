@@ -214,27 +214,28 @@ mod tests {
     /// A is answered for, B is not; after ten seconds it is the other way round.
     fn timeline() -> (Instant, Timeline) {
         let start = Instant::now();
-        let change = |begun, done, expected, mac| Change {
-            begun: start + ms(begun),
-            done: start + ms(done),
-            expected,
-            mac,
-        };
-        let changes = vec![
-            change(
+        let changes = [
+            (
                 0,
                 0,
                 vec![(A, Expect::Answered), (B, Expect::Silent)],
                 Some(OURS),
             ),
-            change(
+            (
                 10_000,
                 10_500,
                 vec![(A, Expect::Silent), (B, Expect::Answered)],
                 None,
             ),
-            change(20_000, 20_500, Vec::new(), Some(NEW)),
+            (20_000, 20_500, Vec::new(), Some(NEW)),
         ];
+        let changes = changes.map(|(begun, done, expected, mac)| Change {
+            begun: start + ms(begun),
+            done: start + ms(done),
+            expected,
+            mac,
+        });
+        let changes = changes.into();
         let grace = GRACE;
         (start, Timeline { changes, grace })
     }
@@ -279,40 +280,31 @@ mod tests {
     }
 
     #[test]
-    fn what_a_change_explains_is_neither_lost_nor_wrong_but_takes_time_to_heal() {
-        let (start, timeline) = timeline();
-        let log = [
-            sent(start, 1, B, None),
-            sent(start, 10_600, B, None),
-            sent(start, 11_000, B, None),
-            sent(start, 11_400, B, Some(OURS)),
-            sent(start, 12_000, B, Some(OURS)),
+    fn what_a_change_explains_takes_time_to_heal_and_what_comes_too_late_is_lost_or_wrong() {
+        let explained = [
+            (1, B, None),
+            (10_600, B, None),
+            (11_000, B, None),
+            (11_400, B, Some(OURS)),
+            (12_000, B, Some(OURS)),
         ];
-        let tally = timeline.tally(&log);
-        let expected = Tally {
-            sent: 5,
-            healed: Some(ms(905)),
-            ..Tally::default()
-        };
-        assert_eq!(tally, expected);
-    }
-
-    #[test]
-    fn what_comes_too_late_is_lost_or_wrong() {
-        let (start, timeline) = timeline();
-        let log = [
-            sent(start, 11_400, A, Some(OURS)),
-            sent(start, 11_600, A, Some(OURS)),
-            sent(start, 11_600, B, None),
-            sent(start, 11_700, B, Some(OURS)),
+        let late = [
+            (11_400, A, Some(OURS)),
+            (11_600, A, Some(OURS)),
+            (11_600, B, None),
+            (11_700, B, Some(OURS)),
         ];
-        let tally = timeline.tally(&log);
-        let expected = Tally {
-            sent: 4,
-            lost: 1,
-            wrong: 1,
-            healed: Some(ms(1_205)),
-        };
-        assert_eq!(tally, expected);
+        for (log, lost, wrong, healed) in [(&explained[..], 0, 0, 905), (&late, 1, 1, 1_205)] {
+            let (start, timeline) = timeline();
+            let sent = |&(at, address, mac)| sent(start, at, address, mac);
+            let tally = timeline.tally(&log.iter().map(sent).collect::<Vec<_>>());
+            let expected = Tally {
+                sent: u64::try_from(log.len()).unwrap(),
+                lost,
+                wrong,
+                healed: Some(ms(healed)),
+            };
+            assert_eq!(tally, expected);
+        }
     }
 }
