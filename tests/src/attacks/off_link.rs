@@ -228,20 +228,20 @@ fn sent(scene: &Scene, netns: &Netns) -> Result<[Went; 2]> {
 /// Counts the UDP packets to each off-link address that `socket` has received.
 fn queries(socket: &PacketSocket) -> Result<[usize; 2]> {
     let frames = socket.frames(Duration::ZERO)?;
-    let count = |is_query: fn(&[u8]) -> bool| {
-        let queries = frames.iter().filter(|(_, frame)| is_query(frame));
-        queries.count()
-    };
-    Ok([
-        count(|frame| {
+    let is_query = |frame: &[u8], address| match address {
+        IpAddr::V4(v4) => {
             ether_type(frame) == Some(IPV4)
                 && frame.get(23) == Some(&UDP)
-                && array(frame, v4::DST) == Some(OFF_LINK.v4.octets())
-        }),
-        count(|frame| {
+                && array(frame, v4::DST) == Some(v4.octets())
+        }
+        IpAddr::V6(v6) => {
             ether_type(frame) == Some(IPV6)
                 && frame.get(v6::NEXT_HEADER) == Some(&UDP)
-                && array(frame, v6::DST) == Some(OFF_LINK.v6.octets())
-        }),
-    ])
+                && array(frame, v6::DST) == Some(v6.octets())
+        }
+    };
+    Ok(OFF_LINK.both().map(|address| {
+        let queries = frames.iter().filter(|(_, frame)| is_query(frame, address));
+        queries.count()
+    }))
 }

@@ -1,16 +1,23 @@
 //! More at once than fits: into the agent's receive buffer, into its maps.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr},
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::Signal,
+        socket::{getsockopt, setsockopt, sockopt::RcvBuf},
+    },
+};
 
 use super::{
-    receive_buffer,
     row::Row,
     stage::{Stage, ask},
     traffic::Expect,
@@ -28,6 +35,11 @@ pub(super) const ROWS: &[Row] = &[
         .on_any_kernel(),
 ];
 
+/// Room for a few messages; less the kernel does not give.
+const TINY: usize = 2304;
+/// Only the one for events has so much room.
+const LARGE: usize = 1 << 20;
+
 /// How many addresses a row asks about, of many.
 const SAMPLES: usize = 4;
 
@@ -43,7 +55,7 @@ fn churn(stage: &mut Stage) -> Result<()> {
         Ok(["overruns", "whole"].map(|count| status["sync"][count].as_u64().unwrap_or(0)))
     };
     let before = syncs(stage)?;
-    receive_buffer::shrink(stage.agent()?.pid())?;
+    shrink_receive_buffers(stage.agent()?.pid())?;
     let (kept, deleted) = samples(netnses, addresses);
     let unknown = [&kept[..], &deleted].concat();
     stage.traffic.expect(&all(&unknown, Expect::Either));
@@ -142,4 +154,37 @@ fn full(stage: &mut Stage) -> Result<()> {
         site.third.ip(&lines("del", &[*last]))
     })?;
     stage.wait_parent("ready", |parent| parent.state == "ready")
+}
+
+/// Makes every large receive buffer of `process` tiny, so that the kernel overruns it. A socket belongs to whoever has a
+/// descriptor of it: `pidfd_getfd` gives us one of the agent's.
+fn shrink_receive_buffers(process: u32) -> Result<()> {
+    let process_fd = descriptor(libc::SYS_pidfd_open, [process.into(), 0])?;
+    let mut shrunk = 0;
+    let directory = format!("/proc/{process}/fd");
+    for entry in fs::read_dir(&directory).with_context(|| format!("cannot list {directory}"))? {
+        let entry = entry?;
+        let is_socket =
+            fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"));
+        let number: Option<RawFd> = entry.file_name().to_string_lossy().parse().ok();
+        let (true, Some(number)) = (is_socket, number) else {
+            continue;
+        };
+        let of_process = [process_fd.as_raw_fd().into(), number.into()];
+        let socket = descriptor(libc::SYS_pidfd_getfd, of_process)?;
+        if getsockopt(&socket, RcvBuf).is_ok_and(|room| room >= LARGE) {
+            setsockopt(&socket, RcvBuf, &TINY).context("cannot shrink a receive buffer")?;
+            shrunk += 1;
+        }
+    }
+    ensure!(shrunk > 0, "the agent has no large receive buffer");
+    Ok(())
+}
+
+/// Makes a system call that gives a descriptor.
+fn descriptor(call: libc::c_long, numbers: [libc::c_long; 2]) -> Result<OwnedFd> {
+    // SAFETY: `pidfd_open` and `pidfd_getfd` take numbers, zero for their flags.
+    let made = Errno::result(unsafe { libc::syscall(call, numbers[0], numbers[1], 0) })?;
+    // SAFETY: the kernel has just made it for us, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(made)?) })
 }

@@ -12,7 +12,6 @@ mod parent;
 mod pins;
 pub(crate) mod privilege;
 mod process;
-mod receive_buffer;
 mod row;
 mod stage;
 pub(crate) mod traffic;

@@ -4,14 +4,14 @@
 //! its own, which the answer goes to, so an answer tells which question it belongs to.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use ipvlan_packet::{ARP, Arp, BROADCAST, IPV6, Nd};
+use ipvlan_packet::{ARP, IPV6, Mac};
 use nix::{
     errno::Errno,
     sys::socket::{MsgFlags, recv, send, setsockopt, sockopt::RcvBufForce},
@@ -19,13 +19,16 @@ use nix::{
 
 use super::{echo::ROOM, log::Log, source::Source};
 use crate::{
-    probe::{neighbour::Question, packet::PacketSocket},
-    rows::site::LAN,
+    family::Family,
+    probe::{
+        neighbour::{self, Question},
+        packet::PacketSocket,
+    },
+    rows::site::{LAN, Pair},
 };
 
 /// The addresses that questions come from; nobody has them, so no neighbour entry suffers.
-const ASKER: Ipv4Addr = Ipv4Addr::new(172, 16, 91, 9);
-const ASKER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x91, 0, 0, 0, 0, 9);
+const ASKER: Pair = Pair::new(9);
 /// The first bytes of the MACs that questions come from.
 const PREFIX: [u8; 2] = [0x02, 0xfa];
 
@@ -35,14 +38,14 @@ pub(super) struct Topics {
     /// The addresses.
     pub(super) addresses: Vec<IpAddr>,
     /// The MAC that is asked whether it still has them.
-    pub(super) mac: [u8; 6],
+    pub(super) mac: Mac,
 }
 
 /// The one who asks.
 #[derive(Debug)]
 pub(super) struct Asker {
-    arp: OwnedFd,
-    nd: OwnedFd,
+    /// Of ARP and of neighbour discovery.
+    sockets: [OwnedFd; 2],
     topics: Arc<Mutex<Topics>>,
     turn: usize,
     interval: Duration,
@@ -57,8 +60,7 @@ impl Asker {
             Ok(socket)
         };
         Ok(Self {
-            arp: open(ARP)?,
-            nd: open(IPV6)?,
+            sockets: [open(ARP)?, open(IPV6)?],
             topics,
             turn: 0,
             interval,
@@ -66,7 +68,7 @@ impl Asker {
     }
 
     /// Whom to ask about next, whether to ask everybody, and the MAC that has it.
-    fn next(&mut self) -> Option<(IpAddr, bool, [u8; 6])> {
+    fn next(&mut self) -> Option<(IpAddr, bool, Mac)> {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let everybody = self.turn.is_multiple_of(2);
         let address = *topics
@@ -83,32 +85,26 @@ impl Source for Asker {
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        vec![self.arp.as_fd(), self.nd.as_fd()]
+        self.sockets.iter().map(OwnedFd::as_fd).collect()
     }
 
     fn send(&mut self, log: &Log) -> Result<()> {
         let Some((address, everybody, mac)) = self.next() else {
             return Ok(());
         };
-        let number = log.next();
-        let (socket, frame) = match address {
-            IpAddr::V4(tpa) => (&self.arp, request(number, tpa, everybody, mac).frame()),
-            IpAddr::V6(target) => (
-                &self.nd,
-                solicitation(number, target, everybody, mac).frame(),
-            ),
-        };
+        let question = question(log.next(), address, everybody, mac)?;
         log.send(address, everybody);
-        let _lost = send(socket.as_raw_fd(), &frame, MsgFlags::empty());
+        let socket = &self.sockets[usize::from(Family::of(address) == Family::V6)];
+        let _lost = send(socket.as_raw_fd(), &question.frame(), MsgFlags::empty());
         Ok(())
     }
 
     fn receive(&self, log: &Log) -> Result<()> {
         let mut frame = [0; 256];
-        for socket in [&self.arp, &self.nd] {
+        for socket in &self.sockets {
             loop {
                 match recv(socket.as_raw_fd(), &mut frame, MsgFlags::MSG_DONTWAIT) {
-                    Ok(length) => hear(&frame[..length.min(frame.len())], log),
+                    Ok(length) => hear(&frame[..length.min(frame.len())], log)?,
                     Err(Errno::EAGAIN) => break,
                     Err(Errno::EINTR | Errno::ENETDOWN) => {}
                     Err(errno) => return Err(errno).context("cannot hear answers"),
@@ -119,21 +115,25 @@ impl Source for Asker {
     }
 }
 
-fn hear(frame: &[u8], log: &Log) {
+fn hear(frame: &[u8], log: &Log) -> Result<()> {
     let Some((number, sent)) = number(frame).and_then(|number| Some((number, log.of(number)?)))
     else {
-        return;
+        return Ok(());
     };
     // Where a question goes to does not change what answers it, but whether its address may be left out.
     let mac = frame.get(6..12).and_then(|mac| mac.try_into().ok());
     let mac = mac.unwrap_or_default();
-    let answer = match sent.address {
-        IpAddr::V4(tpa) => request(number, tpa, sent.everybody, mac).answer(frame),
-        IpAddr::V6(target) => solicitation(number, target, sent.everybody, mac).answer(frame),
-    };
+    let answer = question(number, sent.address, sent.everybody, mac)?.answer(frame);
     if answer.is_some() {
         log.answered(number, answer);
     }
+    Ok(())
+}
+
+/// Returns the question with this number, to everybody or to a MAC.
+fn question(number: u32, address: IpAddr, everybody: bool, mac: Mac) -> Result<Box<dyn Question>> {
+    let to = (!everybody).then_some(mac);
+    neighbour::question(asker(number), ASKER.like(address), address, to)
 }
 
 /// The question that `frame` goes back to.
@@ -142,23 +142,11 @@ fn number(frame: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(rest.try_into().ok()?))
 }
 
-fn asker(number: u32) -> [u8; 6] {
+fn asker(number: u32) -> Mac {
     let mut mac = [0; 6];
     mac[..2].copy_from_slice(&PREFIX);
     mac[2..].copy_from_slice(&number.to_be_bytes());
     mac
-}
-
-fn request(number: u32, tpa: Ipv4Addr, everybody: bool, mac: [u8; 6]) -> Arp {
-    Arp::request(asker(number), ASKER, tpa).to(if everybody { BROADCAST } else { mac })
-}
-
-fn solicitation(number: u32, target: Ipv6Addr, everybody: bool, mac: [u8; 6]) -> Nd {
-    if everybody {
-        Nd::multicast(asker(number), ASKER_V6, target)
-    } else {
-        Nd::unicast(mac, asker(number), ASKER_V6, target)
-    }
 }
 
 #[cfg(test)]
@@ -167,8 +155,7 @@ mod tests {
 
     #[test]
     fn an_answer_names_its_question() {
-        let question = request(0x0001_0203, Ipv4Addr::LOCALHOST, true, [0; 6]);
-        assert_eq!(number(&question.sha), Some(0x0001_0203));
+        assert_eq!(number(&asker(0x0001_0203)), Some(0x0001_0203));
         assert_eq!(number(&[2, 0, 0, 0, 0, 1]), None);
     }
 }
