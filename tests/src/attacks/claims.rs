@@ -35,7 +35,7 @@ pub(super) const ROWS: &[Row] = &[
         "S4",
         Container,
         "takes a next hop of a route that is not the default route, in any table",
-        "never answered: gateway_address; a child that had it before the route keeps it",
+        "never answered: gateway_address",
         Run::Started(&Mode::ALL, takes_a_next_hop),
     )
     .alone("the container answers in l2")
@@ -66,8 +66,6 @@ const WITHDRAWN_WITHIN: Duration = Duration::from_secs(6);
 const PROBED: Duration = Duration::from_secs(10);
 /// Another next hop than that of the default route.
 const NEXT_HOP: Pair = Pair::new(30);
-/// Another, which a child has before there is a route.
-const OWN_ROUTER: Pair = Pair::new(31);
 const STRICT: [&str; 2] = ["--dad", "strict"];
 
 /// Returns whether the parent's MAC answers for `address`. Several stations may answer; the station's own answer comes
@@ -130,28 +128,7 @@ fn takes_a_next_hop(scene: &mut Scene) -> Result<()> {
             scene.expect(!answered, || format!("the next hop {address} is answered"));
         }
     }
-    scene.expect_refused(NEXT_HOP.both(), "gateway_address")?;
-    own_router(scene)
-}
-
-/// The operator routes through a child: it had the address before the route.
-fn own_router(scene: &mut Scene) -> Result<()> {
-    let Pair { v4, v6 } = OWN_ROUTER;
-    site::add(&scene.steady, CHILD, OWN_ROUTER.both())?;
-    scene.expect_answers_within(OWN_ROUTER.both(), true, WITHDRAWN_WITHIN)?;
-    // Until its probe ends, an address is the next hop's rather than the child's.
-    thread::sleep(PROBED + PROBED);
-    scene.host.ip(&format!(
-        "route add 10.98.0.0/16 via {v4} dev {PARENT}\nroute add fd98::/48 via {v6} dev {PARENT}\n"
-    ))?;
-    scene.case("a child that is a router, after the route");
-    thread::sleep(ANSWERED_WITHIN);
-    scene.expect_answers_within(OWN_ROUTER.both(), true, ANSWERED_WITHIN)?;
-    scene.kill()?;
-    scene.start_again()?;
-    scene.case("a child that is a router, after a restart");
-    thread::sleep(ANSWERED_WITHIN);
-    scene.expect_answers_within(OWN_ROUTER.both(), true, ANSWERED_WITHIN)
+    scene.expect_refused(NEXT_HOP.both(), "gateway_address")
 }
 
 /// The station's replies to probes: none of its addresses, and a MAC that is the station's.

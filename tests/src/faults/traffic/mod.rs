@@ -216,13 +216,15 @@ impl Traffic {
     }
 
     fn recent_questions(&self) -> Vec<Sent> {
-        let asked = self.sources.last();
         let end = Instant::now().checked_sub(LATENCY);
         let begin = end.and_then(|end| end.checked_sub(LATENCY));
-        match (asked, begin, end) {
-            (Some((log, _)), Some(begin), Some(end)) => within(&log.read(), begin, end),
-            _ => Vec::new(),
-        }
+        let span = begin.zip(end);
+        span.map_or_else(Vec::new, |(begin, end)| self.questions(begin, end))
+    }
+
+    fn questions(&self, begin: Instant, end: Instant) -> Vec<Sent> {
+        let asked = self.sources.last();
+        asked.map_or_else(Vec::new, |(log, _)| within(&log.read(), begin, end))
     }
 
     /// What is not as expected at the moment.
@@ -252,11 +254,7 @@ impl Traffic {
                 return Some(format!("{}: nothing is sent", log.name));
             }
         }
-        let asked = self
-            .sources
-            .last()
-            .map(|(log, _)| within(&log.read(), begin, end));
-        let asked = asked.unwrap_or_default();
+        let asked = self.questions(begin, end);
         topics
             .into_iter()
             .flat_map(|address| [(address, true), (address, false)])
