@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, process::Command};
 
 use serde_json::Value;
 
-use super::process::Process;
+use super::process::{LEASES, Process};
 use crate::{agent::list, netns::NAMES, probe::until, rows::prelude::*};
 
 /// The directory of the CNI plugins (Debian package containernetworking-plugins).
@@ -52,29 +52,29 @@ pub(super) struct Program {
     /// Whether it makes its child itself, on the parent of the host.
     pub(super) makes_child: bool,
     /// Starts it, given the host and the netns of the child.
-    start: fn(&mut Process, &Netns, &Netns) -> Result<()>,
+    start: fn(&Netns, &Netns) -> Result<Process>,
 }
 
 pub(super) static PROGRAMS: [Program; 4] = [
-    Program::new("dhclient", |process, _, netns| {
-        dhclient(
-            process,
-            netns,
-            "send dhcp-client-identifier \"dhclient\";\n",
-        )
+    Program::new("dhclient", |_, netns| {
+        dhclient(netns, "-4", "send dhcp-client-identifier \"dhclient\";\n")
     }),
-    Program::new("dhcpcd", |process, _, netns| {
+    Program::new("dhcpcd", |_, netns| {
+        let mut process = Process::new("dhcpcd")?;
         let conf = "clientid dhcpcd\nnoipv4ll\ntimeout 0\nreboot 0\n";
         process.write("dhcpcd.conf", conf)?;
-        let mut command = in_own_mounts(process, DHCPCD)?;
-        process.run(netns, command.arg(CHILD))
+        let mut command = in_own_mounts(&process, DHCPCD)?;
+        process.run(netns, command.arg(CHILD))?;
+        Ok(process)
     }),
-    Program::new("networkd", |process, _, netns| {
+    Program::new("networkd", |_, netns| {
+        let mut process = Process::new("networkd")?;
         process.write("child.network", &network())?;
         let conf = "[Network]\nManageForeignRoutes=no\n";
         process.write("networkd.conf", conf)?;
-        let mut command = in_own_mounts(process, NETWORKD)?;
-        process.run(netns, command.env("SYSTEMD_LOG_LEVEL", "debug"))
+        let mut command = in_own_mounts(&process, NETWORKD)?;
+        process.run(netns, command.env("SYSTEMD_LOG_LEVEL", "debug"))?;
+        Ok(process)
     }),
     Program {
         renews_by_unicast: false,
@@ -84,10 +84,7 @@ pub(super) static PROGRAMS: [Program; 4] = [
 ];
 
 impl Program {
-    const fn new(
-        name: &'static str,
-        start: fn(&mut Process, &Netns, &Netns) -> Result<()>,
-    ) -> Self {
+    const fn new(name: &'static str, start: fn(&Netns, &Netns) -> Result<Process>) -> Self {
         Self {
             name,
             renews_by_unicast: true,
@@ -98,17 +95,8 @@ impl Program {
 
     /// Starts it on the child in `netns`.
     pub(super) fn start(&self, host: &Netns, netns: &Netns) -> Result<Process> {
-        let mut process = Process::new(self.name)?;
-        (self.start)(&mut process, host, netns)?;
-        Ok(process)
+        (self.start)(host, netns)
     }
-}
-
-/// Starts `dhclient` as it comes: without an identifier.
-pub(super) fn unidentified(netns: &Netns) -> Result<Process> {
-    let mut process = Process::new("dhclient")?;
-    dhclient(&mut process, netns, "")?;
-    Ok(process)
 }
 
 fn in_own_mounts(process: &Process, script: &str) -> Result<Command> {
@@ -119,20 +107,23 @@ fn in_own_mounts(process: &Process, script: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn dhclient(process: &mut Process, netns: &Netns, identifier: &str) -> Result<()> {
+/// Starts `dhclient` for a family, with a statement about its identifier: as it comes it sends none in IPv4.
+pub(super) fn dhclient(netns: &Netns, family: &str, identifier: &str) -> Result<Process> {
+    let mut process = Process::new("dhclient")?;
     let times = "initial-interval 1;\nbackoff-cutoff 2;\ntimeout 300;\n";
     let conf = [identifier, times].concat();
     let mut command = Command::new("dhclient");
-    command.args(["-4", "-d"]);
+    command.args([family, "-d"]);
     for (option, file) in [
         ("-cf", process.write("dhclient.conf", &conf)?),
-        ("-lf", process.write("leases", "")?),
+        ("-lf", process.write(LEASES, "")?),
         ("-pf", process.file("pid")),
         ("-sf", process.write_program("script", DHCLIENT_SCRIPT)?),
     ] {
         command.arg(option).arg(file);
     }
-    process.run(netns, command.arg(CHILD))
+    process.run(netns, command.arg(CHILD))?;
+    Ok(process)
 }
 
 /// An identifier of RFC 4361: its default with the DUID of a machine, which containers of one image can share.
@@ -146,7 +137,8 @@ fn network() -> String {
 }
 
 /// Starts the daemon of the `dhcp` plugin, then the `ipvlan` plugin as a container runtime does.
-fn cni(process: &mut Process, host: &Netns, netns: &Netns) -> Result<()> {
+fn cni(host: &Netns, netns: &Netns) -> Result<Process> {
+    let mut process = Process::new("cni")?;
     // What an attempt before this one left.
     let _none = netns.ip(&format!("link del {CHILD}\n"));
     let socket = process.file("socket");
@@ -168,7 +160,8 @@ fn cni(process: &mut Process, host: &Netns, netns: &Netns) -> Result<()> {
         ("CNI_IFNAME", CHILD),
         ("CNI_PATH", CNI_PLUGINS),
     ]);
-    process.run(host, &mut command)
+    process.run(host, &mut command)?;
+    Ok(process)
 }
 
 /// Returns the IPv4 address of the child in `netns`.

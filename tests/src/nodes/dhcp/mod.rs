@@ -3,14 +3,14 @@
 mod clients;
 mod process;
 mod renewal;
-mod v6;
 mod wire;
 
 use self::{
-    process::{Server, Udhcpc},
+    clients::dhclient,
+    process::{LEASES, Server, Udhcpc},
     wire::{Seen, Wire, discover},
 };
-use crate::rows::prelude::*;
+use crate::{probe::until, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -47,8 +47,8 @@ pub(super) const ROWS: &[Row] = &[
         "DHCPv6",
         Kind::Held,
         "DHCPv6 client in an l2 child, dnsmasq on the LAN",
-        "an advertisement",
-        Run::Own(v6::solicit),
+        "a lease",
+        Run::Own(of_v6),
     ),
 ];
 
@@ -184,4 +184,29 @@ fn of_the_host(scene: &mut Scene) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// `DHCPv6` (RFC 8415): replies go to the link-local address of the client, which the driver knows.
+fn of_v6(play: &Play) -> Result<()> {
+    let mut scene = play.isolated(Mode::L2, "private")?;
+    let server_address = format!("addr add fe80::510/64 dev {LAN} nodad\n");
+    scene.vm01.ip(&server_address)?;
+    let place = scene.add_netns_with_child("red")?;
+    let client_address = format!("addr add fe80::501/64 dev {CHILD} nodad\n");
+    scene.others[place].ip(&client_address)?;
+    let server = Server::dnsmasq(&scene.vm01)?;
+    let leased = |scene: &Scene| {
+        let client = dhclient(&scene.others[place], "-6", "")?;
+        let has_lease = || Ok(client.read(LEASES).contains("iaaddr"));
+        let leased = until(PATIENCE, Duration::from_millis(50), has_lease)?;
+        Ok::<_, anyhow::Error>((["no lease", "a lease"][usize::from(leased)], client.log()))
+    };
+    scene.alone(leased(&scene)?.0);
+    scene.start(&[])?;
+    let (found, log) = leased(&scene)?;
+    scene.expect(found == "a lease", || {
+        format!("{log}; the server: {}", server.log())
+    });
+    scene.with_agent(found);
+    scene.clear()
 }

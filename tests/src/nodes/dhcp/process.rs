@@ -79,7 +79,7 @@ impl Process {
     }
 
     /// Returns the text of a file; none if there is no such file.
-    fn read(&self, name: &str) -> String {
+    pub(super) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.file(name)).unwrap_or_default()
     }
 
@@ -104,6 +104,8 @@ impl Drop for Process {
     }
 }
 
+/// The file of the leases of a server or client.
+pub(super) const LEASES: &str = "leases";
 /// How long a lease of [`Server::dhcpd`] is; clients renew after a quarter of it and rebind after half of it.
 pub(super) const LEASE: Duration = Duration::from_secs(24);
 
@@ -130,7 +132,7 @@ impl Server {
             "--dhcp-range=2001:db8:91::1000,2001:db8:91::10ff,64,2m",
         ]);
         command.arg(format!("--interface={LAN}"));
-        let leases = process.file("leases");
+        let leases = process.file(LEASES);
         command.arg(format!("--dhcp-leasefile={}", leases.display()));
         process.run(station, &mut command)?;
         Ok(Self(process))
@@ -153,14 +155,14 @@ impl Server {
         let mut command = Command::new("dhcpd");
         command.args(["-4", "-f", "-d", "--no-pid"]);
         command.arg("-cf").arg(process.write("conf", &conf)?);
-        command.arg("-lf").arg(process.write("leases", "")?);
+        command.arg("-lf").arg(process.write(LEASES, "")?);
         process.run(station, command.arg(LAN))?;
         Ok(Self(process))
     }
 
     /// Returns whether dnsmasq keeps a lease of `address`.
     pub(super) fn has_lease(&self, address: Ipv4Addr) -> bool {
-        let leases = self.0.read("leases");
+        let leases = self.0.read(LEASES);
         let address = address.to_string();
         let mut addresses = leases.lines().map(|line| line.split(' ').nth(2));
         addresses.any(|leased| leased == Some(address.as_str()))

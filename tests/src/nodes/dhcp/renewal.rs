@@ -9,7 +9,7 @@ use ipvlan_packet::{
 
 use super::{
     NO_OFFER, SENT,
-    clients::{self, PROGRAMS, Program, address, wait_for_address},
+    clients::{PROGRAMS, Program, address, dhclient, wait_for_address},
     counted,
     process::{LEASE, Process, Server},
     wire::{Seen, Wire},
@@ -182,7 +182,7 @@ fn keep(scene: &Scene, leased: &[Leased], wire: &Wire, server: &Server) -> Resul
 fn unidentified(scene: &Scene, place: usize) -> Result<()> {
     let netns = &scene.others[place];
     netns.ip(&format!("addr flush dev {CHILD}\n"))?;
-    let _process = clients::unidentified(netns)?;
+    let _process = dhclient(netns, "-4", "")?;
     let found = wait_for_address(netns, STARTED)?;
     scene.expect(found.is_some(), || "dhclient: no lease".to_owned());
     let count = counted(scene, "dhcp_no_client_id")?;
