@@ -90,7 +90,8 @@ fn poisons_the_host(scene: &Scene, wire: &Wire) -> Result<usize> {
         &HOST.v6.octets(),
         &[0; 8],
     ];
-    wire.send_each(&[Frame::with_protocol(IPV6, frame.concat())])?;
+    wire.attacker
+        .send(&[Frame::with_protocol(IPV6, frame.concat())])?;
     thread::sleep(ARRIVED);
     let entries = host.neighbour_entry(PARENT, GATEWAY.v4.into())?;
     host.ip(&format!("neigh flush dev {PARENT}\n"))?;

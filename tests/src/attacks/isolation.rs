@@ -147,7 +147,7 @@ pub(super) fn start(scene: &mut Scene, takes_off_link: bool) -> Result<()> {
 
 /// Sends `frames` from a socket and counts what arrives at siblings.
 pub(super) fn count(wire: &Wire, frames: &[Frame]) -> Result<usize> {
-    count_by(wire, frames, |frames| wire.send_each(frames))
+    count_by(wire, frames, |frames| wire.attacker.send(frames))
 }
 
 /// Sends `frames` by `send`, three times, since the first may wait for a neighbour entry; counts what arrives.
@@ -239,7 +239,7 @@ fn hosts_name(play: &Play) -> Result<()> {
 
 /// Sends `frames` without a socket; counts what arrives.
 fn count_without_socket(wire: &Wire, frames: &[Frame]) -> Result<Option<usize>> {
-    let Some(outlet) = wire.without_socket() else {
+    let Some(outlet) = &wire.without_socket else {
         return Ok(None);
     };
     count_by(wire, frames, |frames| outlet.send(frames)).map(Some)

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    io::IoSlice,
     net::Ipv6Addr,
     os::fd::{AsRawFd as _, OwnedFd},
     thread,
@@ -15,7 +14,7 @@ use nix::{
     errno::Errno,
     net::if_::if_nametoindex,
     sys::socket::{
-        MsgFlags, MultiHeaders, SockaddrIn6, SockaddrStorage, recv, recvfrom, sendmmsg, setsockopt,
+        MsgFlags, SockaddrIn6, SockaddrStorage, recv, recvfrom, sendto, setsockopt,
         sockopt::{RcvBufForce, SndBuf},
     },
 };
@@ -42,10 +41,11 @@ const RAW: [(i32, [i32; 4]); 2] = [
 
 /// The attacker's sockets, and those that see what its siblings get.
 pub(super) struct Wire {
-    attacker: Outlet,
-    /// Frames that no socket is named for any more when they leave by the attacker's child. `None` where the
+    /// Sends frames from the attacker's child.
+    pub(super) attacker: Outlet,
+    /// Sends frames that no socket is named for any more when they leave by the attacker's child. `None` where the
     /// kernel has no TCX (before Linux 6.6).
-    without_socket: Option<(Outlet, Attached)>,
+    pub(super) without_socket: Option<Outlet>,
     siblings: Vec<Tap>,
 }
 
@@ -53,16 +53,28 @@ pub(super) struct Wire {
 pub(super) struct Outlet {
     socket: OwnedFd,
     index: u32,
+    /// What leads the frames to another device.
+    _redirect: Option<Attached>,
 }
 
 impl Outlet {
     /// Opens it on `device` of the current netns.
-    fn open(device: &str) -> Result<Self> {
+    fn open(device: &str, redirect: Option<Attached>) -> Result<Self> {
         // Without a type the socket receives nothing, and the kernel reads the type in each frame.
         let socket = PacketSocket::open(device, 0)?.into_inner();
         setsockopt(&socket, SndBuf, &ROOM)?;
-        let index = if_nametoindex(device)?;
-        Ok(Self { socket, index })
+        Ok(Self {
+            socket,
+            index: if_nametoindex(device)?,
+            _redirect: redirect,
+        })
+    }
+
+    /// Opens one for frames without a socket: the loopback device takes the socket off what is sent from it
+    /// (`loopback_xmit`), and a program there redirects it to the child.
+    fn without_socket() -> Result<Self> {
+        let redirect = Program::redirect(Hook::Tc, CHILD)?.attach(LOOPBACK)?;
+        Self::open(LOOPBACK, Some(redirect))
     }
 
     /// Sends `frames`; those that the device refuses are lost.
@@ -70,35 +82,18 @@ impl Outlet {
     /// Each names an `EtherType` beside it: Linux 6.1 does not read that in the frames of an ipvlan device, which
     /// drops them then.
     pub(super) fn send<'a>(&self, frames: impl IntoIterator<Item = &'a Frame>) -> Result<()> {
-        let mut slices = Vec::new();
-        let mut names = Vec::new();
         for frame in frames {
-            slices.push([IoSlice::new(&frame.bytes)]);
-            names.push(Some(link_address(self.index, frame.protocol)?));
-        }
-        let socket = self.socket.as_raw_fd();
-        let mut begin = 0;
-        while begin < slices.len() {
-            let mut headers = MultiHeaders::preallocate(slices.len() - begin, None);
-            let (slices, names) = (&slices[begin..], &names[begin..]);
-            match sendmmsg(socket, &mut headers, slices, names, [], MsgFlags::empty()) {
-                Ok(sent) => begin += sent.count().max(1),
-                // The device refused the first one of them.
-                Err(errno) => {
-                    ensure!(errno != Errno::EBADF, "cannot send: {errno}");
-                    begin += 1;
-                }
-            }
+            let to = link_address(self.index, frame.protocol)?;
+            let sent = sendto(
+                self.socket.as_raw_fd(),
+                &frame.bytes,
+                &to,
+                MsgFlags::empty(),
+            );
+            ensure!(sent != Err(Errno::EBADF), "cannot send");
         }
         Ok(())
     }
-}
-
-/// Returns an outlet for frames without a socket in the current netns, and what leads them to the child: the loopback
-/// device takes the socket off what is sent from it (`loopback_xmit`), and a program there redirects it.
-fn outlet_without_socket() -> Result<(Outlet, Attached)> {
-    let program = Program::redirect(Hook::Tc, CHILD)?.attach(LOOPBACK)?;
-    Ok((Outlet::open(LOOPBACK)?, program))
 }
 
 /// Numbers of the frames that arrived at a sibling.
@@ -128,13 +123,10 @@ enum TapKind {
 impl Wire {
     /// Opens the sockets on the children of `site`: the attacker in `third`.
     pub(super) fn open(site: &Site) -> Result<Self> {
-        let attacker = site.third.run(|| Outlet::open(CHILD))?;
-        let without_socket = if is_at_least(6, 6)? {
-            site.third.ip(&format!("link set {LOOPBACK} up\n"))?;
-            Some(site.third.run(outlet_without_socket)?)
-        } else {
-            None
-        };
+        let attacker = site.third.run(|| Outlet::open(CHILD, None))?;
+        let has_tcx = is_at_least(6, 6)?;
+        let outlet = || has_tcx.then(Outlet::without_socket).transpose();
+        let without_socket = site.third.run(outlet)?;
         let mut siblings = Vec::new();
         for netns in [&site.steady, &site.unnamed] {
             siblings.extend(taps(netns, site.mode)?);
@@ -182,23 +174,13 @@ impl Wire {
                 frames.map(|(_, frame)| frame)
             };
             self.attacker.send(sent(false))?;
-            if let Some(outlet) = self.without_socket() {
+            if let Some(outlet) = &self.without_socket {
                 outlet.send(sent(true))?;
             }
             thread::sleep(pause);
             self.drain(|seen| note(seed, &frames, seen, &mut arrived))?;
         }
         Ok(arrived)
-    }
-
-    /// Sends `frames` from a socket on the attacker's child.
-    pub(super) fn send_each(&self, frames: &[Frame]) -> Result<()> {
-        self.attacker.send(frames)
-    }
-
-    /// Returns what sends frames without a socket, if that is possible.
-    pub(super) fn without_socket(&self) -> Option<&Outlet> {
-        self.without_socket.as_ref().map(|(outlet, _)| outlet)
     }
 
     /// Returns whether frame `number` is sent without a socket.
