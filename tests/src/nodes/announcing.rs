@@ -1,6 +1,5 @@
 //! What the agent sends unasked, and how fast: the start with many children, a restart, refreshes.
 
-use anyhow::anyhow;
 use ipvlan_packet::{Arp, Nd};
 
 use crate::rows::prelude::*;
@@ -72,12 +71,7 @@ fn most_in_a_second(sent: &[Sent]) -> usize {
 /// Returns what the parent sends while the agent starts, and the most in a second.
 fn started(scene: &mut Scene) -> Result<(Vec<Sent>, usize)> {
     let socket = scene.listen(EVERY_TYPE)?;
-    let sent = thread::scope(|scope| {
-        let watching = scope.spawn(|| watch(&socket));
-        scene.start(&[])?;
-        let sent = watching.join();
-        sent.map_err(|_| anyhow!("the watcher panicked"))?
-    })?;
+    let (sent, ()) = beside(|_| watch(&socket), || scene.start(&[]))?;
     let most = most_in_a_second(&sent);
     scene.expect_most("ARP, NS and NA frames in a second", most, INSPECTED);
     Ok((sent, most))

@@ -17,7 +17,10 @@ use nix::{
     sys::socket::{MsgFlags, recv, send, setsockopt, sockopt::RcvBufForce},
 };
 
-use super::{echo::ROOM, log::Log, source::Source};
+use super::{
+    echo::ROOM,
+    source::{Log, Source},
+};
 use crate::{
     family::Family,
     probe::{

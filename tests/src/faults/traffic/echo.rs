@@ -12,7 +12,7 @@ use nix::{
     sys::socket::{SockFlag, SockaddrStorage, connect, setsockopt, sockopt::RcvBufForce},
 };
 
-use super::{log::Log, source::Source};
+use super::source::{Log, Source};
 use crate::probe::{ping, target::Target};
 
 /// Room for everything that a machine that stands still for a while has not taken.

@@ -6,7 +6,6 @@
 
 mod asker;
 mod echo;
-mod log;
 mod source;
 mod timeline;
 
@@ -26,8 +25,7 @@ pub(crate) use self::timeline::{Expect, Tally};
 use self::{
     asker::{Asker, Topics},
     echo::Echo,
-    log::{Log, Sent},
-    source::{Source, run},
+    source::{Log, Sent, Source, run},
     timeline::{Fate, Timeline},
 };
 use crate::probe::until;

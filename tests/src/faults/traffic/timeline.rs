@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::log::Sent;
+use super::source::Sent;
 
 /// What was sent so shortly before a change may have met it on its way.
 const IN_FLIGHT: Duration = Duration::from_millis(100);
@@ -199,7 +199,7 @@ impl Timeline {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use super::{super::log::Answer, *};
+    use super::{super::source::Answer, *};
 
     const A: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     const B: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
