@@ -1,10 +1,5 @@
 //! Claims of addresses: of a container on a station's or a gateway's, and of a station on a container's.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    sync::atomic::{AtomicBool, Ordering},
-};
-
 use ipvlan_packet::{
     ARP, Arp, Mac, Nd,
     arp::{OPER, REPLY},
@@ -12,14 +7,7 @@ use ipvlan_packet::{
     patched,
 };
 
-use crate::{
-    probe::responder::respond,
-    rows::{
-        checks::becomes,
-        prelude::*,
-        row::Kind::{Container, Station},
-    },
-};
+use crate::{probe::responder::respond, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

@@ -1,7 +1,5 @@
 //! Frames whose `EtherType` is not the protocol that their sender names beside them.
 
-use std::net::Ipv6Addr;
-
 use ipvlan_packet::{ARP, IPV4, IPV6, arp::TPA, ethernet, patched};
 
 use super::{
@@ -9,7 +7,7 @@ use super::{
     isolation::{ARRIVED, count, exact, host_reaches_children, packet, to_sibling},
     wire::Wire,
 };
-use crate::rows::{checks::becomes, prelude::*};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[exact(
     "vepa l2: a frame whose EtherType is not the protocol that its sender names beside it",

@@ -2,11 +2,9 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
+    fs::File,
     io::{self, Write as _},
     os::unix::{fs::symlink, net::UnixListener},
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::anyhow;
@@ -16,14 +14,7 @@ use nix::{
     unistd::{chown, mkfifo},
 };
 
-use crate::{
-    netns,
-    rows::{
-        prelude::*,
-        row::Kind::{Service, User},
-        scene::runtime_dir,
-    },
-};
+use crate::{netns, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

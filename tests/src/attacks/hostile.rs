@@ -1,21 +1,12 @@
 //! A hostile netns beside a well-behaved one: random changes in a container and in netns of users, while the
 //! agent is killed and started again. The well-behaved addresses are asked for all the time.
 
-use std::{
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt as _,
-    process::Command,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, sync::atomic::AtomicU64};
 
 use crate::{
     faults::traffic::{Expect, Traffic},
     probe::stream::Stream,
-    rows::{
-        checks::STEADY_ADDRESSES,
-        prelude::*,
-        row::Kind::{Container, User},
-    },
+    rows::prelude::*,
 };
 
 pub(super) const ROWS: &[Row] = &[

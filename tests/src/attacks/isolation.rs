@@ -15,7 +15,7 @@ use super::{
     frames::{self, Frame, OFF_LINK, cookie_of},
     wire::Wire,
 };
-use crate::rows::{checks::becomes, prelude::*, row::Kind::Container};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     // `ip_local_out` repairs the length of what the host sends on.

@@ -3,11 +3,7 @@
 
 use std::net::UdpSocket;
 
-use crate::rows::{
-    checks::{becomes, forwarded},
-    prelude::*,
-    row::Kind::{Container, Station},
-};
+use crate::rows::{checks::forwarded, prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

@@ -1,13 +1,9 @@
 //! Names of links are bytes that their owner chooses: they stop no sync, no start and no terminal.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, process::Command};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
 use super::newcomer;
-use crate::rows::{
-    checks::STEADY_ADDRESSES,
-    prelude::*,
-    row::Kind::{Container, User},
-};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

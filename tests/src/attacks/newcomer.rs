@@ -1,8 +1,6 @@
 //! The service that a well-behaved child gets while an attack goes on: how soon a new address of it is
 //! answered and announced, and what the agent costs meanwhile.
 
-use std::{fs, sync::atomic::AtomicBool};
-
 use crate::{
     bench::agent::{milliseconds, percentile, process},
     netlink::Netlink,

@@ -9,10 +9,7 @@ use ipvlan_packet::{
 };
 
 use super::{frames::OFF_LINK, isolation::in_gateways_name};
-use crate::{
-    lab::connect,
-    rows::{prelude::*, row::Kind::Container},
-};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

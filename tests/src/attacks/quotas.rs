@@ -1,21 +1,12 @@
 //! More than a share: of the maps, of a start, of announcements, of the processor.
 
-use std::{
-    net::Ipv4Addr,
-    sync::atomic::{AtomicBool, Ordering},
-};
-
 use ipvlan_packet::{ARP, BROADCAST};
 use nix::net::if_::if_nametoindex;
 
 use super::newcomer;
 use crate::{
     netlink::{AddressChange, Netlink},
-    rows::{
-        checks::{answered_on_lan, becomes},
-        prelude::*,
-        row::Kind::{Container, User},
-    },
+    rows::prelude::*,
 };
 
 pub(super) const ROWS: &[Row] = &[

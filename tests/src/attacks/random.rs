@@ -7,7 +7,7 @@ use super::{
     isolation::{host_reaches_children, isolated, start, tells_the_sender},
     wire::{Arrived, Wire},
 };
-use crate::rows::{prelude::*, row::Kind::Container};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

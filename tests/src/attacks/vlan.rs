@@ -2,7 +2,7 @@
 
 use crate::{
     ethtool,
-    rows::{prelude::*, row::Kind::Station, site::PORT, tagged},
+    rows::{prelude::*, tagged},
 };
 
 pub(super) const ROWS: &[Row] = &[Row::new(

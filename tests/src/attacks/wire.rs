@@ -2,13 +2,9 @@
 
 use std::{
     collections::BTreeSet,
-    net::Ipv6Addr,
     os::fd::{AsRawFd as _, OwnedFd},
-    thread,
-    time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
 use ipvlan_packet::{ETH_LEN, IPV4, IPV6, ZERO, ethernet, ip::v6, patched};
 use nix::{
     errno::Errno,
@@ -22,11 +18,9 @@ use nix::{
 use super::frames::{self, Frame};
 use crate::{
     bpf::{Attached, Hook, Program},
-    demo::mode::Mode,
     faults::is_at_least,
-    netns::Netns,
-    probe::packet::{EVERY_TYPE, PacketSocket, link_address},
-    rows::site::{CHILD, Site},
+    probe::packet::link_address,
+    rows::prelude::*,
 };
 
 /// Less than the backlog of broadcasts of the driver (`IPVLAN_QBACKLOG_LIMIT`, 1 000).

@@ -1,8 +1,5 @@
 //! Children and their netns come, go, move and change, from outside and from inside.
 
-use std::{net::Ipv4Addr, thread};
-
-use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use super::{
@@ -10,17 +7,7 @@ use super::{
     stage::Stage,
     traffic::{Expect, expected},
 };
-use crate::{
-    family::default_routes,
-    lab::connect,
-    netns::Netns,
-    rows::{
-        prelude::{Duration, Instant, IpAddr, PATIENCE, ping, wait_for},
-        site::{
-            CHILD, DOWN, GATEWAY, NEIGHBOUR, PARENT, Pair, STEADY, Site, THIRD, configure_child,
-        },
-    },
-};
+use crate::rows::{prelude::*, site::configure_child};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("child made right in a netns nobody knew", appears),

@@ -1,19 +1,13 @@
 //! Others on the same parent: a second agent, programs that are not ours.
 
-use std::{path::Path, process::Command, thread, time::Instant};
-
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::anyhow;
 
 use super::{pins, row::Row, stage::Stage};
 use crate::{
     agent::Agent,
     bpf::{Hook, Program},
     init,
-    rows::{
-        scene::{PATIENCE, runtime_dir},
-        site::{PARENT, Site},
-        truth,
-    },
+    rows::{prelude::*, truth},
 };
 
 pub(super) const ROWS: &[Row] = &[
@@ -92,7 +86,7 @@ fn xdp_netlink(stage: &mut Stage) -> Result<()> {
     stage.outage(|site| site.host.ip(&set(&format!("pinned {}", pin.display()))))?;
     foreign_xdp(stage)?;
     stage.outage(|site| site.host.ip(&set("off")))?;
-    std::fs::remove_file(pin)?;
+    fs::remove_file(pin)?;
     Ok(())
 }
 

@@ -1,14 +1,7 @@
 //! More at once than fits: into the agent's receive buffer, into its maps.
 
-use std::{
-    fs,
-    net::{IpAddr, Ipv4Addr},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
-    thread,
-    time::{Duration, Instant},
-};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
-use anyhow::{Context as _, Result, ensure};
 use nix::{
     errno::Errno,
     sys::{
@@ -22,7 +15,7 @@ use super::{
     stage::{Stage, ask},
     traffic::Expect,
 };
-use crate::rows::site::{CHILD, LAN, Pair};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

@@ -1,17 +1,14 @@
 //! The machine around the agent: its clock, its memory, its disk, its readers.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::Read as _,
     os::{
         fd::{AsRawFd as _, OwnedFd},
         unix::{net::UnixStream, process::CommandExt as _},
     },
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
 use nix::{
     fcntl::OFlag,
     mount::{MsFlags, mount},
@@ -27,11 +24,7 @@ use super::{
 };
 use crate::{
     agent::Agent,
-    rows::{
-        held::CGROUPS,
-        scene::{PATIENCE, runtime_dir},
-        site::{CHILD, PARENT, Pair},
-    },
+    rows::{held::CGROUPS, prelude::*},
 };
 
 pub(super) const ROWS: &[Row] = &[

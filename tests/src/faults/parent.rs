@@ -1,26 +1,11 @@
 //! The parent goes down, is renamed, gets another MAC or MTU, goes away and comes back; parents of
 //! other kinds.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
-use anyhow::Result;
-
 use super::{
     row::Row,
     stage::{Stage, ask},
 };
-use crate::{
-    family::default_routes,
-    lab::connect,
-    netns::{Netns, colons},
-    rows::{
-        scene::{PATIENCE, wait_for},
-        site::{GATEWAY, LAN, MAC, PARENT, STEADY, Site, THIRD},
-    },
-};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("parent down for 0.5 s, up", down).asked_meanwhile(),

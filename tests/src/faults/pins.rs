@@ -1,25 +1,11 @@
 //! What is pinned is taken away, replaced or cannot be: while an agent lives, and while none does.
 
-use std::{
-    fs,
-    os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
-    process,
-    time::Instant,
-};
+use std::{os::unix::process::CommandExt as _, process};
 
-use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount, umount};
 
 use super::{row::Row, stage::Stage};
-use crate::{
-    agent, bpf,
-    lab::connect,
-    rows::{
-        scene::{pin_dir, wait_for},
-        site::PARENT,
-    },
-};
+use crate::{agent, bpf, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

@@ -1,17 +1,9 @@
 //! Starts without a privilege, and with no more than are needed.
 
-use std::{fs, process::Command, time::Instant};
-
-use anyhow::Result;
 use nix::{sys::signal::Signal, unistd::chown};
 
 use super::{row::Row, stage::Stage};
-use crate::{
-    agent::Agent,
-    lab::connect,
-    netns::NOBODY,
-    rows::scene::{PATIENCE, runtime_dir},
-};
+use crate::{agent::Agent, netns::NOBODY, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("each capability missing, one after the other", without_one).on_any_kernel(),

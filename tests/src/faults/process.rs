@@ -1,11 +1,7 @@
 //! The agent dies, is stopped, is replaced by another build, stands still.
 
-use std::{
-    thread,
-    time::{Duration, Instant, SystemTime},
-};
+use std::time::SystemTime;
 
-use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
 use super::{
@@ -13,13 +9,7 @@ use super::{
     stage::Stage,
     traffic::{Expect, expected},
 };
-use crate::{
-    probe::stream::Stream,
-    rows::{
-        scene::wait_for,
-        site::{CHILD, Pair, Site},
-    },
-};
+use crate::{probe::stream::Stream, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("SIGKILL at random points under churn, restart", kill),

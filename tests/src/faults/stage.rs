@@ -1,29 +1,14 @@
 //! What a fault is injected into: a scene whose agent is ready, and traffic.
 
-use std::{
-    fs,
-    net::IpAddr,
-    ops::{Deref, DerefMut},
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::ops::{Deref, DerefMut};
 
-use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 use super::traffic::{Expect, Traffic};
 use crate::{
     agent::Agent,
     hooks,
-    netns::Netns,
-    probe::neighbour,
-    rows::{
-        scene::{PATIENCE, Scene, pin_dir, run, runtime_dir},
-        site::{PARENT, Pair, Site, VM01},
-        truth::Difference,
-    },
+    rows::{prelude::*, scene::run, truth::Difference},
 };
 
 /// How long a start that fails may take.

@@ -1,20 +1,6 @@
 //! The cards of the machine, and how they become a parent and the LAN.
 
-use std::{fs, process::Command};
-
-use anyhow::{Context as _, Result, ensure};
-
-use crate::{
-    command,
-    demo::mode::Mode,
-    faults::is_at_least,
-    netns::colons,
-    probe::ping,
-    rows::{
-        scene::PATIENCE,
-        site::{HOST, LAN, PARENT, Site, VM01},
-    },
-};
+use crate::{command, faults::is_at_least, rows::prelude::*};
 
 /// Devices of the first netns.
 const DEVICES: &str = "/sys/class/net";
@@ -63,7 +49,7 @@ impl Card {
         // The driver takes a while to find that there is a cable.
         let reached = site
             .host
-            .run(|| ping::ping(Some(HOST.v4.into()), VM01.v4, PATIENCE))?;
+            .run(|| ping(Some(HOST.v4.into()), VM01.v4, PATIENCE))?;
         ensure!(reached, "the host does not reach the LAN by this card");
         Ok(site)
     }

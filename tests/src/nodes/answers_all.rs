@@ -1,10 +1,5 @@
 //! Stations that answer for every address, or ask for every address: no duplicates.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    sync::atomic::AtomicBool,
-};
-
 use ipvlan_packet::{
     ARP, Arp, IPV6, Mac, Nd,
     arp::REQUEST,

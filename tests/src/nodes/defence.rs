@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::{agent::Agent, netlink::Netlink, probe::until, rows::prelude::*};
+use crate::{agent::Agent, netlink::Netlink, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

@@ -1,9 +1,6 @@
 //! Settings that the agent cannot mend and notes in `status` (docs/limits.md).
 
-use crate::{
-    agent,
-    rows::{checks::answered_on_lan, prelude::*},
-};
+use crate::{agent, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

@@ -1,12 +1,10 @@
 //! Programs of others on the parent: who runs first, and what the agent reports when frames do not reach it.
 
-use std::{fs, path::Path};
-
 use crate::{
     bpf::{Attached, Hook, Program},
     hooks,
     lab::receive_xdp,
-    rows::{prelude::*, site::PORT},
+    rows::prelude::*,
 };
 
 pub(super) const ROWS: &[Row] = &[

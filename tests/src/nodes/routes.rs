@@ -1,7 +1,5 @@
 //! Routes of the host that concern its children.
 
-use std::fs;
-
 use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[

@@ -2,7 +2,7 @@
 
 use ipvlan_packet::{ARP, Arp};
 
-use crate::rows::{checks::answered_on_lan, prelude::*};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

@@ -1,11 +1,9 @@
 //! DHCP clients of real nodes in l2 children. Each has an identifier that contains its name.
 
-use std::{net::Ipv4Addr, process::Command};
-
 use serde_json::Value;
 
 use super::process::{LEASES, Process};
-use crate::{agent::list, netns::NAMES, probe::until, rows::prelude::*};
+use crate::{agent::list, netns::NAMES, rows::prelude::*};
 
 /// The directory of the CNI plugins (Debian package containernetworking-plugins).
 const CNI_PLUGINS: &str = "/usr/lib/cni";

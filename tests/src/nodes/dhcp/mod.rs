@@ -10,7 +10,7 @@ use self::{
     process::{LEASES, Server, Udhcpc},
     wire::{Seen, Wire, discover},
 };
-use crate::{probe::until, rows::prelude::*};
+use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

@@ -1,12 +1,10 @@
 //! Programs of others, each in a netns; killed when dropped.
 
 use std::{
-    fs::{self, File},
-    net::Ipv4Addr,
+    fs::File,
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{self, Child, Stdio},
+    sync::atomic::AtomicU32,
 };
 
 use nix::{
@@ -14,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{probe::until, rows::prelude::*};
+use crate::rows::prelude::*;
 
 /// Running programs that share a directory of files, which is removed when they are dropped.
 #[derive(Debug)]

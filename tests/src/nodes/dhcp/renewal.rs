@@ -1,6 +1,6 @@
 //! Clients of real nodes beside each other: lease, renewal by the server's address, rebinding by broadcast.
 
-use std::{collections::HashSet, net::Ipv4Addr};
+use std::collections::HashSet;
 
 use ipvlan_packet::{
     BROADCAST,

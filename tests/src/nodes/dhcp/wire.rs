@@ -1,11 +1,7 @@
 //! DHCP requests as they arrive on the LAN, and requests of a client that has no packet socket.
 
-use std::{
-    net::{Ipv4Addr, UdpSocket},
-    time::{Duration, Instant},
-};
+use std::net::UdpSocket;
 
-use anyhow::{Context as _, Result};
 use ipvlan_packet::{
     Dhcp, IPV4, array, checksum,
     dhcp::{
@@ -15,11 +11,7 @@ use ipvlan_packet::{
 };
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::{
-    netns::Netns,
-    probe::packet::PacketSocket,
-    rows::site::{CHILD, LAN, MAC},
-};
+use crate::rows::prelude::*;
 
 /// A request from the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
