@@ -97,9 +97,8 @@ fn links(scene: &mut Scene) -> Result<()> {
         expect_end(scene, "cleanup")?;
         expect_kept(scene, target, "`cleanup`");
         let after = fs::metadata(target)?.permissions();
-        scene.expect(kind == "hard link" || before == after, || {
-            "the target's mode changed".to_owned()
-        });
+        let is_kept = kind == "hard link" || before == after;
+        scene.expect_eq("the target's mode is kept", is_kept, true);
         // Nor does a start write through it.
         let start = scene.start_again();
         expect_kept(scene, target, "a start");
@@ -134,13 +133,9 @@ fn holds_the_lock(scene: &mut Scene) -> Result<()> {
     scene.kill()?;
     let held = hold(&lock)?;
     let opened = held.is_some();
-    scene.expect(!opened, || {
-        format!("{} can be opened by any user", lock.display())
-    });
+    scene.expect_eq("any user can open the lock file", opened, false);
     let started = scene.start_again();
-    scene.expect(started.is_ok(), || {
-        "the agent does not start again".to_owned()
-    });
+    scene.expect_eq("the agent starts again", started.is_ok(), true);
     drop(held);
     if started.is_ok() {
         scene.case("after the restart");

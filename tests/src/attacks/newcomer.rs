@@ -56,16 +56,12 @@ pub(super) fn under(
     let slowest = percentile(&answered, 99);
     let unannounced = announced.iter().filter(|at| at.is_none()).count();
     let latest = announced.into_iter().flatten().max().unwrap_or_default();
-    scene.expect(slowest < ANSWERED, || {
-        format!("a new address is answered after {slowest:?}, p99")
-    });
-    scene.expect(unannounced == 0 && latest < ANNOUNCED, || {
-        format!("new addresses: {unannounced} not announced, the latest after {latest:?}")
-    });
-    scene.expect(share <= SHARE && resident <= RESIDENT, || {
-        format!("the agent took {share} % of a processor and {resident:.1} MB of memory")
-    });
-    scene.expect(!has_ended, || "the agent ended".to_owned());
+    scene.expect_most("a new address is answered after, p99", slowest, ANSWERED);
+    scene.expect_eq("new addresses that are not announced", unannounced, 0);
+    scene.expect_most("the latest is announced after", latest, ANNOUNCED);
+    scene.expect_most("percent of a processor that the agent took", share, SHARE);
+    scene.expect_most("megabytes of memory of the agent", resident, RESIDENT);
+    scene.expect_eq("the agent ended", has_ended, false);
     scene.with_agent(format!(
         "another child's new address answered after {:.0} ms (p99), announced within {:.0} ms; \
          agent: {share} % of a processor, {resident:.0} MB",

@@ -132,9 +132,7 @@ fn tcx(stage: &mut Stage) -> Result<()> {
     let later = (attach(Hook::Tc, stage)?, attach(Hook::Egress, stage)?);
     stage.settle()?;
     let beside = truth::attached(stage)?;
-    stage.expect(beside != ours, || {
-        "the foreign programs are not there".to_owned()
-    });
+    stage.expect_eq("the foreign programs are there", beside != ours, true);
     stage.kill()?;
     stage.start_again()?;
     stage.settle()?;

@@ -124,7 +124,7 @@ fn stale(stage: &mut Stage) -> Result<()> {
     stage.kill()?;
     thread::sleep(STALE_AFTER / 2);
     let still = stage.traffic.answering();
-    stage.expect(still, || "it was deaf before its time".to_owned());
+    stage.expect_eq("it answers before its time is over", still, true);
     wait_for("deaf", || Ok(stage.traffic.deaf()))?;
     stage.expect_most("deaf only after", begun.elapsed(), STALE_AFTER * 2);
     // The time of the start is not one of healing.

@@ -68,11 +68,8 @@ fn filtered(scene: &Scene) -> Result<()> {
         vm01.run(|| Ok(PacketSocket::open(LAN, EVERY_TYPE)?.send(&question)?))?;
         let frames = received.frames(PASSES_WITHIN)?;
         let passes = frames.iter().any(|(_, frame)| frame.starts_with(&question));
-        scene.expect(passes == address.is_ipv4(), || {
-            format!(
-                "the question for {address} passes the card's filter without the agent: {passes}"
-            )
-        });
+        let what = format!("the question for {address} passes the card's filter");
+        scene.expect_eq(&what, passes, address.is_ipv4());
     }
     scene.alone("solicitations do not pass the card's filter");
     Ok(())
@@ -171,9 +168,7 @@ fn by_xdp(scene: &mut Scene, card: &Card) -> Result<()> {
         untagged_alone(scene)?;
         scene.with_agent(format!("{shown}: {}", if has_xdp { "XDP" } else { "TC" }));
         let reached = reaches_lan(&scene.site)?;
-        scene.expect(reached || !usable, || {
-            "the host does not reach the LAN".to_owned()
-        });
+        scene.expect_eq("the host reaches the LAN", reached || !usable, true);
         scene.clear()?;
     }
     Ok(())

@@ -30,9 +30,7 @@ fn lines(scene: &mut Scene) -> Result<()> {
     });
     let filled = log.find("addresses changed");
     let in_order = filled.is_some_and(|at| log.find("ready: ").is_some_and(|ready| at < ready));
-    scene.expect(in_order, || {
-        format!("`ready` comes before the addresses: {log}")
-    });
+    scene.expect_eq("`ready` is after the addresses", in_order, true);
 
     let address = HOST.v4.into();
     scene.take([address])?;
@@ -44,9 +42,7 @@ fn lines(scene: &mut Scene) -> Result<()> {
     let name = name.and_then(|name| name.rsplit('/').next()).unwrap_or("?");
     let line = format!(" of {address}, child {CHILD} in netns {name}: ");
     let log = scene.agent()?.said();
-    scene.expect(log.contains(&line), || {
-        format!("no line has {line:?}: {log}")
-    });
+    scene.expect_has("the log", &log, &line);
     let shown = scene.status_text()?;
     let is_row = |line: &str| {
         let mut words = line.split_whitespace();

@@ -84,9 +84,8 @@ fn expect(scene: &Scene, case: &str, state: &str, named: &str) -> Result<()> {
     scene.case(case);
     let parent = scene.parent()?;
     let reason = parent.reason.unwrap_or_default();
-    scene.expect(parent.state == state && reason.contains(named), || {
-        format!("{} because of {reason:?}", parent.state)
-    });
+    scene.expect_eq("the state", &parent.state[..], state);
+    scene.expect_has("the reason", &reason, named);
     scene.with_agent(format!("{case}: {state}"));
     Ok(())
 }

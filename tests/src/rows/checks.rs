@@ -49,9 +49,8 @@ impl Scene {
     ) -> Result<()> {
         for address in addresses {
             let settled = becomes(&self.site, address, answered, patience)?;
-            self.expect(settled, || {
-                format!("{address} is answered on the LAN: {}", !answered)
-            });
+            let what = format!("{address} is answered on the LAN");
+            self.expect_eq(&what, settled == answered, answered);
         }
         Ok(())
     }
@@ -59,9 +58,11 @@ impl Scene {
     /// Requires that both addresses of the two children without an attacker are answered on the LAN at once.
     pub(crate) fn expect_others_answered(&self) -> Result<()> {
         let answered = self.steady_answered()?;
-        self.expect(answered == STEADY_ADDRESSES, || {
-            format!("{answered} of {STEADY_ADDRESSES} addresses of others are answered")
-        });
+        self.expect_eq(
+            "addresses of others that are answered",
+            answered,
+            STEADY_ADDRESSES,
+        );
         Ok(())
     }
 
@@ -83,9 +84,8 @@ impl Scene {
     ) -> Result<()> {
         for address in addresses {
             let reached = netns.run(|| ping(None, address, patience))?;
-            self.expect(reached, || {
-                format!("{} does not reach {address}", netns.label())
-            });
+            let what = format!("{} reaches {address}", netns.label());
+            self.expect_eq(&what, reached, true);
         }
         Ok(())
     }

@@ -93,14 +93,11 @@ fn leases(scene: &mut Scene) -> Result<()> {
     scene.expect(renewed == Some(first), || {
         format!("renewed {renewed:?} of {first}: {}", red.log())
     });
-    scene.expect(server.has_lease(second), || {
-        "no lease before the release".to_owned()
-    });
+    scene.expect_eq("a lease before the release", server.has_lease(second), true);
     blue.release()?;
     let released = wait_for("a released lease", || Ok(!server.has_lease(second)));
-    scene.expect(released.is_ok(), || {
-        format!("not released: {}", server.log())
-    });
+    let what = format!("released: {}", server.log());
+    scene.expect_eq(&what, released.is_ok(), true);
     let flagged = counted(scene, "dhcp_broadcast")?;
     // A DHCPDISCOVER and a DHCPREQUEST of each.
     scene.expect_least("requests with the flag", flagged, 4);
@@ -113,9 +110,7 @@ fn leases(scene: &mut Scene) -> Result<()> {
 /// A client that only its MAC identifies gets a lease, and `status` notes what is wrong.
 fn unidentified(scene: &Scene, netns: &Netns) -> Result<()> {
     const NOTE: &str = "client identifier";
-    scene.expect(!scene.parent()?.notes(NOTE), || {
-        "noted too early".to_owned()
-    });
+    scene.expect_eq("noted too early", scene.parent()?.notes(NOTE), false);
     // The MAC of all children as identifier, as it has it by default; then none.
     for options in [&[][..], &["-C"]] {
         let client = Udhcpc::start(netns, CHILD, options)?;
