@@ -89,6 +89,7 @@ fn play(row: &Row, plan: &Plan, ground: &mut Option<Ground>, outcome: &mut Outco
         scene, attached, ..
     } = ready(row, plan, ground.take())?;
     let traffic = Traffic::start(&scene.site, row.heals_within).inspect_err(|_| show(&scene))?;
+    scene.case("");
     let mut stage = Stage { scene, traffic };
     let done = (row.run)(&mut stage)
         .and_then(|()| stage.settle())
