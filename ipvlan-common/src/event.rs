@@ -182,48 +182,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_tell_what_they_were_made_of_and_survive_as_bytes() {
-        let mac = [2, 0, 0, 0, 0, 9];
-        let v6: [u8; 16] = core::array::from_fn(|index| u8::try_from(index).unwrap());
-        let events = [
-            (
-                Event::ipv4(EventKind::Claim, Hook::Ingress, mac, [10, 0, 0, 1], 7),
-                IpAddr::from([10, 0, 0, 1]),
-                EventKind::Claim,
-                Hook::Ingress,
-            ),
-            (
-                Event::ipv6(EventKind::Probe, Hook::Xdp, mac, v6, 7),
-                IpAddr::from(v6),
-                EventKind::Probe,
-                Hook::Xdp,
-            ),
-            (
-                Event::ipv6(EventKind::UnicastProbe, Hook::Ingress, mac, v6, 7),
-                IpAddr::from(v6),
-                EventKind::UnicastProbe,
-                Hook::Ingress,
-            ),
-        ];
-        for (event, address, kind, hook) in events {
-            assert_eq!(event.address(), Some(address));
-            assert_eq!((event.kind(), event.hook()), (Some(kind), Some(hook)));
-            assert_eq!((event.mac(), event.slot()), (mac, 7));
-            let (words, is_v4) = event.address_words();
-            assert_eq!(is_v4, address.is_ipv4());
-            let bytes = words.map(u64::to_ne_bytes).concat();
-            match address {
-                IpAddr::V4(address) => assert_eq!(bytes[..4], address.octets()),
-                IpAddr::V6(address) => assert_eq!(bytes, address.octets()),
-            }
-            // SAFETY: integers only, no padding (asserted above).
-            let record: [u8; 32] = unsafe { core::mem::transmute(event) };
-            assert_eq!(Event::from_record(&record), Some(event));
-            assert_eq!(Event::from_record(&record[1..]), None);
-        }
-    }
-
-    #[test]
     fn a_number_from_elsewhere_has_no_name() {
         let event = Event {
             who: u64::from_ne_bytes([9; 8]),

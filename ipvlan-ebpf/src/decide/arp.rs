@@ -149,6 +149,3 @@ fn decide_egress_reply(
     };
     Decision::for_entry(target, reason)
 }
-
-#[cfg(test)]
-mod tests;

@@ -103,18 +103,3 @@ pub trait Addresses<A> {
         }
     }
 }
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// Addresses of a test, in place of the map.
-    pub(crate) struct Table<'a, A>(pub(crate) &'a [(A, AddressEntry)]);
-
-    impl<A: PartialEq> Addresses<A> for Table<'_, A> {
-        fn get(&self, address: A) -> Option<AddressEntry> {
-            let found = self.0.iter().find(|(key, _)| *key == address);
-            found.map(|(_, entry)| *entry)
-        }
-    }
-}

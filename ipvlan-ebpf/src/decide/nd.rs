@@ -3,9 +3,6 @@
 //! The rules for proxies (RFC 4861 §7.2.8: no override, a random delay) are not ours: the target
 //! really is at the parent's MAC. The answer itself is in [`reply::nd`](crate::reply::nd).
 
-#[cfg(test)]
-mod tests;
-
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Reason};
 
 use super::{

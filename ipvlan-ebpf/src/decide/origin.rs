@@ -85,33 +85,3 @@ pub fn check_source<A: Copy>(
         _ => Err(Reason::Isolated),
     }
 }
-
-/// Origins for tests, without an skb.
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::Origin;
-
-    /// The ifindex of the parent in tests.
-    pub(crate) const PARENT: u32 = 2;
-
-    /// An origin as a test describes it.
-    #[derive(Clone, Copy, Debug, Default)]
-    pub(crate) struct Skb {
-        pub(crate) ingress_ifindex: u32,
-        pub(crate) from_other_netns: bool,
-    }
-
-    impl Origin for Skb {
-        fn ingress_ifindex(&self) -> u32 {
-            self.ingress_ifindex
-        }
-
-        fn parent(&self) -> u32 {
-            PARENT
-        }
-
-        fn is_from_other_netns(&self) -> bool {
-            self.from_other_netns
-        }
-    }
-}

@@ -80,4 +80,71 @@ mod tests {
         }
         assert!(!is_to_own_mac(Frame::from(&bytes[..13])));
     }
+
+    /// A frame of zeros with this `EtherType`, and this first byte and length behind it.
+    fn packet(ethertype: u16, version: u8, length_at: usize, length: u16) -> [u8; 100] {
+        let mut bytes = [0; 100];
+        bytes[12..14].copy_from_slice(&ethertype.to_be_bytes());
+        bytes[14] = version;
+        bytes[length_at..][..2].copy_from_slice(&length.to_be_bytes());
+        bytes
+    }
+
+    /// A packet socket names any protocol for what it sends; the reference model has no such frame.
+    #[test]
+    fn a_message_is_of_its_frames_ethertype() {
+        type Parse = fn(&[u8]) -> Option<Reason>;
+        let rows: [(u16, Parse); 4] = [
+            (ETH_P_ARP, |bytes| parse_arp(Frame::from(bytes)).err()),
+            (ETH_P_IP, |bytes| parse_ipv4(Frame::from(bytes), 100).err()),
+            (ETH_P_IPV6, |bytes| {
+                parse_ipv6(Frame::from(bytes), 100).err()
+            }),
+            (ETH_P_IPV6, |bytes| {
+                parse_nd_header(Frame::from(bytes), 100).err()
+            }),
+        ];
+        for (own, parse) in rows {
+            for ethertype in 0..=u16::MAX {
+                let reason = parse(&packet(ethertype, 0, 16, 0));
+                let is_other = reason == Some(Reason::EtherType);
+                assert_eq!(is_other, ethertype != own, "{ethertype:#06x} as {own:#06x}");
+            }
+        }
+    }
+
+    /// A frame in one piece has all its bytes, which is why the reference model does not have these.
+    #[test]
+    fn the_length_of_a_packet_is_compared_with_all_of_its_frame() {
+        let v4 = |total_len, frame_len| {
+            let bytes = packet(ETH_P_IP, 0x45, 16, total_len);
+            parse_ipv4(Frame::from(&bytes[..]), frame_len).is_ok()
+        };
+        let v6 = |payload_len, frame_len| {
+            let bytes = packet(ETH_P_IPV6, 0x60, 18, payload_len);
+            parse_ipv6(Frame::from(&bytes[..]), frame_len).is_ok()
+        };
+        // A total length of zero is that of a segment too long for the field.
+        for (total_len, behind_ethernet, expected) in [
+            (1500, 1500, true),
+            (1500, 1499, false),
+            (0, 65_536, true),
+            (0, 180_000, true),
+            (0, 65_535, false),
+            (0, 20, false),
+            (10, 65_536, false),
+        ] {
+            let found = v4(total_len, ETH_LEN + behind_ethernet);
+            assert_eq!(found, expected, "{total_len} of {behind_ethernet}");
+        }
+        for (payload_len, behind_header, expected) in [
+            (1460, 1460, true),
+            (1460, 1459, false),
+            (u16::MAX, 65_535, true),
+            (0, 180_000, true),
+        ] {
+            let found = v6(payload_len, IPV6_FRAME_LEN + behind_header);
+            assert_eq!(found, expected, "{payload_len} of {behind_header}");
+        }
+    }
 }

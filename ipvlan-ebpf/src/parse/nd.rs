@@ -7,9 +7,6 @@
 
 mod message;
 mod options;
-#[cfg(test)]
-mod tests;
-
 use core::mem::offset_of;
 
 use ipvlan_common::Reason;

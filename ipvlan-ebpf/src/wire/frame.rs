@@ -149,6 +149,3 @@ unsafe fn load<T: Copy>(from: *const u8) -> T {
         unsafe { ptr::read_unaligned(from) }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -86,15 +86,3 @@ impl Mac {
         Self(head as u64 | (tail as u64) << 32)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn group_bit_is_the_lowest_of_the_first_byte() {
-        assert!(Mac::BROADCAST.is_group());
-        assert!(Mac::new([0x01, 0, 0x5e, 0, 0, 1]).is_group());
-        assert!(!Mac::new([0x02, 0xff, 0xff, 0xff, 0xff, 0xff]).is_group());
-    }
-}

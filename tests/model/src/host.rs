@@ -13,7 +13,7 @@ use ipvlan_ebpf::{
     },
     parse::{
         Ip, ND_START, Nd, NdClass, NdKind, classify_nd, is_to_own_mac, parse_arp, parse_ipv4,
-        parse_ipv6, parse_nd, parse_nd_header,
+        parse_ipv6, parse_nd, parse_nd_header, parse_short_nd, short_message,
     },
     reply::{
         arp::reply_arp,
@@ -196,7 +196,12 @@ impl Run<'_> {
             for (unit, bytes) in message.0.iter_mut().zip(bytes.as_chunks::<8>().0) {
                 *unit = u64::from_ne_bytes(*bytes);
             }
-            parse_nd(header, kind, &message)
+            let parsed = parse_nd(header, kind, &message);
+            // The programs read a message of at most one option in place.
+            if let Some(short) = short_message(self.frame(), header.len) {
+                assert_eq!(parse_short_nd(header, kind, short), parsed);
+            }
+            parsed
         });
         match parsed {
             Ok(nd) => self.decide_nd(&nd, kind),

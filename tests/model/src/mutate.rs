@@ -1,6 +1,6 @@
 //! Frames that nobody thought of: valid ones with fields, lengths and switches changed at random.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 use proptest::{
@@ -17,71 +17,31 @@ use super::{
     },
     program::Origin,
     world::{
-        ALL_NODES, ALL_NODES_MAC, ANYCAST_IP6, BROADCAST, BY_KERNEL_IP6, CHILD_IP, CHILD_IP6,
-        CHILD_LL, CLAIMED_GATEWAY_IP, CLAIMED_GATEWAY_IP6, DOWN_IP, DOWN_IP6, DUPLICATE_IP,
-        DUPLICATE_IP6, Entries, FOREIGN_IP, FOREIGN_IP6, GATEWAY_IP, GATEWAY_IP6, HOST_IP,
-        HOST_IP6, HOST_LL, Ip, Ip6, LAN, LAN_IP, LAN_IP6, LOCAL_IP, LOCAL_IP6, LOOPBACK6,
-        MULTICAST, Mac, ODD_SLOT, OFF_LINK_IP, OFF_LINK_IP6, OPTIMISTIC_IP6, OTHER, PARENT,
-        PROBING_IP, PROBING_IP6, ROUTED_IP, ROUTED_IP6, ROUTER_IP6, SIBLING_IP, SIBLING_IP6,
-        SWITCHES, UNSPECIFIED, UNSPECIFIED6, V4_MAPPED, ZERO, child, entries, group_mac,
-        solicited_node,
+        ALL_NODES, ALL_NODES_MAC, ANYCAST_IP6, BROADCAST, CHILD_IP6, Entries, FOREIGN_IP,
+        FOREIGN_IP6, Ip, Ip6, LAN, LAN_IP, LAN_IP6, LOOPBACK6, MULTICAST, Mac, ODD_SLOT,
+        OPTIMISTIC_IP6, OTHER, PARENT, SWITCHES, UNSPECIFIED6, V4_MAPPED, ZERO, child, entries,
+        group_mac, solicited_node,
     },
 };
 
 /// Longest frame: more than any Ethernet frame, less than a page.
 const LONGEST: usize = 1_600;
 
-const ADDRESSES: [Ip; 20] = [
-    CHILD_IP,
-    ROUTED_IP,
-    OFF_LINK_IP,
-    SIBLING_IP,
-    LOCAL_IP,
-    DOWN_IP,
-    CLAIMED_GATEWAY_IP,
-    PROBING_IP,
-    DUPLICATE_IP,
-    HOST_IP,
-    GATEWAY_IP,
-    LAN_IP,
-    FOREIGN_IP,
-    UNSPECIFIED,
-    Ipv4Addr::new(0, 0, 0, 7),
-    Ipv4Addr::LOCALHOST,
-    Ipv4Addr::new(224, 0, 0, 5),
-    Ipv4Addr::BROADCAST,
-    Ipv4Addr::new(240, 0, 0, 1),
-    Ipv4Addr::new(169, 254, 0, 1),
-];
-
-const ADDRESSES6: [Ip6; 26] = [
-    CHILD_IP6,
-    ROUTED_IP6,
-    OFF_LINK_IP6,
-    CHILD_LL,
-    SIBLING_IP6,
-    LOCAL_IP6,
-    BY_KERNEL_IP6,
-    ROUTER_IP6,
-    OPTIMISTIC_IP6,
-    DOWN_IP6,
-    CLAIMED_GATEWAY_IP6,
-    PROBING_IP6,
-    DUPLICATE_IP6,
-    HOST_IP6,
-    HOST_LL,
-    GATEWAY_IP6,
-    LAN_IP6,
-    FOREIGN_IP6,
-    ANYCAST_IP6,
-    UNSPECIFIED6,
-    LOOPBACK6,
-    V4_MAPPED,
-    ALL_NODES,
-    solicited_node(CHILD_IP6),
-    solicited_node(FOREIGN_IP6),
-    solicited_node(OPTIMISTIC_IP6),
-];
+/// Every address of [`all_entries`], and some that have none.
+fn addresses() -> (Vec<Ip>, Vec<Ip6>) {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for address in all_entries().into_keys() {
+        match address {
+            IpAddr::V4(address) => v4.push(address),
+            IpAddr::V6(address) => v6.push(address),
+        }
+    }
+    v4.extend([LAN_IP, FOREIGN_IP]);
+    let group = solicited_node;
+    v6.extend([LAN_IP6, FOREIGN_IP6, ANYCAST_IP6]);
+    v6.extend([group(FOREIGN_IP6), group(OPTIMISTIC_IP6)]);
+    (v4, v6)
+}
 
 /// What the bytes of an option may be changed to.
 const OPTIONS: [&[u8]; 8] = [
@@ -119,6 +79,7 @@ enum Edit {
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
+    let (addresses, addresses6) = addresses();
     let macs = select(vec![
         PARENT,
         LAN,
@@ -151,9 +112,9 @@ fn edit() -> impl Strategy<Value = Edit> {
     prop_oneof![
         4 => (at_macs, macs).prop_map(|(at, mac)| Edit::Mac(at, mac)),
         2 => select(vec![PARENT, PARENT, LAN, OTHER]).prop_map(Edit::Sender),
-        4 => (at_v4, select(&ADDRESSES[..])).prop_map(|(at, ip)| Edit::Ip(at, ip)),
-        4 => (at_v6, select(&ADDRESSES6[..])).prop_map(|(at, ip)| Edit::Ip6(at, ip)),
-        4 => (select(&ADDRESSES6[..]), any::<bool>())
+        4 => (at_v4, select(addresses)).prop_map(|(at, ip)| Edit::Ip(at, ip)),
+        4 => (at_v6, select(addresses6.clone())).prop_map(|(at, ip)| Edit::Ip6(at, ip)),
+        4 => (select(addresses6), any::<bool>())
             .prop_map(|(target, multicast)| Edit::Target(target, multicast)),
         2 => (fields, numbers).prop_map(|(at, number)| Edit::Field(at, number)),
         2 => any::<(Index, u8)>().prop_map(|(at, byte)| Edit::Byte(at, byte)),
@@ -278,28 +239,57 @@ pub fn config() -> impl Strategy<Value = [Config; 2]> {
     })
 }
 
-/// One of every kind, and children that hold what no child may.
+/// One of every kind, children that hold what no child may and what lies beside it, and addresses of the host that
+/// another link has, with the children that may not have them.
 pub fn all_entries() -> Entries {
     let mut entries = entries();
-    let odd: [Ip; 5] = [
-        UNSPECIFIED,
-        Ipv4Addr::LOCALHOST,
-        Ipv4Addr::new(224, 0, 0, 5),
-        Ipv4Addr::BROADCAST,
-        Ipv4Addr::new(240, 0, 0, 1),
+    let odd = [
+        [0, 0, 0, 0],
+        [0, 0, 0, 7],
+        [0, 255, 255, 255],
+        [126, 255, 255, 255],
+        [127, 0, 0, 1],
+        [127, 255, 255, 255],
+        [128, 0, 0, 0],
+        [223, 255, 255, 255],
+        [224, 0, 0, 5],
+        [239, 255, 255, 255],
+        [240, 0, 0, 1],
+        [255, 255, 255, 254],
+        [255, 255, 255, 255],
     ];
     let odd6 = [
         UNSPECIFIED6,
         LOOPBACK6,
+        Ip6::from_bits(2),
         V4_MAPPED,
+        Ip6::new(0, 0, 0, 0, 0, 0xfffe, 0xc000, 0x0201),
+        Ip6::new(0, 0, 0, 0, 1, 0xffff, 0xc000, 0x0201),
         ALL_NODES,
         solicited_node(CHILD_IP6),
     ];
-    entries.extend(odd.map(|address| (address.into(), child(ODD_SLOT))));
-    entries.extend(odd6.map(|address| (address.into(), child(ODD_SLOT))));
+    entries.extend(odd.map(|address| (IpAddr::from(address), child(ODD_SLOT))));
+    entries.extend(odd6.map(|address| (IpAddr::from(address), child(ODD_SLOT))));
+    let host = AddressEntry::held_by(Owner::Host);
     entries.insert(
         [169, 254, 0, 1].into(),
-        AddressEntry::held_by(Owner::Host).refused(Reason::TargetLinkLocal),
+        host.refused(Reason::TargetLinkLocal),
     );
+    let barred = child(ODD_SLOT).with_barred();
+    let of_other_links = [
+        host.with_unwatched(),
+        host.with_unwatched().refused(Reason::Tentative),
+        host.refused(Reason::Probing),
+        host.with_restricted(),
+        host.with_unanswered(),
+        barred,
+        barred.with_routed(),
+    ];
+    for (number, entry) in (40..).zip(of_other_links) {
+        // Its solicited-node group has none of the zeros that those of the other addresses have.
+        let v6 = Ip6::new(0xfd00, 7, 0, 0, 0, 0, 0x12, 0x3400 + u16::from(number));
+        entries.insert([192, 168, 7, number].into(), entry);
+        entries.insert(v6.into(), entry);
+    }
     entries
 }

@@ -111,20 +111,6 @@ fn only_whole_packets_are_read() {
 }
 
 #[test]
-fn the_broadcast_flag_is_the_first_bit() {
-    let request = |flags| Request {
-        checksum_at: 0,
-        flags_at: 0,
-        flags,
-        is_identified: true,
-    };
-    for flags in 0..=u16::MAX {
-        let expected = (flags & 0x8000 == 0).then_some((flags | 0x8000).to_be_bytes());
-        assert_eq!(request(flags.to_be_bytes()).broadcast(), expected);
-    }
-}
-
-#[test]
 fn every_length_of_the_options_ends_inside_the_datagram() {
     // Whatever is behind the datagram is never read.
     for before in 0..=60 {

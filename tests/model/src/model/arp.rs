@@ -134,6 +134,11 @@ impl Question<'_> {
             about(target, to_host && !from_child, Reason::HostAddress),
             about(
                 target,
+                to_host && self.is_elsewhere(target, spa),
+                Reason::HostElsewhere,
+            ),
+            about(
+                target,
                 !to_host && !from_host && isolated.is_some(),
                 Reason::Isolated,
             ),

@@ -80,8 +80,9 @@ impl Question<'_> {
         let allowed =
             target.is_some_and(|entry| entry.routed() || to_parent && !entry.is_off_link());
         let vepa = config.has(ConfigFlags::ISOLATED | ConfigFlags::VEPA);
-        let routed_here =
-            config.has(ConfigFlags::L2) && self.entry(src).is_some_and(|entry| entry.routed());
+        let routed_here = config.has(ConfigFlags::L2)
+            && self.entry(src).is_some_and(|entry| entry.routed())
+            && !self.is_elsewhere(target, src);
         let lost = if to_parent { vepa } else { routed_here };
         let reaches_host = lost && self.held_by(src, &[Owner::Child]);
         let loops = self.was_received_here() || received != 0 && config.has(ConfigFlags::VRF);

@@ -221,6 +221,15 @@ impl Question<'_> {
         self.entries.get(&address.into()).copied()
     }
 
+    /// Whether `target` is an address of the host that the host's kernel does not answer to the child with `source`.
+    fn is_elsewhere(&self, target: Option<AddressEntry>, source: impl Into<IpAddr>) -> bool {
+        target
+            .zip(self.entry(source))
+            .is_some_and(|(target, source)| {
+                source.owner() == Some(Owner::Child) && !target.is_answered_to(&source)
+            })
+    }
+
     fn held_by(&self, address: impl Into<IpAddr>, owners: &[Owner]) -> bool {
         self.entry(address)
             .and_then(|entry| entry.owner())
@@ -232,7 +241,8 @@ impl Question<'_> {
     fn watched(&self, address: impl Into<IpAddr>) -> Option<AddressEntry> {
         let entry = self.entry(address)?;
         let watched = match entry.owner()? {
-            Owner::Host => true,
+            // Unless another link of the host may use it.
+            Owner::Host => entry.is_watched(),
             Owner::Child => {
                 [None, Some(Reason::Probing), Some(Reason::Duplicate)].contains(&entry.refusal())
             }

@@ -246,6 +246,11 @@ impl Question<'_> {
             when(!to_child && !to_host, Reason::NotOurs),
             about(target, to_child && from_child, Reason::Sibling),
             about(target, to_host && !from_child, Reason::HostAddress),
+            about(
+                target,
+                to_host && self.is_elsewhere(target, self.src()),
+                Reason::HostElsewhere,
+            ),
             about(target, to_child && !from_host && isolated, Reason::Isolated),
         ])
         .unwrap_or((Reason::NdAnswered, target))
