@@ -51,26 +51,19 @@ mod tests {
 
     #[test]
     fn settings_that_silence_a_child_are_those_of_the_kernel() {
-        let global = ChildAddress {
-            local: "192.0.2.1".parse().unwrap(),
+        let address = |text: &str, scope| ChildAddress {
+            local: text.parse().unwrap(),
             peer: None,
             prefix_len: 24,
-            scope: libc::RT_SCOPE_UNIVERSE,
+            scope,
             flags: 0,
         };
-        let of_host = ChildAddress {
-            scope: libc::RT_SCOPE_HOST,
-            ..global.clone()
-        };
-        let of_link = ChildAddress {
-            scope: libc::RT_SCOPE_LINK,
-            ..global.clone()
-        };
-        let v6 = ChildAddress {
-            local: "2001:db8::1".parse().unwrap(),
-            ..of_host.clone()
-        };
-        let addresses = [&global, &of_link, &of_host, &v6];
+        let addresses = [
+            address("192.0.2.1", libc::RT_SCOPE_UNIVERSE),
+            address("192.0.2.1", libc::RT_SCOPE_LINK),
+            address("192.0.2.1", libc::RT_SCOPE_HOST),
+            address("2001:db8::1", libc::RT_SCOPE_HOST),
+        ];
         for (arp_ignore, is_without_arp, mode, silent) in [
             (0, false, Mode::L2, [false; 4]),
             (1, false, Mode::L2, [false; 4]),
@@ -88,7 +81,7 @@ mod tests {
             (3, true, Mode::L3s, [false, false, true, false]),
         ] {
             let arp = Arp::of(arp_ignore, is_without_arp, mode);
-            let found = addresses.map(|address| arp.is_silent(address));
+            let found = addresses.each_ref().map(|it| arp.is_silent(it));
             assert_eq!(found, silent, "{arp_ignore} {is_without_arp} {mode:?}");
         }
     }

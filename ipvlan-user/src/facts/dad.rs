@@ -26,25 +26,3 @@ impl Dad {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flags_tell_how_far_duplicate_address_detection_is() {
-        const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
-        const OPTIMISTIC: u32 = libc::IFA_F_OPTIMISTIC;
-        const FAILED: u32 = libc::IFA_F_DADFAILED;
-        for (flags, dad) in [
-            (libc::IFA_F_PERMANENT, Dad::Done),
-            (TENTATIVE, Dad::Tentative),
-            (TENTATIVE | OPTIMISTIC, Dad::Optimistic),
-            (OPTIMISTIC, Dad::Optimistic),
-            (TENTATIVE | FAILED, Dad::Failed),
-            (FAILED | OPTIMISTIC, Dad::Failed),
-        ] {
-            assert_eq!(Dad::of(flags), dad, "{flags:#x}");
-        }
-    }
-}

@@ -155,42 +155,30 @@ mod tests {
             mac: Some(MAC),
             ..Link::default()
         };
-        let mut port = ethernet(3, "port");
-        port.master = Some(Master {
-            ifindex: 4,
-            kind: Some("bridge".to_owned()),
-        });
-        let mut vrf_port = ethernet(5, "in-vrf");
-        vrf_port.master = Some(Master {
-            ifindex: 6,
-            kind: Some("vrf".to_owned()),
-        });
-        let mut own_child = ethernet(7, "ipvlan7");
-        own_child.kind = Some("ipvlan".to_owned());
-        own_child.lower = Some(Lower {
-            ifindex: 2,
-            netns: NetnsId::Own,
-        });
-        let mut tap_child = ethernet(8, "ipvtap8");
-        tap_child.kind = Some("ipvtap".to_owned());
-        tap_child.lower = own_child.lower;
-        let mut foreign_child = ethernet(9, "ipvtap9");
-        foreign_child.kind = Some("ipvtap".to_owned());
-        foreign_child.lower = Some(Lower {
-            ifindex: 2,
-            netns: NetnsId::Nsid(3),
-        });
-        let mut loopback = ethernet(1, "lo");
-        loopback.hardware = 772;
+        let in_master = |ifindex, name, kind: &str| Link {
+            master: Some(Master {
+                ifindex: 4,
+                kind: Some(kind.to_owned()),
+            }),
+            ..ethernet(ifindex, name)
+        };
+        let child = |ifindex, name, kind: &str, netns| Link {
+            kind: Some(kind.to_owned()),
+            lower: Some(Lower { ifindex: 2, netns }),
+            ..ethernet(ifindex, name)
+        };
         let links = [
-            loopback,
+            Link {
+                hardware: 772,
+                ..ethernet(1, "lo")
+            },
             ethernet(2, "ens34"),
-            port,
+            in_master(3, "port", "bridge"),
             ethernet(4, "br0"),
-            vrf_port,
-            own_child,
-            tap_child,
-            foreign_child,
+            in_master(5, "in-vrf", "vrf"),
+            child(7, "ipvlan7", "ipvlan", NetnsId::Own),
+            child(8, "ipvtap8", "ipvtap", NetnsId::Own),
+            child(9, "ipvtap9", "ipvtap", NetnsId::Nsid(3)),
         ];
         for name in ["ens34", "br0", "in-vrf"] {
             assert_eq!(check_parent(&links, name).unwrap().name, name);
@@ -198,16 +186,8 @@ mod tests {
         let rows = [
             ("nope", "no interface `nope`", "ens34"),
             ("port", "port of bridge `br0`", "take it out"),
-            (
-                "ipvlan7",
-                "itself an ipvlan child of `ens34`",
-                "--iface ens34",
-            ),
-            (
-                "ipvtap8",
-                "itself an ipvtap child of `ens34`",
-                "--iface ens34",
-            ),
+            ("ipvlan7", "an ipvlan child of `ens34`", "--iface ens34"),
+            ("ipvtap8", "an ipvtap child of `ens34`", "--iface ens34"),
             ("ipvtap9", "itself an ipvtap child", "run on its parent"),
             ("lo", "not an Ethernet interface", "no neighbours"),
         ];

@@ -118,6 +118,8 @@ mod tests {
 
     #[test]
     fn an_allow_list_is_complete_and_deny_takes_precedence() {
+        const TEN: &[&str] = &["10.0.0.0/8"];
+        const DOC: &[&str] = &["2001:db8::/32"];
         use Reason::{Denied, NotAllowed};
         // allow, deny, address, refusal, explicitly allowed
         type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a str, Option<Reason>, bool);
@@ -129,44 +131,20 @@ mod tests {
         let rows: [Row; 17] = [
             (&[], &[], "10.0.0.1", None, false),
             (&[], &[], "2001:db8::1", None, false),
-            (&["10.0.0.0/8"], &[], "10.0.0.1", None, true),
-            (&["10.0.0.0/8"], &[], "11.0.0.1", Some(NotAllowed), false),
-            (&["10.0.0.0/8"], &[], "2001:db8::1", Some(NotAllowed), false),
+            (TEN, &[], "10.0.0.1", None, true),
+            (TEN, &[], "11.0.0.1", Some(NotAllowed), false),
+            (TEN, &[], "2001:db8::1", Some(NotAllowed), false),
             (&["10.0.0.0/8", "::/0"], &[], "2001:db8::1", None, true),
-            (&["10.0.0.0/8"], &[], "fe80::1", None, false),
-            (
-                &["10.0.0.0/8"],
-                &["fe80::/10"],
-                "fe80::1",
-                Some(Denied),
-                false,
-            ),
-            (&["2001:db8::/32"], &[], "10.0.0.1", Some(NotAllowed), false),
+            (TEN, &[], "fe80::1", None, false),
+            (TEN, &["fe80::/10"], "fe80::1", Some(Denied), false),
+            (DOC, &[], "10.0.0.1", Some(NotAllowed), false),
             (&["2001:db8::/32", "0.0.0.0/0"], &[], "10.0.0.1", None, true),
-            (
-                &["2001:db8::/32"],
-                &[],
-                "169.254.1.1",
-                Some(NotAllowed),
-                false,
-            ),
-            (&["2001:db8::/32"], &[], "fe80::1", None, false),
+            (DOC, &[], "169.254.1.1", Some(NotAllowed), false),
+            (DOC, &[], "fe80::1", None, false),
             (&["2001:db8::/32", "fe80::/10"], &[], "fe80::1", None, true),
             (&["10.0.0.0/8", "11.0.0.0/8"], &[], "11.0.0.1", None, true),
-            (
-                &["10.0.0.0/8"],
-                &["10.0.0.1"],
-                "10.0.0.1",
-                Some(Denied),
-                false,
-            ),
-            (
-                &["10.0.0.0/8"],
-                &["11.0.0.0/8"],
-                "11.0.0.1",
-                Some(Denied),
-                false,
-            ),
+            (TEN, &["10.0.0.1"], "10.0.0.1", Some(Denied), false),
+            (TEN, &["11.0.0.0/8"], "11.0.0.1", Some(Denied), false),
             (&[], &["::/0"], "10.0.0.1", None, false),
         ];
         for (allow, deny, address, refusal, is_explicit) in rows {

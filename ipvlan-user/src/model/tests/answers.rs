@@ -4,8 +4,8 @@ use super::*;
 use crate::facts::ArpSettings;
 
 const OTHER: u32 = 9;
-const VIP: &str = "172.16.91.200";
-const CHILD: &str = "172.16.91.101";
+const VIP: &str = "172.16.91.200/32";
+const ASKER: &str = "172.16.91.101";
 
 fn ethernet(ifindex: u32) -> Link {
     Link {
@@ -15,40 +15,44 @@ fn ethernet(ifindex: u32) -> Link {
     }
 }
 
-fn on_link(prefix: &str, oif: u32) -> OnLinkRoute {
-    let (first, len) = prefix.split_once('/').unwrap();
-    OnLinkRoute {
-        prefix: address(first),
-        prefix_len: len.parse().unwrap(),
-        oif,
-        table: 254,
-    }
-}
-
-fn l2_child(text: &str) -> Child {
+fn l2_child(ifindex: u32, text: &str) -> Child {
     Child {
         kind: ipvlan(Mode::L2),
-        ..child(7, &[text])
+        ..child(ifindex, &[text])
     }
 }
 
 /// The usual host, with an l2 child and these settings of the parent.
 fn with(settings: ArpSettings) -> Snapshot {
-    let mut snapshot = snapshot(vec![l2_child("172.16.91.101/24")]);
+    let mut snapshot = snapshot(vec![l2_child(7, CHILD)]);
     snapshot.links.push(ethernet(OTHER));
     snapshot.host.arp.insert(PARENT, settings);
     snapshot
 }
 
+/// The same with this `arp_ignore`.
+fn ignoring(ignore: u8) -> Snapshot {
+    with(ArpSettings {
+        ignore,
+        ..ArpSettings::default()
+    })
+}
+
+/// An address of another link of the host.
+fn on_other(text: &str, scope: u8) -> HostAddress {
+    HostAddress {
+        scope,
+        ..host_address(text, OTHER)
+    }
+}
+
 fn is_answered(snapshot: &Snapshot, target: &str, sender: &str) -> bool {
     let desired = usual(snapshot);
-    let entry = |text| desired.entry(address(text), |_| 0).unwrap();
-    entry(target).is_answered_to(&entry(sender))
+    entry(&desired, target).is_answered_to(&entry(&desired, sender))
 }
 
 fn is_watched(snapshot: &Snapshot, text: &str) -> bool {
-    let desired = usual(snapshot);
-    desired.entry(address(text), |_| 0).unwrap().is_watched()
+    entry(&usual(snapshot), text).is_watched()
 }
 
 #[test]
@@ -67,31 +71,23 @@ fn arp_ignore_decides_which_addresses_are_answered() {
         (255, true, true, true),
     ] {
         for (scope, expected) in [(LINK, elsewhere), (HOST_SCOPE, of_scope_host)] {
-            let mut snapshot = with(ArpSettings {
-                ignore,
-                ..ArpSettings::default()
-            });
-            let mut vip = host_address(&format!("{VIP}/32"), OTHER);
-            vip.scope = scope;
-            snapshot.host.addresses.push(vip);
-            assert_eq!(is_answered(&snapshot, HOST, CHILD), own, "{ignore}");
-            assert_eq!(is_answered(&snapshot, VIP, CHILD), expected, "{ignore}");
+            let mut snapshot = ignoring(ignore);
+            snapshot.host.addresses.push(on_other(VIP, scope));
+            assert_eq!(is_answered(&snapshot, HOST, ASKER), own, "{ignore}");
+            assert_eq!(
+                is_answered(&snapshot, "172.16.91.200", ASKER),
+                expected,
+                "{ignore}"
+            );
         }
     }
 }
 
 #[test]
 fn arp_ignore_2_answers_the_parents_subnets_only() {
-    let mut snapshot = with(ArpSettings {
-        ignore: 2,
-        ..ArpSettings::default()
-    });
-    snapshot.children.push(Child {
-        ifindex: 8,
-        netns: NetnsId::Nsid(8),
-        ..l2_child("10.1.0.5/16")
-    });
-    assert!(is_answered(&snapshot, HOST, CHILD));
+    let mut snapshot = ignoring(2);
+    snapshot.children.push(l2_child(8, "10.1.0.5/16"));
+    assert!(is_answered(&snapshot, HOST, ASKER));
     assert!(!is_answered(&snapshot, HOST, "10.1.0.5"));
 }
 
@@ -123,12 +119,15 @@ fn filters_decide_for_the_sender_of_a_request_for_an_address_of_another_link() {
         }
         host.routes_on_link.retain(|route| route.prefix.is_ipv6());
         host.routes_on_link.push(on_link(lan, oif));
-        host.addresses
-            .push(host_address(&format!("{VIP}/24"), OTHER));
+        host.addresses.push(on_other("172.16.91.200/24", 0));
         let row = format!("rp_filter {rp_filter}, arp_filter {filter}, by link {oif}");
-        assert_eq!(is_answered(&snapshot, VIP, CHILD), expected, "{row}");
+        assert_eq!(
+            is_answered(&snapshot, "172.16.91.200", ASKER),
+            expected,
+            "{row}"
+        );
         if has_address {
-            assert!(is_answered(&snapshot, HOST, CHILD), "{row}");
+            assert!(is_answered(&snapshot, HOST, ASKER), "{row}");
         }
     }
 }
@@ -155,11 +154,12 @@ fn the_longest_route_to_the_sender_decides_and_of_equals_the_first() {
     ] {
         let mut snapshot = with(strict);
         snapshot.host.routes_on_link.clone_from(&routes);
-        snapshot
-            .host
-            .addresses
-            .push(host_address(&format!("{VIP}/32"), OTHER));
-        assert_eq!(is_answered(&snapshot, VIP, CHILD), expected, "{routes:?}");
+        snapshot.host.addresses.push(on_other(VIP, 0));
+        assert_eq!(
+            is_answered(&snapshot, "172.16.91.200", ASKER),
+            expected,
+            "{routes:?}"
+        );
     }
 }
 
@@ -167,11 +167,7 @@ fn the_longest_route_to_the_sender_decides_and_of_equals_the_first() {
 fn of_ipv6_the_parents_own_addresses_alone_are_answered_and_watched() {
     const ELSEWHERE: &str = "2001:db8:91::200";
     let mut snapshot = with(ArpSettings::default());
-    snapshot.children.push(Child {
-        ifindex: 8,
-        netns: NetnsId::Nsid(8),
-        ..l2_child("2001:db8:91::101/64")
-    });
+    snapshot.children.push(l2_child(8, CHILD_V6));
     let held = host_address(&format!("{ELSEWHERE}/64"), OTHER);
     snapshot.host.addresses.push(held);
     let child = "2001:db8:91::101";
@@ -184,16 +180,15 @@ fn of_ipv6_the_parents_own_addresses_alone_are_answered_and_watched() {
 #[test]
 fn of_an_address_on_two_other_links_the_one_that_is_answered_to_more_decides() {
     for scopes in [[libc::RT_SCOPE_HOST, 0], [0, libc::RT_SCOPE_HOST]] {
-        let mut snapshot = with(ArpSettings {
-            ignore: 3,
-            ..ArpSettings::default()
-        });
+        let mut snapshot = ignoring(3);
         for (ifindex, scope) in (OTHER..).zip(scopes) {
-            let mut held = host_address(&format!("{VIP}/32"), ifindex);
-            held.scope = scope;
+            let held = HostAddress {
+                ifindex,
+                ..on_other(VIP, scope)
+            };
             snapshot.host.addresses.push(held);
         }
-        assert!(is_answered(&snapshot, VIP, CHILD), "{scopes:?}");
+        assert!(is_answered(&snapshot, "172.16.91.200", ASKER), "{scopes:?}");
     }
 }
 

@@ -5,20 +5,12 @@ use crate::protocol::ConflictKind;
 
 /// The conflicts of the child with ifindex 7, as address and rival.
 fn rivals(snapshot: &Snapshot) -> Vec<(IpAddr, Rival)> {
-    let desired = usual(snapshot);
-    assert!(
-        desired
-            .conflicts
-            .iter()
-            .all(|conflict| conflict.child == key(7)),
-        "{:?}",
-        desired.conflicts
-    );
-    desired
-        .conflicts
-        .iter()
-        .map(|conflict| (conflict.address, conflict.rival))
-        .collect()
+    let conflicts = usual(snapshot).conflicts.into_iter();
+    let rival = conflicts.map(|conflict| {
+        assert_eq!(conflict.child, key(7), "{conflict:?}");
+        (conflict.address, conflict.rival)
+    });
+    rival.collect()
 }
 
 fn behind_other_parent(ifindex: u32, addresses: &[&str]) -> Child {
@@ -47,7 +39,7 @@ fn addresses_of_host_and_gateways_are_conflicts_that_name_the_link() {
 
 #[test]
 fn of_two_live_siblings_the_second_is_in_conflict_with_the_first() {
-    for text in ["172.16.91.101/24", "fe80::101/64"] {
+    for text in [CHILD, "fe80::101/64"] {
         let (first, second) = (child(6, &[text]), child(7, &[text]));
         let mut both = snapshot(vec![first.clone(), second.clone()]);
         let conflict = (cidr(text).local, Rival::Sibling(key(6)));
@@ -62,7 +54,7 @@ fn of_two_live_siblings_the_second_is_in_conflict_with_the_first() {
 
 #[test]
 fn siblings_stay_in_conflict_while_both_are_withheld() {
-    let text = "172.16.91.101/24";
+    let text = CHILD;
     let snapshot = snapshot(vec![child(6, &[text]), child(7, &[text])]);
     let withheld = BTreeMap::from([(cidr(text).local, Reason::Duplicate)]);
     let desired = desired(&snapshot, &snapshot.links[0], &Policy::default(), &withheld);
@@ -72,7 +64,7 @@ fn siblings_stay_in_conflict_while_both_are_withheld() {
 
 #[test]
 fn an_address_behind_another_parent_is_a_conflict_and_answered() {
-    for text in ["172.16.91.101/24", "2001:db8:91::101/64"] {
+    for text in [CHILD, CHILD_V6] {
         let mut snapshot = snapshot(vec![child(7, &[text]), behind_other_parent(8, &[text])]);
         let rival = Rival::OtherParent {
             child: key(8),
@@ -116,7 +108,7 @@ fn a_peer_address_names_what_the_driver_delivers_instead() {
 
 #[test]
 fn children_in_peace_are_in_no_conflict() {
-    let addresses = ["172.16.91.101/24", "2001:db8:91::101/64", "fe80::101/64"];
+    let addresses = [CHILD, CHILD_V6, "fe80::101/64"];
     let others = ["172.16.91.102/24", "2001:db8:91::102/64", "fe80::102/64"];
     let snapshot = snapshot(vec![child(7, &addresses), child(8, &others)]);
     assert_eq!(rivals(&snapshot), []);

@@ -23,10 +23,7 @@ impl Served {
         self.history
             .update(snapshot, link, policy, &self.last, &self.installed);
         self.last = desired_after(&self.history, snapshot, link, policy, &BTreeMap::new());
-        let written = self.last.addresses.iter();
-        self.installed = written
-            .map(|(&address, wanted)| (address, wanted.entry(|_| 0)))
-            .collect();
+        self.installed = written(&self.last);
     }
 
     /// The agent ends, and another one adopts its maps.
@@ -56,170 +53,146 @@ fn routed(text: &str, children: Vec<Child>) -> Snapshot {
 
 const TAKEN: Option<Reason> = Some(Reason::GatewayAddress);
 
-#[test]
-fn child_that_had_the_address_before_the_route_keeps_it_and_is_named() {
-    for text in FAMILIES {
-        for restarts in [false, true] {
-            let mut served = Served::default();
-            let children = || vec![child(7, &[text])];
-            served.follow(&snapshot(children()), &Policy::default());
-            if restarts {
-                // The route is added while no agent runs.
-                served.restart();
-            }
-            for _ in 0..2 {
-                served.follow(&routed(text, children()), &Policy::default());
-                assert_eq!(served.refusal(7), None, "{text} {restarts}");
-                let wanted = served.last.addresses[&cidr(text).local];
-                assert!(wanted.entry(|_| 0).is_live_child());
-                let conflict = Conflict {
-                    address: cidr(text).local,
-                    child: key(7),
-                    rival: Rival::NextHop,
-                };
-                assert_eq!(conflict.kind(), ConflictKind::NextHop);
-                assert_eq!(served.last.conflicts, [conflict].into());
-                // And over another restart.
-                served.restart();
-            }
+/// The child that has the address, if one does.
+#[derive(Clone, Copy, Debug)]
+enum Holder {
+    NoChild,
+    Child,
+    /// The child is there, without the address.
+    Without,
+    Down,
+    /// A child with the same ifindex in another netns.
+    Other,
+}
+
+impl Holder {
+    fn children(self, text: &str) -> Vec<Child> {
+        let mut child = child(7, &[text]);
+        match self {
+            Self::NoChild => return Vec::new(),
+            Self::Child => {}
+            Self::Without => child.addresses.clear(),
+            Self::Down => child.up = false,
+            Self::Other => child.netns = NetnsId::Nsid(99),
         }
+        vec![child]
+    }
+}
+
+/// What an agent follows.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Alone(Holder),
+    /// There is a route through the address.
+    Routed(Holder),
+    /// There is, and the child's netns cannot be read yet.
+    Unread,
+    /// What the maps have is being probed.
+    Probing,
+    /// The agent ends, and another one adopts its maps.
+    Restart,
+}
+
+impl Step {
+    fn follow(self, served: &mut Served, text: &str) {
+        let mut seen = match self {
+            Self::Alone(holder) => snapshot(holder.children(text)),
+            Self::Routed(holder) => routed(text, holder.children(text)),
+            Self::Unread => routed(text, Vec::new()),
+            Self::Probing => {
+                let entries = served.installed.values_mut();
+                return entries.for_each(|entry| *entry = entry.with_probed());
+            }
+            Self::Restart => return served.restart(),
+        };
+        if matches!(self, Self::Unread) {
+            seen.unread.insert(key(7).netns);
+        }
+        served.follow(&seen, &Policy::default());
     }
 }
 
 #[test]
-fn child_that_takes_the_address_after_the_route_is_refused() {
+fn a_child_has_the_address_of_a_next_hop_only_if_it_held_it_before_the_route_and_since() {
+    use Holder::{Child, Down, NoChild, Other, Without};
+    use Step::{Alone, Probing, Restart, Routed, Unread};
+    let rows: [(&[Step], Option<Reason>); 21] = [
+        (&[Alone(Child), Routed(Child)], None),
+        // The route is added while no agent runs.
+        (&[Alone(Child), Restart, Routed(Child)], None),
+        (&[Alone(Child), Routed(Child), Restart, Routed(Child)], None),
+        (&[Routed(Child)], TAKEN),
+        (&[Routed(NoChild), Routed(Child)], TAKEN),
+        (&[Routed(NoChild), Restart, Routed(Child)], TAKEN),
+        (
+            &[Routed(NoChild), Routed(Child), Restart, Routed(Child)],
+            TAKEN,
+        ),
+        // Down for a while it stays the child's.
+        (&[Alone(Child), Routed(Down)], Some(Reason::ChildDown)),
+        (&[Alone(Child), Routed(Down), Routed(Child)], None),
+        // Another child, at any time, and one that gave it up meanwhile.
+        (&[Alone(Child), Routed(Child), Routed(Other)], TAKEN),
+        (&[Alone(Child), Routed(Other)], TAKEN),
+        (&[Alone(Child), Routed(Without), Routed(Child)], TAKEN),
+        // A route that is replaced does not leave its next hop to a child that took it.
+        (&[Routed(Child), Alone(Child)], None),
+        (&[Routed(Child), Alone(Child), Routed(Child)], TAKEN),
+        (
+            &[Routed(Child), Restart, Alone(Child), Routed(Child)],
+            TAKEN,
+        ),
+        // What was never answered or is probed is not established.
+        (&[Alone(Down), Routed(Child)], TAKEN),
+        (&[Alone(Child), Probing, Routed(Child)], TAKEN),
+        // A netns that is read only after the start keeps what was decided, and no other netns gets it.
+        (
+            &[
+                Alone(Child),
+                Routed(Child),
+                Restart,
+                Unread,
+                Unread,
+                Routed(Child),
+            ],
+            None,
+        ),
+        (
+            &[Routed(Child), Restart, Unread, Unread, Routed(Child)],
+            TAKEN,
+        ),
+        (
+            &[Routed(NoChild), Restart, Unread, Unread, Routed(Child)],
+            TAKEN,
+        ),
+        (
+            &[Alone(Child), Routed(Child), Restart, Unread, Routed(Other)],
+            TAKEN,
+        ),
+    ];
     for text in FAMILIES {
-        for restarts in [false, true] {
+        let conflict = Conflict {
+            address: cidr(text).local,
+            child: key(7),
+            rival: Rival::NextHop,
+        };
+        assert_eq!(conflict.kind(), ConflictKind::NextHop);
+        for (steps, refusal) in rows {
             let mut served = Served::default();
-            served.follow(&routed(text, Vec::new()), &Policy::default());
-            if restarts {
-                served.restart();
+            for step in steps {
+                step.follow(&mut served, text);
             }
-            for _ in 0..2 {
-                served.follow(&routed(text, vec![child(7, &[text])]), &Policy::default());
-                assert_eq!(served.refusal(7), TAKEN, "{text}");
-                served.restart();
-            }
-        }
-    }
-}
-
-#[test]
-fn a_netns_that_is_read_only_after_the_start_keeps_what_was_decided() {
-    let policy = Policy::default();
-    for text in FAMILIES {
-        let children = || vec![child(7, &[text])];
-        for (before, refusal) in [
-            (snapshot(children()), None),
-            (routed(text, children()), TAKEN),
-            (snapshot(Vec::new()), TAKEN),
-        ] {
-            let mut served = Served::default();
-            served.follow(&before, &policy);
-            served.follow(&routed(text, before.children.clone()), &policy);
-            served.restart();
-            let netns = child(7, &[text]).netns;
-            let mut unread = routed(text, Vec::new());
-            unread.unread.insert(netns);
-            for _ in 0..2 {
-                served.follow(&unread, &policy);
-                assert!(served.last.children.is_empty());
-            }
-            served.follow(&routed(text, children()), &policy);
-            assert_eq!(served.refusal(7), refusal, "{text} {before:?}");
-            // Only there: not in another netns that was read at the start.
+            assert_eq!(served.refusal(7), refusal, "{text} {steps:?}");
             if refusal.is_none() {
-                served.restart();
-                let mut other = child(7, &[text]);
-                other.netns = NetnsId::Nsid(99);
-                unread.children.clear();
-                served.follow(&unread, &policy);
-                served.follow(&routed(text, vec![other]), &policy);
-                assert_eq!(served.refusal(7), TAKEN, "{text}");
+                let entry = served.last.addresses[&cidr(text).local].entry(|_| 0);
+                assert!(entry.is_live_child(), "{text} {steps:?}");
+                // It is named while there is the route.
+                let is_routed = matches!(steps, [.., Routed(_)]);
+                let named = is_routed.then_some(conflict).into_iter().collect();
+                assert_eq!(served.last.conflicts, named, "{text} {steps:?}");
             }
         }
     }
-}
-
-#[test]
-fn address_that_changes_children_is_the_gateways() {
-    for text in FAMILIES {
-        let mut served = Served::default();
-        let policy = Policy::default();
-        served.follow(&snapshot(vec![child(7, &[text])]), &policy);
-        served.follow(&routed(text, vec![child(7, &[text])]), &policy);
-        assert_eq!(served.refusal(7), None);
-        // Another child, also one with the same ifindex in its own netns.
-        let mut other = child(7, &[text]);
-        other.netns = NetnsId::Nsid(99);
-        served.follow(&routed(text, vec![other.clone()]), &policy);
-        assert_eq!(served.refusal(7), TAKEN);
-        // Or the same child, which gave it up meanwhile.
-        let mut served = Served::default();
-        served.follow(&snapshot(vec![child(7, &[text])]), &policy);
-        served.follow(&routed(text, vec![child(7, &[])]), &policy);
-        served.follow(&routed(text, vec![child(7, &[text])]), &policy);
-        assert_eq!(served.refusal(7), TAKEN);
-        // Within one sync, with the route.
-        let mut served = Served::default();
-        served.follow(&snapshot(vec![child(7, &[text])]), &policy);
-        served.follow(&routed(text, vec![other]), &policy);
-        assert_eq!(served.refusal(7), TAKEN);
-    }
-}
-
-#[test]
-fn route_that_is_replaced_does_not_leave_its_next_hop_to_a_child_that_took_it() {
-    for text in FAMILIES {
-        for restarts in [false, true] {
-            let mut served = Served::default();
-            let policy = Policy::default();
-            let children = || vec![child(7, &[text])];
-            served.follow(&routed(text, children()), &policy);
-            assert_eq!(served.refusal(7), TAKEN);
-            if restarts {
-                served.restart();
-            }
-            served.follow(&snapshot(children()), &policy);
-            assert_eq!(served.refusal(7), None, "no route says anything of it");
-            served.follow(&routed(text, children()), &policy);
-            assert_eq!(served.refusal(7), TAKEN, "{text} {restarts}");
-        }
-    }
-}
-
-#[test]
-fn next_hop_that_is_down_for_a_while_stays_the_childs() {
-    let text = FAMILIES[0];
-    let mut served = Served::default();
-    let policy = Policy::default();
-    served.follow(&snapshot(vec![child(7, &[text])]), &policy);
-    let mut down = child(7, &[text]);
-    down.up = false;
-    served.follow(&routed(text, vec![down]), &policy);
-    assert_eq!(served.refusal(7), Some(Reason::ChildDown));
-    served.follow(&routed(text, vec![child(7, &[text])]), &policy);
-    assert_eq!(served.refusal(7), None);
-}
-
-#[test]
-fn address_that_was_never_answered_or_is_probed_is_not_established() {
-    let text = FAMILIES[0];
-    let policy = Policy::default();
-    let mut down = child(7, &[text]);
-    down.up = false;
-    let mut served = Served::default();
-    served.follow(&snapshot(vec![down]), &policy);
-    served.follow(&routed(text, vec![child(7, &[text])]), &policy);
-    assert_eq!(served.refusal(7), TAKEN);
-
-    let mut served = Served::default();
-    served.follow(&snapshot(vec![child(7, &[text])]), &policy);
-    for entry in served.installed.values_mut() {
-        *entry = entry.with_probed();
-    }
-    served.follow(&routed(text, vec![child(7, &[text])]), &policy);
-    assert_eq!(served.refusal(7), TAKEN);
 }
 
 #[test]

@@ -26,6 +26,9 @@ const GATEWAY: &str = "172.16.91.2";
 const HOST_V6: &str = "2001:db8:91::14";
 const HOST_LINK_LOCAL: &str = "fe80::14";
 const GATEWAY_V6: &str = "fe80::2";
+/// Addresses of the usual child.
+const CHILD: &str = "172.16.91.101/24";
+const CHILD_V6: &str = "2001:db8:91::101/64";
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -62,6 +65,14 @@ fn ipvlan(mode: Mode) -> Kind {
     })
 }
 
+/// A child of this mode with an address of each family.
+fn child_in(mode: Mode) -> Child {
+    Child {
+        kind: ipvlan(mode),
+        ..child(7, &[CHILD, CHILD_V6])
+    }
+}
+
 fn own_child(ifindex: u32, addresses: &[&str]) -> Child {
     Child {
         netns: NetnsId::Own,
@@ -93,14 +104,28 @@ fn gateway(text: &str, oif: u32) -> Gateway {
     }
 }
 
+/// A route without a gateway, of the main table.
+fn on_link(prefix: &str, oif: u32) -> OnLinkRoute {
+    let ChildAddress {
+        local, prefix_len, ..
+    } = cidr(prefix);
+    OnLinkRoute {
+        prefix: local,
+        prefix_len,
+        oif,
+        table: 254,
+    }
+}
+
+fn allowing(prefixes: &[&str]) -> Policy {
+    Policy {
+        allow: prefixes.iter().map(|text| text.parse().unwrap()).collect(),
+        ..Policy::default()
+    }
+}
+
 /// The host of the seeds, and the same in IPv6: ens34 172.16.91.14/24, default via 172.16.91.2.
 fn snapshot(children: Vec<Child>) -> Snapshot {
-    let on_link = |prefix, prefix_len| OnLinkRoute {
-        prefix: address(prefix),
-        prefix_len,
-        oif: PARENT,
-        table: 254,
-    };
     Snapshot {
         host: Host {
             addresses: vec![
@@ -112,9 +137,9 @@ fn snapshot(children: Vec<Child>) -> Snapshot {
             ],
             gateways: [gateway(GATEWAY, PARENT), gateway(GATEWAY_V6, PARENT)].into(),
             routes_on_link: vec![
-                on_link("172.16.91.0", 24),
-                on_link("2001:db8:91::", 64),
-                on_link("fe80::", 64),
+                on_link("172.16.91.0/24", PARENT),
+                on_link("2001:db8:91::/64", PARENT),
+                on_link("fe80::/64", PARENT),
             ],
             ..Host::default()
         },
@@ -154,6 +179,19 @@ fn decide(snapshot: &Snapshot, policy: &Policy) -> Desired {
 /// What is decided without any policy.
 fn usual(snapshot: &Snapshot) -> Desired {
     decide(snapshot, &Policy::default())
+}
+
+/// What the maps hold when this has been written.
+fn written(desired: &Desired) -> BTreeMap<IpAddr, AddressEntry> {
+    let addresses = desired.addresses.iter();
+    addresses
+        .map(|(&address, wanted)| (address, wanted.entry(|_| 0)))
+        .collect()
+}
+
+/// What the map has of an address.
+fn entry(desired: &Desired, text: &str) -> AddressEntry {
+    desired.addresses[&address(text)].entry(|_| 0)
 }
 
 /// Why the first address of the first child is refused.

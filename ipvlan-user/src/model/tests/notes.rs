@@ -14,23 +14,18 @@ fn noted(snapshot: &Snapshot, policy: &Policy, text: &str) -> usize {
 
 #[test]
 fn routes_to_children_through_an_own_child_are_noted() {
-    for (oif, prefix, length, expected) in [
-        (SHIM, "172.16.91.96", 28, 1),
-        (SHIM, "172.16.91.101", 32, 1),
-        (SHIM, "2001:db8:91::", 64, 1),
-        (SHIM, "172.16.91.128", 28, 0),
-        (SHIM, "fe80::", 64, 0),
-        (PARENT, "172.16.91.96", 28, 0),
+    for (oif, prefix, expected) in [
+        (SHIM, "172.16.91.96/28", 1),
+        (SHIM, "172.16.91.101/32", 1),
+        (SHIM, "2001:db8:91::/64", 1),
+        (SHIM, "172.16.91.128/28", 0),
+        (SHIM, "fe80::/64", 0),
+        (PARENT, "172.16.91.96/28", 0),
     ] {
-        let addresses = ["172.16.91.101/24", "2001:db8:91::101/64", "fe80::101/64"];
+        let addresses = [CHILD, CHILD_V6, "fe80::101/64"];
         let own = own_child(SHIM, &["172.16.91.110/32"]);
         let mut snapshot = snapshot(vec![own, child(7, &addresses)]);
-        snapshot.host.routes_on_link.push(OnLinkRoute {
-            prefix: address(prefix),
-            prefix_len: length,
-            oif,
-            table: 254,
-        });
+        snapshot.host.routes_on_link.push(on_link(prefix, oif));
         let found = noted(&snapshot, &Policy::default(), "child of its own");
         assert_eq!(found, expected, "{oif} {prefix}");
         // Without another child it routes none.
@@ -49,7 +44,7 @@ fn child_that_forwards_is_noted_unless_it_inherited_that() {
         (false, true, true, true, 1),
         (true, true, false, false, 0),
     ] {
-        let mut child = child(7, &["172.16.91.101/24"]);
+        let mut child = child(7, &[CHILD]);
         (child.forwarding_v4, child.forwarding, child.up) = (v4, v6, up);
         let mut snapshot = snapshot(vec![child]);
         snapshot.links[0].forwarding_v4 = host_v4;
@@ -84,16 +79,11 @@ fn child_without_an_address_is_noted() {
 
 #[test]
 fn allowed_off_link_address_without_any_route_is_noted() {
-    let policy = Policy {
-        allow: ["10.0.0.0/8", "2001:db8::/32"]
-            .map(|text| text.parse().unwrap())
-            .to_vec(),
-        ..Policy::default()
-    };
+    let policy = allowing(&["10.0.0.0/8", "2001:db8::/32"]);
     // Each family alone.
     for (text, gateway_of_family, prefix) in [
-        ("10.0.1.10/24", GATEWAY, "10.0.0.0"),
-        ("2001:db8:7::101/64", GATEWAY_V6, "2001:db8::"),
+        ("10.0.1.10/24", GATEWAY, "10.0.0.0/16"),
+        ("2001:db8:7::101/64", GATEWAY_V6, "2001:db8::/16"),
     ] {
         let mut snapshot = snapshot(vec![child(7, &[text])]);
         assert_eq!(noted(&snapshot, &policy, "no route"), 0, "{text}");
@@ -104,12 +94,10 @@ fn allowed_off_link_address_without_any_route_is_noted() {
         assert_eq!(noted(&snapshot, &policy, "no route"), 0, "{text}");
         snapshot.host.gateways.clear();
         // By another link it is reached elsewhere.
-        snapshot.host.routes_on_link.push(OnLinkRoute {
-            prefix: address(prefix),
-            prefix_len: 16,
-            oif: PARENT + 1,
-            table: 254,
-        });
+        snapshot
+            .host
+            .routes_on_link
+            .push(on_link(prefix, PARENT + 1));
         assert_eq!(noted(&snapshot, &policy, "no route"), 0, "{text}");
     }
 }

@@ -22,52 +22,40 @@ fn host_and_gateway_are_held_even_without_children() {
 
 #[test]
 fn host_is_advertised_as_its_own_kernel_would() {
-    let advertised = |router, optimistic, refusal| DesiredEntry::Host {
-        router,
-        optimistic,
-        refusal,
-        answered_to: AnsweredTo::All,
-        watched: true,
-    };
+    const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
+    // Flags of the address, whether the parent forwards; whether it is optimistic, and why it is refused.
     let rows = [
-        (false, 0, advertised(false, false, None)),
-        (true, 0, advertised(true, false, None)),
+        (0, false, false, None),
+        (0, true, false, None),
+        (libc::IFA_F_OPTIMISTIC | TENTATIVE, false, true, None),
+        (TENTATIVE, true, false, Some(Reason::Tentative)),
         (
+            libc::IFA_F_DADFAILED | TENTATIVE,
             false,
-            libc::IFA_F_OPTIMISTIC | libc::IFA_F_TENTATIVE,
-            advertised(false, true, None),
-        ),
-        (
-            true,
-            libc::IFA_F_TENTATIVE,
-            advertised(true, false, Some(Reason::Tentative)),
-        ),
-        (
             false,
-            libc::IFA_F_DADFAILED | libc::IFA_F_TENTATIVE,
-            advertised(false, false, Some(Reason::DadFailed)),
+            Some(Reason::DadFailed),
         ),
     ];
-    for (forwarding, flags, wanted) in rows {
+    for (flags, router, optimistic, refusal) in rows {
         let mut snapshot = snapshot(Vec::new());
-        snapshot.links[0].forwarding = forwarding;
+        snapshot.links[0].forwarding = router;
         for it in &mut snapshot.host.addresses {
             it.flags = flags;
         }
+        let wanted = DesiredEntry::Host {
+            router,
+            optimistic,
+            refusal,
+            answered_to: AnsweredTo::All,
+            watched: true,
+        };
         let desired = usual(&snapshot);
         assert_eq!(desired.addresses[&address(HOST_V6)], wanted, "{flags:#x}");
-        let entry = wanted.entry(|_| 0);
-        assert_eq!(entry.router(), forwarding);
+        let entry = entry(&desired, HOST_V6);
+        assert_eq!(entry.owner(), Some(ipvlan_common::Owner::Host));
         assert_eq!(
-            (entry.owner(), entry.optimistic(), entry.refusal()),
-            match wanted {
-                DesiredEntry::Host {
-                    optimistic,
-                    refusal,
-                    ..
-                } => (Some(ipvlan_common::Owner::Host), optimistic, refusal),
-                _ => unreachable!(),
-            }
+            (entry.router(), entry.optimistic(), entry.refusal()),
+            (router, optimistic, refusal)
         );
     }
 }
@@ -136,8 +124,8 @@ fn of_an_address_on_two_links_the_one_on_the_parent_says_what_is_advertised() {
     for (held, refusal) in rows {
         let mut snapshot = snapshot(Vec::new());
         snapshot.host.addresses.extend(held);
-        let wanted = usual(&snapshot).addresses[&address("2001:db8:91::77")];
-        assert_eq!(wanted.entry(|_| 0).refusal(), refusal);
+        let entry = entry(&usual(&snapshot), "2001:db8:91::77");
+        assert_eq!(entry.refusal(), refusal);
     }
 }
 
@@ -168,7 +156,7 @@ fn child_in_the_hosts_netns_holds_its_address_as_a_child() {
 
 #[test]
 fn live_child_wins_over_one_that_is_refused_and_the_first_of_two_live_ones() {
-    for text in ["172.16.91.101/24", "2001:db8:91::101/64", "fe80::101/64"] {
+    for text in [CHILD, CHILD_V6, "fe80::101/64"] {
         let (live, later) = (child(8, &[text]), child(9, &[text]));
         let mut down = child(7, &[text]);
         down.up = false;
@@ -186,7 +174,7 @@ fn live_child_wins_over_one_that_is_refused_and_the_first_of_two_live_ones() {
 
 #[test]
 fn children_of_other_parents_are_not_ours() {
-    let mut other = child(7, &["172.16.91.101/24"]);
+    let mut other = child(7, &[CHILD]);
     other.parent_ifindex = PARENT + 1;
     let desired = usual(&snapshot(vec![other]));
     assert!(desired.children.is_empty());

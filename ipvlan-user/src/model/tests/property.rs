@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::*;
+use super::{revise::children, *};
 use crate::model::owners::{is_link_local, is_link_local_v6};
 
 /// Addresses of all sorts, few enough that several children get the same one.
@@ -43,27 +43,6 @@ pub(super) fn addresses() -> impl Strategy<Value = ChildAddress> {
             peer: has_peer.then(|| address("10.9.9.2")),
             ..cidr(text)
         }
-    })
-}
-
-fn children() -> impl Strategy<Value = Vec<Child>> {
-    let of_one = (
-        vec(addresses(), 0..5),
-        prop::bool::weighted(0.8),
-        any::<bool>(),
-        prop::bool::weighted(0.8),
-    );
-    vec(of_one, 0..6).prop_map(|all| {
-        (7..)
-            .zip(all)
-            .map(|(ifindex, (addresses, up, forwarding, is_ours))| Child {
-                addresses,
-                up,
-                forwarding,
-                parent_ifindex: if is_ours { PARENT } else { PARENT + 1 },
-                ..child(ifindex, &[])
-            })
-            .collect()
     })
 }
 

@@ -70,24 +70,19 @@ fn directed_broadcasts_of_the_parents_lan_alone_are_refused() {
 
 #[test]
 fn children_are_refused_while_they_or_the_parent_are_down() {
-    let mut down = child(7, &["172.16.91.101/24", "2001:db8:91::101/64"]);
+    let mut down = child_in(Mode::L3);
     down.up = false;
     let live = child(8, &["172.16.91.102/24", "2001:db8:91::102/64"]);
     let mut snapshot = snapshot(vec![down, live]);
     let refusals = |snapshot: &Snapshot| {
-        usual(snapshot)
-            .children
-            .iter()
-            .flat_map(|child| child.addresses.iter().map(|view| view.refusal))
-            .collect::<Vec<_>>()
+        let children = usual(snapshot).children.into_iter();
+        let views = children.flat_map(|child| child.addresses);
+        views.map(|view| view.refusal).collect::<Vec<_>>()
     };
-    let (child_down, parent_down) = (Some(Reason::ChildDown), Some(Reason::ParentDown));
-    assert_eq!(refusals(&snapshot), [child_down, child_down, None, None]);
+    let (child, parent) = (Some(Reason::ChildDown), Some(Reason::ParentDown));
+    assert_eq!(refusals(&snapshot), [child, child, None, None]);
     snapshot.links[0].up = false;
-    assert_eq!(
-        refusals(&snapshot),
-        [child_down, child_down, parent_down, parent_down]
-    );
+    assert_eq!(refusals(&snapshot), [child, child, parent, parent]);
 }
 
 #[test]
@@ -110,7 +105,7 @@ fn child_that_is_silent_by_its_settings_is_not_answered_for() {
             let views = &desired.children[0].addresses;
             let found: Vec<_> = views.iter().map(|view| view.refusal).collect();
             assert_eq!(found, expected, "{mode:?} {arp:?}");
-            let entry = desired.addresses[&address("172.16.91.98")].entry(|_| 0);
+            let entry = entry(&desired, "172.16.91.98");
             // Another station that uses the address is no conflict.
             assert_eq!(entry.is_watched(), arp == Arp::All);
         }
@@ -120,41 +115,39 @@ fn child_that_is_silent_by_its_settings_is_not_answered_for() {
 #[test]
 fn addresses_are_refused_until_the_child_itself_may_use_them() {
     const TENTATIVE: u32 = libc::IFA_F_TENTATIVE;
+    const FAILED: u32 = TENTATIVE | libc::IFA_F_DADFAILED;
+    use Reason::{ChildDown, DadFailed, Tentative};
     let rows = [
         (0, true, None, false),
-        (TENTATIVE, true, Some(Reason::Tentative), false),
+        (TENTATIVE, true, Some(Tentative), false),
         (TENTATIVE | libc::IFA_F_OPTIMISTIC, true, None, true),
+        (libc::IFA_F_OPTIMISTIC, true, None, true),
+        (FAILED, true, Some(DadFailed), false),
         (
-            TENTATIVE | libc::IFA_F_DADFAILED,
+            FAILED | libc::IFA_F_OPTIMISTIC,
             true,
-            Some(Reason::DadFailed),
+            Some(DadFailed),
             false,
         ),
         // What `keep_addr_on_down` keeps is tentative.
-        (TENTATIVE, false, Some(Reason::ChildDown), false),
-        (
-            TENTATIVE | libc::IFA_F_DADFAILED,
-            false,
-            Some(Reason::DadFailed),
-            false,
-        ),
+        (TENTATIVE, false, Some(ChildDown), false),
+        (FAILED, false, Some(DadFailed), false),
     ];
     for (flags, up, reason, optimistic) in rows {
-        let mut child = child(7, &["2001:db8:91::101/64"]);
+        let mut child = child(7, &[CHILD_V6]);
         child.addresses[0].flags = flags;
         child.up = up;
         let desired = usual(&snapshot(vec![child]));
         assert_eq!(refusal(&desired), reason, "{flags:#x} {up}");
-        let entry = desired.addresses[&address("2001:db8:91::101")].entry(|_| 0);
+        let entry = entry(&desired, "2001:db8:91::101");
         assert_eq!(entry.optimistic(), optimistic, "{flags:#x} {up}");
     }
 }
 
 #[test]
 fn what_the_lan_says_comes_last() {
-    let texts = ["172.16.91.101/24", "2001:db8:91::101/64"];
     for reason in [Reason::Probing, Reason::Duplicate] {
-        for text in texts {
+        for text in [CHILD, CHILD_V6] {
             let withheld = BTreeMap::from([(cidr(text).local, reason)]);
             let live = snapshot(vec![child(7, &[text]), child(8, &["172.16.91.102/24"])]);
             let mut down = live.clone();

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Children in three netns, two of each, some of another parent, that do or do not have addresses.
-fn children() -> impl Strategy<Value = Vec<Child>> {
+pub(super) fn children() -> impl Strategy<Value = Vec<Child>> {
     let of_one = (
         vec(addresses(), 0..6),
         prop::bool::weighted(0.8),
@@ -62,14 +62,6 @@ fn netnses(files: &[Vec<String>; 3]) -> Vec<Netns> {
             files: files.clone(),
             ..Netns::default()
         })
-        .collect()
-}
-
-/// What the maps hold when this has been written.
-fn written(desired: &Desired) -> BTreeMap<IpAddr, AddressEntry> {
-    let addresses = desired.addresses.iter();
-    addresses
-        .map(|(&address, wanted)| (address, wanted.entry(|_| 0)))
         .collect()
 }
 
