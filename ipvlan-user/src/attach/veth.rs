@@ -143,42 +143,32 @@ mod tests {
 
     #[test]
     fn a_veth_is_known_with_its_peer() {
-        let of_kind = |kind| LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]);
-        let named = LinkAttribute::IfName("eth0".to_owned());
-        let veth_here = link(vec![
-            named.clone(),
-            LinkAttribute::Link(7),
-            of_kind(InfoKind::Veth),
-        ]);
-        let expected = Veth {
+        let named = |kind, more: &[LinkAttribute]| {
+            let name = LinkAttribute::IfName("eth0".to_owned());
+            let info = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]);
+            veth(&link(
+                [&[name, LinkAttribute::Link(7), info], more].concat(),
+            ))
+        };
+        let here = Veth {
             name: "eth0".to_owned(),
             peer: 7,
             nsid: None,
         };
-        assert_eq!(veth(&veth_here), Some(expected.clone()));
-        let elsewhere = link(vec![
-            named.clone(),
-            LinkAttribute::Link(7),
-            LinkAttribute::LinkNetNsId(3),
-            of_kind(InfoKind::Veth),
-        ]);
         let far = Veth {
             nsid: Some(3),
-            ..expected.clone()
+            ..here.clone()
         };
-        assert_eq!(veth(&elsewhere), Some(far.clone()));
-        let other = link(vec![
-            named,
-            LinkAttribute::Link(7),
-            of_kind(InfoKind::MacVlan),
-        ]);
-        assert_eq!(veth(&other), None);
+        assert_eq!(named(InfoKind::Veth, &[]), Some(here.clone()));
+        let elsewhere = [LinkAttribute::LinkNetNsId(3)];
+        assert_eq!(named(InfoKind::Veth, &elsewhere), Some(far.clone()));
+        assert_eq!(named(InfoKind::MacVlan, &[]), None);
 
         let shown = |veth, peer: Option<&str>| {
             let peer = peer.map(str::to_owned);
             DeafPeer { veth, peer }.to_string()
         };
-        assert!(shown(expected, Some("eth1")).ends_with("`ethtool -K eth1 gro on`)"));
+        assert!(shown(here, Some("eth1")).ends_with("`ethtool -K eth1 gro on`)"));
         assert!(!shown(far, None).contains("GRO"));
     }
 

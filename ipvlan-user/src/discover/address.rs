@@ -61,7 +61,6 @@ mod tests {
         AddressFamily,
         address::{AddressAttribute, AddressFlags, AddressMessage},
     };
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -81,86 +80,30 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_without_peer_has_both_attributes_alike() {
-        let bytes = payload(
-            AddressFamily::Inet,
-            vec![
-                AddressAttribute::Address(ip("192.0.2.1")),
-                AddressAttribute::Local(ip("192.0.2.1")),
-            ],
-        );
-        let row = AddressRow {
-            ifindex: 7,
-            local: ip("192.0.2.1"),
-            peer: None,
-            prefix_len: 24,
-            scope: libc::RT_SCOPE_UNIVERSE,
-            flags: 0,
-        };
-        assert_eq!(decode_address(&bytes), Ok(Some(row)));
-    }
-
-    #[test]
-    fn local_and_peer_are_distinguished_in_both_families() {
-        for (family, local, peer) in [
-            (AddressFamily::Inet, "192.0.2.1", "192.0.2.2"),
-            (AddressFamily::Inet6, "2001:db8::1", "2001:db8::2"),
+    fn local_address_peer_and_wide_flags_are_read() {
+        use AddressAttribute::{Address, Flags, Local};
+        use AddressFamily::{Inet, Inet6};
+        const WIDE: u32 = libc::IFA_F_TENTATIVE | libc::IFA_F_NOPREFIXROUTE;
+        let wide = Flags(AddressFlags::from_bits_retain(WIDE));
+        let [v4, peer4] = ["192.0.2.1", "192.0.2.2"].map(ip);
+        let [v6, peer6] = ["2001:db8::1", "2001:db8::2"].map(ip);
+        for (family, attributes, local, peer, flags) in [
+            (Inet, vec![Address(v4), Local(v4)], v4, None, 0),
+            (Inet, vec![Address(peer4), Local(v4)], v4, Some(peer4), 0),
+            (Inet6, vec![Address(peer6), Local(v6)], v6, Some(peer6), 0),
+            (Inet6, vec![Address(v6), wide], v6, None, WIDE),
         ] {
-            let bytes = payload(
-                family,
-                vec![
-                    AddressAttribute::Address(ip(peer)),
-                    AddressAttribute::Local(ip(local)),
-                ],
-            );
-            let row = decode_address(&bytes).unwrap().unwrap();
-            assert_eq!((row.local, row.peer), (ip(local), Some(ip(peer))));
+            let row = AddressRow {
+                ifindex: 7,
+                local,
+                peer,
+                prefix_len: 24,
+                scope: libc::RT_SCOPE_UNIVERSE,
+                flags,
+            };
+            assert_eq!(decode_address(&payload(family, attributes)), Ok(Some(row)));
         }
-    }
-
-    #[test]
-    fn the_wide_flags_attribute_wins_over_the_header() {
-        let bytes = payload(
-            AddressFamily::Inet6,
-            vec![
-                AddressAttribute::Address(ip("2001:db8::1")),
-                AddressAttribute::Flags(AddressFlags::from_bits_retain(
-                    libc::IFA_F_TENTATIVE | libc::IFA_F_NOPREFIXROUTE,
-                )),
-            ],
-        );
-        let row = decode_address(&bytes).unwrap().unwrap();
-        assert_eq!(row.flags, libc::IFA_F_TENTATIVE | libc::IFA_F_NOPREFIXROUTE);
-    }
-
-    #[test]
-    fn other_families_are_left_out() {
-        let bytes = payload(AddressFamily::Other(21), vec![]);
-        assert_eq!(decode_address(&bytes), Ok(None));
-    }
-
-    #[test]
-    fn a_cut_row_is_malformed_or_shorter_never_a_panic() {
-        let bytes = payload(
-            AddressFamily::Inet,
-            vec![AddressAttribute::Local(ip("192.0.2.1"))],
-        );
-        for length in 0..8 {
-            assert!(decode_address(&bytes[..length]).is_err(), "{length}");
-        }
-        for length in 9..bytes.len() {
-            assert!(decode_address(&bytes[..length]).is_err(), "{length}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_decode_or_are_malformed(mut bytes: Vec<u8>) {
-            let _ = decode_address(&bytes);
-            if let Some(family) = bytes.first_mut() {
-                *family = 2;
-            }
-            let _ = decode_address(&bytes);
-        }
+        let other = payload(AddressFamily::Other(21), vec![]);
+        assert_eq!(decode_address(&other), Ok(None));
     }
 }

@@ -116,15 +116,6 @@ mod tests {
     use super::*;
 
     const OWN: i32 = 5;
-    const NONE: Change = Change {
-        links: false,
-        gone: false,
-        addresses: false,
-        routes: false,
-        settings: false,
-        nsids: false,
-    };
-
     const WITH_CHILD: i32 = 3;
     const WITHOUT: i32 = 4;
 
@@ -158,51 +149,33 @@ mod tests {
     fn a_change_makes_dirty_what_it_can_have_changed_and_no_more() {
         use Everything::{AtOnce, Later, No};
         use Part::{Addresses, Links};
-        let set = |set: fn(&mut Change)| {
-            let mut change = NONE;
-            set(&mut change);
-            change
-        };
+        type Set = fn(&mut Change);
+        type Expected = (Option<Part>, Everything);
+        let none: Expected = (None, No);
+        let (links, addresses) = ((Some(Links), No), (Some(Addresses), No));
         // What changed; then what is dirty if it did so in our own netns, in one that holds a child of ours,
         // and in one that does not.
-        for (change, own, with_child, without) in [
+        let rows: [(Set, Expected, Expected, Expected); 6] = [
+            (|it| it.links = true, (Some(Links), AtOnce), links, links),
             (
-                set(|it| it.links = true),
-                (Some(Links), AtOnce),
-                (Some(Links), No),
-                (Some(Links), No),
-            ),
-            (
-                set(|it| it.gone = true),
+                |it| it.gone = true,
                 (Some(Links), AtOnce),
                 (Some(Links), AtOnce),
                 (Some(Links), Later),
             ),
+            (|it| it.addresses = true, addresses, addresses, addresses),
+            (|it| it.routes = true, addresses, none, none),
+            (|it| it.settings = true, links, links, links),
             (
-                set(|it| it.addresses = true),
-                (Some(Addresses), No),
-                (Some(Addresses), No),
-                (Some(Addresses), No),
-            ),
-            (
-                set(|it| it.routes = true),
-                (Some(Addresses), No),
-                (None, No),
-                (None, No),
-            ),
-            (
-                set(|it| it.settings = true),
-                (Some(Links), No),
-                (Some(Links), No),
-                (Some(Links), No),
-            ),
-            (
-                set(|it| it.nsids = true),
+                |it| it.nsids = true,
                 (None, Later),
                 (None, Later),
                 (None, Later),
             ),
-        ] {
+        ];
+        for (set, own, with_child, without) in rows {
+            let mut change = Change::default();
+            set(&mut change);
             assert_eq!(dirty(None, change), own, "{change:?}");
             assert_eq!(dirty(Some(OWN), change), own, "{change:?}");
             assert_eq!(dirty(Some(WITH_CHILD), change), with_child, "{change:?}");

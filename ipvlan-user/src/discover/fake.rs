@@ -151,7 +151,6 @@ const RTM_GETNSID: u16 = 90;
 const IFA_TARGET_NETNSID: u16 = 10;
 
 /// Decodes a row, or a datagram of events, in every way there is.
-#[cfg(feature = "fuzz")]
 pub fn decode(row: &[u8]) {
     use super::{address, link, nexthop, nsid_row, route, wake};
 

@@ -91,10 +91,19 @@ pub(crate) fn ip_value(value: &[u8]) -> Result<IpAddr, Malformed> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Returns the bytes of an attribute.
+    pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(HEADER + value.len()).unwrap();
+        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(aligned(bytes.len()), 0);
+        bytes
+    }
 
     #[test]
     fn reads_kind_and_value_of_each_attribute() {

@@ -35,12 +35,15 @@ nexthop add id 8 via 2001:db8:1::f8 dev ens34
 nexthop add id 9 via 198.51.100.246 dev ens34
 nexthop add id 10 group 7/9
 nexthop add id 11 dev ens34
+nexthop add id 12 blackhole
+nexthop add id 13 via 198.51.100.245 fdb
 route add 203.0.117.0/24 nhid 10
 route add 203.0.118.0/24 nhid 11
+route add 203.0.120.0/24 nexthop via 198.51.100.244 nexthop via inet6 2001:db8:1::f7 dev ens34 nexthop dev ens34
 -6 route add 2001:db8:a::/48 nhid 8";
 /// The gateways of these routes.
 const GATEWAYS: &str = "198.51.100.254 198.51.100.253 198.51.100.252 198.51.100.251 198.51.100.250 198.51.100.249
-198.51.100.248 198.51.100.247 198.51.100.246 100.64.0.77 2001:db8:1::fe 2001:db8:1::fd 2001:db8:1::fc
+198.51.100.248 198.51.100.247 198.51.100.246 198.51.100.244 100.64.0.77 2001:db8:1::f7 2001:db8:1::fe 2001:db8:1::fd 2001:db8:1::fc
 2001:db8:1::fb 2001:db8:1::fa 2001:db8:1::f9 2001:db8:1::f8 fe80::fe fe80::fd";
 
 /// Addresses and routes of the host of the test after it.
@@ -78,14 +81,24 @@ fn reads_what_the_host_holds_and_where_it_sends_the_rest() {
         };
         assert!(held("198.51.100.1") && held("2001:db8:1::1"), "{host:?}");
         assert_eq!(host.gateways, gateways(GATEWAYS, parent));
-        assert_eq!(host.next_hops, BTreeSet::from([7, 8, 9, 10]));
+        assert_eq!(host.next_hops, BTreeSet::from([7, 8, 9, 10, 12]));
         // Then routes show the id of their next hop and nothing else of it.
         fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", "0").unwrap();
         assert_eq!(lab.everything().host, *host);
+        // A group of which one member leads through no gateway.
+        ip("nexthop add id 14 group 7/11");
+        ip("route add 203.0.119.0/24 nhid 14");
+        let on_link = lab.everything().host.routes_on_link;
+        let mut prefixes = on_link.iter().map(|route| route.prefix);
+        assert!(
+            prefixes.any(|it| it == address("203.0.119.0")),
+            "{on_link:?}"
+        );
         for (prefix, prefix_len) in [
             ("198.51.100.0", 24),
             ("203.0.113.128", 25),
             ("203.0.118.0", 24),
+            ("203.0.120.0", 24),
             ("2001:db8:1::", 64),
         ] {
             let route = OnLinkRoute {

@@ -149,9 +149,8 @@ impl Lab {
 
     /// Creates nine children: two in each of four containers, and one on the host.
     pub(crate) async fn nine_children(&mut self) -> Vec<Container> {
-        let containers: Vec<_> = (0..4).map(|_| Container::new()).collect();
+        let containers: Vec<_> = (0..4).map(|_| Container::with_child()).collect();
         for container in &containers {
-            container.create_child("child0");
             container.create_child("child1");
         }
         create_child("child0");
@@ -217,6 +216,13 @@ pub(crate) struct Container(Netns);
 impl Container {
     pub(crate) fn new() -> Self {
         Self(Netns::unnamed("container").unwrap())
+    }
+
+    /// Creates one with `child0`.
+    pub(crate) fn with_child() -> Self {
+        let container = Self::new();
+        container.create_child("child0");
+        container
     }
 
     pub(crate) fn pid(&self) -> i32 {

@@ -23,8 +23,7 @@ fn finds_a_child_created_in_an_unnamed_netns_and_forgets_it_with_the_netns() {
     on_host(async |mut lab| {
         assert!(lab.everything().children.is_empty());
 
-        let container = Container::new();
-        container.create_child("child0");
+        let container = Container::with_child();
         lab.wakes_for("the child", |wake| wake.anywhere().links)
             .await;
         let is_found = |snapshot: &Snapshot| child_names(snapshot).contains("child0");
@@ -126,8 +125,7 @@ fn names_a_netns_by_its_bind_mount() {
 fn a_rule_applies_once_its_netns_is_named_and_no_longer_than_it_is() {
     on_host(async |mut lab| {
         private_names();
-        let container = Container::new();
-        container.create_child("child0");
+        let container = Container::with_child();
         container.ip("address add 192.0.2.7/24 dev child0");
         container.ip("link set child0 up");
         let rule = Rule {
@@ -191,8 +189,7 @@ fn netns_that_vanish_while_they_are_dumped_are_no_error() {
 #[test]
 fn without_net_admin_there_is_an_error_and_no_empty_snapshot() {
     on_host(async |mut lab| {
-        let container = Container::new();
-        container.create_child("child0");
+        let _container = Container::with_child();
         assert_eq!(lab.everything().children.len(), 1);
 
         restrict_capabilities(|all| all & !(1 << CAP_NET_ADMIN));

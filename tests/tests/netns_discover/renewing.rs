@@ -127,12 +127,10 @@ pub(super) fn assert_only_changed(before: &Snapshot, now: &Snapshot, changed: &C
 
 /// Two containers with a child each, which is up.
 fn two_containers() -> (Container, Container) {
-    let both = [(); 2].map(|()| {
-        let container = Container::new();
-        container.create_child("child0");
+    let both = [(); 2].map(|()| Container::with_child());
+    for container in &both {
         container.ip("link set child0 up");
-        container
-    });
+    }
     both.into()
 }
 

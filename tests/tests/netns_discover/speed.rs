@@ -1,4 +1,4 @@
-//! How long a snapshot takes, and what one more address does; run with `--nocapture` to see.
+//! How long a first sync takes; run with `--nocapture` to see.
 
 use std::{
     collections::BTreeMap,
@@ -9,59 +9,11 @@ use aya::EbpfLoader;
 use ipvlan_common::maps;
 use ipvlan_user::{
     OBJECT,
-    discover::Changed,
     maps::{Maps, apply::Installed},
-    model::{History, Policy, desired},
+    model::{Policy, desired},
 };
 
-use super::lab::{Container, PARENT, ip_batch, on_host};
-
-#[test]
-fn one_address_more_is_heard_of_read_and_decided_in_the_time_of_its_netns() {
-    const NETNSES: usize = 100;
-    const CHILDREN: usize = 10;
-    on_host(async |mut lab| {
-        let containers: Vec<_> = (0..NETNSES).map(|_| Container::new()).collect();
-        for (number, container) in containers.iter().enumerate() {
-            ip_batch((0..CHILDREN).map(|child| container.child(&format!("c{child}"))));
-            let add = |child| format!("addr add 10.{number}.{child}.1/24 dev c{child}");
-            container.ip_batch((0..CHILDREN).map(add));
-        }
-        let started = Instant::now();
-        let mut snapshot = lab.everything();
-        println!(
-            "a snapshot of {NETNSES} x {CHILDREN} children: {:?}",
-            started.elapsed()
-        );
-        assert_eq!(snapshot.children.len(), NETNSES * CHILDREN);
-        let link = snapshot.link_named(PARENT).unwrap().clone();
-        let (policy, none) = (Policy::default(), BTreeMap::new());
-        let mut decided = desired(&snapshot, &link, &policy, &none);
-        lab.settle().await;
-        let mut times = Vec::new();
-        for (number, container) in containers.iter().enumerate() {
-            container.ip(&format!("addr add 10.{number}.200.1/24 dev c1"));
-            // Of what other tests do on this machine nothing else is waited for.
-            let started = Instant::now();
-            let wake = lab.watch.wake().await.unwrap();
-            let dirty = lab.discover.dirty(&snapshot, &wake);
-            let renewed = lab.discover.renew(&mut snapshot, &dirty.parts, None);
-            if let Changed::Children(netnses) = renewed.unwrap().changed {
-                let (history, none) = (History::default(), BTreeMap::new());
-                decided.revise(&history, &snapshot, &link, &policy, &netnses, &none);
-            }
-            times.push(started.elapsed());
-        }
-        times.sort();
-        let (median, slowest) = (times[times.len() / 2], times[times.len() - 1]);
-        println!(
-            "{NETNSES} netns x {CHILDREN} children, one address more: median {median:?}, slowest {slowest:?}"
-        );
-        let held = snapshot.children.iter().flat_map(|child| &child.addresses);
-        let v4 = held.filter(|it| it.local.is_ipv4()).count();
-        assert_eq!(v4, NETNSES * (CHILDREN + 1));
-    });
-}
+use super::lab::{Container, PARENT, on_host};
 
 /// Empty maps for so many addresses of each family.
 fn empty_maps(max_addresses: u32) -> Installed {

@@ -78,9 +78,8 @@ fn whatever_changes_between_its_slices_the_end_is_the_whole_snapshot() {
 #[test]
 fn what_was_read_anew_meanwhile_is_not_undone() {
     on_host(async |mut lab| {
-        let containers = [(); 3].map(|()| Container::new());
+        let containers = [(); 3].map(|()| Container::with_child());
         for container in &containers {
-            container.create_child("child0");
             container.ip("link set child0 up");
         }
         let mut snapshot = lab.everything();
@@ -124,12 +123,10 @@ fn what_was_read_anew_meanwhile_is_not_undone() {
 #[test]
 fn a_netns_is_known_by_name_from_the_beginning_and_forgotten_at_the_end() {
     on_host(async |mut lab| {
-        let old = Container::new();
-        old.create_child("child0");
+        let old = Container::with_child();
         let mut snapshot = lab.everything();
         let old_id = old.id(&snapshot);
-        let new = Container::new();
-        new.create_child("child0");
+        let new = Container::with_child();
         let found = lab.begin(&mut snapshot);
         let new_id = new.id(&snapshot);
         assert_eq!(found.get(&new_id), Some(&Part::Links));

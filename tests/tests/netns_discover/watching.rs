@@ -22,8 +22,7 @@ fn held<'a>(child: &'a Child, text: &str) -> Option<&'a ChildAddress> {
 #[test]
 fn wakes_for_an_address_in_a_netns_with_an_nsid_and_reads_it() {
     on_host(async |mut lab| {
-        let container = Container::new();
-        container.create_child("child0");
+        let container = Container::with_child();
         container.ip("link set child0 up");
         lab.everything();
         lab.settle().await;
@@ -57,8 +56,7 @@ fn wakes_for_an_address_in_a_netns_with_an_nsid_and_reads_it() {
 #[test]
 fn wakes_for_ipv6_forwarding_of_parent_and_child_and_reads_it() {
     on_host(async |mut lab| {
-        let container = Container::new();
-        container.create_child("child0");
+        let container = Container::with_child();
         container.create_child("child1");
         let snapshot = lab.everything();
         assert!(!snapshot.link_named(PARENT).unwrap().forwarding);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::netlink::attribute::tests::attribute;
 
 fn filter(priority: u16, handle: u32, kind: &str, protocol: u16) -> Entry {
     Entry {
@@ -28,14 +29,6 @@ pub(in crate::attach) fn around((priority, handle): (u16, u32)) -> Vec<Entry> {
     ]
 }
 
-fn attribute_of(of: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap();
-    let mut bytes = [length.to_ne_bytes(), of.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
 fn message(handle: u32, priority: u16, protocol: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = vec![0; 8];
     bytes.extend(handle.to_ne_bytes());
@@ -54,28 +47,28 @@ fn matchall(verdicts: &[i32]) -> Vec<Vec<u8>> {
             let mut parameters = vec![0; GACT_ACTION];
             parameters.extend(verdict.to_ne_bytes());
             parameters.extend([0; 8]);
-            let options = attribute_of(TCA_GACT_PARMS, &parameters);
+            let options = attribute(TCA_GACT_PARMS, &parameters);
             let action = [
-                attribute_of(TCA_ACT_KIND, b"gact\0"),
+                attribute(TCA_ACT_KIND, b"gact\0"),
                 // The kernel sets the flag of a nest.
-                attribute_of(TCA_ACT_OPTIONS | 1 << 15, &options),
+                attribute(TCA_ACT_OPTIONS | 1 << 15, &options),
             ];
-            attribute_of(place, &action.concat())
+            attribute(place, &action.concat())
         })
         .collect();
     vec![
-        attribute_of(TCA_KIND, b"matchall\0"),
-        attribute_of(TCA_OPTIONS, &attribute_of(TCA_MATCHALL_ACT, &actions)),
+        attribute(TCA_KIND, b"matchall\0"),
+        attribute(TCA_OPTIONS, &attribute(TCA_MATCHALL_ACT, &actions)),
     ]
 }
 
 #[test]
 fn a_filter_is_read_from_the_bytes_of_its_message() {
-    let name = attribute_of(TCA_BPF_NAME, b"cil_from_netdev\0");
+    let name = attribute(TCA_BPF_NAME, b"cil_from_netdev\0");
     let bpf = [
-        attribute_of(TCA_KIND, b"bpf\0"),
-        attribute_of(TCA_CHAIN, &0_u32.to_ne_bytes()),
-        attribute_of(TCA_OPTIONS, &name),
+        attribute(TCA_KIND, b"bpf\0"),
+        attribute(TCA_CHAIN, &0_u32.to_ne_bytes()),
+        attribute(TCA_OPTIONS, &name),
     ];
     let entry = parse(&message(1, 2, ETH_P_ALL, &bpf)).unwrap();
     let expected = Entry {
@@ -98,7 +91,7 @@ fn a_filter_is_read_from_the_bytes_of_its_message() {
         assert_eq!(entry.ends_the_chain(), ends, "{verdicts:?}");
         assert_eq!(entry.concerns(Hook::Ingress), concerns, "{verdicts:?}");
     }
-    let elsewhere = [attribute_of(TCA_CHAIN, &7_u32.to_ne_bytes())];
+    let elsewhere = [attribute(TCA_CHAIN, &7_u32.to_ne_bytes())];
     assert_eq!(parse(&message(1, 1, ETH_P_ALL, &elsewhere)), None);
 }
 

@@ -1,7 +1,10 @@
 use ipvlan_common::ConfigFlags;
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    super::{address, link, nexthop, nsid_row as nsid, route},
+    *,
+};
 use crate::model::{Policy, desired};
 
 #[test]
@@ -31,25 +34,20 @@ fn every_kind_of_fault_at_every_datagram_stays_in_its_netns() {
 fn a_fault_of_our_own_netns_is_an_error_and_changes_nothing() {
     let world = Arc::new(Mutex::new(World::new()));
     let mut discover = discover(&world);
-    let (mut snapshot, _) = discover
-        .first(Scope::KnownNetns, Duration::ZERO)
-        .expect("first");
+    let first = discover.first(Scope::KnownNetns, Duration::ZERO);
+    let (mut snapshot, _) = first.expect("first");
     let before = snapshot.clone();
     let faults = [(4, 0), (5, 5), (6, 0), (7, 11)];
     for (kind, errno) in faults {
-        locked(&world)
-            .faults
-            .insert(OWN, Fault::new(kind, 0, errno));
+        let fault = Fault::new(kind, 0, errno);
+        locked(&world).faults.insert(OWN, fault);
         let parts = BTreeMap::from([(NetnsId::Own, Part::Links), (NetnsId::Nsid(1), Part::Links)]);
         locked(&world).netnses.get_mut(&1).expect("netns 1")[1]
             .addresses
             .clear();
         assert!(discover.renew(&mut snapshot, &parts, None).is_err());
-        assert!(
-            discover
-                .renew_all(&mut snapshot, Scope::KnownNetns, None)
-                .is_err()
-        );
+        let all = discover.renew_all(&mut snapshot, Scope::KnownNetns, None);
+        assert!(all.is_err());
         assert_eq!(snapshot, before);
     }
 }
@@ -103,21 +101,37 @@ fn requests_for_unknown_addresses_are_dropped_only_while_every_netns_can_be_read
 }
 
 #[test]
+fn a_cut_row_is_malformed() {
+    type IsRow = fn(&[u8]) -> bool;
+    // A header, an attribute of four bytes, and whether bytes are a row.
+    let rows: [(&[u8], u8, IsRow); 5] = [
+        (&[0; 16], 4, |bytes| link::decode_link(bytes).is_ok()),
+        (&[2, 24, 0, 0, 7, 0, 0, 0], 2, |bytes| {
+            address::decode_address(bytes).is_ok_and(|row| row.is_some())
+        }),
+        (&[2, 24, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0], 4, |bytes| {
+            route::decode_route(bytes).is_ok()
+        }),
+        (&[0; 8], 1, |bytes| nexthop::decode_next_hop(bytes).is_ok()),
+        (&[0; 4], 1, |bytes| nsid::decode_nsid(bytes).is_ok()),
+    ];
+    for (header, attribute, is_row) in rows {
+        let row = [header, &[8, 0, attribute, 0], &[192, 0, 2, 1]].concat();
+        assert!(is_row(&row), "{row:x?}");
+        for length in (0..row.len()).filter(|&length| length != header.len()) {
+            assert!(!is_row(&row[..length]), "{length} of {row:x?}");
+        }
+    }
+}
+
+#[test]
 fn reading_stops_at_the_quota_of_a_netns() {
     let world = Arc::new(Mutex::new(World::new()));
     let mut discover = discover(&world);
     discover.set_quota(|_| 4);
-    let (snapshot, renewed) = discover
-        .first(Scope::KnownNetns, Duration::ZERO)
-        .expect("first");
-    let ids = |nsids: &[i32]| {
-        nsids
-            .iter()
-            .copied()
-            .map(NetnsId::Nsid)
-            .collect::<BTreeSet<_>>()
-    };
-    assert_eq!(renewed.over_quota, ids(&[2, 3]));
+    let first = discover.first(Scope::KnownNetns, Duration::ZERO);
+    let (snapshot, renewed) = first.expect("first");
+    assert_eq!(renewed.over_quota, [2, 3].map(NetnsId::Nsid).into());
     assert_eq!(snapshot.children_of(NetnsId::Nsid(2))[0].addresses.len(), 4);
     assert_eq!(snapshot.children_of(NetnsId::Nsid(3)).len(), 4);
     let children = snapshot.children.iter();
@@ -135,5 +149,11 @@ proptest! {
         script in prop::collection::vec(any::<u8>(), 0..60),
     ) {
         a_fault_in_one_netns_stays_there(&script);
+    }
+
+    #[test]
+    fn any_bytes_are_a_row_or_malformed(bytes: Vec<u8>) {
+        // It must not panic.
+        decode(&bytes);
     }
 }
