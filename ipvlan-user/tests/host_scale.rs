@@ -1,13 +1,12 @@
-//! What many addresses take of memory, counted; and what one more of them takes of time, printed
-//! (`--nocapture`).
+//! What many addresses take of memory, counted.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use ipvlan_user::{
@@ -18,7 +17,7 @@ use ipvlan_user::{
         random::Random,
         turns::Turns,
     },
-    model::{Desired, History, Policy, desired},
+    model::{Policy, desired},
 };
 
 /// The system's allocator, counting what each thread, and so each test, has in use.
@@ -57,16 +56,25 @@ fn per_address<T>(what: &str, addresses: usize, make: impl FnOnce() -> T) -> (T,
 
 const PARENT: u32 = 2;
 
-fn snapshot(netnses: i32, children: u32, addresses: u32) -> Snapshot {
-    let child = |netns: i32, number: u32| Child {
-        ifindex: 2 + number,
-        name: format!("ipvlan{number}").into(),
+/// So many children in netns of their own, with so many addresses each.
+fn snapshot(children: i32, addresses: u32) -> Snapshot {
+    let address = |netns: i32, index: u32| {
+        let bits = 0x0a00_0000 + (netns.unsigned_abs() << 16) + index;
+        ChildAddress {
+            local: Ipv4Addr::from_bits(bits).into(),
+            peer: None,
+            prefix_len: 16,
+            scope: 0,
+            flags: libc::IFA_F_PERMANENT,
+        }
+    };
+    let child = |netns: i32| Child {
+        ifindex: 2,
+        name: "ipvlan0".into(),
         netns: NetnsId::Nsid(netns),
         parent_ifindex: PARENT,
         up: true,
-        addresses: (0..addresses)
-            .map(|index| address(netns, number * addresses + index))
-            .collect(),
+        addresses: (0..addresses).map(|index| address(netns, index)).collect(),
         ..Child::default()
     };
     Snapshot {
@@ -78,34 +86,23 @@ fn snapshot(netnses: i32, children: u32, addresses: u32) -> Snapshot {
             carrier: true,
             ..Link::default()
         }],
-        children: (0..netnses)
-            .flat_map(|netns| (0..children).map(move |number| child(netns, number)))
-            .collect(),
+        children: (0..children).map(child).collect(),
         ..Snapshot::default()
     }
-}
-
-fn address(netns: i32, index: u32) -> ChildAddress {
-    let bits = 0x0a00_0000 + (netns.unsigned_abs() << 16) + index;
-    ChildAddress {
-        local: Ipv4Addr::from_bits(bits).into(),
-        peer: None,
-        prefix_len: 16,
-        scope: 0,
-        flags: libc::IFA_F_PERMANENT,
-    }
-}
-
-fn decide(snapshot: &Snapshot) -> Desired {
-    let policy = Policy::default();
-    desired(snapshot, &snapshot.links[0], &policy, &BTreeMap::new())
 }
 
 #[test]
 fn what_is_kept_of_an_address_is_small() {
     const MANY: usize = 65_000;
-    let (snapshot, shown) = per_address("snapshot", MANY, || snapshot(65, 1, 1000));
-    let (desired, decided) = per_address("desired", MANY, || decide(&snapshot));
+    let (snapshot, shown) = per_address("snapshot", MANY, || snapshot(65, 1000));
+    let (desired, decided) = per_address("desired", MANY, || {
+        desired(
+            &snapshot,
+            &snapshot.links[0],
+            &Policy::default(),
+            &BTreeMap::new(),
+        )
+    });
     assert_eq!(desired.answered, MANY);
     let addresses: Vec<IpAddr> = desired.addresses.keys().copied().collect();
 
@@ -140,49 +137,4 @@ fn what_is_kept_of_an_address_is_small() {
         waiting < 260 && to_announce < 200,
         "{waiting}, {to_announce}"
     );
-}
-
-#[test]
-fn one_address_more_is_decided_without_looking_at_the_others() {
-    for (netnses, children, addresses) in [(100, 10, 2), (65, 1, 1000)] {
-        let mut snapshot = snapshot(netnses, children, addresses);
-        let whole = fastest(|| {
-            black_box(decide(&snapshot));
-        });
-        let mut desired = decide(&snapshot);
-        let before = desired.answered;
-        let policy = Policy::default();
-        let changed = BTreeSet::from([NetnsId::Nsid(7)]);
-        let index = snapshot
-            .children
-            .iter()
-            .position(|child| child.netns == NetnsId::Nsid(7))
-            .expect("a child there");
-        let mut next = 50_000;
-        let one = fastest(|| {
-            snapshot.children[index].addresses.push(address(7, next));
-            next += 1;
-            let link = snapshot.links[0].clone();
-            let (history, none) = (History::default(), BTreeMap::new());
-            let revision = desired.revise(&history, &snapshot, &link, &policy, &changed, &none);
-            assert_eq!(revision.addresses.len(), 1);
-        });
-        assert_eq!(desired, decide(&snapshot));
-        assert!(desired.answered > before);
-        println!(
-            "{netnses} netns x {children} children x {addresses} addresses: all {whole:?}, one more \
-             {one:?}"
-        );
-    }
-}
-
-fn fastest(mut run: impl FnMut()) -> Duration {
-    (0..20)
-        .map(|_| {
-            let start = Instant::now();
-            run();
-            start.elapsed()
-        })
-        .min()
-        .unwrap_or_default()
 }

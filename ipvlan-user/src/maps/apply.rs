@@ -320,28 +320,3 @@ fn answered(addresses: &Addresses) -> usize {
 fn is_answered(entry: Option<&AddressEntry>) -> usize {
     usize::from(entry.is_some_and(AddressEntry::is_live_child))
 }
-
-#[cfg(test)]
-mod tests {
-    use ipvlan_common::{Delivery, Reason};
-
-    use super::*;
-
-    #[test]
-    fn only_an_answered_address_of_a_child_that_is_not_probed_is_established() {
-        let child = AddressEntry::child(7, 0, Delivery::Pass);
-        let rows = [
-            (child, true),
-            (child.with_routed().with_router(), true),
-            (child.with_probed(), false),
-            (child.refused(Reason::GatewayAddress), false),
-            (child.refused(Reason::ChildDown), false),
-            (child.refused(Reason::Duplicate), false),
-            (AddressEntry::held_by(Owner::Host), false),
-            (AddressEntry::held_by(Owner::Gateway), false),
-        ];
-        for (entry, expected) in rows {
-            assert_eq!(is_established(&entry), expected, "{entry:?}");
-        }
-    }
-}

@@ -1,9 +1,6 @@
 //! The indexes beside what their maps hold, and readers that are interrupted.
 
-use std::{
-    fs::File,
-    net::{Ipv4Addr, Ipv6Addr},
-};
+use std::{fs::File, net::Ipv6Addr};
 
 use ipvlan_common::{
     Delivery, Reason,
@@ -125,21 +122,6 @@ fn same_slot(a: IpAddr, b: IpAddr) -> bool {
         (Place::V4(a, _), Place::V4(b, _)) | (Place::V6(a, _), Place::V6(b, _)) => a == b,
         _ => false,
     }
-}
-
-#[test]
-fn what_somebody_else_wrote_is_found_and_mended() {
-    let mut index = index();
-    index.fill(&Addresses::new());
-    let unowned = Ipv4Addr::new(192, 0, 2, 9);
-    let entry = of_child(0, 7);
-    let at = index_v4(unowned.octets());
-    index.v4.write(at, slot_v4(unowned.octets(), entry));
-    assert_eq!(lookup(&index, unowned.into()), Lookup::Entry(entry));
-    assert_eq!(index.fill(&Addresses::new()), 1);
-    assert_eq!(lookup(&index, unowned.into()), Lookup::Unowned);
-    index.v4.write(at, [ASK_MAP; 2]);
-    assert_eq!(index.fill(&Addresses::new()), 0, "that was no lie");
 }
 
 /// All that a slot held, store by store, and a reader that is stalled between its reads.

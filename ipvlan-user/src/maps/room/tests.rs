@@ -1,4 +1,5 @@
-//! Who gets room in a map that is too small, whatever the netns ask for.
+//! Who gets room in a map that is too small, whatever the netns ask for. Rows for maps of the kernel are in
+//! `tests/prog_maps.rs`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -85,43 +86,6 @@ fn of_netns(
 const REFUSED: Option<Reason> = Some(Reason::NotAllowed);
 
 #[test]
-fn refused_addresses_take_no_room_from_others() {
-    // Row S5 of the attack table: 200 refused addresses, and maps of 64.
-    let desired = addresses(&[
-        (200, of_child(1, REFUSED)),
-        (2, HOST),
-        (1, DesiredEntry::Gateway),
-        (20, of_child(2, None)),
-    ]);
-    let first = left_out(&desired, &Addresses::new(), 64);
-    assert!(first.waiting.is_empty());
-    assert_eq!(first.refused.len(), 200 - (64 - 23));
-    assert!(!first.is_uncertain, "one netns would decide it for all");
-
-    // They give way at once.
-    let mut more = desired.clone();
-    more.extend((300..320).map(|number| (v4(number), of_child(3, None))));
-    let second = left_out(&more, &written(&desired, &first), 64);
-    assert!(second.waiting.is_empty());
-    assert_eq!(second.refused.len(), 200 - (64 - 43));
-}
-
-#[test]
-fn what_is_left_out_comes_in_as_soon_as_there_is_room() {
-    let mut desired = addresses(&[(1, HOST), (20, of_child(1, None)), (20, of_child(2, None))]);
-    let before = left_out(&desired, &Addresses::new(), 32);
-    assert_eq!(before.waiting.len(), 9);
-    assert!(before.is_uncertain);
-    let installed = written(&desired, &before);
-    let gone = v4(1);
-    assert!(installed.contains_key(&gone));
-    desired.remove(&gone);
-    let after = left_out(&desired, &installed, 32);
-    assert_eq!(after.waiting.len(), 8);
-    assert!(after.waiting.is_subset(&before.waiting));
-}
-
-#[test]
 fn one_netns_leaves_a_quarter_to_others_and_does_not_decide_what_is_dropped() {
     let flood = addresses(&[(4, HOST), (200, of_child(1, None))]);
     let alone = left_out(&flood, &Addresses::new(), 64);
@@ -137,15 +101,6 @@ fn one_netns_leaves_a_quarter_to_others_and_does_not_decide_what_is_dropped() {
     // More than there is room for: now a station may ask for an address that is not in the map.
     desired.insert(v4(400), of_child(2, None));
     assert!(left_out(&desired, &written(&flood, &alone), 64).is_uncertain);
-}
-
-#[test]
-fn families_have_a_map_each() {
-    let mut desired = addresses(&[(20, of_child(1, None)), (20, of_child(2, None))]);
-    desired.extend((0..4).map(|number| (v6(number), HOST)));
-    let left_out = left_out(&desired, &Addresses::new(), 32);
-    assert_eq!(left_out.waiting.len(), 8);
-    assert!(left_out.waiting.iter().all(IpAddr::is_ipv4));
 }
 
 #[test]
