@@ -334,4 +334,4 @@ impl Desired {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,12 +1,11 @@
-use std::net::IpAddr;
-
 use super::*;
 use crate::{
-    facts::{Child, ChildAddress, HostAddress, Kind, Link, Mode, Netns, PortFlag},
-    model::{Policy, desired},
+    facts::{Child, Kind, Mode, Netns, PortFlag},
+    model::{
+        Policy, desired,
+        tests::{HOST, child, cidr, snapshot},
+    },
 };
-
-const PARENT: u32 = 2;
 
 /// A snapshot that tests change, and its comparison with the last one.
 struct World {
@@ -16,34 +15,24 @@ struct World {
 }
 
 impl World {
-    /// Returns one with children ipvl7 in netns c1 and ipvl8 in c2.
+    /// Returns one with children ipvlan7 in netns c7 and ipvlan8 in c8.
     fn new() -> Self {
         let netns = |id, name: &str| Netns {
             id,
             names: vec![name.to_owned()],
             ..Netns::default()
         };
-        let snapshot = Snapshot {
-            links: vec![Link {
-                ifindex: PARENT,
-                name: "ens34".into(),
-                hardware: 1,
-                mac: Some([2, 0, 0, 0, 0, 1]),
-                up: true,
-                carrier: true,
-                ..Link::default()
-            }],
-            netnses: vec![
-                netns(NetnsId::Own, "host"),
-                netns(NetnsId::Nsid(1), "/run/netns/c1"),
-                netns(NetnsId::Nsid(2), "/run/netns/c2"),
-            ],
-            children: vec![child(NetnsId::Nsid(1), 7), child(NetnsId::Nsid(2), 8)],
-            ..Snapshot::default()
-        };
+        let netnses = vec![
+            netns(NetnsId::Own, "host"),
+            netns(NetnsId::Nsid(7), "/run/netns/c7"),
+            netns(NetnsId::Nsid(8), "/run/netns/c8"),
+        ];
         let mut world = Self {
             start: Instant::now(),
-            snapshot,
+            snapshot: Snapshot {
+                netnses,
+                ..snapshot(vec![child(7, &[]), child(8, &[])])
+            },
             conflicts: Conflicts::default(),
         };
         assert_eq!(world.lines(0), [""; 0]);
@@ -68,17 +57,6 @@ impl World {
     }
 }
 
-fn child(netns: NetnsId, ifindex: u32) -> Child {
-    Child {
-        ifindex,
-        name: format!("ipvl{ifindex}").into(),
-        netns,
-        parent_ifindex: PARENT,
-        up: true,
-        ..Child::default()
-    }
-}
-
 #[test]
 fn mode_and_flag_of_the_port_are_reported_when_they_change() {
     let mut world = World::new();
@@ -97,14 +75,14 @@ fn mode_and_flag_of_the_port_are_reported_when_they_change() {
 
 #[test]
 fn a_child_that_is_elsewhere_with_the_same_ifindex_has_moved() {
-    let (own, c2) = (NetnsId::Own, NetnsId::Nsid(2));
+    let (own, c8) = (NetnsId::Own, NetnsId::Nsid(8));
     // Where it is seen next, after how long, whether its first netns is still there.
     let rows = [
-        ("at once", c2, 7, 0, true, true),
-        ("a moment later", c2, 7, 1_500, true, true),
-        ("too late", c2, 7, 2_500, true, false),
-        ("another one", c2, 9, 0, true, false),
-        ("its netns is gone", c2, 7, 0, false, false),
+        ("at once", c8, 7, 0, true, true),
+        ("a moment later", c8, 7, 1_500, true, true),
+        ("too late", c8, 7, 2_500, true, false),
+        ("another one", c8, 9, 0, true, false),
+        ("its netns is gone", c8, 7, 0, false, false),
         ("to the host", own, 7, 0, true, true),
     ];
     for (what, netns, ifindex, after, netns_stays, moved) in rows {
@@ -116,11 +94,14 @@ fn a_child_that_is_elsewhere_with_the_same_ifindex_has_moved() {
         if after > 0 {
             assert_eq!(world.lines(1), [""; 0], "{what}");
         }
-        world.snapshot.children.push(child(netns, ifindex));
+        world.snapshot.children.push(Child {
+            netns,
+            ..child(ifindex, &[])
+        });
         let expected = match netns {
             _ if !moved => &[][..],
-            NetnsId::Own => &["child_moved, child ipvl7: from netns c1"],
-            NetnsId::Nsid(_) => &["child_moved, child ipvl7 in netns c2: from netns c1"],
+            NetnsId::Own => &["child_moved, child ipvlan7: from netns c7"],
+            NetnsId::Nsid(_) => &["child_moved, child ipvlan7 in netns c8: from netns c7"],
         };
         assert_eq!(world.lines(1 + after), expected, "{what}");
         assert_eq!(world.lines(2 + after), [""; 0], "{what}");
@@ -129,32 +110,19 @@ fn a_child_that_is_elsewhere_with_the_same_ifindex_has_moved() {
 
 #[test]
 fn a_conflict_is_reported_when_it_is_new_also_at_start() {
-    let address: IpAddr = "192.0.2.7".parse().unwrap();
     let mut world = World::new();
-    let of_host = HostAddress {
-        address,
-        prefix_len: 24,
-        ifindex: PARENT,
-        flags: 0,
-        scope: 0,
-    };
-    world.snapshot.host.addresses.push(of_host.clone());
-    world.snapshot.children[0].addresses.push(ChildAddress {
-        local: address,
-        peer: None,
-        prefix_len: 24,
-        scope: 0,
-        flags: 0,
-    });
-    let reported =
-        ["host_address of 192.0.2.7, child ipvl7 in netns c1: the host has it, held_back"];
+    let of_host = cidr(&format!("{HOST}/24"));
+    world.snapshot.children[0].addresses.push(of_host);
+    let reported = [format!(
+        "host_address of {HOST}, child ipvlan7 in netns c7: the host has it, held_back"
+    )];
     assert_eq!(world.lines(1), reported);
     assert_eq!(world.lines(2), [""; 0]);
     world.conflicts = Conflicts::default();
     assert_eq!(world.lines(3), reported);
     // Over, and there again.
-    world.snapshot.host.addresses.clear();
+    let held = std::mem::take(&mut world.snapshot.host.addresses);
     assert_eq!(world.lines(4), [""; 0]);
-    world.snapshot.host.addresses.push(of_host);
+    world.snapshot.host.addresses = held;
     assert_eq!(world.lines(5), reported);
 }

@@ -19,9 +19,9 @@ use crate::facts::{
     RouteInside,
 };
 
-const PARENT: u32 = 2;
+pub(crate) const PARENT: u32 = 2;
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-const HOST: &str = "172.16.91.14";
+pub(crate) const HOST: &str = "172.16.91.14";
 const GATEWAY: &str = "172.16.91.2";
 const HOST_V6: &str = "2001:db8:91::14";
 const HOST_LINK_LOCAL: &str = "fe80::14";
@@ -34,7 +34,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn cidr(text: &str) -> ChildAddress {
+pub(crate) fn cidr(text: &str) -> ChildAddress {
     let (local, prefix_len) = text.split_once('/').unwrap();
     ChildAddress {
         local: address(local),
@@ -45,7 +45,7 @@ fn cidr(text: &str) -> ChildAddress {
     }
 }
 
-fn child(ifindex: u32, addresses: &[&str]) -> Child {
+pub(crate) fn child(ifindex: u32, addresses: &[&str]) -> Child {
     Child {
         ifindex,
         name: format!("ipvlan{ifindex}").into(),
@@ -58,7 +58,7 @@ fn child(ifindex: u32, addresses: &[&str]) -> Child {
 }
 
 /// An ipvlan link whose port is not isolated.
-fn ipvlan(mode: Mode) -> Kind {
+pub(crate) fn ipvlan(mode: Mode) -> Kind {
     Kind::Ipvlan(Port {
         mode,
         ..Port::default()
@@ -84,7 +84,7 @@ fn key(ifindex: u32) -> ChildKey {
     ChildKey::from(&child(ifindex, &[]))
 }
 
-fn host_address(text: &str, ifindex: u32) -> HostAddress {
+pub(crate) fn host_address(text: &str, ifindex: u32) -> HostAddress {
     let ChildAddress {
         local, prefix_len, ..
     } = cidr(text);
@@ -125,7 +125,7 @@ fn allowing(prefixes: &[&str]) -> Policy {
 }
 
 /// The host of the seeds, and the same in IPv6: ens34 172.16.91.14/24, default via 172.16.91.2.
-fn snapshot(children: Vec<Child>) -> Snapshot {
+pub(crate) fn snapshot(children: Vec<Child>) -> Snapshot {
     Snapshot {
         host: Host {
             addresses: vec![
