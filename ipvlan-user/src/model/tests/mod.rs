@@ -19,7 +19,7 @@ use crate::facts::{
     RouteInside,
 };
 
-pub(crate) const PARENT: u32 = 2;
+const PARENT: u32 = 2;
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub(crate) const HOST: &str = "172.16.91.14";
 const GATEWAY: &str = "172.16.91.2";
@@ -84,7 +84,7 @@ fn key(ifindex: u32) -> ChildKey {
     ChildKey::from(&child(ifindex, &[]))
 }
 
-pub(crate) fn host_address(text: &str, ifindex: u32) -> HostAddress {
+fn host_address(text: &str, ifindex: u32) -> HostAddress {
     let ChildAddress {
         local, prefix_len, ..
     } = cidr(text);
