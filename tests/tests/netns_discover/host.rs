@@ -54,7 +54,7 @@ route add 10.0.0.0/8 dev ens34
 route add 10.1.0.0/24 via 198.51.100.254
 route add 10.2.0.0/24 nhid 7
 route add 11.0.0.0/24 via 198.51.100.254
-route add 10.3.0.0/24 via 198.51.100.254 table 100
+route add 10.3.0.0/24 via 198.51.100.254 table 1000
 route add 2001:db8:7::/48 dev ens34
 route add 2001:db8:7:1::/64 via 2001:db8:1::fe
 route add 2001:db8:8::/64 via 2001:db8:1::fe";
@@ -128,7 +128,7 @@ fn routes_through_gateways_inside_an_on_link_prefix_are_seen() {
         let expected = [
             ("10.1.0.0", 24, 254),
             ("10.2.0.0", 24, 254),
-            ("10.3.0.0", 24, 100),
+            ("10.3.0.0", 24, 1000),
             ("2001:db8:7:1::", 64, 254),
         ];
         let found = lab.everything().host.routes_inside;
