@@ -1,18 +1,13 @@
 //! The same comparison as `prog_model`, without a kernel: the functions that the programs are made of
 //! agree with the reference model, whatever the frame is.
 
-use std::{net::IpAddr, sync::LazyLock};
+use std::sync::LazyLock;
 
-use ipvlan_common::{Config, ConfigFlags, Event, EventKind, Hook, Reason};
 use ipvlan_model::{
-    datapath::{EGRESS, Program, WIRE},
-    frames::{Arp, ETH_LEN, IpPacket, ip::v6, ndp},
     host,
-    message::Message,
     model::{Expected, model},
     mutate,
-    program::Origin,
-    world::{Entries, L3, LAN, ODD_SLOT, OTHER, PARENT, both, child, config, l2_filter, l3_vepa},
+    prelude::*,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -218,7 +213,7 @@ fn every_pair_of_addresses_is_treated_as_the_model_says() {
 #[test]
 fn the_corpus_reaches_answers_hairpins_redirects_and_drops() {
     let reached = |wanted: Reason| {
-        ipvlan_model::frames::valid().iter().any(|frame| {
+        valid().iter().any(|frame| {
             Program::ALL.iter().any(|&program| {
                 [L3, l2_filter()].into_iter().any(|flags| {
                     host::run(program, config(flags), &ENTRIES, frame, Origin::default()).reason

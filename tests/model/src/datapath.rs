@@ -1,10 +1,9 @@
 //! The eBPF object in the kernel of this machine.
 
-mod counts;
-
 use std::{
     fs,
     net::IpAddr,
+    ops::Add,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     thread,
 };
@@ -15,7 +14,8 @@ use aya::{
     programs::{Program as Loaded, ProgramError, ProgramInfo, SchedClassifier, Xdp},
 };
 use ipvlan_common::{
-    AddressEntry, ChildCounters, Config, Control, Event, globals,
+    AddressEntry, COUNTERS, ChildCounters, Config, Control, Event, Hook, Reason, counter_index,
+    globals,
     index::{SlotV4, SlotV6},
     maps,
 };
@@ -34,6 +34,7 @@ const SK_BUFF_LEN: usize = 512;
 const SK_BUFF_MARK: usize = 8;
 /// Offset of `ingress_ifindex` in `__sk_buff`.
 const SK_BUFF_INGRESS_IFINDEX: usize = 36;
+
 /// What came out of a test run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -73,28 +74,16 @@ pub struct Datapath {
 
 impl Datapath {
     /// Loads every program of the object.
-    ///
-    /// # Panics
-    ///
-    /// If the kernel refuses one, or this process may not load programs.
     pub fn load() -> Self {
         Self::load_by(None, true)
     }
 
     /// The same, with indexes that say nothing: the programs look everything up in the maps.
-    ///
-    /// # Panics
-    ///
-    /// As above.
     pub fn without_index() -> Self {
         Self::load_by(None, false)
     }
 
     /// The same, with room for so many addresses of each family.
-    ///
-    /// # Panics
-    ///
-    /// As above.
     pub fn with_room(addresses: u32) -> Self {
         Self::load_by(Some(addresses), true)
     }
@@ -260,11 +249,36 @@ impl Datapath {
         events
     }
 
+    /// One counter, over all CPUs.
+    pub fn count(&self, hook: Hook, reason: Reason) -> u64 {
+        self.counters
+            .get(&counter_index(hook, reason as u8), 0)
+            .expect("read a counter")
+            .iter()
+            .sum()
+    }
+
+    /// All counters, over all CPUs.
+    pub fn counts(&self) -> Counts {
+        let reasons = (0..COUNTERS)
+            .map(|index| {
+                let values = self.counters.get(&index, 0).expect("read a counter");
+                values.iter().sum()
+            })
+            .collect();
+        let children = (0..SLOTS)
+            .map(|slot| {
+                let values = self.children.get(&slot, 0).expect("read child counters");
+                values
+                    .iter()
+                    .copied()
+                    .fold(ChildCounters::default(), Add::add)
+            })
+            .collect();
+        Counts { reasons, children }
+    }
+
     /// Runs the program once over the frame.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel says if it does not even try.
     pub fn run(
         &mut self,
         program: Program,
@@ -275,10 +289,6 @@ impl Datapath {
     }
 
     /// Runs the program once over a frame that comes from there.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel says if it does not even try.
     pub fn run_from(
         &mut self,
         program: Program,
@@ -303,10 +313,6 @@ impl Datapath {
     }
 
     /// Runs the program `repeat` times, each time over what the time before left.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel says if it does not even try.
     pub fn repeat(
         &mut self,
         program: Program,

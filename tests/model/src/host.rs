@@ -27,7 +27,7 @@ use ipvlan_ebpf::{
 
 use super::{
     model::Expected,
-    program::{Act, Origin, Program, TEST_IFINDEX},
+    program::{Origin, Program, TEST_IFINDEX},
     world::Entries,
 };
 
@@ -94,32 +94,12 @@ pub fn run(
         table: Table(entries),
     };
     let ready = config[0] == config[1] && config[0].has(ConfigFlags::READY);
-    let outcome = run.outcome(ready);
-    let (decision, changed) = match outcome {
-        Some((decision, changed)) => (Some(decision), changed),
-        None => (None, None),
-    };
-    let reason = decision.map(|decision| decision.reason);
-    let expected = Expected {
-        act: match reason {
-            Some(
-                Reason::ArpAnswered | Reason::NdAnswered | Reason::Hairpinned | Reason::Redirected,
-            ) => Act::Send,
-            Some(Reason::ForeignDropped) => Act::Drop,
-            _ => Act::Pass,
-        },
-        reason,
-        slot: decision
-            .filter(|decision| decision.slot != AddressEntry::NO_SLOT)
-            .filter(|decision| {
-                ![Reason::LeftToDriver, Reason::LeftToKernel, Reason::Sibling]
-                    .contains(&decision.reason)
-            })
-            .map(|decision| decision.slot),
-        frame: changed.unwrap_or_else(|| frame.to_vec()),
-        unmarked: reason == Some(Reason::Hairpinned),
-        event: None,
-    };
+    let (decision, changed) = run.outcome(ready).unzip();
+    let expected = Expected::new(
+        decision.map(|decision| decision.reason),
+        decision.map(|decision| decision.slot),
+        changed.flatten().unwrap_or_else(|| frame.to_vec()),
+    );
     expected.of_one_buffer(program, frame)
 }
 

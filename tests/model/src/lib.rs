@@ -19,6 +19,7 @@ pub mod host;
 pub mod message;
 pub mod model;
 pub mod mutate;
+pub mod prelude;
 pub mod program;
 pub mod rows;
 pub mod wire;

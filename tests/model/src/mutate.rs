@@ -1,28 +1,12 @@
 //! Frames that nobody thought of: valid ones with fields, lengths and switches changed at random.
 
-use std::net::IpAddr;
-
-use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
 use proptest::{
     collection::vec,
     prelude::*,
     sample::{Index, select},
 };
 
-use super::{
-    frames::{
-        ETH_LEN, JUNK, arp,
-        ip::{self, number, v4, v6},
-        ndp, valid,
-    },
-    program::Origin,
-    world::{
-        ALL_NODES, ALL_NODES_MAC, ANYCAST_IP6, BROADCAST, CHILD_IP6, Entries, FOREIGN_IP,
-        FOREIGN_IP6, Ip, Ip6, LAN, LAN_IP, LAN_IP6, LOOPBACK6, MULTICAST, Mac, ODD_SLOT,
-        OPTIMISTIC_IP6, OTHER, PARENT, SWITCHES, UNSPECIFIED6, V4_MAPPED, ZERO, child, entries,
-        group_mac, solicited_node,
-    },
-};
+use super::{frames::JUNK, prelude::*};
 
 /// Longest frame: more than any Ethernet frame, less than a page.
 const LONGEST: usize = 1_600;
@@ -199,7 +183,7 @@ pub fn frame() -> impl Strategy<Value = Vec<u8>> {
         let is_icmpv6 = frame.get(12..ETH_LEN) == Some(&[0x86, 0xdd])
             && frame.get(v6::NEXT_HEADER) == Some(&number::ICMPV6);
         if right && is_icmpv6 {
-            ndp::checksummed(frame)
+            checksummed(frame)
         } else {
             frame
         }

@@ -316,10 +316,6 @@ pub const fn child_counter(counters: &mut ChildCounters, reason: Reason) -> &mut
 
 /// Runs every row through each of its programs, which look addresses up in the indexes and then once more in
 /// the maps alone, and reports all that fail. Prints how many runs there were.
-///
-/// # Panics
-///
-/// If one fails.
 #[track_caller]
 pub fn check(rows: impl IntoIterator<Item = Row>) {
     let rows: Vec<Row> = rows.into_iter().collect();

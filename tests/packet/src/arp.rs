@@ -61,7 +61,6 @@ pub struct Arp {
 
 impl Arp {
     /// Returns a broadcast request for `tpa`.
-    #[must_use]
     pub const fn request(sha: Mac, spa: Ipv4Addr, tpa: Ipv4Addr) -> Self {
         Self {
             eth_dst: BROADCAST,
@@ -79,13 +78,11 @@ impl Arp {
     }
 
     /// Returns the same message in a frame to `eth_dst`.
-    #[must_use]
     pub const fn to(self, eth_dst: Mac) -> Self {
         Self { eth_dst, ..self }
     }
 
     /// Returns the reply of the station with `mac`: RFC 826, as `arp_create` of the kernel writes it.
-    #[must_use]
     pub const fn answered_by(self, mac: Mac) -> Self {
         Self {
             eth_dst: self.sha,
@@ -101,7 +98,6 @@ impl Arp {
     }
 
     /// Returns the frame.
-    #[must_use]
     pub fn frame(self) -> Vec<u8> {
         let message = ArpEthIpv4Packet {
             operation: ArpOperation(self.oper),
@@ -120,7 +116,6 @@ impl Arp {
     }
 
     /// Reads a frame with the `EtherType` of ARP, whatever its fields hold.
-    #[must_use]
     pub fn parse(frame: &[u8]) -> Option<Self> {
         if ether_type(frame)? != ARP {
             return None;

@@ -8,7 +8,6 @@ use etherparse::{IpNumber, checksum::Sum16BitWords};
 pub const RIGHT: [u8; 2] = [0; 2];
 
 /// Returns the checksum of `message`, whose checksum field is zero.
-#[must_use]
 pub fn internet(message: &[u8]) -> [u8; 2] {
     // etherparse sums words in the order of memory, which is that of the wire.
     let sum = Sum16BitWords::new().add_slice(message);
@@ -16,7 +15,6 @@ pub fn internet(message: &[u8]) -> [u8; 2] {
 }
 
 /// Returns the checksum of an `ICMPv6` message with its pseudo header (RFC 8200 §8.1).
-#[must_use]
 pub fn icmpv6(src: Ipv6Addr, dst: Ipv6Addr, message: &[u8]) -> [u8; 2] {
     let len = u32::try_from(message.len()).expect("a message of less than 4 GiB");
     let sum = Sum16BitWords::new()

@@ -81,14 +81,12 @@ pub struct Dhcp {
 }
 
 /// Returns an option.
-#[must_use]
 pub fn option(code: u8, value: &[u8]) -> Vec<u8> {
     let len = u8::try_from(value.len()).expect("a short value");
     [&[code, len], value].concat()
 }
 
 /// Returns the value of the first option with this code.
-#[must_use]
 pub fn find(mut options: &[u8], code: u8) -> Option<&[u8]> {
     loop {
         match options {
@@ -106,20 +104,17 @@ pub fn find(mut options: &[u8], code: u8) -> Option<&[u8]> {
 }
 
 /// Returns a client identifier that no other client has (RFC 4361).
-#[must_use]
 pub fn client_id() -> Vec<u8> {
     option(CLIENT_ID, &[255, 0, 0, 0, 7, 0, 2, 0, 0, 0xab, 0x11, 9, 9])
 }
 
 /// Returns the parameters that clients request.
-#[must_use]
 pub fn parameters() -> Vec<u8> {
     option(PARAMETERS, &[1, 3, 6, 12, 15, 28, 42])
 }
 
 impl Dhcp {
     /// Returns a DHCPDISCOVER or DHCPREQUEST of a client with an identifier.
-    #[must_use]
     pub fn new(mac: Mac, message_type: u8) -> Self {
         Self::with(
             mac,
@@ -134,7 +129,6 @@ impl Dhcp {
     }
 
     /// Returns a message with these options.
-    #[must_use]
     pub fn with(mac: Mac, options: &[Vec<u8>]) -> Self {
         Self {
             eth_dst: BROADCAST,
@@ -157,7 +151,6 @@ impl Dhcp {
     }
 
     /// Returns the same message with the broadcast flag.
-    #[must_use]
     pub fn broadcast(&self) -> Self {
         Self {
             flags: self.flags | 0x8000,
@@ -166,7 +159,6 @@ impl Dhcp {
     }
 
     /// Returns the message behind the UDP header.
-    #[must_use]
     pub fn message(&self) -> Vec<u8> {
         let seconds: u16 = 3;
         [
@@ -186,7 +178,6 @@ impl Dhcp {
     }
 
     /// Returns the frame.
-    #[must_use]
     pub fn frame(&self) -> Vec<u8> {
         let message = self.message();
         let [from, to] = self.ports;

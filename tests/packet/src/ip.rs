@@ -87,7 +87,6 @@ pub struct IpPacket {
 
 impl IpPacket {
     /// Returns a UDP packet with 16 bytes behind its header, sent to the MAC `eth_dst`.
-    #[must_use]
     pub fn udp(
         [eth_dst, eth_src]: [Mac; 2],
         src: impl Into<IpAddr>,
@@ -109,7 +108,6 @@ impl IpPacket {
     }
 
     /// Returns a packet with an `ICMPv6` message that crosses no router. Writes its checksum.
-    #[must_use]
     pub fn icmpv6(
         [eth_dst, eth_src]: [Mac; 2],
         src: Ipv6Addr,
@@ -126,24 +124,17 @@ impl IpPacket {
     }
 
     /// Returns the same packet from this address.
-    #[must_use]
     pub fn with_src(self, src: impl Into<IpAddr>) -> Self {
         let src = src.into();
         Self { src, ..self }
     }
 
     /// Returns the same packet in a frame to this MAC.
-    #[must_use]
     pub fn to(self, eth_dst: Mac) -> Self {
         Self { eth_dst, ..self }
     }
 
     /// Returns the frame.
-    ///
-    /// # Panics
-    ///
-    /// If the addresses are of two families.
-    #[must_use]
     pub fn frame(&self) -> Vec<u8> {
         let len = u16::try_from(self.payload.len()).expect("a payload that fits a packet");
         let (ether_type, header) = match (self.src, self.dst) {
@@ -194,7 +185,6 @@ fn checksummed(frame: Vec<u8>) -> Vec<u8> {
 /// Returns the frame of an IPv6 packet with an extension header of 8 bytes behind its header.
 ///
 /// Options are filled with `PadN`, a routing header has no segments left, a fragment is the first and not the last.
-#[must_use]
 pub fn extended(frame: &[u8], number: u8) -> Vec<u8> {
     let tail = match number {
         number::ROUTING => [0; 6],

@@ -5,7 +5,10 @@
 #![allow(
     clippy::expect_used,
     clippy::missing_panics_doc,
-    reason = "tests are written with valid lengths; a frame that cannot be built is an error in a test"
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "tests are written with valid lengths; a frame that cannot be built, or that is not used, is an error in a \
+              test"
 )]
 
 pub mod arp;
@@ -35,33 +38,28 @@ pub const ARP: u16 = 0x0806;
 pub const IPV6: u16 = 0x86dd;
 
 /// Returns an Ethernet header.
-#[must_use]
 pub fn ethernet(dst: Mac, src: Mac, ether_type: u16) -> Vec<u8> {
     [&dst[..], &src, &ether_type.to_be_bytes()].concat()
 }
 
 /// Returns the `EtherType` of a frame that is long enough to have one.
-#[must_use]
 pub fn ether_type(frame: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(array(frame, 12)?))
 }
 
 /// Returns the frame with these bytes at `at`.
-#[must_use]
 pub fn patched(mut frame: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
     frame[at..at + bytes.len()].copy_from_slice(bytes);
     frame
 }
 
 /// Returns the frame, filled up with [`JUNK`] to `len` bytes.
-#[must_use]
 pub fn padded(mut frame: Vec<u8>, len: usize) -> Vec<u8> {
     frame.resize(len, JUNK);
     frame
 }
 
 /// Returns the frame with VLAN tags in front of its `EtherType`, outermost first: TPID and TCI of each.
-#[must_use]
 pub fn tagged(frame: &[u8], tags: &[(u16, u16)]) -> Vec<u8> {
     let (addresses, rest) = frame.split_at(12);
     let tags = tags.iter().flat_map(|&(tpid, tci)| [tpid, tci]);
@@ -70,7 +68,6 @@ pub fn tagged(frame: &[u8], tags: &[(u16, u16)]) -> Vec<u8> {
 }
 
 /// Returns the `N` bytes at `at`, if the frame is long enough.
-#[must_use]
 pub fn array<const N: usize>(frame: &[u8], at: usize) -> Option<[u8; N]> {
     frame.get(at..at + N)?.try_into().ok()
 }

@@ -46,14 +46,12 @@ pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 pub const ALL_NODES_MAC: Mac = group_mac(ALL_NODES);
 
 /// Returns the solicited-node group of an address (RFC 4291 §2.7.1).
-#[must_use]
 pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let [.., high, low] = address.segments();
     Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | (high & 0xff), low)
 }
 
 /// Returns the MAC that a multicast address is sent to (RFC 2464 §7).
-#[must_use]
 pub const fn group_mac(group: Ipv6Addr) -> Mac {
     let [.., a, b, c, d] = group.octets();
     [0x33, 0x33, a, b, c, d]
@@ -105,7 +103,6 @@ pub struct Nd {
 
 impl Nd {
     /// Returns a solicitation to the solicited-node group of `target`. One from `::` names no MAC (RFC 4862 §5.4.2).
-    #[must_use]
     pub fn multicast(mac: Mac, src: Ipv6Addr, target: Ipv6Addr) -> Self {
         let dst = solicited_node(target);
         Self {
@@ -131,7 +128,6 @@ impl Nd {
     }
 
     /// Returns a solicitation to `target` itself at the MAC `to`, as a neighbour entry ages.
-    #[must_use]
     pub fn unicast(to: Mac, mac: Mac, src: Ipv6Addr, target: Ipv6Addr) -> Self {
         Self {
             eth_dst: to,
@@ -141,7 +137,6 @@ impl Nd {
     }
 
     /// Returns the unsolicited advertisement by which the station with `mac` claims `target`.
-    #[must_use]
     pub fn announcement(mac: Mac, target: Ipv6Addr) -> Self {
         Self {
             eth_dst: ALL_NODES_MAC,
@@ -154,7 +149,6 @@ impl Nd {
     }
 
     /// Returns the advertisement of the station with `mac` (RFC 4861 §7.2.4), with these flags and options.
-    #[must_use]
     pub fn answered(&self, mac: Mac, letters: &str, options: Vec<u8>) -> Self {
         let (eth_dst, dst) = if self.is_probe() {
             (ALL_NODES_MAC, ALL_NODES)
@@ -172,25 +166,21 @@ impl Nd {
     }
 
     /// Returns the same message with these options.
-    #[must_use]
     pub fn with(self, options: Vec<u8>) -> Self {
         Self { options, ..self }
     }
 
     /// Returns whether it is a probe of duplicate address detection.
-    #[must_use]
     pub fn is_probe(&self) -> bool {
         self.src.is_unspecified()
     }
 
     /// Returns whether an advertisement answers a solicitation.
-    #[must_use]
     pub fn is_solicited(&self) -> bool {
         self.flags[0] & SOLICITED != 0
     }
 
     /// Returns the type and all bytes of each option. `None` if they are not well-formed.
-    #[must_use]
     pub fn option_list(&self) -> Option<Vec<(u8, &[u8])>> {
         let mut list = Vec::new();
         let mut rest = &self.options[..];
@@ -204,7 +194,6 @@ impl Nd {
     }
 
     /// Returns the MAC in the first option of this type, if its options are well-formed.
-    #[must_use]
     pub fn mac(&self, kind: u8) -> Option<Mac> {
         let list = self.option_list()?;
         let (_, option) = list.iter().find(|(found, _)| *found == kind)?;
@@ -212,7 +201,6 @@ impl Nd {
     }
 
     /// Returns the frame.
-    #[must_use]
     pub fn frame(&self) -> Vec<u8> {
         let head = [self.kind, self.code, 0, 0];
         let message = [&head[..], &self.flags, &self.target.octets(), &self.options].concat();
@@ -235,24 +223,21 @@ impl Nd {
     }
 
     /// Reads an advertisement that is valid by RFC 4861 §7.1.2.
-    #[must_use]
     pub fn advertisement(frame: &[u8]) -> Option<Self> {
         Self::parse(frame).filter(|message| message.kind == ADVERTISEMENT)
     }
 
     /// Reads a message that is valid by RFC 4861 §7.1.
-    #[must_use]
     pub fn parse(frame: &[u8]) -> Option<Self> {
         let address = |at| Some(Ipv6Addr::from(array::<16>(frame, at)?));
-        let len = u16::from_be_bytes(array(frame, v6::PAYLOAD_LEN)?);
-        let message = frame.get(v6::LEN..v6::LEN + usize::from(len))?;
+        let message = message(frame)?;
         let (src, dst) = (address(v6::SRC)?, address(v6::DST)?);
         let &[kind @ (SOLICITATION | ADVERTISEMENT), 0, ..] = message else {
             return None;
         };
         let is_valid = ether_type(frame)? == IPV6
             && array(frame, v6::NEXT_HEADER)? == [ICMPV6, 255]
-            && checksum::icmpv6(src, dst, message) == checksum::RIGHT;
+            && checksum(frame)? == checksum::RIGHT;
         is_valid.then_some(Self {
             eth_dst: array(frame, 0)?,
             eth_src: array(frame, 6)?,
@@ -266,7 +251,6 @@ impl Nd {
 }
 
 /// Returns the bytes behind the checksum with these flags, by the letters that RFC 4861 calls them with.
-#[must_use]
 pub fn flags(letters: &str) -> [u8; 4] {
     let flag = |letter| match letter {
         'R' => ROUTER,
@@ -278,7 +262,6 @@ pub fn flags(letters: &str) -> [u8; 4] {
 }
 
 /// Returns an option with this value, filled up with zeros to whole units of 8 bytes.
-#[must_use]
 pub fn option(kind: u8, value: &[u8]) -> Vec<u8> {
     let units = (value.len() + 2).div_ceil(8);
     let head = [kind, u8::try_from(units).expect("a short option")];
@@ -289,20 +272,19 @@ pub fn option(kind: u8, value: &[u8]) -> Vec<u8> {
 
 /// Returns what is left of the checksum of the `ICMPv6` message of a frame over all of it (RFC 4443 §2.3), or `None` if
 /// the frame is shorter than its payload length says.
-#[must_use]
 pub fn checksum(frame: &[u8]) -> Option<[u8; 2]> {
     let address = |at| Some(Ipv6Addr::from(array::<16>(frame, at)?));
+    let (src, dst) = (address(v6::SRC)?, address(v6::DST)?);
+    Some(checksum::icmpv6(src, dst, message(frame)?))
+}
+
+/// Returns what is behind the IPv6 header, as long as that says.
+fn message(frame: &[u8]) -> Option<&[u8]> {
     let len = u16::from_be_bytes(array(frame, v6::PAYLOAD_LEN)?);
-    let message = frame.get(v6::LEN..v6::LEN + usize::from(len))?;
-    Some(checksum::icmpv6(
-        address(v6::SRC)?,
-        address(v6::DST)?,
-        message,
-    ))
+    frame.get(v6::LEN..v6::LEN + usize::from(len))
 }
 
 /// Returns the frame with a right checksum, if it has a place for one.
-#[must_use]
 pub fn checksummed(frame: Vec<u8>) -> Vec<u8> {
     let Some(old) = array::<2>(&frame, CHECKSUM) else {
         return frame;

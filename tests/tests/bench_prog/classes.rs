@@ -1,18 +1,9 @@
 //! Classes of frames, and which programs do what with them.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
-use ipvlan_common::Reason;
+use ipvlan_model::prelude::*;
 use ipvlan_tests::bpf::Varied;
-
-use ipvlan_model::{
-    datapath::{Act, Program},
-    frames::{Arp, IpPacket, Nd, arp, ip, ndp},
-    world::{
-        BY_KERNEL_IP, BY_KERNEL_IP6, CHILD_IP, HOST_IP, HOST_IP6, Ip, Ip6, LAN, LOCAL_IP,
-        LOCAL_IP6, SIBLING_IP,
-    },
-};
 
 /// The child with this number has these two addresses.
 pub(crate) const fn v4(number: u16) -> Ip {
@@ -48,63 +39,48 @@ const ND_ETH_DST: usize = 4;
 const ND_RESERVED: [usize; 2] = [58, 60];
 const ND_TARGET: usize = 76;
 
-fn varied(with: &[usize], against: &[usize]) -> Varied {
-    Varied {
+/// What programs do with a frame, and what they count.
+type Taken = Vec<(Program, Act, Option<Reason>)>;
+
+/// The number of the child is at these places of the frame, and its complement at those.
+fn class(
+    name: &'static str,
+    frame: Vec<u8>,
+    [with, against]: [&[usize]; 2],
+    taken: Taken,
+) -> Class {
+    let varied = Varied {
         mask: 0,
         with: with.to_vec(),
         against: against.to_vec(),
-    }
-}
-
-/// The header's checksum stays right: the complement is in its identification.
-fn ipv4(
-    name: &'static str,
-    packet: &IpPacket,
-    taken: Vec<(Program, Act, Option<Reason>)>,
-) -> Class {
+    };
     Class {
         name,
-        frame: packet.frame(),
-        varied: varied(&[IPV4_DST], &[IPV4_ID]),
+        frame,
+        varied,
         taken,
     }
 }
 
-fn ipv6(
-    name: &'static str,
-    packet: &IpPacket,
-    taken: Vec<(Program, Act, Option<Reason>)>,
-) -> Class {
-    Class {
-        name,
-        frame: packet.frame(),
-        varied: varied(&[IPV6_DST], &[]),
-        taken,
-    }
+fn ip(name: &'static str, packet: &IpPacket, taken: Taken) -> Class {
+    let places: [&[usize]; 2] = match packet.dst {
+        // The header's checksum stays right: the complement is in its identification.
+        IpAddr::V4(_) => [&[IPV4_DST], &[IPV4_ID]],
+        IpAddr::V6(_) => [&[IPV6_DST], &[]],
+    };
+    class(name, packet.frame(), places, taken)
 }
 
-fn arp(name: &'static str, asked: Arp, taken: Vec<(Program, Act, Option<Reason>)>) -> Class {
-    Class {
-        name,
-        frame: asked.frame(),
-        varied: varied(&[ARP_TPA], &[]),
-        taken,
-    }
+fn arp(name: &'static str, asked: Arp, taken: Taken) -> Class {
+    class(name, asked.frame(), [&[ARP_TPA], &[]], taken)
 }
 
 /// The number is in the target and in its group; its complement in the two reserved half words, which
 /// a receiver must not look at, so the checksum stays right.
-fn nd(name: &'static str, asked: &Nd, taken: Vec<(Program, Act, Option<Reason>)>) -> Class {
-    let mut frame = asked.frame();
-    for place in ND_RESERVED {
-        frame[place..place + 2].fill(0xff);
-    }
-    Class {
-        name,
-        frame,
-        varied: varied(&[ND_ETH_DST, IPV6_DST, ND_TARGET], &ND_RESERVED),
-        taken,
-    }
+fn nd(name: &'static str, asked: &Nd, taken: Taken) -> Class {
+    let frame = patched(asked.frame(), ND_RESERVED[0], &[0xff; 4]);
+    let places: [&[usize]; 2] = [&[ND_ETH_DST, IPV6_DST, ND_TARGET], &ND_RESERVED];
+    class(name, frame, places, taken)
 }
 
 /// Every class there is a promise for.
@@ -128,41 +104,35 @@ fn of_one_address() -> Vec<Class> {
         spa: SIBLING_IP,
         ..arp::request(CHILD_IP)
     };
-    [
-        (
+    let same = |name, frame, taken| class(name, frame, [&[], &[]], taken);
+    vec![
+        same(
             "IPv4 to a child of the host, redirected",
             ip::from_lan(LOCAL_IP).frame(),
             redirected(),
         ),
-        (
+        same(
             "IPv6 to a child of the host, redirected",
             ip::from_lan(LOCAL_IP6).frame(),
             redirected(),
         ),
-        (
+        same(
             "ARP, all of an answer but writing it",
             arp::request(BY_KERNEL_IP).frame(),
             unwritten(),
         ),
-        (
+        same(
             "NS, all of an answer but writing it",
             ndp::solicitation(BY_KERNEL_IP6).frame(),
             unwritten(),
         ),
         // Of a station that has claimed too much already.
-        (
+        same(
             "ARP, a claim too many",
             claim.frame(),
             vec![(Ingress, Pass, Some(Reason::SenderConflict))],
         ),
     ]
-    .map(|(name, frame, taken)| Class {
-        name,
-        frame,
-        varied: varied(&[], &[]),
-        taken,
-    })
-    .into()
 }
 
 fn packets() -> Vec<Class> {
@@ -186,23 +156,17 @@ fn packets() -> Vec<Class> {
     };
     let turned = || vec![(Egress, Send, hairpinned), (EgressRouted, Send, hairpinned)];
     let unrelated = || vec![(Egress, Pass, None), (EgressRouted, Pass, not_ours)];
-    let leaving = IpPacket {
-        eth_dst: LAN,
-        ..ip::from_host(NOBODY)
-    };
-    let leaving6 = IpPacket {
-        eth_dst: LAN,
-        ..ip::from_host(NOBODY6)
-    };
+    let leaving = ip::from_host(NOBODY).to(LAN);
+    let leaving6 = ip::from_host(NOBODY6).to(LAN);
     vec![
-        ipv4("IPv4 to a child", &ip::from_lan(v4(0)), to_child()),
-        ipv6("IPv6 to a child", &ip::from_lan(v6(0)), to_child()),
-        ipv4("IPv4 to nobody here", &ip::from_lan(NOBODY), missed()),
-        ipv6("IPv6 to nobody here", &ip::from_lan(NOBODY6), missed()),
-        ipv4("IPv4 host to child", &ip::from_host(v4(0)), turned()),
-        ipv6("IPv6 host to child", &ip::from_host(v6(0)), turned()),
-        ipv4("IPv4 unrelated, leaving", &leaving, unrelated()),
-        ipv6("IPv6 unrelated, leaving", &leaving6, unrelated()),
+        ip("IPv4 to a child", &ip::from_lan(v4(0)), to_child()),
+        ip("IPv6 to a child", &ip::from_lan(v6(0)), to_child()),
+        ip("IPv4 to nobody here", &ip::from_lan(NOBODY), missed()),
+        ip("IPv6 to nobody here", &ip::from_lan(NOBODY6), missed()),
+        ip("IPv4 host to child", &ip::from_host(v4(0)), turned()),
+        ip("IPv6 host to child", &ip::from_host(v6(0)), turned()),
+        ip("IPv4 unrelated, leaving", &leaving, unrelated()),
+        ip("IPv6 unrelated, leaving", &leaving6, unrelated()),
     ]
 }
 

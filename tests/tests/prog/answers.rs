@@ -1,22 +1,6 @@
 //! Requests and solicitations from the wire: which are answered, and with which bytes.
 
-use ipvlan_common::{ConfigFlags, EventKind, Reason};
-use ipvlan_model::{
-    datapath::{ONE_BUFFER, TC_INGRESS, WIRE, XDP},
-    frames::{
-        Arp, Nd, arp,
-        ndp::{self, SOURCE_MAC, option},
-        padded, patched,
-    },
-    message::Message,
-    rows::{Row, check, in_modes, row},
-    wire::{REQUEST, answers, passes, solicitation},
-    world::{
-        ALL_NODES, ALL_NODES_MAC, BROADCAST, CHILD_IP, CHILD_IP6, CHILD_LL, CHILD_SLOT,
-        FOREIGN_IP6, GATEWAY_IP, HOST_IP6, L3, LAN, LOCAL_SLOT, MULTICAST, Mac, OTHER, PARENT,
-        SIBLING_SLOT, UNSPECIFIED6, ZERO, both, group_mac, l2_filter, l3_vepa, solicited_node,
-    },
-};
+use ipvlan_model::prelude::*;
 
 fn probed(name: &str, probe: impl Into<Message>, slot: u32) -> Row {
     let probe = probe.into();

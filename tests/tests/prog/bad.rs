@@ -1,21 +1,10 @@
 //! Frames that are cut short, mutilated or tagged: never answered for what they are not, never read past their end.
 
-use ipvlan_common::{ConfigFlags, Hook, Reason};
-use ipvlan_model::{
-    datapath::{Act, DEMUX, Datapath, EGRESS, NOT_DEMUX, NOT_ROUTED, Program, ROUTED, WIRE},
-    frames::{
-        Arp, ETH_LEN, arp, corpus,
-        ip::{v4, v6},
-        patched, tagged, valid,
-    },
-    rows::{MARK, Row, check, in_modes, row},
-    wire,
-    world::{CHILD_IP, HOST_IP, L3, config, entries, l2_filter},
-};
+use ipvlan_model::prelude::*;
 
 /// A request for a child that each program would answer.
 const REQUESTS: [(Arp, &[Program]); 2] = [
-    (wire::REQUEST, WIRE),
+    (REQUEST, WIRE),
     (arp::from_parent(HOST_IP, CHILD_IP), EGRESS),
 ];
 

@@ -1,25 +1,6 @@
 //! Claims of addresses by ARP and by neighbour discovery: reported to the agent and never answered.
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use ipvlan_common::{AddressEntry, EventKind, Owner, Reason};
-use ipvlan_model::{
-    datapath::WIRE,
-    frames::{
-        Arp, Nd, arp,
-        ndp::{self, SOURCE_MAC, TARGET_MAC, checksummed, option},
-        patched,
-    },
-    message::Message,
-    rows::{Row, check, in_modes, row},
-    wire::{REQUEST, answers, passes},
-    world::{
-        ALL_NODES, BY_KERNEL_SLOT, CHILD_IP, CHILD_IP6, CHILD_LL, CHILD_SLOT, DUPLICATE_SLOT,
-        FOREIGN_IP, FOREIGN_IP6, GATEWAY_IP6, HOST_IP, HOST_IP6, Ip, Ip6, L3, LAN, Mac, ODD_SLOT,
-        OTHER, PARENT, PROBING_SLOT, SIBLING_IP, SIBLING_IP6, UNSPECIFIED, ZERO, both, child,
-        l2_filter, l2_flood,
-    },
-};
+use ipvlan_model::prelude::*;
 
 /// The message is a claim of `address` by the station with `mac`.
 fn conflicts(

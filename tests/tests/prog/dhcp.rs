@@ -1,22 +1,12 @@
 //! DHCP requests of l2 children leave with the broadcast flag, byte for byte as the same client with that flag
 //! sends them. Everything else leaves as it is.
 
-use std::net::Ipv4Addr;
-
-use ipvlan_common::{ConfigFlags, Reason};
-
 use ipvlan_model::{
-    datapath::{EGRESS, NOT_DEMUX, NOT_ROUTED, ROUTED},
-    frames::{
-        Dhcp,
-        dhcp::{
-            self, CHECKSUM, CLIENT_ID, Checksum, DISCOVER, END, FLAGS, HOST_NAME, MAX_SIZE,
-            MESSAGE, MESSAGE_TYPE, OPTIONS, PAD, REQUEST, client_id, option, parameters,
-        },
-        padded, patched, tagged,
+    frames::dhcp::{
+        self, CHECKSUM, CLIENT_ID, Checksum, DISCOVER, END, FLAGS, HOST_NAME, MAX_SIZE, MESSAGE,
+        MESSAGE_TYPE, OPTIONS, PAD, REQUEST, client_id, option, parameters,
     },
-    rows::{Row, check, row},
-    world::{CHILD_IP, LAN, LAN_IP, OTHER, PARENT, config, l2_filter},
+    prelude::*,
 };
 
 fn on() -> ConfigFlags {

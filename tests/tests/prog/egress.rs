@@ -1,25 +1,6 @@
 //! Requests and solicitations that leave the parent: the host asks for a child, an l2 child for the host.
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use ipvlan_common::{AddressEntry, ConfigFlags, Owner, Reason};
-use ipvlan_model::{
-    datapath::{Act, Datapath, EGRESS, ONE_BUFFER, Origin, Program},
-    frames::{
-        Arp, Nd, arp,
-        ndp::{self, NONCE, option},
-        padded, patched,
-    },
-    message::{Message, advertisement},
-    rows::{MARK, Row, check, in_modes, row},
-    world::{
-        ALL_NODES, ALL_NODES_MAC, BROADCAST, BY_KERNEL_SLOT, CHILD_IP, CHILD_IP6, CHILD_LL,
-        CHILD_SLOT, CLAIMED_GATEWAY_SLOT, DOWN_IP, DOWN_SLOT, FOREIGN_IP, HOST_IP, HOST_IP6,
-        HOST_LL, L3, LAN, LAN_IP6, LOCAL_SLOT, LOOPBACK6, MULTICAST, Mac, ODD_SLOT, OPTIMISTIC_IP6,
-        OPTIMISTIC_SLOT, OTHER, PARENT, ROUTER_IP6, ROUTER_SLOT, UNSPECIFIED6, V4_MAPPED, ZERO,
-        both, child, config, entries, l2_filter, l2_flood, l3_private,
-    },
-};
+use ipvlan_model::prelude::*;
 
 /// The host answers the unicast request of an l2 child, which the driver had passed to it.
 const HOST_REPLY: Arp = Arp {
@@ -36,11 +17,7 @@ fn modes() -> [ConfigFlags; 3] {
 /// The host asks for this child.
 fn asks(child: impl Into<IpAddr>) -> Message {
     let child = child.into();
-    let host: IpAddr = match child {
-        IpAddr::V4(_) => HOST_IP.into(),
-        IpAddr::V6(_) => HOST_IP6.into(),
-    };
-    Message::from_parent(host, child)
+    Message::from_parent(Addresses::of(child).host, child)
 }
 
 fn answers(name: &str, message: impl Into<Message>, slot: impl Into<Option<u32>>) -> Row {

@@ -1,23 +1,11 @@
 //! What the agent is told, and how often at most: by one station, and by all of them together.
 
 use std::{
-    net::IpAddr,
     thread,
     time::{Duration, Instant},
 };
 
-use ipvlan_common::{AddressEntry, Event, EventKind, Hook, Reason};
-use ipvlan_model::{
-    datapath::{Act, Datapath, Program, WIRE},
-    frames::{Arp, Nd, arp, ndp},
-    message::Message,
-    rows::MARK,
-    world::{
-        CHILD_IP, CHILD_IP6, CHILD_SLOT, DUPLICATE_IP6, DUPLICATE_SLOT, FOREIGN_IP6, HOST_IP,
-        HOST_IP6, L3, LAN, Mac, OTHER, PARENT, PROBING_IP, PROBING_SLOT, SIBLING_IP, SIBLING_SLOT,
-        both, child, config, entries,
-    },
-};
+use ipvlan_model::prelude::*;
 
 /// Events that one station may cause at once, and per second.
 const OF_STATION: u64 = 8;

@@ -1,25 +1,7 @@
 //! The guard: which senders are never answered, and which targets are never answered for, so that no child can spoof
 //! the host, the gateway or half the LAN.
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use ipvlan_common::{AddressEntry, Delivery, EventKind, Owner, Reason};
-use ipvlan_model::{
-    datapath::WIRE,
-    frames::{
-        Nd,
-        ndp::{self, NONCE, SOURCE_MAC, option},
-    },
-    message::Message,
-    rows::{check, in_modes},
-    wire::{answers, passes, refused},
-    world::{
-        ALL_NODES, ALL_NODES_MAC, Addresses, BROADCAST, CHILD_IP6, CHILD_SLOT,
-        CLAIMED_GATEWAY_SLOT, DOWN_SLOT, FOREIGN_IP6, HOST_LL, Ip6, L3, LAN, LOOPBACK6, MULTICAST,
-        Mac, ODD_SLOT, PARENT, UNSPECIFIED6, V4_MAPPED, ZERO, both, child, group_mac, l2_filter,
-        solicited_node,
-    },
-};
+use ipvlan_model::prelude::*;
 
 /// `::ffff:0:0`
 const V4_MAPPED_UNSPECIFIED: Ip6 = Ip6::new(0, 0, 0, 0, 0, 0xffff, 0, 0);

@@ -1,31 +1,11 @@
 //! IP packets of both families: what the host sends to a child is hairpinned, what comes from the wire is passed to
 //! the driver or redirected.
 
-use std::net::IpAddr;
-
-use ipvlan_common::{
-    Config, ConfigFlags,
-    Reason::{
-        ChildDown, GatewayAddress, HostAddress, LeftToDriver, NotOurs, NotReady, OffLink, OtherMac,
-        Redirected, Sibling, Stale,
-    },
+use ipvlan_common::Reason::{
+    ChildDown, GatewayAddress, HostAddress, LeftToDriver, NotOurs, NotReady, OffLink, OtherMac,
+    Redirected, Sibling, Stale,
 };
-use ipvlan_model::{
-    datapath::{DEMUX, EGRESS, NOT_DEMUX, NOT_ROUTED, Program, ROUTED},
-    frames::{
-        IpPacket,
-        ip::{self, number},
-        ndp, padded, patched,
-    },
-    message::Message,
-    rows::{Row, check, in_modes, row},
-    wire,
-    world::{
-        ALL_NODES_MAC, BROADCAST, CHILD_LL, CHILD_SLOT, CLAIMED_GATEWAY_SLOT, DOWN_SLOT, HOST_IP6,
-        HOST_LL, L3, LAN, LAN_IP6, LOCAL_IP6, LOCAL_SLOT, MULTICAST, OFF_LINK_SLOT, OTHER, PARENT,
-        ROUTED_SLOT, SIBLING_IP6, SIBLING_SLOT, both, l2_filter, l2_flood, l3_private, l3_vepa,
-    },
-};
+use ipvlan_model::prelude::*;
 
 fn from_host(name: &str, dst: impl Into<IpAddr>) -> Row {
     row(name, EGRESS, ip::from_host(dst).frame())
@@ -273,7 +253,7 @@ fn other_ethertypes_are_not_looked_at() {
         })
     }));
     // A length (802.3) in place of the ethertype.
-    let request = padded(wire::REQUEST.frame(), 60);
+    let request = padded(REQUEST.frame(), 60);
     check([0_u16, 28, 46, 0x05dc].map(|len| {
         let frame = patched(request.clone(), 12, &len.to_be_bytes());
         row(format!("802.3 length {len}"), Program::ALL, frame)

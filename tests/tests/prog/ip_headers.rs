@@ -1,17 +1,7 @@
 //! IP packets whose headers no program reads: fragments, options, extension headers, payloads of any length. And those
 //! that the driver would not deliver.
 
-use ipvlan_common::Reason;
-use ipvlan_model::{
-    datapath::{DEMUX, EGRESS},
-    frames::{
-        ETH_LEN, IpPacket,
-        ip::{self, number, v4, v6},
-        padded, patched,
-    },
-    rows::{Row, check, row},
-    world::{LOCAL_IP, LOCAL_IP6, LOCAL_SLOT},
-};
+use ipvlan_model::prelude::*;
 
 /// By destination alone: what is behind the header is the child's business, at whatever length.
 fn hairpinned_and_redirected(name: impl Into<String>, frame: Vec<u8>) -> [Row; 2] {

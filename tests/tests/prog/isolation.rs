@@ -1,23 +1,7 @@
 //! What leaves the parent for a child under isolation, and what never does: a packet that the parent itself
 //! received, in any mode.
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use ipvlan_common::{ConfigFlags, Reason};
-use ipvlan_model::{
-    datapath::{EGRESS, Origin, Program, ROUTED},
-    frames::{
-        Arp, IpPacket, Nd, arp,
-        ip::{self, number},
-        ndp, patched,
-    },
-    rows::{Row, check, row},
-    world::{
-        ALL_NODES, CHILD_IP, CHILD_IP6, CHILD_LL, CHILD_SLOT, GATEWAY_IP, GATEWAY_IP6, HOST_IP,
-        HOST_LL, L3, LAN_IP, OTHER, PARENT, ROUTED_SLOT, SIBLING_IP, UNSPECIFIED6, V4_MAPPED, both,
-        l2_filter, l3_private, l3_vepa,
-    },
-};
+use ipvlan_model::prelude::*;
 
 /// Programs that do not know which netns sent a packet, and those that do.
 const WITHOUT_NETNS: &[Program] = &[Program::Egress, Program::EgressRouted];

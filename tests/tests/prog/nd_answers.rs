@@ -1,20 +1,6 @@
 //! Advertisements: their flags, and the options of solicitations that decide where they go.
 
-use ipvlan_common::{ConfigFlags, EventKind, Reason};
-use ipvlan_model::{
-    datapath::WIRE,
-    frames::{
-        Nd,
-        ndp::{self, NONCE, SOURCE_MAC, option},
-    },
-    message::{advertisement, own_mac},
-    rows::{Row, check, in_modes, row},
-    wire::{answers, passes, solicitation},
-    world::{
-        CHILD_IP6, CHILD_SLOT, FOREIGN_IP6, L3, LAN, OPTIMISTIC_IP6, OPTIMISTIC_SLOT, OTHER,
-        PARENT, ROUTER_IP6, ROUTER_SLOT, child, l2_filter,
-    },
-};
+use ipvlan_model::prelude::*;
 
 /// Answered with these flags and the parent's MAC.
 fn advertises(name: &str, asked: &Nd, letters: &str, slot: u32) -> Row {

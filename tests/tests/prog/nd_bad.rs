@@ -1,22 +1,9 @@
 //! Neighbour discovery that is cut short, mutilated, or carried where it may not be: never
 //! answered for what it is not, never read past its end.
 
-use ipvlan_common::{ConfigFlags, Hook, Reason, counter_index};
+use ipvlan_common::counter_index;
 use ipvlan_ebpf::wire::message::ND_MAX;
-use ipvlan_model::{
-    datapath::{Act, Datapath, EGRESS, NOT_DEMUX, Origin, Program, WIRE},
-    frames::{
-        ETH_LEN, Nd, corpus,
-        ip::{self, number, v6},
-        ndp::{self, NONCE, SOURCE_MAC, checksummed, option},
-        padded, patched,
-    },
-    message::Message,
-    model::model,
-    rows::{MARK, Row, check, in_modes, row},
-    wire::{answers, passes, solicitation},
-    world::{CHILD_IP6, CHILD_SLOT, HOST_IP6, L3, LAN, OTHER, PARENT, config, entries, l2_filter},
-};
+use ipvlan_model::{model::model, prelude::*};
 
 /// A solicitation that each program would answer, for each program.
 fn solicitations() -> [(Vec<u8>, &'static [Program]); 3] {

@@ -1,19 +1,6 @@
 //! Requests and solicitations from the wire that are not answered: dropped or passed on.
 
-use std::net::Ipv4Addr;
-
-use ipvlan_common::{Config, ConfigFlags, Reason};
-use ipvlan_model::{
-    datapath::Program,
-    frames::{Arp, Nd, arp, ndp},
-    message::Message,
-    rows::{Row, check, in_modes, row},
-    wire::{passes, refused, solicitation},
-    world::{
-        ANYCAST_IP6, DOWN_SLOT, FOREIGN_IP, FOREIGN_IP6, GATEWAY_IP6, HOST_LL, L3, OTHER, PARENT,
-        ZERO, both, config, l2_filter, l2_flood,
-    },
-};
+use ipvlan_model::prelude::*;
 
 fn dropped(name: &str, message: impl Into<Message>) -> Row {
     passes(name, message, Reason::NotOurs).dropped(Reason::ForeignDropped)

@@ -1,15 +1,6 @@
 //! A frame of every kind that any program looks at, to be cut, tagged and mutated.
 
-use super::{
-    super::world::{
-        ANYCAST_IP6, BY_KERNEL_IP6, CHILD_IP, CHILD_IP6, CHILD_LL, FOREIGN_IP, FOREIGN_IP6,
-        HOST_IP, HOST_IP6, LAN, LAN_IP, LOCAL_IP, LOCAL_IP6, OPTIMISTIC_IP6, PARENT, ROUTER_IP6,
-        UNSPECIFIED,
-    },
-    Arp, IpPacket, Nd, arp,
-    ip::{self, number},
-    ndp::{self, NONCE, SOURCE_MAC, option},
-};
+use crate::prelude::*;
 
 /// Every valid frame of the corpus.
 pub fn valid() -> Vec<Vec<u8>> {

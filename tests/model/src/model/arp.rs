@@ -46,14 +46,8 @@ impl Question<'_> {
         let oper = self.u16(arp::OPER);
         let probe = spa == UNSPECIFIED;
         let claimed = self.watched(spa);
-        let target = self.entry(tpa);
-        let for_nobody = target.is_none_or(|entry| {
-            entry.refusal().is_none() && !self.held_by(tpa, &[Owner::Child, Owner::Host])
-        });
+        let asserts = oper == REPLY || spa == tpa;
         let flooded = eth_dst == BROADCAST && config.has(ConfigFlags::L2_DROP_FOREIGN);
-        let refusal = target.and_then(|entry| entry.refusal());
-        let no_target = never_a_target(tpa);
-
         first([
             when(
                 eth_dst != BROADCAST && !self.is_to_parent(),
@@ -68,35 +62,14 @@ impl Question<'_> {
             when(![REQUEST, REPLY].contains(&oper), Reason::NotRequest),
             about(
                 claimed,
-                !probe
-                    && claimed.is_some_and(|entry| {
-                        oper == REPLY || spa == tpa || entry.refusal().is_none()
-                    }),
+                !probe && claimed.is_some_and(|entry| asserts || entry.refusal().is_none()),
                 Reason::SenderConflict,
             ),
             when(oper != REQUEST, Reason::NotRequest),
             when(spa == tpa, Reason::Gratuitous),
-            no_target,
-            when(
-                config.has(ConfigFlags::L2 | ConfigFlags::L2_FLOOD),
-                Reason::LeftToKernel,
-            ),
-            refusal.map(|reason| (reason, target)),
-            about(
-                target,
-                self.held_by(tpa, &[Owner::Host]),
-                Reason::HostAddress,
-            ),
-            when(for_nobody && !flooded, Reason::NotOurs),
-            when(for_nobody && probe, Reason::Probe),
-            when(for_nobody, Reason::ForeignDropped),
-            about(
-                target,
-                target.is_some_and(|entry| entry.by_kernel()),
-                Reason::LeftToKernel,
-            ),
+            never_a_target(tpa),
         ])
-        .unwrap_or((Reason::ArpAnswered, target))
+        .unwrap_or_else(|| self.asked_from_wire(tpa.into(), probe, flooded, Reason::ArpAnswered))
     }
 
     pub(super) fn arp_from_here(&self) -> Answer {
@@ -107,43 +80,25 @@ impl Question<'_> {
         let eth_dst = self.mac(0);
         let (spa, tpa) = (self.ip(arp::SPA), self.ip(arp::TPA));
         let target = self.entry(tpa);
-        let refusal = target.and_then(refusal_here);
-        let to_child = self.held_by(tpa, &[Owner::Child]);
-        let to_host = self.held_by(tpa, &[Owner::Host]);
-        let from_child = self.held_by(spa, &[Owner::Child]);
-        let no_target = never_a_target(tpa);
-        let from_host = self.held_by(spa, &[Owner::Host]);
-        let reply = oper == REPLY && eth_dst == parent && to_child && refusal.is_none();
-        let isolated = self.isolated(spa, false);
-
+        let reply = oper == REPLY
+            && eth_dst == parent
+            && self.held_by(tpa, &[Owner::Child])
+            && target.and_then(refusal_here).is_none();
+        let isolated = self.isolated(spa, false).filter(|_| reply);
         first([
             when(
                 self.mac(6) != parent || self.mac(arp::SHA) != parent,
                 Reason::SenderMac,
             ),
-            isolated.filter(|_| reply).map(|reason| (reason, target)),
+            isolated.map(|reason| (reason, target)),
             about(target, reply, Reason::Hairpinned),
             when(oper != REQUEST, Reason::NotRequest),
             when(eth_dst != BROADCAST && eth_dst != parent, Reason::OtherMac),
             when(spa == UNSPECIFIED, Reason::Probe),
             when(spa == tpa, Reason::Gratuitous),
-            no_target,
-            refusal.map(|reason| (reason, target)),
-            when(!to_child && !to_host, Reason::NotOurs),
-            about(target, to_child && from_child, Reason::Sibling),
-            about(target, to_host && !from_child, Reason::HostAddress),
-            about(
-                target,
-                to_host && self.is_elsewhere(target, spa),
-                Reason::HostElsewhere,
-            ),
-            about(
-                target,
-                !to_host && !from_host && isolated.is_some(),
-                Reason::Isolated,
-            ),
+            never_a_target(tpa),
         ])
-        .unwrap_or((Reason::ArpAnswered, target))
+        .unwrap_or_else(|| self.asked_from_here(spa.into(), tpa.into(), Reason::ArpAnswered))
     }
 
     /// RFC 826: swap the pairs, fill in the own MAC, op 2.

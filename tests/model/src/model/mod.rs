@@ -33,6 +33,27 @@ pub struct Expected {
 }
 
 impl Expected {
+    /// Returns what comes of a decision without an event: the verdict that a reason has, and the child it is counted for.
+    pub fn new(reason: Option<Reason>, slot: Option<u32>, frame: Vec<u8>) -> Self {
+        use Reason::{
+            ArpAnswered, ForeignDropped, Hairpinned, LeftToDriver, LeftToKernel, NdAnswered,
+            Redirected, Sibling,
+        };
+        let uncounted = matches!(reason, Some(LeftToDriver | LeftToKernel | Sibling));
+        Self {
+            act: match reason {
+                Some(ArpAnswered | NdAnswered | Hairpinned | Redirected) => Act::Send,
+                Some(ForeignDropped) => Act::Drop,
+                _ => Act::Pass,
+            },
+            reason,
+            slot: slot.filter(|slot| !uncounted && *slot != AddressEntry::NO_SLOT),
+            frame,
+            unmarked: reason == Some(Hairpinned),
+            event: None,
+        }
+    }
+
     /// The same, unless `program` would answer `frame` at the XDP hook and the frame can be of several buffers: then
     /// it is left to TC.
     pub fn of_one_buffer(self, program: Program, frame: &[u8]) -> Self {
@@ -213,6 +234,65 @@ impl Question<'_> {
         }
     }
 
+    /// Returns what becomes of a question from the wire whose sender and target may be any. `flooded`: the driver would
+    /// clone it to every l2 child, and one for an unowned address is to be dropped.
+    fn asked_from_wire(
+        &self,
+        address: IpAddr,
+        probe: bool,
+        flooded: bool,
+        answered: Reason,
+    ) -> Answer {
+        let target = self.entry(address);
+        let refusal = target.and_then(|entry| entry.refusal());
+        let for_nobody = refusal.is_none() && !self.held_by(address, &[Owner::Child, Owner::Host]);
+        // That of the routers of a subnet (RFC 4291 §2.6.1).
+        let anycast = matches!(address, IpAddr::V6(it) if it.octets()[8..] == [0; 8]);
+        let by_kernel = |entry: AddressEntry| entry.by_kernel() || probe && entry.optimistic();
+        first([
+            when(
+                self.config.has(ConfigFlags::L2 | ConfigFlags::L2_FLOOD),
+                Reason::LeftToKernel,
+            ),
+            when(for_nobody && !flooded, Reason::NotOurs),
+            when(for_nobody && probe, Reason::Probe),
+            when(for_nobody && anycast, Reason::NotOurs),
+            when(for_nobody, Reason::ForeignDropped),
+            refusal.map(|reason| (reason, target)),
+            about(
+                target,
+                self.held_by(address, &[Owner::Host]),
+                Reason::HostAddress,
+            ),
+            about(target, target.is_some_and(by_kernel), Reason::LeftToKernel),
+        ])
+        .unwrap_or((answered, target))
+    }
+
+    /// Returns what becomes of a question that the host or an l2 child asks, whose sender and target may be any.
+    fn asked_from_here(&self, source: IpAddr, address: IpAddr, answered: Reason) -> Answer {
+        let target = self.entry(address);
+        let refusal = target.and_then(refusal_here);
+        let [to_child, to_host] =
+            [Owner::Child, Owner::Host].map(|owner| self.held_by(address, &[owner]));
+        let [from_child, from_host] =
+            [Owner::Child, Owner::Host].map(|owner| self.held_by(source, &[owner]));
+        let isolated = self.config.has(ConfigFlags::ISOLATED);
+        first([
+            refusal.map(|reason| (reason, target)),
+            when(!to_child && !to_host, Reason::NotOurs),
+            about(target, to_child && from_child, Reason::Sibling),
+            about(target, to_host && !from_child, Reason::HostAddress),
+            about(
+                target,
+                to_host && self.is_elsewhere(target, source),
+                Reason::HostElsewhere,
+            ),
+            about(target, to_child && !from_host && isolated, Reason::Isolated),
+        ])
+        .unwrap_or((answered, target))
+    }
+
     fn to_a_group(&self) -> bool {
         self.frame[0] & 1 != 0
     }
@@ -254,46 +334,23 @@ impl Question<'_> {
     fn outcome(&self, look: Option<Look>, answer: Option<Answer>) -> Expected {
         let is_ip = matches!(look, Some(Look::Ipv4 | Look::Ipv6));
         let reason = answer.map(|(reason, _)| reason);
+        let entry = answer.and_then(|(_, entry)| entry);
         let mut frame = self.frame.to_vec();
         match reason {
             Some(Reason::ArpAnswered) => frame = self.arp_reply(),
-            Some(Reason::NdAnswered) => {
-                let target = answer.and_then(|(_, entry)| entry);
-                frame = self.advertisement(target.unwrap_or_default());
-            }
+            Some(Reason::NdAnswered) => frame = self.advertisement(entry.unwrap_or_default()),
             // The other egress program sees only frames whose two MACs are the same: as it is.
             Some(Reason::Hairpinned) if is_ip && self.program.is_routed() => {
                 frame[..6].copy_from_slice(&self.config.mac());
             }
             _ => {}
         }
-        let entry = answer.and_then(|(_, entry)| entry);
-        let slot = answer
-            .filter(|(reason, _)| {
-                ![Reason::LeftToDriver, Reason::LeftToKernel, Reason::Sibling].contains(reason)
-            })
-            .and(entry)
-            .map(|entry| entry.slot())
-            .filter(|slot| *slot != AddressEntry::NO_SLOT);
         Expected {
-            act: match reason {
-                Some(
-                    Reason::ArpAnswered
-                    | Reason::NdAnswered
-                    | Reason::Hairpinned
-                    | Reason::Redirected,
-                ) => Act::Send,
-                Some(Reason::ForeignDropped) => Act::Drop,
-                _ => Act::Pass,
-            },
-            reason,
-            slot,
-            frame,
-            unmarked: reason == Some(Reason::Hairpinned),
             event: look
                 .zip(reason)
                 .and_then(|(look, reason)| self.deed(look, reason))
                 .map(|deed| self.event(deed, entry.unwrap_or_default())),
+            ..Expected::new(reason, entry.map(|entry| entry.slot()), frame)
         }
     }
 

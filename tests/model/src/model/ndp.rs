@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use ipvlan_common::{AddressEntry, ConfigFlags, Owner, Reason};
+use ipvlan_common::{AddressEntry, ConfigFlags, Reason};
 use ipvlan_ebpf::wire::message::ND_MAX;
 use ipvlan_packet::checksum::RIGHT;
 
@@ -17,7 +17,7 @@ use super::{
             ALL_NODES, ALL_NODES_MAC, BROADCAST, Ip6, Mac, UNSPECIFIED6, group_mac, solicited_node,
         },
     },
-    Answer, Look, Question, about, first, is_no_host, refusal_here, when,
+    Answer, Look, Question, about, first, is_no_host, when,
 };
 
 /// Length of a message without options.
@@ -173,42 +173,21 @@ impl Question<'_> {
         }
         let (parent, config) = (self.config.mac(), self.config);
         let macs = [self.mac(6), self.station(Kind::Solicitation)];
-        let never = self.never_answered();
         let probe = self.is_probe();
         let claimed = self.watched(self.src());
-        let target = self.entry(self.target());
-        let refusal = target.and_then(|entry| entry.refusal());
-        let held = |owner| self.held_by(self.target(), &[owner]);
-        let for_nobody = refusal.is_none() && !held(Owner::Child) && !held(Owner::Host);
         let flooded = self.dst().is_multicast() && config.has(ConfigFlags::L2_DROP_FOREIGN_ND);
-        let anycast = self.target().octets()[8..] == [0; 8];
-
+        let target = self.target().into();
         first([
             when(macs.contains(&parent), Reason::OwnSender),
             when(macs.into_iter().any(is_no_host), Reason::SenderMac),
-            never,
+            self.never_answered(),
             about(
                 claimed,
                 !probe && claimed.is_some_and(|entry| entry.refusal().is_none()),
                 Reason::SenderConflict,
             ),
-            when(
-                config.has(ConfigFlags::L2 | ConfigFlags::L2_FLOOD),
-                Reason::LeftToKernel,
-            ),
-            when(for_nobody && !flooded, Reason::NotOurs),
-            when(for_nobody && probe, Reason::Probe),
-            when(for_nobody && anycast, Reason::NotOurs),
-            when(for_nobody, Reason::ForeignDropped),
-            refusal.map(|reason| (reason, target)),
-            about(target, held(Owner::Host), Reason::HostAddress),
-            about(
-                target,
-                target.is_some_and(|entry| entry.by_kernel() || probe && entry.optimistic()),
-                Reason::LeftToKernel,
-            ),
         ])
-        .unwrap_or((Reason::NdAnswered, target))
+        .unwrap_or_else(|| self.asked_from_wire(target, probe, flooded, Reason::NdAnswered))
     }
 
     pub(super) fn advertisement_from_wire(&self) -> Answer {
@@ -230,30 +209,13 @@ impl Question<'_> {
             return answer;
         }
         let macs = [self.mac(6), self.station(Kind::Solicitation)];
-        let never = self.never_answered();
-        let target = self.entry(self.target());
-        let refusal = target.and_then(refusal_here);
-        let to_child = self.held_by(self.target(), &[Owner::Child]);
-        let to_host = self.held_by(self.target(), &[Owner::Host]);
-        let from_child = self.held_by(self.src(), &[Owner::Child]);
-        let from_host = self.held_by(self.src(), &[Owner::Host]);
-        let isolated = self.config.has(ConfigFlags::ISOLATED);
+        let (src, target) = (self.src().into(), self.target().into());
         first([
             when(macs != [self.config.mac(); 2], Reason::SenderMac),
-            never,
+            self.never_answered(),
             when(self.is_probe(), Reason::Probe),
-            refusal.map(|reason| (reason, target)),
-            when(!to_child && !to_host, Reason::NotOurs),
-            about(target, to_child && from_child, Reason::Sibling),
-            about(target, to_host && !from_child, Reason::HostAddress),
-            about(
-                target,
-                to_host && self.is_elsewhere(target, self.src()),
-                Reason::HostElsewhere,
-            ),
-            about(target, to_child && !from_host && isolated, Reason::Isolated),
         ])
-        .unwrap_or((Reason::NdAnswered, target))
+        .unwrap_or_else(|| self.asked_from_here(src, target, Reason::NdAnswered))
     }
 
     /// RFC 4861 §7.2.4, as `ndisc_send_na` has it: the MAC is told where it was asked for by
