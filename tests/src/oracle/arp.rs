@@ -9,7 +9,7 @@ use ipvlan_packet::{
 
 use super::{
     asker::{Choice, GROUP, MACS, OTHER_STATION},
-    case::{Cases, Message},
+    case::Cases,
     world::{CHILD, DOWN, GATEWAY, HOST, PARENT_MAC, SECOND, SIBLING, UNOWNED},
 };
 use crate::family::Pair;
@@ -81,14 +81,12 @@ fn headers(cases: &mut Cases) {
             for hlen in [0, 5, 6, 7, 255] {
                 for plen in [0, 3, 4, 5, 16] {
                     let name = format!("arp htype {htype} ptype {ptype:04x} lengths {hlen} {plen}");
-                    cases.add(name, |asker| {
-                        Message::Arp(Arp {
-                            htype,
-                            ptype,
-                            hlen,
-                            plen,
-                            ..asker.request(CHILD.v4)
-                        })
+                    cases.arp(name, |asker| Arp {
+                        htype,
+                        ptype,
+                        hlen,
+                        plen,
+                        ..asker.request(CHILD.v4)
                     });
                 }
             }
@@ -96,12 +94,12 @@ fn headers(cases: &mut Cases) {
     }
     for oper in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 25, 0x0100, 0xffff] {
         for (destination, eth_dst) in [("broadcast", BROADCAST), ("parent", PARENT_MAC)] {
-            cases.add(format!("arp operation {oper} to {destination}"), |asker| {
-                Message::Arp(Arp {
+            cases.arp(format!("arp operation {oper} to {destination}"), |asker| {
+                Arp {
                     eth_dst,
                     oper,
                     ..asker.request(CHILD.v4)
-                })
+                }
             });
         }
     }
@@ -114,13 +112,11 @@ fn addresses(cases: &mut Cases) {
             for Choice(address, spa) in &SENDERS {
                 for (of, target) in TARGETS {
                     let name = format!("arp to {destination}: {address} at {mac} asks for");
-                    cases.add(format!("{name} {of}"), |asker| {
-                        Message::Arp(Arp {
-                            eth_dst,
-                            sha: sha(asker),
-                            spa: spa(asker),
-                            ..asker.request(target.v4)
-                        })
+                    cases.arp(format!("{name} {of}"), |asker| Arp {
+                        eth_dst,
+                        sha: sha(asker),
+                        spa: spa(asker),
+                        ..asker.request(target.v4)
                     });
                 }
             }
@@ -136,14 +132,12 @@ fn sources(cases: &mut Cases) {
                 for (destination, eth_dst) in [("broadcast", BROADCAST), ("parent", PARENT_MAC)] {
                     let name =
                         format!("arp from {source} to {destination}: {mac}, target {target_mac}");
-                    cases.add(name, |asker| {
-                        Message::Arp(Arp {
-                            eth_dst,
-                            eth_src: eth_src(asker),
-                            sha: sha(asker),
-                            tha: tha(asker),
-                            ..asker.request(CHILD.v4)
-                        })
+                    cases.arp(name, |asker| Arp {
+                        eth_dst,
+                        eth_src: eth_src(asker),
+                        sha: sha(asker),
+                        tha: tha(asker),
+                        ..asker.request(CHILD.v4)
                     });
                 }
             }
@@ -154,11 +148,11 @@ fn sources(cases: &mut Cases) {
 fn odd_targets(cases: &mut Cases) {
     for tpa in ODD_TARGETS {
         for (destination, eth_dst) in [("broadcast", BROADCAST), ("parent", PARENT_MAC)] {
-            cases.add(format!("arp to {destination} asks for {tpa}"), |asker| {
-                Message::Arp(Arp {
+            cases.arp(format!("arp to {destination} asks for {tpa}"), |asker| {
+                Arp {
                     eth_dst,
                     ..asker.request(tpa)
-                })
+                }
             });
         }
     }
@@ -173,13 +167,11 @@ fn claims(cases: &mut Cases) {
                     let name = format!(
                         "arp {operation} to {destination}: {owner} claimed before {target}"
                     );
-                    cases.add(name, |asker| {
-                        Message::Arp(Arp {
-                            eth_dst,
-                            oper,
-                            spa: claimed.v4,
-                            ..asker.request(tpa)
-                        })
+                    cases.arp(name, |asker| Arp {
+                        eth_dst,
+                        oper,
+                        spa: claimed.v4,
+                        ..asker.request(tpa)
                     });
                 }
             }

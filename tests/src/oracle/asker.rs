@@ -39,7 +39,6 @@ pub(crate) struct Asker {
 
 impl Asker {
     /// Returns the asker with this number.
-    #[must_use]
     pub(crate) fn new(number: u16) -> Self {
         let [high, low] = number.to_be_bytes();
         // The addresses of the topology and of the sentinel are outside of what this gives.
@@ -53,31 +52,26 @@ impl Asker {
     }
 
     /// Returns its broadcast request for `tpa`.
-    #[must_use]
     pub(crate) fn request(&self, tpa: Ipv4Addr) -> Arp {
         Arp::request(self.mac, self.v4, tpa)
     }
 
     /// Returns its solicitation to the solicited-node group of `target`.
-    #[must_use]
     pub(crate) fn multicast(&self, target: Ipv6Addr) -> Nd {
         Nd::multicast(self.mac, self.v6, target)
     }
 
     /// Returns its solicitation to `target` at the parent's MAC, as its neighbour entry ages.
-    #[must_use]
     pub(crate) fn unicast(&self, target: Ipv6Addr) -> Nd {
         Nd::unicast(PARENT_MAC, self.mac, self.v6, target)
     }
 
     /// Returns its probe for `target` (RFC 4862 §5.4.2).
-    #[must_use]
     pub(crate) fn probe(&self, target: Ipv6Addr) -> Nd {
         Nd::multicast(self.mac, Ipv6Addr::UNSPECIFIED, target)
     }
 
     /// Returns the advertisement by which it claims `target`, sent from its own address.
-    #[must_use]
     pub(crate) fn claim(&self, target: Ipv6Addr) -> Nd {
         Nd {
             src: self.v6,

@@ -15,7 +15,6 @@ pub(crate) enum Message {
 
 impl Message {
     /// The frame without anything around it.
-    #[must_use]
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Arp(arp) => arp.frame(),
@@ -60,26 +59,45 @@ pub(crate) struct Cases {
 }
 
 impl Cases {
-    /// Adds a frame that carries what `make` makes for its asker.
-    pub(crate) fn add(&mut self, name: impl Into<String>, make: impl FnOnce(&Asker) -> Message) {
-        let asker = self.next_asker();
-        let message = make(&asker);
-        let frame = message.bytes();
-        self.push(name.into(), message, Framing::Plain, frame);
+    /// Adds an ARP frame with what `make` makes for its asker.
+    pub(crate) fn arp(&mut self, name: impl Into<String>, make: impl FnOnce(&Asker) -> Arp) {
+        let whole = |frame| frame;
+        self.framed(
+            name,
+            Framing::Plain,
+            |asker| Message::Arp(make(asker)),
+            whole,
+        );
     }
 
-    /// The same with something done to it: `reshape` gets the frame and gives what is sent.
-    pub(crate) fn add_framed(
+    /// Adds a frame of neighbour discovery with what `make` makes for its asker.
+    pub(crate) fn nd(&mut self, name: impl Into<String>, make: impl FnOnce(&Asker) -> Nd) {
+        let whole = |frame| frame;
+        self.framed(
+            name,
+            Framing::Plain,
+            |asker| Message::Nd(make(asker)),
+            whole,
+        );
+    }
+
+    /// Adds a message with something done to its frame: `reshape` gets the frame and gives what is sent.
+    pub(crate) fn framed(
         &mut self,
         name: impl Into<String>,
         framing: Framing,
         make: impl FnOnce(&Asker) -> Message,
         reshape: impl FnOnce(Vec<u8>) -> Vec<u8>,
     ) {
-        let asker = self.next_asker();
-        let message = make(&asker);
-        let frame = reshape(message.bytes());
-        self.push(name.into(), message, framing, frame);
+        let number = u16::try_from(self.list.len()).unwrap_or(u16::MAX);
+        let message = make(&Asker::new(number));
+        self.list.push(Case {
+            name: name.into(),
+            frame: reshape(message.bytes()),
+            message,
+            framing,
+            settled: self.settled,
+        });
     }
 
     /// What is added from here on is sent when the agent has noticed what became of the rest.
@@ -88,22 +106,7 @@ impl Cases {
     }
 
     /// The cases, in the order to send them in.
-    #[must_use]
     pub(crate) fn into_list(self) -> Vec<Case> {
         self.list
-    }
-
-    fn next_asker(&self) -> Asker {
-        Asker::new(u16::try_from(self.list.len()).unwrap_or(u16::MAX))
-    }
-
-    fn push(&mut self, name: String, message: Message, framing: Framing, frame: Vec<u8>) {
-        self.list.push(Case {
-            name,
-            message,
-            framing,
-            frame,
-            settled: self.settled,
-        });
     }
 }

@@ -24,7 +24,6 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     /// Compares `ours` with `kernel`: what came back because of each of `cases`.
-    #[must_use]
     pub(crate) fn of(
         setting: &Setting,
         cases: &[Case],
@@ -63,7 +62,6 @@ impl Comparison {
     }
 
     /// Is everything as it must be?
-    #[must_use]
     pub(crate) fn is_good(&self) -> bool {
         self.problems.is_empty()
     }
@@ -145,7 +143,7 @@ mod tests {
     use super::*;
     use crate::oracle::{
         asker::Asker,
-        case::{Cases, Message},
+        case::{Cases, Framing, Message},
         outcome::Outcome,
         setting::SETTINGS,
         world::CHILD,
@@ -184,7 +182,7 @@ mod tests {
         [kernel, ours]: [fn(&Case) -> Vec<Received>; 2],
     ) -> Comparison {
         let mut cases = Cases::default();
-        cases.add("a frame", make);
+        cases.framed("a frame", Framing::Plain, make, |frame| frame);
         let cases = cases.into_list();
         let of = |side: fn(&Case) -> Vec<Received>| cases.iter().map(side).collect::<Vec<_>>();
         Comparison::of(setting, &cases, &of(kernel), &of(ours))

@@ -34,13 +34,11 @@ pub(crate) struct Exception {
 
 impl Exception {
     /// Must it occur in this setting?
-    #[must_use]
     pub(crate) fn is_due(&self, setting: &Setting) -> bool {
         (self.settings)(setting)
     }
 
     /// Is this what `case` is an exception by, `by_kernel` having come from the kernel?
-    #[must_use]
     pub(crate) fn applies(&self, setting: &Setting, case: &Case, by_kernel: &[Received]) -> bool {
         (self.settings)(setting) && (self.covers)(case) && self.kernel.is(case, by_kernel)
     }

@@ -62,34 +62,21 @@ pub(crate) fn add_nd(cases: &mut Cases) {
 }
 
 fn add(cases: &mut Cases, name: &str, make: impl Fn(&Asker) -> Message + Copy) {
-    truncations(cases, name, make);
-    paddings(cases, name, make);
-    for tags in TAGS {
-        let name = format!("{name} with tags {tags:04x?}");
-        cases.add_framed(name, Framing::Tagged(tags), make, |frame| {
-            tagged(&frame, tags)
-        });
-    }
-}
-
-fn truncations(cases: &mut Cases, name: &str, make: impl Fn(&Asker) -> Message + Copy) {
     let whole = make(&Asker::new(0)).bytes().len();
     for length in ETH_LEN..whole {
         let name = format!("{name} cut off after {length} bytes");
-        cases.add_framed(name, Framing::Truncated(length), make, |mut frame| {
-            frame.truncate(length);
-            frame
-        });
+        let cut = |frame: Vec<u8>| frame[..length].to_vec();
+        cases.framed(name, Framing::Truncated(length), make, cut);
     }
-}
-
-fn paddings(cases: &mut Cases, name: &str, make: impl Fn(&Asker) -> Message + Copy) {
-    let whole = make(&Asker::new(0)).bytes().len();
     let lengths = [whole + 1, 60, 64, 128, 1514, 4096, ETH_LEN + MTU];
     for length in lengths.into_iter().filter(|length| *length > whole) {
         let name = format!("{name} padded to {length} bytes");
-        cases.add_framed(name, Framing::Padded(length), make, |frame| {
-            padded(frame, length)
-        });
+        let pad = |frame| padded(frame, length);
+        cases.framed(name, Framing::Padded(length), make, pad);
+    }
+    for tags in TAGS {
+        let name = format!("{name} with tags {tags:04x?}");
+        let tag = |frame: Vec<u8>| tagged(&frame, tags);
+        cases.framed(name, Framing::Tagged(tags), make, tag);
     }
 }

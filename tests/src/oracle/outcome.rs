@@ -35,7 +35,6 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// Is this what came back because of `case`?
-    #[must_use]
     pub(crate) fn is(self, case: &Case, received: &[Received]) -> bool {
         match (self.bytes(case), received) {
             (None, []) => true,
@@ -45,7 +44,6 @@ impl Outcome {
     }
 
     /// The one frame that comes back because of `case`, if one does.
-    #[must_use]
     pub(crate) fn bytes(self, case: &Case) -> Option<Vec<u8>> {
         match &case.message {
             Message::Arp(arp) => self.of_arp(arp),

@@ -67,13 +67,11 @@ impl Setting {
     }
 
     /// What `ipvlan run` is given: it says nothing unasked, and every frame that leaves is an answer.
-    #[must_use]
     pub(crate) fn agent_options(&self) -> Vec<&'static str> {
         [self.options, &QUIET].concat()
     }
 
     /// How many pings follow each frame to our children: see [`Wire`](super::wire::Wire).
-    #[must_use]
     pub(crate) fn pings(&self) -> usize {
         if self.mode == Mode::L2 || self.options == NATIVE {
             2
@@ -83,7 +81,6 @@ impl Setting {
     }
 
     /// The frames to send; the same ones wherever the traits are the same.
-    #[must_use]
     pub(crate) fn cases(&self) -> Vec<Case> {
         let mut cases = Cases::default();
         match self.traits {

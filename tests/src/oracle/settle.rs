@@ -2,10 +2,7 @@
 //! for are given up, and neither the kernel nor the agent does that before it goes on to the next
 //! frame.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -13,6 +10,7 @@ use super::{ndp::PROBED, setting::Setting, world::Side};
 use crate::{
     agent::{Agent, addresses},
     demo::detection::{Detection, detections},
+    probe::until,
 };
 
 /// The reason that the agent's status has for an address that was given up.
@@ -23,14 +21,11 @@ const POLL: Duration = Duration::from_millis(20);
 /// Waits until the child's kernel has given up what was probed for.
 pub(super) fn by_kernel(side: &Side, setting: &Setting) -> Result<()> {
     let lost = lost(setting);
-    let deadline = Instant::now() + PATIENCE;
-    while side.child.run(given_up)? != lost {
-        ensure!(
-            Instant::now() < deadline,
-            "the child has not given up {lost} addresses after {PATIENCE:?}"
-        );
-        thread::sleep(POLL);
-    }
+    let is_settled = || Ok(side.child.run(given_up)? == lost);
+    ensure!(
+        until(PATIENCE, POLL, is_settled)?,
+        "the child has not given up {lost} addresses after {PATIENCE:?}"
+    );
     Ok(())
 }
 

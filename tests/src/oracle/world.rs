@@ -86,7 +86,6 @@ fn known() -> impl Iterator<Item = IpAddr> {
 }
 
 /// Returns whether `address` has a permanent neighbour entry.
-#[must_use]
 pub(crate) fn is_known(address: Ipv6Addr) -> bool {
     known().any(|known| known == address)
 }

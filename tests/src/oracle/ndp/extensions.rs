@@ -8,7 +8,7 @@ use ipvlan_packet::{
 };
 
 use super::WAYS;
-use crate::oracle::case::{Cases, Message};
+use crate::oracle::case::Cases;
 
 /// An option that pads a header of options to 8 bytes.
 const PADDING: [u8; 6] = [1, 4, 0, 0, 0, 0];
@@ -51,11 +51,9 @@ fn extension_headers() -> Vec<(&'static str, u8, Vec<u8>)> {
 pub(super) fn add(cases: &mut Cases) {
     for (way, make) in WAYS {
         for (header, next_header, bytes) in extension_headers() {
-            cases.add(format!("{way} behind {header}"), |asker| {
-                Message::Nd(Nd {
-                    extension: Some((next_header, bytes)),
-                    ..make(asker)
-                })
+            cases.nd(format!("{way} behind {header}"), |asker| Nd {
+                extension: Some((next_header, bytes)),
+                ..make(asker)
             });
         }
     }

@@ -8,7 +8,7 @@ use ipvlan_packet::{
 use super::WAYS;
 use crate::oracle::{
     asker::{Choice, MACS},
-    case::{Cases, Message},
+    case::Cases,
 };
 
 /// Adds them.
@@ -45,27 +45,23 @@ fn fields(cases: &mut Cases) {
     for (way, make) in WAYS {
         for (field, change, values) in FIELDS {
             for value in values {
-                cases.add(format!("{way}: {field} {value}"), |asker| {
+                cases.nd(format!("{way}: {field} {value}"), |asker| {
                     let mut nd = make(asker);
                     change(&mut nd, *value);
-                    Message::Nd(nd)
+                    nd
                 });
             }
         }
         for more in [1, 4, 8, 1000] {
-            cases.add(format!("{way}: payload length more {more}"), |asker| {
-                Message::Nd(Nd {
-                    length_error: more,
-                    ..make(asker)
-                })
+            cases.nd(format!("{way}: payload length more {more}"), |asker| Nd {
+                length_error: more,
+                ..make(asker)
             });
         }
         for checksum in [Checksum::Wrong, Checksum::Zero] {
-            cases.add(format!("{way}: checksum {checksum:?}"), |asker| {
-                Message::Nd(Nd {
-                    checksum,
-                    ..make(asker)
-                })
+            cases.nd(format!("{way}: checksum {checksum:?}"), |asker| Nd {
+                checksum,
+                ..make(asker)
             });
         }
     }
@@ -75,19 +71,15 @@ fn fields(cases: &mut Cases) {
 fn macs(cases: &mut Cases) {
     for (way, make) in WAYS {
         for Choice(source, eth_src) in &MACS {
-            cases.add(format!("{way} from {source}"), |asker| {
-                Message::Nd(Nd {
-                    eth_src: eth_src(asker),
-                    ..make(asker)
-                })
+            cases.nd(format!("{way} from {source}"), |asker| Nd {
+                eth_src: eth_src(asker),
+                ..make(asker)
             });
             for Choice(mac, named) in &MACS {
-                cases.add(format!("{way} from {source} with MAC {mac}"), |asker| {
-                    Message::Nd(Nd {
-                        eth_src: eth_src(asker),
-                        options: option(SOURCE_MAC, &named(asker)),
-                        ..make(asker)
-                    })
+                cases.nd(format!("{way} from {source} with MAC {mac}"), |asker| Nd {
+                    eth_src: eth_src(asker),
+                    options: option(SOURCE_MAC, &named(asker)),
+                    ..make(asker)
                 });
             }
         }

@@ -14,7 +14,7 @@ use ipvlan_packet::{
 
 use super::{
     asker::{Asker, Choice, OTHER_STATION},
-    case::{Cases, Message},
+    case::Cases,
     world::{
         CHILD, CHILD_LINK_LOCAL, DOWN, GATEWAY, HOST, KNOWN_MAC, MAPPED, PARENT_MAC, SECOND,
         SIBLING, UNOWNED, is_known,
@@ -97,7 +97,7 @@ fn addresses(cases: &mut Cases) {
                 for (with, tells) in [("without option", false), ("with its MAC", true)] {
                     let name = format!("nd to {way}: {address} asks for {target} {with}");
                     let (eth_dst, dst) = route(of);
-                    cases.add(name, |asker| {
+                    cases.nd(name, |asker| {
                         let src = src(asker);
                         let mac = if is_known(src) { KNOWN_MAC } else { asker.mac };
                         let options = if tells {
@@ -105,14 +105,14 @@ fn addresses(cases: &mut Cases) {
                         } else {
                             Vec::new()
                         };
-                        Message::Nd(Nd {
+                        Nd {
                             eth_dst,
                             eth_src: mac,
                             dst,
                             src,
                             options,
                             ..asker.multicast(of)
-                        })
+                        }
                     });
                 }
             }
@@ -138,22 +138,18 @@ pub(super) const WAYS: [Way; 4] = [
 fn claims(cases: &mut Cases) {
     for (target, of) in TARGETS {
         for flags in [0, OVERRIDE, SOLICITED | OVERRIDE] {
-            cases.add(
+            cases.nd(
                 format!("claim of {target} with flags {flags:02x}"),
-                |asker| {
-                    Message::Nd(Nd {
-                        flags: [flags, 0, 0, 0],
-                        ..asker.claim(of)
-                    })
+                |asker| Nd {
+                    flags: [flags, 0, 0, 0],
+                    ..asker.claim(of)
                 },
             );
         }
-        cases.add(format!("claim of {target} to the child"), |asker| {
-            Message::Nd(Nd {
-                eth_dst: PARENT_MAC,
-                dst: CHILD.v6,
-                ..asker.claim(of)
-            })
+        cases.nd(format!("claim of {target} to the child"), |asker| Nd {
+            eth_dst: PARENT_MAC,
+            dst: CHILD.v6,
+            ..asker.claim(of)
         });
     }
 }
@@ -168,9 +164,7 @@ pub(crate) fn add_flags(cases: &mut Cases) {
             ),
             ("unicast solicitation", Asker::unicast),
         ] {
-            cases.add(format!("{way} of {target}"), |asker| {
-                Message::Nd(nd(asker, target))
-            });
+            cases.nd(format!("{way} of {target}"), |asker| nd(asker, target));
         }
     }
 }
@@ -183,25 +177,23 @@ pub(crate) const PROBED: [Ipv6Addr; 3] = [CHILD.v6, SECOND.v6, CHILD_LINK_LOCAL]
 pub(crate) fn add_probes(cases: &mut Cases) {
     let targets = [SIBLING.v6].into_iter().chain(PROBED);
     for target in targets.clone() {
-        cases.add(format!("probe of {target}"), |asker| {
-            Message::Nd(asker.probe(target))
-        });
+        cases.nd(format!("probe of {target}"), |asker| asker.probe(target));
     }
     cases.settle();
     for target in targets {
-        cases.add(
+        cases.nd(
             format!("solicitation of {target} after the probe"),
-            |asker| Message::Nd(asker.multicast(target)),
+            |asker| asker.multicast(target),
         );
     }
 }
 
 /// A solicitation of the subnet-router anycast address, which routers have.
 pub(crate) fn add_subnet_router(cases: &mut Cases) {
-    cases.add("solicitation of the subnet router", |asker| {
-        Message::Nd(asker.multicast(SUBNET_ROUTER))
+    cases.nd("solicitation of the subnet router", |asker| {
+        asker.multicast(SUBNET_ROUTER)
     });
-    cases.add("unicast solicitation of the subnet router", |asker| {
-        Message::Nd(asker.unicast(SUBNET_ROUTER))
+    cases.nd("unicast solicitation of the subnet router", |asker| {
+        asker.unicast(SUBNET_ROUTER)
     });
 }

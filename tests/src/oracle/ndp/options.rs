@@ -8,7 +8,7 @@ use ipvlan_packet::{
 use super::WAYS;
 use crate::oracle::{
     asker::{Asker, Choice, OTHER_STATION},
-    case::{Cases, Message},
+    case::Cases,
 };
 
 /// The type of an option that no receiver knows.
@@ -82,30 +82,28 @@ fn filled(kind: u8, units: u8, length: usize) -> Vec<u8> {
 pub(super) fn add(cases: &mut Cases) {
     for (way, make) in WAYS {
         for Choice(list, options) in &OPTION_LISTS {
-            cases.add(format!("{way}: options {list}"), |asker| {
-                Message::Nd(Nd {
-                    options: options(asker),
-                    ..make(asker)
-                })
+            cases.nd(format!("{way}: options {list}"), |asker| Nd {
+                options: options(asker),
+                ..make(asker)
             });
         }
         // Up to more than the programs read, with the MAC behind all others.
         for count in [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128] {
-            cases.add(format!("{way}: MAC behind {count} unknown"), |asker| {
+            cases.nd(format!("{way}: MAC behind {count} unknown"), |asker| {
                 let many = filled(UNKNOWN, 1, 8).repeat(count);
-                Message::Nd(Nd {
+                Nd {
                     options: [many, own(asker)].concat(),
                     ..make(asker)
-                })
+                }
             });
-            cases.add(format!("{way}: nonce of {count} units"), |asker| {
+            cases.nd(format!("{way}: nonce of {count} units"), |asker| {
                 let units = u8::try_from(count).unwrap_or(u8::MAX);
                 let mut options = make(asker).options;
                 options.extend(filled(NONCE, units, usize::from(units) * 8));
-                Message::Nd(Nd {
+                Nd {
                     options,
                     ..make(asker)
-                })
+                }
             });
         }
     }
