@@ -48,8 +48,7 @@ pub fn learns(world: &World, cell: &Cell, trigger: Trigger, phase: Phase<'_>) ->
             asker.set(WRONG)?;
             world.add_child(&cell.to, &[cell.family])?;
             let learnt = asker.becomes(world.ens34(), patience)?;
-            let netns = world.at(cell.to.netns)?;
-            netns.ip(&format!("link del {}\n", cell.to.device))?;
+            world.remove_child(&cell.to)?;
             Ok(learnt)
         }
         Trigger::Moves => {
@@ -112,8 +111,7 @@ fn relearns(
     asker.set(WRONG)?;
     change()?;
     learnt &= asker.becomes(world.ens34(), patience)?;
-    let netns = world.at(cell.to.netns)?;
-    netns.ip(&format!("link del {}\n", cell.to.device))?;
+    world.remove_child(&cell.to)?;
     Ok(learnt)
 }
 

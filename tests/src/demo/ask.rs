@@ -44,7 +44,6 @@ pub enum Phase<'a> {
 
 impl<'a> Phase<'a> {
     /// The agent, if there is one.
-    #[must_use]
     pub fn agent(self) -> Option<&'a Agent> {
         match self {
             Self::Before => None,
@@ -53,7 +52,6 @@ impl<'a> Phase<'a> {
     }
 
     /// How long to ask for `cell` in this phase.
-    #[must_use]
     pub fn patience(self, cell: &Cell) -> Duration {
         match self {
             Self::After(_) if cell.expected => LONG,

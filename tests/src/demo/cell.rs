@@ -68,7 +68,6 @@ pub enum Trigger {
 
 impl Probe {
     /// What the table calls it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ping | Self::Moved => "ping",
@@ -138,33 +137,64 @@ pub struct Cell {
     pub seed: Option<&'static str>,
     /// Must it work with an agent?
     pub expected: bool,
-    /// When.
-    pub round: Round,
 }
 
 impl Cell {
     /// A cell that has to work with an agent, in IPv4.
-    #[must_use]
-    pub fn new(
-        from: Spot,
-        to: Spot,
-        probe: Probe,
-        seed: Option<&'static str>,
-        round: Round,
-    ) -> Self {
+    pub fn new(from: Spot, to: Spot, probe: Probe) -> Self {
         Self {
             from,
             to,
             probe,
             family: Family::V4,
-            seed,
+            seed: None,
             expected: true,
-            round,
+        }
+    }
+
+    /// It answers this field note.
+    pub fn seed(self, seed: &'static str) -> Self {
+        let seed = Some(seed);
+        Self { seed, ..self }
+    }
+
+    /// It is about IPv6 alone.
+    pub fn v6(self) -> Self {
+        let family = Family::V6;
+        Self { family, ..self }
+    }
+
+    /// When it is asked.
+    pub fn round(&self) -> Round {
+        match self.probe {
+            Probe::Ping | Probe::Solicit | Probe::SolicitUnicast | Probe::SolicitProbe
+                if self.from.is_child() =>
+            {
+                Round::OutOf
+            }
+            Probe::Ping
+            | Probe::Solicit
+            | Probe::SolicitUnicast
+            | Probe::SolicitProbe
+            | Probe::Announced(Trigger::Start) => Round::Into,
+            Probe::Tcp | Probe::UdpFragments | Probe::Aging => Round::Load,
+            Probe::Moved
+            | Probe::Deleted
+            | Probe::InputRule
+            | Probe::DuplicateSeen
+            | Probe::Ndisc6
+            | Probe::Rdisc6
+            | Probe::Announced(Trigger::Appears | Trigger::Moves | Trigger::ChildUp)
+            | Probe::Claimed
+            | Probe::Group => Round::Change,
+            Probe::Announced(Trigger::ParentUp | Trigger::MacChange)
+            | Probe::ImpostorTold
+            | Probe::ImpostorSilent
+            | Probe::Reloaded => Round::Alone,
         }
     }
 
     /// The same in IPv6.
-    #[must_use]
     pub fn twin(self) -> Self {
         Self {
             to: self.to.twin(),
@@ -174,19 +204,16 @@ impl Cell {
     }
 
     /// The address that asks.
-    #[must_use]
     pub fn asker(&self) -> IpAddr {
         self.from.address(self.family)
     }
 
     /// The address that is asked.
-    #[must_use]
     pub fn target(&self) -> IpAddr {
         self.to.address(self.family)
     }
 
     /// It must not work, with an agent or without.
-    #[must_use]
     pub fn refused(self) -> Self {
         Self {
             expected: false,

@@ -54,9 +54,7 @@ pub fn reachable_after_move(world: &World, cell: &Cell, phase: Phase<'_>) -> Res
     world.configure(&there, &families)?;
     world.settle(there.netns)?;
     let reachable = ask()?;
-    world
-        .at(there.netns)?
-        .ip(&format!("link del {}\n", there.device))?;
+    world.remove_child(&there)?;
     Ok(reachable && there_before)
 }
 
@@ -91,7 +89,7 @@ pub fn answered_after_delete(world: &World, cell: &Cell, phase: Phase<'_>) -> Re
             deleted.elapsed()
         );
     }
-    netns.ip(&format!("link del {device}\n"))?;
+    world.remove_child(to)?;
     Ok(still_answered)
 }
 

@@ -91,8 +91,7 @@ pub fn impostor_silent(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<b
 fn with_impostor(world: &World, cell: &Cell, ask: impl FnOnce() -> Result<bool>) -> Result<bool> {
     world.add_child(&IMPOSTOR, &[cell.family])?;
     let answer = ask();
-    let netns = world.at(IMPOSTOR.netns)?;
-    netns.ip(&format!("link del {}\n", IMPOSTOR.device))?;
+    world.remove_child(&IMPOSTOR)?;
     answer
 }
 

@@ -24,9 +24,7 @@ pub fn follows_child(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<boo
     let absent = !is_member()?;
     world.add_child(&cell.to, &[cell.family])?;
     let joined = until(phase.patience(cell), POLL, is_member)?;
-    world
-        .at(cell.to.netns)?
-        .ip(&format!("link del {}\n", cell.to.device))?;
+    world.remove_child(&cell.to)?;
     let left = until(LEFT_WITHIN, POLL, || Ok(!is_member()?))?;
     Ok(absent && joined && left)
 }

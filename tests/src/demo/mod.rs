@@ -179,7 +179,6 @@ impl Report<'_> {
             family,
             seed,
             expected,
-            round: _,
         } = *cell;
         if let Answer::Unasked(why) = after {
             let text = format!("{}, {}: {cell}: {why}", self.mode, self.variant);

@@ -22,7 +22,6 @@ impl Mode {
     pub const ALL: [Self; 3] = [Self::L2, Self::L3, Self::L3s];
 
     /// What `ip link … mode` takes.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::L2 => "l2",

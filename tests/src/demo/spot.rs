@@ -135,8 +135,12 @@ pub const VEPA1: Spot = spot("vepa1", "vepa1", "ipvlan1", [172, 16, 94, 101]);
 pub const VEPA2: Spot = spot("vepa2", "vepa2", "ipvlan2", [172, 16, 94, 102]);
 
 impl Spot {
+    /// Whether it is one of a child in a netns of its own.
+    pub fn is_child(&self) -> bool {
+        !["gateway", "vm01", "host"].contains(&self.netns)
+    }
+
     /// The same for IPv6, if the child is changed: both families are asked at once, so it is another child.
-    #[must_use]
     pub fn twin(self) -> Self {
         let device = match self.device {
             "ipvlan8" => "ipvlan18",
@@ -150,13 +154,11 @@ impl Spot {
     }
 
     /// Its address of `family`.
-    #[must_use]
     pub fn address(&self, family: Family) -> IpAddr {
         self.at.of(family)
     }
 
     /// The gateway of this spot's subnet.
-    #[must_use]
     pub fn gateway(&self) -> Pair {
         let [a, b, c, _] = self.at.v4.octets();
         let last = match (a, c) {

@@ -1,8 +1,8 @@
 //! Fills one half of the table.
 
-use std::thread;
+use std::{collections::BTreeMap, thread};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{
     ask::{Phase, ask},
@@ -23,42 +23,23 @@ pub enum Answer {
 ///
 /// Without an agent a cell that cannot be asked is a mistake of the lab, with one it is a result.
 pub fn fill(world: &World, cells: &[Cell], phase: Phase<'_>) -> Result<Vec<Answer>> {
-    let mut answers: Vec<Option<Answer>> = cells.iter().map(|_| None).collect();
+    let mut answers = BTreeMap::new();
     for round in Round::ALL {
         let places: Vec<_> = (0..cells.len())
-            .filter(|place| cells[*place].round == round)
+            .filter(|place| cells[*place].round() == round)
             .collect();
-        if places.is_empty() {
-            continue;
+        let at_once = if round == Round::Alone {
+            1
+        } else {
+            cells.len()
+        };
+        for places in places.chunks(at_once) {
+            answers.extend(ask_at_once(world, cells, places, phase)?);
+            world.flush_neighbours()?;
         }
-        let answered = ask_round(world, cells, &places, round, phase)?;
-        for (place, answer) in answered {
-            answers[place] = Some(answer);
-        }
-        world.flush_neighbours()?;
     }
-    answers
-        .into_iter()
-        .collect::<Option<_>>()
-        .context("a cell is in no round")
-}
-
-fn ask_round(
-    world: &World,
-    cells: &[Cell],
-    places: &[usize],
-    round: Round,
-    phase: Phase<'_>,
-) -> Result<Vec<(usize, Answer)>> {
-    if round != Round::Alone {
-        return ask_at_once(world, cells, places, phase);
-    }
-    let mut answers = Vec::new();
-    for place in places {
-        answers.extend(ask_at_once(world, cells, &[*place], phase)?);
-        world.flush_neighbours()?;
-    }
-    Ok(answers)
+    ensure!(answers.len() == cells.len(), "a cell is in no round");
+    Ok(answers.into_values().collect())
 }
 
 fn ask_at_once(
@@ -98,7 +79,6 @@ fn ask_at_once(
 
 impl Answer {
     /// Does it work? What could not be asked counts as the opposite of what is expected.
-    #[must_use]
     pub fn works(&self, expected: bool) -> bool {
         match self {
             Self::Works(works) => *works,

@@ -43,7 +43,6 @@ impl Variant {
     ];
 
     /// What the results call it; the default has no name.
-    #[must_use]
     pub fn name(self) -> Option<&'static str> {
         match self {
             Self::Default => None,
@@ -59,7 +58,6 @@ impl Variant {
     }
 
     /// What `ipvlan run` is given.
-    #[must_use]
     pub fn options(self) -> &'static [&'static str] {
         match self {
             Self::Default => &[],
@@ -85,7 +83,6 @@ impl Variant {
 
     /// Is it asked about in `mode`? Not where it makes no difference, nor where another mode or kernel
     /// has shown the same: Linux 6.1 has nothing but clsact, in any mode.
-    #[must_use]
     pub fn concerns(self, mode: Mode) -> bool {
         match self {
             Self::Default | Self::Xdp | Self::Allowed => true,

@@ -107,7 +107,6 @@ impl World {
     }
 
     /// The Ethernet address of the parent and of all its children.
-    #[must_use]
     pub fn ens34(&self) -> [u8; 6] {
         self.ens34
     }
@@ -126,6 +125,12 @@ impl World {
         self.at(HOST.netns)?.ip(&moved)?;
         self.configure(spot, families)?;
         self.settle(spot.netns)
+    }
+
+    /// Deletes the child of `spot`.
+    pub fn remove_child(&self, spot: &Spot) -> Result<()> {
+        let netns = self.at(spot.netns)?;
+        netns.ip(&format!("link del {}\n", spot.device))
     }
 
     /// Adds a child that stays in the host's netns, like the field notes' `ipvlan0`.
