@@ -15,11 +15,8 @@ use crate::{
     oracle::asker::Asker,
 };
 
-const ARP: u16 = 0x0806;
-const IPV6: u16 = 0x86dd;
-
-/// A request, its type and the length of its answer.
-struct Request(&'static str, u16, Vec<u8>, i32);
+/// A request, and the length of its answer.
+struct Request(&'static str, Vec<u8>, i32);
 
 /// The kernel's answer for an l2 child is what ours for an l3 child are compared with.
 pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
@@ -27,13 +24,11 @@ pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
     let requests = [
         Request(
             "ARP of a process, answered, whole way",
-            ARP,
             asker.request(v4(0)).frame(),
             42,
         ),
         Request(
             "NS of a process, answered, whole way",
-            IPV6,
             asker.multicast(v6(0)).frame(),
             86,
         ),
@@ -67,7 +62,7 @@ pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
 }
 
 fn answered(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
-    let Request(_, ether_type, frame, answer) = request;
+    let Request(_, frame, answer) = request;
     // A veth takes what XDP sends back only where it would run a program itself; so it is for all.
     let _takes_xdp = site.lan.run(|| Program::xdp_pass()?.attach(LAN))?;
     let counter = Counter::new()?;
@@ -76,7 +71,6 @@ fn answered(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
     let source = Source::Raw {
         netns: &site.lan,
         device: LAN,
-        ether_type: *ether_type,
         frame,
     };
     source.measure(&counter, bench.plan())

@@ -28,13 +28,14 @@ use self::{
     price::Plan,
     row::Row,
     sink::Sink,
-    site::{LAN, PARENT, Site},
-    source::Source,
+    site::{LAN, PARENT, Site, v4},
+    source::{Source, prime},
 };
 use crate::{
     agent::Agent,
     bpf::{Attached, Counter, Program},
     lab::{Lab, receive_xdp},
+    netns::Netns,
     results::{Line, Results},
 };
 
@@ -101,7 +102,6 @@ const fn part(name: &'static str, when: When, measure: fn(&Bench, &Lab) -> Resul
 impl Bench {
     /// Returns a benchmark of the agent `ipvlan`. It is about the parts `only`, or about packets if there are none;
     /// `quick` is less of everything.
-    #[must_use]
     pub fn new(results: Results, ipvlan: PathBuf, quick: bool, only: Vec<String>) -> Self {
         Self {
             ipvlan,
@@ -153,6 +153,20 @@ impl Bench {
     /// What a packet costs from `source` to `sink`.
     fn price(&self, source: &Source<'_>, sink: Sink<'_>) -> Result<f64> {
         price_of(self.plan(), source, sink)
+    }
+
+    /// What a packet costs that a process in `from` sends by a socket.
+    fn price_from(&self, from: &Netns, sink: Sink<'_>) -> Result<f64> {
+        let to = sink.to();
+        prime(from, to)?;
+        self.price(&Source::Socket { netns: from, to }, sink)
+    }
+
+    /// What a packet costs that a process in `from` sends to a child, to the hook of the child's device.
+    fn price_to_child(&self, from: &Netns, site: &Site, child: u32) -> Result<f64> {
+        let (netns, device) = site.child(child)?;
+        let (device, to) = (&device, v4(child).into());
+        self.price_from(from, Sink::Device { netns, device, to })
     }
 
     /// The agent on the parent of `site`.
@@ -287,6 +301,12 @@ fn price_of(plan: Plan, source: &Source<'_>, sink: Sink<'_>) -> Result<f64> {
     let counter = Counter::new()?;
     let _open = sink.open(&counter)?;
     source.measure(&counter, plan)
+}
+
+/// Returns a number below 2⁵³, which is exact.
+fn as_float(number: u64) -> Result<f64> {
+    let [high, low] = [number >> 32, number & u64::from(u32::MAX)].map(u32::try_from);
+    Ok(f64::from(high?) * 4_294_967_296.0 + f64::from(low?))
 }
 
 /// Lets the parent take frames from XDP at the other end, as it does when there is a program already.

@@ -25,7 +25,6 @@ pub struct Row {
 
 impl Row {
     /// A value that nothing is expected of.
-    #[must_use]
     pub fn new(
         path: impl Into<String>,
         variant: impl Into<String>,
@@ -46,7 +45,6 @@ impl Row {
     }
 
     /// The same, compared with `reference`.
-    #[must_use]
     pub fn beside(self, reference: f64) -> Self {
         Self {
             ratio: (reference != 0.0).then(|| rounded(self.value / reference)),
@@ -55,7 +53,6 @@ impl Row {
     }
 
     /// The same, with the most it may be: as precise as it is told.
-    #[must_use]
     pub fn at_most(self, goal: f64) -> Self {
         Self {
             goal: Some(goal),

@@ -57,7 +57,6 @@ pub(super) fn by_live_frames(
     let sink = Sink::Device {
         netns,
         device: &device,
-        hook: Hook::Tc,
         to: address_of(child, family),
     };
     bench.price(&live_source(site, child, family)?, sink)
@@ -112,7 +111,6 @@ fn from_pktgen(bench: &Bench, site: &Site) -> Result<()> {
     let sink = Sink::Device {
         netns,
         device: &device,
-        hook: Hook::Tc,
         to,
     };
     let plan = Plan {

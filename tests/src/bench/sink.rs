@@ -19,11 +19,10 @@ const UDP_HEADER: usize = 8;
 /// Where packets to an address end.
 #[derive(Clone, Copy)]
 pub(super) enum Sink<'a> {
-    /// At the hook of a device, before or behind everything else there.
+    /// At the ingress hook of a device, before everything else there.
     Device {
         netns: &'a Netns,
         device: &'a str,
-        hook: Hook,
         to: IpAddr,
     },
     /// At the socket of a process, which never gets them: its filter drops them.
@@ -37,16 +36,18 @@ pub(super) enum Open {
 }
 
 impl Sink<'_> {
+    /// The address that packets are for.
+    pub(super) fn to(self) -> IpAddr {
+        match self {
+            Self::Device { to, .. } | Self::Socket { to, .. } => to,
+        }
+    }
+
     /// Begins to count in `counter`.
     pub(super) fn open(self, counter: &Counter) -> Result<Open> {
         match self {
-            Self::Device {
-                netns,
-                device,
-                hook,
-                to,
-            } => {
-                let program = Program::count(hook, counter, frame_length(to))?;
+            Self::Device { netns, device, to } => {
+                let program = Program::count(Hook::Tc, counter, frame_length(to))?;
                 Ok(Open::Device {
                     _attached: netns.run(|| program.attach(device))?,
                 })

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use etherparse::PacketBuilder;
+use ipvlan_packet::ether_type;
 
 use super::price::{self, Begin, Plan};
 use crate::{
@@ -45,7 +46,6 @@ pub(super) enum Source<'a> {
     Raw {
         netns: &'a Netns,
         device: &'a str,
-        ether_type: u16,
         frame: &'a [u8],
     },
     /// The kernel's own generator, a buffer from the allocator for each frame.
@@ -85,10 +85,10 @@ impl Source<'_> {
             Self::Raw {
                 netns,
                 device,
-                ether_type,
                 frame,
             } => {
-                let socket = netns.run(|| PacketSocket::open(device, *ether_type))?;
+                let kind = ether_type(frame).context("a frame has an EtherType")?;
+                let socket = netns.run(|| PacketSocket::open(device, kind))?;
                 price::measure(counter, Begin::Call, plan, |count| {
                     for _ in 0..count {
                         socket.send(frame).context("cannot send a frame")?;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{
-    Bench, INSTRUCTIONS,
+    Bench, INSTRUCTIONS, as_float,
     row::Row,
     site::{HOST_V4, Kind, SHIM_V4, Site, packets, v4},
 };
@@ -178,10 +178,4 @@ fn connected(client: &Netns, server: &Netns, address: Ipv4Addr) -> Result<(TcpSt
 
 fn nanoseconds(time: std::time::Duration) -> Result<f64> {
     as_float(u64::try_from(time.as_nanos())?)
-}
-
-/// Below 2⁵³, and so exact.
-fn as_float(number: u64) -> Result<f64> {
-    let [high, low] = [number >> 32, number & u64::from(u32::MAX)].map(u32::try_from);
-    Ok(f64::from(high?) * 4_294_967_296.0 + f64::from(low?))
 }

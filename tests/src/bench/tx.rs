@@ -8,7 +8,7 @@ use super::{
     Bench, Compared, let_in, rx,
     sink::Sink,
     site::{Kind, LAN, LAN_V4, PARENT, Site, address_of, lan_address},
-    source::{Source, prime},
+    source::prime,
 };
 use crate::{
     bpf::{Hook, Program},
@@ -71,33 +71,8 @@ pub(super) fn attached(bench: &Bench, lab: &Lab) -> Result<()> {
 }
 
 fn to_lan(bench: &Bench, site: &Site, from: &Netns, to: IpAddr) -> Result<f64> {
-    prime(from, to)?;
-    bench.price(
-        &Source::Socket { netns: from, to },
-        Sink::Device {
-            netns: &site.lan,
-            device: LAN,
-            hook: Hook::Tc,
-            to,
-        },
-    )
-}
-
-/// Between two children, to the hook of the other's device.
-fn to_sibling(bench: &Bench, site: &Site) -> Result<f64> {
-    let (from, _) = site.child(0)?;
-    let (netns, device) = site.child(1)?;
-    let to = address_of(1, Family::V4);
-    prime(from, to)?;
-    bench.price(
-        &Source::Socket { netns: from, to },
-        Sink::Device {
-            netns,
-            device: &device,
-            hook: Hook::Tc,
-            to,
-        },
-    )
+    let (netns, device) = (&site.lan, LAN);
+    bench.price_from(from, Sink::Device { netns, device, to })
 }
 
 /// From the LAN to a socket of a child: in every mode it ends there.
@@ -129,7 +104,9 @@ pub(super) fn alternatives(bench: &Bench, lab: &Lab) -> Result<()> {
                 to_socket(bench, &site).with_context(|| format!("RX, {variant}"))?,
                 to_lan(bench, &site, site.child(0)?.0, LAN_V4.into())
                     .with_context(|| format!("TX, {variant}"))?,
-                to_sibling(bench, &site).with_context(|| format!("sibling, {variant}"))?,
+                bench
+                    .price_to_child(site.child(0)?.0, &site, 1)
+                    .with_context(|| format!("sibling, {variant}"))?,
             ])
         };
         // Who bridges has to know where everybody is, who routes whom to ask.

@@ -1,11 +1,11 @@
 //! The system call `bpf`, and what it reads and writes.
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, FromRawFd, OwnedFd, RawFd};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 
-pub(super) const MAP_CREATE: libc::c_long = 0;
+const MAP_CREATE: libc::c_long = 0;
 pub(super) const MAP_LOOKUP_ELEM: libc::c_long = 1;
 pub(super) const MAP_UPDATE_ELEM: libc::c_long = 2;
 pub(super) const PROG_LOAD: libc::c_long = 5;
@@ -20,12 +20,12 @@ pub(super) const LINK_CREATE: libc::c_long = 28;
 // for one whose rest is zero.
 
 #[repr(C)]
-pub(super) struct MapCreate {
-    pub(super) map_type: u32,
-    pub(super) key_size: u32,
-    pub(super) value_size: u32,
-    pub(super) max_entries: u32,
-    pub(super) rest: [u32; 14],
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    rest: [u32; 14],
 }
 
 #[repr(C)]
@@ -36,12 +36,12 @@ pub(super) struct Pin {
 }
 
 #[repr(C)]
-pub(super) struct Element {
-    pub(super) map_fd: u32,
-    pub(super) padding: u32,
-    pub(super) key: u64,
-    pub(super) value: u64,
-    pub(super) flags: u64,
+struct Element {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 #[derive(Default)]
@@ -118,6 +118,39 @@ pub(super) fn bpf<T>(command: libc::c_long, attributes: &mut T) -> nix::Result<l
             size_of::<T>(),
         )
     })
+}
+
+/// Makes a map of this type.
+pub(super) fn map(
+    map_type: u32,
+    [key_size, value_size]: [usize; 2],
+    max_entries: u32,
+) -> Result<OwnedFd> {
+    let mut attributes = MapCreate {
+        map_type,
+        key_size: u32::try_from(key_size)?,
+        value_size: u32::try_from(value_size)?,
+        max_entries,
+        rest: [0; 14],
+    };
+    descriptor(bpf(MAP_CREATE, &mut attributes).context("cannot make a map")?)
+}
+
+/// Reads or writes an element of a map, as `command` says.
+pub(super) fn element<K, V>(
+    command: libc::c_long,
+    map: &OwnedFd,
+    key: &K,
+    value: &mut V,
+) -> nix::Result<()> {
+    let mut attributes = Element {
+        map_fd: word(map.as_raw_fd()),
+        padding: 0,
+        key: std::ptr::from_ref(key) as u64,
+        value: std::ptr::from_mut(value) as u64,
+        flags: 0,
+    };
+    bpf(command, &mut attributes).map(drop)
 }
 
 /// A descriptor that the kernel has just made.

@@ -5,9 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_gettime};
 
-use super::call::{
-    Element, MAP_CREATE, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MapCreate, bpf, descriptor, word,
-};
+use super::call::{MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, element, map};
 
 const MAP_TYPE_ARRAY: u32 = 2;
 
@@ -30,15 +28,8 @@ pub struct Counter(OwnedFd);
 impl Counter {
     /// New memory; nothing is counted yet.
     pub fn new() -> Result<Self> {
-        let mut attributes = MapCreate {
-            map_type: MAP_TYPE_ARRAY,
-            key_size: 4,
-            value_size: u32::try_from(size_of::<Count>())?,
-            max_entries: 1,
-            rest: [0; 14],
-        };
-        let map = bpf(MAP_CREATE, &mut attributes).context("cannot make a map")?;
-        Ok(Self(descriptor(map)?))
+        let map = map(MAP_TYPE_ARRAY, [4, size_of::<Count>()], 1)?;
+        Ok(Self(map))
     }
 
     /// What was counted so far.
@@ -72,15 +63,7 @@ impl Counter {
         self.0.as_raw_fd()
     }
 
-    fn element(&self, command: libc::c_long, value: &mut Count) -> nix::Result<()> {
-        let key = 0u32;
-        let mut attributes = Element {
-            map_fd: word(self.0.as_raw_fd()),
-            padding: 0,
-            key: (&raw const key) as u64,
-            value: std::ptr::from_mut(value) as u64,
-            flags: 0,
-        };
-        bpf(command, &mut attributes).map(drop)
+    fn element(&self, command: libc::c_long, count: &mut Count) -> nix::Result<()> {
+        element(command, &self.0, &0_u32, count)
     }
 }

@@ -22,8 +22,8 @@ use nix::net::if_::if_nametoindex;
 
 use self::{
     call::{
-        LINK_CREATE, LinkCreate, MAP_CREATE, MapCreate, OBJ_PIN, PROG_LOAD, PROG_TEST_RUN, Pin,
-        ProgLoad, TestRun, bpf, descriptor, word,
+        LINK_CREATE, LinkCreate, OBJ_PIN, PROG_LOAD, PROG_TEST_RUN, Pin, ProgLoad, TestRun, bpf,
+        descriptor, map, word,
     },
     instruction::{
         ADD, ATOMIC_ADD, CALL, EXIT, Instruction, JUMP_IF_GREATER, JUMP_UNLESS, LOAD, LOAD_ADDRESS,
@@ -147,7 +147,6 @@ impl Program {
     }
 
     /// The program in the kernel.
-    #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
@@ -282,16 +281,8 @@ impl Program {
 }
 
 /// Makes a hash map with keys of `key_size` bytes and pins it to `path`, in a bpffs.
-pub fn pin_map(key_size: u32, path: &Path) -> Result<()> {
-    let mut attributes = MapCreate {
-        map_type: MAP_TYPE_HASH,
-        key_size,
-        value_size: 8,
-        max_entries: 1,
-        rest: [0; 14],
-    };
-    let map = bpf(MAP_CREATE, &mut attributes).context("cannot make a map")?;
-    pin(&descriptor(map)?, path)
+pub fn pin_map(key_size: usize, path: &Path) -> Result<()> {
+    pin(&map(MAP_TYPE_HASH, [key_size, 8], 1)?, path)
 }
 
 fn pin(object: &OwnedFd, path: &Path) -> Result<()> {

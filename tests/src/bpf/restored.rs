@@ -11,10 +11,7 @@ use anyhow::{Context, Result};
 
 use super::{
     Hook, Program,
-    call::{
-        Element, MAP_CREATE, MAP_UPDATE_ELEM, MapCreate, PROG_TEST_RUN, TestRun, bpf, descriptor,
-        word,
-    },
+    call::{MAP_UPDATE_ELEM, PROG_TEST_RUN, TestRun, bpf, element, map, word},
     instruction::{
         ADD, AND, CALL, Instruction, JUMP_IF_GREATER, LOAD_ADDRESS, LOAD_WORD, MAP, MOVE,
         MOVE_REGISTER, STORE_HALF_REGISTER, TO_NETWORK, XOR, give,
@@ -112,22 +109,13 @@ impl Restored {
 
 /// An array whose only program is `program`.
 fn array_of(program: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let mut attributes = MapCreate {
-        map_type: MAP_TYPE_PROG_ARRAY,
-        key_size: 4,
-        value_size: 4,
-        max_entries: 1,
-        rest: [0; 14],
-    };
-    let array = descriptor(bpf(MAP_CREATE, &mut attributes).context("cannot make a map")?)?;
-    let (key, value) = (0u32, word(program.as_raw_fd()));
-    let mut element = Element {
-        map_fd: word(array.as_raw_fd()),
-        padding: 0,
-        key: (&raw const key) as u64,
-        value: (&raw const value) as u64,
-        flags: 0,
-    };
-    bpf(MAP_UPDATE_ELEM, &mut element).context("cannot put a program into a map")?;
+    let array = map(MAP_TYPE_PROG_ARRAY, [4, 4], 1)?;
+    element(
+        MAP_UPDATE_ELEM,
+        &array,
+        &0_u32,
+        &mut word(program.as_raw_fd()),
+    )
+    .context("cannot put a program into a map")?;
     Ok(array)
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub(super) use self::{crowd::measure, flood::floods};
-use super::Bench;
+use super::{Bench, as_float};
 
 /// Children of most measurements.
 const CHILDREN: u32 = 1_000;
@@ -28,10 +28,6 @@ fn report_replies(bench: &Bench, when: &str, times: &[Duration], limits: [f64; 2
         bench.report_limited(&path, CHILDREN, value, MILLISECONDS, limit)?;
     }
     Ok(())
-}
-
-fn as_float(number: u64) -> Result<f64> {
-    Ok(f64::from(u32::try_from(number)?))
 }
 
 /// Returns the smallest time that at least `percent` of a hundred do not exceed.
