@@ -8,6 +8,12 @@
 //! the agent. Tests in network namespaces run on a [`topology`]. [`init`] is the first process of the virtual machine that all
 //! of it usually runs in.
 
+#![allow(
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "an attribute on nearly every function would say nothing about any"
+)]
+
 pub mod agent;
 pub mod attacks;
 pub mod bench;
