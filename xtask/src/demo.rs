@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: the connectivity table of the field notes, before and after `ipvlan run`.
 
-use std::{io::Write as _, time::Duration};
+use std::{io::Write as _, str::FromStr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
@@ -21,11 +21,11 @@ const LIMIT: Duration = Duration::from_mins(20);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The kernel to boot; without it this host's own if it has ipvlan and this is root, else 6.12
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "6.1|6.12|latest|all")]
     kernel: Option<Kernels>,
     /// The mode of the parents
-    #[arg(long, value_enum, default_value = "all")]
-    mode: Mode,
+    #[arg(long, value_parser = ["l2", "l3", "l3s", "all"], default_value = "all")]
+    mode: String,
     /// Show what the agent's other options do, in shorter tables, instead of its defaults
     #[arg(long)]
     options: bool,
@@ -37,58 +37,20 @@ pub(crate) struct Args {
     native: bool,
 }
 
-/// Kernels to choose from.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kernels {
-    /// Debian 12
-    #[value(name = "6.1")]
-    V6_1,
-    /// Debian 12 backports
-    #[value(name = "6.12")]
-    V6_12,
-    /// The newest in the archive
-    Latest,
-    /// All three
-    All,
-}
+const MODES: [&str; 3] = ["l2", "l3", "l3s"];
 
-impl Kernels {
-    fn list(self) -> &'static [kernels::Kernel] {
-        match self {
-            Self::V6_1 => &[kernels::Kernel::V6_1],
-            Self::V6_12 => &[kernels::Kernel::V6_12],
-            Self::Latest => &[kernels::Kernel::Latest],
-            Self::All => &kernels::Kernel::ALL,
-        }
-    }
-}
+/// Kernels to choose from: one, or `all`.
+#[derive(Clone, Debug)]
+struct Kernels(Vec<kernels::Kernel>);
 
-/// Modes to choose from.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Mode {
-    L2,
-    L3,
-    L3s,
-    All,
-}
+impl FromStr for Kernels {
+    type Err = String;
 
-impl Mode {
-    fn name(self) -> &'static str {
-        match self {
-            Self::L2 => "l2",
-            Self::L3 => "l3",
-            Self::L3s => "l3s",
-            Self::All => "all",
-        }
-    }
-
-    fn each(self) -> &'static [&'static str] {
-        match self {
-            Self::L2 => &["l2"],
-            Self::L3 => &["l3"],
-            Self::L3s => &["l3s"],
-            Self::All => &["l2", "l3", "l3s"],
-        }
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "all" => kernels::Kernel::ALL.to_vec(),
+            text => vec![ValueEnum::from_str(text, false)?],
+        }))
     }
 }
 
@@ -109,13 +71,16 @@ pub(crate) fn demo(args: &Args) -> Result<()> {
     let variant = if args.options { OTHERS } else { DEFAULTS };
     let mut check = Check::new(!args.json);
     if native {
-        let mode = args.mode.name();
-        check.add(lab::natively(&words(mode, variant))?)?;
+        check.add(lab::natively(&words(&args.mode, variant))?)?;
         return check.finish(args.json);
     }
-    let modes = args.mode.each();
-    let kernels = args.kernel.unwrap_or(Kernels::V6_12).list();
-    let mut found = side_by_side::run(jobs(kernels, modes, variant)).into_iter();
+    let modes = match args.mode.as_str() {
+        "all" => MODES.to_vec(),
+        mode => vec![mode],
+    };
+    let default = Kernels(vec![kernels::Kernel::V6_12]);
+    let Kernels(kernels) = args.kernel.as_ref().unwrap_or(&default);
+    let mut found = side_by_side::run(jobs(kernels, &modes, variant)).into_iter();
     for _ in kernels {
         let of_kernel = found.by_ref().take(modes.len());
         let of_kernel = of_kernel.collect::<Result<Vec<_>>>()?.into_iter();
@@ -127,11 +92,10 @@ pub(crate) fn demo(args: &Args) -> Result<()> {
 /// Every cell in every mode on every kernel, and shorter tables with the agent's other options where the
 /// default ones have shown the kernel to be no different; each job says what was wrong.
 pub(crate) fn everywhere() -> impl Iterator<Item = Job<'static, Vec<String>>> {
-    let modes = Mode::All.each();
-    let others = jobs(&[kernels::Kernel::V6_12], modes, OTHERS);
+    let others = jobs(&[kernels::Kernel::V6_12], &MODES, OTHERS);
     let all = others
         .into_iter()
-        .chain(jobs(&kernels::Kernel::ALL, modes, DEFAULTS));
+        .chain(jobs(&kernels::Kernel::ALL, &MODES, DEFAULTS));
     all.map(|job| -> Job<'static, Vec<String>> {
         Box::new(|| {
             let mut check = Check::new(true);
@@ -143,16 +107,16 @@ pub(crate) fn everywhere() -> impl Iterator<Item = Job<'static, Vec<String>>> {
 }
 
 /// One for each mode on each kernel, kernel by kernel.
-fn jobs(
+fn jobs<'a>(
     kernels: &[kernels::Kernel],
-    modes: &'static [&'static str],
+    modes: &[&'a str],
     variant: &'static str,
-) -> Vec<Job<'static, Result<Findings>>> {
+) -> Vec<Job<'a, Result<Findings>>> {
     let places = kernels
         .iter()
         .flat_map(|kernel| modes.iter().map(move |mode| (*kernel, *mode)));
     places
-        .map(|(kernel, mode)| -> Job<'static, Result<Findings>> {
+        .map(|(kernel, mode)| -> Job<'a, Result<Findings>> {
             Box::new(move || lab::in_machine(Machine::LEAN, kernel, &words(mode, variant), LIMIT))
         })
         .collect()

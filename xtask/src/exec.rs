@@ -77,7 +77,6 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Does `command` end well? What it prints is thrown away.
-#[must_use]
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -88,7 +87,6 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 }
 
 /// The command as a person would type it.
-#[must_use]
 pub(crate) fn shown(command: &Command) -> String {
     let environment = command.get_envs().filter_map(|(name, value)| {
         // A long search path tells nobody anything.
@@ -102,7 +100,6 @@ pub(crate) fn shown(command: &Command) -> String {
 }
 
 /// Is this process root?
-#[must_use]
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
@@ -124,7 +121,6 @@ pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Result<Command> {
 }
 
 /// Where `program` is: the search path, then the directories that only root has on it.
-#[must_use]
 pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

@@ -12,9 +12,6 @@ use crate::{
     vm::{kernels::Kernel, machine::Machine},
 };
 
-/// More than most of them take on a busy host.
-pub(crate) const LIMIT: Duration = Duration::from_mins(25);
-
 /// For a verb that takes nothing that is not built anyway.
 pub(crate) const NOTHING: fn() -> Result<()> = || Ok(());
 

@@ -1,7 +1,6 @@
 //! Jobs of the `lab` binary: on this host, or in a virtual machine; and what they found.
 
 use std::{
-    fs,
     process::Command,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -40,6 +39,25 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// What the lab wrote on this kernel.
+    pub(crate) fn of(kernel: String, failure: Option<String>, written: &str) -> Result<Self> {
+        let mut findings = Self {
+            kernel,
+            failure,
+            ..Self::default()
+        };
+        for line in results::parse(written)? {
+            match line {
+                Line::Cell(cell) => findings.cells.push(cell),
+                Line::Fault(fault) => findings.faults.push(fault),
+                Line::Case(case) => findings.cases.push(case),
+                Line::Row(row) => findings.rows.push(row),
+                Line::Note { text } => exec::say(format!("{}: {text}", findings.kernel)),
+            }
+        }
+        Ok(findings)
+    }
+
     /// These and what another job found on the same kernel.
     pub(crate) fn and(mut self, other: Self) -> Self {
         let Self {
@@ -57,19 +75,6 @@ impl Findings {
         let failures: Vec<_> = self.failure.into_iter().chain(failure).collect();
         self.failure = (!failures.is_empty()).then(|| failures.join("\n"));
         self
-    }
-
-    fn add(&mut self, text: &str) -> Result<()> {
-        for line in results::parse(text)? {
-            match line {
-                Line::Cell(cell) => self.cells.push(cell),
-                Line::Fault(fault) => self.faults.push(fault),
-                Line::Case(case) => self.cases.push(case),
-                Line::Row(row) => self.rows.push(row),
-                Line::Note { text } => exec::say(format!("{}: {text}", self.kernel)),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -101,32 +106,24 @@ pub(crate) fn in_machine(
             report.tail.join("\n")
         )),
     };
-    let mut findings = Findings {
-        kernel: installed.release,
-        failure,
-        ..Findings::default()
-    };
     // A machine that was stopped may have been in the middle of a line.
-    let complete = report
-        .results
-        .rsplit_once('\n')
-        .map_or("", |(lines, _)| lines);
-    findings.add(complete)?;
-    Ok(findings)
+    let complete = report.results.rsplit_once('\n');
+    let complete = complete.map_or("", |(lines, _)| lines);
+    Findings::of(installed.release, failure, complete)
 }
 
 /// What a machine takes; jobs side by side install it once.
 fn install(kernel: Kernel, flavour: Flavour) -> Result<kernels::Installed> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    clients::install_lab()?;
-    clients::install_vm()?;
+    clients::install(&clients::LAB)?;
+    clients::install(&clients::VM)?;
     kernels::install(kernel, flavour)
 }
 
 /// Runs `lab ARGUMENTS` on this host, as root.
 pub(crate) fn natively(arguments: &[&str]) -> Result<Findings> {
-    clients::install_lab()?;
+    clients::install(&clients::LAB)?;
     let results = tempfile::NamedTempFile::new().context("cannot make a file for the results")?;
     let path = results
         .path()
@@ -137,18 +134,17 @@ pub(crate) fn natively(arguments: &[&str]) -> Result<Findings> {
     let words = command(release, path, arguments);
     let mut lab = exec::as_root(&words[0])?;
     let ended = exec::progress(lab.args(&words[1..]));
-    let kernel = exec::output(Command::new("uname").arg("-r"))?;
-    let mut findings = Findings {
-        kernel: kernel.trim().to_owned(),
-        failure: ended.err().map(|error| format!("{error:#}")),
-        ..Findings::default()
-    };
-    findings.add(&fs::read_to_string(results.path()).context("cannot read the results")?)?;
-    Ok(findings)
+    let failure = ended.err().map(|error| format!("{error:#}"));
+    Findings::of(this_kernel()?, failure, &paths::read(results.path())?)
+}
+
+/// Returns the release of this host's kernel.
+pub(crate) fn this_kernel() -> Result<String> {
+    let release = exec::output(Command::new("uname").arg("-r"))?;
+    Ok(release.trim().to_owned())
 }
 
 /// Has this host's kernel ipvlan? Tried in a network namespace of its own, as root.
-#[must_use]
 pub(crate) fn host_has_ipvlan() -> bool {
     let script = "ip link add lab0 type dummy && ip link add lab1 link lab0 type ipvlan mode l3";
     exec::is_root() && exec::succeeds(Command::new("unshare").args(["--net", "sh", "-c", script]))

@@ -1,26 +1,21 @@
 //! Project tasks: `cargo xtask VERB`.
 
-mod attacks;
 mod bench;
 mod build;
 mod cases;
 mod demo;
-mod differential;
 mod exec;
-mod faults;
 mod fuzz;
 mod instrument;
 mod lab;
 mod lint;
-mod nics;
-mod nodes;
-mod oracle;
 mod paths;
 mod results;
 mod run;
 mod setup;
 mod side_by_side;
 mod stopwatch;
+mod suites;
 mod table;
 mod test;
 mod tools;
@@ -60,15 +55,15 @@ enum Verb {
     /// Compare the agent's answers with the kernel's, byte for byte
     Oracle(instrument::Args),
     /// Inject faults while traffic runs, in virtual machines, and count what that costs
-    Faults(faults::Args),
+    Faults(suites::LongArgs),
     /// Play attackers inside and outside of containers, in virtual machines, without and with the agent
-    Attacks(attacks::Args),
+    Attacks(suites::LongArgs),
     /// Build nodes as people have them, and ask without and with the agent, in virtual machines
     Nodes(instrument::RowArgs),
     /// Serve children behind emulated network cards, with the drivers that real ones have, in virtual machines
     Nics(instrument::RowArgs),
     /// Build nodes by chance, and ask the same without and with the agent, in virtual machines
-    Differential(differential::Args),
+    Differential(suites::NodeArgs),
     /// Frames that nobody thought of: the programs against their model, and libFuzzer
     Fuzz(fuzz::Args),
     /// Build, then run the agent as root with the arguments after `--`
@@ -85,12 +80,12 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::bench(&args),
         Verb::Numbers(at) => bench::bench(&bench::Args::of(bench::Suite::Numbers(at))),
         Verb::Cost(at) => bench::bench(&bench::Args::of(bench::Suite::Cost(at))),
-        Verb::Oracle(args) => oracle::ORACLE.run(&args),
-        Verb::Faults(args) => faults::faults(&args),
-        Verb::Attacks(args) => attacks::attacks(&args),
-        Verb::Nodes(args) => nodes::NODES.run_only(&args),
-        Verb::Nics(args) => nics::NICS.run_only(&args),
-        Verb::Differential(args) => differential::differential(&args),
+        Verb::Oracle(args) => suites::ORACLE.run(&args),
+        Verb::Faults(args) => suites::faults(&args),
+        Verb::Attacks(args) => suites::attacks(&args),
+        Verb::Nodes(args) => suites::NODES.run_only(&args),
+        Verb::Nics(args) => suites::NICS.run_only(&args),
+        Verb::Differential(args) => suites::differential(&args),
         Verb::Fuzz(args) => fuzz::fuzz(&args),
         Verb::Run(args) => run::run(&args),
     };

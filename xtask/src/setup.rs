@@ -33,18 +33,16 @@ pub(crate) fn setup() -> Result<()> {
         }),
     );
     tell("linker", linker);
-    tell(
-        "lab",
-        clients::install_lab().map(|packages| packages.join(", ")),
-    );
-    tell(
-        "virtual machine",
-        clients::install_vm().map(|packages| packages.join(", ")),
-    );
-    tell(
-        "unit file",
-        clients::install_unit().map(|packages| packages.join(", ")),
-    );
+    for (what, programs) in [
+        ("lab", &clients::LAB[..]),
+        ("virtual machine", &clients::VM),
+        ("unit file", &clients::UNIT),
+    ] {
+        tell(
+            what,
+            clients::install(programs).map(|packages| packages.join(", ")),
+        );
+    }
     for kernel in Kernel::ALL {
         let installed = kernels::install(kernel, Flavour::Cloud);
         tell(

@@ -20,7 +20,6 @@ pub(crate) fn markdown<const N: usize>(header: [&str; N], right: &[usize]) -> Ta
 }
 
 /// Renders one table per mode, and what changed.
-#[must_use]
 pub(crate) fn render(kernel: &Kernel) -> String {
     let mut text = String::new();
     for mode in &kernel.modes {
@@ -31,74 +30,47 @@ pub(crate) fn render(kernel: &Kernel) -> String {
 
 const FAMILIES: [&str; 2] = ["v4", "v6"];
 
-/// Cells that differ in nothing but the family of their addresses: one line of the table.
-struct Row<'a> {
-    first: &'a Cell,
-    /// In the order of [`FAMILIES`].
-    cells: [Option<&'a Cell>; FAMILIES.len()],
-}
-
-impl<'a> Row<'a> {
-    fn new(cell: &'a Cell) -> Self {
-        let mut row = Self {
-            first: cell,
-            cells: [None; FAMILIES.len()],
-        };
-        row.add(cell);
-        row
-    }
-
-    /// A cell without a family is about all of them.
-    fn add(&mut self, cell: &'a Cell) {
-        for (place, family) in self.cells.iter_mut().zip(FAMILIES) {
-            if cell.family.as_deref().is_none_or(|own| own == family) {
-                *place = Some(cell);
-            }
-        }
-    }
-
-    fn takes(&self, cell: &Cell) -> bool {
-        let known = |cell: &Cell| (cell.from.clone(), cell.to.clone(), cell.probe.clone());
-        let free = FAMILIES.iter().zip(&self.cells);
-        known(self.first) == known(cell)
-            && free
-                .filter(|(family, _)| cell.family.as_deref() == Some(family))
-                .any(|(_, place)| place.is_none())
-    }
-
-    fn words(&self) -> [String; 8] {
-        let Cell {
-            from,
-            to,
-            probe,
-            seed,
-            ..
-        } = self.first;
-        let [v4, v6] = self.cells;
-        let before = |cell: Option<&Cell>| mark(cell.and_then(|cell| cell.before)).to_owned();
-        let after = |cell: Option<&Cell>| cell.map_or_else(|| mark(None).to_owned(), after);
-        [
-            from.clone(),
-            to.clone(),
-            probe.clone(),
-            seed.clone().unwrap_or_default(),
-            before(v4),
-            before(v6),
-            after(v4),
-            after(v6),
-        ]
-    }
-}
+/// Cells that differ in nothing but the family of their addresses, in the order of [`FAMILIES`]: one line of the table.
+type Row<'a> = [Option<&'a Cell>; FAMILIES.len()];
 
 fn rows(cells: &[Cell]) -> Vec<Row<'_>> {
+    let key = |cell: &Cell| (cell.from.clone(), cell.to.clone(), cell.probe.clone());
     let mut rows: Vec<Row<'_>> = Vec::new();
     for cell in cells {
-        match rows.iter_mut().find(|row| row.takes(cell)) {
-            Some(row) => row.add(cell),
-            None => rows.push(Row::new(cell)),
+        // A cell without a family is about all of them.
+        let own = FAMILIES.map(|family| cell.family.as_deref().is_none_or(|own| own == family));
+        let takes = |row: &Row<'_>| {
+            let is_free = row
+                .iter()
+                .zip(own)
+                .all(|(place, own)| !own || place.is_none());
+            is_free && row.iter().flatten().all(|known| key(known) == key(cell))
+        };
+        let row = rows.iter().position(takes).unwrap_or_else(|| {
+            rows.push([None; FAMILIES.len()]);
+            rows.len() - 1
+        });
+        for (place, own) in rows[row].iter_mut().zip(own) {
+            *place = if own { Some(cell) } else { *place };
         }
     }
     rows
+}
+
+fn words(row: &Row<'_>) -> Vec<String> {
+    let Some(first) = row.iter().flatten().next() else {
+        return Vec::new();
+    };
+    let names = [&first.from, &first.to, &first.probe].map(String::clone);
+    let before = row.map(|cell| mark(cell.and_then(|cell| cell.before)).to_owned());
+    let after = row.map(|cell| cell.map_or_else(|| mark(None).to_owned(), after));
+    let seed = first.seed.clone().unwrap_or_default();
+    names
+        .into_iter()
+        .chain([seed])
+        .chain(before)
+        .chain(after)
+        .collect()
 }
 
 fn render_mode(kernel: &str, mode: &Mode) -> String {
@@ -113,7 +85,7 @@ fn render_mode(kernel: &str, mode: &Mode) -> String {
         "v6",
     ];
     let mut table = markdown(heading, &[]);
-    table.add_rows(rows(&mode.cells).iter().map(Row::words));
+    table.add_rows(rows(&mode.cells).iter().map(words));
     let mut text = format!("\n{} on Linux {kernel}\n{table}\n", mode.mode);
     for family in FAMILIES {
         text += &summary(mode, family);
@@ -143,7 +115,6 @@ fn summary(mode: &Mode, family: &str) -> String {
 }
 
 /// The cells that are not as expected, one line each.
-#[must_use]
 pub(crate) fn unmet(kernel: &Kernel) -> Vec<String> {
     let lines = kernel.modes.iter().flat_map(|mode| {
         let unmet = mode.cells.iter().filter(|cell| !cell.met());

@@ -7,12 +7,11 @@ use cargo_metadata::Message;
 use clap::ValueEnum;
 
 use crate::{
-    attacks, bench, build, demo, differential, exec, faults,
+    bench, build, demo, exec,
     instrument::{self, Instrument},
-    lint, nics, nodes,
-    oracle::ORACLE,
+    lint,
     side_by_side::{self, Job},
-    stopwatch,
+    stopwatch, suites,
     tools::clients,
 };
 
@@ -95,17 +94,17 @@ fn run(part: Part) -> Result<()> {
     match part {
         Part::Unit => unit(),
         Part::Prog => {
-            as_root("prog", &[]).and_then(|()| bench::prog::run(exec::run_tests, true, None))
+            as_root("prog", &[]).and_then(|()| bench::run_programs(exec::run_tests, true, None))
         }
         Part::Netns => as_root("netns", &[]),
         Part::Vm => prepare().and_then(|()| machines()),
-        Part::Faults => faults::LONG.run(&instrument::Args::default()),
-        Part::Attacks => attacks::LONG.run(&instrument::Args::default()),
+        Part::Faults => suites::LONG_FAULTS.run(&instrument::Args::default()),
+        Part::Attacks => suites::LONG_ATTACKS.run(&instrument::Args::default()),
     }
 }
 
 fn unit() -> Result<()> {
-    clients::install_unit()?;
+    clients::install(&clients::UNIT)?;
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace", "--lib", "--bins", "--test", "host*"]);
     exec::run(build::without_object(&mut command))
@@ -179,13 +178,13 @@ fn binaries(prefix: &str) -> Result<Vec<Test>> {
 
 /// What machines run, those first that take longest.
 static INSTRUMENTS: [Instrument; 7] = [
-    faults::SHORT,
-    attacks::SHORT,
-    nodes::SHORT,
-    differential::SHORT,
-    nics::NICS,
-    ORACLE,
-    faults::VERIFIED,
+    suites::SHORT_FAULTS,
+    suites::SHORT_ATTACKS,
+    suites::SHORT_NODES,
+    suites::SHORT_DIFFERENTIAL,
+    suites::NICS,
+    suites::ORACLE,
+    suites::VERIFIED,
 ];
 
 /// Builds everything that machines run. No test may run meanwhile: for a moment the agent has another layout of its maps.

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, bail};
 
 use super::report::Report;
+use crate::paths;
 
 /// Writes `report` to `path`.
 pub(super) fn write(report: &Report, path: &Path) -> Result<()> {
@@ -19,19 +20,11 @@ pub(super) fn write(report: &Report, path: &Path) -> Result<()> {
 
 /// Reads all reports in `directory`, in the order of their names.
 pub(super) fn read(directory: &Path) -> Result<Vec<Report>> {
-    let entries =
-        fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
-    let mut files = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
+    let mut files = paths::list(directory)?;
     files.retain(|file| file.extension().is_some_and(|kind| kind == "csv"));
-    files.sort();
     files
         .iter()
-        .map(|file| {
-            let text = fs::read_to_string(file)?;
-            parse(&text).with_context(|| format!("{}", file.display()))
-        })
+        .map(|file| parse(&paths::read(file)?).with_context(|| format!("{}", file.display())))
         .collect()
 }
 

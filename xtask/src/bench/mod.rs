@@ -2,19 +2,21 @@
 
 mod compare;
 mod csv;
-mod numbers;
+mod measure;
 mod plot;
-pub(crate) mod prog;
 mod report;
 mod save;
-mod vm;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use clap::Subcommand;
 
-use self::report::Report;
+pub(crate) use self::measure::run_programs;
+use self::{
+    measure::{Measured, NUMBERS, PACKET_KERNELS},
+    report::Report,
+};
 use crate::{
     build, exec, lab, paths,
     side_by_side::{self, Job},
@@ -134,20 +136,20 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
 /// is wrong.
 pub(crate) fn everywhere() -> Vec<Job<'static, Vec<String>>> {
     let limited = |kernel, parts: &'static [&'static str]| -> Job<'static, Vec<String>> {
-        Box::new(move || {
-            let found = vm::parts(Machine::COUNTING, kernel, true, parts);
-            let (report, failure) = match found {
-                Ok(findings) => vm::report("limits", findings),
-                Err(error) => return vec![format!("bench: {error:#}")],
-            };
-            println!("{}", report.table());
-            failure.into_iter().collect()
-        })
+        Box::new(
+            move || match measure::parts("limits", Machine::COUNTING, kernel, true, parts) {
+                Ok((report, failure)) => {
+                    println!("{}", report.table());
+                    failure.into_iter().collect()
+                }
+                Err(error) => vec![format!("bench: {error:#}")],
+            },
+        )
     };
     vec![
         Box::new(growth),
         // Kernels differ in what an answer costs, and hardly in the rest; a flood is asked about on each.
-        limited(Kernel::V6_12, &numbers::PARTS),
+        limited(Kernel::V6_12, &NUMBERS),
         limited(Kernel::Latest, &["answers", "floods"]),
         limited(Kernel::V6_1, &["floods"]),
     ]
@@ -155,7 +157,7 @@ pub(crate) fn everywhere() -> Vec<Job<'static, Vec<String>>> {
 
 /// What a change must not make dearer: the quick part, compared with the baseline.
 fn growth() -> Vec<String> {
-    let measured = vm::measure(Kernel::V6_12, true, &[]);
+    let measured = measure::packets(Kernel::V6_12, true, &[]);
     match measured.and_then(|(report, failure)| Ok((compared(&report)?, failure))) {
         Ok((Some((1.., growth)), failure)) => growth.into_iter().chain(failure).collect(),
         Ok((_, failure)) => {
@@ -166,25 +168,22 @@ fn growth() -> Vec<String> {
     }
 }
 
-type Measured = Result<(Report, Option<String>)>;
-
 /// What is asked for, in the order in which it is told: side by side only what no other work disturbs.
 fn measurements(args: &Args) -> Vec<Vec<Job<'static, Measured>>> {
     let quick = args.quick;
-    let prog = || -> Vec<Job<'static, Measured>> {
-        vec![Box::new(move || Ok((prog::measure(quick)?, None)))]
-    };
+    let prog =
+        || -> Vec<Job<'static, Measured>> { vec![Box::new(move || measure::programs(quick))] };
     let packets = |kernel: Option<Kernel>, only: &[String]| {
         let kernels = match kernel {
             Some(kernel) => vec![kernel],
             None if quick => vec![Kernel::V6_12],
-            None => vm::KERNELS.to_vec(),
+            None => PACKET_KERNELS.to_vec(),
         };
         let job = |kernel| -> Job<'static, Measured> {
             let only = only.to_vec();
             Box::new(move || {
                 let only: Vec<_> = only.iter().map(String::as_str).collect();
-                vm::measure(kernel, quick, &only)
+                measure::packets(kernel, quick, &only)
             })
         };
         kernels.into_iter().map(job).collect::<Vec<_>>()
@@ -198,7 +197,7 @@ fn measurements(args: &Args) -> Vec<Vec<Job<'static, Measured>>> {
         let job = |kernel| -> Job<'static, Measured> {
             // Kernels do not differ in what 65 000 addresses take, and one takes long to add them.
             let quick = quick || matches!(kernel, Some(Kernel::V6_1 | Kernel::Latest));
-            Box::new(move || numbers::measure(kernel, quick))
+            Box::new(move || measure::numbers(kernel, quick))
         };
         kernels.into_iter().map(job).collect::<Vec<_>>()
     };

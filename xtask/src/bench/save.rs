@@ -57,7 +57,7 @@ fn shown(path: &Path) -> String {
 
 /// Machine, versions, commit and command.
 fn made_with() -> Result<String> {
-    let cpus = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+    let cpus = paths::read(Path::new("/proc/cpuinfo"))?;
     let models: Vec<&str> = cpus
         .lines()
         .filter_map(|line| line.strip_prefix("model name")?.split(": ").nth(1))

@@ -1,8 +1,8 @@
 //! No file of code is longer than a reader can keep in mind.
 
-use std::{fs, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{exec, paths};
 
@@ -31,9 +31,7 @@ pub(super) fn check() -> Result<()> {
 }
 
 fn too_long(path: &Path) -> Result<Option<String>> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(excess(path, &text))
+    Ok(excess(path, &paths::read(path)?))
 }
 
 fn excess(path: &Path, text: &str) -> Option<String> {

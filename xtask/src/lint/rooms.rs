@@ -8,11 +8,10 @@ mod source;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::Path,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use self::source::{Use, uses};
 use crate::paths;
@@ -40,9 +39,7 @@ struct Row {
 /// rooms that exist.
 pub(super) fn check() -> Result<()> {
     let workspace = paths::workspace();
-    let text = fs::read_to_string(workspace.join(DOCUMENT))
-        .with_context(|| format!("cannot read {DOCUMENT}"))?;
-    let tables = tables(&text);
+    let tables = tables(&paths::read(&workspace.join(DOCUMENT))?);
     if tables.is_empty() {
         bail!("{DOCUMENT} has no table that begins with `| {HEADER}`");
     }
@@ -51,10 +48,7 @@ pub(super) fn check() -> Result<()> {
         faults.extend(table.order_faults());
         let directory = workspace.join(&table.directory);
         let mut rooms = BTreeMap::new();
-        for entry in fs::read_dir(&directory)
-            .with_context(|| format!("cannot list {}", directory.display()))?
-        {
-            let path = entry?.path();
+        for path in paths::list(&directory)? {
             let room = path.file_stem().unwrap_or_default().to_string_lossy();
             if ["lib", "main", "tests"].contains(&&*room) {
                 continue;
@@ -73,18 +67,14 @@ pub(super) fn check() -> Result<()> {
 /// Collects what the files of a room use.
 fn read(workspace: &Path, path: &Path, found: &mut Vec<Use>) -> Result<()> {
     if path.is_dir() {
-        for entry in
-            fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))?
-        {
-            let path = entry?.path();
+        for path in paths::list(path)? {
             if path.file_stem().is_none_or(|name| name != "tests") {
                 read(workspace, &path, found)?;
             }
         }
     } else if path.extension().is_some_and(|extension| extension == "rs") {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        found.extend(uses(path.strip_prefix(workspace).unwrap_or(path), &text));
+        let place = path.strip_prefix(workspace).unwrap_or(path);
+        found.extend(uses(place, &paths::read(path)?));
     }
     Ok(())
 }

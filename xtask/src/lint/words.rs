@@ -1,8 +1,8 @@
 //! Words that documents and help texts do not use, since the field has others.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::paths;
 
@@ -41,8 +41,7 @@ const HELP: [&str; 3] = [
 pub(super) fn check() -> Result<()> {
     let mut found = Vec::new();
     for path in files()? {
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = paths::read(&path)?;
         found.extend(dialect(&text).into_iter().map(|(line, word, better)| {
             format!("{}:{line}: \"{word}\"; say: {better}", path.display())
         }));
@@ -57,15 +56,10 @@ fn files() -> Result<Vec<PathBuf>> {
     let root = paths::workspace().to_owned();
     let mut files: Vec<_> = HELP.map(|path| root.join(path)).into();
     for directory in [root.clone(), root.join("docs")] {
-        let entries = fs::read_dir(&directory)
-            .with_context(|| format!("cannot list {}", directory.display()))?;
-        for entry in entries {
-            let path = entry?.path();
+        files.extend(paths::list(&directory)?.into_iter().filter(|path| {
             let is_document = path.extension().is_some_and(|extension| extension == "md");
-            if is_document && !path.ends_with("CHANGELOG.md") {
-                files.push(path);
-            }
-        }
+            is_document && !path.ends_with("CHANGELOG.md")
+        }));
     }
     files.sort();
     Ok(files)

@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, bail};
 use crate::exec;
 
 /// The installed version of `package`, if it is installed.
-#[must_use]
 pub(crate) fn installed(package: &str) -> Option<String> {
     let format = "${db:Status-Status} ${Version}";
     let line = exec::output(Command::new("dpkg-query").args(["-W", "-f", format, package])).ok()?;

@@ -6,13 +6,13 @@ use super::{
     apt,
     unpacked::{self, Program},
 };
-use crate::{exec, vm::arch::ARCH};
+use crate::{exec, suites::NODES, vm::arch::ARCH};
 
 /// A program and the Debian package that holds it.
-struct Client(&'static str, &'static str);
+pub(crate) struct Client(&'static str, &'static str);
 
 /// What the lab runs.
-const LAB: [Client; 7] = [
+pub(crate) const LAB: [Client; 7] = [
     Client("ip", "iproute2"),
     Client("tc", "iproute2"),
     Client("nft", "nftables"),
@@ -31,7 +31,7 @@ const DHCP: [Client; 3] = [
 ];
 
 /// What making a virtual machine takes besides.
-const VM: [Client; 5] = [
+pub(crate) const VM: [Client; 5] = [
     Client(ARCH.emulator, ARCH.package),
     Client("depmod", "kmod"),
     Client("xz", "xz-utils"),
@@ -40,7 +40,7 @@ const VM: [Client; 5] = [
 ];
 
 /// What checks the unit file.
-const UNIT: [Client; 1] = [Client("systemd-analyze", "systemd")];
+pub(crate) const UNIT: [Client; 1] = [Client("systemd-analyze", "systemd")];
 
 /// Names of the programs that the lab runs for `job`.
 pub(crate) fn of(job: &[String]) -> impl Iterator<Item = &'static str> {
@@ -54,11 +54,8 @@ pub(crate) fn unpacked(job: &[String]) -> impl Iterator<Item = Program> {
 }
 
 fn runs_dhcp(job: &[String]) -> bool {
-    job.iter().any(|word| word == NODES)
+    job.iter().any(|word| word == NODES.verb)
 }
-
-/// The verb whose rows run DHCP clients and servers.
-const NODES: &str = crate::nodes::NODES.verb;
 
 /// Installs what real nodes run besides; gives the packages and their versions.
 pub(crate) fn install_dhcp() -> Result<Vec<String>> {
@@ -67,22 +64,8 @@ pub(crate) fn install_dhcp() -> Result<Vec<String>> {
     Ok(packages)
 }
 
-/// Installs what the lab runs; gives the packages and their versions.
-pub(crate) fn install_lab() -> Result<Vec<String>> {
-    install(&LAB)
-}
-
-/// Installs what a virtual machine takes; gives the packages and their versions.
-pub(crate) fn install_vm() -> Result<Vec<String>> {
-    install(&VM)
-}
-
-/// Installs what checks the unit file; gives the package and its version.
-pub(crate) fn install_unit() -> Result<Vec<String>> {
-    install(&UNIT)
-}
-
-fn install(clients: &[Client]) -> Result<Vec<String>> {
+/// Installs what is missing of these; gives the packages and their versions.
+pub(crate) fn install(clients: &[Client]) -> Result<Vec<String>> {
     let missing: Vec<_> = clients
         .iter()
         .filter(|Client(program, _)| exec::which(program).is_none())

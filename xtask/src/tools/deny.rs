@@ -28,7 +28,6 @@ pub(crate) fn install() -> Result<String> {
 }
 
 /// Where cargo-deny is.
-#[must_use]
 pub(crate) fn binary() -> PathBuf {
     paths::tools().join("bin/cargo-deny")
 }

@@ -29,7 +29,6 @@ pub(crate) struct Toolchain {
 
 impl Toolchain {
     /// A command that runs `program` of this toolchain.
-    #[must_use]
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = program_of(&self.name, program);
         if self.name.starts_with('/') {
@@ -127,7 +126,6 @@ fn llvm_major(version: &str) -> Result<u32> {
 }
 
 /// The Debian package to build against LLVM `major` with.
-#[must_use]
 pub(crate) fn llvm_package(major: u32) -> String {
     format!("llvm-{major}-dev")
 }

@@ -63,7 +63,6 @@ impl Console {
     }
 
     /// The outcome the console told, once it has.
-    #[must_use]
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         let panic = || self.panic.clone().map(Outcome::Panic);
         let outcome = self.outcome.clone().or_else(panic);

@@ -121,7 +121,7 @@ pub(crate) fn install(kernel: Kernel, flavour: Flavour) -> Result<Installed> {
         return Ok(cached.clone());
     }
     // Making the index takes kmod.
-    clients::install_vm()?;
+    clients::install(&clients::VM)?;
     let mut errors = Vec::new();
     for suite in kernel.suites() {
         match fetch(kernel, flavour, suite) {

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
+
+use crate::paths;
 
 /// What the lab uses; in this kernel as a module or built in.
 const WANTED: &[&str] = &[
@@ -67,14 +68,9 @@ struct Index {
 
 impl Index {
     fn read(modules: &Path) -> Result<Self> {
-        let read = |name: &str| {
-            let path = modules.join(name);
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-        };
-        Ok(Self::parse(
-            &read("modules.dep")?,
-            &read("modules.builtin")?,
-        ))
+        let [dependencies, built_in] =
+            ["modules.dep", "modules.builtin"].map(|name| paths::read(&modules.join(name)));
+        Ok(Self::parse(&dependencies?, &built_in?))
     }
 
     fn parse(dependencies: &str, built_in: &str) -> Self {
