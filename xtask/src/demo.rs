@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, str::FromStr, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -176,11 +176,9 @@ impl Check {
             };
             print(&(serde_json::to_string(&report)? + "\n"))?;
         }
-        if self.failures.is_empty() {
-            exec::say("every cell is as expected");
-            return Ok(());
-        }
-        bail!("not as expected:\n{}", self.failures.join("\n"))
+        exec::fail_for("not as expected:", &self.failures)?;
+        exec::say("every cell is as expected");
+        Ok(())
     }
 }
 

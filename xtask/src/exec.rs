@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fmt::Display,
     io::{BufRead as _, BufReader, Write as _},
     process::{Command, Stdio},
 };
@@ -127,6 +128,15 @@ pub(crate) fn which(program: &str) -> Option<std::path::PathBuf> {
         .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(Into::into))
         .map(|directory| directory.join(program))
         .find(|file| file.is_file())
+}
+
+/// Fails with everything that is wrong below `title`, if something is.
+pub(crate) fn fail_for(title: &str, failures: &[impl Display]) -> Result<()> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let lines = failures.iter().map(|failure| format!("\n{failure}"));
+    bail!("{title}{}", lines.collect::<String>())
 }
 
 /// Tells what is going on, on standard error.

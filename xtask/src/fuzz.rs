@@ -80,10 +80,7 @@ fn fuzzers(args: &Args) -> Result<()> {
             Err(error) => failures.push(format!("{target}: {error:#}")),
         }
     }
-    if failures.is_empty() {
-        return Ok(());
-    }
-    bail!("{}", failures.join("\n"))
+    exec::fail_for("libFuzzer:", &failures)
 }
 
 /// Builds the targets; gives where they are, or says why there are none.

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{
-    build,
+    build, exec,
     lab::{self, Findings},
     side_by_side::{self, Job},
     vm::{kernels::Kernel, machine::Machine},
@@ -74,10 +74,7 @@ impl Instrument {
         (self.prepare)()?;
         let one = args.kernel.as_ref().map(std::slice::from_ref);
         let failures = side_by_side::run(self.jobs(one.unwrap_or(self.kernels), options)).concat();
-        if failures.is_empty() {
-            return Ok(());
-        }
-        bail!("{}", failures.join("\n"))
+        exec::fail_for(&format!("{}:", self.verb), &failures)
     }
 
     /// What asking everywhere takes once everything is built; each says what was wrong.

@@ -76,11 +76,8 @@ fn beside(
 ) -> Result<()> {
     let done = side_by_side::run(vec![Box::new(first), Box::new(second)]);
     let failures = done.into_iter().filter_map(Result::err);
-    fail_for(
-        &failures
-            .map(|error| format!("{error:#}"))
-            .collect::<Vec<_>>(),
-    )
+    let failures: Vec<_> = failures.map(|error| format!("{error:#}")).collect();
+    exec::fail_for("not as it must be:", &failures)
 }
 
 fn time(part: Part) -> Result<()> {
@@ -206,12 +203,5 @@ fn machines() -> Result<()> {
     let mut jobs: Vec<Job<'_, Vec<String>>> = bench::everywhere();
     jobs.extend(INSTRUMENTS.iter().flat_map(Instrument::everywhere));
     jobs.extend(demo::everywhere());
-    fail_for(&side_by_side::run(jobs).concat())
-}
-
-fn fail_for(failures: &[String]) -> Result<()> {
-    if failures.is_empty() {
-        return Ok(());
-    }
-    bail!("{}", failures.join("\n"))
+    exec::fail_for("in machines:", &side_by_side::run(jobs).concat())
 }

@@ -9,7 +9,7 @@ mod save;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use clap::Subcommand;
 
 pub(crate) use self::measure::run_programs;
@@ -117,19 +117,12 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
         save::save(&reports)?;
     }
     if args.baseline {
-        ensure!(
-            failures.is_empty(),
-            "no baseline of a run that failed:\n{}",
-            failures.join("\n")
-        );
+        exec::fail_for("no baseline of a run that failed:", &failures)?;
         keep_baseline(&reports)?;
     } else {
         failures.extend(grown(&reports)?);
     }
-    if failures.is_empty() {
-        return Ok(());
-    }
-    bail!("{}", failures.join("\n"))
+    exec::fail_for("bench:", &failures)
 }
 
 /// What every test measures, in machines: packets beside the baseline, and all that has a limit. Each job returns what

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{exec, paths};
 
@@ -21,13 +21,8 @@ pub(super) fn check() -> Result<()> {
         .filter(|path| path.exists())
         .filter_map(|path| too_long(&path).transpose())
         .collect::<Result<Vec<_>>>()?;
-    if long.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "files of over {MOST} lines, to be split by subject:\n{}",
-        long.join("\n")
-    )
+    let title = format!("files of over {MOST} lines, to be split by subject:");
+    exec::fail_for(&title, &long)
 }
 
 fn too_long(path: &Path) -> Result<Option<String>> {

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use self::source::{Use, uses};
-use crate::paths;
+use crate::{exec, paths};
 
 /// Document with the tables.
 const DOCUMENT: &str = "ARCHITECTURE.md";
@@ -58,10 +58,7 @@ pub(super) fn check() -> Result<()> {
         }
         faults.extend(table.faults(&rooms));
     }
-    if faults.is_empty() {
-        return Ok(());
-    }
-    bail!("layering:\n{}", faults.join("\n"))
+    exec::fail_for("layering:", &faults)
 }
 
 /// Collects what the files of a room use.

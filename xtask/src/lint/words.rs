@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use crate::paths;
+use crate::{exec, paths};
 
 /// A word or phrase, and what to say.
 const WORDS: [(&str, &str); 19] = [
@@ -46,10 +46,7 @@ pub(super) fn check() -> Result<()> {
             format!("{}:{line}: \"{word}\"; say: {better}", path.display())
         }));
     }
-    if found.is_empty() {
-        return Ok(());
-    }
-    bail!("words that the field has others for:\n{}", found.join("\n"))
+    exec::fail_for("words that the field has others for:", &found)
 }
 
 fn files() -> Result<Vec<PathBuf>> {

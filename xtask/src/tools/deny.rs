@@ -16,14 +16,7 @@ pub(crate) fn install() -> Result<String> {
         return Ok(wanted);
     }
     exec::say(format!("building {wanted} (some minutes, once)"));
-    let mut command = Command::new("cargo");
-    command
-        .args(["install", "cargo-deny", "--version", VERSION])
-        // It runs for a second; optimising it, or being able to debug it, would take minutes.
-        .env("CARGO_PROFILE_DEV_DEBUG", "false")
-        .args(["--locked", "--no-default-features", "--debug", "--root"])
-        .arg(paths::tools());
-    exec::progress(&mut command)?;
+    exec::progress(&mut super::cargo_install("cargo-deny", VERSION))?;
     Ok(wanted)
 }
 

@@ -1,6 +1,6 @@
 //! bpf-linker, built against the LLVM of the compiler whose bitcode it reads.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -25,16 +25,10 @@ pub(crate) fn install(llvm: u32) -> Result<String> {
     apt::install(&packages.each_ref().map(String::as_str))
         .with_context(|| format!("bpf-linker needs LLVM {llvm} to build"))?;
     exec::say(format!("building {wanted} (about a minute)"));
-    let mut command = Command::new("cargo");
+    let mut command = super::cargo_install("bpf-linker", VERSION);
     command
         .env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm}"))
-        .args(["install", "bpf-linker", "--version", VERSION])
-        .args(["--no-default-features", "--features"])
-        .arg(format!("llvm-{llvm}"))
-        // What takes its time is LLVM, which is optimised.
-        .env("CARGO_PROFILE_DEV_DEBUG", "false")
-        .args(["--debug", "--locked", "--force", "--root"])
-        .arg(paths::tools());
+        .args(["--force", "--features", &format!("llvm-{llvm}")]);
     exec::progress(&mut command)?;
     fs::write(&stamp, &wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(wanted)

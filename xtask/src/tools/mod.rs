@@ -7,7 +7,7 @@ pub(crate) mod linker;
 pub(crate) mod toolchain;
 pub(crate) mod unpacked;
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 
@@ -24,4 +24,16 @@ pub(crate) fn search_path(toolchain: &Toolchain) -> Result<OsString> {
     }
     std::env::join_paths(directories.into_iter().chain(std::env::split_paths(&path)))
         .context("the path of this workspace cannot stand in PATH (it contains a colon)")
+}
+
+/// Returns the command that builds a tool for this workspace, without its default features. Not optimised, and nothing to
+/// debug it by: one runs for a second, the other spends its time in LLVM, and either would take minutes more.
+fn cargo_install(tool: &str, version: &str) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .env("CARGO_PROFILE_DEV_DEBUG", "false")
+        .args(["install", tool, "--version", version])
+        .args(["--locked", "--no-default-features", "--debug", "--root"])
+        .arg(paths::tools());
+    command
 }
