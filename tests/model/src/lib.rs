@@ -22,5 +22,4 @@ pub mod mutate;
 pub mod prelude;
 pub mod program;
 pub mod rows;
-pub mod wire;
 pub mod world;

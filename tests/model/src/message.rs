@@ -6,13 +6,13 @@ use ipvlan_common::Reason;
 use ipvlan_packet::nd::TARGET;
 
 use super::{
-    datapath::Program,
+    datapath::{Program, WIRE},
     frames::{
         Arp, Nd, arp,
         ndp::{self, SOURCE_MAC, TARGET_MAC, option},
     },
     rows::{Row, row},
-    world::{Mac, PARENT, UNSPECIFIED},
+    world::{CHILD_IP, CHILD_IP6, Mac, PARENT, UNSPECIFIED},
 };
 
 /// A request, a reply, a solicitation or an advertisement.
@@ -189,6 +189,34 @@ impl Message {
     ) -> Row {
         row(name, programs, self.frame()).passes(reason)
     }
+}
+
+/// A broadcast request of a LAN host for a child.
+pub const REQUEST: Arp = arp::request(CHILD_IP);
+
+/// Returns a solicitation of a LAN host to a child's group.
+pub fn solicitation() -> Nd {
+    ndp::solicitation(CHILD_IP6)
+}
+
+/// Returns a row whose message is answered for the child in `slot`.
+pub fn answers(name: impl Into<String>, message: impl Into<Message>, slot: u32) -> Row {
+    message.into().answered(name, WIRE, slot)
+}
+
+/// Returns a row whose message is passed, and counted for no child.
+pub fn passes(name: impl Into<String>, message: impl Into<Message>, reason: Reason) -> Row {
+    message.into().passed(name, WIRE, reason)
+}
+
+/// Returns a row whose message is passed, and counted as refused for the child in `slot`.
+pub fn refused(
+    name: impl Into<String>,
+    message: impl Into<Message>,
+    reason: Reason,
+    slot: u32,
+) -> Row {
+    passes(name, message, reason).refused(reason, slot)
 }
 
 /// Returns the advertisement that answers a solicitation with these flags and the parent's MAC.

@@ -17,8 +17,7 @@ pub use crate::{
         ndp::{self, NONCE, SOURCE_MAC, TARGET_MAC, checksummed, option},
         padded, patched, tagged, valid,
     },
-    message::{Message, advertisement, own_mac},
+    message::{Message, REQUEST, advertisement, answers, own_mac, passes, refused, solicitation},
     rows::{MARK, Row, check, in_modes, row},
-    wire::{REQUEST, answers, passes, refused, solicitation},
     world::*,
 };

@@ -12,9 +12,9 @@ use ipvlan_packet::Arp;
 
 use super::{
     Bench, INSTRUCTIONS, let_in,
-    price::{self, Begin},
     row::Row,
     site::{Kind, LAN, PARENT, PARENT_MAC, Site, v4, v6},
+    source::Source,
 };
 use crate::{
     bpf::{Counter, Hook, Program},
@@ -118,8 +118,5 @@ fn answered(bench: &Bench, site: &Site, hook: Hook, request: &Request) -> Result
 
 /// Returns the instructions from the sending of the first frame to the arrival of the last one, per frame.
 fn per_frame(bench: &Bench, site: &Site, counter: &Counter, request: &Request) -> Result<f64> {
-    let frame = &request.1;
-    let generator = site.lan.run(|| Program::send(LAN, frame, counter))?;
-    let send = |count| site.lan.run(|| generator.generate(frame, count));
-    price::measure(counter, Begin::FirstFrame, bench.plan(), send)
+    Source::live(site, request.1.clone()).measure(counter, bench.plan())
 }

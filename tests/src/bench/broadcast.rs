@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::{
     Bench, Compared, let_in,
-    price::{self, Begin, Plan},
-    site::{Kind, LAN, PARENT, Site, shared_group, v4, v6},
+    price::Plan,
+    site::{Kind, PARENT, Site, shared_group, v4, v6},
+    source::Source,
 };
 use crate::{
     bpf::{Attached, Counter, Hook, Program},
@@ -122,9 +123,7 @@ fn by_kernel(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
         netns.run(|| program.attach(&device))?
     };
     let plan = plan(bench, site);
-    let before = received(site)?;
-    let price = send(site, &counter, plan, &request.frame)?;
-    let clones = received(site)? - before;
+    let (price, clones) = send(site, &counter, plan, request)?;
     let expected = plan.frames() * u64::from(site.children);
     ensure!(
         !request.to_all || clones >= expected,
@@ -142,22 +141,18 @@ fn by_agent(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
         Some(_) => &[],
         None => &["--order", "after"],
     };
-    let watched = match request.answer {
-        Some(_) => None,
-        None => Some(site.host.run(|| {
-            let program = Program::watch(Hook::Tc, &counter, length)?;
-            program.attach(PARENT)
-        })?),
+    let watch = || {
+        let program = Program::watch(Hook::Tc, &counter, length)?;
+        site.host.run(|| program.attach(PARENT))
     };
+    let watched = request.answer.is_none().then(watch).transpose()?;
     let agent = bench.agent(site, order)?;
     let _counted = match request.answer {
         Some(length) => Some(at_egress(site, &counter, length)?),
         None => watched,
     };
     let plan = plan(bench, site);
-    let before = received(site)?;
-    let price = send(site, &counter, plan, &request.frame)?;
-    let clones = received(site)? - before;
+    let (price, clones) = send(site, &counter, plan, request)?;
     ensure!(
         clones < plan.frames(),
         "{clones} clones arrived though the agent answers"
@@ -171,11 +166,11 @@ fn at_egress(site: &Site, counter: &Counter, length: i32) -> Result<Attached> {
     site.host.run(|| program.attach(PARENT))
 }
 
-fn send(site: &Site, counter: &Counter, plan: Plan, frame: &[u8]) -> Result<f64> {
-    let generator = site.lan.run(|| Program::send(LAN, frame, counter))?;
-    price::measure(counter, Begin::FirstFrame, plan, |count| {
-        site.lan.run(|| generator.generate(frame, count))
-    })
+/// Returns what a request costs, and how many clones of it arrived.
+fn send(site: &Site, counter: &Counter, plan: Plan, request: &Request) -> Result<(f64, u64)> {
+    let before = received(site)?;
+    let price = Source::live(site, request.frame.clone()).measure(counter, plan)?;
+    Ok((price, received(site)? - before))
 }
 
 /// Packets that all children have received, as the driver counts them.

@@ -12,7 +12,6 @@ mod host;
 mod price;
 pub mod row;
 mod rx;
-mod scale;
 mod sink;
 pub(crate) mod site;
 mod source;
@@ -86,7 +85,7 @@ const PARTS: [Part; 12] = [
     part("tcp", When::Always, tcp::measure),
     part("hooks", When::Long, hooks::measure),
     part("alternatives", When::Long, tx::alternatives),
-    part("scale", When::Long, scale::measure),
+    part("scale", When::Long, rx::scale),
     part("agent", When::Named, agent::measure),
     part("floods", When::Named, agent::floods),
 ];

@@ -23,6 +23,8 @@ const ADDED: f64 = 125.0;
 const ADDED_BY_LOOKUP: f64 = 260.0;
 /// What all of it may be, with the kernel's own generator in front.
 const WHOLE: f64 = 1.045;
+/// Numbers of children.
+const CHILDREN: [u32; 4] = [1, 256, 4_096, 16_384];
 /// A child in the host's own netns, for which packets have to be looked up.
 pub(super) const LOCAL: &str = "link add link ens34 name local0 type ipvlan mode l3\naddr add 10.77.2.9/32 dev local0\nlink set local0 up\n";
 
@@ -39,11 +41,8 @@ pub(super) fn attached(bench: &Bench, lab: &Lab) -> Result<()> {
 /// Packets that XDP makes at the LAN's end, for a child.
 pub(super) fn live_source(site: &Site, child: u32, family: Family) -> Result<Source<'_>> {
     let to = (address_of(child, family), site.mac_for_lan(child));
-    Ok(Source::Live {
-        netns: &site.lan,
-        device: LAN,
-        frame: source::frame((lan_address(family), LAN_MAC), to)?,
-    })
+    let frame = source::frame((lan_address(family), LAN_MAC), to)?;
+    Ok(Source::live(site, frame))
 }
 
 /// What they cost, to the hook of its device.
@@ -153,4 +152,22 @@ fn looked_up(bench: &Bench, site: &Site) -> Result<()> {
     let compared = Compared::new(path, "agent", 1).added(ADDED_BY_LOOKUP);
     bench.tell_beside(&compared, base, ours)?;
     agent.stop()
+}
+
+/// From the LAN to one of many children: the driver's table has 256 buckets, ours is as large as need be.
+pub(super) fn scale(bench: &Bench, lab: &Lab) -> Result<()> {
+    let path = "RX, LAN to one of many l3 children";
+    let mut one = None;
+    for children in CHILDREN {
+        println!("making {children} children");
+        let site = Site::build(lab, Kind::Ipvlan(Mode::L3), children)?;
+        let _let_in = let_in(&site)?;
+        let measure = || by_live_frames(bench, &site, children / 2, Family::V4);
+        let alone = measure()?;
+        let base = *one.get_or_insert(alone);
+        bench.tell_beside(&Compared::new(path, "no agent", children), base, alone)?;
+        let compared = Compared::new(path, "agent", children);
+        bench.beside_agent(&site, &[], &compared, base, measure)?;
+    }
+    Ok(())
 }

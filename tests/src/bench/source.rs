@@ -10,7 +10,10 @@ use anyhow::{Context, Result, ensure};
 use etherparse::PacketBuilder;
 use ipvlan_packet::ether_type;
 
-use super::price::{self, Begin, Plan};
+use super::{
+    price::{self, Begin, Plan},
+    site::{LAN, Site},
+};
 use crate::{
     bpf::{Counter, Program},
     family::Family,
@@ -58,7 +61,17 @@ pub(super) enum Source<'a> {
     },
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// XDP programs that make this frame at the LAN's end.
+    pub(super) fn live(site: &'a Site, frame: Vec<u8>) -> Self {
+        let (netns, device) = (&site.lan, LAN);
+        Self::Live {
+            netns,
+            device,
+            frame,
+        }
+    }
+
     /// What a packet costs from here to where `counter` counts it.
     pub(super) fn measure(&self, counter: &Counter, plan: Plan) -> Result<f64> {
         match self {

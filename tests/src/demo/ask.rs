@@ -9,7 +9,7 @@ use nix::net::if_::if_nametoindex;
 use super::{
     announced,
     cell::{Cell, Probe},
-    change, client, conflict, group, reload,
+    change, client, conflict, reload,
     spot::{NS01_SECOND, Spot},
     world::World,
 };
@@ -106,7 +106,7 @@ pub fn ask(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
         Probe::ImpostorTold => conflict::impostor_told(world, cell, phase),
         Probe::ImpostorSilent => conflict::impostor_silent(world, cell, phase),
         Probe::Reloaded => reload::followed(world, cell, phase),
-        Probe::Group => group::follows_child(world, cell, phase),
+        Probe::Group => change::group_follows_child(world, cell, phase),
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use ipvlan_packet::nd::solicited_node;
 
 use super::{
     ask::{Kind, Phase, solicit},
@@ -21,6 +22,7 @@ use crate::{
     probe::{
         ping::ping,
         tcp::{self, Exchange},
+        until,
     },
 };
 
@@ -31,6 +33,9 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 /// Within this time a deleted address has gone silent, or on an emulated and busy machine within the
 /// second.
 const SILENT_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+/// Within this time after an address is gone the parent must have left its group.
+const LEFT_WITHIN: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(20);
 const DROPPED_PORT: u16 = 7777;
 
 /// Moves a child from one netns to another, from inside the first, and pings it there.
@@ -142,4 +147,21 @@ fn set_rule(host: &Netns, family: Family, target: IpAddr) -> Result<()> {
     );
     host.command(Command::new("nft").args(["-f", "-"]), &rules)
         .map(drop)
+}
+
+/// The child of `cell` comes and goes: is the asker's device in the solicited-node group of its address meanwhile?
+pub fn group_follows_child(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
+    let group = solicited_node(cell.to.at.v6).to_string();
+    let is_member = || -> Result<bool> {
+        let mut command = Command::new("ip");
+        command.args(["-6", "maddr", "show", "dev", cell.from.device]);
+        let shown = world.at(cell.from.netns)?.command(&mut command, "")?;
+        Ok(shown.split_whitespace().any(|word| word == group))
+    };
+    let absent = !is_member()?;
+    world.add_child(&cell.to, &[cell.family])?;
+    let joined = until(phase.patience(cell), POLL, is_member)?;
+    world.remove_child(&cell.to)?;
+    let left = until(LEFT_WITHIN, POLL, || Ok(!is_member()?))?;
+    Ok(absent && joined && left)
 }

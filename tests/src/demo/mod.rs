@@ -8,7 +8,6 @@ pub mod change;
 pub mod client;
 pub mod conflict;
 pub mod detection;
-pub mod group;
 pub mod mode;
 pub mod reload;
 pub mod spot;

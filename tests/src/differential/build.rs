@@ -51,47 +51,42 @@ fn plug(site: &Site, parent: Parent) -> Result<()> {
     const NIC: &str = "nic0";
     site.lay_lan()?;
     let (host, lan) = (&site.host, &site.lan);
-    match parent {
-        Parent::Nic => connect(host, PARENT, lan, PORT)?,
-        _ => connect(host, NIC, lan, PORT)?,
+    let nic = if parent == Parent::Nic { PARENT } else { NIC };
+    connect(host, nic, lan, PORT)?;
+    if matches!(parent, Parent::ActiveBackup | Parent::Alb) {
+        connect(host, "nic1", lan, "p-host1")?;
+        lan.ip("link set p-host1 master br0\n")?;
     }
-    match parent {
-        Parent::Nic => lan.ip(&format!("link set {PORT} master br0\n")),
+    let bond = |mode| {
+        format!(
+            "link add {PARENT} type bond mode {mode} miimon 50\n\
+             link set {NIC} down\n\
+             link set nic1 down\n\
+             link set {NIC} master {PARENT}\n\
+             link set nic1 master {PARENT}\n\
+             link set {PARENT} up\n"
+        )
+    };
+    host.ip(&match parent {
+        Parent::Nic => String::new(),
         Parent::Vlan => {
-            host.ip(&format!(
-                "link add link {NIC} name {PARENT} type vlan id 7\nlink set {PARENT} up\n"
-            ))?;
-            lan.ip(&format!(
-                "link add link {PORT} name {PORT}.7 type vlan id 7\n\
-                 link set {PORT}.7 up\n\
-                 link set {PORT}.7 master br0\n"
-            ))
+            format!("link add link {NIC} name {PARENT} type vlan id 7\nlink set {PARENT} up\n")
         }
-        Parent::Bridge => {
-            host.ip(&format!(
-                "link add {PARENT} type bridge\nlink set {PARENT} up\nlink set {NIC} master {PARENT}\n"
-            ))?;
-            lan.ip(&format!("link set {PORT} master br0\n"))
-        }
-        Parent::ActiveBackup | Parent::Alb => {
-            let mode = match parent {
-                Parent::Alb => "balance-alb",
-                _ => "active-backup",
-            };
-            connect(host, "nic1", lan, "p-host1")?;
-            host.ip(&format!(
-                "link add {PARENT} type bond mode {mode} miimon 50\n\
-                 link set {NIC} down\n\
-                 link set nic1 down\n\
-                 link set {NIC} master {PARENT}\n\
-                 link set nic1 master {PARENT}\n\
-                 link set {PARENT} up\n"
-            ))?;
-            lan.ip(&format!(
-                "link set {PORT} master br0\nlink set p-host1 master br0\n"
-            ))
-        }
-    }
+        Parent::Bridge => format!(
+            "link add {PARENT} type bridge\nlink set {PARENT} up\nlink set {NIC} master {PARENT}\n"
+        ),
+        Parent::ActiveBackup => bond("active-backup"),
+        Parent::Alb => bond("balance-alb"),
+    })?;
+    lan.ip(&if parent == Parent::Vlan {
+        format!(
+            "link add link {PORT} name {PORT}.7 type vlan id 7\n\
+             link set {PORT}.7 up\n\
+             link set {PORT}.7 master br0\n"
+        )
+    } else {
+        format!("link set {PORT} master br0\n")
+    })
 }
 
 fn set_addresses(site: &Site, node: &Node) -> Result<()> {

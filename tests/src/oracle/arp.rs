@@ -14,6 +14,9 @@ use super::{
 };
 use crate::family::Pair;
 
+/// Where a request that is answered goes.
+const ANSWERED_AT: [(&str, Mac); 2] = [("broadcast", BROADCAST), ("parent", PARENT_MAC)];
+
 const DESTINATIONS: [(&str, Mac); 5] = [
     ("broadcast", BROADCAST),
     ("parent", PARENT_MAC),
@@ -93,7 +96,7 @@ fn headers(cases: &mut Cases) {
         }
     }
     for oper in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 25, 0x0100, 0xffff] {
-        for (destination, eth_dst) in [("broadcast", BROADCAST), ("parent", PARENT_MAC)] {
+        for (destination, eth_dst) in ANSWERED_AT {
             cases.arp(format!("arp operation {oper} to {destination}"), |asker| {
                 Arp {
                     eth_dst,
@@ -129,7 +132,7 @@ fn sources(cases: &mut Cases) {
     for Choice(source, eth_src) in &MACS {
         for Choice(mac, sha) in &MACS {
             for Choice(target_mac, tha) in &MACS {
-                for (destination, eth_dst) in [("broadcast", BROADCAST), ("parent", PARENT_MAC)] {
+                for (destination, eth_dst) in ANSWERED_AT {
                     let name =
                         format!("arp from {source} to {destination}: {mac}, target {target_mac}");
                     cases.arp(name, |asker| Arp {
@@ -147,7 +150,7 @@ fn sources(cases: &mut Cases) {
 
 fn odd_targets(cases: &mut Cases) {
     for tpa in ODD_TARGETS {
-        for (destination, eth_dst) in [("broadcast", BROADCAST), ("parent", PARENT_MAC)] {
+        for (destination, eth_dst) in ANSWERED_AT {
             cases.arp(format!("arp to {destination} asks for {tpa}"), |asker| {
                 Arp {
                     eth_dst,
@@ -162,7 +165,7 @@ fn odd_targets(cases: &mut Cases) {
 fn claims(cases: &mut Cases) {
     for (owner, claimed) in TARGETS {
         for (operation, oper) in [("request", REQUEST), ("reply", REPLY)] {
-            for (destination, eth_dst) in [("broadcast", BROADCAST), ("parent", PARENT_MAC)] {
+            for (destination, eth_dst) in ANSWERED_AT {
                 for (target, tpa) in [("itself", claimed.v4), ("child", CHILD.v4)] {
                     let name = format!(
                         "arp {operation} to {destination}: {owner} claimed before {target}"
