@@ -202,10 +202,7 @@ fn over_children<'a>(canvas: &Canvas<'a>, title: &str, unit: &str, lines: &[Line
 /// A bar for each, from zero, with its name on it.
 fn side_by_side<'a>(canvas: &Canvas<'a>, title: &str, rows: &[(String, f64)]) -> Drawn<'a> {
     let most = rows.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-    let places = (0..rows.len()).scan(0.0, |below, _| {
-        *below += 1.0;
-        Some(*below)
-    });
+    let places = (1_u32..).map(f64::from).take(rows.len());
     let high = places.clone().fold(0.0, f64::max);
     let mut chart = ChartBuilder::on(canvas)
         .caption(title, (FONT, 18))

@@ -1,5 +1,6 @@
 //! What an instrument found on one kernel: as a table, as JSON.
 
+use comfy_table::Table;
 use serde::{Deserialize, Serialize};
 
 use crate::{results::Row, table::markdown};
@@ -33,15 +34,12 @@ impl Report {
 
     /// For people.
     pub(crate) fn table(&self) -> String {
-        let header = [
-            "path", "variant", "children", "value", "", "ratio", "goal", "",
-        ];
-        let mut table = markdown(header, &[2, 3, 5, 6]);
-        table.add_rows(self.rows.iter().map(words));
         let (all, met) = self.goals();
         format!(
-            "{} on Linux {}\n{table}\n{met} of {all} goals met\n",
-            self.instrument, self.kernel
+            "{} on Linux {}\n{}\n{met} of {all} goals met\n",
+            self.instrument,
+            self.kernel,
+            table(&self.rows)
         )
     }
 
@@ -50,6 +48,16 @@ impl Report {
         let met = self.rows.iter().filter_map(|row| row.met);
         (met.clone().count(), met.filter(|met| *met).count())
     }
+}
+
+/// Returns a table of rows, as documents have it.
+pub(crate) fn table<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Table {
+    let header = [
+        "path", "variant", "children", "value", "", "ratio", "goal", "",
+    ];
+    let mut table = markdown(header, &[2, 3, 5, 6]);
+    table.add_rows(rows.into_iter().map(words));
+    table
 }
 
 fn words(row: &Row) -> [String; 8] {

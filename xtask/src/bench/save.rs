@@ -8,8 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{csv, plot, report::Report};
-use crate::{exec, paths, results::Row, vm::arch::ARCH};
+use super::{
+    csv, plot,
+    report::{Report, table},
+};
+use crate::{exec, paths, vm::arch::ARCH};
 
 /// Writes reports to `bench/runs/DATE-KERNEL`, one directory for each kernel; says where. What other
 /// instruments have left there stays.
@@ -98,39 +101,16 @@ fn made_with() -> Result<String> {
 fn section(report: &Report, pictures: &[String]) -> Result<String> {
     let (all, met) = report.goals();
     let goals = report.rows.iter().filter(|row| row.goal.is_some());
-    let lines: Vec<_> = goals.map(goal).collect();
-    let shown: Vec<_> = pictures
+    let shown = pictures
         .iter()
-        .map(|picture| format!("![{picture}]({picture})\n"))
-        .collect();
+        .map(|picture| format!("![{picture}]({picture})\n"));
     Ok(format!(
-        "{0}\nAll rows: [{0}.csv]({0}.csv). {met} of {all} goals met.\n\n{3}\
-         | | | children | value | ratio | at most | |\n|---|---|---|---|---|---|---|\n{1}\n{2}\n",
+        "{0}\nAll rows: [{0}.csv]({0}.csv). {met} of {all} goals met.\n\n{3}{1}\n\n{2}\n",
         report.instrument,
-        lines.concat(),
-        shown.concat(),
+        table(goals),
+        shown.collect::<String>(),
         made_with()?
     ))
-}
-
-fn goal(row: &Row) -> String {
-    let ratio = row.ratio.map(|ratio| format!("{ratio:.3}"));
-    let most = row.goal.map(|goal| format!("{goal:.3}"));
-    let verdict = match row.met {
-        Some(true) => "met",
-        Some(false) => "**missed**",
-        None => "",
-    };
-    format!(
-        "| {} | {} | {} | {:.1} {} | {} | {} | {verdict} |\n",
-        row.path,
-        row.variant,
-        row.children,
-        row.value,
-        row.unit,
-        ratio.unwrap_or_default(),
-        most.unwrap_or_default(),
-    )
 }
 
 #[cfg(test)]
