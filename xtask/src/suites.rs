@@ -9,9 +9,8 @@ use crate::{
     instrument::{self, Instrument, NOTHING},
     tools::clients,
     vm::{
-        hardware::Hardware,
         kernels::{Flavour, Kernel},
-        machine::Machine,
+        machine::{Hardware, Machine},
     },
 };
 

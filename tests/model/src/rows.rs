@@ -3,8 +3,7 @@
 use std::{net::IpAddr, panic::Location};
 
 use ipvlan_common::{
-    AddressEntry, COUNTERS, ChildCounters, ConfigFlags, Event, EventKind, Hook, Reason,
-    counter_index,
+    AddressEntry, COUNTERS, ChildCounters, ConfigFlags, EventKind, Hook, Reason, counter_index,
 };
 
 use super::{
@@ -41,18 +40,6 @@ struct Told {
     mac: Mac,
     address: IpAddr,
     slot: u32,
-}
-
-impl Told {
-    const fn event(self, hook: Hook) -> Event {
-        let Self {
-            kind, mac, slot, ..
-        } = self;
-        match self.address {
-            IpAddr::V4(address) => Event::ipv4(kind, hook, mac, address.octets(), slot),
-            IpAddr::V6(address) => Event::ipv6(kind, hook, mac, address.octets(), slot),
-        }
-    }
 }
 
 /// Why a row is not as expected.
@@ -256,7 +243,7 @@ impl Row {
         let expected: Vec<_> = self
             .told
             .into_iter()
-            .map(|told| told.event(program.hook()))
+            .map(|told| world::event(told.kind, program.hook(), told.mac, told.address, told.slot))
             .collect();
         if events != expected {
             return Err(format!("told {events:?}, expected {expected:?}"))?;

@@ -5,7 +5,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use ipvlan_common::{AddressEntry, Config, ConfigFlags, Delivery, Owner, Reason};
+use ipvlan_common::{
+    AddressEntry, Config, ConfigFlags, Delivery, Event, EventKind, Hook, Owner, Reason,
+};
 pub use ipvlan_packet::{
     BROADCAST, Mac, ZERO,
     nd::{ALL_NODES, ALL_NODES_MAC, group_mac, solicited_node},
@@ -225,6 +227,14 @@ pub const SWITCHES: [ConfigFlags; 9] = [
 
 pub fn config(flags: ConfigFlags) -> [Config; 2] {
     [Config::new(PARENT, flags); 2]
+}
+
+/// Returns the event that the station with this MAC causes with an address of the child in `slot`.
+pub const fn event(kind: EventKind, hook: Hook, mac: Mac, address: IpAddr, slot: u32) -> Event {
+    match address {
+        IpAddr::V4(address) => Event::ipv4(kind, hook, mac, address.octets(), slot),
+        IpAddr::V6(address) => Event::ipv6(kind, hook, mac, address.octets(), slot),
+    }
 }
 
 /// Target of the packets that are redirected.

@@ -33,7 +33,7 @@ pub fn fill(world: &World, cells: &[Cell], phase: Phase<'_>) -> Result<Vec<Answe
         } else {
             cells.len()
         };
-        for places in places.chunks(at_once) {
+        for places in places.chunks(at_once.max(1)) {
             answers.extend(ask_at_once(world, cells, places, phase)?);
             world.flush_neighbours()?;
         }

@@ -101,10 +101,7 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
     for &program in WIRE {
         let hook = program.hook();
         for (frame, kind, mac, address, child) in &rows {
-            let event = match address {
-                IpAddr::V4(it) => Event::ipv4(*kind, hook, *mac, it.octets(), *child),
-                IpAddr::V6(it) => Event::ipv6(*kind, hook, *mac, it.octets(), *child),
-            };
+            let event = event(*kind, hook, *mac, *address, *child);
             datapath.run(program, frame, MARK).expect("run");
             assert_eq!(datapath.events(), [event], "{}", program.name());
         }

@@ -5,7 +5,6 @@ pub(crate) mod arch;
 pub(crate) mod archive;
 pub(crate) mod console;
 pub(crate) mod cpio;
-pub(crate) mod hardware;
 pub(crate) mod initramfs;
 pub(crate) mod kernels;
 pub(crate) mod machine;

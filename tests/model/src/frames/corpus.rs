@@ -21,6 +21,11 @@ pub fn arps() -> Vec<Vec<u8>> {
             ..request
         },
         arp::request(FOREIGN_IP),
+        arp::request(BY_KERNEL_IP),
+        Arp {
+            spa: PROBING_IP,
+            ..arp::request(PROBING_IP)
+        },
         arp::from_parent(HOST_IP, CHILD_IP),
         arp::from_parent(CHILD_IP, HOST_IP),
         Arp {

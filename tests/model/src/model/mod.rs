@@ -14,7 +14,7 @@ use self::ndp::Kind;
 use super::{
     frames::{ETH_LEN, arp as arp_at, ndp as nd_at},
     program::{Act, ONE_BUFFER, Origin, Program, TEST_IFINDEX},
-    world::{Entries, Ip, Ip6, Mac, ZERO},
+    world::{Entries, Ip, Ip6, Mac, ZERO, event},
 };
 
 /// What is to become of a frame.
@@ -349,7 +349,10 @@ impl Question<'_> {
             event: look
                 .zip(reason)
                 .and_then(|(look, reason)| self.deed(look, reason))
-                .map(|deed| self.event(deed, entry.unwrap_or_default())),
+                .map(|(kind, mac, address)| {
+                    let slot = entry.unwrap_or_default().slot();
+                    event(kind, self.program.hook(), mac, address, slot)
+                }),
             ..Expected::new(reason, entry.map(|entry| entry.slot()), frame)
         }
     }
@@ -397,14 +400,6 @@ impl Question<'_> {
             EventKind::Probe
         } else {
             EventKind::UnicastProbe
-        }
-    }
-
-    fn event(&self, (kind, mac, address): Deed, entry: AddressEntry) -> Event {
-        let hook = self.program.hook();
-        match address {
-            IpAddr::V4(address) => Event::ipv4(kind, hook, mac, address.octets(), entry.slot()),
-            IpAddr::V6(address) => Event::ipv6(kind, hook, mac, address.octets(), entry.slot()),
         }
     }
 }
