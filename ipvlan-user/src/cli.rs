@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{InterfaceName, Options, Source};
 
@@ -32,6 +33,19 @@ pub enum Command {
     /// If another process changes lock files, it is waited for at most 4 seconds. Files that are no lock
     /// files or sockets of an agent are not opened. What a running agent serves stays, and the exit code is 75.
     Cleanup(CleanupArgs),
+    /// Print the completions of a shell.
+    ///
+    /// bash: `ipvlan completions bash > /usr/share/bash-completion/completions/ipvlan`. zsh: to `_ipvlan` in a directory
+    /// of `$fpath`. fish: to `/usr/share/fish/vendor_completions.d/ipvlan.fish`.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the man page, or write those of all commands to a directory.
+    Man {
+        /// Directory that exists, for example /usr/share/man/man1
+        directory: Option<PathBuf>,
+    },
 }
 
 /// Options of `run`.

@@ -5,7 +5,7 @@ use std::{error::Error, io, io::Write as _, iter, process::ExitCode};
 use crate::{
     agent::{self, AgentError},
     attach::AttachError,
-    commands::{cleanup::CleanupError, status::StatusError},
+    commands::{cleanup::CleanupError, generate::ManError, status::StatusError},
     config::ConfigError,
     directory::DirectoryError,
     pins::PinError,
@@ -52,6 +52,9 @@ pub enum Failure {
     /// An agent did not answer.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// Man pages could not be written.
+    #[error(transparent)]
+    Man(#[from] ManError),
     /// A system call of the command itself failed.
     #[error("{action}")]
     System {
@@ -116,7 +119,9 @@ impl Failure {
             Self::Directory(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Pin(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Attach(error) => agent::is_errno_of_denial(error.os_error()),
-            Self::System { source, .. } => agent::is_errno_of_denial(source.raw_os_error()),
+            Self::System { source, .. } | Self::Man(ManError::Write { source, .. }) => {
+                agent::is_errno_of_denial(source.raw_os_error())
+            }
         }
     }
 
@@ -131,6 +136,9 @@ impl Failure {
             Self::Directory(error) => directory_hint(error).map(str::to_owned),
             Self::Attach(error) => error.hint().map(str::to_owned),
             Self::Status(error) => error.hint().map(str::to_owned),
+            Self::Man(ManError::Write { .. }) => {
+                Some("name a directory that exists and that this user can write to".to_owned())
+            }
             Self::System { .. } => None,
         }
     }

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::from(exit::NOT_RUNNING),
             Err(error) => Err(error),
         },
+        Command::Completions { shell } => commands::generate::completions(shell),
+        Command::Man { directory } => commands::generate::man(directory),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

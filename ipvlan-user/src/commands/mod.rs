@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub mod cleanup;
+pub mod generate;
 pub mod run;
 pub mod status;
 

@@ -1,0 +1,155 @@
+//! `ipvlan completions` and `ipvlan man`: what shells and `man` know of the command line, made from its definition.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use crate::{cli::Cli, exit::Failure, text::escaped_path};
+
+/// The name of the program, which shells complete the arguments of.
+const PROGRAM: &str = "ipvlan";
+
+/// An error of `ipvlan man`.
+#[derive(Debug, thiserror::Error)]
+pub enum ManError {
+    /// A page could not be written.
+    #[error("write man pages to {}", escaped_path(directory))]
+    Write {
+        /// Where to.
+        directory: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// Prints the completions of a shell to standard output.
+pub fn completions(shell: Shell) -> Result<(), Failure> {
+    print(&completions_of(shell))
+}
+
+/// Writes a man page of each command to a directory, which must exist, or prints the one of `ipvlan` to standard output.
+pub fn man(directory: Option<PathBuf>) -> Result<(), Failure> {
+    let Some(directory) = directory else {
+        let mut page = Vec::new();
+        let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+        rendered.map_err(Failure::system("render a man page"))?;
+        return print(&page);
+    };
+    clap_mangen::generate_to(Cli::command(), &directory)
+        .map_err(|source| ManError::Write { directory, source })?;
+    Ok(())
+}
+
+fn completions_of(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
+    script
+}
+
+fn print(text: &[u8]) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text) {
+        // The reader has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Failure::system("write to standard output")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    /// Long options of all commands that `--help` shows.
+    fn options() -> Vec<String> {
+        let command = Cli::command();
+        let arguments = command
+            .get_subcommands()
+            .flat_map(clap::Command::get_arguments);
+        let shown = arguments.filter(|argument| !argument.is_hide_set());
+        let mut options: Vec<_> = shown
+            .filter_map(clap::Arg::get_long)
+            .map(str::to_owned)
+            .collect();
+        options.sort();
+        options.dedup();
+        options
+    }
+
+    #[test]
+    fn completions_of_each_shell_have_every_command_and_option() {
+        for &shell in Shell::value_variants() {
+            let script = String::from_utf8(completions_of(shell)).unwrap();
+            let commands = Cli::command();
+            let commands = commands.get_subcommands().filter(|it| !it.is_hide_set());
+            for word in commands.map(|it| it.get_name().to_owned()).chain(options()) {
+                assert!(script.contains(&word), "{shell}: {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn completions_of_bash_are_a_script_that_completes() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = directory.path().join("ipvlan.bash");
+        std::fs::write(&script, completions_of(Shell::Bash)).unwrap();
+        // What bash would do after `ipvlan run --dad s<TAB>`.
+        let ask = r#"source "$1"; COMP_WORDS=(ipvlan run --dad s); COMP_CWORD=3; _ipvlan ipvlan s --dad; echo "${COMPREPLY[@]}""#;
+        let ended = Command::new("bash")
+            .args(["-c", ask, "bash"])
+            .arg(&script)
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&ended.stdout),
+            "strict\n",
+            "{ended:?}"
+        );
+        assert!(ended.stderr.is_empty(), "{ended:?}");
+    }
+
+    #[test]
+    fn man_pages_have_every_command_and_option() {
+        let directory = tempfile::tempdir().unwrap();
+        man(Some(directory.path().to_owned())).unwrap();
+        let mut pages: Vec<_> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|it| it.unwrap().path())
+            .collect();
+        pages.sort();
+        let names: Vec<_> = pages
+            .iter()
+            .map(|it| it.file_name().unwrap().to_str().unwrap())
+            .collect();
+        let expected = ["cleanup", "completions", "man", "run", "status"]
+            .map(|name| format!("ipvlan-{name}.1"));
+        assert_eq!(names[..5], expected);
+        assert_eq!(names[5..], ["ipvlan.1"]);
+        let text: String = pages
+            .iter()
+            .map(|it| std::fs::read_to_string(it).unwrap())
+            .collect();
+        for option in options() {
+            // roff writes a hyphen as `\-`.
+            let written = format!(r"\-\-{}", option.replace('-', r"\-"));
+            assert!(text.contains(&written), "{option}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_named() {
+        let failure = man(Some("/no/such/directory".into())).unwrap_err();
+        let text = failure.render();
+        assert!(
+            text.starts_with("error: write man pages to /no/such/directory\n"),
+            "{text}"
+        );
+        assert_eq!(failure.exit_code(), 1);
+    }
+}
