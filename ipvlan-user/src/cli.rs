@@ -33,6 +33,12 @@ pub enum Command {
     /// If another process changes lock files, it is waited for at most 4 seconds. Files that are no lock
     /// files or sockets of an agent are not opened. What a running agent serves stays, and the exit code is 75.
     Cleanup(CleanupArgs),
+    /// Check the configuration, or show every setting and where it comes from.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Print the completions of a shell.
     ///
     /// bash: `ipvlan completions bash > /usr/share/bash-completion/completions/ipvlan`. zsh: to `_ipvlan` in a directory
@@ -46,6 +52,31 @@ pub enum Command {
         /// Directory that exists, for example /usr/share/man/man1
         directory: Option<PathBuf>,
     },
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read the configuration as `ipvlan run` would, and name its files. Exit code 2 if it cannot be used.
+    Check(Box<ConfigArgs>),
+    /// Show every setting that `ipvlan run` would have with these options, as a configuration file, and where each
+    /// comes from.
+    Show {
+        /// Options that `ipvlan run` would have.
+        #[command(flatten)]
+        args: Box<ConfigArgs>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Options of `config`: those of `run`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The options of `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Options of `run`.

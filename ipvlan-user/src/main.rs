@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use ipvlan_user::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, ConfigCommand},
     commands, exit,
     runtime::log,
 };
@@ -19,6 +19,10 @@ fn main() -> ExitCode {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::from(exit::NOT_RUNNING),
             Err(error) => Err(error),
+        },
+        Command::Config { command } => match command {
+            ConfigCommand::Check(args) => commands::config::check(*args),
+            ConfigCommand::Show { args, json } => commands::config::show(*args, json),
         },
         Command::Completions { shell } => commands::generate::completions(shell),
         Command::Man { directory } => commands::generate::man(directory),

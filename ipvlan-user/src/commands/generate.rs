@@ -1,13 +1,11 @@
 //! `ipvlan completions` and `ipvlan man`: what shells and `man` know of the command line, made from its definition.
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::{io, path::PathBuf};
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
+use super::print;
 use crate::{cli::Cli, exit::Failure, text::escaped_path};
 
 /// The name of the program, which shells complete the arguments of.
@@ -28,7 +26,7 @@ pub enum ManError {
 
 /// Prints the completions of a shell to standard output.
 pub fn completions(shell: Shell) -> Result<(), Failure> {
-    print(&completions_of(shell))
+    print(completions_of(shell))
 }
 
 /// Writes a man page of each command to a directory, which must exist, or prints the one of `ipvlan` to standard output.
@@ -37,7 +35,7 @@ pub fn man(directory: Option<PathBuf>) -> Result<(), Failure> {
         let mut page = Vec::new();
         let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
         rendered.map_err(Failure::system("render a man page"))?;
-        return print(&page);
+        return print(page);
     };
     clap_mangen::generate_to(Cli::command(), &directory)
         .map_err(|source| ManError::Write { directory, source })?;
@@ -48,14 +46,6 @@ fn completions_of(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
     script
-}
-
-fn print(text: &[u8]) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text) {
-        // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(Failure::system("write to standard output")),
-    }
 }
 
 #[cfg(test)]
@@ -69,9 +59,11 @@ mod tests {
     /// Long options of all commands that `--help` shows.
     fn options() -> Vec<String> {
         let command = Cli::command();
-        let arguments = command
+        let nested = command
             .get_subcommands()
-            .flat_map(clap::Command::get_arguments);
+            .flat_map(clap::Command::get_subcommands);
+        let commands = command.get_subcommands().chain(nested);
+        let arguments = commands.flat_map(clap::Command::get_arguments);
         let shown = arguments.filter(|argument| !argument.is_hide_set());
         let mut options: Vec<_> = shown
             .filter_map(clap::Arg::get_long)
@@ -127,10 +119,9 @@ mod tests {
             .iter()
             .map(|it| it.file_name().unwrap().to_str().unwrap())
             .collect();
-        let expected = ["cleanup", "completions", "man", "run", "status"]
-            .map(|name| format!("ipvlan-{name}.1"));
-        assert_eq!(names[..5], expected);
-        assert_eq!(names[5..], ["ipvlan.1"]);
+        let expected = "ipvlan-cleanup.1 ipvlan-completions.1 ipvlan-config-check.1 ipvlan-config-show.1 \
+                        ipvlan-config.1 ipvlan-man.1 ipvlan-run.1 ipvlan-status.1 ipvlan.1";
+        assert_eq!(names.join(" "), expected);
         let text: String = pages
             .iter()
             .map(|it| std::fs::read_to_string(it).unwrap())

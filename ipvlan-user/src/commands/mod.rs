@@ -1,10 +1,15 @@
 //! The subcommands, one file each.
 
 pub mod cleanup;
+pub mod config;
 pub mod generate;
+mod json;
 pub mod run;
 pub mod status;
 
+use std::io::{self, Write as _};
+
+pub use self::json::render as render_json;
 use crate::{
     cli::FindArgs,
     config::{Places, Source},
@@ -19,4 +24,13 @@ fn find_places(args: FindArgs) -> Result<Places, Failure> {
         tracing::warn!("{}", chain(&failure));
     }
     Ok(places)
+}
+
+/// Prints to standard output.
+fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_ref()) {
+        // The reader has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Failure::system("write to standard output")),
+    }
 }

@@ -1,18 +1,13 @@
 //! `ipvlan status`
 
 mod conflicts;
-mod json;
 mod screen;
 mod unserved;
 
-use std::{
-    io::{self, Write as _},
-    time::SystemTime,
-};
+use std::time::SystemTime;
 
-pub use self::json::render as render_json;
 use self::screen::{Rows, Screen};
-use super::find_places;
+use super::{find_places, json, print};
 use crate::{
     cli::StatusArgs,
     config::Places,
@@ -110,11 +105,7 @@ pub fn status(args: StatusArgs) -> Result<bool, Failure> {
         }
         text
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        result => result.map_err(Failure::system("write to standard output"))?,
-    }
+    print(text)?;
     if let [first, others @ ..] = &status.unanswered[..] {
         return Err(StatusError::Unanswered {
             first: failure(first),

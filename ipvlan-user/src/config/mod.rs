@@ -14,6 +14,7 @@
 mod error;
 mod file;
 mod options;
+mod origin;
 mod places;
 mod rule;
 mod settings;
@@ -26,6 +27,7 @@ pub use self::{
     error::ConfigError,
     file::parse,
     options::Options,
+    origin::{Origin, Setting},
     places::Places,
     settings::{
         DEFAULT_AUDIT, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
@@ -62,16 +64,45 @@ pub struct Loaded {
 impl Source {
     /// Reads the files and merges them with the command line.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
-        let files = self.list()?;
-        let mut options = Options::default();
-        for path in &files {
-            options = file::read(path)?.over(options);
+        let (origins, options): (Vec<_>, Vec<_>) = self.layers()?.into_iter().unzip();
+        let files = origins.into_iter().filter_map(|origin| match origin {
+            Origin::File(path) => Some(path),
+            Origin::Default | Origin::CommandLine => None,
+        });
+        Ok(Loaded {
+            settings: self.settings(options)?,
+            files: files.collect(),
+        })
+    }
+
+    /// Returns the errors of all files that cannot be used; if there are none, that of all of them together.
+    #[must_use]
+    pub fn errors(&self) -> Vec<ConfigError> {
+        let (_, errors) = file::read_what_can_be(self.first(), self.file.is_some());
+        if errors.is_empty() {
+            return self.load().err().into_iter().collect();
         }
-        let options = self.overrides.clone().over(options);
-        let settings = Settings::new(options).ok_or_else(|| ConfigError::NoParent {
+        errors
+    }
+
+    /// Reads the sources, each of which overrides those before it.
+    fn layers(&self) -> Result<Vec<(Origin, Options)>, ConfigError> {
+        let mut layers = Vec::new();
+        for path in self.list()? {
+            let options = file::read(&path)?;
+            layers.push((Origin::File(path), options));
+        }
+        layers.push((Origin::CommandLine, self.overrides.clone()));
+        Ok(layers)
+    }
+
+    fn settings(&self, layers: impl IntoIterator<Item = Options>) -> Result<Settings, ConfigError> {
+        let options = layers
+            .into_iter()
+            .fold(Options::default(), |lower, options| options.over(lower));
+        Settings::new(options).ok_or_else(|| ConfigError::NoParent {
             file: self.first().to_owned(),
-        })?;
-        Ok(Loaded { settings, files })
+        })
     }
 
     /// Reads the directories of an agent with this configuration. An error in a file that the command line does not

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     rule,
-    value::{AuditSeconds, Count, InterfaceName, Percent, Rate, RefreshSeconds, StaleAfter},
+    value::{self, AuditSeconds, Count, InterfaceName, Percent, Rate, RefreshSeconds, StaleAfter},
     words::XdpChoice,
 };
 use crate::{
@@ -62,7 +62,7 @@ macro_rules! layers {
 
 layers! {
 /// Options of `ipvlan run`, which are the keys of a configuration file; those that are not given are `None`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Options {
     /// Parent interface of ipvlan children
@@ -138,7 +138,7 @@ pub struct Options {
 
     /// Settings of single children. Only files have them; those of all files apply, in the order of reading.
     #[arg(skip)]
-    #[serde(deserialize_with = "rule::list")]
+    #[serde(deserialize_with = "rule::list", serialize_with = "rule::show")]
     pub rule: Vec<Rule>,
 
     /// Whether to probe the LAN for a child's new address [default: optimistic]
@@ -226,10 +226,12 @@ pub struct Options {
 
     /// Directory of the pins, on a BPF filesystem. Other commands have this option too: `cli::PlaceArgs`.
     #[arg(skip)]
+    #[serde(serialize_with = "value::show_path")]
     pub pin_dir: Option<PathBuf>,
 
     /// Directory of lock files and status sockets. Other commands have this option too: `cli::PlaceArgs`.
     #[arg(skip)]
+    #[serde(serialize_with = "value::show_path")]
     pub runtime_dir: Option<PathBuf>,
 }
 }

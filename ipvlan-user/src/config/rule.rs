@@ -1,6 +1,6 @@
 //! `[[rule]]` of a configuration file.
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -61,6 +61,58 @@ impl From<Keys> for Rule {
             answer: answer.unwrap_or(true),
         }
     }
+}
+
+/// A rule as a file has it, and its place.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Shown<'a> {
+    place: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    netns: &'a [Glob],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    name: &'a [Glob],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    parent: &'a [Glob],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    allow: &'a [Prefix],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    deny: &'a [Prefix],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addresses: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    next_hop: bool,
+    /// `true` is the default.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    answer: bool,
+}
+
+/// Writes rules: the keys that differ from their defaults, and `place`.
+pub(super) fn show<S: Serializer>(rules: &[Rule], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(rules.iter().map(|rule| {
+        let Rule {
+            place,
+            netns,
+            name,
+            parent,
+            allow,
+            deny,
+            addresses,
+            next_hop,
+            answer,
+        } = rule;
+        Shown {
+            place,
+            netns,
+            name,
+            parent,
+            allow,
+            deny,
+            addresses: *addresses,
+            next_hop: *next_hop,
+            answer: *answer,
+        }
+    }))
 }
 
 /// Gives the rules of a file their places, and checks each as a whole. Returns the first error with the key and the

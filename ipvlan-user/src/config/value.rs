@@ -1,13 +1,18 @@
 //! Values with a limited range, read alike from the command line and from files: names and numbers.
 
-use std::{fmt, marker::PhantomData, num::ParseIntError, ops::RangeInclusive, str::FromStr};
+use std::{
+    fmt, marker::PhantomData, num::ParseIntError, ops::RangeInclusive, path::PathBuf, str::FromStr,
+};
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{self, Visitor},
 };
 
-use crate::model::{Glob, Prefix};
+use crate::{
+    model::{Glob, Prefix},
+    text::escaped_path,
+};
 
 /// Longest interface name (`IFNAMSIZ` less its NUL).
 const MAX_NAME: usize = 15;
@@ -27,7 +32,7 @@ pub type RefreshSeconds = Bounded<0, 86_400>;
 const STALE_AFTER: RangeInclusive<u64> = 2..=31_536_000;
 
 /// A whole number from `MIN` to `MAX`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "i64")]
 pub struct Bounded<const MIN: u32, const MAX: u32>(u32);
 
@@ -113,6 +118,12 @@ impl From<InterfaceName> for String {
     }
 }
 
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Reads types from a file as they are read from the command line.
 macro_rules! read_as_text {
     ($( $type:ty ),+) => { $(
@@ -121,10 +132,29 @@ macro_rules! read_as_text {
                 deserializer.deserialize_str(Parse(PhantomData))
             }
         }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
     )+ };
 }
 
 read_as_text!(InterfaceName, Prefix, Glob);
+
+/// Writes a path; the command line can name one that is not UTF-8.
+#[allow(clippy::ref_option, reason = "serde passes the field as it is")]
+pub(super) fn show_path<S: Serializer>(
+    path: &Option<PathBuf>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let shown = path.as_deref().map(|path| match path.to_str() {
+        Some(text) => text.to_owned(),
+        None => escaped_path(path).to_string(),
+    });
+    shown.serialize(serializer)
+}
 
 /// Parses while the text is visited: an error of the visit is one of this place in the file.
 struct Parse<T>(PhantomData<T>);
@@ -142,7 +172,7 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
 }
 
 /// Seconds that programs answer without a sync; 0 without limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "i64")]
 pub struct StaleAfter(pub u64);
 

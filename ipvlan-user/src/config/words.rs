@@ -1,7 +1,7 @@
 //! Options whose value is a word: each word, and its line in the help text.
 
 use clap::{ValueEnum, builder::PossibleValue};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     attach::{Order, TcAttach, XdpMode},
@@ -31,6 +31,16 @@ impl From<XdpChoice> for Option<XdpMode> {
     }
 }
 
+impl From<Option<XdpMode>> for XdpChoice {
+    fn from(mode: Option<XdpMode>) -> Self {
+        match mode {
+            None => Self::Off,
+            Some(XdpMode::Native) => Self::Native,
+            Some(XdpMode::Generic) => Self::Generic,
+        }
+    }
+}
+
 /// Names the words of a type, for the command line and for files.
 macro_rules! words {
     ($( $type:ident { $( $variant:ident = $word:literal $( | $alias:literal )?: $help:literal, )+ } )+) => { $(
@@ -49,6 +59,14 @@ macro_rules! words {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 word(deserializer)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(match self {
+                    $( Self::$variant => $word, )+
+                })
             }
         }
     )+ };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ipvlan_user::{
-    commands::status,
+    commands::{render_json, status},
     config,
     exit::Failure,
     protocol::{Agent, SCHEMA, Status},
@@ -53,7 +53,7 @@ fn answer(bytes: &[u8]) {
         unserved: None,
     };
     assert_printable(&status::render(&status, u64::MAX));
-    assert_printable(&status::render_json(&status).expect("a status is JSON"));
+    assert_printable(&render_json(&status).expect("a status is JSON"));
 }
 
 fn assert_printable(shown: &str) {

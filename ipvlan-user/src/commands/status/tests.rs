@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::*;
 use crate::protocol::Agent;
@@ -23,7 +23,7 @@ fn hostile(text: &str) -> Status {
             _ => {}
         }
         if let Some(counters) = value.get_mut("counters") {
-            *counters = json!({ text: { text: 1 } });
+            *counters = serde_json::json!({ text: { text: 1 } });
         }
     }
     let schema = include_str!("../../protocol/tests/schema_1.json");

@@ -1,0 +1,161 @@
+//! `ipvlan config`
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{json, print};
+use crate::{
+    cli::ConfigArgs,
+    config::{Loaded, Setting, Source},
+    exit::Failure,
+    text::{chain, escaped_path, printable},
+};
+
+/// Longest setting that places of others are aligned with, in characters.
+const ALIGNED: usize = 48;
+
+/// What `ipvlan config show --json` prints.
+#[derive(Serialize)]
+struct Shown<'a> {
+    schema: u32,
+    settings: &'a [Setting],
+}
+
+/// Reads the configuration as `ipvlan run` would, and prints the files that it consists of. Errors of all files but the
+/// last are logged.
+pub fn check(args: ConfigArgs) -> Result<(), Failure> {
+    let source = Source::from(args.run);
+    let mut errors = source.errors();
+    if let Some(last) = errors.pop() {
+        for error in errors {
+            tracing::error!("{}", chain(&error));
+        }
+        return Err(last.into());
+    }
+    let Loaded { files, .. } = source.load()?;
+    let lines: Vec<_> = files
+        .iter()
+        .map(|file| format!("{}: ok\n", escaped_path(file)))
+        .collect();
+    print(lines.concat())
+}
+
+/// Prints every setting that `ipvlan run` would have, and where it comes from.
+pub fn show(args: ConfigArgs, as_json: bool) -> Result<(), Failure> {
+    let settings = Source::from(args.run).explain()?;
+    if !as_json {
+        return print(text(&settings));
+    }
+    let shown = Shown {
+        schema: 1,
+        settings: &settings,
+    };
+    print(json::render(&shown).map_err(Failure::system("write JSON"))?)
+}
+
+/// Renders settings as a configuration file, with the origin of each as a comment.
+fn text(settings: &[Setting]) -> String {
+    let mut text = String::new();
+    let (rules, single): (Vec<_>, Vec<_>) =
+        settings.iter().partition(|setting| setting.key == "rule");
+    let line = |key: &str, value: &Value| format!("{key} = {}", literal(value));
+    let lines: Vec<_> = single
+        .iter()
+        .map(|setting| (line(&setting.key, &setting.value), &setting.origin))
+        .collect();
+    let lengths = lines.iter().map(|(line, _)| line.chars().count());
+    let width = lengths
+        .filter(|&length| length <= ALIGNED)
+        .max()
+        .unwrap_or(0);
+    for (line, origin) in lines {
+        // Writing to a string does not fail.
+        let _: std::fmt::Result = writeln!(text, "{line:width$}  # {origin}");
+    }
+    let rules = rules.iter().filter_map(|setting| setting.value.as_array());
+    for rule in rules.flatten().filter_map(Value::as_object) {
+        let place = rule
+            .get("place")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let _: std::fmt::Result = writeln!(text, "\n[[rule]]  # {}", printable(place));
+        for (key, value) in rule.iter().filter(|(key, _)| *key != "place") {
+            text += &line(key, value);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Returns a value as TOML has it, in printable characters. Its strings and numbers are written as those of JSON.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(literal).collect();
+            format!("[{}]", items.join(", "))
+        }
+        value => json::escape(&value.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Options, Origin, parse};
+
+    #[test]
+    fn what_is_shown_is_a_file_with_the_same_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        let rule = "[[rule]]\nnetns = [\"cni-*\", \"x\"]\ndeny = [\"10.1.0.1\"]\naddresses = 7\n";
+        let written =
+            format!("iface = ['ens34', 'ens35']\naudit = 7\npin-dir = \"/\\u007f'\"\n{rule}");
+        std::fs::write(&file, written).unwrap();
+        let source = |options: Options| Source {
+            file: Some(file.clone()),
+            overrides: options,
+        };
+        let settings = source(toml::from_str("xdp = 'generic'").unwrap())
+            .explain()
+            .unwrap();
+        let shown = text(&settings);
+        let lines = [
+            ("iface = [\"ens34\", \"ens35\"]", file.to_str().unwrap()),
+            ("audit = 7", file.to_str().unwrap()),
+            ("xdp = \"generic\"", "command line"),
+            ("max-addresses = 16384", "default"),
+            ("pin-dir = \"/\\u007f'\"", file.to_str().unwrap()),
+            ("[[rule]]", &format!("{}:4", file.display())),
+        ];
+        for (setting, origin) in lines {
+            let is_it = |line: &str| {
+                line.split_once("  # ")
+                    .is_some_and(|(left, right)| left.trim_end() == setting && right == origin)
+            };
+            assert!(
+                shown.lines().any(is_it),
+                "no {setting:?} of {origin} in\n{shown}"
+            );
+        }
+        let rule = "\naddresses = 7\ndeny = [\"10.1.0.1/32\"]\nnetns = [\"cni-*\", \"x\"]\n";
+        assert!(shown.ends_with(rule), "{shown}");
+        let read = parse(Path::new("/shown"), shown.as_bytes()).unwrap();
+        std::fs::write(&file, &shown).unwrap();
+        let again = source(Options::default()).explain().unwrap();
+        assert!(
+            again
+                .iter()
+                .all(|setting| setting.origin == Origin::File(file.clone()))
+        );
+        let values = |settings: Vec<Setting>| -> Vec<_> {
+            let values = settings.into_iter().filter(|setting| setting.key != "rule");
+            values.map(|setting| (setting.key, setting.value)).collect()
+        };
+        assert_eq!(values(again), values(settings));
+        assert_eq!(read.rule.len(), 1);
+    }
+}
