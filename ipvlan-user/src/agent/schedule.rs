@@ -1,7 +1,9 @@
 //! How much of the kernel's state is read again, and how soon.
 //!
-//! A wake is followed at once. What wakes during a sync, and for as long after it as it took, is followed
-//! together: under unending churn syncs take at most half of a processor, and a quiet host does not wait.
+//! A wake is followed at once, and syncs take at most half of a processor: each adds the time that it took to a
+//! debt, which time without a sync pays. A chunk of a full scan waits until the debt is paid, and everything else until
+//! it is at most [`CHUNK`]. So a quiet host does not wait, what wakes during a chunk is followed right after it, and
+//! what wakes under unending churn is followed together.
 //!
 //! **Each netns has a share.** After a netns was read it rests until the reading is no more than its share of the time
 //! that passed (`--netns-time`, a tenth by default); no other netns waits for that. Of those that are dirty, the
@@ -29,9 +31,10 @@ use crate::{
 
 /// Shortest time from the end of a sync to the next: what changes meanwhile is one wake.
 const MIN_GAP: Duration = Duration::from_millis(1);
-/// Longest such time, also while a long sync runs again and again.
+/// Longest such time, also while a long sync runs again and again, and the longest debt.
 pub(super) const MAX_GAP: Duration = Duration::from_millis(100);
-/// How long a chunk of a full scan takes; the netns that is read at its end comes on top.
+/// How long a chunk of a full scan takes; the netns that is read at its end comes on top. Also the debt with which
+/// parts are read.
 pub(super) const CHUNK: Duration = Duration::from_millis(5);
 /// Longest time that a chunk waits for parts.
 const CHUNK_WAITS: Duration = Duration::from_millis(5);
@@ -90,6 +93,8 @@ pub(super) struct Schedule {
     later: bool,
     /// Nothing is done before.
     due: Instant,
+    /// When the debt is paid, if nothing is done before.
+    paid: Instant,
     /// Everything is not read before, unless `status` asks.
     whole_due: Instant,
     /// Nor is it when it can be put off.
@@ -111,6 +116,7 @@ impl Schedule {
             everything: false,
             later: false,
             due: now,
+            paid: now,
             whole_due: now,
             later_due: now,
             asked: None,
@@ -164,6 +170,7 @@ impl Schedule {
         self.everything |= everything;
         self.later |= later;
         self.due = self.due.min(now + MAX_GAP);
+        self.paid = self.paid.min(now + MAX_GAP);
         self.whole_due = self.whole_due.min(now + WHOLE_GAP);
     }
 
@@ -204,13 +211,12 @@ impl Schedule {
 
     fn next_of_whole(&self) -> Option<Instant> {
         let due = self.whole_waits_since()?;
-        Some(
-            if self.scan.is_none() && self.asked.is_some_and(|asked| asked <= due) {
-                due
-            } else {
-                due.max(self.due)
-            },
-        )
+        if self.scan.is_none() && self.asked.is_some_and(|asked| asked <= due) {
+            return Some(due);
+        }
+        // Parts that are due again and again do not let the debt be paid.
+        let paid = self.paid.min(due + CHUNK_WAITS);
+        Some(due.max(paid).max(self.due))
     }
 
     /// Returns since when a full scan, or its next chunk, is due, but for the rest after what was done last.
@@ -337,14 +343,20 @@ impl Schedule {
         self.rest(started, ended);
         if let Some(scan) = &mut self.scan {
             scan.took += ended.saturating_duration_since(started);
-            scan.due = self.due;
+            scan.due = self.paid;
         }
     }
 
-    /// Rests for as long as it took.
+    /// Adds what was done to the debt, and rests.
     fn rest(&mut self, started: Instant, ended: Instant) {
         let took = ended.saturating_duration_since(started);
-        self.due = ended + took.clamp(MIN_GAP, MAX_GAP);
+        let debt = self.paid.saturating_duration_since(started) + took;
+        self.paid = ended + debt.clamp(MIN_GAP, MAX_GAP);
+        let due = ended + MIN_GAP;
+        self.due = self
+            .paid
+            .checked_sub(CHUNK)
+            .map_or(due, |paid| paid.max(due));
     }
 
     /// Records the last chunk that succeeded, and with it the full scan.
@@ -352,7 +364,7 @@ impl Schedule {
         self.chunk_done(started, ended);
         self.failures = 0;
         if let Some(Scan { started, took, .. }) = self.scan.take() {
-            self.whole_due = self.due.max(started + WHOLE_GAP);
+            self.whole_due = self.paid.max(started + WHOLE_GAP);
             self.later_due = ended + (took * LATER).clamp(WHOLE_GAP, MAX_LATER);
         }
     }
@@ -364,6 +376,7 @@ impl Schedule {
         self.asked = None;
         self.everything = true;
         self.due = now + backoff(self.failures);
+        self.paid = self.due;
         self.whole_due = self.due;
     }
 }
