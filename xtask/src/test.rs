@@ -201,7 +201,7 @@ fn prepare_native() -> Result<()> {
 
 fn machines() -> Result<()> {
     let mut jobs: Vec<Job<'_, Vec<String>>> = bench::everywhere();
-    jobs.extend(INSTRUMENTS.iter().flat_map(Instrument::everywhere));
     jobs.extend(demo::everywhere());
+    jobs.extend(INSTRUMENTS.iter().flat_map(Instrument::everywhere));
     exec::fail_for("in machines:", &side_by_side::run(jobs).concat())
 }
