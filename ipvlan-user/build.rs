@@ -100,7 +100,7 @@ fn build() -> anyhow::Result<()> {
     fs::write(&object, stripped).with_context(|| format!("write {}", object.display()))
 }
 
-/// Returns `object` without DWARF, which is three quarters of it and which nothing reads at run time: aya takes the
+/// Returns `object` without DWARF, which is four fifths of it and which nothing reads at run time: aya takes the
 /// line numbers of the verifier's log from BTF. Relocations of these sections would be parsed at each start.
 fn without_debug_sections(object: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut builder = Builder::read(object)?;
