@@ -3,7 +3,6 @@
 //! This kernel need not have ipvlan: the addresses of a child are put where the agent would put
 //! them. Programs, sockets and the stations on the LAN are real.
 
-mod dad;
 mod groups;
 mod rig;
 mod stations;
@@ -13,18 +12,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ipvlan_common::Reason;
 use ipvlan_packet::{Arp, Mac, Nd, nd};
-use ipvlan_tests::netns::colons;
 use ipvlan_user::lan::{
     Announcing, DadMode, Defending, LanPolicy,
     incidents::{Action, Kind},
 };
 
-use crate::common::{LAN, PARENT, Topology};
+use crate::common::{LAN, Topology};
 
 use self::{
     rig::Rig,
-    stations::{Sender, announcement, capture},
+    stations::{announcement, capture, send_probe},
 };
 
 const V4: &str = "192.0.2.7";
@@ -45,10 +44,6 @@ const SILENT: LanPolicy = LanPolicy {
 const ANNOUNCING: LanPolicy = LanPolicy {
     announce: Announcing::On,
     ..SILENT
-};
-const OPTIMISTIC: LanPolicy = LanPolicy {
-    dad: DadMode::Optimistic,
-    ..ANNOUNCING
 };
 const STRICT: LanPolicy = LanPolicy {
     dad: DadMode::Strict,
@@ -91,94 +86,12 @@ fn new_addresses_are_announced_three_times_on_the_wire() {
 }
 
 #[test]
-fn silence_is_kept_and_broken_while_the_agent_runs() {
-    let net = Topology::new();
-    let mut rig = Rig::new(&net, SILENT);
-    let gratuitous = announcement(net.mac(), V4);
-    rig.update(&[V4]);
-    let start = Instant::now();
-    // What is switched on, and how often the address is announced then.
-    for (policy, expected) in [(SILENT, 0), (ANNOUNCING, 3), (ANNOUNCING, 0), (SILENT, 0)] {
-        let capture = capture(&net);
-        rig.set_policy(policy);
-        rig.run(SECOND * 3);
-        let found = capture.stop_and_find(&[&gratuitous], start);
-        assert_eq!(found[0].len(), expected, "{policy:?}: {found:?}");
-        assert_eq!(rig.next_due(), None);
-    }
-}
-
-#[test]
-fn neighbours_learn_a_new_mac_within_a_second() {
-    let net = Topology::new();
-    let mut rig = Rig::new(&net, ANNOUNCING);
-    rig.update(&[V4, V6]);
-    rig.run(SECOND * 3);
-    let old = colons(net.mac());
-    for address in [V4, V6] {
-        net.on_lan(&format!(
-            "neigh replace {address} lladdr {old} dev {LAN} nud reachable"
-        ));
-    }
-    let new = "02:00:00:00:34:56";
-    net.on_host(&format!("link set {PARENT} address {new}"));
-    let changed = Instant::now();
-    rig.update(&[V4, V6]);
-    rig.run_until(SECOND, "both learned", |_| {
-        let knows = |address| {
-            net.lan
-                .neighbour_entry(LAN, ip(address))
-                .unwrap()
-                .contains(new)
-        };
-        knows(V4) && knows(V6)
-    });
-    println!("neighbours know the new MAC after {:?}", changed.elapsed());
-}
-
-#[test]
-fn a_claimed_address_is_defended_once_after_a_moment_unless_silent() {
-    for (policy, defended, action) in [(ANNOUNCING, 1, Action::Defended), (SILENT, 0, Action::None)]
-    {
-        let net = Topology::new();
-        let mut rig = Rig::new(&net, policy);
-        rig.update(&[V4, V6]);
-        rig.run(SECOND * 3);
-        let (capture, station) = (capture(&net), Sender::new(&net));
-        for _ in 0..20 {
-            for address in [V4, V6] {
-                station.claims(FOREIGN, address);
-            }
-            rig.run(SECOND / 10);
-        }
-        rig.run(SECOND * 3 / 2);
-        let [v4, v6] = [V4, V6].map(|address| announcement(net.mac(), address));
-        for times in capture.stop_and_find(&[&v4, &v6], Instant::now()) {
-            assert_eq!(times.len(), defended);
-        }
-        for address in [V4, V6] {
-            let mut entries: Vec<_> = rig.incidents().collect();
-            entries.retain(|entry| entry.incident.address == Some(ip(address)));
-            let [entry] = &entries[..] else {
-                panic!("{entries:?}");
-            };
-            assert_eq!(entry.incident.kind, Kind::Claim);
-            assert_eq!(entry.incident.mac, Some(FOREIGN));
-            assert_eq!(entry.incident.action, action);
-            // The programs report eight of a station at once, then one a second; two addresses share.
-            assert!((3..=10).contains(&entry.times), "{entry:?}");
-        }
-        assert_eq!(rig.next_due(), None);
-    }
-}
-
-#[test]
 fn a_station_that_probes_for_a_childs_address_is_answered_and_told() {
     let net = Topology::new();
     let mut rig = Rig::new(&net, SILENT);
     rig.update(&[V4, V6]);
     let capture = capture(&net);
-    Sender::new(&net).probes(FOREIGN, V4);
+    send_probe(&net, FOREIGN, V4.parse().unwrap());
     // The station's own kernel, with its own duplicate address detection.
     net.on_lan(&format!("address add {V6}/64 dev {LAN}"));
     rig.run_until(SECOND * 5, "both reported", |rig| {
@@ -201,4 +114,59 @@ fn a_station_that_probes_for_a_childs_address_is_answered_and_told() {
     });
     let reply = (2, net.mac(), ip(V4));
     assert!(replies.into_iter().any(|seen| seen == reply));
+}
+
+/// `ip address VERB` of an address on the LAN.
+fn on_lan(net: &Topology, verb: &str, address: &str) {
+    let length = if ip(address).is_ipv4() { 24 } else { 64 };
+    net.on_lan(&format!(
+        "address {verb} {address}/{length} dev {LAN} nodad"
+    ));
+}
+
+#[test]
+fn strict_answers_what_is_free_and_what_becomes_free_later() {
+    let net = Topology::new();
+    // A station has two of the addresses.
+    let (held, free) = ([V4, V6], [OTHER_V4, OTHER_V6]);
+    for address in held {
+        on_lan(&net, "add", address);
+    }
+    let mut rig = Rig::new(&net, STRICT);
+    let station = net.lan.hardware_address(LAN).unwrap();
+    let (capture, start) = (capture(&net), Instant::now());
+    rig.update(&[V4, V6, OTHER_V4, OTHER_V6]);
+    for address in [V4, V6, OTHER_V4, OTHER_V6] {
+        assert_eq!(rig.refusal(address), Some(Reason::Probing));
+        assert!(!rig.answers(address));
+    }
+    rig.run(SECOND * 8);
+    for address in held {
+        assert_eq!(rig.refusal(address), Some(Reason::Duplicate), "{address}");
+        assert!(rig.duplicates().contains(&(ip(address), station)));
+    }
+    for address in free {
+        assert_eq!(rig.refusal(address), None, "{address}");
+        assert!(rig.answers(address), "{address}");
+    }
+    // Announced only what is free.
+    let [of_free, of_held] = [OTHER_V4, V4].map(|address| announcement(net.mac(), address));
+    let found = capture.stop_and_find(&[&of_free, &of_held], start);
+    assert!(!found[0].is_empty() && found[1].is_empty(), "{found:?}");
+    let is_withheld = |address| {
+        rig.incidents().any(|entry| {
+            entry.incident.action == Action::Withheld && entry.incident.address == Some(ip(address))
+        })
+    };
+    assert!(held.into_iter().all(is_withheld));
+
+    // The station gives them up: within a retry and a check they are answered.
+    for address in held {
+        on_lan(&net, "del", address);
+    }
+    rig.run_until(SECOND * 20, "healed", |rig| {
+        held.iter().all(|address| rig.refusal(address).is_none())
+    });
+    assert!(held.iter().all(|address| rig.answers(address)));
+    assert_eq!(rig.duplicates(), []);
 }

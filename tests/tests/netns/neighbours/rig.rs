@@ -13,8 +13,8 @@ use ipvlan_user::{
     attach::{AttachOptions, Datapath},
     facts::{Link, NetnsId},
     lan::{
-        Adopted, Candidate, LanPolicy, Moment, Schedule, announce::Announced,
-        dad::control::Neighbourhood, incidents::Entry,
+        Candidate, LanPolicy, Moment, Schedule, announce::Announced, dad::control::Neighbourhood,
+        incidents::Entry,
     },
     maps::{Events, Maps},
     model::{ChildKey, DesiredEntry, EgressProgram, IngressProgram},
@@ -129,21 +129,6 @@ impl<'a> Rig<'a> {
     fn update_again(&mut self) {
         let addresses: Vec<String> = self.candidates.keys().map(ToString::to_string).collect();
         self.update(&addresses.iter().map(String::as_str).collect::<Vec<_>>());
-    }
-
-    /// Changes the policy, as a reload does.
-    pub(crate) fn set_policy(&mut self, policy: LanPolicy) {
-        self.schedule.set_policy(Instant::now(), policy, &QUOTAS);
-        self.update_again();
-    }
-
-    /// These addresses are in maps of a previous agent, answered. Called before the first are followed.
-    pub(crate) fn adopt(&mut self, established: &[&str]) {
-        self.schedule.adopt(Adopted {
-            established: established.iter().map(|address| ip(address)).collect(),
-            mac: self.net.host.hardware_address(PARENT).ok(),
-            ..Adopted::default()
-        });
     }
 
     /// Puts into the maps what the agent would.
