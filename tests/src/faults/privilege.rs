@@ -17,6 +17,9 @@ pub(crate) const VERIFIED_AT_MOST: u32 = 30_000;
 /// `EX_NOPERM`
 const NO_PERMISSION: i32 = 77;
 
+/// How often it is looked whether other programs are attached.
+const POLL: Duration = Duration::from_millis(100);
+
 /// The parent of agents of these rows.
 const PARENT: &str = "ens36";
 
@@ -50,6 +53,29 @@ fn without_one(stage: &mut Stage) -> Result<()> {
     stage.settle()
 }
 
+impl Stage {
+    /// Requires that the agent soon has these programs attached, and that the kernel followed no more instructions of
+    /// them than is promised.
+    fn expect_verified(&self, agent: &Agent, programs: [&str; 2]) -> Result<()> {
+        let attached = || {
+            let verified = agent.verified()?;
+            let names: Vec<_> = verified.iter().map(|(name, _)| name.as_str()).collect();
+            Ok(programs.iter().all(|program| names.contains(program)))
+        };
+        let is_attached = until(PATIENCE, POLL, attached)?;
+        let verified = agent.verified()?;
+        self.expect(is_attached, || {
+            format!("{programs:?} expected, attached: {verified:?}")
+        });
+        for (program, followed) in verified {
+            println!("only the four: {program}: {followed} instructions followed");
+            let what = format!("instructions of {program} that the kernel followed");
+            self.expect_most(&what, followed, VERIFIED_AT_MOST);
+        }
+        Ok(())
+    }
+}
+
 /// Serves a parent of its own; its programs are no longer than is promised as the kernel follows them for
 /// somebody who may not see the kernel's memory.
 fn only_the_four(stage: &mut Stage) -> Result<()> {
@@ -61,7 +87,8 @@ fn only_the_four(stage: &mut Stage) -> Result<()> {
         command.arg(format!("--ambient-caps=-all{set}"));
         command.args(["--reuid", &NOBODY.to_string(), "--clear-groups"]);
     })?;
-    command.arg("--no-pin");
+    command.args(["--no-pin", "--deliver", "redirect"]);
+    command.args(["--allow", "0.0.0.0/0", "--allow", "::/0"]);
     let begun = Instant::now();
     let mut agent = Agent::spawn(
         command,
@@ -71,11 +98,20 @@ fn only_the_four(stage: &mut Stage) -> Result<()> {
     )?;
     agent.wait_ready(&[PARENT])?;
     println!("only the four: ready after {:?}", begun.elapsed());
-    for (program, verified) in agent.verified()? {
-        println!("only the four: {program}: {verified} instructions followed");
-        let what = format!("instructions of {program} that the kernel followed");
-        stage.expect_most(&what, verified, VERIFIED_AT_MOST);
-    }
+    stage.expect_verified(&agent, ["parent_ingress", "parent_egress"])?;
+    // An off-link address that is allowed, and a child in the parent's own netns, have longer programs.
+    let child = stage.lab.netns("offlink")?;
+    let netns = child.reference();
+    stage.host.ip(&format!(
+        "link add link {PARENT} name off0 netns {netns} type ipvlan mode l3\n\
+         link add link {PARENT} name own0 type ipvlan mode l3\n\
+         addr add 203.0.113.10/32 dev own0\nlink set own0 up\n"
+    ))?;
+    child.ip("addr add 203.0.113.9/32 dev off0\nlink set off0 up\n")?;
+    stage.expect_verified(&agent, ["parent_ingress_demux", "parent_egress_routed"])?;
+    child.ip("link set off0 type ipvlan mode l3 private\n")?;
+    let isolated = ["parent_ingress_demux", "parent_egress_routed_isolated"];
+    stage.expect_verified(&agent, isolated)?;
     agent.signal(Signal::SIGTERM)?;
     let code = agent.wait(PATIENCE)?.code();
     stage.expect_eq("exit code", code, Some(0));
