@@ -86,6 +86,22 @@ fn cheap_netns_come_first_and_expensive_ones_in_the_end() {
 }
 
 #[test]
+fn a_netns_without_a_child_of_ours_comes_after_those_with_one_for_a_quarter_of_a_second() {
+    for (waited, first) in [(CHILDLESS - MS, 1), (CHILDLESS + MS, 99)] {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(start);
+        // One of them fills a chunk.
+        schedule.charge(start, &read([(1, CHUNK), (99, CHUNK)]), None);
+        // Long enough that neither cost counts any more.
+        let dirty = start + 100_000 * MS;
+        schedule.add(dirty, parts(99));
+        let now = dirty + waited;
+        schedule.add(now, parts(1));
+        assert_eq!(taken(&mut schedule, now), [first], "after {waited:?}");
+    }
+}
+
+#[test]
 fn a_netns_that_cannot_be_read_is_tried_later_and_later_and_holds_no_other_up() {
     let start = Instant::now();
     let mut schedule = Schedule::new(start);
