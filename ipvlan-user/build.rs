@@ -106,7 +106,8 @@ fn without_debug_sections(object: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut builder = Builder::read(object)?;
     for section in &mut builder.sections {
         let name = section.name.as_slice();
-        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+        let of_debug = [&b".debug_"[..], b".rel.debug_", b".rela.debug_"];
+        section.delete = of_debug.iter().any(|prefix| name.starts_with(prefix));
     }
     // LLVM keeps the names of sections among those of symbols; the builder writes a table of their own.
     let names = builder.sections.add();

@@ -41,13 +41,13 @@ pub enum Command {
     },
     /// Print the completions of a shell.
     ///
-    /// bash: `ipvlan completions bash > /usr/share/bash-completion/completions/ipvlan`. zsh: to `_ipvlan` in a directory
-    /// of `$fpath`. fish: to `/usr/share/fish/vendor_completions.d/ipvlan.fish`.
+    /// bash: `ipvlan completions bash > /usr/share/bash-completion/completions/ipvlan`. zsh: save them as `_ipvlan` in a
+    /// directory of `$fpath`. fish: save them as `/usr/share/fish/vendor_completions.d/ipvlan.fish`.
     Completions {
         /// The shell.
         shell: Shell,
     },
-    /// Print the man page, or write those of all commands to a directory.
+    /// Print the man page of ipvlan; with a directory, write those of all commands to it.
     Man {
         /// Directory that exists, for example /usr/share/man/man1
         directory: Option<PathBuf>,
@@ -57,7 +57,7 @@ pub enum Command {
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Read the configuration as `ipvlan run` would, and name its files. Exit code 2 if it cannot be used.
+    /// Read the configuration as `ipvlan run` would and list its files; exit code 2 if it cannot be used.
     Check(Box<ConfigArgs>),
     /// Show every setting that `ipvlan run` would have with these options, as a configuration file, and where each
     /// comes from.

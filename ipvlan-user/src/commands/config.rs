@@ -1,6 +1,6 @@
 //! `ipvlan config`
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, process::ExitCode};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::{
     cli::ConfigArgs,
     config::{Loaded, Setting, Source},
     exit::Failure,
-    text::{chain, escaped_path, printable},
+    text::{escaped_path, printable},
 };
 
 /// Longest setting that places of others are aligned with, in characters.
@@ -23,18 +23,20 @@ struct Shown<'a> {
     settings: &'a [Setting],
 }
 
-/// Reads the configuration as `ipvlan run` would, and prints the files that it consists of. Errors of all files but the
-/// last are logged.
+/// Reads the configuration as `ipvlan run` would, and prints its files. Reports the first error of each file.
 pub fn check(args: ConfigArgs) -> Result<(), Failure> {
     let source = Source::from(args.run);
     let mut errors = source.errors();
     if let Some(last) = errors.pop() {
         for error in errors {
-            tracing::error!("{}", chain(&error));
+            let _: ExitCode = Failure::from(error).report();
         }
         return Err(last.into());
     }
     let Loaded { files, .. } = source.load()?;
+    if files.is_empty() {
+        return print("no configuration file\n");
+    }
     let lines: Vec<_> = files
         .iter()
         .map(|file| format!("{}: ok\n", escaped_path(file)))
@@ -89,14 +91,18 @@ fn text(settings: &[Setting]) -> String {
     text
 }
 
-/// Returns a value as TOML has it, in printable characters. Its strings and numbers are written as those of JSON.
+/// Returns a value as TOML has it, in printable characters. Its strings are those of JSON but for the escapes of
+/// characters beyond 16 bits.
 fn literal(value: &Value) -> String {
     match value {
         Value::Array(items) => {
             let items: Vec<_> = items.iter().map(literal).collect();
             format!("[{}]", items.join(", "))
         }
-        value => json::escape(&value.to_string()),
+        value => json::escaped(&value.to_string(), |character| match u32::from(character) {
+            short @ ..=0xffff => format!("\\u{short:04x}"),
+            long => format!("\\U{long:08x}"),
+        }),
     }
 }
 
@@ -112,8 +118,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("config.toml");
         let rule = "[[rule]]\nnetns = [\"cni-*\", \"x\"]\ndeny = [\"10.1.0.1\"]\naddresses = 7\n";
-        let written =
-            format!("iface = ['ens34', 'ens35']\naudit = 7\npin-dir = \"/\\u007f'\"\n{rule}");
+        let written = format!(
+            "iface = ['ens34', 'ens35']\naudit = 7\npin-dir = \"/\\u007f\\U000e0041'\"\n{rule}"
+        );
         std::fs::write(&file, written).unwrap();
         let source = |options: Options| Source {
             file: Some(file.clone()),
@@ -128,7 +135,7 @@ mod tests {
             ("audit = 7", file.to_str().unwrap()),
             ("xdp = \"generic\"", "command line"),
             ("max-addresses = 16384", "default"),
-            ("pin-dir = \"/\\u007f'\"", file.to_str().unwrap()),
+            ("pin-dir = \"/\\u007f\\U000e0041'\"", file.to_str().unwrap()),
             ("[[rule]]", &format!("{}:4", file.display())),
         ];
         for (setting, origin) in lines {

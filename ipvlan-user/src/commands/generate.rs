@@ -1,9 +1,13 @@
 //! `ipvlan completions` and `ipvlan man`: what shells and `man` know of the command line, made from its definition.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use super::print;
 use crate::{cli::Cli, exit::Failure, text::escaped_path};
@@ -31,15 +35,27 @@ pub fn completions(shell: Shell) -> Result<(), Failure> {
 
 /// Writes a man page of each command to a directory, which must exist, or prints the one of `ipvlan` to standard output.
 pub fn man(directory: Option<PathBuf>) -> Result<(), Failure> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
     let Some(directory) = directory else {
-        let mut page = Vec::new();
-        let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+        let mut text = Vec::new();
+        let rendered = page(&command).render(&mut text);
         rendered.map_err(Failure::system("render a man page"))?;
-        return print(page);
+        return print(text);
     };
-    clap_mangen::generate_to(Cli::command(), &directory)
-        .map_err(|source| ManError::Write { directory, source })?;
+    write_pages(&command, &directory).map_err(|source| ManError::Write { directory, source })?;
     Ok(())
+}
+
+fn page(command: &clap::Command) -> Man {
+    Man::new(command.clone()).source(concat!("ipvlan ", env!("CARGO_PKG_VERSION")))
+}
+
+fn write_pages(command: &clap::Command, directory: &Path) -> io::Result<()> {
+    page(command).generate_to(directory)?;
+    command
+        .get_subcommands()
+        .try_for_each(|command| write_pages(command, directory))
 }
 
 fn completions_of(shell: Shell) -> Vec<u8> {

@@ -1,32 +1,36 @@
 //! JSON for a terminal.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use crate::text::printable;
 
 /// Renders a value as indented JSON with printable characters and line feeds only.
-pub fn render(value: &impl Serialize) -> serde_json::Result<String> {
-    Ok(escape(&serde_json::to_string_pretty(value)?) + "\n")
-}
-
-/// Returns JSON with an escape for each character that is not printable, line feeds aside.
 ///
 /// serde escapes the control characters that JSON forbids, not DEL, C1 and format characters. They can be in
-/// strings only, where each has an escape of its own.
-pub(super) fn escape(json: &str) -> String {
-    let mut text = String::with_capacity(json.len() + 1);
-    for character in json.chars() {
-        let shown = printable(character.encode_utf8(&mut [0; 4])).to_string();
-        if character == '\n' || !shown.starts_with("\\u{") {
-            text.push(character);
-            continue;
-        }
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            // Writing to a string does not fail.
-            let _: std::fmt::Result = write!(text, "\\u{unit:04x}");
+/// strings only, where each has an escape of its own: one for each unit of UTF-16.
+pub fn render(value: &impl Serialize) -> serde_json::Result<String> {
+    let json = serde_json::to_string_pretty(value)?;
+    let escape = |character: char| {
+        let mut units = [0; 2];
+        let units = character.encode_utf16(&mut units).iter();
+        let escapes: Vec<_> = units.map(|unit| format!("\\u{unit:04x}")).collect();
+        escapes.concat()
+    };
+    Ok(escaped(&json, escape) + "\n")
+}
+
+/// Returns `text` with the escape of each character that is not printable, line feeds aside.
+pub(super) fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
+    let mut shown = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        let is_escaped = printable(character.encode_utf8(&mut [0; 4]))
+            .to_string()
+            .starts_with("\\u{");
+        if is_escaped && character != '\n' {
+            shown += &escape(character);
+        } else {
+            shown.push(character);
         }
     }
-    text
+    shown
 }

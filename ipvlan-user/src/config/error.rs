@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::text::escaped_path;
+
 /// Error of the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -43,6 +45,15 @@ pub enum ConfigError {
         /// The description of the error.
         message: String,
     },
+    /// A path of the command line that no configuration file can have.
+    #[error(
+        "{} is not UTF-8, as values of a configuration file are",
+        escaped_path(path)
+    )]
+    NotUtf8 {
+        /// The path.
+        path: PathBuf,
+    },
     /// Neither the command line nor a file names a parent.
     #[error("no parent is named, neither on the command line nor in {} or config.d beside it", file.display())]
     NoParent {
@@ -65,12 +76,17 @@ impl ConfigError {
                  `iface = [\"eth0\"]` in {}",
                 file.display()
             )),
+            Self::Invalid { key: Some(key), .. } if key.starts_with("rule") => Some(
+                "keys of a rule: netns, name, parent, allow, deny, addresses, next-hop, answer"
+                    .to_owned(),
+            ),
             Self::Invalid { key: Some(_), .. } => Some(
                 "keys and values are those of the long options: `ipvlan run --help`".to_owned(),
             ),
             Self::Unreadable { .. }
             | Self::NotAFile { .. }
             | Self::TooLong { .. }
+            | Self::NotUtf8 { .. }
             | Self::Invalid { key: None, .. } => None,
         }
     }

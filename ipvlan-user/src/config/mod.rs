@@ -75,7 +75,7 @@ impl Source {
         })
     }
 
-    /// Returns the errors of all files that cannot be used; if there are none, that of all of them together.
+    /// Returns the first error of each file, or that of listing them; if there is none, that of all files together.
     #[must_use]
     pub fn errors(&self) -> Vec<ConfigError> {
         let (_, errors) = file::read_what_can_be(self.first(), self.file.is_some());

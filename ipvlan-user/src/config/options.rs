@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     rule,
-    value::{self, AuditSeconds, Count, InterfaceName, Percent, Rate, RefreshSeconds, StaleAfter},
+    value::{AuditSeconds, Count, InterfaceName, Percent, Rate, RefreshSeconds, StaleAfter},
     words::XdpChoice,
 };
 use crate::{
@@ -226,12 +226,10 @@ pub struct Options {
 
     /// Directory of the pins, on a BPF filesystem. Other commands have this option too: `cli::PlaceArgs`.
     #[arg(skip)]
-    #[serde(serialize_with = "value::show_path")]
     pub pin_dir: Option<PathBuf>,
 
     /// Directory of lock files and status sockets. Other commands have this option too: `cli::PlaceArgs`.
     #[arg(skip)]
-    #[serde(serialize_with = "value::show_path")]
     pub runtime_dir: Option<PathBuf>,
 }
 }

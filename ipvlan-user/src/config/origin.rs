@@ -53,6 +53,12 @@ impl Source {
     /// Reads the files, merges them with the command line, and returns every setting with its origin, sorted by
     /// key. The rules of all files are one setting, in which each has the key `place`.
     pub fn explain(&self) -> Result<Vec<Setting>, ConfigError> {
+        let directories = [&self.overrides.pin_dir, &self.overrides.runtime_dir];
+        for path in directories.into_iter().flatten() {
+            if path.to_str().is_none() {
+                return Err(ConfigError::NotUtf8 { path: path.clone() });
+            }
+        }
         let layers = self.layers()?;
         let given: Vec<_> = layers
             .iter()
@@ -71,7 +77,7 @@ impl Source {
 
 /// Returns the options that are given, under their keys.
 fn keys(options: &Options) -> Map<String, Value> {
-    // Options have no map with keys other than strings, which alone cannot be JSON.
+    // Paths are UTF-8 and keys are strings: nothing else cannot be JSON.
     let value = serde_json::to_value(options).unwrap_or_default();
     let Value::Object(mut keys) = value else {
         return Map::new();

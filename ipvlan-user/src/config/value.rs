@@ -1,18 +1,13 @@
 //! Values with a limited range, read alike from the command line and from files: names and numbers.
 
-use std::{
-    fmt, marker::PhantomData, num::ParseIntError, ops::RangeInclusive, path::PathBuf, str::FromStr,
-};
+use std::{fmt, marker::PhantomData, num::ParseIntError, ops::RangeInclusive, str::FromStr};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, Visitor},
 };
 
-use crate::{
-    model::{Glob, Prefix},
-    text::escaped_path,
-};
+use crate::model::{Glob, Prefix};
 
 /// Longest interface name (`IFNAMSIZ` less its NUL).
 const MAX_NAME: usize = 15;
@@ -142,19 +137,6 @@ macro_rules! read_as_text {
 }
 
 read_as_text!(InterfaceName, Prefix, Glob);
-
-/// Writes a path; the command line can name one that is not UTF-8.
-#[allow(clippy::ref_option, reason = "serde passes the field as it is")]
-pub(super) fn show_path<S: Serializer>(
-    path: &Option<PathBuf>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let shown = path.as_deref().map(|path| match path.to_str() {
-        Some(text) => text.to_owned(),
-        None => escaped_path(path).to_string(),
-    });
-    shown.serialize(serializer)
-}
 
 /// Parses while the text is visited: an error of the visit is one of this place in the file.
 struct Parse<T>(PhantomData<T>);
