@@ -3,8 +3,8 @@
 //! A wake is followed at once, and syncs of up to [`MAX_GAP`] each take at most half of a processor: each adds the time
 //! that it took to a debt, which time without a sync pays. A chunk of a full scan waits until the debt is paid, but at
 //! most [`CHUNK_WAITS`] longer than everything else, which waits until the debt is at most [`CHUNK`]. Only the start of a
-//! scan that `status` asks for does not wait. So a quiet host does not wait, what wakes during a chunk is followed right after it, and
-//! what wakes under unending churn is followed together.
+//! scan that `status` asks for does not wait. So a quiet host does not wait, what wakes during a chunk is followed right
+//! after it, and what wakes under unending churn is followed together.
 //!
 //! **Each netns has a share.** After a netns was read it rests until the reading is no more than its share of the time
 //! that passed (`--netns-time`, a tenth by default); no other netns waits for that. Of those that are dirty, the

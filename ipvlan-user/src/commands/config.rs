@@ -25,15 +25,17 @@ struct Shown<'a> {
 
 /// Reads the configuration as `ipvlan run` would, and prints its files. Reports the first error of each file.
 pub fn check(args: ConfigArgs) -> Result<(), Failure> {
-    let source = Source::from(args.run);
-    let mut errors = source.errors();
-    if let Some(last) = errors.pop() {
-        for error in errors {
-            let _: ExitCode = Failure::from(error).report();
+    let files = match Source::from(args.run).check() {
+        Ok(Loaded { files, .. }) => files,
+        Err(mut errors) => {
+            // The last one is the command's own.
+            let last = errors.pop();
+            for error in errors {
+                let _: ExitCode = Failure::from(error).report();
+            }
+            return last.map_or(Ok(()), |error| Err(error.into()));
         }
-        return Err(last.into());
-    }
-    let Loaded { files, .. } = source.load()?;
+    };
     if files.is_empty() {
         return print("no configuration file\n");
     }

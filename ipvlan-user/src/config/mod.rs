@@ -75,14 +75,16 @@ impl Source {
         })
     }
 
-    /// Returns the first error of each file, or that of listing them; if there is none, that of all files together.
-    #[must_use]
-    pub fn errors(&self) -> Vec<ConfigError> {
-        let (_, errors) = file::read_what_can_be(self.first(), self.file.is_some());
-        if errors.is_empty() {
-            return self.load().err().into_iter().collect();
-        }
-        errors
+    /// The same; if it fails, with the first error of each file, or that of all files together.
+    pub fn check(&self) -> Result<Loaded, Vec<ConfigError>> {
+        self.load().map_err(|error| {
+            let (_, errors) = file::read_what_can_be(self.first(), self.file.is_some());
+            if errors.is_empty() {
+                vec![error]
+            } else {
+                errors
+            }
+        })
     }
 
     /// Reads the sources, each of which overrides those before it.

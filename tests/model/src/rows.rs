@@ -30,12 +30,12 @@ pub struct Row {
     becomes: Option<Vec<u8>>,
     slot: Option<u32>,
     keeps_mark: bool,
-    told: Option<Told>,
+    reported: Option<Reported>,
 }
 
-/// What the agent is told: an event but for the hook.
+/// An event for the agent, but for its hook.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct Reported {
     kind: EventKind,
     mac: Mac,
     address: IpAddr,
@@ -44,7 +44,7 @@ struct Told {
 
 /// Why a row is not as expected.
 enum Failure {
-    /// Too much was told before: the same row is to be tried with programs that have told nothing.
+    /// The rate of events suppressed it: the same row is to be tried with programs that have reported nothing.
     Suppressed,
     Other(String),
 }
@@ -71,7 +71,7 @@ pub fn row(name: impl Into<String>, programs: &'static [Program], frame: Vec<u8>
         becomes: None,
         slot: None,
         keeps_mark: true,
-        told: None,
+        reported: None,
     }
 }
 
@@ -158,9 +158,9 @@ impl Row {
         }
     }
 
-    /// The agent is told that the station with this MAC did this with an address of the child in
+    /// The programs report that the station with this MAC did this with an address of the child in
     /// `slot` (`None`: of the host).
-    pub fn tells(
+    pub fn reports(
         self,
         kind: EventKind,
         mac: Mac,
@@ -168,7 +168,7 @@ impl Row {
         slot: impl Into<Option<u32>>,
     ) -> Self {
         Self {
-            told: Some(Told {
+            reported: Some(Reported {
                 kind,
                 mac,
                 address: address.into(),
@@ -241,12 +241,20 @@ impl Row {
         }
         self.check_counts(program.hook(), &before, &after)?;
         let expected: Vec<_> = self
-            .told
+            .reported
             .into_iter()
-            .map(|told| world::event(told.kind, program.hook(), told.mac, told.address, told.slot))
+            .map(|reported| {
+                world::event(
+                    reported.kind,
+                    program.hook(),
+                    reported.mac,
+                    reported.address,
+                    reported.slot,
+                )
+            })
             .collect();
         if events != expected {
-            return Err(format!("told {events:?}, expected {expected:?}"))?;
+            return Err(format!("reported {events:?}, expected {expected:?}"))?;
         }
         Ok(())
     }
@@ -257,7 +265,7 @@ impl Row {
             reasons[counter_index(hook, reason as u8) as usize] += 1;
         }
         let suppressed = counter_index(hook, Reason::EventSuppressed as u8) as usize;
-        if self.told.is_some() && after.reasons[suppressed] != reasons[suppressed] {
+        if self.reported.is_some() && after.reasons[suppressed] != reasons[suppressed] {
             return Err(Failure::Suppressed);
         }
         if after.reasons != reasons {

@@ -17,7 +17,7 @@ use nix::{
 
 use super::frames::{self, Frame};
 use crate::{
-    bpf::{Attached, Hook, Program},
+    bpf::{Attached, Hook, Program, call::descriptor},
     faults::is_at_least,
     probe::packet::link_address,
     rows::prelude::*,
@@ -225,10 +225,12 @@ fn taps(netns: &Netns, mode: Mode) -> Result<Vec<Tap>> {
 /// `nix` has no name for the protocol of experiments.
 fn raw(family: i32, protocol: i32) -> Result<OwnedFd> {
     // SAFETY: a plain system call; the descriptor it returns belongs to nobody else.
-    let descriptor = unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
-    let descriptor = Errno::result(descriptor).context("cannot open a raw socket")?;
-    // SAFETY: just opened, and owned by nothing else.
-    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(descriptor) })
+    let opened = unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
+    descriptor(
+        Errno::result(opened)
+            .context("cannot open a raw socket")?
+            .into(),
+    )
 }
 
 impl Tap {

@@ -154,7 +154,7 @@ pub(super) fn element<K, V>(
 }
 
 /// A descriptor that the kernel has just made.
-pub(super) fn descriptor(number: libc::c_long) -> Result<OwnedFd> {
+pub(crate) fn descriptor(number: libc::c_long) -> Result<OwnedFd> {
     let number = RawFd::try_from(number)?;
     // SAFETY: the kernel has just made it for us, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })

@@ -1,7 +1,7 @@
 //! Small BPF programs of the lab's own, as bytes: a device that lets everything in through XDP, one that
 //! counts what arrives, a generator of frames. System calls, since no object file is needed.
 
-mod call;
+pub(crate) mod call;
 mod counter;
 mod filter;
 mod info;

@@ -1,6 +1,6 @@
 //! More at once than fits: into the agent's receive buffer, into its maps.
 
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
 use nix::{
     errno::Errno,
@@ -15,7 +15,7 @@ use super::{
     stage::{Stage, ask},
     traffic::Expect,
 };
-use crate::rows::prelude::*;
+use crate::{bpf::call::descriptor, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -149,10 +149,10 @@ fn full(stage: &mut Stage) -> Result<()> {
     stage.wait_parent("ready", |parent| parent.state == "ready")
 }
 
-/// Makes every large receive buffer of `process` tiny, so that the kernel overruns it. A socket belongs to whoever has a
-/// descriptor of it: `pidfd_getfd` gives us one of the agent's.
+/// Makes every large receive buffer of `process` tiny, so that the kernel overruns it. Options are those of a socket,
+/// not of a process: `pidfd_getfd` duplicates the descriptors of the agent.
 fn shrink_receive_buffers(process: u32) -> Result<()> {
-    let process_fd = descriptor(libc::SYS_pidfd_open, [process.into(), 0])?;
+    let process_fd = opened(libc::SYS_pidfd_open, [process.into(), 0])?;
     let mut shrunk = 0;
     let directory = format!("/proc/{process}/fd");
     for entry in fs::read_dir(&directory).with_context(|| format!("cannot list {directory}"))? {
@@ -164,7 +164,7 @@ fn shrink_receive_buffers(process: u32) -> Result<()> {
             continue;
         };
         let of_process = [process_fd.as_raw_fd().into(), number.into()];
-        let socket = descriptor(libc::SYS_pidfd_getfd, of_process)?;
+        let socket = opened(libc::SYS_pidfd_getfd, of_process)?;
         if getsockopt(&socket, RcvBuf).is_ok_and(|room| room >= LARGE) {
             setsockopt(&socket, RcvBuf, &TINY).context("cannot shrink a receive buffer")?;
             shrunk += 1;
@@ -174,10 +174,10 @@ fn shrink_receive_buffers(process: u32) -> Result<()> {
     Ok(())
 }
 
-/// Makes a system call that gives a descriptor.
-fn descriptor(call: libc::c_long, numbers: [libc::c_long; 2]) -> Result<OwnedFd> {
+/// Makes a system call that returns a descriptor.
+fn opened(call: libc::c_long, numbers: [libc::c_long; 2]) -> Result<OwnedFd> {
     // SAFETY: `pidfd_open` and `pidfd_getfd` take numbers, zero for their flags.
-    let made = Errno::result(unsafe { libc::syscall(call, numbers[0], numbers[1], 0) })?;
-    // SAFETY: the kernel has just made it for us, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(RawFd::try_from(made)?) })
+    descriptor(Errno::result(unsafe {
+        libc::syscall(call, numbers[0], numbers[1], 0)
+    })?)
 }

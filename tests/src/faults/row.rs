@@ -14,7 +14,7 @@ pub(super) struct Row {
     pub(super) options: &'static [&'static str],
     /// Within which everything has to be as it should be again.
     pub(super) heals_within: Duration,
-    /// Whether it is only for kernels with TCX: before it the agent uses clsact whatever it is told.
+    /// Whether it is only for kernels with TCX: on others the agent uses clsact whatever its options.
     pub(super) needs_tcx: bool,
     /// Whether one kernel shows what every kernel would.
     pub(super) any_kernel: bool,

@@ -70,10 +70,10 @@ fn compare(truth: &BTreeMap<Held, Truth>, served: &BTreeMap<Held, Served>) -> Di
     let missing = truth.keys().filter(|held| !served.contains_key(*held));
     let stale = served.keys().filter(|held| !truth.contains_key(*held));
     let otherwise = truth.iter().filter_map(|(held, truth)| {
-        let told = served.get(held)?;
-        let elsewhere = told.inode.is_some_and(|inode| inode != truth.inode);
-        let differs = (told.state == "answered") != truth.up || elsewhere;
-        differs.then(|| format!("{}: {told:?}", shown(held)))
+        let entry = served.get(held)?;
+        let elsewhere = entry.inode.is_some_and(|inode| inode != truth.inode);
+        let differs = (entry.state == "answered") != truth.up || elsewhere;
+        differs.then(|| format!("{}: {entry:?}", shown(held)))
     });
     Difference {
         stale: stale.map(shown).collect(),
@@ -135,18 +135,18 @@ mod tests {
         let key = |last: u8| ("ipvlan1".to_owned(), format!("192.0.2.{last}/24"));
         let truth = [(1, true), (2, true), (3, false), (5, true), (7, true)]
             .map(|(last, up)| (key(last), Truth { up, inode: 7 }));
-        let told = [
+        let served = [
             (1, "answered", None),
             (3, "answered", Some(7)),
             (5, "probing", Some(7)),
             (6, "refused", Some(7)),
             (7, "answered", Some(8)),
         ];
-        let told = told.map(|(last, state, inode)| {
+        let served = served.map(|(last, state, inode)| {
             let state = state.to_owned();
             (key(last), Served { state, inode })
         });
-        let found = compare(&truth.into(), &told.into());
+        let found = compare(&truth.into(), &served.into());
         assert_eq!(found.stale, ["192.0.2.6/24 of ipvlan1"]);
         assert_eq!(found.missing, ["192.0.2.2/24 of ipvlan1"]);
         let otherwise: Vec<_> = found.otherwise.iter().map(|line| &line[..9]).collect();

@@ -4,7 +4,7 @@ use ipvlan_model::prelude::*;
 
 fn probed(name: &str, probe: impl Into<Message>, slot: u32) -> Row {
     let probe = probe.into();
-    answers(name, &probe, slot).tells(EventKind::Probe, LAN, probe.target(), slot)
+    answers(name, &probe, slot).reports(EventKind::Probe, LAN, probe.target(), slot)
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn an_answer_has_its_own_length_without_junk() {
                     let name = format!("{len} bytes");
                     let row = row(name, WIRE, long(asked.clone(), len)).replied(&asked, CHILD_SLOT);
                     if asked.is_probe() {
-                        row.tells(EventKind::Probe, LAN, at.child, CHILD_SLOT)
+                        row.reports(EventKind::Probe, LAN, at.child, CHILD_SLOT)
                     } else {
                         row
                     }

@@ -13,7 +13,7 @@ fn conflicts(
     let reason = Reason::SenderConflict;
     passes(name, message, reason)
         .withheld(reason, slot)
-        .tells(EventKind::Claim, mac, address, slot)
+        .reports(EventKind::Claim, mac, address, slot)
 }
 
 /// Every ARP message in which a station uses `spa` as its own: questions, which a station whose address is being probed
@@ -208,7 +208,7 @@ fn an_announcement_is_never_answered_nor_dropped() {
     check([
         answers("a probe, even if 0.0.0.0 is held", probe, CHILD_SLOT)
             .entry(UNSPECIFIED, child(ODD_SLOT))
-            .tells(EventKind::Probe, LAN, CHILD_IP, CHILD_SLOT),
+            .reports(EventKind::Probe, LAN, CHILD_IP, CHILD_SLOT),
     ]);
 }
 

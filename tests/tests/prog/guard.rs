@@ -175,7 +175,7 @@ fn never_answers_for_a_refused_child() {
                 .entry(target, child(ODD_SLOT).refused(reason));
             // A station that probes for it at the same time as the agent is in conflict with the child.
             if matches!(reason, Reason::Probing | Reason::Duplicate) && message.is_probe() {
-                row.tells(EventKind::Probe, LAN, target, ODD_SLOT)
+                row.reports(EventKind::Probe, LAN, target, ODD_SLOT)
             } else {
                 row
             }

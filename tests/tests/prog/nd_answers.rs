@@ -43,7 +43,7 @@ fn advertisements_have_the_flags_of_their_target() {
 #[test]
 fn answers_duplicate_address_detection_to_all_nodes() {
     let told = |name, probe: &Nd, letters, slot| {
-        advertises(name, probe, letters, slot).tells(EventKind::Probe, LAN, probe.target, slot)
+        advertises(name, probe, letters, slot).reports(EventKind::Probe, LAN, probe.target, slot)
     };
     let bare = ndp::probe(CHILD_IP6).with(Vec::new());
     // The kernel gives an optimistic address up instead of defending it.

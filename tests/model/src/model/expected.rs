@@ -15,7 +15,7 @@ pub struct Expected {
     pub frame: Vec<u8>,
     /// Whether `skb->mark` is zeroed.
     pub unmarked: bool,
-    /// What the agent is told, if not too much was told before.
+    /// The event for the agent, unless the rate of events suppresses it.
     pub event: Option<Event>,
 }
 
