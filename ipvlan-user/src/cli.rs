@@ -220,6 +220,12 @@ pub struct StatusArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// Have the agents read everything from the kernel first.
+    ///
+    /// Otherwise counters of links are those of the last such reading; everything else is current.
+    #[arg(long)]
+    pub fresh: bool,
+
     /// Parent to show [default: all parents]
     ///
     /// Can be given several times. If no agent serves one of them, the exit code is 3.

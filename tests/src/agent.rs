@@ -160,11 +160,11 @@ impl Agent {
         Ok(reasons.map(|reason| counters[reason].as_u64().unwrap_or_default()))
     }
 
-    /// What `ipvlan status --json` says about this agent.
+    /// What `ipvlan status --fresh --json` says about this agent.
     pub fn status(&self) -> Result<Value> {
         let mut command = Command::new(&self.program);
         command
-            .args(["status", "--json", RUNTIME_DIR])
+            .args(["status", "--fresh", "--json", RUNTIME_DIR])
             .arg(&self.runtime_dir);
         let started = Instant::now();
         let shown = loop {

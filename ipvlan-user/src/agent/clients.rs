@@ -1,82 +1,156 @@
-//! The clients of the status socket: each is answered after a full scan, so that link counters are current.
+//! The clients of the agent's socket: requests in, the state of the agent out.
 
-use std::{io, mem, path::Path, sync::Arc};
-
-use tokio::net::UnixStream;
-use tracing::{debug, warn};
-
-use crate::{
-    protocol,
-    runtime::{StatusSocket, answer, trim_heap},
+use std::{
+    io, mem,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-/// The status socket and the clients that wait at it.
+use tokio::{
+    net::UnixStream,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+};
+use tracing::warn;
+
+use crate::{
+    protocol::{self, Sources},
+    runtime::{Request, State, StatusSocket, serve},
+};
+
+/// Most connections at a time; further clients wait.
+const CONNECTIONS: usize = 256;
+/// Most requests that wait.
+const REQUESTS: usize = 64;
+
+/// Longest pause between two states.
+const LONGEST_REST: Duration = Duration::from_millis(200);
+
+/// Where a state goes.
+type Waiting = oneshot::Sender<Arc<State>>;
+
+/// The agent's socket and the requests of its clients.
 pub(super) struct Clients {
     socket: StatusSocket,
-    /// Those that connected after the current full scan began.
-    waiting: Vec<UnixStream>,
-    /// Those that are answered when it is complete.
-    in_scan: Vec<UnixStream>,
+    connections: Arc<Semaphore>,
+    requests: mpsc::Receiver<Request>,
+    sender: mpsc::Sender<Request>,
+    /// Those that get the state as it is known.
+    known: Vec<Waiting>,
+    /// Those that get the state after a full scan that has not begun.
+    fresh: Vec<Waiting>,
+    /// Those that get it when the current full scan is complete.
+    in_scan: Vec<Waiting>,
+    /// When the state may be collected again: that takes half of the agent's time at most.
+    rested: Instant,
+}
+
+/// What a request asks of the agent's loop.
+pub(super) enum Asked {
+    /// Nothing now: the state is sent when [`Clients::next_due`] has come.
+    Nothing,
+    /// A full scan.
+    Scan,
+    /// To read the configuration again.
+    Reload(oneshot::Sender<Sources>),
 }
 
 impl Clients {
-    /// Creates the status socket.
+    /// Creates the socket.
     pub(super) fn bind(runtime_dir: &Path) -> io::Result<Self> {
+        let (sender, requests) = mpsc::channel(REQUESTS);
         Ok(Self {
             socket: StatusSocket::bind(runtime_dir)?,
-            waiting: Vec::new(),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            requests,
+            sender,
+            known: Vec::new(),
+            fresh: Vec::new(),
             in_scan: Vec::new(),
+            rested: Instant::now(),
         })
     }
 
-    /// Waits for a client to connect. Cancelling loses nothing.
-    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
-        self.socket.accept().await
-    }
-
-    /// Adds a client. Returns whether a full scan has to begin for it.
-    pub(super) fn add(&mut self, client: io::Result<UnixStream>) -> bool {
-        match client {
-            Ok(stream) => {
-                self.waiting.push(stream);
-                true
-            }
-            Err(failure) => {
-                warn!("status socket: {failure}");
-                false
+    /// Waits for a client to connect, and starts to serve it, or for a request of one. Cancelling loses nothing.
+    pub(super) async fn next(&mut self) -> Request {
+        loop {
+            tokio::select! {
+                biased;
+                Some(request) = self.requests.recv() => return request,
+                (client, permit) = accept(&self.socket, &self.connections) => match client {
+                    Ok(stream) => {
+                        tokio::spawn(serve(stream, self.sender.clone(), permit));
+                    }
+                    Err(failure) => warn!("status socket: {failure}"),
+                },
             }
         }
     }
 
-    /// Assigns the waiting clients to the full scan that begins.
-    pub(super) fn begin_scan(&mut self) {
-        self.in_scan.append(&mut self.waiting);
+    /// Takes a request. Returns what the agent has to do for it.
+    pub(super) fn add(&mut self, request: Request) -> Asked {
+        match request {
+            Request::Status { fresh: true, reply } => {
+                self.fresh.push(reply);
+                Asked::Scan
+            }
+            Request::Status { reply, .. } => {
+                self.known.push(reply);
+                Asked::Nothing
+            }
+            Request::Reload { reply } => Asked::Reload(reply),
+        }
     }
 
-    /// Answers the clients of the full scan that is complete.
-    pub(super) fn answer(&mut self, status: impl FnOnce() -> protocol::Agent) {
-        let clients = mem::take(&mut self.in_scan);
+    /// Returns when the known state has to be sent; none if no client waits for it.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        (!self.known.is_empty()).then_some(self.rested)
+    }
+
+    /// Assigns the clients that wait for a full scan to the one that begins.
+    pub(super) fn begin_scan(&mut self) {
+        self.in_scan.append(&mut self.fresh);
+    }
+
+    /// Sends the known state.
+    pub(super) fn answer_known(&mut self, state: &dyn Fn() -> protocol::Agent) {
+        let clients = mem::take(&mut self.known);
+        self.answer(clients, state);
+    }
+
+    /// Sends the state to the clients of the full scan that is complete, and to those that any state will do for.
+    pub(super) fn answer_scanned(&mut self, state: &dyn Fn() -> protocol::Agent) {
+        let mut clients = mem::take(&mut self.in_scan);
+        if !clients.is_empty() {
+            clients.append(&mut self.known);
+        }
+        self.answer(clients, state);
+    }
+
+    fn answer(&mut self, clients: Vec<Waiting>, state: &dyn Fn() -> protocol::Agent) {
         if clients.is_empty() {
             return;
         }
-        let status = match serde_json::to_vec(&status()) {
-            Ok(json) => Arc::new(json),
-            Err(failure) => {
-                warn!("status: {failure}");
-                return;
-            }
-        };
-        for stream in clients {
-            let status = Arc::clone(&status);
-            // A task for each: a client that does not read delays no other.
-            tokio::spawn(async move {
-                if let Err(failure) = answer(stream, &status).await {
-                    debug!("status client: {failure}");
-                }
-                // The last of them frees the document.
-                drop(status);
-                trim_heap();
-            });
+        let started = Instant::now();
+        let state = Arc::new(State::from(state()));
+        for client in clients {
+            // One that has gone needs no answer.
+            let _gone = client.send(Arc::clone(&state));
+        }
+        let ended = Instant::now();
+        self.rested = ended + (ended - started).min(LONGEST_REST);
+    }
+}
+
+/// Waits until a connection is free, then for a client.
+async fn accept(
+    socket: &StatusSocket,
+    connections: &Arc<Semaphore>,
+) -> (io::Result<UnixStream>, OwnedSemaphorePermit) {
+    loop {
+        // It is never closed.
+        if let Ok(permit) = Arc::clone(connections).acquire_owned().await {
+            return (socket.accept().await, permit);
         }
     }
 }

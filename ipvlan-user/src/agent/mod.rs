@@ -26,7 +26,7 @@ use tracing::{debug, info};
 pub use self::error::AgentError;
 pub(crate) use self::error::is_errno_of_denial;
 use self::{
-    clients::Clients,
+    clients::{Asked, Clients},
     error::system,
     health::Health,
     kernel::{Kernel, Read},
@@ -125,6 +125,7 @@ impl Agent {
             // A full scan that is due anyway moves the deadline.
             let liveness_due = liveness_due.filter(|_| !self.schedule.is_whole());
             let gives_up = self.kernel.gives_up();
+            let answer_due = self.clients.next_due();
             let next = [self.parents.next_due(), self.health.next_due()];
             let next = next.into_iter().flatten().min();
             tokio::select! {
@@ -174,11 +175,18 @@ impl Agent {
                         self.schedule.add_everything();
                     }
                 }
-                client = self.clients.accept() => {
-                    if self.clients.add(client) {
-                        self.schedule.ask(Instant::now());
+                () = at(answer_due), if answer_due.is_some() => self.answer_clients(Clients::answer_known),
+                request = self.clients.next() => match self.clients.add(request) {
+                    Asked::Nothing => {}
+                    Asked::Scan => self.schedule.ask(Instant::now()),
+                    Asked::Reload(reply) => {
+                        if self.reload() {
+                            audit = ticks(self.settings.audit);
+                        }
+                        // A client that has gone needs no answer.
+                        let _gone = reply.send(self.configuration.sources());
                     }
-                }
+                },
             }
         }
         if self.parents.serving().any(Serving::is_pinned) {
@@ -208,7 +216,7 @@ impl Agent {
                 self.schedule.failed(Instant::now());
                 // Clients learn what failed.
                 self.clients.begin_scan();
-                self.answer_clients();
+                self.answer_clients(Clients::answer_scanned);
             }
             Synced::InPart => self.schedule.chunk_done(started, Instant::now()),
             Synced::Done if refresh == Refresh::Chunk => {
@@ -217,7 +225,7 @@ impl Agent {
                     serving.datapath.check_order();
                 }
                 self.report();
-                self.answer_clients();
+                self.answer_clients(Clients::answer_scanned);
             }
             Synced::Done => self.schedule.done(started, Instant::now()),
         }
@@ -325,8 +333,8 @@ impl Agent {
         self.health.report(&self.parents, sync, reload);
     }
 
-    /// Answers the clients whose full scan is complete.
-    fn answer_clients(&mut self) {
+    /// Sends the state to clients.
+    fn answer_clients(&mut self, answer: fn(&mut Clients, &dyn Fn() -> protocol::Agent)) {
         let Self {
             settings,
             configuration,
@@ -339,7 +347,7 @@ impl Agent {
             ..
         } = self;
         let snapshot = kernel.snapshot();
-        clients.answer(|| {
+        answer(clients, &|| {
             // Each part of the agent that limits netns adds its counts here.
             let exceeded = quota::merged([&parents.exceeded(), schedule.exceeded()]);
             protocol::Agent {

@@ -71,7 +71,7 @@ fn waiting(name: &str, reason: &str) -> protocol::Parent {
         reason: Some(reason.to_owned()),
         pinned: None,
         hooks: Vec::new(),
-        counters: Counters::new(),
+        counters: Counters::default(),
         notes: Vec::new(),
         conflicts: Vec::new(),
         events: Vec::new(),
@@ -82,7 +82,7 @@ fn waiting(name: &str, reason: &str) -> protocol::Parent {
 
 fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol::Parent {
     let mut failure = serving.failure.clone();
-    let mut counters = Counters::new();
+    let mut counters = Counters::default();
     let hooks = serving.datapath.hooks();
     for point in hooks.iter().map(|info| info.point) {
         match serving.installed.maps().counters(point) {
@@ -91,7 +91,7 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
                     .into_iter()
                     .map(|(reason, frames)| (reason.word().to_owned(), frames))
                     .collect();
-                counters.insert(hook(point).into(), of_hook);
+                counters.0.insert(hook(point).into(), of_hook);
             }
             Err(error) => failure = Some(chain(&error)),
         }
@@ -171,6 +171,7 @@ const fn hook(point: HookPoint) -> protocol::Hook {
 /// Returns a note if children have sent DHCP requests that identify their client only by the MAC.
 fn dhcp_note(counters: &Counters) -> Option<String> {
     let count = counters
+        .0
         .values()
         .filter_map(|of_hook| of_hook.get(Reason::DhcpNoClientId.word()))
         .sum::<u64>();

@@ -63,7 +63,12 @@ impl StatusError {
 /// Shows running agents and datapaths without an agent, of the requested parents or of all. Returns whether an agent
 /// runs and serves each requested parent. A socket without an answer is shown, and is an error.
 pub fn status(args: StatusArgs) -> Result<bool, Failure> {
-    let StatusArgs { json, iface, find } = args;
+    let StatusArgs {
+        json,
+        fresh,
+        iface,
+        find,
+    } = args;
     let Places {
         pin_dir,
         runtime_dir,
@@ -75,7 +80,7 @@ pub fn status(args: StatusArgs) -> Result<bool, Failure> {
         unanswered,
         denied,
     } = match directory {
-        Some(directory) => query_all(&directory)?,
+        Some(directory) => query_all(&directory, fresh)?,
         None => Answers::default(),
     };
     let mut status = Status {
@@ -306,7 +311,7 @@ fn render_parent(screen: &mut Screen, parent: &Parent, now_ms: u64) {
     }
     screen.table(&conflicts::events(&parent.events, now_ms));
     let mut reasons = Rows::new(["HOOK", "REASON", "FRAMES"]);
-    for (hook, counters) in &parent.counters {
+    for (hook, counters) in &parent.counters.0 {
         for (reason, frames) in counters {
             reasons.add(&[hook.to_string(), reason.clone(), frames.to_string()]);
         }

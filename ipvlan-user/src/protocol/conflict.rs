@@ -1,11 +1,13 @@
 //! Conflicts about addresses of children, and events.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use zlink::introspect::CustomType;
 
 use super::{Action, ConflictKind, EventKind, Netns, Word};
 
 /// An address of a child that another owner claims as well.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Conflict {
     /// The kind.
     pub kind: Word<ConflictKind>,
@@ -20,7 +22,7 @@ pub struct Conflict {
 }
 
 /// The other owner of an address; fields that do not apply are none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Rival {
     /// The link of the host, or the other child.
     pub interface: Option<String>,
@@ -36,7 +38,7 @@ pub struct Rival {
 }
 
 /// An event about a child or one of its addresses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Event {
     /// When it happened last, in milliseconds since 1970-01-01 00:00 UTC.
     pub time_ms: u64,

@@ -1,8 +1,7 @@
 //! The agent's interface: what a client asks for, and what it gets.
 //!
-//! Data only: the agent fills it, `runtime` carries it over a socket, `ipvlan status` renders it. A client
-//! connects to the status socket of an agent and reads one [`Agent`] as JSON, then the end.
-//! `ipvlan status --json` prints a [`Status`], with the answers of all agents.
+//! Data only: the agent fills it, `runtime` carries it over a socket by the methods of [`varlink`], the commands
+//! render it. `ipvlan status --json` prints a [`Status`], with the answers of all agents.
 //!
 //! Words and field names are stable within a [`SCHEMA`]. Fields and words are added to it; a field that an
 //! older agent does not have gets its default, and a word that an older client does not know is
@@ -11,6 +10,7 @@
 mod conflict;
 mod parent;
 mod status;
+pub mod varlink;
 mod words;
 
 pub use self::{

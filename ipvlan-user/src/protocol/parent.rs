@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use zlink::{
+    idl,
+    introspect::{CustomType, Type},
+};
 
 use super::{
     AddressState, ChildState, Conflict, Delivery, Event, Flag, Hook, Mechanism, Mode, Netns,
@@ -10,10 +15,16 @@ use super::{
 };
 
 /// Frames by hook and reason. Reasons are the words of [`ipvlan_common::Reason`].
-pub type Counters = BTreeMap<Word<Hook>, BTreeMap<String, u64>>;
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Counters(pub BTreeMap<Word<Hook>, BTreeMap<String, u64>>);
+
+impl Type for Counters {
+    const TYPE: &'static idl::Type<'static> = <BTreeMap<String, BTreeMap<String, u64>>>::TYPE;
+}
 
 /// A parent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Parent {
     /// Its name.
     pub name: String,
@@ -54,7 +65,7 @@ pub struct Parent {
 }
 
 /// An attached program.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Program {
     /// The hook it is attached to.
     pub hook: Word<Hook>,
@@ -67,7 +78,7 @@ pub struct Program {
 }
 
 /// A child.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Child {
     /// Its name, in its netns.
     pub name: String,
@@ -100,7 +111,7 @@ pub struct Child {
 }
 
 /// Frames to a child, by what the programs did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 #[serde(default)]
 pub struct ChildCounters {
     /// Requests answered for it.
@@ -114,7 +125,7 @@ pub struct ChildCounters {
 }
 
 /// The kernel's counters of a link (`IFLA_STATS64`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct LinkStats {
     /// Packets received.
     pub rx_packets: u64,
@@ -127,7 +138,7 @@ pub struct LinkStats {
 }
 
 /// An address of a child.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Address {
     /// In CIDR notation.
     pub address: String,

@@ -1,11 +1,13 @@
 //! The answers of all agents, and what an agent returns of itself.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use zlink::introspect::CustomType;
 
 use super::{Parent, QuotaKind, Word};
 
 /// Output of `ipvlan status --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Status {
     /// [`SCHEMA`](super::SCHEMA).
     pub schema: u32,
@@ -20,7 +22,7 @@ pub struct Status {
 }
 
 /// A status socket without an answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Unanswered {
     /// The process id in its name; none if this is about several sockets.
     pub pid: Option<u32>,
@@ -31,7 +33,7 @@ pub struct Unanswered {
 }
 
 /// A parent whose datapath answers without an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Unserved {
     /// Its name; if there is no such interface any more, or not here, the one it had, with `_` for dots.
     pub name: String,
@@ -44,7 +46,7 @@ pub struct Unserved {
 }
 
 /// A running agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Agent {
     /// Its process id.
     pub pid: u32,
@@ -68,7 +70,7 @@ pub struct Agent {
 }
 
 /// Counters of the syncs of an agent since it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct SyncStats {
     /// Times something changed somewhere and a sync followed.
     pub wakes: u64,
@@ -92,7 +94,7 @@ pub struct SyncStats {
 }
 
 /// Sources of the settings of an agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Sources {
     /// The configuration files, in the order of reading; later files override earlier ones.
     pub files: Vec<String>,
@@ -105,7 +107,7 @@ pub struct Sources {
 }
 
 /// A quota that a network namespace has exceeded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct ExceededQuota {
     /// The network namespace.
     pub netns: Netns,
@@ -121,7 +123,7 @@ pub struct ExceededQuota {
 }
 
 /// A network namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
 pub struct Netns {
     /// Its nsid in the agent's netns; none if it is the agent's own.
     pub nsid: Option<i32>,

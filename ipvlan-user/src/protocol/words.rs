@@ -2,16 +2,23 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use zlink::{idl, introspect::Type};
 
 /// A word of the set `T`, or one that a newer agent has added to it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Word<T> {
     /// A word of this version.
     Known(T),
     /// Any other word.
     Other(String),
+}
+
+/// A string: the language of Varlink interfaces has no words with a hyphen, and no sets that grow.
+impl<T> Type for Word<T> {
+    const TYPE: &'static idl::Type<'static> = String::TYPE;
 }
 
 impl<T> From<T> for Word<T> {
@@ -47,7 +54,7 @@ macro_rules! displayed {
 displayed!(Mode, Flag, Mechanism, QuotaKind, EventKind, Action);
 
 /// State of a parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ParentState {
     /// Attached, in step with the kernel.
@@ -59,7 +66,7 @@ pub enum ParentState {
 }
 
 /// State of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChildState {
     /// At least one of its addresses is answered.
@@ -71,7 +78,7 @@ pub enum ChildState {
 }
 
 /// State of an address of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AddressState {
     /// Requests for it are answered.
@@ -83,7 +90,7 @@ pub enum AddressState {
 }
 
 /// Mode of an ipvlan port, as `ip link` calls it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Switches by destination address; children do ARP themselves.
@@ -96,7 +103,7 @@ pub enum Mode {
 }
 
 /// Isolation flag of an ipvlan port, as `ip link` calls it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
     /// Children reach each other.
@@ -109,7 +116,7 @@ pub enum Flag {
 }
 
 /// How packets for a child get to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// The driver delivers them.
@@ -119,7 +126,9 @@ pub enum Delivery {
 }
 
 /// A hook of a parent. In the order of the words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Hook {
     /// TC egress.
@@ -131,7 +140,7 @@ pub enum Hook {
 }
 
 /// How a program is attached to its hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mechanism {
     /// A TCX link (`BPF_LINK_TYPE_TCX`, Linux 6.6, commit e420bed02507).
@@ -145,7 +154,9 @@ pub enum Mechanism {
 }
 
 /// What a quota limits. The word is the end of the option that sets it: `--netns-WORD`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum QuotaKind {
     /// Addresses that are kept.
@@ -161,7 +172,7 @@ pub enum QuotaKind {
 }
 
 /// Kind of a conflict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConflictKind {
     /// The host has the address.
@@ -181,7 +192,7 @@ pub enum ConflictKind {
 }
 
 /// Kind of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A station on the LAN claims an address with a MAC of its own.
@@ -202,7 +213,9 @@ pub enum EventKind {
 }
 
 /// Action of the agent upon an event. Later variants take precedence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// The event was reported, nothing else.

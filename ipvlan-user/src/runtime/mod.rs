@@ -3,11 +3,13 @@
 //!
 //! Every file is in one directory, `/run/ipvlan` by default, and gone when the last agent stops.
 
+mod bounded;
 mod claim;
 pub mod log;
 mod memory;
 pub mod privilege;
 mod query;
+mod server;
 mod service;
 mod socket;
 mod stale;
@@ -19,8 +21,9 @@ pub use self::{
     claim::{Claim, ClaimError},
     memory::trim_heap,
     query::{Answers, PATIENCE, query_all},
+    server::{Request, State, serve},
     service::Service,
-    socket::{StatusSocket, answer},
+    socket::StatusSocket,
     stale::{owner, remove_stale},
 };
 

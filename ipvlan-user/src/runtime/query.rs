@@ -1,11 +1,12 @@
 //! Client of the status sockets: requests go to all agents at once, with one deadline for all of them.
 
 use std::{
-    fs, io,
+    fs, io, mem,
     os::{
         fd::{AsFd, AsRawFd as _, OwnedFd},
         unix::{fs::MetadataExt as _, net::UnixStream as BlockingStream},
     },
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -17,25 +18,31 @@ use nix::{
     },
     unistd::Uid,
 };
+use serde_json::Value;
 use tokio::{
-    io::AsyncReadExt as _,
-    net::UnixStream,
     task::JoinSet,
     time::{Instant, timeout_at},
 };
 use tracing::debug;
+use zlink::{Call, Connection};
 
-use super::socket::SocketName;
+use super::{
+    bounded::{Bounded, Scope},
+    socket::SocketName,
+};
 use crate::{
     directory::{Directory, DirectoryError, Entry},
-    protocol::{Agent, Unanswered},
+    protocol::{
+        Agent, Unanswered,
+        varlink::{self, Method, PlacedChild, StatusParameters, StatusReply},
+    },
     text::chain,
 };
 
 /// Deadline of all agents together.
 pub const PATIENCE: Duration = Duration::from_secs(4);
 /// At most this many bytes are read from all agents together. Each has the same share.
-const MAX_BYTES: u64 = 128 << 20;
+const MAX_BYTES: usize = 128 << 20;
 /// At most this many sockets are connected to.
 const MAX_SOCKETS: usize = 256;
 
@@ -50,9 +57,9 @@ pub struct Answers {
     pub denied: bool,
 }
 
-/// Requests the status of each agent that has a socket in this directory, for at most [`PATIENCE`]. A socket that no
-/// process listens on is removed.
-pub fn query_all(directory: &Directory) -> Result<Answers, DirectoryError> {
+/// Requests the status of each agent that has a socket in this directory, for at most [`PATIENCE`]. With `fresh`, each
+/// reads the kernel first. A socket that no process listens on is removed.
+pub fn query_all(directory: &Directory, fresh: bool) -> Result<Answers, DirectoryError> {
     let failed = |source| DirectoryError::Io {
         action: "ask the agents in",
         path: directory.path().to_owned(),
@@ -81,15 +88,16 @@ pub fn query_all(directory: &Directory) -> Result<Answers, DirectoryError> {
         .enable_all()
         .build()
         .map_err(failed)?;
-    let share = MAX_BYTES / u64::try_from(names.len().max(1)).unwrap_or(MAX_BYTES);
+    let share = MAX_BYTES / names.len().max(1);
     runtime.block_on(async {
         let deadline = Instant::now() + PATIENCE;
         let mut questions = JoinSet::new();
         for name in names {
             match open(directory, name) {
                 Ok(Some(stream)) => {
-                    questions
-                        .spawn(async move { (name, ask(stream, name, share, deadline).await) });
+                    questions.spawn(async move {
+                        (name, ask(stream, name, share, deadline, fresh).await)
+                    });
                 }
                 Ok(None) => {}
                 Err(Unopened { error, denied }) => {
@@ -211,46 +219,105 @@ fn connect_to(directory: &Directory, place: impl AsFd) -> nix::Result<BlockingSt
     Ok(client.into())
 }
 
-/// Reads the answer; none if the agent stopped meanwhile.
+/// Requests the status of an agent and its children; none if the agent stopped meanwhile.
 async fn ask(
     stream: BlockingStream,
     name: SocketName,
-    share: u64,
+    share: usize,
     deadline: Instant,
+    fresh: bool,
 ) -> Result<Option<Agent>, String> {
     let pid = name.pid;
-    let mut answer = Vec::new();
-    let stream = UnixStream::from_std(stream).map_err(|error| error.to_string())?;
-    match timeout_at(deadline, stream.take(share + 1).read_to_end(&mut answer)).await {
-        Err(_) if answer.is_empty() => {
-            return Err(format!("the agent with pid {pid} does not answer"));
-        }
+    let connected = Bounded::new(stream, share, Scope::Connection);
+    let bounded = connected.map_err(|error| error.to_string())?;
+    let counter = bounded.counter();
+    let read = || counter.load(Ordering::Relaxed);
+    let asked = timeout_at(deadline, request(Connection::new(bounded), fresh)).await;
+    let agent = match asked {
+        Err(_) if read() == 0 => return Err(format!("the agent with pid {pid} does not answer")),
         Err(_) => {
             return Err(format!(
                 "the agent with pid {pid} does not answer in time: {} bytes within {} s",
-                answer.len(),
+                read(),
                 PATIENCE.as_secs()
             ));
         }
+        Ok(Ok(agent)) => agent,
         // It stopped between the connection and the answer.
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-        Ok(Err(error)) => return Err(format!("read the answer: {error}")),
-        Ok(Ok(_)) if answer.is_empty() && !runs(pid) => return Ok(None),
-        Ok(Ok(_)) if answer.is_empty() => {
+        Ok(Err(AskError::Varlink(error))) if is_reset(&error) => return Ok(None),
+        Ok(Err(AskError::Varlink(zlink::Error::UnexpectedEof))) if read() == 0 && !runs(pid) => {
+            return Ok(None);
+        }
+        Ok(Err(AskError::Agent(varlink::Error::Stopping))) => return Ok(None),
+        Ok(Err(AskError::Varlink(zlink::Error::UnexpectedEof))) if read() == 0 => {
             return Err(format!(
                 "the agent with pid {pid} does not answer: it closed the connection"
             ));
         }
-        Ok(Ok(length)) if length as u64 > share => {
+        Ok(Err(AskError::Varlink(zlink::Error::BufferOverflow))) => {
             return Err(format!("its answer has more than {share} bytes"));
         }
-        Ok(Ok(_)) => {}
-    }
-    let agent: Agent = serde_json::from_slice(&answer)
-        .map_err(|error| format!("its answer is no status: {error}"))?;
+        Ok(Err(error)) => return Err(format!("its answer is no status: {error}")),
+    };
     if agent.pid == pid {
         Ok(Some(agent))
     } else {
         Err(format!("it answers as the agent with pid {}", agent.pid))
+    }
+}
+
+/// Why an agent has no status.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    /// The connection, or what came over it.
+    #[error(transparent)]
+    Varlink(#[from] zlink::Error),
+    /// The agent refused.
+    #[error(transparent)]
+    Agent(varlink::Error),
+    /// The reply is none of this method.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// There was no agent in the first reply.
+    #[error("the first reply has no agent")]
+    NoAgent,
+}
+
+fn is_reset(error: &zlink::Error) -> bool {
+    matches!(error, zlink::Error::Io(error)
+        if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
+}
+
+/// Calls `Status` and puts the children of the replies in their places.
+async fn request(mut connection: Connection<Bounded>, fresh: bool) -> Result<Agent, AskError> {
+    let fresh = fresh.then_some(true);
+    let method = Method::Status(StatusParameters { fresh });
+    let call = Call::new(method.call()?).set_more(true);
+    connection.send_call(&call, Vec::new()).await?;
+    let mut agent: Option<Agent> = None;
+    loop {
+        // By way of a `Value`: its errors name what is wrong.
+        let (reply, _) = connection.receive_reply::<Value, varlink::Error>().await?;
+        let reply = reply.map_err(AskError::Agent)?;
+        let continues = reply.continues() == Some(true);
+        let parameters = reply.into_parameters().unwrap_or_default();
+        let StatusReply {
+            agent: first,
+            children,
+        } = serde_json::from_value(parameters)?;
+        let agent = match (&mut agent, first) {
+            (Some(agent), _) => agent,
+            (none, Some(first)) => none.insert(first),
+            (None, None) => return Err(AskError::NoAgent),
+        };
+        for PlacedChild { parent, child } in children {
+            let mut parents = agent.parents.iter_mut();
+            if let Some(of) = parents.find(|of| of.name == parent) {
+                of.children.push(child);
+            }
+        }
+        if !continues {
+            return Ok(mem::take(agent));
+        }
     }
 }

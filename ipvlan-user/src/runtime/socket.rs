@@ -1,4 +1,4 @@
-//! Server of the status socket: one JSON document per connection, then the end.
+//! The socket of an agent.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,15 +12,14 @@ use std::{
 
 use nix::sys::stat::SFlag;
 use tokio::{
-    io::AsyncWriteExt as _,
     net::{UnixListener, UnixStream},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use crate::directory::{Directory, DirectoryError, Entry};
 
-/// How long a client may take to read.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long after an error the next client is waited for.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Mode of the directory, if it is created.
 const DIRECTORY_MODE: u32 = 0o755;
 /// Mode of the socket: its user and its group may connect.
@@ -67,7 +66,7 @@ impl StatusSocket {
         match self.listener.accept().await {
             Ok((stream, _)) => Ok(stream),
             Err(error) => {
-                sleep(PATIENCE).await;
+                sleep(PAUSE).await;
                 Err(error)
             }
         }
@@ -107,15 +106,6 @@ impl Drop for StatusSocket {
         let _: Result<bool, _> = self.directory.remove_if(&self.name, &self.entry);
         self.directory.remove_if_empty();
     }
-}
-
-/// Sends the answer; the connection of a client that does not read is closed after a while.
-pub async fn answer(mut stream: UnixStream, status: &[u8]) -> io::Result<()> {
-    timeout(PATIENCE, async {
-        stream.write_all(status).await?;
-        stream.shutdown().await
-    })
-    .await?
 }
 
 /// Name of a socket: `<pid>.sock`.

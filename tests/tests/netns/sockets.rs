@@ -44,9 +44,10 @@ fn sockets_that_do_not_answer_are_named_within_one_deadline() {
     });
     serve(listener(102), |stream| stream.write_all(b"\x1b[31m{"));
     serve(listener(103), |stream| {
-        let agent = r#"{"pid": 7, "version": "1", "netns": 1, "parents": [], "sync": {"wakes": 0, "syncs": 0,
-            "overruns": 0, "failed": 0, "error": null, "mended": 0}}"#;
-        stream.write_all(agent.as_bytes())
+        let agent = r#"{"parameters": {"agent": {"pid": 7, "version": "1", "netns": 1, "parents": [], "sync":
+            {"wakes": 0, "syncs": 0, "overruns": 0, "failed": 0, "error": null, "mended": 0}}}}"#;
+        stream.write_all(agent.as_bytes())?;
+        stream.write_all(b"\0")
     });
     let lock = dir.join("1-1.lock");
     for fifo in [&at(104), &lock] {
@@ -91,11 +92,11 @@ fn nothing_that_a_socket_answers_reaches_the_terminal() {
     let mut node = Node::new();
     node.dir = Dir::created();
     let listener = UnixListener::bind(node.dir.path().join("7.sock")).unwrap();
-    let answer = serde_json::json!({
+    let agent = serde_json::json!({
         "pid": 7, "version": "\u{1b}[31m\u{1b}]0;x\u{7}\nagent 8", "netns": 1, "parents": [],
         "sync": {"wakes": 0, "syncs": 0, "overruns": 0, "failed": 0, "error": "\u{9b}31m", "mended": 0},
     });
-    let answer = answer.to_string();
+    let answer = serde_json::json!({"parameters": {"agent": agent}}).to_string() + "\0";
     serve(listener, move |stream| stream.write_all(answer.as_bytes()));
     for options in [&[][..], &["--json"]] {
         let ended = node.status(options).exits(0).prints("agent 8");

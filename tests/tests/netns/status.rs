@@ -43,7 +43,7 @@ fn json_is_of_the_known_schema_and_has_only_known_words() {
     assert_eq!(programs.len(), 3, "{programs:?}");
     assert!(!programs.contains(&0), "{programs:?}");
     let words: BTreeSet<&str> = REASONS.iter().copied().map(Reason::word).collect();
-    for (hook, counters) in &shown.counters {
+    for (hook, counters) in &shown.counters.0 {
         assert!(matches!(hook, Word::Known(_)), "{hook}");
         for (word, frames) in counters {
             assert!(words.contains(word.as_str()), "{word}");
@@ -51,7 +51,7 @@ fn json_is_of_the_known_schema_and_has_only_known_words() {
             assert!(*frames > 0, "{hook} {word}");
         }
     }
-    assert!(shown.counters[&Hook::Xdp.into()]["host_address"] > 0);
+    assert!(shown.counters.0[&Hook::Xdp.into()]["host_address"] > 0);
 
     // What is written again is the same: nothing is lost on the way.
     let again = serde_json::to_string_pretty(&status).unwrap();

@@ -35,7 +35,7 @@ fn ask_tagged(node: &Node, agent: &Agent) {
         counted(after, Hook::Ingress, "tagged") > tagged
     });
     let xdp = Word::Known(Hook::Xdp);
-    assert_eq!(after.counters.get(&xdp), before.counters.get(&xdp));
+    assert_eq!(after.counters.0.get(&xdp), before.counters.0.get(&xdp));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::facts::Netns;
 fn a_request_that_only_the_mac_identifies_is_noted() {
     let counters = |reason: Reason, count| {
         let of_hook = BTreeMap::from([(reason.word().to_owned(), count)]);
-        Counters::from([(protocol::Hook::Egress.into(), of_hook)])
+        Counters([(protocol::Hook::Egress.into(), of_hook)].into())
     };
     for (reason, count) in [
         (Reason::DhcpNoClientId, 0),
@@ -16,7 +16,7 @@ fn a_request_that_only_the_mac_identifies_is_noted() {
     ] {
         assert_eq!(dhcp_note(&counters(reason, count)), None, "{reason:?}");
     }
-    assert_eq!(dhcp_note(&Counters::new()), None);
+    assert_eq!(dhcp_note(&Counters::default()), None);
     let note = dhcp_note(&counters(Reason::DhcpNoClientId, 3)).unwrap();
     assert!(note.contains("identifier of their own (3): "), "{note}");
 }

@@ -131,6 +131,6 @@ pub(crate) fn hooks_of(parent: &Parent) -> Vec<String> {
 
 /// How often `hook` of a parent counted `reason`.
 pub(crate) fn counted(parent: &Parent, hook: Hook, reason: &str) -> u64 {
-    let counters = parent.counters.get(&Word::Known(hook));
+    let counters = parent.counters.0.get(&Word::Known(hook));
     counters.and_then(|of| of.get(reason)).copied().unwrap_or(0)
 }
