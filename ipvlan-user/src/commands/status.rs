@@ -14,7 +14,7 @@ use crate::{
     directory::Directory,
     exit::Failure,
     protocol::{Child, ExceededQuota, Netns, Parent, QuotaKind, SCHEMA, Status, Unanswered, Word},
-    runtime::{Answers, query_all},
+    runtime::{Answers, ask_all},
     text::{escaped_path, netns_label, printable},
 };
 
@@ -76,13 +76,16 @@ pub fn status(args: StatusArgs) -> Result<bool, Failure> {
     let directory = Directory::find(&runtime_dir)?;
     let is_missing = directory.is_none();
     let Answers {
-        agents,
+        answers,
         unanswered,
         denied,
     } = match directory {
-        Some(directory) => query_all(&directory, fresh)?,
+        Some(directory) => ask_all(&directory, move |mut client| async move {
+            client.status(fresh).await
+        })?,
         None => Answers::default(),
     };
+    let agents: Vec<_> = answers.into_iter().map(|(_, agent)| agent).collect();
     let mut status = Status {
         schema: SCHEMA,
         unserved: unserved::find(&pin_dir, &agents),

@@ -147,6 +147,6 @@ pub struct Address {
     pub peer: Option<String>,
     /// Its state.
     pub state: Word<AddressState>,
-    /// Why it is not answered: a word of [`ipvlan_common::Reason`], or [`MAP_FULL`](super::MAP_FULL).
+    /// Why it is not answered: a word of [`ipvlan_common::Reason`], or `map_full` for one without room in the map.
     pub reason: Option<String>,
 }

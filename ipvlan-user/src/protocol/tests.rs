@@ -1,3 +1,5 @@
+use std::{env, fs, path::Path};
+
 use super::*;
 
 /// The text of a status with every word of every set is part of schema 1.
@@ -44,4 +46,52 @@ fn a_word_of_a_newer_agent_is_kept() {
     assert_eq!(other, Word::Other("of_the_future".to_owned()));
     assert_eq!(other.to_string(), "of_the_future");
     assert_eq!(serde_json::to_string(&other).unwrap(), r#""of_the_future""#);
+}
+
+/// The file is what a program of another language is generated from.
+#[test]
+fn description_of_the_interface_is_the_published_one_and_complete() {
+    let text = varlink::description().unwrap();
+    assert_published("io.ipvlan.Agent.varlink", &text);
+    let parsed = zlink::idl::Interface::try_from(&*text).unwrap();
+    let types: Vec<_> = parsed
+        .custom_types()
+        .map(|of| of.name().to_string())
+        .collect();
+    for line in text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+    {
+        let names = line.split(|it: char| !it.is_alphanumeric());
+        let names = names.filter(|name| name.starts_with(char::is_uppercase));
+        for name in names.filter(|name| *name != "Agent") {
+            let is_known = types.iter().any(|of| of == name)
+                || ["method", "error", "interface"]
+                    .iter()
+                    .any(|of| line.starts_with(of));
+            assert!(is_known, "{name} of `{line}` is not described");
+        }
+    }
+}
+
+#[test]
+fn json_schemas_are_the_published_ones() {
+    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Status)).unwrap();
+    assert_published("schema/status.json", &(schema + "\n"));
+}
+
+/// Compares a text with a file of `docs`. With `UPDATE_DOCS` in the environment, writes it instead.
+#[track_caller]
+fn assert_published(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name);
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let published = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        text == published,
+        "docs/{name} differs: write it with UPDATE_DOCS=1"
+    );
 }

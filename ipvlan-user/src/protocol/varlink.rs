@@ -2,20 +2,21 @@
 //!
 //! Descriptions of parameters and replies come from their types, so that they do not differ from what is sent.
 
+mod description;
+
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zlink::{
     ReplyError,
-    idl::{self, Comment, CustomType as Custom, Interface, Method as Description, Parameter},
-    introspect::{CustomType, ReplyError as _, Type},
+    idl::{Comment, Method as Description},
+    introspect::{CustomType, Type},
 };
 
-use super::{
-    Address, Agent, Child, ChildCounters, Conflict, Counters, Event, ExceededQuota, LinkStats,
-    Netns, Parent, Program, Rival, Sources, SyncStats,
-};
+pub use self::description::description;
+use self::description::fields;
+use super::{Agent, Child, Counters, Sources};
 
 /// Name of the interface.
 pub const INTERFACE: &str = "io.ipvlan.Agent";
@@ -244,43 +245,4 @@ fn read<T: DeserializeOwned>(parameters: &Parameters) -> Result<T, CallError> {
             .or_else(|| names.clone().next());
         CallError::Parameter(wrong.cloned().unwrap_or_default())
     })
-}
-
-/// Returns the fields of a structure as parameters.
-fn fields(of: &'static idl::Type<'static>) -> Vec<Parameter<'static>> {
-    of.as_object()
-        .map(|fields| fields.iter().cloned().collect())
-        .unwrap_or_default()
-}
-
-/// Returns the description of the interface.
-pub fn description() -> Result<Interface<'static>, zlink::names::Error> {
-    Interface::new_owned(
-        INTERFACE,
-        descriptions()?,
-        [
-            Address::CUSTOM_TYPE,
-            Agent::CUSTOM_TYPE,
-            Child::CUSTOM_TYPE,
-            ChildCounters::CUSTOM_TYPE,
-            Conflict::CUSTOM_TYPE,
-            Event::CUSTOM_TYPE,
-            ExceededQuota::CUSTOM_TYPE,
-            LinkStats::CUSTOM_TYPE,
-            Netns::CUSTOM_TYPE,
-            Parent::CUSTOM_TYPE,
-            ParentCounters::CUSTOM_TYPE,
-            PlacedChild::CUSTOM_TYPE,
-            Program::CUSTOM_TYPE,
-            Rival::CUSTOM_TYPE,
-            Sources::CUSTOM_TYPE,
-            SyncStats::CUSTOM_TYPE,
-        ]
-        .map(Custom::clone)
-        .into(),
-        Error::VARIANTS.iter().map(|&of| of.clone()).collect(),
-        vec![Comment::new(
-            "The agent of the eBPF datapath for ipvlan parents.",
-        )],
-    )
 }

@@ -5,6 +5,7 @@
 
 mod bounded;
 mod claim;
+mod client;
 pub mod log;
 mod memory;
 pub mod privilege;
@@ -19,8 +20,9 @@ use std::{fs, io};
 
 pub use self::{
     claim::{Claim, ClaimError},
+    client::{AskError, Client},
     memory::trim_heap,
-    query::{Answers, PATIENCE, query_all},
+    query::{Answers, PATIENCE, ask_all},
     server::{Request, State, serve},
     service::Service,
     socket::StatusSocket,

@@ -1,12 +1,15 @@
 //! Client of the status sockets: requests go to all agents at once, with one deadline for all of them.
 
 use std::{
-    fs, io, mem,
+    fs, io,
     os::{
         fd::{AsFd, AsRawFd as _, OwnedFd},
         unix::{fs::MetadataExt as _, net::UnixStream as BlockingStream},
     },
-    sync::atomic::Ordering,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,48 +21,63 @@ use nix::{
     },
     unistd::Uid,
 };
-use serde_json::Value;
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::debug;
-use zlink::{Call, Connection};
 
 use super::{
-    bounded::{Bounded, Scope},
+    client::{AskError, Client},
     socket::SocketName,
 };
 use crate::{
     directory::{Directory, DirectoryError, Entry},
-    protocol::{
-        Agent, Unanswered,
-        varlink::{self, Method, PlacedChild, StatusParameters, StatusReply},
-    },
+    protocol::Unanswered,
     text::chain,
 };
 
 /// Deadline of all agents together.
 pub const PATIENCE: Duration = Duration::from_secs(4);
+/// How long an agent that stops takes to end, and how often that is looked for.
+const END: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(20);
 /// At most this many bytes are read from all agents together. Each has the same share.
 const MAX_BYTES: usize = 128 << 20;
 /// At most this many sockets are connected to.
 const MAX_SOCKETS: usize = 256;
 
 /// The answers of the agents.
-#[derive(Debug, Default)]
-pub struct Answers {
-    /// The answers, by process id.
-    pub agents: Vec<Agent>,
+#[derive(Debug)]
+pub struct Answers<T> {
+    /// The answers and the process ids, by which they are sorted.
+    pub answers: Vec<(u32, T)>,
     /// The sockets without an answer.
     pub unanswered: Vec<Unanswered>,
     /// Whether the permission to connect was missing for one of them.
     pub denied: bool,
 }
 
-/// Requests the status of each agent that has a socket in this directory, for at most [`PATIENCE`]. With `fresh`, each
-/// reads the kernel first. A socket that no process listens on is removed.
-pub fn query_all(directory: &Directory, fresh: bool) -> Result<Answers, DirectoryError> {
+impl<T> Default for Answers<T> {
+    fn default() -> Self {
+        Self {
+            answers: Vec::new(),
+            unanswered: Vec::new(),
+            denied: false,
+        }
+    }
+}
+
+/// Asks each agent that has a socket in this directory, all at once and for at most [`PATIENCE`]. A socket that no
+/// process listens on is removed.
+pub fn ask_all<T, Asking>(
+    directory: &Directory,
+    question: impl Fn(Client) -> Asking,
+) -> Result<Answers<T>, DirectoryError>
+where
+    T: Send + 'static,
+    Asking: Future<Output = Result<T, AskError>> + Send + 'static,
+{
     let failed = |source| DirectoryError::Io {
         action: "ask the agents in",
         path: directory.path().to_owned(),
@@ -94,11 +112,14 @@ pub fn query_all(directory: &Directory, fresh: bool) -> Result<Answers, Director
         let mut questions = JoinSet::new();
         for name in names {
             match open(directory, name) {
-                Ok(Some(stream)) => {
-                    questions.spawn(async move {
-                        (name, ask(stream, name, share, deadline, fresh).await)
-                    });
-                }
+                Ok(Some(stream)) => match Client::new(stream, name.pid, share) {
+                    Ok(client) => {
+                        let asked = Asked::new(&client, share, deadline);
+                        let asking = question(client);
+                        questions.spawn(async move { (name, asked.answer(asking).await) });
+                    }
+                    Err(error) => answers.failed(directory, name, error.to_string()),
+                },
                 Ok(None) => {}
                 Err(Unopened { error, denied }) => {
                     answers.denied |= denied;
@@ -108,19 +129,19 @@ pub fn query_all(directory: &Directory, fresh: bool) -> Result<Answers, Director
         }
         while let Some(answered) = questions.join_next().await {
             match answered {
-                Ok((_, Ok(Some(agent)))) => answers.agents.push(agent),
+                Ok((name, Ok(Some(answer)))) => answers.answers.push((name.pid, answer)),
                 Ok((_, Ok(None))) => {}
                 Ok((name, Err(error))) => answers.failed(directory, name, error),
                 Err(error) => debug!("a question was not finished: {error}"),
             }
         }
     });
-    answers.agents.sort_by_key(|agent| agent.pid);
+    answers.answers.sort_by_key(|(pid, _)| *pid);
     answers.unanswered.sort_by_key(|of| of.pid);
     Ok(answers)
 }
 
-impl Answers {
+impl<T> Answers<T> {
     fn failed(&mut self, directory: &Directory, name: SocketName, error: String) {
         self.unanswered.push(Unanswered {
             pid: Some(name.pid),
@@ -219,105 +240,67 @@ fn connect_to(directory: &Directory, place: impl AsFd) -> nix::Result<BlockingSt
     Ok(client.into())
 }
 
-/// Requests the status of an agent and its children; none if the agent stopped meanwhile.
-async fn ask(
-    stream: BlockingStream,
-    name: SocketName,
+/// What is known of an agent that was asked.
+struct Asked {
+    pid: u32,
     share: usize,
     deadline: Instant,
-    fresh: bool,
-) -> Result<Option<Agent>, String> {
-    let pid = name.pid;
-    let connected = Bounded::new(stream, share, Scope::Connection);
-    let bounded = connected.map_err(|error| error.to_string())?;
-    let counter = bounded.counter();
-    let read = || counter.load(Ordering::Relaxed);
-    let asked = timeout_at(deadline, request(Connection::new(bounded), fresh)).await;
-    let agent = match asked {
-        Err(_) if read() == 0 => return Err(format!("the agent with pid {pid} does not answer")),
-        Err(_) => {
-            return Err(format!(
-                "the agent with pid {pid} does not answer in time: {} bytes within {} s",
-                read(),
+    read: Arc<AtomicUsize>,
+}
+
+impl Asked {
+    fn new(client: &Client, share: usize, deadline: Instant) -> Self {
+        Self {
+            pid: client.pid(),
+            share,
+            deadline,
+            read: client.counter(),
+        }
+    }
+
+    /// Waits for the answer; none if the agent stopped meanwhile.
+    async fn answer<T>(
+        self,
+        asking: impl Future<Output = Result<T, AskError>>,
+    ) -> Result<Option<T>, String> {
+        let asked = timeout_at(self.deadline, asking).await;
+        let Self { pid, share, .. } = self;
+        match (asked, self.read.load(Ordering::Relaxed)) {
+            (Ok(Ok(answer)), _) => Ok(Some(answer)),
+            (Err(_), 0) => Err(format!("the agent with pid {pid} does not answer")),
+            (Err(_), read) => Err(format!(
+                "the agent with pid {pid} does not answer in time: {read} bytes within {} s",
                 PATIENCE.as_secs()
-            ));
-        }
-        Ok(Ok(agent)) => agent,
-        // It stopped between the connection and the answer.
-        Ok(Err(AskError::Varlink(error))) if is_reset(&error) => return Ok(None),
-        Ok(Err(AskError::Varlink(zlink::Error::UnexpectedEof))) if read() == 0 && !runs(pid) => {
-            return Ok(None);
-        }
-        Ok(Err(AskError::Agent(varlink::Error::Stopping))) => return Ok(None),
-        Ok(Err(AskError::Varlink(zlink::Error::UnexpectedEof))) if read() == 0 => {
-            return Err(format!(
-                "the agent with pid {pid} does not answer: it closed the connection"
-            ));
-        }
-        Ok(Err(AskError::Varlink(zlink::Error::BufferOverflow))) => {
-            return Err(format!("its answer has more than {share} bytes"));
-        }
-        Ok(Err(error)) => return Err(format!("its answer is no status: {error}")),
-    };
-    if agent.pid == pid {
-        Ok(Some(agent))
-    } else {
-        Err(format!("it answers as the agent with pid {}", agent.pid))
-    }
-}
-
-/// Why an agent has no status.
-#[derive(Debug, thiserror::Error)]
-enum AskError {
-    /// The connection, or what came over it.
-    #[error(transparent)]
-    Varlink(#[from] zlink::Error),
-    /// The agent refused.
-    #[error(transparent)]
-    Agent(varlink::Error),
-    /// The reply is none of this method.
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-    /// There was no agent in the first reply.
-    #[error("the first reply has no agent")]
-    NoAgent,
-}
-
-fn is_reset(error: &zlink::Error) -> bool {
-    matches!(error, zlink::Error::Io(error)
-        if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
-}
-
-/// Calls `Status` and puts the children of the replies in their places.
-async fn request(mut connection: Connection<Bounded>, fresh: bool) -> Result<Agent, AskError> {
-    let fresh = fresh.then_some(true);
-    let method = Method::Status(StatusParameters { fresh });
-    let call = Call::new(method.call()?).set_more(true);
-    connection.send_call(&call, Vec::new()).await?;
-    let mut agent: Option<Agent> = None;
-    loop {
-        // By way of a `Value`: its errors name what is wrong.
-        let (reply, _) = connection.receive_reply::<Value, varlink::Error>().await?;
-        let reply = reply.map_err(AskError::Agent)?;
-        let continues = reply.continues() == Some(true);
-        let parameters = reply.into_parameters().unwrap_or_default();
-        let StatusReply {
-            agent: first,
-            children,
-        } = serde_json::from_value(parameters)?;
-        let agent = match (&mut agent, first) {
-            (Some(agent), _) => agent,
-            (none, Some(first)) => none.insert(first),
-            (None, None) => return Err(AskError::NoAgent),
-        };
-        for PlacedChild { parent, child } in children {
-            let mut parents = agent.parents.iter_mut();
-            if let Some(of) = parents.find(|of| of.name == parent) {
-                of.children.push(child);
+            )),
+            (Ok(Err(error)), _) if error.is_closed() => {
+                if ends(pid).await {
+                    Ok(None)
+                } else {
+                    Err(format!(
+                        "the agent with pid {pid} does not answer: it closed the connection"
+                    ))
+                }
             }
-        }
-        if !continues {
-            return Ok(mem::take(agent));
+            (Ok(Err(AskError::Varlink(zlink::Error::BufferOverflow))), _) => {
+                Err(format!("its answer has more than {share} bytes"))
+            }
+            (Ok(Err(error @ (AskError::Agent(_) | AskError::Other(_)))), _) => {
+                Err(error.to_string())
+            }
+            (Ok(Err(AskError::Varlink(zlink::Error::VarlinkService(error)))), _) => {
+                Err(format!("the agent with pid {pid} refuses: {error}"))
+            }
+            (Ok(Err(error)), _) => Err(format!("its answer is no status: {error}")),
         }
     }
+}
+
+/// Returns whether this process ends within [`END`]: an agent that stops closes its connections first.
+async fn ends(pid: u32) -> bool {
+    let ended = async {
+        while runs(pid) {
+            sleep(POLL).await;
+        }
+    };
+    timeout(END, ended).await.is_ok()
 }

@@ -16,7 +16,7 @@ use tracing::debug;
 use zlink::{
     Connection, Reply,
     connection::{ReadConnection, socket::WriteHalf as _},
-    varlink_service::{self, Info, InterfaceDescription},
+    varlink_service::{self, Info},
 };
 
 use super::{
@@ -279,6 +279,12 @@ impl Service<'_> {
     }
 }
 
+/// The reply of `GetInterfaceDescription`.
+#[derive(Serialize)]
+struct Description {
+    description: String,
+}
+
 /// Answers a call of the interface that every service has.
 async fn about(name: &str, call: &varlink::Call, replies: &mut Replies<'_>) -> Answered {
     const SERVICE: &str = "org.varlink.service";
@@ -298,14 +304,13 @@ async fn about(name: &str, call: &varlink::Call, replies: &mut Replies<'_>) -> A
             let wanted = parameters.and_then(|of| of.get("interface")?.as_str());
             let description = match wanted {
                 Some(INTERFACE) => varlink::description()?,
-                Some(SERVICE) => varlink_service::DESCRIPTION.clone(),
+                Some(SERVICE) => varlink_service::DESCRIPTION.to_string(),
                 Some(other) => {
                     return Ok(Err(CallError::Interface(other.to_owned()).into()));
                 }
                 None => return Ok(Err(CallError::Parameter("interface".to_owned()).into())),
             };
-            let description = InterfaceDescription::from(&description);
-            replies.end(description).await.map(Ok)
+            replies.end(Description { description }).await.map(Ok)
         }
         _ => Ok(Err(CallError::Method(call.method.clone()).into())),
     }
@@ -365,3 +370,6 @@ fn counters(state: &State) -> CountersReply {
         parents: parents.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

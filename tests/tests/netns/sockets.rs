@@ -1,7 +1,7 @@
 //! Sockets in the runtime directory that are not an agent's: what a compromised service user listens on.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::{
         fs::chown,
         net::{UnixListener, UnixStream},
@@ -42,7 +42,7 @@ fn sockets_that_do_not_answer_are_named_within_one_deadline() {
             stream.write_all(&[b' '; 4096])?;
         }
     });
-    serve(listener(102), |stream| stream.write_all(b"\x1b[31m{"));
+    serve(listener(102), |stream| stream.write_all(b"\x1b[31m{\0"));
     serve(listener(103), |stream| {
         let agent = r#"{"parameters": {"agent": {"pid": 7, "version": "1", "netns": 1, "parents": [], "sync":
             {"wakes": 0, "syncs": 0, "overruns": 0, "failed": 0, "error": null, "mended": 0}}}}"#;
@@ -108,14 +108,15 @@ fn nothing_that_a_socket_answers_reaches_the_terminal() {
     }
 }
 
-/// Answers every connection, one after the other, until this process ends.
+/// Answers one call of every connection, one after the other, until this process ends.
 fn serve(
     listener: UnixListener,
     answer: impl Fn(&mut UnixStream) -> io::Result<()> + Send + 'static,
 ) {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let _closed = answer(&mut stream);
+            let mut call = [0; 1024];
+            let _closed = stream.read(&mut call).and_then(|_| answer(&mut stream));
         }
     });
 }

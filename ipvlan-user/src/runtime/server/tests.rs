@@ -1,0 +1,221 @@
+use std::io::{Read as _, Write as _};
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::protocol::{Child, Netns};
+
+/// An agent that serves `eth0` with so many children, and whose configuration is wrong.
+async fn agent(mut requests: mpsc::Receiver<Request>, children: usize) {
+    let schema: Value =
+        serde_json::from_str(include_str!("../../protocol/tests/schema_1.json")).unwrap();
+    let mut agent: Agent = serde_json::from_value(schema["agents"][0].clone()).unwrap();
+    agent.parents.truncate(1);
+    agent.parents[0].name = "eth0".to_owned();
+    let child: Child = agent.parents[0].children[0].clone();
+    agent.parents[0].children = (0..children)
+        .map(|number| Child {
+            name: format!("child{number}"),
+            netns: Netns::default(),
+            ..child.clone()
+        })
+        .collect();
+    let state = Arc::new(State::from(agent));
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Status { reply, .. } => reply.send(Arc::clone(&state)).unwrap(),
+            Request::Reload { reply } => reply
+                .send(Sources {
+                    error: Some("wrong".to_owned()),
+                    ..Sources::default()
+                })
+                .unwrap(),
+        }
+    }
+}
+
+/// Sends bytes to a server beside such an agent. Returns the messages that it sends until it closes the connection.
+fn answers(children: usize, sent: Vec<u8>) -> Vec<Value> {
+    let (mut near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let reader = std::thread::spawn(move || {
+        let _closed = near.write_all(&sent);
+        near.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut received = Vec::new();
+        let _reset = near.read_to_end(&mut received);
+        received
+    });
+    runtime.block_on(async {
+        far.set_nonblocking(true).unwrap();
+        let far = UnixStream::from_std(far).unwrap();
+        let (sender, requests) = mpsc::channel(1);
+        let permit = Arc::new(tokio::sync::Semaphore::new(1)).acquire_owned();
+        let agent = tokio::spawn(agent(requests, children));
+        serve(far, sender, permit.await.unwrap()).await;
+        agent.await.unwrap();
+    });
+    let received = reader.join().unwrap();
+    let messages = received.split(|&byte| byte == 0);
+    let messages = messages.filter(|message| !message.is_empty());
+    messages
+        .map(|it| serde_json::from_slice(it).unwrap())
+        .collect()
+}
+
+fn call(value: &Value) -> Vec<u8> {
+    let mut bytes = value.to_string().into_bytes();
+    bytes.push(0);
+    bytes
+}
+
+#[test]
+fn each_call_gets_its_replies_or_its_error() {
+    let method = |name: &str| json!({"method": format!("{INTERFACE}.{name}")});
+    let with = |mut call: Value, key: &str, value: Value| {
+        call[key] = value;
+        call
+    };
+    let service = |name: &str| format!("org.varlink.service.{name}");
+    for (sent, error, parameter) in [
+        (
+            method("Nothing"),
+            service("MethodNotFound"),
+            "io.ipvlan.Agent.Nothing",
+        ),
+        (
+            json!({"method": "org.example.A"}),
+            service("InterfaceNotFound"),
+            "org.example",
+        ),
+        (
+            json!({"method": "Status"}),
+            service("MethodNotFound"),
+            "Status",
+        ),
+        (
+            with(
+                method("Status"),
+                "parameters",
+                json!({"fresh": true, "stale": 1}),
+            ),
+            service("InvalidParameter"),
+            "stale",
+        ),
+        (
+            with(method("Status"), "parameters", json!({"fresh": 7})),
+            service("InvalidParameter"),
+            "fresh",
+        ),
+        (method("Children"), service("ExpectedMore"), ""),
+        (
+            with(
+                with(method("Children"), "parameters", json!({"parent": "eth7"})),
+                "more",
+                true.into(),
+            ),
+            format!("{INTERFACE}.NoSuchParent"),
+            "eth7",
+        ),
+        (
+            method("Reload"),
+            format!("{INTERFACE}.ReloadFailed"),
+            "wrong",
+        ),
+        (
+            json!({"method": service("GetInterfaceDescription"), "parameters": {"interface": "org.example"}}),
+            service("InterfaceNotFound"),
+            "org.example",
+        ),
+        (
+            json!({"method": service("GetInterfaceDescription")}),
+            service("InvalidParameter"),
+            "interface",
+        ),
+    ] {
+        // The connection is of use after an error.
+        let both = [call(&sent), call(&method("Counters"))].concat();
+        let answers = answers(3, both);
+        assert_eq!(answers.len(), 2, "{sent}: {answers:?}");
+        assert_eq!(answers[0]["error"], error, "{sent}");
+        let parameters = answers[0]["parameters"].to_string();
+        assert!(parameters.contains(parameter), "{sent}: {parameters}");
+        assert_eq!(answers[1]["parameters"]["parents"][0]["parent"], "eth0");
+    }
+}
+
+#[test]
+fn children_come_in_replies_that_are_not_long() {
+    for count in [0, 1, CHILDREN_PER_REPLY, 5 * CHILDREN_PER_REPLY + 1] {
+        for name in ["Status", "Children"] {
+            let sent = json!({"method": format!("{INTERFACE}.{name}"), "more": true});
+            let answers = answers(count, call(&sent));
+            let (last, others) = answers.split_last().unwrap();
+            assert!(last.get("continues").is_none(), "{last}");
+            assert!(others.iter().all(|it| it["continues"] == true));
+            let names: Vec<_> = answers
+                .iter()
+                .flat_map(|it| it["parameters"]["children"].as_array().unwrap())
+                .map(|it| it["child"]["name"].as_str().unwrap().to_owned())
+                .collect();
+            let expected: Vec<_> = (0..count).map(|number| format!("child{number}")).collect();
+            assert_eq!(names, expected);
+            let has_agent = answers[0]["parameters"]["agent"].is_object();
+            assert_eq!(has_agent, name == "Status");
+        }
+    }
+}
+
+#[test]
+fn one_reply_has_the_agent_without_children_and_none_comes_to_a_oneway_call() {
+    let status = json!({"method": format!("{INTERFACE}.Status")});
+    let mut oneway = status.clone();
+    oneway["oneway"] = true.into();
+    let answers = answers(9, [call(&oneway), call(&status)].concat());
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    let parents = &answers[0]["parameters"]["agent"]["parents"];
+    assert_eq!(parents[0]["name"], "eth0");
+    assert_eq!(parents[0]["children"], json!([]));
+}
+
+#[test]
+fn what_is_no_call_ends_the_connection() {
+    let long = vec![b' '; 2 * LONGEST_CALL];
+    for sent in [
+        &b"GET / HTTP/1.1\r\n\r\n\0"[..],
+        b"\0",
+        b"{}\0",
+        b"\xff\0",
+        b"",
+        &long,
+    ] {
+        let after = call(&json!({"method": format!("{INTERFACE}.Counters")}));
+        let sent = if sent == long {
+            [sent, &after].concat()
+        } else {
+            sent.to_vec()
+        };
+        assert_eq!(answers(1, sent), Vec::<Value>::new());
+    }
+}
+
+#[test]
+fn service_describes_itself() {
+    let info = call(&json!({"method": "org.varlink.service.GetInfo"}));
+    let answer = &answers(0, info)[0]["parameters"];
+    assert_eq!(
+        answer["interfaces"],
+        json!(["org.varlink.service", INTERFACE])
+    );
+    for interface in ["org.varlink.service", INTERFACE] {
+        let described = call(&json!({
+            "method": "org.varlink.service.GetInterfaceDescription",
+            "parameters": {"interface": interface},
+        }));
+        let answer = &answers(0, described)[0]["parameters"];
+        let text = answer["description"].as_str().unwrap();
+        assert!(text.contains(&format!("interface {interface}\n")), "{text}");
+    }
+}
