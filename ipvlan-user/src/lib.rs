@@ -26,6 +26,7 @@ pub mod facts;
 pub mod lan;
 pub mod maps;
 pub mod model;
+pub mod names;
 pub mod netlink;
 pub mod pins;
 pub mod protocol;

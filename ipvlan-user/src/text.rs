@@ -27,6 +27,21 @@ pub const fn escaped(bytes: &[u8]) -> Escaped<'_> {
     }
 }
 
+/// Returns the [`escaped`] view of the first `longest` bytes, or up to three less so as not to split a character,
+/// with `…` if there are more.
+#[must_use]
+pub fn escaped_start(bytes: &[u8], longest: usize) -> String {
+    if bytes.len() <= longest {
+        return escaped(bytes).to_string();
+    }
+    let is_boundary = |&end: &usize| bytes[end] & 0xc0 != 0x80;
+    let end = (longest.saturating_sub(3)..=longest)
+        .rev()
+        .find(is_boundary)
+        .unwrap_or(longest);
+    format!("{}…", escaped(&bytes[..end]))
+}
+
 /// Returns an error and its causes on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -222,6 +237,21 @@ mod tests {
         assert_eq!(escaped_path(Path::new("/a\n")).to_string(), r"/a\u{a}");
         assert_eq!(printable_start("a\u{1b}ü", 3), r"a\u{1b}ü");
         assert_eq!(printable_start("a\u{1b}üx", 3), r"a\u{1b}ü…");
+    }
+
+    #[test]
+    fn the_start_of_long_bytes_is_escaped_and_ends_with_an_ellipsis() {
+        for (bytes, longest, shown) in [
+            (&b"web"[..], 3, "web"),
+            (b"web1", 3, "web…"),
+            (b"\x1b\x1b", 1, r"\u{1b}…"),
+            ("aü".as_bytes(), 2, "a…"),
+            ("日本".as_bytes(), 4, "日…"),
+            (b"\x80\x80\x80\x80\x80\x80", 4, r"\x80\x80\x80\x80…"),
+            (b"a", 0, "…"),
+        ] {
+            assert_eq!(escaped_start(bytes, longest), shown);
+        }
     }
 
     fn is_safe(text: &str) -> bool {

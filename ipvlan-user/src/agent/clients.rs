@@ -10,11 +10,13 @@ use std::{
 use tokio::{
     net::UnixStream,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    task::{JoinHandle, spawn_blocking},
 };
 use tracing::warn;
 
+use super::naming::Unnamed;
 use crate::{
-    protocol::{self, Sources},
+    protocol::Sources,
     runtime::{Request, State, StatusSocket, serve},
 };
 
@@ -25,6 +27,9 @@ const REQUESTS: usize = 64;
 
 /// Longest pause between two states.
 const LONGEST_REST: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether the last state is sent, while further clients wait.
+const POLL: Duration = Duration::from_millis(10);
 
 /// Where a state goes.
 type Waiting = oneshot::Sender<Arc<State>>;
@@ -43,6 +48,8 @@ pub(super) struct Clients {
     in_scan: Vec<Waiting>,
     /// When the state may be collected again: that takes half of the agent's time at most.
     rested: Instant,
+    /// Names the netns of a state on another thread, and sends it.
+    sending: Option<JoinHandle<()>>,
 }
 
 /// What a request asks of the agent's loop.
@@ -68,6 +75,7 @@ impl Clients {
             fresh: Vec::new(),
             in_scan: Vec::new(),
             rested: Instant::now(),
+            sending: None,
         })
     }
 
@@ -112,33 +120,36 @@ impl Clients {
         self.in_scan.append(&mut self.fresh);
     }
 
-    /// Sends the known state.
-    pub(super) fn answer_known(&mut self, state: &dyn Fn() -> protocol::Agent) {
-        let clients = mem::take(&mut self.known);
-        self.answer(clients, state);
-    }
-
-    /// Sends the state to the clients of the full scan that is complete, and to those that any state will do for.
-    pub(super) fn answer_scanned(&mut self, state: &dyn Fn() -> protocol::Agent) {
-        let mut clients = mem::take(&mut self.in_scan);
-        if !clients.is_empty() {
-            clients.append(&mut self.known);
-        }
-        self.answer(clients, state);
-    }
-
-    fn answer(&mut self, clients: Vec<Waiting>, state: &dyn Fn() -> protocol::Agent) {
-        if clients.is_empty() {
+    /// Sends the known state. While the one before is not sent yet, the clients wait.
+    pub(super) fn answer_known(&mut self, state: &dyn Fn() -> Unnamed) {
+        if self.known.is_empty() {
             return;
         }
         let started = Instant::now();
-        let state = Arc::new(State::from(state()));
-        for client in clients {
-            // One that has gone needs no answer.
-            let _gone = client.send(Arc::clone(&state));
+        let sending = self.sending.as_ref();
+        if sending.is_some_and(|sending| !sending.is_finished()) {
+            self.rested = started + POLL;
+            return;
         }
+        let clients = mem::take(&mut self.known);
+        let state = state();
+        self.sending = Some(spawn_blocking(move || {
+            let state = Arc::new(State::from(state.name()));
+            for client in clients {
+                // One that has gone needs no answer.
+                let _gone = client.send(Arc::clone(&state));
+            }
+        }));
         let ended = Instant::now();
         self.rested = ended + (ended - started).min(LONGEST_REST);
+    }
+
+    /// Sends the state to the clients of the full scan that is complete, and to those that any state will do for.
+    pub(super) fn answer_scanned(&mut self, state: &dyn Fn() -> Unnamed) {
+        if !self.in_scan.is_empty() {
+            self.known.append(&mut self.in_scan);
+            self.answer_known(state);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod clients;
 mod error;
 mod health;
 mod kernel;
+mod naming;
 mod parent;
 mod parents;
 mod pins;
@@ -19,7 +20,7 @@ mod syncs;
 mod timer;
 mod unreadable;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use tracing::{debug, info};
 
@@ -30,6 +31,7 @@ use self::{
     error::system,
     health::Health,
     kernel::{Kernel, Read},
+    naming::Unnamed,
     parents::{Parents, Started},
     reload::Configuration,
     schedule::{MAX_GAP, Refresh, Schedule},
@@ -43,6 +45,7 @@ use crate::{
     config::{Loaded, Source},
     discover::{Dirty, Part},
     facts::NetnsId,
+    names::Names,
     protocol, quota,
     runtime::{self, trim_heap},
 };
@@ -59,6 +62,7 @@ pub struct Agent {
     schedule: Schedule,
     syncs: Syncs,
     clients: Clients,
+    names: Names,
     health: Health,
 }
 
@@ -98,6 +102,7 @@ impl Agent {
             schedule,
             syncs: Syncs::new(dumped + filled),
             clients,
+            names: Names::new(Path::new("/")),
             health: Health::new(),
         };
         agent.parents.serving().for_each(Serving::log_start);
@@ -334,7 +339,7 @@ impl Agent {
     }
 
     /// Sends the state to clients.
-    fn answer_clients(&mut self, answer: fn(&mut Clients, &dyn Fn() -> protocol::Agent)) {
+    fn answer_clients(&mut self, answer: fn(&mut Clients, &dyn Fn() -> Unnamed)) {
         let Self {
             settings,
             configuration,
@@ -344,13 +349,14 @@ impl Agent {
             schedule,
             syncs,
             clients,
+            names,
             ..
         } = self;
         let snapshot = kernel.snapshot();
         answer(clients, &|| {
             // Each part of the agent that limits netns adds its counts here.
             let exceeded = quota::merged([&parents.exceeded(), schedule.exceeded()]);
-            protocol::Agent {
+            let status = protocol::Agent {
                 pid: std::process::id(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 netns: *netns,
@@ -362,7 +368,8 @@ impl Agent {
                     .map(|parent| status_view::parent(parent, snapshot, &settings.policy))
                     .collect(),
                 unreadable: kernel.unreadable(),
-            }
+            };
+            Unnamed::new(status, snapshot, names)
         });
     }
 }

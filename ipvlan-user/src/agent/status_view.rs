@@ -235,6 +235,9 @@ fn child(
         .unwrap_or_default();
     protocol::Child {
         name: view.name.to_string(),
+        label: snapshot
+            .child(view.key.netns, view.key.ifindex)
+            .and_then(|child| child.alias.as_deref().map(str::to_owned)),
         ifindex: view.key.ifindex,
         netns: netns(view.key.netns, snapshot),
         mode: match view.kind {
@@ -361,11 +364,8 @@ fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> protocol::Event {
 
 /// Returns the name of a child; empty for one that is not in the snapshot.
 fn child_name(key: ChildKey, snapshot: &Snapshot) -> String {
-    snapshot
-        .children
-        .iter()
-        .find(|&child| ChildKey::from(child) == key)
-        .map_or_else(String::new, |child| child.name.to_string())
+    let child = snapshot.child(key.netns, key.ifindex);
+    child.map_or_else(String::new, |child| child.name.to_string())
 }
 
 fn netns(id: NetnsId, snapshot: &Snapshot) -> protocol::Netns {
@@ -382,7 +382,8 @@ fn netns(id: NetnsId, snapshot: &Snapshot) -> protocol::Netns {
             nsid,
             inode: netns.inode,
             names: netns.names.clone(),
-            pid: netns.pid,
+            pid: netns.pids.lowest(),
+            ..protocol::Netns::default()
         },
     )
 }

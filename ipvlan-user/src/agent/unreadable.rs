@@ -69,7 +69,7 @@ fn name(id: NetnsId, snapshot: &Snapshot) -> String {
         return "own netns".to_owned();
     };
     let netns = snapshot.netns(id);
-    let by = |netns: &Netns| match (netns.names.first(), netns.pid) {
+    let by = |netns: &Netns| match (netns.names.first(), netns.pids.lowest()) {
         (Some(name), _) => format!(" ({name})"),
         (None, Some(pid)) => format!(" (pid {pid})"),
         (None, None) => String::new(),
@@ -100,7 +100,7 @@ mod tests {
     fn a_netns_that_cannot_be_read_is_noted_until_it_can_be_or_is_gone() {
         let netns = Netns {
             id: ID,
-            pid: Some(944),
+            pids: 944.into(),
             ..Netns::default()
         };
         let mut snapshot = Snapshot {

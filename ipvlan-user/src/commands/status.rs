@@ -1,21 +1,25 @@
 //! `ipvlan status`
 
 mod conflicts;
+mod netns;
 mod screen;
 mod unserved;
 
 use std::time::SystemTime;
 
-use self::screen::{Rows, Screen};
+use self::{
+    netns::netns,
+    screen::{Rows, Screen},
+};
 use super::{find_places, json, print};
 use crate::{
     cli::StatusArgs,
     config::Places,
     directory::Directory,
     exit::Failure,
-    protocol::{Child, ExceededQuota, Netns, Parent, QuotaKind, SCHEMA, Status, Unanswered, Word},
+    protocol::{Child, ExceededQuota, Parent, QuotaKind, SCHEMA, Status, Unanswered, Word},
     runtime::{Answers, ask_all},
-    text::{escaped_path, netns_label, printable},
+    text::{escaped_path, printable},
 };
 
 /// The first line if no agent was found.
@@ -348,17 +352,13 @@ fn child_rows(child: &Child) -> Vec<[String; 9]> {
         rows.push(row);
     }
     rows[0][0].clone_from(&child.name);
-    rows[0][1] = netns(&child.netns);
+    rows[0][1] = netns::of_child(child);
     rows[0][4] = child.counters.answered.to_string();
     rows[0][5] = child.counters.hairpinned.to_string();
     rows[0][6] = child.counters.refused.to_string();
     rows[0][7] = child.link.rx_packets.to_string();
     rows[0][8] = child.link.tx_packets.to_string();
     rows
-}
-
-fn netns(netns: &Netns) -> String {
-    netns_label(&netns.names, netns.pid, netns.nsid)
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ impl Allowance {
 /// Returns the unprivileged user that a netns may be of, and the process that led to it. Files are bound to a
 /// netns by root alone.
 fn user_of(found: &Found, owner: impl Fn(i32) -> u32) -> Option<(u32, i32)> {
-    let pid = found.pid.filter(|_| found.names.is_empty())?;
+    let pid = found.pids.lowest().filter(|_| found.names.is_empty())?;
     Some((owner(pid), pid)).filter(|&(user, _)| user != 0)
 }
 
@@ -130,15 +130,18 @@ mod tests {
     use super::*;
 
     fn candidates(pids: impl IntoIterator<Item = i32>) -> Vec<Candidate> {
-        let found = |pid| Found {
-            pid: Some(pid),
+        let found = |pid: i32| Found {
+            pids: pid.into(),
             ..Found::default()
         };
         pids.into_iter().map(|pid| (None, found(pid))).collect()
     }
 
     fn pids(chosen: &[Candidate]) -> Vec<i32> {
-        chosen.iter().filter_map(|(_, found)| found.pid).collect()
+        chosen
+            .iter()
+            .filter_map(|(_, found)| found.pids.lowest())
+            .collect()
     }
 
     /// Process 1 is root's, those below 1 000 are of users of their own, all others of one user.

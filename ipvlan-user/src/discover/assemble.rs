@@ -222,6 +222,7 @@ fn child(
     Ok(Child {
         ifindex: row.ifindex,
         name: row.name.clone(),
+        alias: row.alias.clone(),
         netns,
         parent_ifindex,
         kind: Kind::Ipvlan(port),

@@ -6,9 +6,12 @@ use crate::{
         Malformed, after, attributes, i32_at, i32_value, text_value, u16_at, u16_value, u32_at,
         u32_value, u64_at,
     },
+    text::escaped_start,
 };
 
 const HEADER: usize = 16;
+/// How many bytes of an alias are kept; the kernel allows 255 (`IFALIASZ`).
+const LONGEST_ALIAS: usize = 64;
 
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -40,6 +43,8 @@ pub(super) struct LinkRow {
     pub(super) hardware: u16,
     pub(super) flags: u32,
     pub(super) name: LinkName,
+    /// Escaped and capped.
+    pub(super) alias: Option<Box<str>>,
     pub(super) mac: Option<[u8; 6]>,
     pub(super) mtu: u32,
     /// Settings of IPv4; all zero without IPv4.
@@ -96,6 +101,7 @@ pub(super) fn decode_link(payload: &[u8]) -> Result<LinkRow, Malformed> {
         match kind {
             libc::IFLA_ADDRESS => link.mac = value.try_into().ok(),
             libc::IFLA_IFNAME => link.name = LinkName::from_bytes(value),
+            libc::IFLA_IFALIAS => link.alias = alias(value),
             libc::IFLA_MTU => link.mtu = u32_value(value)?,
             libc::IFLA_LINK => link.lower = Some(u32_value(value)?).filter(|&lower| lower != 0),
             libc::IFLA_LINK_NETNSID => link.lower_nsid = Some(i32_value(value)?),
@@ -108,6 +114,13 @@ pub(super) fn decode_link(payload: &[u8]) -> Result<LinkRow, Malformed> {
         }
     }
     Ok(link)
+}
+
+/// The alias of a link (`ip link set DEV alias TEXT`), up to its NUL, as it is shown.
+fn alias(value: &[u8]) -> Option<Box<str>> {
+    let end = value.iter().position(|&byte| byte == 0);
+    let text = &value[..end.unwrap_or(value.len())];
+    (!text.is_empty()).then(|| escaped_start(text, LONGEST_ALIAS).into())
 }
 
 fn decode_info(value: &[u8], link: &mut LinkRow) -> Result<(), Malformed> {

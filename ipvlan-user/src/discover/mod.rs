@@ -35,6 +35,7 @@ use std::{
 
 pub use dirty::{Dirty, Part};
 pub use error::DiscoverError;
+pub use nsid::ProcessNsids;
 pub use renew::{Changed, Failure, Renewed};
 pub use wake::{Change, Wake};
 pub use watch::Watch;

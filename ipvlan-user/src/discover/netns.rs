@@ -125,7 +125,7 @@ impl Netnses {
         }
         for pid in walk.opaque {
             let found = Found {
-                pid: Some(pid),
+                pids: pid.into(),
                 ..Found::default()
             };
             match left_out(nsid::nsid_of(rtnl, Handle::Pid(pid)))? {
@@ -150,7 +150,7 @@ impl Netnses {
         found: &Found,
     ) -> Result<Option<i32>, DiscoverError> {
         let file = identity.and_then(|identity| open(identity, &found.paths));
-        let handle = match (&file, found.pid) {
+        let handle = match (&file, found.pids.lowest()) {
             (Some(file), _) => Handle::Fd(file.as_fd()),
             (None, Some(pid)) if identity.is_none() => Handle::Pid(pid),
             _ => return Ok(None),
@@ -159,7 +159,7 @@ impl Netnses {
         if let Some(nsid) = left_out(nsid::nsid_of(rtnl, handle))? {
             return Ok(Some(nsid));
         }
-        if !self.allowance.allows(found) || !found.pid.is_none_or(may_hold_child) {
+        if !self.allowance.allows(found) || !found.pids.lowest().is_none_or(may_hold_child) {
             return Ok(None);
         }
         self.allowance.spend(found);
@@ -199,7 +199,7 @@ fn add(
     let netns = known.entry(id).or_default();
     netns.id = id;
     netns.inode = netns.inode.or(identity.map(|identity| identity.inode));
-    netns.pid = [netns.pid, found.pid].into_iter().flatten().min();
+    netns.pids.extend(found.pids);
     netns.names.extend(found.names);
     netns.files.extend(found.files);
 }

@@ -10,6 +10,27 @@ use netlink_packet_route::{
 use super::nsid_row::decode_nsid;
 use crate::netlink::{NetlinkError, Request, Rtnl};
 
+/// The nsids of the netns of processes, for a thread of its own: it has its own socket.
+#[derive(Debug)]
+pub struct ProcessNsids(Rtnl);
+
+impl ProcessNsids {
+    /// Opens a socket in the netns of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// If there is no socket to be had.
+    pub fn new() -> Result<Self, NetlinkError> {
+        Rtnl::new().map(Self)
+    }
+
+    /// Returns the nsid of the netns of a process; none if there is no such process, its netns has no nsid, or the
+    /// request fails.
+    pub fn of(&mut self, pid: i32) -> Option<i32> {
+        nsid_of(&mut self.0, Handle::Pid(pid)).ok()?
+    }
+}
+
 /// How a netns is pointed at before it has an nsid.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Handle<'fd> {

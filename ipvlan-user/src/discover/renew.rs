@@ -297,7 +297,7 @@ fn apply(snapshot: &mut Snapshot, netns: NetnsId, fresh: Fresh) -> bool {
     is_changed
 }
 
-/// Whether they differ in nothing but their counters.
+/// Whether they differ in nothing but their counters and aliases, which decide nothing.
 pub(super) fn is_alike(before: &Child, now: &Child) -> bool {
     let Child {
         ifindex,
@@ -313,6 +313,7 @@ pub(super) fn is_alike(before: &Child, now: &Child) -> bool {
         addresses,
         stats: _,
         over_quota,
+        alias: _,
     } = before;
     (*ifindex, *netns, *parent_ifindex, *kind)
         == (now.ifindex, now.netns, now.parent_ifindex, now.kind)

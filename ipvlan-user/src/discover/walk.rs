@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::DiscoverError;
-use crate::text::escaped;
+use crate::{facts::Pids, text::escaped};
 
 const PROC: &str = "/proc";
 const MOUNTS: &str = "/proc/thread-self/mountinfo";
@@ -29,8 +29,8 @@ pub(super) struct Identity {
 /// One netns and where it was seen.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The lowest process id.
-    pub(super) pid: Option<i32>,
+    /// Processes that live in it.
+    pub(super) pids: Pids,
     /// File names it is bound to.
     pub(super) names: BTreeSet<String>,
     /// These files, as absolute paths.
@@ -71,10 +71,10 @@ impl Walk {
             match stat(&path) {
                 Seen::As(identity) => {
                     let found = self.found.entry(identity).or_default();
-                    if found.pid.is_none_or(|lowest| pid < lowest) {
-                        found.pid = Some(pid);
+                    if found.pids.lowest().is_none_or(|lowest| pid < lowest) {
                         found.paths = vec![path];
                     }
+                    found.pids.insert(pid);
                 }
                 Seen::Forbidden => self.opaque.push(pid),
                 Seen::Gone => {}

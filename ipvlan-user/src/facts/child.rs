@@ -16,6 +16,8 @@ pub struct Child {
     pub ifindex: u32,
     /// Its name, in its own netns.
     pub name: LinkName,
+    /// Its alias, escaped and capped: a label that the netns can set, and whoever created the link.
+    pub alias: Option<Box<str>>,
     /// The netns it is in.
     pub netns: NetnsId,
     /// Its parent's ifindex, in our own netns.

@@ -11,6 +11,7 @@ mod host;
 mod link;
 mod name;
 mod netns;
+mod pids;
 mod snapshot;
 
 pub use self::{
@@ -23,5 +24,6 @@ pub use self::{
     link::{Link, LinkStats, Lower, Master, Xdp, XdpMode},
     name::LinkName,
     netns::{Netns, NetnsId},
+    pids::Pids,
     snapshot::Snapshot,
 };

@@ -1,5 +1,7 @@
 //! Network namespaces.
 
+use super::Pids;
+
 /// A network namespace, seen from ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NetnsId {
@@ -21,6 +23,6 @@ pub struct Netns {
     pub names: Vec<String>,
     /// These files, as absolute paths.
     pub files: Vec<String>,
-    /// The lowest id of the processes that live in it.
-    pub pid: Option<i32>,
+    /// Processes that live in it.
+    pub pids: Pids,
 }

@@ -43,6 +43,14 @@ impl Snapshot {
         &self.children[self.place_of(id)]
     }
 
+    /// The child with this ifindex in a netns.
+    #[must_use]
+    pub fn child(&self, id: NetnsId, ifindex: u32) -> Option<&Child> {
+        let children = self.children_of(id);
+        let at = children.binary_search_by_key(&ifindex, |child| child.ifindex);
+        Some(&children[at.ok()?])
+    }
+
     /// How many addresses they have.
     #[must_use]
     pub fn addresses_of(&self, id: NetnsId) -> usize {
@@ -82,7 +90,7 @@ impl Snapshot {
         };
         let known = self.netns(id);
         let names = known.map_or(&[][..], |netns| &netns.names);
-        netns_label(names, known.and_then(|netns| netns.pid), nsid)
+        netns_label(names, known.and_then(|netns| netns.pids.lowest()), nsid)
     }
 
     /// What is known about a netns.

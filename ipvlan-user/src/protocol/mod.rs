@@ -8,6 +8,7 @@
 //! [`Word::Other`] to it.
 
 mod conflict;
+mod netns;
 mod parent;
 mod status;
 pub mod varlink;
@@ -15,11 +16,12 @@ mod words;
 
 pub use self::{
     conflict::{Conflict, Event, Rival},
+    netns::{Container, Netns},
     parent::{Address, Child, ChildCounters, Counters, LinkStats, Parent, Program},
-    status::{Agent, ExceededQuota, Netns, Sources, Status, SyncStats, Unanswered, Unserved},
+    status::{Agent, ExceededQuota, Sources, Status, SyncStats, Unanswered, Unserved},
     words::{
         Action, AddressState, ChildState, ConflictKind, Delivery, EventKind, Flag, Hook, Mechanism,
-        Mode, ParentState, QuotaKind, Word,
+        Mode, ParentState, QuotaKind, Runtime, Word,
     },
 };
 

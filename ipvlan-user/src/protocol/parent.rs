@@ -82,6 +82,9 @@ pub struct Program {
 pub struct Child {
     /// Its name, in its netns.
     pub name: String,
+    /// Its label: the alias of the link, escaped and capped. Its netns can set it to any text.
+    #[serde(default)]
+    pub label: Option<String>,
     /// Its ifindex, in its netns.
     pub ifindex: u32,
     /// Where it is.

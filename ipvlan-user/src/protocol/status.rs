@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zlink::introspect::CustomType;
 
-use super::{Parent, QuotaKind, Word};
+use super::{Netns, Parent, QuotaKind, Word};
 
 /// Output of `ipvlan status --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
@@ -120,17 +120,4 @@ pub struct ExceededQuota {
     pub exceeded: u64,
     /// The option that sets the limit; `[[rule]] addresses` if a rule does.
     pub option: String,
-}
-
-/// A network namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
-pub struct Netns {
-    /// Its nsid in the agent's netns; none if it is the agent's own.
-    pub nsid: Option<i32>,
-    /// Its inode.
-    pub inode: Option<u64>,
-    /// Its names.
-    pub names: Vec<String>,
-    /// A process that lives in it.
-    pub pid: Option<i32>,
 }

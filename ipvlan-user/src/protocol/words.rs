@@ -51,7 +51,7 @@ macro_rules! displayed {
     )*};
 }
 
-displayed!(Mode, Flag, Mechanism, QuotaKind, EventKind, Action);
+displayed!(Mode, Flag, Mechanism, Runtime, QuotaKind, EventKind, Action);
 
 /// State of a parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -151,6 +151,28 @@ pub enum Mechanism {
     XdpNative,
     /// An XDP link, in the network stack.
     XdpGeneric,
+}
+
+/// What runs a container or service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    /// Docker.
+    Docker,
+    /// Podman.
+    Podman,
+    /// containerd, for Kubernetes or nerdctl.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// Kubernetes, with a runtime that the control group does not show.
+    Kubernetes,
+    /// LXC or Incus.
+    Lxc,
+    /// systemd-machined: systemd-nspawn and others that register machines.
+    Machined,
+    /// systemd: a service.
+    Systemd,
 }
 
 /// What a quota limits. The word is the end of the option that sets it: `--netns-WORD`.

@@ -232,7 +232,7 @@ impl Container {
     /// Its nsid, by its process.
     pub(crate) fn try_id(&self, snapshot: &Snapshot) -> Option<NetnsId> {
         let mut all = snapshot.netnses.iter();
-        let found = all.find(|it| it.pid == Some(self.pid()));
+        let found = all.find(|it| it.pids.lowest() == Some(self.pid()));
         found.map(|netns| netns.id)
     }
 

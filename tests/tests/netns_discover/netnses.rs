@@ -34,7 +34,7 @@ fn finds_a_child_created_in_an_unnamed_netns_and_forgets_it_with_the_netns() {
         assert_eq!(child.kind.port().unwrap().mode, child_mode());
         assert!(matches!(child.netns, NetnsId::Nsid(_)), "{child:?}");
         let found = snapshot.netns(child.netns).unwrap();
-        assert_eq!(found.pid, Some(container.pid()));
+        assert_eq!(found.pids.lowest(), Some(container.pid()));
         assert!(found.names.is_empty() && found.inode.is_some(), "{found:?}");
 
         drop(container);
@@ -61,7 +61,7 @@ fn follows_a_child_through_three_netns() {
             move |snapshot: &Snapshot| {
                 let child = snapshot.children.first();
                 let netns = child.and_then(|child| snapshot.netns(child.netns));
-                netns.is_some_and(|netns| netns.pid == Some(pid))
+                netns.is_some_and(|netns| netns.pids.lowest() == Some(pid))
             }
         };
         ip(&format!("link set child0 netns {}", first.pid()));
@@ -113,7 +113,7 @@ fn names_a_netns_by_its_bind_mount() {
         let snapshot = lab.everything();
         let netns = snapshot.netns(snapshot.children[0].netns).unwrap();
         assert_eq!(
-            (&netns.names[..], netns.pid),
+            (&netns.names[..], netns.pids.lowest()),
             (&["blue".to_owned()][..], None)
         );
         assert_eq!(netns.files, ["/run/netns/blue"]);
@@ -218,10 +218,13 @@ fn finds_children_without_being_allowed_to_look_into_processes() {
         let is_found = |snapshot: &Snapshot| child_names(snapshot).contains("child0");
         let snapshot = lab.shows("child", is_found).await;
         let found = snapshot.netns(snapshot.children[0].netns).unwrap();
-        assert_eq!((found.pid, found.inode), (Some(container.pid()), None));
+        assert_eq!(
+            (found.pids.lowest(), found.inode),
+            (Some(container.pid()), None)
+        );
         // That of this very thread is not taken for another.
         let own = snapshot.netns(NetnsId::Own).unwrap();
-        assert_ne!(own.pid, Some(container.pid()));
+        assert_ne!(own.pids.lowest(), Some(container.pid()));
     });
 }
 

@@ -13,7 +13,7 @@ use super::lab::{Container, Lab, child_in, child_names, create_child, ip, on_hos
 fn netnses(snapshot: &Snapshot) -> Vec<(NetnsId, Vec<String>, Option<i32>)> {
     let of = |id| {
         let netns = snapshot.netns(id).unwrap();
-        (id, netns.names.clone(), netns.pid)
+        (id, netns.names.clone(), netns.pids.lowest())
     };
     snapshot.children.iter().map(|it| of(it.netns)).collect()
 }

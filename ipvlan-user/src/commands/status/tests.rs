@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::protocol::Agent;
+use crate::protocol::{Agent, Netns};
 
 /// The status of schema 1 with this text in every place that an agent fills, and one element in each list.
 fn hostile(text: &str) -> Status {

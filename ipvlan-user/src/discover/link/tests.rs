@@ -35,6 +35,7 @@ fn mode_flag_parent_and_counters_of_an_ipvlan_child_are_read() {
     (stats.rx_bytes, stats.tx_bytes) = (3, 4);
     let bytes = payload(vec![
         LinkAttribute::IfName("ipvl0".into()),
+        LinkAttribute::IfAlias("web\u{1b}".into()),
         LinkAttribute::Mtu(1500),
         LinkAttribute::Link(3),
         LinkAttribute::LinkNetNsId(5),
@@ -49,6 +50,7 @@ fn mode_flag_parent_and_counters_of_an_ipvlan_child_are_read() {
         hardware: link.hardware,
         flags: link.flags,
         name: "ipvl0".into(),
+        alias: Some(r"web\u{1b}".into()),
         mac: Some([2, 0, 0, 0, 0, 1]),
         mtu: 1500,
         ipv4: Ipv4Settings::default(),

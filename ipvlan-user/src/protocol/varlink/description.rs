@@ -7,8 +7,8 @@ use zlink::{
 
 use super::{Error, INTERFACE, ParentCounters, PlacedChild, descriptions};
 use crate::protocol::{
-    Address, Agent, Child, ChildCounters, Conflict, Event, ExceededQuota, LinkStats, Netns, Parent,
-    Program, Rival, Sources, SyncStats,
+    Address, Agent, Child, ChildCounters, Conflict, Container, Event, ExceededQuota, LinkStats,
+    Netns, Parent, Program, Rival, Sources, SyncStats,
 };
 
 /// Returns the fields of a structure as parameters.
@@ -77,6 +77,7 @@ fn interface() -> Result<Interface<'static>, zlink::names::Error> {
             Child::CUSTOM_TYPE,
             ChildCounters::CUSTOM_TYPE,
             Conflict::CUSTOM_TYPE,
+            Container::CUSTOM_TYPE,
             Event::CUSTOM_TYPE,
             ExceededQuota::CUSTOM_TYPE,
             LinkStats::CUSTOM_TYPE,
