@@ -11,6 +11,7 @@ mod dhcp;
 mod host_entries;
 mod limits;
 mod log_lines;
+mod names;
 mod order;
 mod own;
 mod routes;
@@ -36,6 +37,7 @@ pub fn run(suite: &Suite) -> Result<bool> {
         host_entries::ROWS,
         limits::ROWS,
         log_lines::ROWS,
+        names::ROWS,
         order::ROWS,
         own::ROWS,
         routes::ROWS,
