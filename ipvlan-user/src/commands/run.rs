@@ -22,6 +22,8 @@ pub fn run(args: RunArgs) -> Result<(), Failure> {
     privilege::drop_others()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // For names in `status`: one request after the other.
+        .max_blocking_threads(1)
         .build()
         .map_err(Failure::system("start the runtime"))?
         .block_on(async { Agent::start(source, loaded)?.run().await })?;

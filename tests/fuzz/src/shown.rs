@@ -6,11 +6,12 @@ use ipvlan_user::{
     commands::{render_json, status},
     config,
     exit::Failure,
+    names::cgroup::{self, Membership},
     protocol::{Agent, SCHEMA, Status},
     text::{escaped, printable},
 };
 
-/// Displays the input as one of three kinds, which the first byte chooses.
+/// Displays the input as one of four kinds, which the first byte chooses.
 ///
 /// # Panics
 ///
@@ -18,9 +19,10 @@ use ipvlan_user::{
 /// place.
 pub fn check(input: &[u8]) {
     let [kind, bytes @ ..] = input else { return };
-    match kind % 3 {
+    match kind % 4 {
         0 => configuration(bytes),
         1 => answer(bytes),
+        2 => membership(bytes),
         _ => {
             let shown = escaped(bytes).to_string();
             assert_printable(&shown);
@@ -54,6 +56,14 @@ fn answer(bytes: &[u8]) {
     };
     assert_printable(&status::render(&status, u64::MAX));
     assert_printable(&render_json(&status).expect("a status is JSON"));
+}
+
+fn membership(bytes: &[u8]) {
+    if let Some(Membership { name, .. }) = cgroup::parse(bytes) {
+        let name = name.unwrap_or_default();
+        assert_printable(&name);
+        assert!(name.len() < 2048 && !name.contains('\n'), "{name:?}");
+    }
 }
 
 fn assert_printable(shown: &str) {
