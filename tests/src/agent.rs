@@ -13,13 +13,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use aya::programs::loaded_programs;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
 
-use crate::{bpf, command, netns::Netns};
+use crate::{command, netns::Netns};
 
 /// Verifying its programs takes long where the machine is emulated and shared.
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -145,8 +146,11 @@ impl Agent {
         let verified = hooks.iter().map(|hook| {
             let name = hook["program"].as_str().context("a program has a name")?;
             let id = hook["program_id"].as_u64().context("a program has an id")?;
-            let verified = bpf::verified_instructions(u32::try_from(id)?)?;
-            ensure!(verified > 0, "the kernel does not tell what verifying took");
+            let verified = verified_instructions(id)?;
+            ensure!(
+                verified > 0,
+                "the kernel does not report what verifying took"
+            );
             Ok((name.to_owned(), verified))
         });
         verified.collect()
@@ -300,4 +304,13 @@ fn is_ready(status: &Value, parents: &[&str]) -> bool {
         seen.iter()
             .any(|parent| parent["name"] == *name && parent["state"] == "ready")
     })
+}
+
+/// Returns how many instructions the verifier looked at for the program with this id.
+fn verified_instructions(id: u64) -> Result<u32> {
+    // A program that another process removes meanwhile is an error of the iterator.
+    let mut programs = loaded_programs().filter_map(Result::ok);
+    let program = programs.find(|program| u64::from(program.id()) == id);
+    let verified = program.and_then(|program| program.verified_instruction_count());
+    verified.with_context(|| format!("no program {id}, or a kernel that does not count"))
 }

@@ -9,7 +9,7 @@ use std::{
     io,
     marker::PhantomData,
     net::IpAddr,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, FromRawFd as _, OwnedFd, RawFd},
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError},
@@ -263,6 +263,13 @@ pub(crate) fn remove_name(path: &Path) -> io::Result<()> {
     // Not mounted happens when making it failed half way.
     let _not_mounted = umount2(path, MntFlags::MNT_DETACH);
     fs::remove_file(path)
+}
+
+/// Returns the owner of a descriptor that the kernel has just made for this process.
+pub(crate) fn descriptor(number: libc::c_long) -> Result<OwnedFd> {
+    let number = RawFd::try_from(number)?;
+    // SAFETY: it is new, so that it has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 fn name_new_netns(path: &Path) -> Result<OwnedFd> {

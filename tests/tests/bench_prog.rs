@@ -148,7 +148,8 @@ fn measure(
     };
     let nothing = nothing.expect("an empty program");
     let behind = |then| Restored::new(hook, &class.frame, &varied, then).expect("a program");
-    let (floor, ours) = (behind(nothing.fd()), behind(datapath.fd(program)));
+    let nothing = nothing.fd().expect("a loaded program");
+    let (floor, ours) = (behind(nothing), behind(datapath.fd(program)));
     let counted = || reason.map_or(0, |reason| datapath.count(program.hook(), reason));
     let before = counted();
     let [mut floors, mut times] = [Vec::new(), Vec::new()];

@@ -1,7 +1,7 @@
 //! `cargo xtask build`: the eBPF object, the agent that carries it and the lab.
 //!
-//! Whatever needs the real object builds it here, in one profile with one set of features: the
-//! compiler for the BPF target builds its own core library each time any of these differ.
+//! Whatever needs the real object builds it here, in one profile: the compiler for the BPF target builds its own core
+//! library in each.
 
 use std::{fs, path::PathBuf, process::Command};
 

@@ -114,7 +114,7 @@ impl Datapath {
             debug!(%error, "cannot read the cookie of the netns");
             NO_COOKIE
         });
-        let sockets = if cookie != NO_COOKIE && netns::is_told_of_sockets() {
+        let sockets = if cookie != NO_COOKIE && netns::knows_netns_of_sockets() {
             Sockets::Known
         } else {
             Sockets::Unknown

@@ -32,12 +32,11 @@ use ipvlan_common::maps;
 
 use crate::{model::HookPoint, protocol::Mechanism};
 
+pub use ipvlan_object::DATAPATH as OBJECT;
+
 pub use self::{
     clsact::remove_filters, datapath::Datapath, error::AttachError, order::Order, xdp::XdpMode,
 };
-
-/// The eBPF object, built by `build.rs`. Empty in a build that skipped it.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ipvlan-ebpf"));
 
 /// How to attach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -43,7 +43,7 @@ pub fn cookie() -> io::Result<u64> {
 /// Returns whether a TC program may ask for the netns of the socket that sent a packet: `bpf_get_netns_cookie`,
 /// from Linux 6.15 on.
 #[must_use]
-pub fn is_told_of_sockets() -> bool {
+pub fn knows_netns_of_sockets() -> bool {
     let helper = BpfHelper::BPF_FUNC_get_netns_cookie;
     is_helper_supported(ProgramType::SchedClassifier, helper).unwrap_or_else(|error| {
         debug!(%error, "cannot probe for bpf_get_netns_cookie");

@@ -1,17 +1,11 @@
 //! The eBPF object in the kernel of this machine.
 
-use std::{
-    fs,
-    net::IpAddr,
-    ops::Add,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    thread,
-};
+use std::{fs, net::IpAddr, ops::Add, os::fd::OwnedFd, thread};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{Array, HashMap, IterableMap as _, Map, MapData, PerCpuArray, RingBuf},
-    programs::{Program as Loaded, ProgramError, ProgramInfo, SchedClassifier, Xdp},
+    programs::{Program as Loaded, ProgramError, ProgramFd, ProgramInfo, SchedClassifier, Xdp},
 };
 use ipvlan_common::{
     AddressEntry, COUNTERS, ChildCounters, Config, Control, Event, Hook, Reason, counter_index,
@@ -106,7 +100,7 @@ impl Datapath {
         let loaded: Vec<Program> = Program::LOADED
             .iter()
             .copied()
-            .filter(|program| !program.asks_netns() || netns::is_told_of_sockets())
+            .filter(|program| !program.asks_netns() || netns::knows_netns_of_sockets())
             .collect();
         for program in &loaded {
             let name = program.name();
@@ -159,14 +153,13 @@ impl Datapath {
     }
 
     /// The program in the kernel.
-    pub fn fd(&self, program: Program) -> BorrowedFd<'_> {
+    pub fn fd(&self, program: Program) -> &ProgramFd {
         match self.program(program) {
             Loaded::SchedClassifier(classifier) => classifier.fd(),
             Loaded::Xdp(xdp) => xdp.fd(),
             _ => unreachable!("checked when it was loaded"),
         }
         .expect("a loaded program")
-        .as_fd()
     }
 
     /// Fills the maps as the loader does.

@@ -17,8 +17,9 @@ use nix::{
 
 use super::frames::{self, Frame};
 use crate::{
-    bpf::{Attached, Hook, Program, call::descriptor},
+    bpf::{Attached, Hook, Program},
     faults::is_at_least,
+    netns::descriptor,
     probe::packet::link_address,
     rows::prelude::*,
 };

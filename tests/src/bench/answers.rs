@@ -29,7 +29,7 @@ const LIMIT: f64 = 1.0 / 3.0;
 const BY_XDP: f64 = 0.2;
 
 /// A request, and the length of its answer.
-struct Request(&'static str, Vec<u8>, i32);
+struct Request(&'static str, Vec<u8>, usize);
 
 fn requests() -> [Request; 4] {
     let asker = Asker::new(0);
@@ -93,30 +93,26 @@ fn answers(bench: &Bench, lab: &Lab, request: &Request) -> Result<()> {
 /// Returns what it costs to make a frame and to drop it at `hook` of the parent.
 fn dropped(bench: &Bench, site: &Site, hook: Hook, request: &Request) -> Result<f64> {
     let _let_in = (hook != Hook::Xdp).then(|| let_in(site)).transpose()?;
-    let counter = Counter::new()?;
-    let length = i32::try_from(request.1.len())?;
-    let program = Program::count(hook, &counter, length)?;
+    let (program, mut counter) = Program::count(hook, request.1.len())?;
     let _dropped = site.host.run(|| program.attach(PARENT))?;
-    per_frame(bench, site, &counter, request).with_context(|| format!("dropped by {hook:?}"))
+    per_frame(bench, site, &mut counter, request).with_context(|| format!("dropped by {hook:?}"))
 }
 
 /// Returns what it costs to make a frame and to have it answered on the way that `hook` is for.
 fn answered(bench: &Bench, site: &Site, hook: Hook, request: &Request) -> Result<f64> {
-    let counter = Counter::new()?;
-    let (_let_in, _counted) = if hook == Hook::Xdp {
-        let program = Program::count(Hook::Xdp, &counter, request.2)?;
-        (None, site.lan.run(|| program.attach(LAN))?)
+    let (_let_in, _counted, mut counter) = if hook == Hook::Xdp {
+        let (program, counter) = Program::count(Hook::Xdp, request.2)?;
+        (None, site.lan.run(|| program.attach(LAN))?, counter)
     } else {
-        let program = Program::count(Hook::Egress, &counter, request.2)?;
-        (
-            Some(let_in(site)?),
-            site.host.run(|| program.attach(PARENT))?,
-        )
+        let (program, counter) = Program::count(Hook::Egress, request.2)?;
+        let let_in = let_in(site)?;
+        let attached = site.host.run(|| program.attach(PARENT))?;
+        (Some(let_in), attached, counter)
     };
-    per_frame(bench, site, &counter, request).with_context(|| format!("answered by {hook:?}"))
+    per_frame(bench, site, &mut counter, request).with_context(|| format!("answered by {hook:?}"))
 }
 
 /// Returns the instructions from the sending of the first frame to the arrival of the last one, per frame.
-fn per_frame(bench: &Bench, site: &Site, counter: &Counter, request: &Request) -> Result<f64> {
+fn per_frame(bench: &Bench, site: &Site, counter: &mut Counter, request: &Request) -> Result<f64> {
     Source::live(site, request.1.clone()).measure(counter, bench.plan())
 }

@@ -32,7 +32,7 @@ struct Request {
     path: &'static str,
     frame: Vec<u8>,
     /// The length of its answer, if somebody has the address.
-    answer: Option<i32>,
+    answer: Option<usize>,
     /// Every child gets a clone, whatever groups it is in.
     to_all: bool,
     /// All children have to be in one group. Addresses in subnets of their own come with that, for which the
@@ -112,18 +112,16 @@ fn plan(bench: &Bench, site: &Site) -> Plan {
 
 /// To the answer of the last child, or to the last child if there is none.
 fn by_kernel(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
-    let counter = Counter::new()?;
-    let _counted = if let Some(length) = request.answer {
-        at_egress(site, &counter, length)?
+    let (_counted, mut counter) = if let Some(length) = request.answer {
+        at_egress(site, length)?
     } else {
         let (netns, device) = site.child(site.children - 1)?;
-        let length = i32::try_from(request.frame.len())?;
         // Not dropped there: some drivers count only what is taken.
-        let program = Program::watch(Hook::Tc, &counter, length)?;
-        netns.run(|| program.attach(&device))?
+        let (program, counter) = Program::watch(Hook::Tc, request.frame.len())?;
+        (netns.run(|| program.attach(&device))?, counter)
     };
     let plan = plan(bench, site);
-    let (price, clones) = send(site, &counter, plan, request)?;
+    let (price, clones) = send(site, &mut counter, plan, request)?;
     let expected = plan.frames() * u64::from(site.children);
     ensure!(
         !request.to_all || clones >= expected,
@@ -134,25 +132,23 @@ fn by_kernel(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
 
 /// To the answer; where there is none, to before the program that drops it.
 fn by_agent(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
-    let counter = Counter::new()?;
-    let length = i32::try_from(request.frame.len())?;
     // The counter runs before a program that drops, so the agent's run behind it.
     let order: &[&str] = match request.answer {
         Some(_) => &[],
         None => &["--order", "after"],
     };
-    let watch = || {
-        let program = Program::watch(Hook::Tc, &counter, length)?;
-        site.host.run(|| program.attach(PARENT))
+    let watch = || -> Result<_> {
+        let (program, counter) = Program::watch(Hook::Tc, request.frame.len())?;
+        Ok((site.host.run(|| program.attach(PARENT))?, counter))
     };
     let watched = request.answer.is_none().then(watch).transpose()?;
     let agent = bench.agent(site, order)?;
-    let _counted = match request.answer {
-        Some(length) => Some(at_egress(site, &counter, length)?),
-        None => watched,
+    let (_counted, mut counter) = match (request.answer, watched) {
+        (Some(length), _) => at_egress(site, length)?,
+        (None, watched) => watched.context("nothing counts")?,
     };
     let plan = plan(bench, site);
-    let (price, clones) = send(site, &counter, plan, request)?;
+    let (price, clones) = send(site, &mut counter, plan, request)?;
     ensure!(
         clones < plan.frames(),
         "{clones} clones arrived though the agent answers"
@@ -161,13 +157,13 @@ fn by_agent(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
     Ok(price)
 }
 
-fn at_egress(site: &Site, counter: &Counter, length: i32) -> Result<Attached> {
-    let program = Program::count(Hook::Egress, counter, length)?;
-    site.host.run(|| program.attach(PARENT))
+fn at_egress(site: &Site, length: usize) -> Result<(Attached, Counter)> {
+    let (program, counter) = Program::count(Hook::Egress, length)?;
+    Ok((site.host.run(|| program.attach(PARENT))?, counter))
 }
 
 /// Returns what a request costs, and how many clones of it arrived.
-fn send(site: &Site, counter: &Counter, plan: Plan, request: &Request) -> Result<(f64, u64)> {
+fn send(site: &Site, counter: &mut Counter, plan: Plan, request: &Request) -> Result<(f64, u64)> {
     let before = received(site)?;
     let price = Source::live(site, request.frame.clone()).measure(counter, plan)?;
     Ok((price, received(site)? - before))

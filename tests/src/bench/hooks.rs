@@ -9,14 +9,14 @@ use super::{
 };
 use crate::{
     agent::Agent,
-    bpf::{Counter, Hook, Program},
+    bpf::{Hook, Program},
     demo::mode::Mode,
     lab::Lab,
     oracle::asker::Asker,
 };
 
 /// A request, and the length of its answer.
-struct Request(&'static str, Vec<u8>, i32);
+struct Request(&'static str, Vec<u8>, usize);
 
 /// The kernel's answer for an l2 child is what ours for an l3 child are compared with.
 pub(super) fn measure(bench: &Bench, lab: &Lab) -> Result<()> {
@@ -65,13 +65,12 @@ fn answered(bench: &Bench, site: &Site, request: &Request) -> Result<f64> {
     let Request(_, frame, answer) = request;
     // A veth takes what XDP sends back only where it would run a program itself; so it is for all.
     let _takes_xdp = site.lan.run(|| Program::xdp_pass()?.attach(LAN))?;
-    let counter = Counter::new()?;
-    let program = Program::count(Hook::Tc, &counter, *answer)?;
+    let (program, mut counter) = Program::count(Hook::Tc, *answer)?;
     let _counted = site.lan.run(|| program.attach(LAN))?;
     let source = Source::Raw {
         netns: &site.lan,
         device: LAN,
         frame,
     };
-    source.measure(&counter, bench.plan())
+    source.measure(&mut counter, bench.plan())
 }

@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     agent::Agent,
-    bpf::{Attached, Counter, Program},
+    bpf::{Attached, Program},
     lab::{Lab, receive_xdp},
     netns::Netns,
     results::{Line, Results},
@@ -297,9 +297,8 @@ impl<'a> Compared<'a> {
 
 /// What a packet costs from `source` to `sink`.
 fn price_of(plan: Plan, source: &Source<'_>, sink: Sink<'_>) -> Result<f64> {
-    let counter = Counter::new()?;
-    let _open = sink.open(&counter)?;
-    source.measure(&counter, plan)
+    let (_open, mut counter) = sink.open()?;
+    source.measure(&mut counter, plan)
 }
 
 /// Returns a number below 2⁵³, which is exact.

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use crate::bpf::{Count, Counter};
+use crate::bpf::Counter;
 
 /// How long the last frames may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -36,10 +36,9 @@ impl Plan {
 }
 
 /// When the clock starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// The program that makes the frames starts it when it makes the first.
-    FirstFrame,
+    /// The program that makes the frames starts it, in its own counter, when it makes the first.
+    FirstFrame(Counter),
     /// When `send` is called.
     Call,
     /// When the first frame arrives: what is before it is no part of the frames.
@@ -53,7 +52,7 @@ pub(super) enum Begin {
 /// to the file of a call (`__fget_light`), which makes sending forty instructions cheaper than beside an
 /// agent, whose output is read by a thread.
 pub(super) fn measure(
-    counter: &Counter,
+    counter: &mut Counter,
     begin: Begin,
     plan: Plan,
     send: impl Fn(u32) -> Result<()>,
@@ -66,16 +65,20 @@ pub(super) fn measure(
 }
 
 fn batches(
-    counter: &Counter,
-    begin: Begin,
+    counter: &mut Counter,
+    mut begin: Begin,
     plan: Plan,
     send: impl Fn(u32) -> Result<()>,
 ) -> Result<f64> {
     let mut price = f64::INFINITY;
     let expected = u64::from(plan.batch);
     for batch in 0..=plan.batches {
-        match begin {
-            Begin::FirstFrame | Begin::FirstArrival => counter.reset()?,
+        match &mut begin {
+            Begin::FirstFrame(sender) => {
+                sender.reset()?;
+                counter.reset()?;
+            }
+            Begin::FirstArrival => counter.reset()?,
             Begin::Call => counter.start()?,
         }
         send(plan.batch)?;
@@ -84,21 +87,19 @@ fn batches(
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(AFTERWARDS);
-        let Count {
-            frames,
-            first,
-            last,
-        } = counter.get()?;
+        let total = counter.get()?;
+        let frames = total.frames;
         ensure!(
             frames == expected,
             "{frames} frames arrived, {expected} were sent"
         );
         if batch > 0 {
-            let frames = match begin {
-                Begin::FirstFrame | Begin::Call => plan.batch,
-                Begin::FirstArrival => plan.batch - 1,
+            let (first, frames) = match &begin {
+                Begin::FirstFrame(sender) => (sender.get()?.first, plan.batch),
+                Begin::Call => (total.first, plan.batch),
+                Begin::FirstArrival => (total.first, plan.batch - 1),
             };
-            let taken = f64::from(u32::try_from(last - first)?) / f64::from(frames);
+            let taken = f64::from(u32::try_from(total.last - first)?) / f64::from(frames);
             price = price.min(taken);
         }
     }

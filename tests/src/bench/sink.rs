@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::source::{PAYLOAD, PORT, frame_length};
 use crate::{
-    bpf::{Attached, Counter, Filter, Hook, Program},
+    bpf::{Attached, Counter, Hook, Program},
     netns::Netns,
 };
 
@@ -43,23 +43,24 @@ impl Sink<'_> {
         }
     }
 
-    /// Begins to count in `counter`.
-    pub(super) fn open(self, counter: &Counter) -> Result<Open> {
+    /// Begins to count.
+    pub(super) fn open(self) -> Result<(Open, Counter)> {
         match self {
             Self::Device { netns, device, to } => {
-                let program = Program::count(Hook::Tc, counter, frame_length(to))?;
-                Ok(Open::Device {
-                    _attached: netns.run(|| program.attach(device))?,
-                })
+                let (program, counter) = Program::count(Hook::Tc, frame_length(to))?;
+                let attached = netns.run(|| program.attach(device))?;
+                let open = Open::Device {
+                    _attached: attached,
+                };
+                Ok((open, counter))
             }
             Self::Socket { netns, to } => {
-                let length = i32::try_from(UDP_HEADER + PAYLOAD)?;
-                let filter = Filter::count(counter, length)?;
+                let (filter, counter) = Program::filter(UDP_HEADER + PAYLOAD)?;
                 let socket = netns.run(|| {
                     UdpSocket::bind((to, PORT)).with_context(|| format!("cannot listen on {to}"))
                 })?;
-                filter.attach(socket.as_fd())?;
-                Ok(Open::Socket { _socket: socket })
+                filter.attach_to_socket(socket.as_fd())?;
+                Ok((Open::Socket { _socket: socket }, counter))
             }
         }
     }

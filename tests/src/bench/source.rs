@@ -27,7 +27,7 @@ pub(super) const PORT: u16 = 9;
 pub(super) const PAYLOAD: usize = 18;
 
 /// The length of a frame that a source sends to this address.
-pub(super) fn frame_length(to: IpAddr) -> i32 {
+pub(super) fn frame_length(to: IpAddr) -> usize {
     match to {
         IpAddr::V4(_) => 60,
         IpAddr::V6(_) => 80,
@@ -73,15 +73,15 @@ impl<'a> Source<'a> {
     }
 
     /// What a packet costs from here to where `counter` counts it.
-    pub(super) fn measure(&self, counter: &Counter, plan: Plan) -> Result<f64> {
+    pub(super) fn measure(&self, counter: &mut Counter, plan: Plan) -> Result<f64> {
         match self {
             Self::Live {
                 netns,
                 device,
                 frame,
             } => {
-                let program = netns.run(|| Program::send(device, frame, counter))?;
-                price::measure(counter, Begin::FirstFrame, plan, |count| {
+                let (program, sent) = netns.run(|| Program::send(device, frame))?;
+                price::measure(counter, Begin::FirstFrame(sent), plan, |count| {
                     netns.run(|| program.generate(frame, count))
                 })
             }

@@ -1,19 +1,16 @@
 //! Memory that programs count in.
 
-use std::os::fd::{AsRawFd, OwnedFd};
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use aya::{
+    maps::{MapData, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
 use nix::time::{ClockId, clock_gettime};
-
-use super::call::{MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, element, map};
-
-const MAP_TYPE_ARRAY: u32 = 2;
 
 /// What a program has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
 pub struct Count {
-    /// How many frames.
+    /// Frames.
     pub frames: u64,
     /// When the first one was sent, if that is known, or else arrived; nanoseconds since boot.
     pub first: u64,
@@ -22,48 +19,35 @@ pub struct Count {
 }
 
 /// Memory that a program counts in.
-#[derive(Debug)]
-pub struct Counter(OwnedFd);
+pub struct Counter(pub(super) PerCpuArray<MapData, [u64; 3]>);
 
 impl Counter {
-    /// New memory; nothing is counted yet.
-    pub fn new() -> Result<Self> {
-        let map = map(MAP_TYPE_ARRAY, [4, size_of::<Count>()], 1)?;
-        Ok(Self(map))
-    }
-
-    /// What was counted so far.
+    /// Returns what was counted so far.
     pub fn get(&self) -> Result<Count> {
-        let mut count = Count::default();
-        self.element(MAP_LOOKUP_ELEM, &mut count)
-            .context("cannot read a counter")?;
-        Ok(count)
+        let counts = self.0.get(&0, 0).context("cannot read a counter")?;
+        let started = counts.iter().map(|[_, first, _]| *first);
+        Ok(Count {
+            frames: counts.iter().map(|[frames, ..]| frames).sum(),
+            first: started.filter(|&first| first > 0).min().unwrap_or(0),
+            last: counts.iter().map(|[.., last]| *last).max().unwrap_or(0),
+        })
     }
 
     /// Begins anew.
-    pub fn reset(&self) -> Result<()> {
-        self.element(MAP_UPDATE_ELEM, &mut Count::default())
-            .context("cannot reset a counter")
+    pub fn reset(&mut self) -> Result<()> {
+        self.set(0)
     }
 
     /// Begins anew, as if the first frame were sent now.
-    pub fn start(&self) -> Result<()> {
+    pub fn start(&mut self) -> Result<()> {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("cannot read the clock")?;
         let seconds = u64::try_from(now.tv_sec())?;
-        let mut count = Count {
-            first: seconds * 1_000_000_000 + u64::try_from(now.tv_nsec())?,
-            ..Count::default()
-        };
-        self.element(MAP_UPDATE_ELEM, &mut count)
-            .context("cannot reset a counter")
+        self.set(seconds * 1_000_000_000 + u64::try_from(now.tv_nsec())?)
     }
 
-    /// For `BPF_PSEUDO_MAP_VALUE`.
-    pub(super) fn descriptor(&self) -> i32 {
-        self.0.as_raw_fd()
-    }
-
-    fn element(&self, command: libc::c_long, count: &mut Count) -> nix::Result<()> {
-        element(command, &self.0, &0_u32, count)
+    fn set(&mut self, first: u64) -> Result<()> {
+        let processors = nr_cpus().map_err(|(file, error)| anyhow!("{file}: {error}"))?;
+        let reset = PerCpuValues::try_from(vec![[0, first, 0]; processors])?;
+        self.0.set(0, reset, 0).context("cannot reset a counter")
     }
 }

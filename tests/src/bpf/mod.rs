@@ -1,70 +1,45 @@
-//! Small BPF programs of the lab's own, as bytes: a device that lets everything in through XDP, one that
-//! counts what arrives, a generator of frames. System calls, since no object file is needed.
+//! Small BPF programs of the tests (`ipvlan-ebpf/lab`): foreign programs beside the agent's, counters of frames, and a
+//! sender.
 
-pub(crate) mod call;
 mod counter;
-mod filter;
-mod info;
-mod instruction;
 mod restored;
 
 use std::{
-    ffi::CString,
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::fd::BorrowedFd,
     path::Path,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use aya::{
+    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
+    maps::{Array, Map, MapData},
+    programs::{
+        LinkOrder, Program as Loaded, ProgramFd, SocketFilter, TcAttachType, TestRunAttrs,
+        TestRunResult, XdpMode, tc::TcAttachOptions,
+    },
+};
 use nix::net::if_::if_nametoindex;
 
-use self::{
-    call::{
-        LINK_CREATE, LinkCreate, OBJ_PIN, PROG_LOAD, PROG_TEST_RUN, Pin, ProgLoad, TestRun, bpf,
-        descriptor, map, word,
-    },
-    instruction::{
-        ADD, ATOMIC_ADD, CALL, EXIT, Instruction, JUMP_IF_GREATER, JUMP_UNLESS, LOAD, LOAD_ADDRESS,
-        LOAD_WORD, MAP_VALUE, MOVE, MOVE_REGISTER, STORE, STORE_BYTE, STORE_HALF, STORE_WORD,
-        SUBTRACT_REGISTER, give,
-    },
-};
 pub use self::{
     counter::{Count, Counter},
-    filter::Filter,
-    info::{tcx_programs, translated, verified_instructions},
     restored::{Restored, Varied},
 };
-
-const MAP_TYPE_HASH: u32 = 1;
-const PROG_TYPE_SCHED_CLS: u32 = 3;
-const PROG_TYPE_XDP: u32 = 6;
-const XDP: u32 = 37;
-pub(crate) const TCX_INGRESS: u32 = 46;
-pub(crate) const TCX_EGRESS: u32 = 47;
-
-/// `BPF_F_BEFORE`
-const BEFORE: u32 = 1 << 3;
-const TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
-const XDP_HAS_FRAGS: u32 = 1 << 5;
-const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
-const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
 const TC_ACT_OK: i32 = 0;
 const TC_ACT_SHOT: i32 = 2;
 const TC_ACT_UNSPEC: i32 = -1;
-// Helpers.
-const KTIME_GET_NS: i32 = 5;
-const SKB_VLAN_PUSH: i32 = 18;
-const REDIRECT: i32 = 23;
-const XDP_ADJUST_TAIL: i32 = 65;
 
+/// The longest frame that a program writes, in bytes: the size of its map.
+const FRAME_MAX: usize = 128;
+/// Half words that vary, at most, of either kind.
+const PLACES: usize = 4;
 /// By how many bytes frames are first made too long.
 const EXCESS: u8 = 8;
+/// Frames that the kernel makes at a time, its default.
+const BATCH: u32 = 64;
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,310 +55,266 @@ pub enum Hook {
 /// A loaded program.
 #[derive(Debug)]
 pub struct Program {
-    descriptor: OwnedFd,
+    object: Ebpf,
+    name: &'static str,
     hook: Hook,
 }
 
-/// A program on a device; not there any more when dropped.
+/// A program on a device or a socket; it is detached when this is dropped.
 #[derive(Debug)]
-pub struct Attached {
-    _link: OwnedFd,
-    _program: Program,
+pub struct Attached(#[expect(dead_code, reason = "held for its links")] Ebpf);
+
+/// Values of the programs' globals.
+#[derive(Clone, Copy, Debug)]
+struct Globals {
+    verdict: i32,
+    length: u32,
+    vlan: u16,
+    device: u32,
+    mask: u16,
+    with: [u16; PLACES],
+    against: [u16; PLACES],
+}
+
+impl Globals {
+    const fn of(verdict: i32) -> Self {
+        Self {
+            verdict,
+            length: 0,
+            vlan: 0,
+            device: 0,
+            mask: 0,
+            with: [u16::MAX; PLACES],
+            against: [u16::MAX; PLACES],
+        }
+    }
 }
 
 impl Program {
-    /// An XDP program that lets everything pass.
+    /// An XDP program that passes every frame.
     pub fn xdp_pass() -> Result<Self> {
-        load(Hook::Xdp, &give(XDP_PASS))
+        load(Hook::Xdp, "xdp_verdict", Globals::of(XDP_PASS))
     }
 
-    /// A TC program that leaves everything to the next one.
+    /// A TC program that passes every frame to the next program.
     pub fn tc_next(hook: Hook) -> Result<Self> {
-        load(hook, &give(TC_ACT_UNSPEC))
+        load(hook, "tc_verdict", Globals::of(TC_ACT_UNSPEC))
     }
 
     /// A TC program that ends the chain: no program behind it sees a frame.
     pub fn tc_end(hook: Hook) -> Result<Self> {
-        load(hook, &give(TC_ACT_OK))
-    }
-
-    /// A TC program that writes to every frame, and leaves it to the next one.
-    pub fn tc_write(hook: Hook) -> Result<Self> {
-        let mut program = vec![
-            // r2 = data; if data + 1 <= data_end: *data = 0
-            Instruction(LOAD_WORD, 0x12, 76, 0),
-            Instruction(LOAD_WORD, 0x13, 80, 0),
-            Instruction(MOVE_REGISTER, 0x24, 0, 0),
-            Instruction(ADD, 4, 0, 1),
-            Instruction(JUMP_IF_GREATER, 0x34, 1, 0),
-            Instruction(STORE_BYTE, 2, 0, 0),
-        ];
-        program.extend(give(TC_ACT_UNSPEC));
-        load(hook, &program)
+        load(hook, "tc_verdict", Globals::of(TC_ACT_OK))
     }
 
     /// A TC program that drops everything.
     pub fn tc_drop(hook: Hook) -> Result<Self> {
-        load(hook, &give(TC_ACT_SHOT))
+        load(hook, "tc_verdict", Globals::of(TC_ACT_SHOT))
     }
 
-    /// A TC program that tags every frame with this VLAN id, beside the frame as a VLAN device does, and leaves it
-    /// to the next one.
+    /// A TC program that writes to every frame directly, and passes it to the next program.
+    pub fn tc_write(hook: Hook) -> Result<Self> {
+        load(hook, "tc_write", Globals::of(TC_ACT_UNSPEC))
+    }
+
+    /// A TC program that tags every frame with this VLAN id, beside the frame as a VLAN device does, and passes it to
+    /// the next program.
     pub fn tag(hook: Hook, vlan: u16) -> Result<Self> {
-        let tag = i32::from(0x8100_u16.to_be());
-        let mut program = vec![
-            Instruction(MOVE, 2, 0, tag),
-            Instruction(MOVE, 3, 0, i32::from(vlan)),
-            Instruction(CALL, 0, 0, SKB_VLAN_PUSH),
-        ];
-        program.extend(give(TC_ACT_UNSPEC));
-        load(hook, &program)
+        let globals = Globals {
+            vlan,
+            ..Globals::of(TC_ACT_UNSPEC)
+        };
+        load(hook, "tc_tag", globals)
     }
 
     /// A TC program that sends every frame out of `device` of the current netns.
     pub fn redirect(hook: Hook, device: &str) -> Result<Self> {
-        let index = i32::try_from(index(device)?)?;
-        load(hook, &redirecting(index))
+        let globals = Globals {
+            device: index(device)?,
+            ..Globals::of(TC_ACT_UNSPEC)
+        };
+        load(hook, "tc_redirect", globals)
+    }
+
+    /// A TC program that counts the frames of `length` bytes, and passes everything to the next program.
+    pub fn watch(hook: Hook, length: usize) -> Result<(Self, Counter)> {
+        counting(hook, "tc_count", length, TC_ACT_UNSPEC)
+    }
+
+    /// A program that counts the frames of `length` bytes, and drops everything.
+    pub fn count(hook: Hook, length: usize) -> Result<(Self, Counter)> {
+        match hook {
+            Hook::Xdp => counting(hook, "xdp_count", length, XDP_DROP),
+            Hook::Tc | Hook::Egress => counting(hook, "tc_count", length, TC_ACT_SHOT),
+        }
+    }
+
+    /// A filter of a socket that counts what is `length` bytes long with its transport header, and drops everything.
+    pub fn filter(length: usize) -> Result<(Self, Counter)> {
+        counting(Hook::Tc, "filter_count", length, 0)
+    }
+
+    /// An XDP program that turns every frame into `frame` and sends it out of `device` of the current netns. The
+    /// counter has the time of the first one.
+    pub fn send(device: &str, frame: &[u8]) -> Result<(Self, Counter)> {
+        let globals = Globals {
+            device: index(device)?,
+            length: u32::try_from(frame.len())?,
+            ..Globals::of(TC_ACT_UNSPEC)
+        };
+        let mut program = load(Hook::Xdp, "xdp_send", globals)?;
+        program.write(frame)?;
+        let counter = program.counter()?;
+        Ok((program, counter))
     }
 
     /// The program in the kernel.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+    pub fn fd(&self) -> Result<&ProgramFd> {
+        Ok(self.loaded()?.fd()?)
+    }
+
+    /// The number that the kernel gave it.
+    pub fn id(&self) -> Result<u32> {
+        Ok(self.loaded()?.info()?.id())
     }
 
     /// Pins it to `path`, in a bpffs.
-    pub fn pin(&self, path: &Path) -> Result<()> {
-        pin(&self.descriptor, path)
+    pub fn pin(&mut self, path: &Path) -> Result<()> {
+        let program = self.object.program_mut(self.name).context("no program")?;
+        program.pin(path).context("cannot pin a program")
     }
 
-    /// A TC program that leaves everything to the next one, and counts as the one below.
-    pub fn watch(hook: Hook, counter: &Counter, length: i32) -> Result<Self> {
-        let mut program = vec![Instruction(LOAD_WORD, 0x13, 0, 0)];
-        program.extend(counting(counter, length, TC_ACT_UNSPEC));
-        load(hook, &program)
-    }
-
-    /// A program that drops everything, and counts in `counter` the frames that are `length` bytes long.
-    pub fn count(hook: Hook, counter: &Counter, length: i32) -> Result<Self> {
-        let drop = match hook {
-            Hook::Xdp => XDP_DROP,
-            Hook::Tc | Hook::Egress => TC_ACT_SHOT,
-        };
-        // r3 = length of the frame
-        let mut program = match hook {
-            Hook::Xdp => vec![
-                Instruction(LOAD_WORD, 0x12, 0, 0),
-                Instruction(LOAD_WORD, 0x13, 4, 0),
-                Instruction(SUBTRACT_REGISTER, 0x23, 0, 0),
-            ],
-            Hook::Tc | Hook::Egress => vec![Instruction(LOAD_WORD, 0x13, 0, 0)],
-        };
-        program.extend(counting(counter, length, drop));
-        load(hook, &program)
-    }
-
-    /// An XDP program that makes every frame it gets `frame`, sends it out of `device` of the current
-    /// netns, and writes in `counter` when it sent the first one.
-    ///
-    /// The kernel uses the memory of frames again as it comes back, with whatever answer was written
-    /// in it, so it is not enough to have had the right bytes once. It is not enough to have had the
-    /// right length either: that of the answer is still written there, and the kernel writes it anew
-    /// only when the program has changed something (`ctx_was_changed` of `net/bpf/test_run.c`). So
-    /// frames are made too long, and cut.
-    pub fn send(device: &str, frame: &[u8], counter: &Counter) -> Result<Self> {
-        let index = i32::try_from(index(device)?)?;
-        let mut program = vec![
-            // r6 = context
-            Instruction(MOVE_REGISTER, 0x16, 0, 0),
-        ];
-        program.extend(noting_first(counter));
-        program.extend([
-            // adjust_tail(context, -EXCESS)
-            Instruction(MOVE_REGISTER, 0x61, 0, 0),
-            Instruction(MOVE, 2, 0, -i32::from(EXCESS)),
-            Instruction(CALL, 0, 0, XDP_ADJUST_TAIL),
-            // r2 = data, r3 = data_end
-            Instruction(LOAD_WORD, 0x62, 0, 0),
-            Instruction(LOAD_WORD, 0x63, 4, 0),
-            // r4 = data + length; if r4 > data_end goto send
-            Instruction(MOVE_REGISTER, 0x24, 0, 0),
-            Instruction(ADD, 4, 0, i32::try_from(frame.len())?),
-        ]);
-        let stores = stores(frame)?;
-        program.push(Instruction(
-            JUMP_IF_GREATER,
-            0x34,
-            i16::try_from(stores.len())?,
-            0,
-        ));
-        program.extend(stores);
-        // send:
-        program.extend(redirecting(index));
-        load(Hook::Xdp, &program)
-    }
-
-    /// Attaches it to the hook it is for on `device` of the current netns, behind what is there: XDP
-    /// in the driver; TC from Linux 6.6 on.
+    /// Attaches it to the hook it is for on `device` of the current netns, behind what is there: XDP in the driver; TC
+    /// from Linux 6.6 on.
     pub fn attach(self, device: &str) -> Result<Attached> {
-        match self.hook {
-            Hook::Xdp => self.attach_to(device, XDP, XDP_FLAGS_DRV_MODE),
-            Hook::Tc => self.attach_to(device, TCX_INGRESS, 0),
-            Hook::Egress => self.attach_to(device, TCX_EGRESS, 0),
-        }
+        self.attach_by(device, XdpMode::Driver, LinkOrder::last())
     }
 
     /// Attaches an XDP program to generic XDP on `device` of the current netns.
     pub fn attach_generic(self, device: &str) -> Result<Attached> {
-        self.attach_to(device, XDP, XDP_FLAGS_SKB_MODE)
+        self.attach_by(device, XdpMode::Skb, LinkOrder::last())
     }
 
     /// Attaches a TC program before what is there; from Linux 6.6 on.
     pub fn attach_first(self, device: &str) -> Result<Attached> {
-        let attach_type = match self.hook {
-            Hook::Egress => TCX_EGRESS,
-            Hook::Xdp | Hook::Tc => TCX_INGRESS,
-        };
-        self.attach_to(device, attach_type, BEFORE)
+        self.attach_by(device, XdpMode::Driver, LinkOrder::first())
     }
 
-    fn attach_to(self, device: &str, attach_type: u32, flags: u32) -> Result<Attached> {
-        let mut attributes = LinkCreate {
-            prog_fd: word(self.descriptor.as_raw_fd()),
-            target_ifindex: index(device)?,
-            attach_type,
-            flags,
-            rest: [0; 6],
+    fn attach_by(mut self, device: &str, mode: XdpMode, order: LinkOrder) -> Result<Attached> {
+        let direction = match self.hook {
+            Hook::Xdp | Hook::Tc => TcAttachType::Ingress,
+            Hook::Egress => TcAttachType::Egress,
         };
-        let link = bpf(LINK_CREATE, &mut attributes)
-            .with_context(|| format!("cannot attach a program to {device}"))?;
-        Ok(Attached {
-            _link: descriptor(link)?,
-            _program: self,
-        })
+        match self.object.program_mut(self.name) {
+            Some(Loaded::Xdp(xdp)) => xdp.attach(device, mode).map(drop),
+            Some(Loaded::SchedClassifier(classifier)) => {
+                let options = TcAttachOptions::TcxOrder(order);
+                let attached = classifier.attach_with_options(device, direction, options);
+                attached.map(drop)
+            }
+            _ => bail!("{} is not for a device", self.name),
+        }
+        .with_context(|| format!("cannot attach {} to {device}", self.name))?;
+        Ok(Attached(self.object))
     }
 
-    /// Makes `count` frames with these bytes, which the program is for, and runs it on each of them,
-    /// in the current netns.
+    /// Attaches a filter to `socket`, for as long as that is open.
+    pub fn attach_to_socket(&self, socket: BorrowedFd<'_>) -> Result<()> {
+        let filter: &SocketFilter = self.loaded()?.try_into()?;
+        filter.attach(socket).context("cannot attach a filter")
+    }
+
+    /// Makes `count` frames of the length of `frame`, which the program is for, and runs it on each of them, in the
+    /// current netns.
     pub fn generate(&self, frame: &[u8], count: u32) -> Result<()> {
-        let frame = [frame, &vec![0; EXCESS.into()]].concat();
-        let mut attributes = TestRun {
-            prog_fd: word(self.descriptor.as_raw_fd()),
-            data_size_in: u32::try_from(frame.len())?,
-            data_in: frame.as_ptr() as u64,
+        let frame = [frame, &[0; EXCESS as usize]].concat();
+        let options = TestRunOptions {
+            data_in: Some(&frame),
             repeat: count,
-            flags: TEST_XDP_LIVE_FRAMES,
-            ..TestRun::default()
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..TestRunOptions::new()
         };
-        bpf(PROG_TEST_RUN, &mut attributes)
-            .context("cannot generate frames")
-            .map(drop)
+        self.test_run(options).map(drop)
+    }
+
+    fn test_run(&self, options: TestRunOptions<'_>) -> Result<TestRunResult> {
+        match self.loaded()? {
+            Loaded::Xdp(xdp) => xdp.test_run(options),
+            Loaded::SchedClassifier(classifier) => classifier.test_run(options),
+            _ => bail!("{} cannot be run", self.name),
+        }
+        .with_context(|| format!("cannot run {}", self.name))
+    }
+
+    fn loaded(&self) -> Result<&Loaded> {
+        self.object.program(self.name).context("no program")
+    }
+
+    /// Lets the program write `frame`.
+    fn write(&mut self, frame: &[u8]) -> Result<()> {
+        let mut padded = [0; FRAME_MAX];
+        let start = padded.get_mut(..frame.len());
+        start.context("a frame too long")?.copy_from_slice(frame);
+        let mut map: Array<MapData, [u8; FRAME_MAX]> = self.take("FRAME")?.try_into()?;
+        Ok(map.set(0, padded, 0)?)
+    }
+
+    fn counter(&mut self) -> Result<Counter> {
+        Ok(Counter(self.take("COUNT")?.try_into()?))
+    }
+
+    fn take(&mut self, map: &str) -> Result<Map> {
+        let found = self.object.take_map(map);
+        found.with_context(|| format!("no map {map} in the object"))
     }
 }
 
-/// Makes a hash map with keys of `key_size` bytes and pins it to `path`, in a bpffs.
-pub fn pin_map(key_size: usize, path: &Path) -> Result<()> {
-    pin(&map(MAP_TYPE_HASH, [key_size, 8], 1)?, path)
-}
-
-fn pin(object: &OwnedFd, path: &Path) -> Result<()> {
-    let name = CString::new(path.as_os_str().as_bytes())?;
-    let mut attributes = Pin {
-        pathname: name.as_ptr() as u64,
-        bpf_fd: word(object.as_raw_fd()),
-        file_flags: 0,
+fn counting(
+    hook: Hook,
+    name: &'static str,
+    length: usize,
+    verdict: i32,
+) -> Result<(Program, Counter)> {
+    let globals = Globals {
+        length: u32::try_from(length)?,
+        ..Globals::of(verdict)
     };
-    bpf(OBJ_PIN, &mut attributes)
-        .with_context(|| format!("cannot pin to {}", path.display()))
-        .map(drop)
+    let mut program = load(hook, name, globals)?;
+    let counter = program.counter()?;
+    Ok((program, counter))
 }
 
-/// Writes `frame`, of even length, to where r2 points.
-fn stores(frame: &[u8]) -> Result<Vec<Instruction>> {
-    let mut at = 0;
-    let mut stores = Vec::new();
-    for part in frame.chunks(4) {
-        let offset = i16::try_from(at)?;
-        stores.push(match *part {
-            [a, b, c, d] => {
-                let word = i32::from_ne_bytes([a, b, c, d]);
-                Instruction(STORE_WORD, 2, offset, word)
-            }
-            [a, b] => {
-                let half = u16::from_ne_bytes([a, b]);
-                Instruction(STORE_HALF, 2, offset, half.into())
-            }
-            _ => bail!("a frame of {} bytes", frame.len()),
-        });
-        at += part.len();
+/// Loads one program of the object, with maps of its own.
+fn load(hook: Hook, name: &'static str, globals: Globals) -> Result<Program> {
+    // The loader reads the kernel's BTF, 5 MB, when it is made.
+    static LOADER: OnceLock<Mutex<EbpfLoader<'static>>> = OnceLock::new();
+    ensure!(
+        !ipvlan_object::LAB.is_empty(),
+        "built without the eBPF objects: run `cargo xtask build`"
+    );
+    // The loader outlives what it refers to otherwise.
+    let globals: &'static Globals = Box::leak(Box::new(globals));
+    let loader = LOADER.get_or_init(|| Mutex::new(EbpfLoader::new()));
+    let mut object = {
+        let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+        loader
+            .override_global("VERDICT", &globals.verdict, true)
+            .override_global("LENGTH", &globals.length, true)
+            .override_global("VLAN", &globals.vlan, true)
+            .override_global("DEVICE", &globals.device, true)
+            .override_global("MASK", &globals.mask, true)
+            .override_global("WITH", &globals.with, true)
+            .override_global("AGAINST", &globals.against, true)
+            .load(ipvlan_object::LAB)
+            .context("cannot load the object of the tests")?
+    };
+    match object.program_mut(name) {
+        Some(Loaded::Xdp(xdp)) => xdp.load(),
+        Some(Loaded::SchedClassifier(classifier)) => classifier.load(),
+        Some(Loaded::SocketFilter(filter)) => filter.load(),
+        _ => bail!("no program {name} in the object"),
     }
-    Ok(stores)
-}
-
-/// Returns what sends a frame out of the device with this index.
-fn redirecting(index: i32) -> [Instruction; 4] {
-    [
-        // return redirect(index, 0)
-        Instruction(MOVE, 1, 0, index),
-        Instruction(MOVE, 2, 0, 0),
-        Instruction(CALL, 0, 0, REDIRECT),
-        Instruction(EXIT, 0, 0, 0),
-    ]
-}
-
-/// Gives r0 = now and r1 = `counter`, and writes the time in it if it is the first.
-fn noting_first(counter: &Counter) -> [Instruction; 6] {
-    [
-        Instruction(CALL, 0, 0, KTIME_GET_NS),
-        Instruction(LOAD_ADDRESS, MAP_VALUE | 1, 0, counter.descriptor()),
-        Instruction(0, 0, 0, 0),
-        // if counter.first == 0: counter.first = now
-        Instruction(LOAD, 0x12, 8, 0),
-        Instruction(JUMP_UNLESS, 0x02, 1, 0),
-        Instruction(STORE, 0x01, 8, 0),
-    ]
-}
-
-/// If r3 is `length`, counts and writes the time in `counter`, as the first time too if there is none yet; gives `verdict` in any case.
-fn counting(counter: &Counter, length: i32, verdict: i32) -> Vec<Instruction> {
-    // if r3 != length goto verdict
-    let mut program = vec![Instruction(JUMP_UNLESS, 0x03, 9, length)];
-    program.extend(noting_first(counter));
-    program.extend([
-        // counter.last = now, counter.frames += 1
-        Instruction(STORE, 0x01, 16, 0),
-        Instruction(MOVE, 2, 0, 1),
-        Instruction(ATOMIC_ADD, 0x21, 0, 0),
-    ]);
-    program.extend(give(verdict));
-    program
-}
-
-fn load(hook: Hook, instructions: &[Instruction]) -> Result<Program> {
-    let descriptor = match hook {
-        // Without that flag a device with a large MTU does not take it.
-        Hook::Xdp => load_as(PROG_TYPE_XDP, XDP_HAS_FRAGS, XDP, instructions),
-        Hook::Tc | Hook::Egress => load_as(PROG_TYPE_SCHED_CLS, 0, 0, instructions),
-    }?;
-    Ok(Program { descriptor, hook })
-}
-
-fn load_as(
-    prog_type: u32,
-    prog_flags: u32,
-    expected_attach_type: u32,
-    instructions: &[Instruction],
-) -> Result<OwnedFd> {
-    let bytes: Vec<[u8; 8]> = instructions.iter().map(|one| one.bytes()).collect();
-    let mut attributes = ProgLoad {
-        prog_type,
-        insn_cnt: u32::try_from(bytes.len())?,
-        insns: bytes.as_ptr() as u64,
-        license: c"Dual MIT/GPL".as_ptr() as u64,
-        prog_flags,
-        expected_attach_type,
-        ..ProgLoad::default()
-    };
-    descriptor(bpf(PROG_LOAD, &mut attributes).context("cannot load a program")?)
+    .with_context(|| format!("cannot load {name}"))?;
+    Ok(Program { object, name, hook })
 }
 
 fn index(device: &str) -> Result<u32> {

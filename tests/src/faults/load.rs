@@ -15,7 +15,7 @@ use super::{
     stage::{Stage, ask},
     traffic::Expect,
 };
-use crate::{bpf::call::descriptor, rows::prelude::*};
+use crate::{netns::descriptor, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(

@@ -5,7 +5,7 @@ use std::{os::unix::process::CommandExt as _, process};
 use nix::mount::{MsFlags, mount, umount};
 
 use super::{row::Row, stage::Stage};
-use crate::{agent, bpf, rows::prelude::*};
+use crate::{agent, rows::prelude::*};
 
 pub(super) const ROWS: &[Row] = &[
     Row::new(
@@ -89,7 +89,9 @@ fn other_shape(stage: &mut Stage) -> Result<()> {
     restored(stage, |pins| {
         let map = map(pins)?;
         fs::remove_file(map)?;
-        bpf::pin_map(8, map)
+        // Keys are longer than those of the address map.
+        let other = aya::maps::HashMap::<_, u64, u64>::create(1, 0)?;
+        Ok(other.pin(map)?)
     })
 }
 

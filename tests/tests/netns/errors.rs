@@ -1,7 +1,5 @@
 //! Starts that cannot succeed: exit code, error, hint, and nothing left.
 
-use std::os::fd::AsRawFd as _;
-
 use ipvlan_tests::{agent::Agent, bpf::Program};
 use ipvlan_user::protocol::{Parent, ParentState};
 
@@ -83,7 +81,7 @@ fn start_that_cannot_succeed_says_why_and_what_to_do() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_told_with_its_place_and_nothing_is_attached() {
+fn an_error_in_a_file_is_reported_with_its_place_and_nothing_is_attached() {
     let node = Node::new();
     let mut rows = rows(FILES);
     let long = "# a comment\n".repeat(100_000);
@@ -191,12 +189,9 @@ fn of_two_agents_started_at_the_same_moment_exactly_one_serves() {
 fn foreign_xdp_program_is_named_and_stays_and_the_tc_programs_serve() {
     let node = Node::new();
     let foreign = Program::xdp_pass().unwrap();
-    let info = format!("/proc/self/fdinfo/{}", foreign.fd().as_raw_fd());
-    let info = std::fs::read_to_string(info).unwrap();
-    let id = info.lines().find_map(|line| line.strip_prefix("prog_id:"));
     let warning = format!(
         "another XDP program (id {}) is attached to `{PARENT}`: it stays, and the TC programs answer",
-        id.unwrap().trim()
+        foreign.id().unwrap()
     );
     let _foreign = node.host.run(|| foreign.attach_generic(PARENT)).unwrap();
     let before = node.attached(&[PARENT]);

@@ -1,10 +1,16 @@
 //! The kernel of this machine loads every program, verifying them costs it little, and it asks for no
 //! more than two capabilities. No TC program writes to a packet directly.
 
-use std::{fmt::Write as _, fs, io};
+use std::{
+    fmt::Write as _,
+    fs, io, mem,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
+use aya::programs::ProgramFd;
+use aya_obj::generated::{bpf_attr, bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, bpf_prog_info};
 use ipvlan_model::datapath::{Datapath, Program, TC};
-use ipvlan_tests::bpf::{self, translated};
+use ipvlan_tests::bpf;
 
 /// Budget of the project for the verifier's work on one program.
 const VERIFIER_INSTRUCTIONS: u32 = 20_000;
@@ -90,7 +96,7 @@ fn keep_only(capabilities: u64) {
 #[test]
 fn no_tc_program_makes_the_kernel_copy_cloned_skbs() {
     let writes = bpf::Program::tc_write(bpf::Hook::Tc).expect("load");
-    let control = translated(writes.fd()).expect("read");
+    let control = translated(writes.fd().expect("a loaded program"));
     assert!(starts_with_unclone(&control), "{control:?}");
 
     let datapath = Datapath::load();
@@ -98,7 +104,7 @@ fn no_tc_program_makes_the_kernel_copy_cloned_skbs() {
         if !datapath.has(program) {
             continue;
         }
-        let instructions = translated(datapath.fd(program)).expect("read");
+        let instructions = translated(datapath.fd(program));
         assert!(
             !starts_with_unclone(&instructions),
             "{} writes to the packet: {:?}",
@@ -106,6 +112,35 @@ fn no_tc_program_makes_the_kernel_copy_cloned_skbs() {
             &instructions[..8]
         );
     }
+}
+
+/// Returns the instructions that the kernel runs for a program, after the verifier rewrote it.
+fn translated(program: &ProgramFd) -> Vec<[u8; 8]> {
+    /// More than any program here has.
+    const MAX: usize = 8_192;
+    let mut instructions = vec![[0; 8]; MAX];
+    let size = |bytes: usize| u32::try_from(bytes).expect("a small buffer");
+    // SAFETY: both are plain data of the kernel's interface, for which zeros are valid.
+    let (mut info, mut attributes): (bpf_prog_info, bpf_attr) = unsafe { mem::zeroed() };
+    info.xlated_prog_len = size(size_of_val(&instructions[..]));
+    info.xlated_prog_insns = instructions.as_mut_ptr() as u64;
+    attributes.info.bpf_fd = program.as_fd().as_raw_fd().cast_unsigned();
+    attributes.info.info_len = size(size_of_val(&info));
+    attributes.info.info = (&raw mut info) as u64;
+    // SAFETY: the attributes are those of the command; the buffers outlive the call and are as long as stated.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_OBJ_GET_INFO_BY_FD as libc::c_long,
+            &raw mut attributes,
+            size_of_val(&attributes),
+        )
+    };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    let count = info.xlated_prog_len as usize / size_of::<[u8; 8]>();
+    assert!((1..=MAX).contains(&count), "{count} instructions");
+    instructions.truncate(count);
+    instructions
 }
 
 /// `bpf_unclone_prologue` in net/core/filter.c: `r6 = skb->cloned; r6 &= mask; if r6 == 0 goto +7`.

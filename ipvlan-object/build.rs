@@ -1,11 +1,16 @@
-//! Builds the eBPF object that the loader carries.
+//! Builds the eBPF objects: the programs of the datapath, and those of the tests.
 //!
 //! aya-build runs the cargo of a BPF-capable toolchain. Which one is told by `IPVLAN_BPF_TOOLCHAIN`
 //! (a rustup toolchain name or the path of an installation; default `nightly`); `cargo xtask` sets
 //! it to what `cargo xtask setup` found. `AYA_BUILD_SKIP=1` builds an empty object: enough to check
 //! and lint, refused at run time.
 
-use std::{env, fs, path::Path, process::ExitCode};
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, ensure};
 use aya_build::{Package, Toolchain};
@@ -14,8 +19,11 @@ use object::{
     elf::SHT_STRTAB,
 };
 
-/// What links the object, found in `PATH`.
+/// What links the objects, found in `PATH`.
 const LINKER: &str = "bpf-linker";
+
+/// The programs of the datapath and those of the tests: binaries of `ipvlan-ebpf`, so that core is compiled once.
+const OBJECTS: [&str; 2] = ["ipvlan-ebpf", "ipvlan-lab-ebpf"];
 
 fn main() -> ExitCode {
     match build() {
@@ -34,9 +42,13 @@ fn build() -> anyhow::Result<()> {
     for dependency in ["ipvlan-common", "ipvlan-ebpf"] {
         println!("cargo:rerun-if-changed=../{dependency}");
     }
-    let out_dir = env::var("OUT_DIR").context("cargo sets OUT_DIR for build scripts")?;
-    let object = Path::new(&out_dir).join("ipvlan-ebpf");
-    fs::write(&object, []).with_context(|| format!("write {}", object.display()))?;
+    let out_dir = env::var_os("OUT_DIR").context("cargo sets OUT_DIR for build scripts")?;
+    let out_dir = Path::new(&out_dir);
+    if is_skipped() {
+        for object in OBJECTS {
+            write(&out_dir.join(object), &[])?;
+        }
+    }
 
     ensure!(
         is_skipped() || is_in_path(LINKER),
@@ -77,6 +89,12 @@ fn build() -> anyhow::Result<()> {
     .filter(|(variable, _)| env::var_os(variable).is_some())
     .map(|(_, feature)| feature)
     .collect();
+    let shared = shared(out_dir)?;
+    let lock = shared.join("lock");
+    let lock = File::create(&lock).with_context(|| format!("create {}", lock.display()))?;
+    lock.lock().context("lock the directory of the objects")?;
+    // SAFETY: as above.
+    unsafe { env::set_var("OUT_DIR", &shared) };
     aya_build::build_ebpf(
         [Package {
             name: "ipvlan-ebpf",
@@ -94,10 +112,29 @@ fn build() -> anyhow::Result<()> {
     if is_skipped() {
         return Ok(());
     }
-    let built = fs::read(&object).with_context(|| format!("read {}", object.display()))?;
-    let stripped = without_debug_sections(&built)
-        .with_context(|| format!("cannot strip {}", object.display()))?;
-    fs::write(&object, stripped).with_context(|| format!("write {}", object.display()))
+    for object in OBJECTS {
+        let built = shared.join(object);
+        let built = fs::read(&built).with_context(|| format!("read {}", built.display()))?;
+        let stripped =
+            without_debug_sections(&built).with_context(|| format!("cannot strip {object}"))?;
+        write(&out_dir.join(object), &stripped)?;
+    }
+    Ok(())
+}
+
+/// Returns the directory in which aya-build compiles, beside the output of this script. Cargo gives each set of features
+/// an output of its own, but core for the BPF target, which takes longest, is the same in all of them.
+fn shared(out_dir: &Path) -> anyhow::Result<PathBuf> {
+    let beside = out_dir.ancestors().nth(2);
+    let shared = beside
+        .context("OUT_DIR has two parents")?
+        .join("ipvlan-bpf");
+    fs::create_dir_all(&shared).with_context(|| format!("create {}", shared.display()))?;
+    Ok(shared)
+}
+
+fn write(path: &Path, object: &[u8]) -> anyhow::Result<()> {
+    fs::write(path, object).with_context(|| format!("write {}", path.display()))
 }
 
 /// Returns `object` without DWARF, which is four fifths of it and which nothing reads at run time: aya takes the
