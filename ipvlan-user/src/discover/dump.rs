@@ -227,7 +227,9 @@ pub(super) fn routes(
                 let Some(mut row) = decode_route(payload)? else {
                     return Ok(None);
                 };
-                let has_gateway = !row.gateways.is_empty();
+                let mut next_hop = row.next_hop.into_iter();
+                let has_gateway =
+                    !row.gateways.is_empty() || next_hop.any(|id| next_hops.has_gateway(id));
                 // Of a dump that is repeated they stay: the next one leaves out what is gone.
                 gateways.extend(row.gateways.drain(..));
                 let links = row

@@ -102,14 +102,22 @@ impl NextHops {
 
     /// Returns the links by which a route with this next hop leaves without a gateway.
     pub(super) fn links_of(&self, id: u32) -> impl Iterator<Item = u32> {
+        let direct = self.used_by(id).filter(|row| row.gateway.is_none());
+        direct.filter_map(|row| row.link)
+    }
+
+    /// Returns whether a route with this next hop sends packets to a gateway. The kernel chooses a member of a group
+    /// for each flow, so that one member with a gateway is enough.
+    pub(super) fn has_gateway(&self, id: u32) -> bool {
+        self.used_by(id).any(|row| row.gateway.is_some())
+    }
+
+    /// Returns the object with this id, and the members if it is a group.
+    fn used_by(&self, id: u32) -> impl Iterator<Item = &NextHopRow> {
         let named = self.0.get(&id);
         let members = named.into_iter().flat_map(|group| &group.members);
         let members = members.filter_map(|member| self.0.get(member));
-        named
-            .into_iter()
-            .chain(members)
-            .filter(|row| row.gateway.is_none())
-            .filter_map(|row| row.link)
+        named.into_iter().chain(members)
     }
 
     /// Returns the ids of those that lead through gateways only.

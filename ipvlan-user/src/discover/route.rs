@@ -26,7 +26,7 @@ pub(super) struct RouteRow {
     pub(super) gateways: Vec<Gateway>,
     /// The next hop object of a route that shows nothing else of its next hops.
     pub(super) next_hop: Option<u32>,
-    /// Links by which the prefix is reached without a gateway, or that have the anycast address.
+    /// Links by which the prefix is reached without a gateway, or that have the local or anycast address.
     pub(super) links: Vec<u32>,
 }
 
@@ -112,7 +112,7 @@ pub(super) fn decode_route(payload: &[u8]) -> Result<Option<RouteRow>, Malformed
     if route.kind != RouteKind::Unicast {
         route.gateways.clear();
     }
-    if route.kind != RouteKind::Local && route.gateways.is_empty() {
+    if route.gateways.is_empty() {
         route.links.extend(link);
     }
     if route.prefix.is_multicast() {

@@ -50,7 +50,11 @@ const GATEWAYS: &str = "198.51.100.254 198.51.100.253 198.51.100.252 198.51.100.
 const ROUTED_INSIDE: &str = "addr add 198.51.100.1/24 dev ens34
 addr add 2001:db8:1::1/64 dev ens34 nodad
 nexthop add id 7 via 198.51.100.253 dev ens34
+nexthop add id 11 dev ens34
+nexthop add id 14 group 7/11
 route add 10.0.0.0/8 dev ens34
+route add 10.4.0.0/24 nhid 14
+route add 10.5.0.0/24 nhid 11
 route add 10.1.0.0/24 via 198.51.100.254
 route add 10.2.0.0/24 nhid 7
 route add 11.0.0.0/24 via 198.51.100.254
@@ -129,10 +133,17 @@ fn routes_through_gateways_inside_an_on_link_prefix_are_seen() {
             ("10.1.0.0", 24, 254),
             ("10.2.0.0", 24, 254),
             ("10.3.0.0", 24, 1000),
+            // Some flows to it leave for the gateway.
+            ("10.4.0.0", 24, 254),
             ("2001:db8:7:1::", 64, 254),
         ];
-        let found = lab.everything().host.routes_inside;
-        assert_eq!(found, expected.map(inside).into());
+        // Routes show the members of a group that they name, or its id alone.
+        for compatible in ["1", "0"] {
+            fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", compatible).unwrap();
+            let found = lab.everything().host.routes_inside;
+            let expected = expected.map(inside).into();
+            assert_eq!(found, expected, "nexthop_compat_mode={compatible}");
+        }
         ip("route del 10.1.0.0/24");
         let found = lab.everything().host.routes_inside;
         assert!(!found.contains(&inside(expected[0])), "{found:?}");
@@ -207,7 +218,7 @@ fn sees_proxy_arp_and_proxy_neighbours() {
 }
 
 #[test]
-fn tells_what_a_link_is_part_of() {
+fn reads_what_a_link_is_part_of() {
     on_host(async |mut lab| {
         ip("link add bridge0 type bridge");
         ip("link set ens34 master bridge0 mtu 1400");
