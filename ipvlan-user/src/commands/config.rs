@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{json, print};
 use crate::{
     cli::ConfigArgs,
-    config::{Loaded, Setting, Source},
+    config::{FILE_LIMIT, Loaded, Setting, Source},
     exit::Failure,
     text::{escaped_path, printable},
 };
@@ -90,6 +90,12 @@ fn text(settings: &[Setting]) -> String {
             text.push('\n');
         }
     }
+    if text.len() > FILE_LIMIT {
+        let note = format!(
+            "# exceeds the {FILE_LIMIT} bytes that one file can have: divide it into files of config.d\n"
+        );
+        text.insert_str(0, &note);
+    }
     text
 }
 
@@ -118,7 +124,9 @@ mod tests {
     #[test]
     fn what_is_shown_is_a_file_with_the_same_settings() {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("config.toml");
+        let file = dir.path().join(r"with\backslash.toml");
+        let place = escaped_path(&file).to_string();
+        let place = place.as_str();
         let rule = "[[rule]]\nnetns = [\"cni-*\", \"x\"]\ndeny = [\"10.1.0.1\"]\naddresses = 7\n";
         let written = format!(
             "iface = ['ens34', 'ens35']\naudit = 7\npin-dir = \"/\\u007f\\U000e0041'\"\n{rule}"
@@ -133,12 +141,12 @@ mod tests {
             .unwrap();
         let shown = text(&settings);
         let lines = [
-            ("iface = [\"ens34\", \"ens35\"]", file.to_str().unwrap()),
-            ("audit = 7", file.to_str().unwrap()),
+            ("iface = [\"ens34\", \"ens35\"]", place),
+            ("audit = 7", place),
             ("xdp = \"generic\"", "command line"),
             ("max-addresses = 16384", "default"),
-            ("pin-dir = \"/\\u007f\\U000e0041'\"", file.to_str().unwrap()),
-            ("[[rule]]", &format!("{}:4", file.display())),
+            ("pin-dir = \"/\\u007f\\U000e0041'\"", place),
+            ("[[rule]]", &format!("{place}:4")),
         ];
         for (setting, origin) in lines {
             let is_it = |line: &str| {
@@ -166,5 +174,19 @@ mod tests {
         };
         assert_eq!(values(again), values(settings));
         assert_eq!(read.rule.len(), 1);
+    }
+
+    #[test]
+    fn what_no_file_can_have_is_noted() {
+        let prefixes = |count| Setting {
+            key: "allow".to_owned(),
+            value: Value::from(vec!["2001:db8::/64"; count]),
+            origin: Origin::Default,
+        };
+        let shown = [1, 20_000].map(|count| text(&[prefixes(count)]));
+        assert_eq!(
+            shown.map(|text| text.starts_with("# exceeds ")),
+            [false, true]
+        );
     }
 }

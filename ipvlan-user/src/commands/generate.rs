@@ -1,7 +1,9 @@
 //! `ipvlan completions` and `ipvlan man`: what shells and `man` know of the command line, made from its definition.
 
 use std::{
-    io,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -52,7 +54,15 @@ fn page(command: &clap::Command) -> Man {
 }
 
 fn write_pages(command: &clap::Command, directory: &Path) -> io::Result<()> {
-    page(command).generate_to(directory)?;
+    let page = page(command);
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    // A link that another user left in a writable directory would lead elsewhere.
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    options.custom_flags(libc::O_NOFOLLOW);
+    let mut file = options.open(directory.join(page.get_filename()))?;
+    file.write_all(&text)?;
     command
         .get_subcommands()
         .try_for_each(|command| write_pages(command, directory))
@@ -106,7 +116,7 @@ mod tests {
     fn completions_of_bash_are_a_script_that_completes() {
         let directory = tempfile::tempdir().unwrap();
         let script = directory.path().join("ipvlan.bash");
-        std::fs::write(&script, completions_of(Shell::Bash)).unwrap();
+        fs::write(&script, completions_of(Shell::Bash)).unwrap();
         // What bash would do after `ipvlan run --dad s<TAB>`.
         let ask = r#"source "$1"; COMP_WORDS=(ipvlan run --dad s); COMP_CWORD=3; _ipvlan ipvlan s --dad; echo "${COMPREPLY[@]}""#;
         let ended = Command::new("bash")
@@ -126,7 +136,7 @@ mod tests {
     fn man_pages_have_every_command_and_option() {
         let directory = tempfile::tempdir().unwrap();
         man(Some(directory.path().to_owned())).unwrap();
-        let mut pages: Vec<_> = std::fs::read_dir(directory.path())
+        let mut pages: Vec<_> = fs::read_dir(directory.path())
             .unwrap()
             .map(|it| it.unwrap().path())
             .collect();
@@ -140,13 +150,25 @@ mod tests {
         assert_eq!(names.join(" "), expected);
         let text: String = pages
             .iter()
-            .map(|it| std::fs::read_to_string(it).unwrap())
+            .map(|it| fs::read_to_string(it).unwrap())
             .collect();
         for option in options() {
             // roff writes a hyphen as `\-`.
             let written = format!(r"\-\-{}", option.replace('-', r"\-"));
             assert!(text.contains(&written), "{option}");
         }
+    }
+
+    #[test]
+    fn a_page_is_not_written_to_where_a_symbolic_link_leads() {
+        let [directory, other] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+        let other = other.path().join("other");
+        fs::write(&other, "kept").unwrap();
+        std::os::unix::fs::symlink(&other, directory.path().join("ipvlan-run.1")).unwrap();
+        let failure = man(Some(directory.path().to_owned())).unwrap_err();
+        let text = failure.render();
+        assert!(text.contains("symbolic link"), "{text}");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "kept");
     }
 
     #[test]

@@ -11,9 +11,10 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{ConfigError, Options, rule};
+use crate::text::escaped_path;
 
 /// Size limit of a file, in bytes; 8 000 prefixes take half of it.
-const LIMIT: usize = 256 << 10;
+pub const LIMIT: usize = 256 << 10;
 /// The directory beside a configuration file.
 const DIRECTORY: &str = "config.d";
 const EXTENSION: &str = "toml";
@@ -88,7 +89,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Options, ConfigError> {
         let key = table.and_then(|table| key(table.get_ref(), &span));
         invalid(span.start, key, error.message())
     })?;
-    let line = |at| format!("{}:{}", path.display(), place(bytes, at).0);
+    let line = |at| format!("{}:{}", escaped_path(path), place(bytes, at).0);
     rule::locate(&mut options.rule, text, line).map_err(|(error, at)| {
         let key = format!("rule.{}", error.key());
         invalid(at, Some(key), &error.to_string())

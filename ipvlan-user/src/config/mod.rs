@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::{
     error::ConfigError,
-    file::parse,
+    file::{LIMIT as FILE_LIMIT, parse},
     options::Options,
     origin::{Origin, Setting},
     places::Places,

@@ -9,23 +9,65 @@ use toml::{
 use super::value::{Bounded, Count};
 use crate::model::{Glob, Prefix, Rule, RuleError};
 
-/// The keys of a rule.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+/// The keys of a rule in a file, and `place`, which is written alone. Keys that have their defaults are not written.
+#[derive(Deserialize, Serialize)]
+#[serde(remote = "Rule", deny_unknown_fields, rename_all = "kebab-case")]
 struct Keys {
-    #[serde(deserialize_with = "some")]
+    #[serde(skip_deserializing)]
+    place: String,
+    #[serde(
+        default,
+        deserialize_with = "some",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     netns: Vec<Glob>,
-    #[serde(deserialize_with = "some")]
+    #[serde(
+        default,
+        deserialize_with = "some",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     name: Vec<Glob>,
-    #[serde(deserialize_with = "some")]
+    #[serde(
+        default,
+        deserialize_with = "some",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     parent: Vec<Glob>,
-    #[serde(deserialize_with = "some")]
+    #[serde(
+        default,
+        deserialize_with = "some",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     allow: Vec<Prefix>,
-    #[serde(deserialize_with = "some")]
+    #[serde(
+        default,
+        deserialize_with = "some",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     deny: Vec<Prefix>,
-    addresses: Option<Count>,
+    #[serde(
+        default,
+        deserialize_with = "count",
+        skip_serializing_if = "Option::is_none"
+    )]
+    addresses: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     next_hop: bool,
-    answer: Option<bool>,
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    answer: bool,
+}
+
+/// A rule that is read or written by its [`Keys`].
+#[derive(Deserialize)]
+struct Read(#[serde(with = "Keys")] Rule);
+
+/// As [`Read`].
+struct Shown<'a>(&'a Rule);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Keys::serialize(self.0, serializer)
+    }
 }
 
 /// Reads rules, which are not checked as wholes.
@@ -33,86 +75,13 @@ pub(super) fn list<'de, D>(deserializer: D) -> Result<Vec<Rule>, D::Error>
 where
     D: Deserializer<'de>,
 {
-    let rules = Vec::<Keys>::deserialize(deserializer)?;
-    Ok(rules.into_iter().map(Rule::from).collect())
-}
-
-impl From<Keys> for Rule {
-    fn from(keys: Keys) -> Self {
-        let Keys {
-            netns,
-            name,
-            parent,
-            allow,
-            deny,
-            addresses,
-            next_hop,
-            answer,
-        } = keys;
-        Self {
-            place: String::new(),
-            netns,
-            name,
-            parent,
-            allow,
-            deny,
-            addresses: addresses.map(Bounded::get),
-            next_hop,
-            answer: answer.unwrap_or(true),
-        }
-    }
-}
-
-/// A rule as a file has it, and its place.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Shown<'a> {
-    place: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    netns: &'a [Glob],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    name: &'a [Glob],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    parent: &'a [Glob],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    allow: &'a [Prefix],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    deny: &'a [Prefix],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    addresses: Option<u32>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    next_hop: bool,
-    /// `true` is the default.
-    #[serde(skip_serializing_if = "Clone::clone")]
-    answer: bool,
+    let rules = Vec::<Read>::deserialize(deserializer)?;
+    Ok(rules.into_iter().map(|Read(rule)| rule).collect())
 }
 
 /// Writes rules: the keys that differ from their defaults, and `place`.
 pub(super) fn show<S: Serializer>(rules: &[Rule], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(rules.iter().map(|rule| {
-        let Rule {
-            place,
-            netns,
-            name,
-            parent,
-            allow,
-            deny,
-            addresses,
-            next_hop,
-            answer,
-        } = rule;
-        Shown {
-            place,
-            netns,
-            name,
-            parent,
-            allow,
-            deny,
-            addresses: *addresses,
-            next_hop: *next_hop,
-            answer: *answer,
-        }
-    }))
+    serializer.collect_seq(rules.iter().map(Shown))
 }
 
 /// Gives the rules of a file their places, and checks each as a whole. Returns the first error with the key and the
@@ -151,4 +120,13 @@ where
         return Err(D::Error::custom("the list is empty: leave the key out"));
     }
     Ok(values)
+}
+
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let count = Option::<Count>::deserialize(deserializer)?;
+    Ok(count.map(Bounded::get))
+}
+
+const fn yes() -> bool {
+    true
 }
