@@ -77,6 +77,24 @@ fn a_station_that_answers_for_every_address_is_one_incident_and_nothing_is_withh
 }
 
 #[test]
+fn a_claim_after_the_third_probe_that_is_no_evidence_costs_no_fourth() {
+    for mode in [DadMode::Optimistic, DadMode::Strict] {
+        let mut segment = Segment::unpaced(in_mode(mode));
+        segment.add(v4(1), A);
+        let mut probes = 0;
+        while probes < 3 {
+            probes += segment.run(0.1).times(Step::Probe(v4(1))).len();
+        }
+        segment.fabric = Some(FABRIC);
+        segment.claim(v4(1), FABRIC);
+        let trace = segment.run(10.0);
+        assert_eq!(trace.times(Step::Control).len(), 2, "{mode:?} {trace:?}");
+        assert_eq!(trace.times(Step::Probe(v4(1))), [0.0; 0], "{mode:?}");
+        assert!(segment.is_free(v4(1)), "{mode:?} {trace:?}");
+    }
+}
+
+#[test]
 fn a_real_owner_counts_beside_a_station_that_answers_for_every_address() {
     // The owner answers before it, and after it.
     for owners in [vec![STATION], vec![FABRIC, STATION]] {
