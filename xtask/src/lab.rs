@@ -94,9 +94,17 @@ pub(crate) fn in_machine(
         limit,
         machine,
     };
-    let report = stopwatch::time(format!("Linux {kernel}: {}", arguments.join(" ")), || {
-        qemu::run(&job)
-    })?;
+    let what = format!("Linux {kernel}: {}", arguments.join(" "));
+    let report = stopwatch::time_by(
+        what,
+        || qemu::run(&job),
+        |report| Some(report.as_ref().ok()?.cpu),
+    )?;
+    exec::say(format!(
+        "{}: {:.0} s of processor time",
+        job.name,
+        report.cpu.as_secs_f64()
+    ));
     let failure = match &report.outcome {
         Outcome::Pass => None,
         outcome => Some(format!(

@@ -13,15 +13,27 @@ static LAPS: Mutex<Vec<Lap>> = Mutex::new(Vec::new());
 struct Lap {
     what: String,
     took: Duration,
+    /// Of a machine alone: the processor time of its emulator, which depends less on what else the host does.
+    cpu: Option<Duration>,
 }
 
 /// Runs `work`, and records under this name how long it took.
 pub(crate) fn time<T>(what: impl Into<String>, work: impl FnOnce() -> T) -> T {
+    time_by(what, work, |_| None)
+}
+
+/// Runs `work`, and records under this name how long it took, and the processor time that `cpu` returns.
+pub(crate) fn time_by<T>(
+    what: impl Into<String>,
+    work: impl FnOnce() -> T,
+    cpu: impl FnOnce(&T) -> Option<Duration>,
+) -> T {
     let begun = Instant::now();
     let done = work();
     let lap = Lap {
         what: what.into(),
         took: begun.elapsed(),
+        cpu: cpu(&done),
     };
     laps().push(lap);
     done
@@ -34,9 +46,14 @@ pub(crate) fn print() {
     if laps.is_empty() {
         return;
     }
-    let mut table = markdown(["Part", "Seconds"], &[1]);
-    for Lap { what, took } in laps.iter() {
-        table.add_row([what.clone(), format!("{:.0}", took.as_secs_f64())]);
+    let seconds = |time: Duration| format!("{:.0}", time.as_secs_f64());
+    let mut table = markdown(["Part", "Seconds", "Processor"], &[1, 2]);
+    for Lap { what, took, cpu } in laps.iter() {
+        table.add_row([
+            what.clone(),
+            seconds(*took),
+            cpu.map(seconds).unwrap_or_default(),
+        ]);
     }
     println!("{table}");
 }

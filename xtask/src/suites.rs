@@ -27,12 +27,14 @@ const fn suite(verb: &'static str) -> Instrument {
     }
 }
 
-/// What `lab` is told for a short run on every kernel: rows that one kernel is enough for are played on one.
+/// What `lab` is given for a short run on every kernel: rows that one kernel is enough for are played on one, and rows
+/// that depend on what a kernel offers on the oldest, which offers least, and the newest, which offers everything. The
+/// kernel between them has half of the other rows instead.
 fn share(kernel: Kernel) -> &'static [&'static str] {
     match kernel {
-        Kernel::V6_1 => &["--share", "0/3"],
-        Kernel::V6_12 => &["--share", "1/3"],
-        Kernel::Latest => &["--share", "2/3"],
+        Kernel::V6_1 => &["--share", "0/4"],
+        Kernel::V6_12 => &["--share", "1/2", "--between"],
+        Kernel::Latest => &["--share", "2/4"],
     }
 }
 
@@ -125,9 +127,11 @@ pub(crate) const NICS: Instrument = Instrument {
     ..suite("nics")
 };
 
-/// Six generated nodes of one sequence, without and with the agent: part of every test.
+/// Six generated nodes of one sequence, without and with the agent, on the oldest and the newest kernel: part of every
+/// test.
 pub(crate) const SHORT_DIFFERENTIAL: Instrument = Instrument {
     options: |_| &["--seed", "2", "--nodes", "6"],
+    kernels: &Kernel::ENDS,
     ..suite("differential")
 };
 

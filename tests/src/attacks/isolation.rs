@@ -66,7 +66,8 @@ pub(super) const ROWS: &[Row] = &[
         "0 by a socket on Linux 6.15 and newer; without a socket nothing tells it from a packet of the host's kernel, \
          which still reaches the sibling",
         Run::Own(hosts_name),
-    ),
+    )
+    .on_every_kernel(),
 ];
 
 pub(super) const fn exact(attack: &'static str, run: fn(&Play) -> Result<()>) -> Row {

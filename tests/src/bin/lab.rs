@@ -118,6 +118,9 @@ struct SuiteArgs {
     /// Of the rows that one kernel is enough for, only this part, as 1/3: the second of three
     #[arg(long)]
     share: Option<Share>,
+    /// Leave out the rows that the oldest and the newest kernel are enough for
+    #[arg(long)]
+    between: bool,
 }
 
 impl SuiteArgs {
@@ -127,6 +130,7 @@ impl SuiteArgs {
             plan: Plan::of(&self.run.ipvlan, long),
             only: self.only,
             share: self.share,
+            between: self.between,
         })
     }
 }

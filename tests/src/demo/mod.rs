@@ -65,6 +65,13 @@ impl Demo {
     }
 
     fn run_mode(&self, mode: Mode) -> Result<bool> {
+        let variants = self
+            .variants
+            .iter()
+            .filter(|variant| variant.concerns(mode));
+        if variants.clone().next().is_none() {
+            return Ok(true);
+        }
         let say = Progress::new(mode);
         say.line("building gateway, vm01, host and children");
         let world = World::build(&Lab::new()?, mode)?;
@@ -73,11 +80,7 @@ impl Demo {
         }
         let mut met = true;
         let mut before = Before::default();
-        for variant in self
-            .variants
-            .iter()
-            .filter(|variant| variant.concerns(mode))
-        {
+        for variant in variants {
             before.fill(&world, cells::of(*variant, mode), &say)?;
             met &= self
                 .run_variant(&world, *variant, &before, &say)

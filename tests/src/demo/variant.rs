@@ -85,11 +85,13 @@ impl Variant {
     /// has shown the same: Linux 6.1 has nothing but clsact, in any mode.
     pub fn concerns(self, mode: Mode) -> bool {
         match self {
-            Self::Default | Self::Xdp | Self::Allowed => true,
+            Self::Default => true,
             // Nothing else floods.
             Self::Flood => mode == Mode::L2,
-            // What the agent says is the same for l3 and l3s children.
-            Self::Enforce | Self::Silent | Self::Redirect => mode != Mode::L3s,
+            // Programs and agent treat l3 and l3s children alike.
+            Self::Xdp | Self::Allowed | Self::Enforce | Self::Silent | Self::Redirect => {
+                mode != Mode::L3s
+            }
             // In l2 the child's own kernel answers whatever we do.
             Self::Narrow | Self::Reloaded => mode == Mode::L3,
         }

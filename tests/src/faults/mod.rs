@@ -63,7 +63,7 @@ pub fn run(suite: &Suite) -> Result<bool> {
         machine::ROWS,
     ];
     let is_named = |row: &Row, only: &str| row.fault.contains(only);
-    let rows = suite.chosen(rows.into_iter().flatten(), |row| row.any_kernel, is_named);
+    let rows = suite.chosen(rows.into_iter().flatten(), |row| row.kernels, is_named);
     // TCX is there since Linux 6.6.
     let has_tcx = is_at_least(6, 6)?;
     let mut rows: Vec<_> = rows.filter(|row| has_tcx || !row.needs_tcx).collect();

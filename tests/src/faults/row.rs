@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use anyhow::Result;
 
 use super::{stage::Stage, traffic::Judged};
+use crate::rows::suite::Kernels;
 
 /// A fault.
 pub(super) struct Row {
@@ -16,8 +17,8 @@ pub(super) struct Row {
     pub(super) heals_within: Duration,
     /// Whether it is only for kernels with TCX: on others the agent uses clsact whatever its options.
     pub(super) needs_tcx: bool,
-    /// Whether one kernel shows what every kernel would.
-    pub(super) any_kernel: bool,
+    /// The kernels that it is for.
+    pub(super) kernels: Kernels,
     /// Does it, and puts everything back.
     pub(super) run: fn(&mut Stage) -> Result<()>,
 }
@@ -30,7 +31,7 @@ impl Row {
             options: &[],
             heals_within: Duration::from_secs(1),
             needs_tcx: false,
-            any_kernel: false,
+            kernels: Kernels::Ends,
             run,
         }
     }
@@ -62,7 +63,7 @@ impl Row {
     /// The same for what the agent does whatever the kernel: one of them is enough.
     pub(super) const fn on_any_kernel(self) -> Self {
         Self {
-            any_kernel: true,
+            kernels: Kernels::Any,
             ..self
         }
     }

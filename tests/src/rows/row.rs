@@ -5,7 +5,11 @@ use std::{cell::RefCell, fmt, rc::Rc};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{scene::Scene, site::Site, suite::Plan};
+use super::{
+    scene::Scene,
+    site::Site,
+    suite::{Kernels, Plan},
+};
 use crate::demo::mode::Mode;
 
 /// What a row is about: an attacker, or the kind of a finding on real nodes.
@@ -55,9 +59,8 @@ pub(crate) struct Row {
     pub(crate) input: &'static str,
     /// The required outcome with the agent.
     pub(crate) expected: &'static str,
-    /// Whether one kernel is enough: the outcome depends on what the agent does, not on the programs or on what a kernel
-    /// offers to them.
-    pub(crate) any_kernel: bool,
+    /// The kernels that it is for.
+    pub(crate) kernels: Kernels,
     /// The outcome with the kernel alone, where it is no measurement.
     alone: &'static str,
     run: Run,
@@ -96,7 +99,7 @@ impl Row {
             kind,
             input,
             expected,
-            any_kernel: false,
+            kernels: Kernels::Ends,
             alone: "",
             run,
         }
@@ -110,7 +113,15 @@ impl Row {
     /// Returns the row as one that one kernel is enough for.
     pub(crate) const fn on_any_kernel(self) -> Self {
         Self {
-            any_kernel: true,
+            kernels: Kernels::Any,
+            ..self
+        }
+    }
+
+    /// Returns the row as one whose outcome on a kernel between the oldest and the newest is another.
+    pub(crate) const fn on_every_kernel(self) -> Self {
+        Self {
+            kernels: Kernels::Every,
             ..self
         }
     }

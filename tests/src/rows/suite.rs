@@ -50,6 +50,17 @@ impl Plan {
     }
 }
 
+/// The kernels that a row is for, in a run that is divided among kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kernels {
+    /// One is enough: the outcome depends on what the agent does, not on the programs or on what a kernel offers to them.
+    Any,
+    /// The oldest, without TCX and the netns of sockets, and the newest, which has both, are enough.
+    Ends,
+    /// The outcome on one that has TCX alone is another.
+    Every,
+}
+
 /// What to play, and where the outcomes go.
 #[derive(Debug)]
 pub struct Suite {
@@ -59,6 +70,8 @@ pub struct Suite {
     pub only: Vec<String>,
     /// The part of the rows that one kernel is enough for; all of them without.
     pub share: Option<Share>,
+    /// Whether to leave out the rows that the oldest and the newest kernel are enough for.
+    pub between: bool,
     /// Where results go.
     pub results: Results,
 }
@@ -94,23 +107,26 @@ impl FromStr for Share {
 }
 
 impl Suite {
-    /// Returns the chosen of these rows: those that need every kernel, and of those that one is enough for the rows of
-    /// the share; of these, those that are named.
+    /// Returns the chosen of these rows: of those that one kernel is enough for the rows of the share, and of the others
+    /// those that this kernel is for; of these, those that are named.
     pub(crate) fn chosen<'a, R: 'a>(
         &self,
         rows: impl IntoIterator<Item = &'a R>,
-        is_for_any_kernel: fn(&R) -> bool,
+        kernels: fn(&R) -> Kernels,
         is_named: fn(&R, &str) -> bool,
     ) -> impl Iterator<Item = &'a R> {
         let mut index = 0;
         rows.into_iter().filter(move |row| {
-            if let (true, Some(share)) = (is_for_any_kernel(row), self.share) {
-                index += 1;
-                if !share.has(index - 1) {
-                    return false;
+            let is_for_this = match (kernels(row), self.share) {
+                (Kernels::Any, Some(share)) => {
+                    index += 1;
+                    share.has(index - 1)
                 }
-            }
-            self.only.is_empty() || self.only.iter().any(|only| is_named(row, only))
+                (Kernels::Ends, _) => !self.between,
+                (Kernels::Any, None) | (Kernels::Every, _) => true,
+            };
+            is_for_this
+                && (self.only.is_empty() || self.only.iter().any(|only| is_named(row, only)))
         })
     }
 
@@ -119,7 +135,7 @@ impl Suite {
     pub(crate) fn play<'a>(&self, rows: impl IntoIterator<Item = &'a Row>) -> Result<bool> {
         let is_named = |row: &Row, only: &str| row.number == only || row.input.contains(only);
         let mut good = true;
-        for row in self.chosen(rows, |row| row.any_kernel, is_named) {
+        for row in self.chosen(rows, |row| row.kernels, is_named) {
             let begun = Instant::now();
             let verdict = row.play(&self.plan);
             good &= report(row, &verdict, begun, &self.results)?;
@@ -178,24 +194,25 @@ mod tests {
 
     #[test]
     fn shares_have_every_row_once_and_rows_for_every_kernel_always() {
-        const ROWS: [(&str, bool); 5] = [
-            ("a", false),
-            ("b", true),
-            ("c", true),
-            ("d", true),
-            ("e", false),
+        const ROWS: [(&str, Kernels); 5] = [
+            ("a", Kernels::Ends),
+            ("b", Kernels::Any),
+            ("c", Kernels::Any),
+            ("d", Kernels::Any),
+            ("e", Kernels::Every),
         ];
-        for (share, only, played) in [
-            (None, "", "abcde"),
-            (Some("0/2"), "", "abde"),
-            (Some("1/2"), "", "ace"),
-            (None, "c", "c"),
-            (Some("0/2"), "c", ""),
+        for (share, between, only, played) in [
+            (None, false, "", "abcde"),
+            (Some("0/2"), false, "", "abde"),
+            (Some("1/2"), true, "", "ce"),
+            (None, false, "c", "c"),
+            (Some("0/2"), false, "c", ""),
         ] {
             let suite = Suite {
                 plan: Plan::of(Path::new(""), false),
                 only: vec![only.to_owned()],
                 share: share.map(|share| share.parse().unwrap()),
+                between,
                 results: Results::open(Path::new("/dev/null")).unwrap(),
             };
             let rows = suite.chosen(&ROWS, |row| row.1, |row, only| row.0.contains(only));

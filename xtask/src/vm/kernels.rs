@@ -41,6 +41,9 @@ impl Kernel {
     /// All of them, oldest first.
     pub(crate) const ALL: [Self; 3] = [Self::V6_1, Self::V6_12, Self::Latest];
 
+    /// The oldest and the newest.
+    pub(crate) const ENDS: [Self; 2] = [Self::V6_1, Self::Latest];
+
     /// Where to look for it, best first.
     fn suites(self) -> &'static [&'static str] {
         match self {

@@ -64,6 +64,8 @@ pub(crate) struct Report {
     pub log: PathBuf,
     /// The last lines of it.
     pub tail: Vec<String>,
+    /// The processor time that the emulator took.
+    pub cpu: Duration,
 }
 
 /// Boots a machine for `job` and waits for its outcome. A boot that says nothing at all is tried
@@ -155,6 +157,23 @@ fn machine(accelerator: &str, kernel: &kernels::Installed) -> Command {
 /// The emulator's process; it never outlives this.
 struct Emulator(Child);
 
+impl Emulator {
+    /// Returns the processor time of the process so far, or in all if it has ended and nothing has waited for it.
+    fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
+        cpu_of(&stat)
+    }
+}
+
+/// Returns user and system time of a line of `/proc/PID/stat`, which has them in hundredths of a second (`USER_HZ`).
+fn cpu_of(stat: &str) -> Duration {
+    // The name of the program, in brackets, can have spaces.
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let times = after_name.split_whitespace().skip(11).take(2);
+    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
 impl Drop for Emulator {
     fn drop(&mut self) {
         // Fails only if it is gone already.
@@ -194,6 +213,7 @@ fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
     };
     let mut watch = Watch::new(&job.name, Patience::within(job.limit));
     let ended = watch.until_the_end(&watch::listen(output), &mut log_file)?;
+    let cpu = machine.cpu();
     let outcome = match ended {
         Some(outcome) => outcome,
         None => watch.outcome().map_or_else(
@@ -211,6 +231,7 @@ fn boot(job: &Job<'_>, accelerator: &str, directory: &Path) -> Result<Report> {
         results: fs::read_to_string(&results).unwrap_or_default(),
         log,
         tail: watch.into_tail(),
+        cpu,
     })
 }
 
@@ -223,4 +244,16 @@ fn create_log(name: &str) -> Result<(PathBuf, File)> {
         .with_context(|| format!("cannot make a log in {}", directory.display()))?
         .keep()?;
     Ok((path, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_user_and_system_time() {
+        let stat = "17 (a ) b) S 1 17 17 0 -1 4194560 1 2 3 4 1234 66 7 8 39 19 1 0 5\n";
+        assert_eq!(cpu_of(stat), Duration::from_secs(13));
+        assert_eq!(cpu_of(""), Duration::ZERO);
+    }
 }
