@@ -293,7 +293,7 @@ fn answered_counts_what_is_in_the_maps_and_the_next_in_line_takes_the_room_of_on
 }
 
 #[test]
-fn an_audit_finds_what_somebody_else_changed_in_either_map() {
+fn an_audit_finds_what_another_process_changed_in_either_map() {
     let sentinels = ["203.0.113.77", "2001:db8:77:77:77:77:77:77"];
     let mut installed = installed(16);
     let desired = of_child(&sentinels.map(str::to_owned));
@@ -351,7 +351,7 @@ where
 }
 
 #[test]
-fn the_events_are_given_to_the_first_who_asks() {
+fn the_events_are_given_to_the_first_caller() {
     let mut installed = installed(16);
     let mut events = installed.take_events().unwrap();
     assert!(events.next().is_none(), "nothing has happened");

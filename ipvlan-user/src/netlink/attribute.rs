@@ -121,7 +121,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_length_tells_the_family() {
+    fn the_length_decides_the_family() {
         assert_eq!(ip_value(&[192, 0, 2, 1]), Ok([192, 0, 2, 1].into()));
         assert_eq!(ip_value(&[0; 16]), Ok([0; 16].into()));
         assert!(ip_value(&[0; 5]).is_err());

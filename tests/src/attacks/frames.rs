@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_told_from_a_reflection() {
+    fn a_frame_is_distinguished_from_a_reflection() {
         let mut frames = (0..).map(|number| frame(1, number));
         let is_ipv4 = |frame: &Frame| ether_type(&frame.bytes) == Some(IPV4);
         let sent = frames.find(|frame| is_ipv4(frame) && frame.bytes.len() > 60);

@@ -40,7 +40,7 @@ pub enum Probe {
     /// A machine of the LAN claims the address: the agent tells of it and takes it back.
     Claimed,
     /// A child takes the address of a machine of the LAN: the agent tells whose it is.
-    ImpostorTold,
+    ImpostorReported,
     /// The same: the machine goes on being the only one who answers.
     ImpostorSilent,
     /// The parent is in the solicited-node group of the address while the child has it, and no longer.
@@ -88,7 +88,7 @@ impl Probe {
             Self::Announced(Trigger::ParentUp) => "learns that the parent is up again",
             Self::Announced(Trigger::MacChange) => "learns the parent's new MAC within 1 s",
             Self::Claimed => "claims it: told, in l3 defended",
-            Self::ImpostorTold => "the conflict is told",
+            Self::ImpostorReported => "the conflict is told",
             Self::ImpostorSilent => "only vm01 answers",
             Self::Group => "group joined and left",
             Self::Reloaded => "answered as SIGHUP allows",
@@ -188,7 +188,7 @@ impl Cell {
             | Probe::Claimed
             | Probe::Group => Round::Change,
             Probe::Announced(Trigger::ParentUp | Trigger::MacChange)
-            | Probe::ImpostorTold
+            | Probe::ImpostorReported
             | Probe::ImpostorSilent
             | Probe::Reloaded => Round::Alone,
         }

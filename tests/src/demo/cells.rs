@@ -44,7 +44,7 @@ fn cells(mode: Mode) -> Vec<Cell> {
     let mut cells = in_both_families(cells);
     cells.extend(link_local());
     cells.extend(v6_manners(mode));
-    cells.extend(impostor(mode, Probe::ImpostorTold));
+    cells.extend(impostor(mode, Probe::ImpostorReported));
     cells
 }
 
@@ -56,7 +56,7 @@ fn few(mode: Mode) -> Vec<Cell> {
         let shown = [cell.from.netns, cell.to.netns]
             .iter()
             .all(|netns| !["ns02", "ns04", "ns05", "ns09", "gateway"].contains(netns));
-        let left_out = matches!(cell.probe, Probe::Aging | Probe::ImpostorTold);
+        let left_out = matches!(cell.probe, Probe::Aging | Probe::ImpostorReported);
         shown && !left_out
     });
     few.extend(in_both_families([
@@ -225,7 +225,7 @@ fn impostor(mode: Mode, probe: Probe) -> Vec<Cell> {
     if mode == Mode::L2 {
         match probe {
             // The child's own kernel asks for its IPv6 addresses and gives this one up.
-            Probe::ImpostorTold => cells.retain(|cell| cell.family == Family::V4),
+            Probe::ImpostorReported => cells.retain(|cell| cell.family == Family::V4),
             // The child's own kernel answers ARP for whatever it was given.
             _ => cells[0] = cells[0].refused(),
         }
@@ -235,7 +235,7 @@ fn impostor(mode: Mode, probe: Probe) -> Vec<Cell> {
 
 /// With `--dad enforce`.
 fn enforced(mode: Mode) -> Vec<Cell> {
-    let mut cells = impostor(mode, Probe::ImpostorTold);
+    let mut cells = impostor(mode, Probe::ImpostorReported);
     cells.extend(impostor(mode, Probe::ImpostorSilent));
     cells
 }

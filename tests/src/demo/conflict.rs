@@ -26,10 +26,10 @@ const ESTABLISHED: Duration = Duration::from_secs(8);
 /// Long enough for whoever is going to answer.
 const WINDOW: Duration = Duration::from_millis(700);
 
-/// The asker of `cell` claims its target once. Does the agent tell of it with everything that helps
-/// to find the culprit, and does the gateway that believed the claim know better soon? In l2 it does not: there
-/// the kernel of a child defends no address.
-pub fn told_and_defended(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
+/// The sender of `cell` claims its target once. Returns whether the agent reports it with everything that helps to find
+/// the station, and the gateway that believed the claim has the parent's MAC again soon. In l2 it does not: there the
+/// kernel of a child defends no address.
+pub fn reported_and_defended(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
     let claimant = world.at(cell.from.netns)?;
     let mac = claimant.hardware_address(cell.from.device)?;
     let patience = phase.patience(cell);
@@ -46,35 +46,35 @@ pub fn told_and_defended(world: &World, cell: &Cell, phase: Phase<'_>) -> Result
     gateway.set(world.ens34())?;
     claimant.run(|| claim::send(cell.from.device, cell.target(), mac))?;
     let Some(agent) = phase.agent() else {
-        // Without one nobody takes it back.
+        // Without one no host defends it.
         let believed = gateway.becomes(mac, patience)?;
         return Ok(!believed);
     };
     let defended = gateway.becomes(world.ens34(), patience)?;
     let netns = world.at(cell.to.netns)?.reference();
-    let told = told(agent, patience, |event| {
+    let reported = reports(agent, patience, |event| {
         is_about(event, cell.target(), mac)
             && event["kind"] == "claim"
             && event["child"] == cell.to.device
             && has_name(&event["netns"], &netns)
     })?;
-    Ok(told && defended == (world.mode != Mode::L2))
+    Ok(reported && defended == (world.mode != Mode::L2))
 }
 
-/// A child takes the address of vm01. Does the agent tell vm01's Ethernet address?
-pub fn impostor_told(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
+/// A child takes the address of vm01. Returns whether the agent reports vm01's MAC.
+pub fn impostor_reported(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
     with_impostor(world, cell, || {
         let Some(agent) = phase.agent() else {
             return Ok(false);
         };
         let mac = vm01(world)?;
-        told(agent, phase.patience(cell), |event| {
+        reports(agent, phase.patience(cell), |event| {
             is_about(event, cell.target(), mac) && event["child"] == IMPOSTOR.device
         })
     })
 }
 
-/// A child takes the address of vm01. Is vm01 the only one who answers for it?
+/// A child takes the address of vm01. Returns whether vm01 alone answers for it.
 pub fn impostor_silent(world: &World, cell: &Cell, phase: Phase<'_>) -> Result<bool> {
     with_impostor(world, cell, || {
         let patience = phase.patience(cell);
@@ -99,8 +99,8 @@ fn vm01(world: &World) -> Result<[u8; 6]> {
     world.at(VM01.netns)?.hardware_address(VM01.device)
 }
 
-/// Does the agent tell of an event on ens34 that `is_it` within `patience`?
-fn told(agent: &Agent, patience: Duration, is_it: impl Fn(&Value) -> bool) -> Result<bool> {
+/// Returns whether the agent reports an event on ens34 that `is_it` within `patience`.
+fn reports(agent: &Agent, patience: Duration, is_it: impl Fn(&Value) -> bool) -> Result<bool> {
     until(patience, POLL, || {
         let status = agent.status()?;
         Ok(list(&status["parents"])

@@ -52,7 +52,7 @@ const TARGETS: [(&str, Pair); 7] = [
     ("down", DOWN),
     ("host", HOST),
     ("gateway", GATEWAY),
-    ("nobody", UNOWNED),
+    ("unowned", UNOWNED),
 ];
 
 /// Targets that are no host's address.
@@ -161,7 +161,7 @@ fn odd_targets(cases: &mut Cases) {
     }
 }
 
-/// Announcements and replies: nobody answers, whoever's address it is.
+/// Announcements and replies: no host answers, whichever owns the address.
 fn claims(cases: &mut Cases) {
     for (owner, claimed) in TARGETS {
         for (operation, oper) in [("request", REQUEST), ("reply", REPLY)] {

@@ -122,7 +122,7 @@ pub(super) fn is_group_by_unicast(nd: &Nd) -> bool {
 }
 
 /// It is answered, but does not say which MAC the sender has, nor does the target know.
-pub(super) fn tells_no_mac(nd: &Nd) -> bool {
+pub(super) fn has_no_mac(nd: &Nd) -> bool {
     let tells_none = |list: Vec<(u8, &[u8])>| list.iter().all(|(kind, _)| *kind != SOURCE_MAC);
     let is_for_us = [PARENT_MAC, BROADCAST, group_mac(nd.dst)].contains(&nd.eth_dst);
     nd.option_list().is_some_and(tells_none)

@@ -227,7 +227,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         frames: "solicitations that do not tell the sender's MAC",
         reason: "the source of the frame is the sender's MAC, and is answered; the kernel does not look there and asks, or says nothing if it was not asked alone",
         settings: everywhere,
-        covers: |case| nd(case, covers::tells_no_mac),
+        covers: |case| nd(case, covers::has_no_mac),
         kernel: Outcome::Heard,
         ours: Outcome::Answer,
     },

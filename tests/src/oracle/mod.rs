@@ -70,7 +70,7 @@ impl Oracle {
             };
             let ours = self.by_agent(&lab, setting, &cases)?;
             let comparison = Comparison::of(setting, &cases, &kernel[oracle].1, &ours);
-            good &= self.tell(setting, &comparison)?;
+            good &= self.report(setting, &comparison)?;
         }
         Ok(good)
     }
@@ -96,7 +96,7 @@ impl Oracle {
         Ok(answers)
     }
 
-    fn tell(&self, setting: &Setting, comparison: &Comparison) -> Result<bool> {
+    fn report(&self, setting: &Setting, comparison: &Comparison) -> Result<bool> {
         for problem in comparison.problems() {
             println!("{setting}: {problem}");
         }

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_told_only_where_there_is_one() {
+    fn a_tag_is_reported_only_where_there_is_one() {
         let mut auxiliary = [0; 20];
         auxiliary[16..18].copy_from_slice(&0x2064u16.to_ne_bytes());
         assert_eq!(tag_of(&auxiliary), None);

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn sees_a_probe_nobody_answered() {
+    fn sees_an_unanswered_probe() {
         assert!(rounds(&["172.16.91.102 dev eth0  FAILED"]).failed);
         assert!(!rounds(&["172.16.91.103 dev eth0  FAILED"]).failed);
     }

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_is_told_from_a_request_and_from_that_of_others() {
+    fn a_reply_is_distinguished_from_a_request_and_from_replies_to_others() {
         for (family, header) in [(Family::V4, 20), (Family::V6, 0)] {
             let (end, _other_end) = nix::unistd::pipe().unwrap();
             let mut echo = Echo {

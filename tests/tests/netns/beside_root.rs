@@ -142,7 +142,7 @@ fn root_takes_over_what_the_service_pinned_and_the_service_what_root_pinned() {
 }
 
 #[test]
-fn root_without_the_right_to_act_as_the_owner_is_told_what_to_do() {
+fn root_without_the_right_to_act_as_the_owner_gets_a_hint() {
     let service = Service::new();
     let without = format!("{WITHOUT},-setuid,-setgid");
     for (verb, options) in [

@@ -61,7 +61,7 @@ fn options_choose_the_hooks_and_every_stop_leaves_nothing() {
 }
 
 #[test]
-fn clsact_of_somebody_else_stays_with_its_filter() {
+fn clsact_of_another_process_stays_with_its_filter() {
     for with_filter in [false, true] {
         let node = Node::new();
         tc(&node, &format!("qdisc add dev {PARENT} clsact"));

@@ -92,7 +92,7 @@ fn renamed_parent_stays_served_and_is_let_go_under_its_new_name() {
 }
 
 #[test]
-fn parent_that_is_down_is_told_and_stays_served() {
+fn parent_that_is_down_is_reported_and_stays_served() {
     let node = Node::new();
     let agent = node.start(&[]);
     for (state, up) in [("down", false), ("up", true)] {

@@ -15,7 +15,7 @@ use crate::common::{
 };
 
 #[test]
-fn pins_that_somebody_removes_are_back_within_a_second() {
+fn pins_that_another_process_removes_are_back_within_a_second() {
     let rows = [
         format!("v{LAYOUT}/{}", maps::ADDRESSES_V4),
         format!("v{LAYOUT}"),

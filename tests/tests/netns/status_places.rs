@@ -85,7 +85,7 @@ fn parent_that_answers_without_an_agent_is_mentioned() {
 }
 
 #[test]
-fn who_may_not_look_at_pins_is_not_told_that_there_are_none() {
+fn a_user_who_may_not_read_pins_gets_no_report_that_there_are_none() {
     let mut node = Node::pinned();
     ends(node.start(&[]), Signal::SIGKILL);
     // No agent, rather than one that may not be asked.

@@ -130,7 +130,7 @@ fn agent_that_does_not_pin_takes_over_and_ends_with_all_of_it() {
 }
 
 #[test]
-fn parent_that_changed_while_nobody_looked_is_found_again() {
+fn parent_that_changed_without_an_agent_is_found_again() {
     let node = Node::pinned();
     let pins = node.pins();
     ends(node.start(&[]), Signal::SIGKILL);

@@ -256,7 +256,7 @@ fn truncated_and_malformed_requests_leave_as_they_are() {
 }
 
 #[test]
-fn nothing_is_written_unless_the_loader_asks_for_it() {
+fn nothing_is_written_unless_the_loader_enables_it() {
     let frame = dhcp::new(DISCOVER).frame();
     check([
         row("off", EGRESS, frame.clone()).flags(l2_filter()),

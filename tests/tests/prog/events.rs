@@ -111,7 +111,7 @@ fn an_event_names_the_station_the_address_the_child_and_the_hook() {
 }
 
 #[test]
-fn one_station_is_told_of_eight_times_at_once_then_once_a_second() {
+fn one_station_is_reported_eight_times_at_once_then_once_a_second() {
     for at in both(|at| [at]) {
         for &program in WIRE {
             let mut datapath = datapath();
@@ -138,7 +138,7 @@ fn one_station_is_told_of_eight_times_at_once_then_once_a_second() {
 }
 
 #[test]
-fn a_station_that_was_quiet_for_a_second_is_told_of_again() {
+fn a_station_that_was_quiet_for_a_second_is_reported_again() {
     let mut datapath = datapath();
     let frame = claim(LAN, CHILD_IP);
     let started = Instant::now();
@@ -157,7 +157,7 @@ fn a_station_that_was_quiet_for_a_second_is_told_of_again() {
 
 /// A station chooses its MAC freely.
 #[test]
-fn all_stations_together_are_told_of_sixty_four_times_at_once_and_per_second() {
+fn all_stations_together_are_reported_sixty_four_times_at_once_and_per_second() {
     const STATIONS: u16 = 2_000;
     for at in both(|at| [at]) {
         let mut datapath = datapath();
@@ -259,7 +259,7 @@ fn programs_share_the_rates_and_count_for_their_own_hook() {
 }
 
 #[test]
-fn a_flood_of_claims_keeps_nobody_from_being_answered() {
+fn a_flood_of_claims_keeps_no_station_from_being_answered() {
     let mut datapath = datapath();
     let request = arp::request(CHILD_IP);
     for number in 0..5_000 {

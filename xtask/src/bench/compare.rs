@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn on_another_release_the_ratio_tells() {
+    fn on_another_release_the_ratio_decides() {
         let old = [report("6.12.1", &[("agent", 200.0, 2.0)])];
         let of = |kernel, value, ratio| {
             let found = growth(&old, &report(kernel, &[("agent", value, ratio)]));

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_tells_what_is_missed() {
+    fn a_report_names_what_is_missed() {
         let report = Report::new("vm", "6.12", vec![row()]);
         assert_eq!(report.goals(), (1, 0));
         let shown = report.table();

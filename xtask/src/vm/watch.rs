@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_told_its_outcome_need_not_go_off() {
+    fn a_machine_that_reported_its_outcome_need_not_power_off() {
         let (outcome, _) = ended(SHORT, &["OUTCOME: fail 2\n"]);
         assert_eq!(outcome, Some(Outcome::Fail(2)));
     }

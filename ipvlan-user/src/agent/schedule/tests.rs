@@ -176,7 +176,7 @@ fn what_wakes_while_everything_is_read_is_done_between_two_chunks() {
 }
 
 #[test]
-fn who_asks_waits_for_all_of_what_is_read_after_that() {
+fn a_request_waits_for_all_that_is_read_after_it() {
     let start = Instant::now();
     let at = |ms| start + ms * MS;
     let mut schedule = Schedule::new(start);

@@ -247,7 +247,7 @@ fn a_reader_that_stalls_over_two_writes_never_sees_two_entries_in_one() {
 }
 
 #[test]
-fn a_slot_whose_generations_are_used_up_asks_the_map_until_the_next_audit() {
+fn a_slot_whose_generations_are_used_up_refers_to_the_map_until_the_next_audit() {
     let mut index = index();
     index.fill(&Addresses::new());
     let address = IpAddr::from([10, 0, 0, 1]);

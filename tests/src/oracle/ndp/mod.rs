@@ -47,7 +47,7 @@ const TARGETS: [(&str, Ipv6Addr); 13] = [
     ("down", DOWN.v6),
     ("host", HOST.v6),
     ("gateway", GATEWAY.v6),
-    ("nobody", UNOWNED.v6),
+    ("unowned", UNOWNED.v6),
     ("subnet router", SUBNET_ROUTER),
     ("::", Ipv6Addr::UNSPECIFIED),
     ("::1", Ipv6Addr::LOCALHOST),
@@ -134,7 +134,7 @@ pub(super) const WAYS: [Way; 4] = [
     ("probe", |asker| asker.probe(CHILD.v6)),
 ];
 
-/// Advertisements: nobody answers, whoever's address it is.
+/// Advertisements: no host answers, whichever owns the address.
 fn claims(cases: &mut Cases) {
     for (target, of) in TARGETS {
         for flags in [0, OVERRIDE, SOLICITED | OVERRIDE] {

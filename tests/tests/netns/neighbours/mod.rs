@@ -86,7 +86,7 @@ fn new_addresses_are_announced_three_times_on_the_wire() {
 }
 
 #[test]
-fn a_station_that_probes_for_a_childs_address_is_answered_and_told() {
+fn a_station_that_probes_for_a_childs_address_is_answered_and_reported() {
     let net = Topology::new();
     let mut rig = Rig::new(&net, SILENT);
     rig.update(&[V4, V6]);
