@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::{InterfaceName, Options, Source};
@@ -52,6 +52,13 @@ pub enum Command {
         /// Directory that exists, for example /usr/share/man/man1
         directory: Option<PathBuf>,
     },
+    /// Examine this node: kernel, hooks, links, settings, rules of the host, children, and who reaches whom.
+    ///
+    /// Nothing is changed. Each line is `ok`, `warn`, `fail` or `skip`; if something is wrong, the reason and the
+    /// command that mends it are below it. Echo requests are sent from the host and from at most 8 children for one
+    /// second. No agent needs to run. A check that lacks a privilege is skipped. The exit code is 1 if a line is `warn`
+    /// or `fail`.
+    Doctor(DoctorArgs),
 }
 
 /// What to do with the configuration.
@@ -235,6 +242,37 @@ pub struct StatusArgs {
     /// Directories of the agents.
     #[command(flatten)]
     pub find: FindArgs,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print JSON; the same as `-o json`.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Format of the output
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: OutputFormat,
+
+    /// Parent to examine [default: parents of running agents, and interfaces with ipvlan children]
+    ///
+    /// Can be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub iface: Vec<InterfaceName>,
+
+    /// Directories of the agents.
+    #[command(flatten)]
+    pub find: FindArgs,
+}
+
+/// Format of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Lines for people.
+    Table,
+    /// One JSON document.
+    Json,
 }
 
 #[cfg(test)]

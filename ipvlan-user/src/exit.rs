@@ -8,6 +8,7 @@ use crate::{
     commands::{cleanup::CleanupError, generate::ManError, status::StatusError},
     config::ConfigError,
     directory::DirectoryError,
+    doctor::DiscoverError,
     pins::PinError,
     runtime::{ClaimError, privilege::PrivilegeError},
     text::printable_start,
@@ -55,6 +56,9 @@ pub enum Failure {
     /// Man pages could not be written.
     #[error(transparent)]
     Man(#[from] ManError),
+    /// This node could not be examined.
+    #[error("examine this node")]
+    Doctor(#[from] DiscoverError),
     /// A system call of the command itself failed.
     #[error("{action}")]
     System {
@@ -115,7 +119,7 @@ impl Failure {
             Self::Privilege(error) => matches!(error, PrivilegeError::Missing { .. }),
             Self::Agent(error) => error.is_denied(),
             Self::Status(error) => error.is_denied(),
-            Self::Config(_) | Self::Cleanup(_) => false,
+            Self::Config(_) | Self::Cleanup(_) | Self::Doctor(_) => false,
             Self::Directory(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Pin(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Attach(error) => agent::is_errno_of_denial(error.os_error()),
@@ -139,6 +143,7 @@ impl Failure {
             Self::Man(ManError::Write { .. }) => {
                 Some("name a directory that exists and that this user can write to".to_owned())
             }
+            Self::Doctor(error) => error.hint().map(str::to_owned),
             Self::System { .. } => None,
         }
     }

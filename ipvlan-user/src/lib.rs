@@ -21,6 +21,7 @@ pub mod commands;
 pub mod config;
 pub mod directory;
 pub mod discover;
+pub mod doctor;
 pub mod exit;
 pub mod facts;
 pub mod lan;

@@ -20,6 +20,7 @@ pub mod netns;
 mod order;
 mod previous;
 mod select;
+pub mod survey;
 mod tc;
 #[cfg(feature = "trace")]
 mod trace;

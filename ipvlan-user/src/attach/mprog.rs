@@ -37,6 +37,29 @@ const _: () = assert!(size_of::<Attributes>() == 64);
 ///
 /// Whatever else the kernel returns; it takes `CAP_NET_ADMIN`.
 pub(super) fn programs(ifindex: u32, hook: Hook) -> io::Result<Vec<u32>> {
+    match query(ifindex, hook) {
+        // EINVAL: there is no such hook; ENOENT: nothing was ever attached.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
+            Ok(Vec::new())
+        }
+        ids => ids,
+    }
+}
+
+/// Returns whether the kernel has these hooks (Linux 6.6).
+///
+/// # Errors
+///
+/// Whatever else the kernel returns; it takes `CAP_NET_ADMIN`.
+pub(super) fn is_known(ifindex: u32) -> io::Result<bool> {
+    match query(ifindex, Hook::Ingress).map_err(|error| (error.raw_os_error(), error)) {
+        Ok(_) | Err((Some(libc::ENOENT), _)) => Ok(true),
+        Err((Some(libc::EINVAL), _)) => Ok(false),
+        Err((_, error)) => Err(error),
+    }
+}
+
+fn query(ifindex: u32, hook: Hook) -> io::Result<Vec<u32>> {
     let mut ids = vec![0_u32; MOST as usize];
     let mut query = Attributes {
         target_ifindex: ifindex,
@@ -68,10 +91,5 @@ pub(super) fn programs(ifindex: u32, hook: Hook) -> io::Result<Vec<u32>> {
         ids.truncate(query.count as usize);
         return Ok(ids);
     }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        // EINVAL: there is no such hook; ENOENT: nothing was ever attached.
-        Some(libc::EINVAL | libc::ENOENT) => Ok(Vec::new()),
-        _ => Err(error),
-    }
+    Err(io::Error::last_os_error())
 }

@@ -80,7 +80,7 @@ pub(super) enum Other {
 
 impl Other {
     /// Whether it certainly passes no frame on to the programs behind it.
-    fn ends_the_chain(&self) -> bool {
+    pub(super) fn ends_the_chain(&self) -> bool {
         matches!(self, Self::Filter(entry) if entry.ends_the_chain())
     }
 }

@@ -1,4 +1,4 @@
-use clap::{CommandFactory as _, ValueEnum};
+use clap::CommandFactory as _;
 
 use super::*;
 use crate::{

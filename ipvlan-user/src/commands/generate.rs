@@ -146,7 +146,7 @@ mod tests {
             .map(|it| it.file_name().unwrap().to_str().unwrap())
             .collect();
         let expected = "ipvlan-cleanup.1 ipvlan-completions.1 ipvlan-config-check.1 ipvlan-config-show.1 \
-                        ipvlan-config.1 ipvlan-man.1 ipvlan-run.1 ipvlan-status.1 ipvlan.1";
+                        ipvlan-config.1 ipvlan-doctor.1 ipvlan-man.1 ipvlan-run.1 ipvlan-status.1 ipvlan.1";
         assert_eq!(names.join(" "), expected);
         let text: String = pages
             .iter()

@@ -2,6 +2,7 @@
 
 pub mod cleanup;
 pub mod config;
+pub mod doctor;
 pub mod generate;
 mod json;
 pub mod run;

@@ -3,7 +3,7 @@
 mod conflicts;
 mod netns;
 mod screen;
-mod unserved;
+pub(super) mod unserved;
 
 use std::time::SystemTime;
 

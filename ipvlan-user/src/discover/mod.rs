@@ -24,6 +24,7 @@ mod nsid;
 mod nsid_row;
 mod renew;
 mod route;
+pub mod view;
 mod wake;
 mod walk;
 mod watch;

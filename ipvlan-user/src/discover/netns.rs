@@ -31,7 +31,7 @@ use crate::{
     netlink::{NetlinkError, Rtnl},
 };
 
-const OWN: &str = "/proc/thread-self/ns/net";
+pub(super) const OWN: &str = "/proc/thread-self/ns/net";
 /// Netns that get an nsid when a child may have come to one of them.
 const EXPECTED: u32 = 16;
 
@@ -216,7 +216,7 @@ fn left_out<T>(answer: Result<Option<T>, NetlinkError>) -> Result<Option<T>, Net
 }
 
 /// Opens a netns by the first of these paths that leads to it; none if it is gone.
-fn open(expected: Identity, paths: &[PathBuf]) -> Option<File> {
+pub(super) fn open(expected: Identity, paths: &[PathBuf]) -> Option<File> {
     paths.iter().find_map(|path| {
         // A path may lead to something else by now, at which opening must not wait.
         let file = OpenOptions::new()
@@ -231,7 +231,7 @@ fn open(expected: Identity, paths: &[PathBuf]) -> Option<File> {
 }
 
 /// Whether the netns of this process holds any link but `lo`; if that cannot be read, it may.
-fn may_hold_child(pid: i32) -> bool {
+pub(super) fn may_hold_child(pid: i32) -> bool {
     // The first links are enough, however many there are.
     const ENOUGH: u64 = 1024;
     let mut links = Vec::new();
@@ -249,7 +249,7 @@ fn holds_more_than_lo(links: &[u8]) -> bool {
         .any(|line| !line.trim_ascii_start().starts_with(b"lo:"))
 }
 
-fn identity(file: &File) -> io::Result<Identity> {
+pub(super) fn identity(file: &File) -> io::Result<Identity> {
     let metadata = file.metadata()?;
     Ok(Identity {
         device: metadata.dev(),

@@ -1,6 +1,7 @@
 use std::{env, fs, path::Path};
 
 use super::*;
+use crate::doctor::report::Report;
 
 /// The text of a status with every word of every set is part of schema 1.
 #[test]
@@ -78,6 +79,8 @@ fn description_of_the_interface_is_the_published_one_and_complete() {
 fn json_schemas_are_the_published_ones() {
     let schema = serde_json::to_string_pretty(&schemars::schema_for!(Status)).unwrap();
     assert_published("schema/status.json", &(schema + "\n"));
+    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Report)).unwrap();
+    assert_published("schema/doctor.json", &(schema + "\n"));
 }
 
 /// Compares a text with a file of `docs`. With `UPDATE_DOCS` in the environment, writes it instead.

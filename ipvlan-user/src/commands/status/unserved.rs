@@ -14,7 +14,7 @@ use crate::{
 
 /// Returns the parents that have pins in `dir` and no agent, neither one of these nor another; none if this user may
 /// not read the directory.
-pub(super) fn find(dir: &Path, agents: &[Agent]) -> Option<Vec<Unserved>> {
+pub(in crate::commands) fn find(dir: &Path, agents: &[Agent]) -> Option<Vec<Unserved>> {
     match look(dir, agents) {
         Ok(unserved) => Some(unserved),
         // Nothing is pinned where nothing can be.
