@@ -8,6 +8,7 @@ mod answers_all;
 mod bond;
 mod defence;
 mod dhcp;
+mod doctor;
 mod host_entries;
 mod limits;
 mod log_lines;
@@ -34,6 +35,7 @@ pub fn run(suite: &Suite) -> Result<bool> {
         bond::ROWS,
         defence::ROWS,
         dhcp::ROWS,
+        doctor::ROWS,
         host_entries::ROWS,
         limits::ROWS,
         log_lines::ROWS,

@@ -11,6 +11,7 @@ mod cleanup;
 mod clients;
 mod common;
 mod config;
+mod doctor;
 mod errors;
 mod files;
 mod host;
