@@ -239,6 +239,7 @@ mod tests {
             name: "ipvlan1".to_owned(),
             ifindex: 7,
             netns: Netns::default(),
+            label: None,
             mode: Mode::L3.into(),
             up: true,
             forwarding: false,
