@@ -1,10 +1,13 @@
 //! The command line.
 
+mod output;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub use self::output::{FamilyArgs, Format, OutputArgs, Span, SpanError};
 use crate::config::{InterfaceName, Options, Source};
 
 /// Makes every ipvlan child behind a NIC reachable: from the LAN, from the host, in every mode.
@@ -28,6 +31,12 @@ pub enum Command {
     /// All agents are asked at once. One that does not answer within 4 seconds is reported, the others are
     /// shown, and the exit code is 1. Without a running agent the exit code is 3.
     Status(StatusArgs),
+    /// Show children: netns, mode, addresses with their states, counters.
+    Children(Box<ChildrenArgs>),
+    /// Show how many frames the programs have counted, by hook and reason, and what each reason means.
+    Counters(CountersArgs),
+    /// Have the running agents read their configuration again, as SIGHUP does.
+    Reload(ReloadArgs),
     /// Remove programs, maps, filters and our clsact qdisc left behind by agents that no longer run.
     ///
     /// If another process changes lock files, it is waited for at most 4 seconds. Files that are no lock
@@ -72,9 +81,9 @@ pub enum ConfigCommand {
         /// Options that `ipvlan run` would have.
         #[command(flatten)]
         args: Box<ConfigArgs>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        /// How to show them.
+        #[command(flatten)]
+        output: OutputArgs,
     },
 }
 
@@ -128,7 +137,7 @@ pub struct Negations {
 }
 
 /// Directories of the agents.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct PlaceArgs {
     /// Directory on a bpffs for pinned links and maps [default: /sys/fs/bpf/ipvlan]
     #[arg(long, value_name = "DIR")]
@@ -140,7 +149,7 @@ pub struct PlaceArgs {
 }
 
 /// Options by which other commands find the directories of the agents.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct FindArgs {
     /// Configuration file [default: /etc/ipvlan/config.toml, which may be missing]
     ///
@@ -223,15 +232,27 @@ pub struct CleanupArgs {
 /// Options of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: OutputArgs,
 
-    /// Have the agents read everything from the kernel first.
+    /// Addresses to show.
+    #[command(flatten)]
+    pub family: FamilyArgs,
+
+    /// Show one line for each parent
+    #[arg(long)]
+    pub brief: bool,
+
+    /// Have the agents read everything from the kernel first
     ///
-    /// Otherwise counters of links are those of the last such reading; everything else is current.
+    /// Otherwise the kernel's counters of links are those of the last such reading; everything else is current.
     #[arg(long)]
     pub fresh: bool,
+
+    /// Wait until an agent serves each parent and all is well, for at most this time [default: 30s]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "30s")]
+    pub wait: Option<Span>,
 
     /// Parent to show [default: all parents]
     ///
@@ -247,13 +268,9 @@ pub struct StatusArgs {
 /// Options of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Print JSON; the same as `-o json`.
-    #[arg(long)]
-    pub json: bool,
-
-    /// Format of the output
-    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    pub output: OutputFormat,
+    /// How to show it.
+    #[command(flatten)]
+    pub output: OutputArgs,
 
     /// Parent to examine [default: parents of running agents, and interfaces with ipvlan children]
     ///
@@ -266,13 +283,102 @@ pub struct DoctorArgs {
     pub find: FindArgs,
 }
 
-/// Format of an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// Lines for people.
-    Table,
-    /// One JSON document.
-    Json,
+/// Options of `children`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ChildrenArgs {
+    /// What to do; the default is `list`.
+    #[command(subcommand)]
+    pub command: Option<ChildrenCommand>,
+
+    /// Options of `list`.
+    #[command(flatten)]
+    pub list: ChildrenListArgs,
+}
+
+/// What to show of children.
+#[derive(Debug, Subcommand)]
+pub enum ChildrenCommand {
+    /// List all children (the default)
+    List(ChildrenListArgs),
+    /// Show everything about the children with this name or address
+    Show {
+        /// Name of the link, its netns or its container, or an address
+        #[arg(value_name = "NAME|ADDRESS")]
+        child: String,
+
+        /// The options of `list`.
+        #[command(flatten)]
+        list: ChildrenListArgs,
+    },
+}
+
+/// Options of `children list`.
+#[derive(Debug, Args)]
+pub struct ChildrenListArgs {
+    /// How to show them.
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    /// Addresses to show.
+    #[command(flatten)]
+    pub family: FamilyArgs,
+
+    /// Show one line for each child
+    #[arg(long)]
+    pub brief: bool,
+
+    /// Have the agents read everything from the kernel first
+    #[arg(long)]
+    pub fresh: bool,
+
+    /// Parent whose children are shown [default: all parents]
+    ///
+    /// Can be given several times. If no agent serves one of them, the exit code is 3.
+    #[arg(long, value_name = "NAME")]
+    pub iface: Vec<InterfaceName>,
+
+    /// Directories of the agents.
+    #[command(flatten)]
+    pub find: FindArgs,
+}
+
+/// Options of `counters`.
+#[derive(Debug, Args)]
+pub struct CountersArgs {
+    /// How to show them.
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    /// Show again and again, at this interval, the counters that changed, per second [default: 1s]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1s")]
+    pub watch: Option<Span>,
+
+    /// Show counters that are 0, too
+    #[arg(long)]
+    pub all: bool,
+
+    /// Parent to show [default: all parents]
+    ///
+    /// Can be given several times. If no agent serves one of them, the exit code is 3.
+    #[arg(long, value_name = "NAME")]
+    pub iface: Vec<InterfaceName>,
+
+    /// Directories of the agents.
+    #[command(flatten)]
+    pub find: FindArgs,
+}
+
+/// Options of `reload`.
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    /// How to show the outcome.
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    /// Directories of the agents.
+    #[command(flatten)]
+    pub find: FindArgs,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{error::Error, io, io::Write as _, iter, process::ExitCode};
 use crate::{
     agent::{self, AgentError},
     attach::AttachError,
-    commands::{cleanup::CleanupError, generate::ManError, status::StatusError},
+    commands::{AgentsError, children::ChildrenError, cleanup::CleanupError, generate::ManError},
     config::ConfigError,
     directory::DirectoryError,
     doctor::DiscoverError,
@@ -52,7 +52,10 @@ pub enum Failure {
     Cleanup(#[from] CleanupError),
     /// An agent did not answer.
     #[error(transparent)]
-    Status(#[from] StatusError),
+    Agents(#[from] AgentsError),
+    /// There is no such child.
+    #[error(transparent)]
+    Children(#[from] ChildrenError),
     /// Man pages could not be written.
     #[error(transparent)]
     Man(#[from] ManError),
@@ -118,8 +121,8 @@ impl Failure {
         match self {
             Self::Privilege(error) => matches!(error, PrivilegeError::Missing { .. }),
             Self::Agent(error) => error.is_denied(),
-            Self::Status(error) => error.is_denied(),
-            Self::Config(_) | Self::Cleanup(_) | Self::Doctor(_) => false,
+            Self::Agents(error) => error.is_denied(),
+            Self::Config(_) | Self::Cleanup(_) | Self::Children(_) | Self::Doctor(_) => false,
             Self::Directory(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Pin(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Attach(error) => agent::is_errno_of_denial(error.os_error()),
@@ -139,7 +142,8 @@ impl Failure {
             Self::Pin(error) => error.hint().map(str::to_owned),
             Self::Directory(error) => directory_hint(error).map(str::to_owned),
             Self::Attach(error) => error.hint().map(str::to_owned),
-            Self::Status(error) => error.hint().map(str::to_owned),
+            Self::Agents(error) => error.hint().map(str::to_owned),
+            Self::Children(error) => error.hint(),
             Self::Man(ManError::Write { .. }) => {
                 Some("name a directory that exists and that this user can write to".to_owned())
             }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use ipvlan_user::{
     cli::{Cli, Command, ConfigCommand},
-    commands, exit,
+    commands::{self, Outcome},
+    exit::Failure,
     runtime::log,
 };
 
@@ -15,25 +16,28 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => commands::run::run(*args),
         Command::Cleanup(args) => commands::cleanup::cleanup(args),
-        Command::Status(args) => match commands::status::status(args) {
-            Ok(true) => Ok(()),
-            Ok(false) => return ExitCode::from(exit::NOT_RUNNING),
-            Err(error) => Err(error),
-        },
+        Command::Status(args) => return ended(commands::status::status(args)),
+        Command::Children(args) => return ended(commands::children::children(*args)),
+        Command::Counters(args) => return ended(commands::counters::counters(args)),
+        Command::Reload(args) => return ended(commands::reload::reload(args)),
         Command::Config { command } => match command {
             ConfigCommand::Check(args) => commands::config::check(*args),
-            ConfigCommand::Show { args, json } => commands::config::show(*args, json),
+            ConfigCommand::Show { args, output } => commands::config::show(*args, output),
         },
         Command::Completions { shell } => commands::generate::completions(shell),
         Command::Man { directory } => commands::generate::man(directory),
-        Command::Doctor(args) => match commands::doctor::doctor(args) {
-            Ok(true) => Ok(()),
-            Ok(false) => return ExitCode::FAILURE,
-            Err(error) => Err(error),
-        },
+        Command::Doctor(args) => return ended(commands::doctor::doctor(args)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Returns the exit code of a command that shows something.
+fn ended(result: Result<Outcome, Failure>) -> ExitCode {
+    match result {
+        Ok(outcome) => outcome.into(),
         Err(failure) => failure.report(),
     }
 }

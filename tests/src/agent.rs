@@ -171,22 +171,22 @@ impl Agent {
             .args(["status", "--fresh", "--json", RUNTIME_DIR])
             .arg(&self.runtime_dir);
         let started = Instant::now();
-        let shown = loop {
-            match command::run(&mut command, "") {
-                // In an emulated machine the verifier alone can keep an agent from answering for longer than
-                // a client waits.
-                Err(error)
-                    if format!("{error:#}").contains("does not answer")
-                        && started.elapsed() < READY_WITHIN => {}
-                shown => break shown?,
+        loop {
+            // 1: a parent is degraded, or an agent did not answer.
+            let shown = command::run_to(&mut command, "", &[0, 1])?;
+            let status: Value = serde_json::from_str(&shown).context("status is not JSON")?;
+            let mut agents = status["agents"].as_array().into_iter().flatten();
+            if let Some(agent) = agents.find(|agent| agent["pid"] == self.pid()) {
+                return Ok(agent.clone());
             }
-        };
-        let status: Value = serde_json::from_str(&shown).context("status is not JSON")?;
-        status["agents"]
-            .as_array()
-            .and_then(|agents| agents.iter().find(|agent| agent["pid"] == self.pid()))
-            .cloned()
-            .with_context(|| format!("no agent with pid {} in {shown}", self.pid()))
+            // In an emulated machine the verifier alone can keep an agent from answering for longer than a client
+            // waits.
+            ensure!(
+                shown.contains("does not answer") && started.elapsed() < READY_WITHIN,
+                "no agent with pid {} in {shown}",
+                self.pid()
+            );
+        }
     }
 
     /// Everything the agent wrote to its standard error so far.

@@ -17,6 +17,11 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 /// Fails when the command cannot be started, exits with a failure or outlives
 /// [`COMMAND_TIMEOUT`] (it is killed then).
 pub fn run(command: &mut Command, input: &str) -> Result<String> {
+    run_to(command, input, &[0])
+}
+
+/// The same for a command of which these exit codes are no failure.
+pub fn run_to(command: &mut Command, input: &str, codes: &[i32]) -> Result<String> {
     let shown = shown(command);
     let mut child = command
         .stdin(Stdio::piped())
@@ -35,7 +40,7 @@ pub fn run(command: &mut Command, input: &str) -> Result<String> {
     let stdout = stdout.map(joined).unwrap_or_default();
     let stderr = stderr.map(joined).unwrap_or_default();
     match status {
-        Some(status) if status.success() => Ok(stdout),
+        Some(status) if status.code().is_some_and(|code| codes.contains(&code)) => Ok(stdout),
         Some(status) => bail!("`{shown}`: {status}: {}{}", stderr.trim(), said(input)),
         None => bail!(
             "`{shown}` was killed after {COMMAND_TIMEOUT:?}: {}",

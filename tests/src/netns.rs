@@ -158,7 +158,12 @@ impl Netns {
 
     /// Runs one command in this netns and gives back what it printed.
     pub fn command(&self, command: &mut Command, input: &str) -> Result<String> {
-        self.run(|| command::run(command, input))
+        self.command_to(command, input, &[0])
+    }
+
+    /// The same for a command of which these exit codes are no failure.
+    pub fn command_to(&self, command: &mut Command, input: &str, codes: &[i32]) -> Result<String> {
+        self.run(|| command::run_to(command, input, codes))
             .with_context(|| format!("in netns {}", self.label))
     }
 

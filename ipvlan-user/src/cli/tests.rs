@@ -1,4 +1,5 @@
 use clap::CommandFactory as _;
+use clap::ValueEnum;
 
 use super::*;
 use crate::{

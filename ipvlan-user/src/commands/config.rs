@@ -2,25 +2,29 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{json, print};
 use crate::{
-    cli::ConfigArgs,
+    cli::{ConfigArgs, Format, OutputArgs},
     config::{FILE_LIMIT, Loaded, Setting, Source},
     exit::Failure,
+    protocol::{Line, SCHEMA},
     text::{escaped_path, printable},
 };
 
 /// Longest setting that places of others are aligned with, in characters.
 const ALIGNED: usize = 48;
 
-/// What `ipvlan config show --json` prints.
-#[derive(Serialize)]
-struct Shown<'a> {
-    schema: u32,
-    settings: &'a [Setting],
+/// Output of `ipvlan config show -o json`.
+#[derive(Serialize, JsonSchema)]
+pub struct Shown {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// All settings, by their keys.
+    pub settings: Vec<Setting>,
 }
 
 /// Reads the configuration as `ipvlan run` would, and prints its files. Reports the first error of each file.
@@ -47,16 +51,18 @@ pub fn check(args: ConfigArgs) -> Result<(), Failure> {
 }
 
 /// Prints every setting that `ipvlan run` would have, and where it comes from.
-pub fn show(args: ConfigArgs, as_json: bool) -> Result<(), Failure> {
+pub fn show(args: ConfigArgs, output: OutputArgs) -> Result<(), Failure> {
     let settings = Source::from(args.run).explain()?;
-    if !as_json {
-        return print(text(&settings));
+    match output.format() {
+        Format::Table => print(text(&settings)),
+        Format::Json => json::print(&Shown {
+            schema: SCHEMA,
+            settings,
+        }),
+        Format::Jsonl => {
+            json::print_lines(&settings.into_iter().map(Line::from).collect::<Vec<_>>())
+        }
     }
-    let shown = Shown {
-        schema: 1,
-        settings: &settings,
-    };
-    print(json::render(&shown).map_err(Failure::system("write JSON"))?)
 }
 
 /// Renders settings as a configuration file, with the origin of each as a comment.

@@ -1,8 +1,8 @@
 //! `ipvlan doctor`
 
-use super::{find_places, json, print, status::unserved};
+use super::{Outcome, find_places, json, screen, status::unserved};
 use crate::{
-    cli::{DoctorArgs, OutputFormat},
+    cli::{DoctorArgs, Format},
     config::Places,
     directory::Directory,
     doctor::{
@@ -10,14 +10,14 @@ use crate::{
         report::{Check, Report, Status},
     },
     exit::Failure,
+    protocol::Line,
     runtime::{Answers, ask_all},
     text::{chain, counted},
 };
 
-/// Examines the node and prints what was found. Returns whether nothing is degraded or failed.
-pub fn doctor(args: DoctorArgs) -> Result<bool, Failure> {
+/// Examines the node and prints what was found.
+pub fn doctor(args: DoctorArgs) -> Result<Outcome, Failure> {
     let DoctorArgs {
-        json,
         output,
         iface,
         find,
@@ -55,13 +55,25 @@ pub fn doctor(args: DoctorArgs) -> Result<bool, Failure> {
         unserved: &unserved,
         pin_dir: &pin_dir,
     })?;
-    let text = match output {
-        _ if json => json::render(&report),
-        OutputFormat::Json => json::render(&report),
-        OutputFormat::Table => Ok(render(&report)),
+    let outcome = if report.is_healthy() {
+        Outcome::Well
+    } else {
+        Outcome::Degraded
     };
-    print(text.map_err(Failure::system("write JSON"))?)?;
-    Ok(report.is_healthy())
+    match output.format() {
+        Format::Json => json::print(&report)?,
+        Format::Jsonl => {
+            json::print_lines(
+                &report
+                    .checks
+                    .into_iter()
+                    .map(Line::from)
+                    .collect::<Vec<_>>(),
+            )?;
+        }
+        Format::Table => screen::print(&render(&report), output.color)?,
+    }
+    Ok(outcome)
 }
 
 /// Renders a report for people: a line for each check, and below it why it hurts and what mends it.

@@ -1,22 +1,59 @@
 //! The subcommands, one file each.
 
+mod agents;
+pub mod children;
 pub mod cleanup;
 pub mod config;
+pub mod counters;
 pub mod doctor;
 pub mod generate;
 mod json;
+mod netns;
+pub mod reload;
 pub mod run;
+mod screen;
 pub mod status;
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
-pub use self::json::render as render_json;
+pub use self::{agents::AgentsError, json::render as render_json};
 use crate::{
     cli::FindArgs,
     config::{Places, Source},
-    exit::Failure,
+    exit::{Failure, NOT_RUNNING},
     text::chain,
 };
+
+/// How a command that shows something ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What was shown is well.
+    Well,
+    /// Something that was shown is degraded or has failed.
+    Degraded,
+    /// No agent is running, or none serves a parent that was named.
+    NotRunning,
+}
+
+impl Outcome {
+    /// Returns how a command ends that shows what is, whatever state it is in.
+    const fn of(runs: bool) -> Self {
+        if runs { Self::Well } else { Self::NotRunning }
+    }
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Well => Self::SUCCESS,
+            Outcome::Degraded => Self::FAILURE,
+            Outcome::NotRunning => Self::from(NOT_RUNNING),
+        }
+    }
+}
 
 /// Returns the directories of the agents. Errors in configuration files that the command line does not name are logged.
 fn find_places(args: FindArgs) -> Result<Places, Failure> {

@@ -1,167 +1,189 @@
 //! `ipvlan status`
 
 mod conflicts;
-mod netns;
-mod screen;
 pub(super) mod unserved;
 
-use std::time::SystemTime;
+use std::{
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
 
-use self::{
+use super::{
+    Outcome,
+    agents::{self, Asked},
+    children, json,
     netns::netns,
-    screen::{Rows, Screen},
+    screen::{self, Rows, Screen},
 };
-use super::{find_places, json, print};
 use crate::{
-    cli::StatusArgs,
-    config::Places,
-    directory::Directory,
+    cli::{FamilyArgs, Format, Span, StatusArgs},
+    config::InterfaceName,
     exit::Failure,
-    protocol::{Child, ExceededQuota, Parent, QuotaKind, SCHEMA, Status, Unanswered, Word},
-    runtime::{Answers, ask_all},
-    text::{escaped_path, printable},
+    protocol::{
+        Agent, Child, ChildState, ExceededQuota, Parent, ParentState, QuotaKind, SCHEMA, Status,
+        Unserved, Word,
+    },
 };
 
-/// The first line if no agent was found.
-const NONE_RUNS: &str = "no agent is running";
+/// How often the agents are asked while they are waited for.
+const POLL: Duration = Duration::from_millis(200);
 
-/// The status is not complete.
-#[derive(Debug, thiserror::Error)]
-pub enum StatusError {
-    /// A socket without an answer.
-    #[error("{first}{}", more(*others))]
-    Unanswered {
-        /// The first such socket, and what happened.
-        first: String,
-        /// How many more there are.
-        others: usize,
-        /// Whether the permission to ask was missing.
-        denied: bool,
-    },
-}
-
-fn more(others: usize) -> String {
-    match others {
-        0 => String::new(),
-        others => format!(", and {others} more"),
-    }
-}
-
-impl StatusError {
-    /// Returns whether a privilege was missing.
-    #[must_use]
-    pub const fn is_denied(&self) -> bool {
-        let Self::Unanswered { denied, .. } = self;
-        *denied
-    }
-
-    /// Returns what the user can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        self.is_denied().then_some(
-            "run as root, or as the user of the agent; the service answers its group, too",
-        )
-    }
-}
-
-/// Shows running agents and datapaths without an agent, of the requested parents or of all. Returns whether an agent
-/// runs and serves each requested parent. A socket without an answer is shown, and is an error.
-pub fn status(args: StatusArgs) -> Result<bool, Failure> {
+/// Shows running agents and datapaths without an agent, of the requested parents or of all. A socket without an answer
+/// is shown, and is an error.
+pub fn status(args: StatusArgs) -> Result<Outcome, Failure> {
     let StatusArgs {
-        json,
+        output,
+        family,
+        brief,
         fresh,
+        wait,
         iface,
         find,
     } = args;
-    let Places {
-        pin_dir,
-        runtime_dir,
-    } = find_places(find)?;
-    let directory = Directory::find(&runtime_dir)?;
-    let is_missing = directory.is_none();
-    let Answers {
-        answers,
-        unanswered,
-        denied,
-    } = match directory {
-        Some(directory) => ask_all(&directory, move |mut client| async move {
-            client.status(fresh).await
-        })?,
-        None => Answers::default(),
+    let deadline = wait.map(|Span(wait)| Instant::now() + wait);
+    let (asked, runs, missing) = loop {
+        let mut asked = agents::status(find.clone(), fresh)?;
+        let runs = !asked.answers.is_empty();
+        let missing = asked.select(&iface);
+        let is_over = deadline.is_none_or(|deadline| Instant::now() >= deadline);
+        if is_over || asked.unanswered.is_empty() && outcome(&asked, &missing) == Outcome::Well {
+            break (asked, runs, missing);
+        }
+        thread::sleep(POLL);
     };
-    let agents: Vec<_> = answers.into_iter().map(|(_, agent)| agent).collect();
-    let mut status = Status {
-        schema: SCHEMA,
-        unserved: unserved::find(&pin_dir, &agents),
-        agents,
-        unanswered,
+    let outcome = outcome(&asked, &missing);
+    let status = shown(&asked, &iface, family);
+    match output.format() {
+        Format::Json => json::print(&status)?,
+        Format::Jsonl => json::print_lines(&lines(&status))?,
+        Format::Table => {
+            let body = if brief {
+                render_brief(&status)
+            } else {
+                render(&status, now_ms())
+            };
+            let text = asked.text(runs, &body, &missing);
+            screen::print(&text, output.color)?;
+        }
+    }
+    asked.check()?;
+    Ok(outcome)
+}
+
+/// Returns how the agents and parents are.
+fn outcome(asked: &Asked<Agent>, missing: &[String]) -> Outcome {
+    let agents = || asked.answers.iter().map(|(_, agent)| agent);
+    let is_well = |agent: &Agent| {
+        let parents = agent.parents.iter();
+        agent.sync.error.is_none()
+            && agent.config.error.is_none()
+            && parents
+                .map(|of| &of.state)
+                .all(|of| *of == ParentState::Ready)
     };
-    let interfaces: Vec<String> = iface.into_iter().map(String::from).collect();
-    let runs = !status.agents.is_empty();
-    select(&mut status, &interfaces);
-    let missing = missing(&status, &interfaces);
-    let text = if json {
-        json::render(&status).map_err(Failure::system("write JSON"))?
+    if asked.answers.is_empty() || !missing.is_empty() {
+        Outcome::NotRunning
+    } else if agents().all(is_well) {
+        Outcome::Well
     } else {
-        let mut text = render(&status, now_ms());
-        if text.starts_with(NONE_RUNS) && runs {
-            // There are agents, of other parents.
-            let rest = text.split_off(NONE_RUNS.len());
-            rest.trim_start_matches('\n').clone_into(&mut text);
-        } else if text.starts_with(NONE_RUNS) && is_missing {
-            let path = escaped_path(&runtime_dir);
-            text.insert_str(NONE_RUNS.len(), &format!(": there is no directory {path}"));
-        }
-        if runs {
-            text.extend(missing.iter().map(|name| no_agent_serves(name)));
-        }
-        text
-    };
-    print(text)?;
-    if let [first, others @ ..] = &status.unanswered[..] {
-        return Err(StatusError::Unanswered {
-            first: failure(first),
-            others: others.len(),
-            denied,
-        }
-        .into());
+        Outcome::Degraded
     }
-    Ok(!status.agents.is_empty() && missing.is_empty())
 }
 
-/// Keeps parents with one of these names, and agents that serve one of them; everything if there is no name.
-fn select(status: &mut Status, interfaces: &[String]) {
-    if interfaces.is_empty() {
-        return;
-    }
-    for agent in &mut status.agents {
-        agent
-            .parents
-            .retain(|parent| interfaces.contains(&parent.name));
-    }
-    status.agents.retain(|agent| !agent.parents.is_empty());
-    if let Some(unserved) = &mut status.unserved {
+/// Returns what is shown: datapaths without an agent, too.
+fn shown(asked: &Asked<Agent>, interfaces: &[InterfaceName], family: FamilyArgs) -> Status {
+    let mut agents: Vec<_> = asked.answers.iter().map(|(_, of)| of.clone()).collect();
+    let mut unserved = unserved::find(&asked.pin_dir, &agents);
+    let is_wanted = |of: &Unserved| {
         // The name of an interface that is gone is known with `_` for dots only.
-        unserved.retain(|of| {
-            let is_called = |name: &String| *name == of.name || name.replace('.', "_") == of.name;
-            interfaces.iter().any(is_called)
-        });
+        let is_called = |name: &str| name == of.name || name.replace('.', "_") == of.name;
+        interfaces.is_empty() || interfaces.iter().any(|name| is_called(name.as_str()))
+    };
+    if let Some(unserved) = &mut unserved {
+        unserved.retain(is_wanted);
+    }
+    let parents = agents.iter_mut().flat_map(|agent| &mut agent.parents);
+    for child in parents.flat_map(|parent| &mut parent.children) {
+        child.addresses.retain(|of| family.has(&of.address));
+    }
+    Status {
+        schema: SCHEMA,
+        agents,
+        unanswered: asked.unanswered.clone(),
+        unserved,
     }
 }
 
-fn no_agent_serves(name: &str) -> String {
-    format!("no agent serves `{}`\n", printable(name))
+/// Returns the status as a document for each agent and each socket without an answer.
+fn lines(status: &Status) -> Vec<Status> {
+    let empty = || Status {
+        schema: SCHEMA,
+        agents: Vec::new(),
+        unanswered: Vec::new(),
+        unserved: None,
+    };
+    let agents = status.agents.iter().map(|agent| Status {
+        agents: vec![agent.clone()],
+        ..empty()
+    });
+    let unanswered = status.unanswered.iter().map(|of| Status {
+        unanswered: vec![of.clone()],
+        ..empty()
+    });
+    let unserved = status.unserved.iter().flatten().map(|of| Status {
+        unserved: Some(vec![of.clone()]),
+        ..empty()
+    });
+    agents.chain(unanswered).chain(unserved).collect()
 }
 
-/// Returns those of these names that no agent serves.
-fn missing<'a>(status: &Status, interfaces: &'a [String]) -> Vec<&'a String> {
-    let parents = || status.agents.iter().flat_map(|agent| &agent.parents);
-    let serves = |name: &String| parents().any(|parent| parent.name == *name);
-    interfaces.iter().filter(|name| !serves(name)).collect()
-}
-
-fn failure(of: &Unanswered) -> String {
-    format!("{}: {}", of.socket, of.error)
+/// Renders a line for each parent.
+fn render_brief(status: &Status) -> String {
+    let mut rows = Rows::new([
+        "PARENT",
+        "STATE",
+        "MODE",
+        "CHILDREN",
+        "ANSWERING",
+        "CONFLICTS",
+        "AGENT",
+    ]);
+    for agent in &status.agents {
+        for parent in &agent.parents {
+            let answering = |child: &&Child| child.state == ChildState::Answering;
+            rows.add(&[
+                parent.name.clone(),
+                parent.state.to_string(),
+                parent
+                    .mode
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), ToString::to_string),
+                parent.children.len().to_string(),
+                parent.children.iter().filter(answering).count().to_string(),
+                parent.conflicts.len().to_string(),
+                agent.pid.to_string(),
+            ]);
+        }
+    }
+    for unserved in status.unserved.iter().flatten() {
+        let dash = || "-".to_owned();
+        let none = "no agent".to_owned();
+        rows.add(&[
+            unserved.name.clone(),
+            none,
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+        ]);
+    }
+    let mut screen = Screen::default();
+    screen.plain_table(&rows);
+    for socket in &status.unanswered {
+        screen.line(&agents::failure(socket));
+    }
+    screen.into_text()
 }
 
 /// Returns the milliseconds since 1970; 0 if the clock is before that.
@@ -181,9 +203,6 @@ pub fn render(status: &Status, now_ms: u64) -> String {
         unserved,
     } = status;
     let mut screen = Screen::default();
-    if agents.is_empty() && unanswered.is_empty() {
-        screen.line(NONE_RUNS);
-    }
     for (index, agent) in agents.iter().enumerate() {
         if index > 0 {
             screen.line("");
@@ -228,7 +247,7 @@ pub fn render(status: &Status, now_ms: u64) -> String {
         if index == 0 && !agents.is_empty() {
             screen.line("");
         }
-        screen.line(&failure(socket));
+        screen.line(&agents::failure(socket));
     }
     for unserved in unserved.iter().flatten() {
         screen.line("");
@@ -298,23 +317,7 @@ fn render_parent(screen: &mut Screen, parent: &Parent, now_ms: u64) {
     if parent.children.is_empty() {
         screen.line("  no children");
     } else {
-        let mut rows = Rows::new([
-            "CHILD",
-            "NETNS",
-            "ADDRESS",
-            "STATE",
-            "ANSWERED",
-            "HAIRPINNED",
-            "REFUSED",
-            "RX",
-            "TX",
-        ]);
-        for child in &parent.children {
-            for row in child_rows(child) {
-                rows.add(&row);
-            }
-        }
-        screen.table(&rows);
+        screen.table(&children::table(&parent.children));
     }
     screen.table(&conflicts::events(&parent.events, now_ms));
     let mut reasons = Rows::new(["HOOK", "REASON", "FRAMES"]);
@@ -324,41 +327,6 @@ fn render_parent(screen: &mut Screen, parent: &Parent, now_ms: u64) {
         }
     }
     screen.table(&reasons);
-}
-
-/// Returns a row for each address; the columns of the child are in the first.
-fn child_rows(child: &Child) -> Vec<[String; 9]> {
-    let mut rows: Vec<[String; 9]> = child
-        .addresses
-        .iter()
-        .map(|address| {
-            let state = match &address.reason {
-                // `probing` is both.
-                Some(reason) if *reason != address.state.to_string() => {
-                    format!("{}: {reason}", address.state)
-                }
-                _ => address.state.to_string(),
-            };
-            let mut row = <[String; 9]>::default();
-            row[2].clone_from(&address.address);
-            row[3] = state;
-            row
-        })
-        .collect();
-    if rows.is_empty() {
-        let mut row = <[String; 9]>::default();
-        "-".clone_into(&mut row[2]);
-        row[3] = child.state.to_string();
-        rows.push(row);
-    }
-    rows[0][0].clone_from(&child.name);
-    rows[0][1] = netns::of_child(child);
-    rows[0][4] = child.counters.answered.to_string();
-    rows[0][5] = child.counters.hairpinned.to_string();
-    rows[0][6] = child.counters.refused.to_string();
-    rows[0][7] = child.link.rx_packets.to_string();
-    rows[0][8] = child.link.tx_packets.to_string();
-    rows
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -39,13 +40,14 @@ impl Serialize for Origin {
 }
 
 /// A setting in effect.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Setting {
     /// Its key in a configuration file.
     pub key: String,
     /// Its value, as a file has it.
     pub value: Value,
     /// Where it comes from; of `rule`, the last file that has one.
+    #[schemars(with = "String")]
     pub origin: Origin,
 }
 

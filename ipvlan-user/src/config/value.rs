@@ -88,6 +88,14 @@ pub enum NameError {
     Character(char),
 }
 
+impl InterfaceName {
+    /// Returns the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for InterfaceName {
     type Err = NameError;
 

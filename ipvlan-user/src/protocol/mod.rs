@@ -8,6 +8,7 @@
 //! [`Word::Other`] to it.
 
 mod conflict;
+mod documents;
 mod netns;
 mod parent;
 mod status;
@@ -16,6 +17,7 @@ mod words;
 
 pub use self::{
     conflict::{Conflict, Event, Rival},
+    documents::{Children, Counter, CountersDocument, Line, Reloaded, ReloadedAgent, ShownChild},
     netns::{Container, Netns},
     parent::{Address, Child, ChildCounters, Counters, LinkStats, Parent, Program},
     status::{Agent, ExceededQuota, Sources, Status, SyncStats, Unanswered, Unserved},

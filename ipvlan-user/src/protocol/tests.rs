@@ -1,7 +1,9 @@
 use std::{env, fs, path::Path};
 
+use schemars::{JsonSchema, schema_for};
+
 use super::*;
-use crate::doctor::report::Report;
+use crate::{commands, config, doctor::report};
 
 /// The text of a status with every word of every set is part of schema 1.
 #[test]
@@ -77,10 +79,24 @@ fn description_of_the_interface_is_the_published_one_and_complete() {
 
 #[test]
 fn json_schemas_are_the_published_ones() {
-    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Status)).unwrap();
-    assert_published("schema/status.json", &(schema + "\n"));
-    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Report)).unwrap();
-    assert_published("schema/doctor.json", &(schema + "\n"));
+    fn of<T: JsonSchema>() -> String {
+        serde_json::to_string_pretty(&schema_for!(T)).unwrap() + "\n"
+    }
+    for (name, schema) in [
+        ("status", of::<Status>()),
+        ("children", of::<Children>()),
+        ("children-line", of::<Line<ShownChild>>()),
+        ("counters", of::<CountersDocument>()),
+        ("counters-line", of::<Line<Counter>>()),
+        ("config", of::<commands::config::Shown>()),
+        ("config-line", of::<Line<config::Setting>>()),
+        ("doctor", of::<report::Report>()),
+        ("doctor-line", of::<Line<report::Check>>()),
+        ("reload", of::<Reloaded>()),
+        ("reload-line", of::<Line<ReloadedAgent>>()),
+    ] {
+        assert_published(&format!("schema/{name}.json"), &schema);
+    }
 }
 
 /// Compares a text with a file of `docs`. With `UPDATE_DOCS` in the environment, writes it instead.

@@ -275,7 +275,9 @@ impl Scene {
 
     /// Returns the output of `ipvlan status`, as text.
     pub(crate) fn status_text(&self) -> Result<String> {
-        self.host.command(&mut self.runtime_command("status"), "")
+        // 1: a parent is degraded.
+        let mut command = self.runtime_command("status");
+        self.host.command_to(&mut command, "", &[0, 1])
     }
 
     /// Waits until `is_so` of the parent's status.

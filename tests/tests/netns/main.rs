@@ -25,4 +25,5 @@ mod sockets;
 mod status;
 mod status_places;
 mod takeover;
+mod verbs;
 mod vlan;

@@ -99,7 +99,7 @@ fn nothing_that_a_socket_answers_reaches_the_terminal() {
     let answer = serde_json::json!({"parameters": {"agent": agent}}).to_string() + "\0";
     serve(listener, move |stream| stream.write_all(answer.as_bytes()));
     for options in [&[][..], &["--json"]] {
-        let ended = node.status(options).exits(0).prints("agent 8");
+        let ended = node.status(options).exits(1).prints("agent 8");
         for text in [&ended.stdout, &ended.stderr] {
             let mut all = text.chars();
             assert!(all.all(|it| it == '\n' || !it.is_control()), "{ended:?}");

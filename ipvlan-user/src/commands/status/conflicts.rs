@@ -1,6 +1,6 @@
 //! Conflicts and events as text.
 
-use super::{Rows, netns::netns};
+use super::{Rows, netns};
 use crate::protocol::{Conflict, ConflictKind, Event, Word};
 
 /// How many events are shown.

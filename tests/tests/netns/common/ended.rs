@@ -12,7 +12,7 @@ use super::{PATIENCE, Topology};
 pub(crate) struct Ended {
     /// The command itself.
     _command: String,
-    code: Option<i32>,
+    pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }

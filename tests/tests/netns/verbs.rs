@@ -1,0 +1,132 @@
+//! What each verb prints and how it ends, beside a running agent and without one.
+
+use insta::{Settings, assert_snapshot};
+use serde_json::Value;
+
+use crate::common::{Ended, HOST_IP, Node, PARENT, PATIENCE, Reports as _};
+
+/// What differs between two runs.
+fn settings() -> Settings {
+    let mut settings = Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    for (pattern, text) in [
+        (r"agent \d+", "agent PID"),
+        (r"/run/ipvlan-lab-[0-9-]+", "RUNTIME_DIR"),
+        (r"\(program \d+\)", "(program ID)"),
+        (r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", "MAC"),
+        (r"\d+ syncs, \d+ wakes", "N syncs, N wakes"),
+        (r"(?m)^(ens34 +ready +.*) \d+$", "$1 PID"),
+        (r"(?m)^  quota: .*\n", ""),
+        // What the kernel sends by itself.
+        (r"(?m)^   (egress|ingress) .*\n", ""),
+        (r"version \d+\.\d+\.\d+", "version VERSION"),
+    ] {
+        settings.add_filter(pattern, text);
+    }
+    settings
+}
+
+/// Everything about how a command ended.
+fn golden(ended: &Ended) -> String {
+    format!(
+        "exit code {}\n{}{}",
+        ended.code.unwrap_or(-1),
+        ended.stdout,
+        ended.stderr
+    )
+}
+
+/// Each line of standard output is a document of this published schema.
+#[track_caller]
+fn assert_schema(schema: &str, ended: &Ended, lines: bool) {
+    let path = format!(
+        "{}/../docs/schema/{schema}.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(&path).unwrap();
+    let validator = jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap();
+    let documents: Vec<&str> = if lines {
+        ended.stdout.lines().collect()
+    } else {
+        vec![&ended.stdout]
+    };
+    assert!(!documents.is_empty(), "{ended:?}");
+    for document in documents {
+        let value: Value = serde_json::from_str(document).unwrap();
+        let errors: Vec<_> = validator
+            .iter_errors(&value)
+            .map(|it| it.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{schema}: {errors:?} in {document}");
+        assert_eq!(value["schema"], 1, "{schema}");
+    }
+}
+
+#[test]
+fn verbs_beside_an_agent() {
+    let node = Node::new();
+    let agent = node.start(&[]);
+    node.arp(HOST_IP, PATIENCE).unwrap();
+    agent.assert_ready();
+    let run = |verb: &str, options: &[&str]| node.ended(node.command(verb, options));
+    settings().bind(|| {
+        assert_snapshot!("status", golden(&run("status", &[])));
+        assert_snapshot!(
+            "status_brief",
+            golden(&run("status", &["--brief", "--wait=5s"]))
+        );
+        assert_snapshot!(
+            "status_other",
+            golden(&run("status", &["--iface", "other"]))
+        );
+        assert_snapshot!("children", golden(&run("children", &[])));
+        assert_snapshot!("reload", golden(&run("reload", &[])));
+    });
+    for (verb, options, schema) in [
+        ("status", &[][..], "status"),
+        ("children", &[], "children"),
+        ("counters", &[], "counters"),
+        ("reload", &[], "reload"),
+    ] {
+        let with = |format| [options, &["-o", format]].concat();
+        assert_schema(schema, &run(verb, &with("json")).exits(0), false);
+        if verb != "children" {
+            let line = if schema == "status" {
+                schema.to_owned()
+            } else {
+                format!("{schema}-line")
+            };
+            assert_schema(&line, &run(verb, &with("jsonl")).exits(0), true);
+        }
+    }
+    let counted = run("counters", &["--color", "always"]).exits(0);
+    for text in [PARENT, "egress", "host_address", "FRAMES", "\u{1b}[1m"] {
+        assert!(counted.stdout.contains(text), "{text}: {counted:?}");
+    }
+    agent.stop().unwrap();
+}
+
+#[test]
+fn verbs_without_an_agent_end_with_3() {
+    let node = Node::new();
+    let run = |verb: &str, options: &[&str]| node.ended(node.command(verb, options));
+    settings().bind(|| {
+        for (verb, options) in [
+            ("status", &[][..]),
+            ("status", &["--brief"]),
+            ("status", &["--wait=300ms"]),
+            ("children", &[]),
+            ("counters", &[]),
+            ("counters", &["--watch"]),
+            ("reload", &[]),
+        ] {
+            let ended = run(verb, options).exits(3);
+            assert!(ended.stdout.starts_with("no agent is running"), "{ended:?}");
+            assert_eq!(ended.stderr, "");
+        }
+    });
+    for schema in ["status", "children", "counters", "reload"] {
+        assert_schema(schema, &run(schema, &["--json"]).exits(3), false);
+    }
+}
