@@ -39,8 +39,8 @@ fn main() -> ExitCode {
 
 fn build() -> anyhow::Result<()> {
     println!("cargo:rerun-if-env-changed=IPVLAN_BPF_TOOLCHAIN");
-    for dependency in ["ipvlan-common", "ipvlan-ebpf"] {
-        println!("cargo:rerun-if-changed=../{dependency}");
+    for source in ["../src", "../lab", "../Cargo.toml", "../../ipvlan-common"] {
+        println!("cargo:rerun-if-changed={source}");
     }
     let out_dir = env::var_os("OUT_DIR").context("cargo sets OUT_DIR for build scripts")?;
     let out_dir = Path::new(&out_dir);
@@ -80,7 +80,7 @@ fn build() -> anyhow::Result<()> {
     }
     let root_dir = env::current_dir()
         .context("current directory")?
-        .join("../ipvlan-ebpf");
+        .join("..");
     let features: Vec<&str> = [
         ("CARGO_FEATURE_TRACE", "trace"),
         ("CARGO_FEATURE_NEXT_LAYOUT", "next-layout"),
