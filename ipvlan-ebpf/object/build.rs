@@ -78,9 +78,7 @@ fn build() -> anyhow::Result<()> {
         env::set_var("CARGO_PROFILE_RELEASE_INCREMENTAL", "false");
         env::remove_var("CARGO_INCREMENTAL");
     }
-    let root_dir = env::current_dir()
-        .context("current directory")?
-        .join("..");
+    let root_dir = env::current_dir().context("current directory")?.join("..");
     let features: Vec<&str> = [
         ("CARGO_FEATURE_TRACE", "trace"),
         ("CARGO_FEATURE_NEXT_LAYOUT", "next-layout"),
