@@ -1,5 +1,6 @@
 //! The command line.
 
+mod explain;
 mod output;
 
 use std::path::PathBuf;
@@ -7,7 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use self::output::{FamilyArgs, Format, OutputArgs, Span, SpanError};
+pub use self::{
+    explain::ExplainArgs,
+    output::{FamilyArgs, Format, OutputArgs, Span, SpanError},
+};
 use crate::config::{InterfaceName, Options, Source};
 
 /// Makes every ipvlan child behind a NIC reachable: from the LAN, from the host, in every mode.
@@ -37,6 +41,11 @@ pub enum Command {
     Counters(CountersArgs),
     /// Have the running agents read their configuration again, as SIGHUP does.
     Reload(ReloadArgs),
+    /// Explain whether an address is answered, by whom, and by which rules it is not.
+    ///
+    /// The attached programs are run on a request and on a packet for the address; the frames are not sent. Exit code
+    /// 0: a request is answered; 1: it is not; 2: this is no address; 3: no agent is running, or none serves the parent.
+    Explain(ExplainArgs),
     /// Remove programs, maps, filters and our clsact qdisc left behind by agents that no longer run.
     ///
     /// If another process changes lock files, it is waited for at most 4 seconds. Files that are no lock

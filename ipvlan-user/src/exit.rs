@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The command or a configuration file cannot be understood; clap's own code for it.
-const USAGE: u8 = 2;
+pub const USAGE: u8 = 2;
 /// No agent runs, or none serves the requested parent.
 pub const NOT_RUNNING: u8 = 3;
 /// `EX_TEMPFAIL` of sysexits.h: another agent serves the parent.

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Children(args) => return ended(commands::children::children(*args)),
         Command::Counters(args) => return ended(commands::counters::counters(args)),
         Command::Reload(args) => return ended(commands::reload::reload(args)),
+        Command::Explain(args) => return ended(commands::explain::explain(args)),
         Command::Config { command } => match command {
             ConfigCommand::Check(args) => commands::config::check(*args),
             ConfigCommand::Show { args, output } => commands::config::show(*args, output),

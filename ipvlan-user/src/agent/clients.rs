@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::naming::Unnamed;
 use crate::{
-    protocol::Sources,
+    protocol::{Explanation, Question, Sources},
     runtime::{Request, State, StatusSocket, serve},
 };
 
@@ -58,6 +58,8 @@ pub(super) enum Asked {
     Nothing,
     /// A full scan.
     Scan,
+    /// To explain an address.
+    Explain(Question, oneshot::Sender<Option<Explanation>>),
     /// To read the configuration again.
     Reload(oneshot::Sender<Sources>),
 }
@@ -106,6 +108,7 @@ impl Clients {
                 self.known.push(reply);
                 Asked::Nothing
             }
+            Request::Explain { question, reply } => Asked::Explain(question, reply),
             Request::Reload { reply } => Asked::Reload(reply),
         }
     }

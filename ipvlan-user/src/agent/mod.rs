@@ -5,6 +5,7 @@
 
 mod clients;
 mod error;
+mod explain;
 mod health;
 mod kernel;
 mod naming;
@@ -184,6 +185,15 @@ impl Agent {
                 request = self.clients.next() => match self.clients.add(request) {
                     Asked::Nothing => {}
                     Asked::Scan => self.schedule.ask(Instant::now()),
+                    Asked::Explain(question, reply) => {
+                        let explanation = explain::explain(
+                            &question,
+                            &self.parents,
+                            &self.kernel,
+                            &self.settings.policy,
+                        );
+                        let _gone = reply.send(explanation);
+                    }
                     Asked::Reload(reply) => {
                         if self.reload() {
                             audit = ticks(self.settings.audit);

@@ -18,7 +18,7 @@ use crate::{
     facts::{Link, NetnsId, Snapshot},
     lan::Lan,
     maps::apply::{Installed, Outcome},
-    model::{Desired, History, Revision, check_link, desired_after},
+    model::{ClaimedAddress, Desired, History, Policy, Revision, check_link, desired_after},
     quota::{self, Exceeded},
     runtime::Claim,
     text::{chain, counted},
@@ -253,6 +253,23 @@ impl Serving {
             &self.link,
             &settings.policy,
             self.lan.withheld(),
+        )
+    }
+
+    /// Returns the children of this parent that have an address, with every rule that applies to it.
+    pub(super) fn claims(
+        &self,
+        snapshot: &Snapshot,
+        policy: &Policy,
+        address: IpAddr,
+    ) -> Vec<ClaimedAddress<'_>> {
+        self.desired.claims(
+            &self.history,
+            snapshot,
+            &self.link,
+            policy,
+            self.lan.withheld(),
+            address,
         )
     }
 

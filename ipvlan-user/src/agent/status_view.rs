@@ -160,7 +160,7 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
     }
 }
 
-const fn hook(point: HookPoint) -> protocol::Hook {
+pub(super) const fn hook(point: HookPoint) -> protocol::Hook {
     match point {
         HookPoint::Parent(Hook::Ingress) => protocol::Hook::Ingress,
         HookPoint::Parent(Hook::Egress) => protocol::Hook::Egress,
@@ -368,7 +368,7 @@ fn child_name(key: ChildKey, snapshot: &Snapshot) -> String {
     child.map_or_else(String::new, |child| child.name.to_string())
 }
 
-fn netns(id: NetnsId, snapshot: &Snapshot) -> protocol::Netns {
+pub(super) fn netns(id: NetnsId, snapshot: &Snapshot) -> protocol::Netns {
     let nsid = match id {
         NetnsId::Own => None,
         NetnsId::Nsid(nsid) => Some(nsid),

@@ -22,6 +22,7 @@ mod previous;
 mod select;
 pub mod survey;
 mod tc;
+mod test_run;
 #[cfg(feature = "trace")]
 mod trace;
 mod verify;
@@ -36,7 +37,12 @@ use crate::{model::HookPoint, protocol::Mechanism};
 pub use ipvlan_object::DATAPATH as OBJECT;
 
 pub use self::{
-    clsact::remove_filters, datapath::Datapath, error::AttachError, order::Order, xdp::XdpMode,
+    clsact::remove_filters,
+    datapath::Datapath,
+    error::AttachError,
+    order::Order,
+    test_run::{TestRun, TestVerdict},
+    xdp::XdpMode,
 };
 
 /// How to attach.

@@ -6,6 +6,7 @@ pub mod cleanup;
 pub mod config;
 pub mod counters;
 pub mod doctor;
+pub mod explain;
 pub mod generate;
 mod json;
 mod netns;
@@ -23,7 +24,7 @@ pub use self::{agents::AgentsError, json::render as render_json};
 use crate::{
     cli::FindArgs,
     config::{Places, Source},
-    exit::{Failure, NOT_RUNNING},
+    exit::{Failure, NOT_RUNNING, USAGE},
     text::chain,
 };
 
@@ -36,6 +37,8 @@ pub enum Outcome {
     Degraded,
     /// No agent is running, or none serves a parent that was named.
     NotRunning,
+    /// The command line contradicts itself.
+    Misused,
 }
 
 impl Outcome {
@@ -51,6 +54,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Well => Self::SUCCESS,
             Outcome::Degraded => Self::FAILURE,
             Outcome::NotRunning => Self::from(NOT_RUNNING),
+            Outcome::Misused => Self::from(USAGE),
         }
     }
 }

@@ -15,6 +15,8 @@ pub fn colons(mac: Mac) -> String {
 const BROADCAST: Mac = [0xff; 6];
 /// `ETH_P_ARP`
 const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
+/// `ETH_P_IP`
+const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 /// `ETH_P_IPV6`
 const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 /// Ethernet, IPv4, their lengths, request (RFC 826).
@@ -35,6 +37,8 @@ const ADVERTISEMENT: u8 = 136;
 const ROUTER: u8 = 0x80;
 /// Flag O of an advertisement: replaces what the receiver knows.
 const OVERRIDE: u8 = 0x20;
+/// RFC 4861 §4.6.1, one unit of eight bytes long.
+const SOURCE_LINK_LAYER: [u8; 2] = [1, 1];
 /// RFC 4861 §4.6.1, one unit of eight bytes long.
 const TARGET_LINK_LAYER: [u8; 2] = [2, 1];
 /// RFC 3971 §5.3.2, one unit of eight bytes long.
@@ -81,6 +85,76 @@ pub fn probe(mac: Mac, address: IpAddr, nonce: [u8; 6]) -> Vec<u8> {
             (NONCE, nonce),
         ),
     }
+}
+
+/// Returns the request of a station with this MAC and the address `sender` for the MAC of `target`; none if the addresses
+/// are of two families.
+///
+/// IPv4: a broadcast ARP request (RFC 826), 42 bytes. IPv6: a multicast solicitation with the MAC as an option (RFC 4861
+/// §4.3), 86 bytes.
+#[must_use]
+pub fn request(mac: Mac, sender: IpAddr, target: IpAddr) -> Option<Vec<u8>> {
+    match (sender, target) {
+        (IpAddr::V4(sender), IpAddr::V4(target)) => Some(arp_request(mac, sender, target)),
+        (IpAddr::V6(sender), IpAddr::V6(target)) => Some(neighbour_discovery(
+            mac,
+            sender,
+            solicited_node(target),
+            [SOLICITATION, 0],
+            target,
+            (SOURCE_LINK_LAYER, mac),
+        )),
+        _ => None,
+    }
+}
+
+/// Returns an IP packet in a frame from one MAC to another: an empty UDP datagram to the port `discard` (9). None if the
+/// addresses are of two families. The datagram has no checksum: no socket receives it.
+#[must_use]
+pub fn packet([from, to]: [Mac; 2], [source, destination]: [IpAddr; 2]) -> Option<Vec<u8>> {
+    const DATAGRAM: [u8; 8] = [0, 9, 0, 9, 0, 8, 0, 0];
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = [0; 20];
+            // Version and length, total length, do not fragment, time to live, UDP.
+            header[..10].copy_from_slice(&[0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17]);
+            header[12..16].copy_from_slice(&source.octets());
+            header[16..].copy_from_slice(&destination.octets());
+            let sum = checksum(&[&header]);
+            header[10..12].copy_from_slice(&sum);
+            let frame = ethernet(to, from, ETHERTYPE_IPV4);
+            Some([&frame[..], &header, &DATAGRAM].concat())
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let frame = ethernet(to, from, ETHERTYPE_IPV6);
+            // Version, payload length, UDP, hop limit.
+            let header = [0x60, 0, 0, 0, 0, 8, 17, 64];
+            let addresses = [source.octets(), destination.octets()].concat();
+            Some([&frame[..], &header, &addresses, &DATAGRAM].concat())
+        }
+        _ => None,
+    }
+}
+
+/// Returns the MAC that a reply to a request names for its target: of an ARP reply, or of an advertisement with this
+/// option; none for any other frame.
+#[must_use]
+pub fn replied_mac(frame: &[u8]) -> Option<Mac> {
+    /// Ethernet, IPv4, their lengths, reply.
+    const ARP_REPLY: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 2];
+    let ethertype = frame.get(12..14)?;
+    let mac = if ethertype == ETHERTYPE_ARP && *frame.get(14..22)? == ARP_REPLY {
+        frame.get(22..28)?
+    } else if ethertype == ETHERTYPE_IPV6
+        && frame.get(20) == Some(&ICMPV6)
+        && frame.get(54) == Some(&ADVERTISEMENT)
+        && frame.get(78..80) == Some(&TARGET_LINK_LAYER)
+    {
+        frame.get(80..86)?
+    } else {
+        return None;
+    };
+    mac.try_into().ok()
 }
 
 /// Returns the group in which the owner of `address` receives solicitations for it (RFC 4291 §2.7.1).
@@ -181,140 +255,4 @@ fn checksum(parts: &[&[u8]]) -> [u8; 2] {
 }
 
 #[cfg(test)]
-mod tests {
-    use etherparse::{Icmpv6Slice, Icmpv6Type, LinkSlice, NetSlice, SlicedPacket, TransportSlice};
-
-    use super::*;
-
-    const MAC: Mac = [0x02, 0, 0, 0, 0, 0x07];
-    const NONCE_VALUE: [u8; 6] = [1, 2, 3, 4, 5, 6];
-    const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
-    const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0x1234, 0x5678);
-
-    /// Destination and source of the Ethernet header.
-    fn macs(packet: &SlicedPacket<'_>) -> (Mac, Mac) {
-        match &packet.link {
-            Some(LinkSlice::Ethernet2(link)) => (link.destination(), link.source()),
-            link => panic!("{link:?}"),
-        }
-    }
-
-    #[test]
-    fn announcement_and_probe_of_ipv4_are_arp_requests_without_a_target_mac() {
-        let rows = [
-            (announcement(MAC, V4.into(), true, true), V4),
-            (probe(MAC, V4.into(), NONCE_VALUE), Ipv4Addr::UNSPECIFIED),
-        ];
-        for (frame, spa) in rows {
-            assert_eq!(frame.len(), 42);
-            let packet = SlicedPacket::from_ethernet(&frame).unwrap();
-            assert_eq!(macs(&packet), (BROADCAST, MAC));
-            let Some(NetSlice::Arp(arp)) = &packet.net else {
-                panic!("{packet:?}");
-            };
-            let arp = arp.to_packet().try_eth_ipv4().unwrap();
-            assert_eq!(arp.operation.0, 1);
-            assert_eq!((arp.sender_mac, arp.sender_ipv4), (MAC, spa.octets()));
-            assert_eq!((arp.target_mac, arp.target_ipv4), ([0; 6], V4.octets()));
-        }
-    }
-
-    struct Parsed {
-        macs: (Mac, Mac),
-        source: Ipv6Addr,
-        destination: Ipv6Addr,
-        kind: Icmpv6Type,
-        payload: Vec<u8>,
-    }
-
-    /// Parses a message of neighbour discovery and checks what all have in common.
-    fn parsed(frame: &[u8]) -> Parsed {
-        assert_eq!(frame.len(), 86);
-        let packet = SlicedPacket::from_ethernet(frame).unwrap();
-        let Some(NetSlice::Ipv6(ip)) = &packet.net else {
-            panic!("{packet:?}");
-        };
-        let header = ip.header();
-        assert_eq!((header.traffic_class(), header.payload_length()), (0, 32));
-        assert_eq!((header.next_header().0, header.hop_limit()), (58, 255));
-        let Some(TransportSlice::Icmpv6(icmp)) = &packet.transport else {
-            panic!("{packet:?}");
-        };
-        let icmp: &Icmpv6Slice<'_> = icmp;
-        assert!(icmp.is_checksum_valid(header.source(), header.destination()));
-        assert_eq!(icmp.code_u8(), 0);
-        Parsed {
-            macs: macs(&packet),
-            source: header.source_addr(),
-            destination: header.destination_addr(),
-            kind: icmp.icmp_type(),
-            payload: icmp.payload().to_vec(),
-        }
-    }
-
-    #[test]
-    fn advertisements_are_unsolicited_and_name_address_and_mac() {
-        let nodes = (ALL_NODES, [0x33, 0x33, 0, 0, 0, 1]);
-        let routers = (ALL_ROUTERS, [0x33, 0x33, 0, 0, 0, 2]);
-        let all = |router, optimistic| announcement(MAC, V6.into(), router, optimistic);
-        let rows = [
-            // Frame, to, R, O.
-            (all(false, false), nodes, false, true),
-            (all(true, false), nodes, true, true),
-            (all(false, true), nodes, false, false),
-            (to_routers(MAC, V6, false), routers, false, false),
-            (to_routers(MAC, V6, true), routers, true, false),
-        ];
-        for (index, (frame, (to, to_mac), router, over)) in rows.into_iter().enumerate() {
-            let parsed = parsed(&frame);
-            assert_eq!(parsed.macs, (to_mac, MAC), "row {index}");
-            assert_eq!((parsed.source, parsed.destination), (V6, to), "row {index}");
-            let Icmpv6Type::NeighborAdvertisement(header) = parsed.kind else {
-                panic!("row {index}: {:?}", parsed.kind);
-            };
-            assert_eq!(
-                (header.router, header.solicited, header.r#override),
-                (router, false, over),
-                "row {index}"
-            );
-            assert_eq!(parsed.payload[..16], V6.octets(), "row {index}");
-            assert_eq!(
-                parsed.payload[16..],
-                [2, 1, 2, 0, 0, 0, 0, 7],
-                "row {index}"
-            );
-        }
-    }
-
-    #[test]
-    fn probe_of_ipv6_is_a_solicitation_from_the_unspecified_address_with_a_nonce_and_no_mac() {
-        let parsed = parsed(&probe(MAC, V6.into(), NONCE_VALUE));
-        assert_eq!(parsed.macs, ([0x33, 0x33, 0xff, 0x34, 0x56, 0x78], MAC));
-        assert_eq!(parsed.source, Ipv6Addr::UNSPECIFIED);
-        assert_eq!(parsed.destination, solicited_node(V6));
-        assert!(matches!(parsed.kind, Icmpv6Type::NeighborSolicitation));
-        assert_eq!(parsed.payload[..16], V6.octets());
-        assert_eq!(parsed.payload[16..], [14, 1, 1, 2, 3, 4, 5, 6]);
-    }
-
-    #[test]
-    fn group_has_the_low_24_bits_of_the_address() {
-        for (address, group) in [
-            ("2001:db8::1", "ff02::1:ff00:1"),
-            ("2001:db8::abcd:ef01:2345", "ff02::1:ff01:2345"),
-            ("fe80::ffff:ffff", "ff02::1:ffff:ffff"),
-        ] {
-            let address: Ipv6Addr = address.parse().unwrap();
-            assert_eq!(solicited_node(address), group.parse::<Ipv6Addr>().unwrap());
-        }
-    }
-
-    #[test]
-    fn checksum_carries_twice() {
-        // 0xffff + 0xffff + 0x0001 = 0x1ffff; folded 0x10000, and once more 0x0001.
-        assert_eq!(
-            checksum(&[&[0xff, 0xff, 0xff, 0xff, 0x00, 0x01]]),
-            [0xff, 0xfe]
-        );
-    }
-}
+mod tests;

@@ -1,15 +1,12 @@
 //! What is decided about each child and each of its addresses.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipvlan_common::{Delivery, Reason};
 
 use super::{
     ChildContext, ChildKey, ChildPolicy, Deliver, DesiredEntry, History, Policy, Reach,
-    owners::{Owners, broadcast, is_link_local, is_link_local_v6, refusal_while},
+    owners::{Owners, is_link_local, is_link_local_v6},
 };
 use crate::facts::{
     Child, ChildAddress, Dad, Kind, Link, LinkName, LinkStats, Mode, NetnsId, Snapshot,
@@ -182,7 +179,8 @@ impl Rules<'_> {
         policy: ChildPolicy<'_>,
         address: &ChildAddress,
     ) -> AddressView {
-        let refusal = self.refusal(child, policy, address);
+        let refusals = self.refusals(child, policy, address);
+        let refusal = refusals.map(|refusal| refusal.reason).next();
         AddressView {
             address: address.local,
             peer: address.peer,
@@ -200,7 +198,7 @@ impl Rules<'_> {
     }
 
     /// Returns the operator's settings for a child. Its netns is looked for only if there is a rule.
-    fn policy_of(&self, child: &Child) -> ChildPolicy<'_> {
+    pub(super) fn policy_of(&self, child: &Child) -> ChildPolicy<'_> {
         let netns = (!self.policy.rules.is_empty())
             .then(|| self.snapshot.netns(child.netns))
             .flatten();
@@ -211,78 +209,13 @@ impl Rules<'_> {
         })
     }
 
-    /// Why an address of a child is not answered for: what is wrong with the address, then who else
-    /// has a claim on it, what the user said, what the child's own settings say, what is wrong with the child for now, and last what
-    /// the LAN says.
-    fn refusal(
-        &self,
-        child: &Child,
-        policy: ChildPolicy<'_>,
-        address: &ChildAddress,
-    ) -> Option<Reason> {
-        let local = address.local;
-        if address.registered() != local {
-            return Some(Reason::PeerAddress);
-        }
-        let kind = match local {
-            IpAddr::V4(v4) => self.kind_of_v4(v4, address.prefix_len),
-            IpAddr::V6(v6) => kind_of_v6(v6),
-        };
-        kind.or_else(|| self.owners.refusal(local))
-            .filter(|reason| {
-                *reason != Reason::GatewayAddress || !self.may_be_next_hop(child, policy, local)
-            })
-            .or_else(|| self.link_local(local))
-            .or_else(|| policy.refusal(local))
-            .or_else(|| child.arp.is_silent(address).then_some(Reason::Silent))
-            .or_else(|| match address.dad() {
-                Dad::Failed => Some(Reason::DadFailed),
-                // Of a child that is down this is what keeps the address from being lost.
-                _ if !child.up => Some(Reason::ChildDown),
-                _ if !self.parent.up => Some(Reason::ParentDown),
-                dad => refusal_while(dad),
-            })
-            .or_else(|| self.withheld.get(&local).copied())
-    }
-
-    /// Returns whether a child keeps the address of a next hop: it had the address before, or the operator
-    /// made it one.
-    fn may_be_next_hop(&self, child: &Child, policy: ChildPolicy<'_>, address: IpAddr) -> bool {
-        policy.may_be_next_hop() || self.history.is_established(address, child.into())
-    }
-
-    fn kind_of_v4(&self, v4: Ipv4Addr, prefix_len: u8) -> Option<Reason> {
-        if v4.octets()[0] == 0 {
-            Some(Reason::TargetUnspecified)
-        } else if v4.is_loopback() {
-            Some(Reason::TargetLoopback)
-        } else if v4.is_multicast() {
-            Some(Reason::TargetMulticast)
-        } else if v4.is_broadcast()
-            || broadcast(v4, prefix_len) == Some(v4)
-            || self.owners.is_broadcast(v4)
-        {
-            Some(Reason::TargetBroadcast)
-        } else {
-            None
-        }
-    }
-
-    /// 169.254.0.0/16 is for links without any other addresses; `fe80::/10` is what every IPv6 link
-    /// runs on.
-    fn link_local(&self, address: IpAddr) -> Option<Reason> {
-        let is_refused = matches!(address, IpAddr::V4(v4) if v4.is_link_local())
-            && !self.policy.answer_link_local;
-        is_refused.then_some(Reason::TargetLinkLocal)
-    }
-
     /// Returns which packets of the host an answered address attracts.
     ///
     /// The host reaches a child that it is on-link with by the parent's own MAC, and one in its own netns
     /// locally. Any other child would receive packets that the host routes to another destination, which
     /// is the operator's to allow and not the child's. Packets to link-local addresses (RFC 3927 §2.7,
     /// RFC 4291 §2.5.6) are never routed.
-    fn reach(&self, child: &Child, policy: ChildPolicy<'_>, address: IpAddr) -> Reach {
+    pub(super) fn reach(&self, child: &Child, policy: ChildPolicy<'_>, address: IpAddr) -> Reach {
         if child.netns == NetnsId::Own
             || is_link_local_v6(address)
             || self.owners.is_on_link(address)
@@ -295,20 +228,5 @@ impl Rules<'_> {
         } else {
             Reach::OffLink
         }
-    }
-}
-
-/// The kernel lets a child take IPv4-mapped ones; the others it refuses by itself (`ipv6_add_addr`).
-const fn kind_of_v6(v6: Ipv6Addr) -> Option<Reason> {
-    if v6.is_unspecified() {
-        Some(Reason::TargetUnspecified)
-    } else if v6.is_loopback() {
-        Some(Reason::TargetLoopback)
-    } else if v6.is_multicast() {
-        Some(Reason::TargetMulticast)
-    } else if v6.to_ipv4_mapped().is_some() {
-        Some(Reason::TargetV4Mapped)
-    } else {
-        None
     }
 }

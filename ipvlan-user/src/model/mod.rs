@@ -15,6 +15,7 @@ mod owners;
 mod parent;
 mod policy;
 mod prefix;
+mod refusal;
 mod revise;
 mod rule;
 
@@ -36,6 +37,7 @@ pub use self::{
     parent::{ParentError, check_link, check_parent},
     policy::{Deliver, Dhcp, L2Broadcast, Policy},
     prefix::{Prefix, PrefixError},
+    refusal::{ClaimedAddress, Refusal, reserved},
     revise::Revision,
     rule::{ChildContext, ChildPolicy, Glob, GlobError, Rule, RuleError},
 };

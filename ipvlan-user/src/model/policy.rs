@@ -1,10 +1,10 @@
 //! The operator's settings of what is answered, and how packets are delivered.
 
-use std::net::IpAddr;
+use std::{iter, net::IpAddr};
 
 use ipvlan_common::Reason;
 
-use super::{Prefix, Rule, owners::is_link_local_v6};
+use super::{Prefix, Refusal, Rule, owners::is_link_local_v6};
 
 /// The operator's settings of what is answered, and how packets are delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,9 +27,9 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Returns why an address is not answered whatever child has it, if the settings forbid it.
-    pub(super) fn refusal(&self, address: IpAddr) -> Option<Reason> {
-        refusal(&self.allow, &self.deny, address)
+    /// Returns the settings by which an address is not answered whatever child has it.
+    pub(super) fn refusals(&self, address: IpAddr) -> impl Iterator<Item = Refusal> {
+        refusals(&self.allow, &self.deny, address)
     }
 
     /// Returns what the operator may not have intended.
@@ -48,19 +48,28 @@ const ONLY_IPV4: &str = "--allow names IPv4 prefixes only: IPv6 addresses other 
 const ONLY_IPV6: &str = "--allow names IPv6 prefixes only: IPv4 addresses are not answered; add the IPv4 \
      prefixes of the children, or 0.0.0.0/0 for all";
 
-/// Returns why these lists refuse an address, if they do.
+/// Returns how these lists refuse an address, if they do: `deny` first.
 ///
 /// A list of allowed prefixes is complete: an address of either family that none of them covers is refused.
 /// Link-local IPv6 addresses are exempt, since every IPv6 link runs on them and they are never routed; `deny`
 /// covers them as it does all others.
-pub(super) fn refusal(allow: &[Prefix], deny: &[Prefix], address: IpAddr) -> Option<Reason> {
-    if covers(deny, address) {
-        Some(Reason::Denied)
-    } else if allow.is_empty() || is_link_local_v6(address) || covers(allow, address) {
-        None
-    } else {
-        Some(Reason::NotAllowed)
-    }
+pub(super) fn refusals(
+    allow: &[Prefix],
+    deny: &[Prefix],
+    address: IpAddr,
+) -> impl Iterator<Item = Refusal> {
+    let denied = deny.iter().find(|prefix| prefix.contains(address));
+    let denied = denied.map(|&prefix| Refusal {
+        prefix: Some(prefix),
+        ..Reason::Denied.into()
+    });
+    let not_allowed = move || {
+        let is_allowed = allow.is_empty() || is_link_local_v6(address) || covers(allow, address);
+        (!is_allowed).then(|| Reason::NotAllowed.into())
+    };
+    denied
+        .into_iter()
+        .chain(iter::once_with(not_allowed).flatten())
 }
 
 pub(super) fn covers(prefixes: &[Prefix], address: IpAddr) -> bool {

@@ -7,7 +7,7 @@ use std::{net::IpAddr, path::Path};
 use ipvlan_common::Reason;
 
 pub use self::glob::{Glob, GlobError};
-use super::{Policy, Prefix, policy};
+use super::{Policy, Prefix, Refusal, policy};
 
 /// Directories in which only the host's root can bind a netns to a file.
 ///
@@ -166,7 +166,7 @@ impl Policy {
     }
 }
 
-impl ChildPolicy<'_> {
+impl<'a> ChildPolicy<'a> {
     /// Returns the index of the rule that applies.
     #[must_use]
     pub fn rule(&self) -> Option<usize> {
@@ -176,14 +176,23 @@ impl ChildPolicy<'_> {
     /// Returns why an address of the child is not answered, if the settings forbid it.
     #[must_use]
     pub fn refusal(&self, address: IpAddr) -> Option<Reason> {
-        self.policy.refusal(address).or_else(|| {
-            let (_, rule) = self.rule?;
-            if rule.answer {
-                policy::refusal(&rule.allow, &rule.deny, address)
-            } else {
-                Some(Reason::Denied)
-            }
-        })
+        self.refusals(address).next().map(|refusal| refusal.reason)
+    }
+
+    /// Returns all settings by which an address of the child is not answered: those for all children first.
+    pub(super) fn refusals(self, address: IpAddr) -> impl Iterator<Item = Refusal> + use<'a> {
+        let rule = self.rule.map(|(_, rule)| rule);
+        let answer = rule.filter(|rule| !rule.answer);
+        let answer = answer.map(|_| Refusal::from(Reason::Denied));
+        let lists = rule
+            .filter(|rule| rule.answer)
+            .into_iter()
+            .flat_map(move |rule| policy::refusals(&rule.allow, &rule.deny, address));
+        let of_rule = answer.into_iter().chain(lists).map(|refusal| Refusal {
+            is_of_rule: true,
+            ..refusal
+        });
+        self.policy.refusals(address).chain(of_rule)
     }
 
     /// Returns whether a prefix that the operator allowed covers this address: the child's is the host's

@@ -9,6 +9,7 @@
 
 mod conflict;
 mod documents;
+mod explain;
 mod netns;
 mod parent;
 mod status;
@@ -18,12 +19,16 @@ mod words;
 pub use self::{
     conflict::{Conflict, Event, Rival},
     documents::{Children, Counter, CountersDocument, Line, Reloaded, ReloadedAgent, ShownChild},
+    explain::{
+        AddressOwner, AppliedRule, Explained, Explanation, MapEntry, Question, Sender, TestedFrame,
+    },
     netns::{Container, Netns},
     parent::{Address, Child, ChildCounters, Counters, LinkStats, Parent, Program},
     status::{Agent, ExceededQuota, Sources, Status, SyncStats, Unanswered, Unserved},
     words::{
-        Action, AddressState, ChildState, ConflictKind, Delivery, EventKind, Flag, Hook, Mechanism,
-        Mode, ParentState, QuotaKind, Runtime, Word,
+        Action, AddressState, AnsweredBy, ChildState, ConflictKind, Delivery, EventKind, Flag,
+        FrameKind, Hook, Mechanism, Mode, OwnerKind, ParentState, QuotaKind, Runtime, Verdict,
+        Word,
     },
 };
 

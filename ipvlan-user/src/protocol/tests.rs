@@ -78,6 +78,17 @@ fn description_of_the_interface_is_the_published_one_and_complete() {
 }
 
 #[test]
+fn sender_is_read_as_it_is_written() {
+    for text in ["lan", "host", "10.0.0.1", "fe80::1"] {
+        let sender: Sender = text.parse().unwrap();
+        assert_eq!(sender.to_string(), text);
+    }
+    for text in ["", "LAN", "10.0.0", "0.0.0.0", "::", "eth0"] {
+        assert!(text.parse::<Sender>().is_err(), "{text}");
+    }
+}
+
+#[test]
 fn json_schemas_are_the_published_ones() {
     fn of<T: JsonSchema>() -> String {
         serde_json::to_string_pretty(&schema_for!(T)).unwrap() + "\n"
@@ -92,6 +103,8 @@ fn json_schemas_are_the_published_ones() {
         ("config-line", of::<Line<config::Setting>>()),
         ("doctor", of::<report::Report>()),
         ("doctor-line", of::<Line<report::Check>>()),
+        ("explain", of::<Explained>()),
+        ("explain-line", of::<Line<Explanation>>()),
         ("reload", of::<Reloaded>()),
         ("reload-line", of::<Line<ReloadedAgent>>()),
     ] {

@@ -4,7 +4,7 @@
 
 mod description;
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -16,7 +16,7 @@ use zlink::{
 
 pub use self::description::description;
 use self::description::fields;
-use super::{Agent, Child, Counters, Sources};
+use super::{Agent, Child, Counters, Explanation, Question, Sender, Sources};
 
 /// Name of the interface.
 pub const INTERFACE: &str = "io.ipvlan.Agent";
@@ -72,6 +72,9 @@ methods! {
     Children(ChildrenParameters) -> ChildrenReply;
     /// Returns the frames that each parent's programs have counted.
     Counters(CountersParameters) -> CountersReply;
+    /// Explains whether an address is answered, by whom, and by which rules it is not: the attached programs are run on
+    /// frames for it.
+    Explain(ExplainParameters) -> ExplainReply;
     /// Reads the configuration again, as SIGHUP does. For root and the user of the agent.
     Reload(ReloadParameters) -> ReloadReply;
 }
@@ -160,6 +163,27 @@ pub struct ParentCounters {
     pub counters: Counters,
 }
 
+/// Parameters of `Explain`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainParameters {
+    /// The address, without a prefix length.
+    pub address: String,
+    /// The sender of the frames: `lan`, `host`, or an address; if there is none, a station on the LAN and the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The parent whose programs are run; if there is none, that of the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+}
+
+/// The reply of `Explain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ExplainReply {
+    /// The explanation.
+    pub explanation: Explanation,
+}
+
 /// Parameters of `Reload`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(deny_unknown_fields)]
@@ -213,6 +237,31 @@ pub enum CallError {
     Method(String),
     /// This parameter is not known, or not of its type.
     Parameter(String),
+}
+
+impl TryFrom<ExplainParameters> for Question {
+    type Error = CallError;
+
+    /// Reads the parameters. The sender is of the family of the address.
+    fn try_from(parameters: ExplainParameters) -> Result<Self, CallError> {
+        let ExplainParameters {
+            address,
+            from,
+            parent,
+        } = parameters;
+        let wrong = |name: &str| CallError::Parameter(name.to_owned());
+        let address: IpAddr = address.parse().map_err(|_| wrong("address"))?;
+        let from = from.map(|from| from.parse()).transpose();
+        let from: Option<Sender> = from.map_err(|_| wrong("from"))?;
+        match from {
+            Some(Sender::Address(of)) if of.is_ipv4() != address.is_ipv4() => Err(wrong("from")),
+            _ => Ok(Self {
+                address,
+                from,
+                parent,
+            }),
+        }
+    }
 }
 
 impl TryFrom<Call> for Method {

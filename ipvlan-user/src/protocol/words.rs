@@ -51,7 +51,10 @@ macro_rules! displayed {
     )*};
 }
 
-displayed!(Mode, Flag, Mechanism, Runtime, QuotaKind, EventKind, Action);
+displayed!(
+    Mode, Flag, Mechanism, Runtime, QuotaKind, EventKind, Action, AnsweredBy, OwnerKind, FrameKind,
+    Verdict
+);
 
 /// State of a parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -251,4 +254,62 @@ pub enum Action {
     Defended,
     /// The conflict went on: the address is neither announced nor defended any more.
     Yielded,
+}
+
+/// Who answers a request for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnsweredBy {
+    /// The programs.
+    Programs,
+    /// The kernel of the host or of the child.
+    Kernel,
+    /// Nobody on this host.
+    Nobody,
+}
+
+/// Kind of the owner of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnerKind {
+    /// A child.
+    Child,
+    /// The other end of a child's point-to-point address: the driver delivers packets for it to the child.
+    Peer,
+    /// The host.
+    Host,
+    /// A next hop of a route of the host.
+    Gateway,
+    /// A station on the LAN, by its answer to a probe or by a claim.
+    Station,
+    /// No station should: the agent probes for the address to recognise stations that answer for every address.
+    Control,
+}
+
+/// Kind of a frame that a program is run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FrameKind {
+    /// An ARP request.
+    Arp,
+    /// A neighbour solicitation.
+    Nd,
+    /// An IP packet.
+    Ip,
+}
+
+/// Verdict of a program on a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Answered.
+    Answered,
+    /// Hairpinned to the ingress of the parent.
+    Hairpinned,
+    /// Redirected to the child.
+    Redirected,
+    /// Dropped.
+    Dropped,
+    /// Passed on to the driver, to the kernel, or to the LAN.
+    Passed,
 }

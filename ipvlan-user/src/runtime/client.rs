@@ -12,9 +12,10 @@ use zlink::{Call, Connection, Reply};
 
 use super::bounded::{Bounded, Scope};
 use crate::protocol::{
-    Agent, Sources,
+    Agent, Explanation, Question, Sources,
     varlink::{
-        self, Method, PlacedChild, ReloadParameters, ReloadReply, StatusParameters, StatusReply,
+        self, ExplainParameters, ExplainReply, Method, PlacedChild, ReloadParameters, ReloadReply,
+        StatusParameters, StatusReply,
     },
 };
 
@@ -118,6 +119,26 @@ impl Client {
                 pid if pid == self.pid => Ok(mem::take(agent)),
                 other => Err(AskError::Other(other)),
             };
+        }
+    }
+
+    /// Has the agent explain an address; none if it does not serve the parent.
+    pub async fn explain(&mut self, question: Question) -> Result<Option<Explanation>, AskError> {
+        let Question {
+            address,
+            from,
+            parent,
+        } = question;
+        let method = Method::Explain(ExplainParameters {
+            address: address.to_string(),
+            from: from.map(|from| from.to_string()),
+            parent,
+        });
+        self.send(&method, false).await?;
+        match self.receive::<ExplainReply>().await {
+            Ok((reply, _)) => Ok(Some(reply.explanation)),
+            Err(AskError::Agent(varlink::Error::NoSuchParent { .. })) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

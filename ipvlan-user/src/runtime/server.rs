@@ -24,11 +24,11 @@ use super::{
     trim_heap,
 };
 use crate::protocol::{
-    Agent, Sources,
+    Agent, Explanation, Question, Sources,
     varlink::{
         self, CHILDREN_PER_REPLY, CallError, ChildrenParameters, CountersParameters, CountersReply,
-        Error, INTERFACE, Method, ParentCounters, PlacedChild, ReloadParameters, ReloadReply,
-        StatusParameters,
+        Error, ExplainParameters, ExplainReply, INTERFACE, Method, ParentCounters, PlacedChild,
+        ReloadParameters, ReloadReply, StatusParameters,
     },
 };
 
@@ -70,6 +70,13 @@ pub enum Request {
         fresh: bool,
         /// Where the state goes.
         reply: oneshot::Sender<Arc<State>>,
+    },
+    /// To explain an address.
+    Explain {
+        /// What is asked for.
+        question: Question,
+        /// Where the explanation goes; none if the agent does not serve the parent.
+        reply: oneshot::Sender<Option<Explanation>>,
     },
     /// To read the configuration again.
     Reload {
@@ -244,6 +251,10 @@ impl Service<'_> {
                 Ok(state) => replies.end(counters(&state)).await.map(Ok),
                 Err(refusal) => Ok(Err(refusal)),
             },
+            Ok(Method::Explain(parameters)) => match self.explain(parameters).await {
+                Ok(explanation) => replies.end(ExplainReply { explanation }).await.map(Ok),
+                Err(refusal) => Ok(Err(refusal)),
+            },
             Ok(Method::Reload(ReloadParameters {})) => match self.reload().await {
                 Ok(reply) => replies.end(reply).await.map(Ok),
                 Err(refusal) => Ok(Err(refusal)),
@@ -265,6 +276,14 @@ impl Service<'_> {
     async fn status(&self, fresh: Option<bool>) -> Result<Arc<State>, Refusal> {
         let fresh = fresh.unwrap_or(false);
         self.request(|reply| Request::Status { fresh, reply }).await
+    }
+
+    async fn explain(&self, parameters: ExplainParameters) -> Result<Explanation, Refusal> {
+        let question = Question::try_from(parameters)?;
+        let parent = question.parent.clone().unwrap_or_default();
+        let explain = |reply| Request::Explain { question, reply };
+        let explanation = self.request(explain).await?;
+        explanation.ok_or_else(|| Error::NoSuchParent { parent }.into())
     }
 
     async fn reload(&self) -> Result<ReloadReply, Refusal> {

@@ -9,6 +9,7 @@ mod bond;
 mod defence;
 mod dhcp;
 mod doctor;
+mod explained;
 mod host_entries;
 mod limits;
 mod log_lines;
@@ -36,6 +37,7 @@ pub fn run(suite: &Suite) -> Result<bool> {
         defence::ROWS,
         dhcp::ROWS,
         doctor::ROWS,
+        explained::ROWS,
         host_entries::ROWS,
         limits::ROWS,
         log_lines::ROWS,

@@ -13,6 +13,7 @@ mod common;
 mod config;
 mod doctor;
 mod errors;
+mod explain;
 mod files;
 mod host;
 mod lifecycle;

@@ -1,6 +1,7 @@
 //! The model, as tables: what a snapshot and a policy ask for.
 
 mod answers;
+mod claimed;
 mod conflicts;
 mod flags;
 mod history;

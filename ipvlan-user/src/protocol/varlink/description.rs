@@ -7,8 +7,9 @@ use zlink::{
 
 use super::{Error, INTERFACE, ParentCounters, PlacedChild, descriptions};
 use crate::protocol::{
-    Address, Agent, Child, ChildCounters, Conflict, Container, Event, ExceededQuota, LinkStats,
-    Netns, Parent, Program, Rival, Sources, SyncStats,
+    Address, AddressOwner, Agent, AppliedRule, Child, ChildCounters, Conflict, Container, Event,
+    ExceededQuota, Explanation, LinkStats, MapEntry, Netns, Parent, Program, Rival, Sources,
+    SyncStats, TestedFrame,
 };
 
 /// Returns the fields of a structure as parameters.
@@ -73,14 +74,18 @@ fn interface() -> Result<Interface<'static>, zlink::names::Error> {
         descriptions()?,
         [
             Address::CUSTOM_TYPE,
+            AddressOwner::CUSTOM_TYPE,
             Agent::CUSTOM_TYPE,
+            AppliedRule::CUSTOM_TYPE,
             Child::CUSTOM_TYPE,
             ChildCounters::CUSTOM_TYPE,
             Conflict::CUSTOM_TYPE,
             Container::CUSTOM_TYPE,
             Event::CUSTOM_TYPE,
             ExceededQuota::CUSTOM_TYPE,
+            Explanation::CUSTOM_TYPE,
             LinkStats::CUSTOM_TYPE,
+            MapEntry::CUSTOM_TYPE,
             Netns::CUSTOM_TYPE,
             Parent::CUSTOM_TYPE,
             ParentCounters::CUSTOM_TYPE,
@@ -89,6 +94,7 @@ fn interface() -> Result<Interface<'static>, zlink::names::Error> {
             Rival::CUSTOM_TYPE,
             Sources::CUSTOM_TYPE,
             SyncStats::CUSTOM_TYPE,
+            TestedFrame::CUSTOM_TYPE,
         ]
         .map(Custom::clone)
         .into(),

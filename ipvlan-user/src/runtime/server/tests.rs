@@ -3,7 +3,7 @@ use std::io::{Read as _, Write as _};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::protocol::{Child, Netns};
+use crate::protocol::{AnsweredBy, Child, Netns};
 
 /// An agent that serves `eth0` with so many children, and whose configuration is wrong.
 async fn agent(mut requests: mpsc::Receiver<Request>, children: usize) {
@@ -24,6 +24,20 @@ async fn agent(mut requests: mpsc::Receiver<Request>, children: usize) {
     while let Some(request) = requests.recv().await {
         match request {
             Request::Status { reply, .. } => reply.send(Arc::clone(&state)).unwrap(),
+            Request::Explain { question, reply } => {
+                let is_served = question.parent.is_none_or(|parent| parent == "eth0");
+                let explanation = is_served.then(|| Explanation {
+                    address: question.address.to_string(),
+                    parent: "eth0".to_owned(),
+                    answered: AnsweredBy::Nobody.into(),
+                    owners: Vec::new(),
+                    entry: None,
+                    rules: Vec::new(),
+                    frames: Vec::new(),
+                    notes: Vec::new(),
+                });
+                reply.send(explanation).unwrap();
+            }
             Request::Reload { reply } => reply
                 .send(Sources {
                     error: Some("wrong".to_owned()),
@@ -143,6 +157,53 @@ fn each_call_gets_its_replies_or_its_error() {
         let parameters = answers[0]["parameters"].to_string();
         assert!(parameters.contains(parameter), "{sent}: {parameters}");
         assert_eq!(answers[1]["parameters"]["parents"][0]["parent"], "eth0");
+    }
+}
+
+#[test]
+fn wrong_question_about_an_address_gets_an_error() {
+    let parameter = "org.varlink.service.InvalidParameter";
+    let parent = format!("{INTERFACE}.NoSuchParent");
+    for (parameters, error, named) in [
+        (json!({}), parameter, ""),
+        (json!({"address": "10.0.0.1/24"}), parameter, "address"),
+        (json!({"address": "eth0"}), parameter, "address"),
+        (
+            json!({"address": "10.0.0.1", "from": "0.0.0.0"}),
+            parameter,
+            "from",
+        ),
+        (
+            json!({"address": "10.0.0.1", "from": "fe80::1"}),
+            parameter,
+            "from",
+        ),
+        (
+            json!({"address": "10.0.0.1", "parent": "eth7"}),
+            &*parent,
+            "eth7",
+        ),
+    ] {
+        let call =
+            call(&json!({"method": format!("{INTERFACE}.Explain"), "parameters": parameters}));
+        let answer = &answers(0, call)[0];
+        assert_eq!(answer["error"], error, "{parameters}");
+        let text = answer["parameters"].to_string();
+        assert!(text.contains(named), "{parameters}: {text}");
+    }
+}
+
+#[test]
+fn question_about_an_address_gets_its_explanation() {
+    for parameters in [
+        json!({"address": "10.0.0.1"}),
+        json!({"address": "10.0.0.1", "from": "host", "parent": "eth0"}),
+    ] {
+        let call =
+            call(&json!({"method": format!("{INTERFACE}.Explain"), "parameters": parameters}));
+        let explanation = &answers(0, call)[0]["parameters"]["explanation"];
+        assert_eq!(explanation["address"], "10.0.0.1");
+        assert_eq!(explanation["answered"], "nobody");
     }
 }
 
