@@ -36,6 +36,13 @@ pub mod maps {
         CHILD_COUNTERS,
         EVENTS,
     ];
+
+    /// Ring buffer of records with a [`CaptureHeader`](crate::CaptureHeader), in the object that captures.
+    pub const CAPTURE: &str = "CAPTURE";
+    /// Per-CPU array of one `u64`, in the object that captures: frames that [`CAPTURE`] had no room for.
+    pub const CAPTURE_LOST: &str = "CAPTURE_LOST";
+    /// Array of one `u32`, in the object that captures: how many bytes of a frame are captured.
+    pub const CAPTURE_LENGTH: &str = "CAPTURE_LENGTH";
 }
 
 /// Names of the read-only variables of the programs, which the loader sets.

@@ -8,6 +8,7 @@
 #![no_std]
 
 mod address;
+mod capture;
 mod config;
 mod event;
 mod hook;
@@ -18,6 +19,7 @@ mod owner;
 mod reason;
 
 pub use address::AddressEntry;
+pub use capture::{CAPTURE_SNAP, CaptureHeader, CaptureRecord};
 pub use config::{Config, ConfigFlags, Control};
 pub use event::{Event, EventKind};
 pub use hook::{COUNTERS, ChildCounters, Hook, counter_index};

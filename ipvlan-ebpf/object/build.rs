@@ -23,7 +23,7 @@ use object::{
 const LINKER: &str = "bpf-linker";
 
 /// The programs of the datapath and those of the tests: binaries of `ipvlan-ebpf`, so that core is compiled once.
-const OBJECTS: [&str; 2] = ["ipvlan-ebpf", "ipvlan-lab-ebpf"];
+const OBJECTS: [&str; 3] = ["ipvlan-ebpf", "ipvlan-ebpf-capture", "ipvlan-lab-ebpf"];
 
 fn main() -> ExitCode {
     match build() {

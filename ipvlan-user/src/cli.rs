@@ -1,5 +1,6 @@
 //! The command line.
 
+mod capture;
 mod explain;
 mod output;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::{
+    capture::CaptureArgs,
     explain::ExplainArgs,
     output::{FamilyArgs, Format, OutputArgs, Span, SpanError},
 };
@@ -51,6 +53,10 @@ pub enum Command {
     /// If another process changes lock files, it is waited for at most 4 seconds. Files that are no lock
     /// files or sockets of an agent are not opened. What a running agent serves stays, and the exit code is 75.
     Cleanup(CleanupArgs),
+    /// Show frames that the programs answer, hairpin, redirect, drop or pass on, or write them to a packet file.
+    ///
+    /// Until it ends, other programs are attached, which also copy the frames that they count.
+    Capture(CaptureArgs),
     /// Check the configuration, or show every setting and where it comes from.
     Config {
         /// What to do.

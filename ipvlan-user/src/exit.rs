@@ -5,7 +5,10 @@ use std::{error::Error, io, io::Write as _, iter, process::ExitCode};
 use crate::{
     agent::{self, AgentError},
     attach::AttachError,
-    commands::{AgentsError, children::ChildrenError, cleanup::CleanupError, generate::ManError},
+    commands::{
+        AgentsError, capture::CaptureError, children::ChildrenError, cleanup::CleanupError,
+        generate::ManError,
+    },
     config::ConfigError,
     directory::DirectoryError,
     doctor::DiscoverError,
@@ -56,6 +59,9 @@ pub enum Failure {
     /// There is no such child.
     #[error(transparent)]
     Children(#[from] ChildrenError),
+    /// Frames could not be captured.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
     /// Man pages could not be written.
     #[error(transparent)]
     Man(#[from] ManError),
@@ -122,6 +128,7 @@ impl Failure {
             Self::Privilege(error) => matches!(error, PrivilegeError::Missing { .. }),
             Self::Agent(error) => error.is_denied(),
             Self::Agents(error) => error.is_denied(),
+            Self::Capture(error) => error.is_denied(),
             Self::Config(_) | Self::Cleanup(_) | Self::Children(_) | Self::Doctor(_) => false,
             Self::Directory(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Pin(error) => agent::is_errno_of_denial(error.os_error()),
@@ -144,6 +151,7 @@ impl Failure {
             Self::Attach(error) => error.hint().map(str::to_owned),
             Self::Agents(error) => error.hint().map(str::to_owned),
             Self::Children(error) => error.hint(),
+            Self::Capture(error) => error.hint().map(str::to_owned),
             Self::Man(ManError::Write { .. }) => {
                 Some("name a directory that exists and that this user can write to".to_owned())
             }

@@ -19,6 +19,7 @@ pub mod attach;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod decode;
 pub mod directory;
 pub mod discover;
 pub mod doctor;
@@ -35,4 +36,4 @@ pub mod quota;
 pub mod runtime;
 pub mod text;
 
-pub use attach::OBJECT;
+pub use attach::{CAPTURE_OBJECT, OBJECT};

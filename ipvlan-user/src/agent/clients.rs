@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::naming::Unnamed;
+use super::{capture, naming::Unnamed};
 use crate::{
     protocol::{Explanation, Question, Sources},
     runtime::{Request, State, StatusSocket, serve},
@@ -60,6 +60,8 @@ pub(super) enum Asked {
     Scan,
     /// To explain an address.
     Explain(Question, oneshot::Sender<Option<Explanation>>),
+    /// To capture frames.
+    Capture(capture::Request),
     /// To read the configuration again.
     Reload(oneshot::Sender<Sources>),
 }
@@ -109,6 +111,9 @@ impl Clients {
                 Asked::Nothing
             }
             Request::Explain { question, reply } => Asked::Explain(question, reply),
+            Request::Capture { parameters, reply } => {
+                Asked::Capture(capture::Request { parameters, reply })
+            }
             Request::Reload { reply } => Asked::Reload(reply),
         }
     }

@@ -3,6 +3,7 @@
 //! The only module that knows discovery, the model, maps and hooks. Every sync is complete: a snapshot, the state
 //! that it asks for, the difference, and its application. A snapshot that fails changes nothing.
 
+mod capture;
 mod clients;
 mod error;
 mod explain;
@@ -28,6 +29,7 @@ use tracing::{debug, info};
 pub use self::error::AgentError;
 pub(crate) use self::error::is_errno_of_denial;
 use self::{
+    capture::Captures,
     clients::{Asked, Clients},
     error::system,
     health::Health,
@@ -64,6 +66,7 @@ pub struct Agent {
     syncs: Syncs,
     clients: Clients,
     names: Names,
+    captures: Captures,
     health: Health,
 }
 
@@ -104,6 +107,7 @@ impl Agent {
             syncs: Syncs::new(dumped + filled),
             clients,
             names: Names::new(Path::new("/")),
+            captures: Captures::default(),
             health: Health::new(),
         };
         agent.parents.serving().for_each(Serving::log_start);
@@ -182,6 +186,9 @@ impl Agent {
                     }
                 }
                 () = at(answer_due), if answer_due.is_some() => self.answer_clients(Clients::answer_known),
+                () = self.captures.released() => {
+                    self.captures.follow(&mut self.parents, self.kernel.snapshot());
+                }
                 request = self.clients.next() => match self.clients.add(request) {
                     Asked::Nothing => {}
                     Asked::Scan => self.schedule.ask(Instant::now()),
@@ -193,6 +200,9 @@ impl Agent {
                             &self.settings.policy,
                         );
                         let _gone = reply.send(explanation);
+                    }
+                    Asked::Capture(request) => {
+                        self.captures.begin(request, &mut self.parents, self.kernel.snapshot());
                     }
                     Asked::Reload(reply) => {
                         if self.reload() {
@@ -286,6 +296,8 @@ impl Agent {
             *refresh != Refresh::Model,
             &self.settings,
         );
+        self.captures
+            .follow(&mut self.parents, self.kernel.snapshot());
         let ended = Instant::now();
         // The rest of a sync of the agent's own netns, or of everything, is not done for these netns.
         let is_for_them =

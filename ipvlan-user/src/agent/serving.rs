@@ -12,7 +12,7 @@ use std::{
 use ipvlan_common::{ConfigFlags, Event};
 use tracing::{error, info, warn};
 
-use super::Settings;
+use super::{Settings, capture::Capture};
 use crate::{
     attach::{AttachError, Datapath},
     facts::{Link, NetnsId, Snapshot},
@@ -33,6 +33,8 @@ pub(super) struct Serving {
     /// What earlier decisions left.
     history: History,
     pub(super) lan: Lan,
+    /// The capture of its frames, if a client wants them.
+    pub(super) capture: Option<Capture>,
     /// Addresses that the map has no entry left for.
     pub(super) no_room: BTreeSet<IpAddr>,
     /// Why links or maps are not pinned, if they should be.

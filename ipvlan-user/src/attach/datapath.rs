@@ -6,13 +6,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use aya::{Ebpf, EbpfLoader};
-use ipvlan_common::{globals, maps, programs};
+use ipvlan_common::programs;
 use tracing::debug;
 
 use super::{
-    AttachError, AttachOptions, HookInfo, OBJECT, clsact::Qdisc, layout, netns, order::Moves,
-    previous::Previous, tc::TcHook, verify, xdp::XdpHook,
+    AttachError, AttachOptions, HookInfo, OBJECT,
+    clsact::Qdisc,
+    layout, netns,
+    objects::{self, Objects},
+    order::Moves,
+    previous::Previous,
+    tc::TcHook,
+    xdp::XdpHook,
 };
 use crate::{
     maps::Maps,
@@ -82,7 +87,7 @@ pub struct Datapath {
     sockets: Sockets,
     /// Whether the programs that were set last are those of a parent under isolation.
     isolated: bool,
-    pub(super) object: Ebpf,
+    pub(super) objects: Objects,
 }
 
 impl Datapath {
@@ -108,34 +113,18 @@ impl Datapath {
             Pins::Keep(_) | Pins::Release(_) | Pins::None => None,
         };
         let adopts = adopted.is_some();
-        let mut loader = EbpfLoader::new();
-        loader.verifier_log_level(verify::LOG);
-        let cookie = netns::cookie().unwrap_or_else(|error| {
-            debug!(%error, "cannot read the cookie of the netns");
-            NO_COOKIE
-        });
+        let cookie = host_cookie();
         let sockets = if cookie != NO_COOKIE && netns::knows_netns_of_sockets() {
             Sockets::Known
         } else {
             Sockets::Unknown
         };
-        loader.override_global(globals::HOST_COOKIE, &cookie, true);
-        for map in maps::ALL {
-            if let Some(entries) = options.entries(map) {
-                loader.map_max_entries(map, entries);
-            }
-        }
         // Open until they are loaded.
         let directory = match (&pins, adopted) {
             (Pins::Keep(dir), None) => Some(dir.make_staging()?),
             (_, adopted) => adopted,
         };
-        if let Some(directory) = &directory {
-            for map in maps::ALL {
-                loader.map_pin_path(map, directory.map(map));
-            }
-        }
-        let mut object = loader.load(OBJECT).map_err(AttachError::load)?;
+        let mut object = objects::load(OBJECT, cookie, options, directory.as_ref())?;
         let maps = Maps::take(&mut object)?;
         #[cfg(feature = "trace")]
         super::trace::follow(&mut object);
@@ -159,7 +148,7 @@ impl Datapath {
             behind: Vec::new(),
             sockets,
             isolated: false,
-            object,
+            objects: Objects::new(object),
         };
         Ok((datapath, maps))
     }
@@ -194,9 +183,9 @@ impl Datapath {
         let Some(hook) = &mut self.ingress else {
             return self.attach(ingress, egress);
         };
-        hook.replace(&mut self.object, ingress)?;
+        hook.replace(&mut self.objects, ingress)?;
         match &mut self.egress {
-            Some(hook) => hook.replace(&mut self.object, egress),
+            Some(hook) => hook.replace(&mut self.objects, egress),
             None => Ok(()),
         }
     }
@@ -256,9 +245,12 @@ impl Datapath {
 
     /// Stops, and keeps pinned programs attached.
     #[must_use]
-    pub fn detach_keep_pins(self) -> Vec<AttachError> {
+    pub fn detach_keep_pins(mut self) -> Vec<AttachError> {
         if self.pinned.is_some() {
-            self.release()
+            // What stays attached captures nothing.
+            let mut errors = Vec::from_iter(self.stop_capture().err());
+            errors.extend(self.release());
+            errors
         } else {
             self.detach()
         }
@@ -283,7 +275,7 @@ impl Datapath {
             previous,
             pins,
             pinned,
-            object: _object,
+            objects: _objects,
             ..
         } = self;
         let mut errors = Vec::new();
@@ -309,4 +301,12 @@ impl Datapath {
             self.detach()
         }
     }
+}
+
+/// Returns the cookie of the agent's netns, by which programs recognise sockets of the host.
+pub(super) fn host_cookie() -> u64 {
+    netns::cookie().unwrap_or_else(|error| {
+        debug!(%error, "cannot read the cookie of the netns");
+        NO_COOKIE
+    })
 }

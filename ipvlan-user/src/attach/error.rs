@@ -86,6 +86,9 @@ pub enum AttachError {
         /// The end of what the verifier said.
         log: String,
     },
+    /// Frames are to be captured on a parent whose maps are not pinned.
+    #[error("its maps are not pinned")]
+    Unpinned,
     /// A link is gone that should be there.
     #[error("the {point} link is gone")]
     LinkGone {
@@ -134,6 +137,7 @@ impl AttachError {
             Self::Verifier { .. } => {
                 Some("this is a bug of ours: please report it with the kernel version")
             }
+            Self::Unpinned => Some("run the agent without `--pin=false`"),
             Self::NoTcx => Some("use `--attach clsact`, or a kernel from 6.6 on"),
             Self::Pin(error) if error.hint().is_some() => error.hint(),
             Self::ForeignXdp { .. } => Some("run without --xdp: the TC programs do all it does"),

@@ -8,6 +8,7 @@
 //! A program of a previous agent keeps answering until it is replaced by a program whose maps are full: there is no
 //! gap, whatever layout its maps have.
 
+mod capture;
 mod chain;
 mod clsact;
 mod datapath;
@@ -17,6 +18,7 @@ mod filter;
 mod layout;
 mod mprog;
 pub mod netns;
+mod objects;
 mod order;
 mod previous;
 mod select;
@@ -34,9 +36,10 @@ use ipvlan_common::maps;
 
 use crate::{model::HookPoint, protocol::Mechanism};
 
-pub use ipvlan_object::DATAPATH as OBJECT;
+pub use ipvlan_object::{CAPTURE as CAPTURE_OBJECT, DATAPATH as OBJECT};
 
 pub use self::{
+    capture::CaptureMaps,
     clsact::remove_filters,
     datapath::Datapath,
     error::AttachError,

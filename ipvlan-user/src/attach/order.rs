@@ -310,7 +310,7 @@ impl Datapath {
         if old.mechanism() == TcMechanism::Clsact && !self.ensure_qdisc(hook)? {
             return Ok(None);
         }
-        let mut new = old.beside(&mut self.object, self.ifindex, self.options.order)?;
+        let mut new = old.beside(&mut self.objects, self.ifindex, self.options.order)?;
         if let (Some(pinned), Pins::Keep(dir)) = (&mut self.pinned, &self.pins) {
             pinned.replace(&HookPoint::Parent(hook).pin_name(), new.pin(dir)?);
         }

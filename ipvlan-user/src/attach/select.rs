@@ -80,7 +80,7 @@ impl Datapath {
             if let Some(link) = self.previous.take_link(point) {
                 let attachment = Attachment::Link(link);
                 if is_right(&attachment) {
-                    return TcHook::adopt(&mut self.object, point, program, attachment).map(Some);
+                    return TcHook::adopt(&mut self.objects, point, program, attachment).map(Some);
                 }
                 if let Attachment::Link(link) = attachment {
                     self.previous.return_link(point, link);
@@ -90,7 +90,7 @@ impl Datapath {
                 mechanism: TcMechanism::Tcx,
                 order,
             };
-            match TcHook::attach(&mut self.object, ifindex, point, program, tcx) {
+            match TcHook::attach(&mut self.objects, ifindex, point, program, tcx) {
                 // A kernel without TCX does not know the attach type.
                 Err(error) if is_unknown_attach_type(&error) => {
                     if mechanism == Some(TcMechanism::Tcx) {
@@ -103,7 +103,7 @@ impl Datapath {
         if let Some(filter) = self.previous.take_filter(hook) {
             let attachment = Attachment::Filter(filter);
             if is_right(&attachment) {
-                return TcHook::adopt(&mut self.object, point, program, attachment).map(Some);
+                return TcHook::adopt(&mut self.objects, point, program, attachment).map(Some);
             }
             if let Attachment::Filter(filter) = attachment {
                 self.previous.return_filter(filter);
@@ -116,7 +116,7 @@ impl Datapath {
             mechanism: TcMechanism::Clsact,
             order,
         };
-        TcHook::attach(&mut self.object, ifindex, point, program, clsact).map(Some)
+        TcHook::attach(&mut self.objects, ifindex, point, program, clsact).map(Some)
     }
 
     /// Adds a qdisc for filters unless there is one. Returns whether it has a place for filters of this hook: one of
@@ -156,11 +156,11 @@ impl Datapath {
             return Ok(());
         }
         let hook = if let Some(link) = self.previous.take_xdp(mode) {
-            XdpHook::adopt(&mut self.object, mode, link)
+            XdpHook::adopt(&mut self.objects, mode, link)
         } else {
             // One of another mode is in the way; the TC programs answer meanwhile.
             self.previous.detach_xdp(self.pins.dir())?;
-            XdpHook::attach(&mut self.object, &self.name, self.ifindex, mode)
+            XdpHook::attach(&mut self.objects, &self.name, self.ifindex, mode)
         };
         match hook {
             Ok(hook) => self.xdp = Some(hook),

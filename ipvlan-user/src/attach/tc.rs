@@ -16,6 +16,7 @@ use nix::net::if_::if_indextoname;
 use super::{
     AttachError, HookInfo,
     filter::Filter,
+    objects::Objects,
     order::{Order, Place},
     verify,
 };
@@ -154,6 +155,8 @@ pub(super) struct TcHook {
     point: HookPoint,
     program: &'static str,
     program_id: u32,
+    /// Whether the program captures frames.
+    captures: bool,
     mechanism: TcMechanism,
     /// Only ever `None` after a replacement failed half-way.
     attachment: Option<Attachment>,
@@ -162,30 +165,32 @@ pub(super) struct TcHook {
 impl TcHook {
     /// Attaches anew.
     pub(super) fn attach(
-        object: &mut Ebpf,
+        objects: &mut Objects,
         ifindex: u32,
         point: HookPoint,
         program: &'static str,
         how: How,
     ) -> Result<Self, AttachError> {
-        let classifier = load(object, program)?;
+        let captures = objects.captures();
+        let classifier = load(objects.current(), program)?;
         let attachment = Attachment::new(classifier, program, ifindex, point.hook(), how)
             .map_err(|error| failed("attach", program, error))?;
-        Ok(Self::on(attachment, point, program, classifier))
+        Ok(Self::on(attachment, point, program, classifier, captures))
     }
 
     /// Atomically puts this build's program in the place of what `attachment` runs.
     pub(super) fn adopt(
-        object: &mut Ebpf,
+        objects: &mut Objects,
         point: HookPoint,
         program: &'static str,
         attachment: Attachment,
     ) -> Result<Self, AttachError> {
-        let classifier = load(object, program)?;
+        let captures = objects.captures();
+        let classifier = load(objects.current(), program)?;
         let attachment = attachment
             .replace(classifier, program)
             .map_err(|error| failed("replace the attached program by", program, error))?;
-        Ok(Self::on(attachment, point, program, classifier))
+        Ok(Self::on(attachment, point, program, classifier, captures))
     }
 
     fn on(
@@ -193,28 +198,30 @@ impl TcHook {
         point: HookPoint,
         program: &'static str,
         classifier: &SchedClassifier,
+        captures: bool,
     ) -> Self {
         Self {
             point,
             program,
             program_id: id(classifier),
+            captures,
             mechanism: attachment.mechanism(),
             attachment: Some(attachment),
         }
     }
 
-    /// Atomically puts another program in the place of the attached one.
+    /// Atomically puts the program of this name in the place of the attached one, if that is another.
     pub(super) fn replace(
         &mut self,
-        object: &mut Ebpf,
+        objects: &mut Objects,
         program: &'static str,
     ) -> Result<(), AttachError> {
-        if self.program == program {
+        if self.program == program && self.captures == objects.captures() {
             return Ok(());
         }
         let gone = AttachError::LinkGone { point: self.point };
         let attachment = self.attachment.take().ok_or(gone)?;
-        *self = Self::adopt(object, self.point, program, attachment)?;
+        *self = Self::adopt(objects, self.point, program, attachment)?;
         Ok(())
     }
 
@@ -222,12 +229,12 @@ impl TcHook {
     /// loaded again.
     pub(super) fn beside(
         &self,
-        object: &mut Ebpf,
+        objects: &mut Objects,
         ifindex: u32,
         order: Order,
     ) -> Result<Self, AttachError> {
         if self.mechanism == TcMechanism::Tcx {
-            let loaded = classifier(object, self.program)?;
+            let loaded = classifier(objects.current(), self.program)?;
             loaded
                 .unload()
                 .map_err(|error| failed("unload", self.program, error))?;
@@ -236,7 +243,7 @@ impl TcHook {
             mechanism: self.mechanism,
             order,
         };
-        Self::attach(object, ifindex, self.point, self.program, how)
+        Self::attach(objects, ifindex, self.point, self.program, how)
     }
 
     /// Returns its place among the programs at its hook.
@@ -249,6 +256,11 @@ impl TcHook {
 
     pub(super) const fn mechanism(&self) -> TcMechanism {
         self.mechanism
+    }
+
+    /// Returns the name of the program.
+    pub(super) const fn program(&self) -> &'static str {
+        self.program
     }
 
     /// Pins the link, if it is one. If that fails the hook is not attached any more.
@@ -285,7 +297,8 @@ impl TcHook {
     }
 }
 
-fn load<'a>(
+/// Loads a program, unless it is loaded.
+pub(super) fn load<'a>(
     object: &'a mut Ebpf,
     program: &'static str,
 ) -> Result<&'a mut SchedClassifier, AttachError> {

@@ -62,7 +62,7 @@ impl Datapath {
             source: Box::new(source),
         };
         let missing = AttachError::MissingProgram { program };
-        let loaded = self.object.program(program).ok_or(missing)?;
+        let loaded = self.objects.attached().program(program).ok_or(missing)?;
         let mut context = [0; INGRESS_IFINDEX + 8];
         let parent = self.ifindex.to_ne_bytes();
         if hook == Hook::Ingress {

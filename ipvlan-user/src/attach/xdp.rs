@@ -13,7 +13,7 @@ use aya::{
 use ipvlan_common::{Hook, programs};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 
-use super::{AttachError, HookInfo, error::program_errno, verify};
+use super::{AttachError, HookInfo, error::program_errno, objects::Objects, verify};
 use crate::{
     model::HookPoint,
     netlink,
@@ -59,19 +59,22 @@ impl XdpMode {
 pub(super) struct XdpHook {
     mode: XdpMode,
     program_id: u32,
-    /// Only ever `None` after it could not be pinned.
+    /// Whether the program captures frames.
+    captures: bool,
+    /// Only ever `None` after it could not be pinned or replaced.
     link: Option<FdLink>,
 }
 
 impl XdpHook {
     /// Attaches the program in exactly this mode, next to no other: a foreign program stays.
     pub(super) fn attach(
-        object: &mut Ebpf,
+        objects: &mut Objects,
         name: &str,
         ifindex: u32,
         mode: XdpMode,
     ) -> Result<Self, AttachError> {
-        let xdp = load(object, mode)?;
+        let captures = objects.captures();
+        let xdp = load(objects.current(), mode)?;
         let flags = match mode {
             XdpMode::Native => AttachMode::Driver,
             XdpMode::Generic => AttachMode::Skb,
@@ -88,17 +91,19 @@ impl XdpHook {
         Ok(Self {
             mode,
             program_id: id_of(xdp),
+            captures,
             link: Some(link),
         })
     }
 
     /// Atomically puts this build's program in the place of the one that a link of this mode runs.
     pub(super) fn adopt(
-        object: &mut Ebpf,
+        objects: &mut Objects,
         mode: XdpMode,
         link: FdLink,
     ) -> Result<Self, AttachError> {
-        let xdp = load(object, mode)?;
+        let captures = objects.captures();
+        let xdp = load(objects.current(), mode)?;
         let link = XdpLink::try_from(link).map_err(|_| AttachError::LinkGone { point: POINT })?;
         let link = xdp
             .attach_to_link(link)
@@ -110,8 +115,25 @@ impl XdpHook {
         Ok(Self {
             mode,
             program_id: id_of(xdp),
+            captures,
             link: Some(link),
         })
+    }
+
+    /// Atomically puts the program of the current object in the place of the attached one, if that is another.
+    pub(super) fn replace(&mut self, objects: &mut Objects) -> Result<(), AttachError> {
+        if self.captures == objects.captures() {
+            return Ok(());
+        }
+        let gone = AttachError::LinkGone { point: POINT };
+        let link = self.link.take().ok_or(gone)?;
+        *self = Self::adopt(objects, self.mode, link)?;
+        Ok(())
+    }
+
+    /// Returns where the program runs.
+    pub(super) const fn mode(&self) -> XdpMode {
+        self.mode
     }
 
     pub(super) fn info(&self) -> HookInfo {
@@ -150,7 +172,8 @@ impl XdpHook {
     }
 }
 
-fn load(object: &mut Ebpf, mode: XdpMode) -> Result<&mut Xdp, AttachError> {
+/// Loads the program for a mode, unless it is loaded.
+pub(super) fn load(object: &mut Ebpf, mode: XdpMode) -> Result<&mut Xdp, AttachError> {
     let program = mode.program();
     let xdp: &mut Xdp = object
         .program_mut(program)

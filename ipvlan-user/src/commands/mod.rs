@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod agents;
+pub mod capture;
 pub mod children;
 pub mod cleanup;
 pub mod config;

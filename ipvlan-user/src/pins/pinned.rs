@@ -47,6 +47,11 @@ impl Pinned {
         })
     }
 
+    /// Iterates over the pinned maps: their names, and their ids in the kernel.
+    pub(crate) fn map_ids(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.maps.iter().map(|&(name, id, _)| (name, id))
+    }
+
     /// Unpins the link of this name, and gives up its second handle.
     pub(crate) fn unpin(&mut self, dir: &ParentPins, name: &str) -> Result<(), PinError> {
         self.links.retain(|one| one.name != name);

@@ -7,6 +7,7 @@
 //! older agent does not have gets its default, and a word that an older client does not know is
 //! [`Word::Other`] to it.
 
+mod capture;
 mod conflict;
 mod documents;
 mod explain;
@@ -17,6 +18,7 @@ pub mod varlink;
 mod words;
 
 pub use self::{
+    capture::{CaptureParameters, CaptureReply, Frame},
     conflict::{Conflict, Event, Rival},
     documents::{Children, Counter, CountersDocument, Line, Reloaded, ReloadedAgent, ShownChild},
     explain::{

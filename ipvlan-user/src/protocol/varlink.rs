@@ -16,7 +16,9 @@ use zlink::{
 
 pub use self::description::description;
 use self::description::fields;
-use super::{Agent, Child, Counters, Explanation, Question, Sender, Sources};
+use super::{
+    Agent, CaptureParameters, CaptureReply, Child, Counters, Explanation, Question, Sender, Sources,
+};
 
 /// Name of the interface.
 pub const INTERFACE: &str = "io.ipvlan.Agent";
@@ -75,6 +77,9 @@ methods! {
     /// Explains whether an address is answered, by whom, and by which rules it is not: the attached programs are run on
     /// frames for it.
     Explain(ExplainParameters) -> ExplainReply;
+    /// Returns frames that the programs of parents have counted, as they come, until the client closes the connection.
+    /// Needs the flag `more`. For root and the user of the agent.
+    Capture(CaptureParameters) -> CaptureReply;
     /// Reads the configuration again, as SIGHUP does. For root and the user of the agent.
     Reload(ReloadParameters) -> ReloadReply;
 }
@@ -210,6 +215,16 @@ pub enum Error {
         /// Its name.
         parent: String,
     },
+    /// No parent that is meant has such a child.
+    NoSuchChild {
+        /// Its name.
+        child: String,
+    },
+    /// Frames are not captured.
+    CaptureFailed {
+        /// Why.
+        reason: String,
+    },
     /// The agent is stopping.
     Stopping,
 }
@@ -221,6 +236,8 @@ impl fmt::Display for Error {
                 write!(formatter, "the settings stay as they were: {reason}")
             }
             Self::NoSuchParent { parent } => write!(formatter, "no agent serves `{parent}`"),
+            Self::NoSuchChild { child } => write!(formatter, "no parent has a child `{child}`"),
+            Self::CaptureFailed { reason } => write!(formatter, "no frames are captured: {reason}"),
             Self::Stopping => formatter.write_str("the agent is stopping"),
         }
     }

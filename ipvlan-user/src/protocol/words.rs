@@ -53,7 +53,7 @@ macro_rules! displayed {
 
 displayed!(
     Mode, Flag, Mechanism, Runtime, QuotaKind, EventKind, Action, AnsweredBy, OwnerKind, FrameKind,
-    Verdict
+    Verdict, Hook
 );
 
 /// State of a parent.

@@ -8,11 +8,11 @@ use std::{
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use zlink::{Call, Connection, Reply};
+use zlink::{Call, Connection, Reply, varlink_service};
 
 use super::bounded::{Bounded, Scope};
 use crate::protocol::{
-    Agent, Explanation, Question, Sources,
+    Agent, CaptureParameters, CaptureReply, Explanation, Question, Sources,
     varlink::{
         self, ExplainParameters, ExplainReply, Method, PlacedChild, ReloadParameters, ReloadReply,
         StatusParameters, StatusReply,
@@ -48,6 +48,15 @@ pub enum AskError {
 }
 
 impl AskError {
+    /// Returns whether the agent refused for want of a privilege.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        let Self::Varlink(zlink::Error::VarlinkService(error)) = self else {
+            return false;
+        };
+        *error.inner() == varlink_service::Error::PermissionDenied
+    }
+
     /// Returns whether the other end was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -65,9 +74,14 @@ impl AskError {
 }
 
 impl Client {
-    /// Returns a client of the agent with this process id, which reads at most `limit` bytes.
-    pub(super) fn new(stream: UnixStream, pid: u32, limit: usize) -> zlink::Result<Self> {
-        let bounded = Bounded::new(stream, limit, Scope::Connection)?;
+    /// Returns a client of the agent with this process id, which reads at most `limit` bytes, in all or of each message.
+    pub(super) fn new(
+        stream: UnixStream,
+        pid: u32,
+        limit: usize,
+        scope: Scope,
+    ) -> zlink::Result<Self> {
+        let bounded = Bounded::new(stream, limit, scope)?;
         let read = bounded.counter();
         Ok(Self {
             connection: Connection::new(bounded),
@@ -140,6 +154,17 @@ impl Client {
             Err(AskError::Agent(varlink::Error::NoSuchParent { .. })) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Has the agent capture frames. Returns when its programs do.
+    pub async fn capture(&mut self, parameters: CaptureParameters) -> Result<(), AskError> {
+        self.send(&Method::Capture(parameters), true).await?;
+        self.frames().await.map(drop)
+    }
+
+    /// Waits for captured frames.
+    pub async fn frames(&mut self) -> Result<CaptureReply, AskError> {
+        self.receive().await.map(|(reply, _)| reply)
     }
 
     /// Has the agent read its configuration again.

@@ -6,6 +6,7 @@
 mod bounded;
 mod claim;
 mod client;
+mod feed;
 pub mod log;
 mod memory;
 pub mod privilege;
@@ -21,8 +22,9 @@ use std::{fs, io};
 pub use self::{
     claim::{Claim, ClaimError},
     client::{AskError, Client},
+    feed::{Feed, Subscription, feed},
     memory::trim_heap,
-    query::{Answers, PATIENCE, ask_all},
+    query::{Answers, PATIENCE, ask_all, connect_all},
     server::{Request, State, serve},
     service::Service,
     socket::StatusSocket,

@@ -28,6 +28,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
+    bounded::Scope,
     client::{AskError, Client},
     socket::SocketName,
 };
@@ -44,6 +45,8 @@ const END: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(20);
 /// At most this many bytes are read from all agents together. Each has the same share.
 const MAX_BYTES: usize = 128 << 20;
+/// At most this many bytes are read of one reply of a stream.
+const MAX_MESSAGE: usize = 1 << 20;
 /// At most this many sockets are connected to.
 const MAX_SOCKETS: usize = 256;
 
@@ -83,25 +86,8 @@ where
         path: directory.path().to_owned(),
         source,
     };
-    let mut names: Vec<_> = directory
-        .names()?
-        .iter()
-        .filter_map(|name| SocketName::parse(name))
-        .collect();
-    // An agent that another user cannot imitate comes first.
-    names.sort_by_key(|name| (rank(name.pid), name.pid));
     let mut answers = Answers::default();
-    if names.len() > MAX_SOCKETS {
-        answers.unanswered.push(Unanswered {
-            pid: None,
-            socket: directory.path().to_string_lossy().into_owned(),
-            error: format!(
-                "there are {} sockets: {MAX_SOCKETS} of them were asked",
-                names.len()
-            ),
-        });
-        names.truncate(MAX_SOCKETS);
-    }
+    let names = answers.sockets(directory)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -112,7 +98,7 @@ where
         let mut questions = JoinSet::new();
         for name in names {
             match open(directory, name) {
-                Ok(Some(stream)) => match Client::new(stream, name.pid, share) {
+                Ok(Some(stream)) => match Client::new(stream, name.pid, share, Scope::Connection) {
                     Ok(client) => {
                         let asked = Asked::new(&client, share, deadline);
                         let asking = question(client);
@@ -141,7 +127,49 @@ where
     Ok(answers)
 }
 
+/// Connects to each agent that has a socket in this directory, for as long as the clients live. Must be called within a
+/// tokio runtime. A socket that no process listens on is removed.
+pub fn connect_all(directory: &Directory) -> Result<Answers<Client>, DirectoryError> {
+    let mut clients = Answers::default();
+    for name in clients.sockets(directory)? {
+        match open(directory, name) {
+            Ok(Some(stream)) => match Client::new(stream, name.pid, MAX_MESSAGE, Scope::Message) {
+                Ok(client) => clients.answers.push((name.pid, client)),
+                Err(error) => clients.failed(directory, name, error.to_string()),
+            },
+            Ok(None) => {}
+            Err(Unopened { error, denied }) => {
+                clients.denied |= denied;
+                clients.failed(directory, name, error);
+            }
+        }
+    }
+    Ok(clients)
+}
+
 impl<T> Answers<T> {
+    /// Returns the sockets in a directory. An agent that another user cannot imitate comes first.
+    fn sockets(&mut self, directory: &Directory) -> Result<Vec<SocketName>, DirectoryError> {
+        let names = directory.names()?;
+        let mut names: Vec<_> = names
+            .iter()
+            .filter_map(|name| SocketName::parse(name))
+            .collect();
+        names.sort_by_key(|name| (rank(name.pid), name.pid));
+        if names.len() > MAX_SOCKETS {
+            self.unanswered.push(Unanswered {
+                pid: None,
+                socket: directory.path().to_string_lossy().into_owned(),
+                error: format!(
+                    "there are {} sockets: {MAX_SOCKETS} of them were asked",
+                    names.len()
+                ),
+            });
+            names.truncate(MAX_SOCKETS);
+        }
+        Ok(names)
+    }
+
     fn failed(&mut self, directory: &Directory, name: SocketName, error: String) {
         self.unanswered.push(Unanswered {
             pid: Some(name.pid),

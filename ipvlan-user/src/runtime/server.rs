@@ -3,6 +3,9 @@
 //! zlink's own server has one task for all connections, so that a client that does not read delays the others, and
 //! its serialiser begins anew whenever a buffer has grown by 256 bytes. Both are of no use to answers of megabytes.
 
+mod refusal;
+mod stream;
+
 use std::{io, mem, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use nix::unistd::Uid;
@@ -19,12 +22,14 @@ use zlink::{
     varlink_service::{self, Info},
 };
 
+use self::refusal::Refusal;
 use super::{
     bounded::{Bounded, BoundedReadHalf, Scope, WriteHalf},
+    feed::Subscription,
     trim_heap,
 };
 use crate::protocol::{
-    Agent, Explanation, Question, Sources,
+    Agent, CaptureParameters, Explanation, Frame, Question, Sources,
     varlink::{
         self, CHILDREN_PER_REPLY, CallError, ChildrenParameters, CountersParameters, CountersReply,
         Error, ExplainParameters, ExplainReply, INTERFACE, Method, ParentCounters, PlacedChild,
@@ -78,6 +83,13 @@ pub enum Request {
         /// Where the explanation goes; none if the agent does not serve the parent.
         reply: oneshot::Sender<Option<Explanation>>,
     },
+    /// To capture frames.
+    Capture {
+        /// Which frames.
+        parameters: CaptureParameters,
+        /// Where the stream goes, or why there is none.
+        reply: oneshot::Sender<Result<Subscription<Frame>, Error>>,
+    },
     /// To read the configuration again.
     Reload {
         /// Where the outcome goes.
@@ -111,42 +123,6 @@ struct Client {
     requests: mpsc::Sender<Request>,
 }
 
-/// Why a call gets an error for an answer.
-enum Refusal {
-    /// By the interface of the agent.
-    Agent(Error),
-    /// By the interface that every service has.
-    Service(varlink_service::Error<'static>),
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self::Agent(error)
-    }
-}
-
-impl From<varlink_service::Error<'static>> for Refusal {
-    fn from(error: varlink_service::Error<'static>) -> Self {
-        Self::Service(error)
-    }
-}
-
-impl From<CallError> for Refusal {
-    fn from(error: CallError) -> Self {
-        Self::Service(match error {
-            CallError::Interface(interface) => varlink_service::Error::InterfaceNotFound {
-                interface: interface.into(),
-            },
-            CallError::Method(method) => varlink_service::Error::MethodNotFound {
-                method: method.into(),
-            },
-            CallError::Parameter(parameter) => varlink_service::Error::InvalidParameter {
-                parameter: parameter.into(),
-            },
-        })
-    }
-}
-
 impl Client {
     fn new(stream: UnixStream, requests: mpsc::Sender<Request>) -> zlink::Result<Self> {
         let user = stream.peer_cred()?.uid();
@@ -172,12 +148,14 @@ impl Client {
                 write: &mut self.write,
                 more,
                 oneway,
+                patience: PATIENCE,
             };
             let service = Service {
                 is_trusted: self.is_trusted,
                 requests: &self.requests,
             };
-            match service.answer(call.method(), &mut replies).await? {
+            let read = &mut self.read;
+            match service.answer(call.method(), &mut replies, read).await? {
                 Ok(()) => {}
                 Err(Refusal::Agent(error)) => replies.send(&error).await?,
                 Err(Refusal::Service(error)) => replies.send(&error).await?,
@@ -191,6 +169,8 @@ struct Replies<'a> {
     write: &'a mut WriteHalf,
     more: bool,
     oneway: bool,
+    /// How long the client may take to read one.
+    patience: Duration,
 }
 
 impl Replies<'_> {
@@ -212,7 +192,7 @@ impl Replies<'_> {
         let mut bytes = serde_json::to_vec(message)?;
         bytes.push(0);
         let none: &[OwnedFd] = &[];
-        timeout(PATIENCE, self.write.write(&bytes, none, None))
+        timeout(self.patience, self.write.write(&bytes, none, None))
             .await
             .map_err(io::Error::from)?
     }
@@ -228,7 +208,12 @@ struct Service<'a> {
 type Answered = zlink::Result<Result<(), Refusal>>;
 
 impl Service<'_> {
-    async fn answer(&self, call: &varlink::Call, replies: &mut Replies<'_>) -> Answered {
+    async fn answer(
+        &self,
+        call: &varlink::Call,
+        replies: &mut Replies<'_>,
+        read: &mut ReadConnection<BoundedReadHalf>,
+    ) -> Answered {
         if let Some(name) = call.method.strip_prefix("org.varlink.service.") {
             return about(name, call, replies).await;
         }
@@ -255,6 +240,7 @@ impl Service<'_> {
                 Ok(explanation) => replies.end(ExplainReply { explanation }).await.map(Ok),
                 Err(refusal) => Ok(Err(refusal)),
             },
+            Ok(Method::Capture(parameters)) => self.capture(parameters, replies, read).await,
             Ok(Method::Reload(ReloadParameters {})) => match self.reload().await {
                 Ok(reply) => replies.end(reply).await.map(Ok),
                 Err(refusal) => Ok(Err(refusal)),

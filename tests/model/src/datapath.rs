@@ -69,20 +69,25 @@ pub struct Datapath {
 impl Datapath {
     /// Loads every program of the object.
     pub fn load() -> Self {
-        Self::load_by(None, true)
+        Self::load_by(ipvlan_user::OBJECT, None, true)
+    }
+
+    /// Loads every program of the object that captures.
+    pub fn capturing() -> Self {
+        Self::load_by(ipvlan_user::CAPTURE_OBJECT, None, true)
     }
 
     /// The same, with indexes that say nothing: the programs look everything up in the maps.
     pub fn without_index() -> Self {
-        Self::load_by(None, false)
+        Self::load_by(ipvlan_user::OBJECT, None, false)
     }
 
     /// The same, with room for so many addresses of each family.
     pub fn with_room(addresses: u32) -> Self {
-        Self::load_by(Some(addresses), true)
+        Self::load_by(ipvlan_user::OBJECT, Some(addresses), true)
     }
 
-    fn load_by(addresses: Option<u32>, indexed: bool) -> Self {
+    fn load_by(object: &[u8], addresses: Option<u32>, indexed: bool) -> Self {
         let cookie = netns::cookie().expect("Linux >= 5.14 tells the cookie of a netns");
         let mut settings = EbpfLoader::new();
         settings.override_global(globals::HOST_COOKIE, &cookie, true);
@@ -91,7 +96,7 @@ impl Datapath {
                 settings.map_max_entries(map, addresses);
             }
         }
-        let mut ebpf = settings.load(ipvlan_user::OBJECT).unwrap_or_else(|error| {
+        let mut ebpf = settings.load(object).unwrap_or_else(|error| {
             panic!(
                 "cannot create the maps ({error}): packet tests need root (CAP_BPF, CAP_NET_ADMIN), \
                  a kernel with BPF, and an object built without AYA_BUILD_SKIP"
@@ -140,6 +145,12 @@ impl Datapath {
             installed: (None, Entries::new()),
             buffer: vec![0; 1 << 17],
         }
+    }
+
+    /// Takes a map that the object that captures has.
+    pub fn take_map(&mut self, name: &str) -> Map {
+        let map = self.programs.take_map(name);
+        map.unwrap_or_else(|| panic!("no map {name} in the object"))
     }
 
     /// What the kernel says about a program.

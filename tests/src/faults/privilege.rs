@@ -1,5 +1,12 @@
 //! Starts without a privilege, and with no more than are needed.
 
+use std::{
+    collections::BTreeSet,
+    fs::Permissions,
+    os::unix::fs::PermissionsExt as _,
+    process::{Child, Stdio},
+};
+
 use nix::{sys::signal::Signal, unistd::chown};
 
 use super::{is_at_least, row::Row, stage::Stage};
@@ -76,6 +83,58 @@ impl Stage {
     }
 }
 
+/// Returns the ids of the attached programs.
+fn program_ids(agent: &Agent) -> Result<BTreeSet<u64>> {
+    let status = agent.status()?;
+    let hooks = status["parents"][0]["hooks"].as_array();
+    let hooks = hooks.with_context(|| format!("no hooks in {status}"))?;
+    Ok(hooks
+        .iter()
+        .filter_map(|hook| hook["program_id"].as_u64())
+        .collect())
+}
+
+/// A capture that ends with this.
+struct Capture(Child);
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+impl Stage {
+    /// Requires the same of the programs that are attached while frames are captured, and that the usual ones come back.
+    fn expect_capturing_verified(&self, agent: &Agent, runtime: &Path) -> Result<()> {
+        let usual = program_ids(agent)?;
+        let mut command = Command::new(&self.play.plan.ipvlan);
+        command.args(["capture", "--runtime-dir"]).arg(runtime);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let capture = Capture(self.host.run(|| Ok(command.spawn()?))?);
+        let captures = || Ok(program_ids(agent)?.is_disjoint(&usual));
+        let is_capturing = until(PATIENCE, POLL, captures)?;
+        let verified = agent.verified()?;
+        self.expect(is_capturing, || {
+            format!(
+                "programs that capture expected, attached: {verified:?}\n{}",
+                agent.said()
+            )
+        });
+        for (program, followed) in verified {
+            println!("only the four: {program}, capturing: {followed} instructions followed");
+            let what = format!("instructions of {program}, capturing, that the kernel followed");
+            self.expect_most(&what, followed, VERIFIED_AT_MOST);
+        }
+        drop(capture);
+        let are_usual = until(PATIENCE, POLL, || Ok(program_ids(agent)? == usual))?;
+        self.expect(are_usual, || {
+            "the usual programs did not come back".to_owned()
+        });
+        Ok(())
+    }
+}
+
 /// Serves a parent of its own; its programs are no longer than is promised as the kernel follows them for
 /// somebody who may not see the kernel's memory.
 fn only_the_four(stage: &mut Stage) -> Result<()> {
@@ -87,7 +146,12 @@ fn only_the_four(stage: &mut Stage) -> Result<()> {
         command.arg(format!("--ambient-caps=-all{set}"));
         command.args(["--reuid", &NOBODY.to_string(), "--clear-groups"]);
     })?;
-    command.args(["--no-pin", "--deliver", "redirect"]);
+    // Its pins are in a directory of its user's.
+    let pins = pin_dir(PARENT);
+    fs::create_dir_all(&pins)?;
+    chown(&pins, Some(NOBODY.into()), Some(NOBODY.into()))?;
+    fs::set_permissions(&pins, Permissions::from_mode(0o700))?;
+    command.args(["--deliver", "redirect"]);
     command.args(["--allow", "0.0.0.0/0", "--allow", "::/0"]);
     let begun = Instant::now();
     let mut agent = Agent::spawn(
@@ -99,6 +163,7 @@ fn only_the_four(stage: &mut Stage) -> Result<()> {
     agent.wait_ready(&[PARENT])?;
     println!("only the four: ready after {:?}", begun.elapsed());
     stage.expect_verified(&agent, ["parent_ingress", "parent_egress"])?;
+    stage.expect_capturing_verified(&agent, &runtime)?;
     // An off-link address that is allowed, and a child in the parent's own netns, have longer programs.
     let child = stage.lab.netns("offlink")?;
     let netns = child.reference();
@@ -115,11 +180,13 @@ fn only_the_four(stage: &mut Stage) -> Result<()> {
         let isolated = ["parent_ingress_demux", "parent_egress_routed_isolated"];
         stage.expect_verified(&agent, isolated)?;
     }
+    stage.expect_capturing_verified(&agent, &runtime)?;
     agent.signal(Signal::SIGTERM)?;
     let code = agent.wait(PATIENCE)?.code();
     stage.expect_eq("exit code", code, Some(0));
     // In a directory of root's it may not remove it.
     let _removed = fs::remove_dir_all(&runtime);
+    fs::remove_dir_all(&pins)?;
     stage.host.ip(&format!("link del {PARENT}\n"))?;
     stage.settle()
 }

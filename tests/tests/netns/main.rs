@@ -7,6 +7,7 @@
 )]
 
 mod beside_root;
+mod capture;
 mod cleanup;
 mod clients;
 mod common;

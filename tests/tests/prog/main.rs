@@ -8,6 +8,7 @@
 
 mod answers;
 mod bad;
+mod capture;
 mod claims;
 mod dhcp;
 mod egress;

@@ -19,8 +19,8 @@ const INSTRUCTION: u32 = 8;
 
 #[test]
 fn every_program_loads_within_the_verifier_budget() {
-    let datapath = Datapath::load();
-    assert_within_budget(&datapath, "as root");
+    assert_within_budget(&Datapath::load(), "as root");
+    assert_within_budget(&Datapath::capturing(), "as root, capturing");
 }
 
 /// `CAP_PERFMON`, which root has, relaxes the verifier: it lets packet pointers be subtracted, for one,
@@ -32,8 +32,8 @@ fn every_program_loads_within_it_with_cap_bpf_and_cap_net_admin_alone() {
     keep_only(1 << CAP_NET_ADMIN | 1 << CAP_BPF);
     let error = fs::File::open("/proc/1/mem").expect_err("root's other capabilities are gone");
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
-    let datapath = Datapath::load();
-    assert_within_budget(&datapath, "with two capabilities");
+    assert_within_budget(&Datapath::load(), "with two capabilities");
+    assert_within_budget(&Datapath::capturing(), "with two, capturing");
 }
 
 /// Shows what every program is, and what verifying it took.
@@ -99,18 +99,19 @@ fn no_tc_program_makes_the_kernel_copy_cloned_skbs() {
     let control = translated(writes.fd().expect("a loaded program"));
     assert!(starts_with_unclone(&control), "{control:?}");
 
-    let datapath = Datapath::load();
-    for &program in TC {
-        if !datapath.has(program) {
-            continue;
+    for datapath in [Datapath::load(), Datapath::capturing()] {
+        for &program in TC {
+            if !datapath.has(program) {
+                continue;
+            }
+            let instructions = translated(datapath.fd(program));
+            assert!(
+                !starts_with_unclone(&instructions),
+                "{} writes to the packet: {:?}",
+                program.name(),
+                &instructions[..8]
+            );
         }
-        let instructions = translated(datapath.fd(program));
-        assert!(
-            !starts_with_unclone(&instructions),
-            "{} writes to the packet: {:?}",
-            program.name(),
-            &instructions[..8]
-        );
     }
 }
 

@@ -62,6 +62,7 @@ impl Serving {
             link,
             datapath,
             installed,
+            capture: None,
             no_room: BTreeSet::new(),
             failure: None,
             _claim: claim,

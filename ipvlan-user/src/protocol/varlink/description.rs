@@ -8,7 +8,7 @@ use zlink::{
 use super::{Error, INTERFACE, ParentCounters, PlacedChild, descriptions};
 use crate::protocol::{
     Address, AddressOwner, Agent, AppliedRule, Child, ChildCounters, Conflict, Container, Event,
-    ExceededQuota, Explanation, LinkStats, MapEntry, Netns, Parent, Program, Rival, Sources,
+    ExceededQuota, Explanation, Frame, LinkStats, MapEntry, Netns, Parent, Program, Rival, Sources,
     SyncStats, TestedFrame,
 };
 
@@ -84,6 +84,7 @@ fn interface() -> Result<Interface<'static>, zlink::names::Error> {
             Event::CUSTOM_TYPE,
             ExceededQuota::CUSTOM_TYPE,
             Explanation::CUSTOM_TYPE,
+            Frame::CUSTOM_TYPE,
             LinkStats::CUSTOM_TYPE,
             MapEntry::CUSTOM_TYPE,
             Netns::CUSTOM_TYPE,

@@ -38,6 +38,13 @@ async fn agent(mut requests: mpsc::Receiver<Request>, children: usize) {
                 });
                 reply.send(explanation).unwrap();
             }
+            Request::Capture { parameters, reply } => {
+                let (feed, frames) = crate::runtime::feed(2, &Arc::default());
+                for length in 0..5 {
+                    feed.send(frame(length, parameters.parent.clone().unwrap()));
+                }
+                reply.send(Ok(frames)).unwrap();
+            }
             Request::Reload { reply } => reply
                 .send(Sources {
                     error: Some("wrong".to_owned()),
@@ -45,6 +52,21 @@ async fn agent(mut requests: mpsc::Receiver<Request>, children: usize) {
                 })
                 .unwrap(),
         }
+    }
+}
+
+fn frame(length: u32, parent: String) -> Frame {
+    Frame {
+        parent,
+        hook: crate::protocol::Hook::Xdp.into(),
+        verdict: crate::protocol::Verdict::Answered.into(),
+        reason: "arp_answered".to_owned(),
+        child: None,
+        ifindex: None,
+        netns: None,
+        time_ns: 1,
+        length,
+        data: String::new(),
     }
 }
 
@@ -279,4 +301,36 @@ fn service_describes_itself() {
         let text = answer["description"].as_str().unwrap();
         assert!(text.contains(&format!("interface {interface}\n")), "{text}");
     }
+}
+
+#[test]
+fn a_stream_counts_what_its_queue_has_no_place_for_and_ends_with_the_agent() {
+    let capture =
+        json!({"method": format!("{INTERFACE}.Capture"), "parameters": {"parent": "eth0"}});
+    let refused = &answers(0, call(&capture))[0];
+    assert_eq!(refused["error"], "org.varlink.service.ExpectedMore");
+
+    let mut more = capture;
+    more["more"] = true.into();
+    let answers = answers(0, call(&more));
+    let [first, frames, last] = &answers[..] else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(first["parameters"], json!({"frames": [], "dropped": 0}));
+    assert_eq!(frames["continues"], true);
+    assert_eq!(frames["parameters"]["dropped"], 3);
+    let lengths: Vec<_> = frames["parameters"]["frames"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|frame| (&frame["length"], &frame["verdict"]))
+        .collect();
+    assert_eq!(
+        lengths,
+        [
+            (&json!(0), &json!("answered")),
+            (&json!(1), &json!("answered"))
+        ]
+    );
+    assert_eq!(last["error"], format!("{INTERFACE}.Stopping"));
 }
