@@ -172,7 +172,10 @@ fn xdp_conclude(ctx: &XdpContext, number: u8, slot: u32) -> u32 {
 #[inline(always)]
 #[cfg_attr(
     not(feature = "trace"),
-    allow(unused_variables, reason = "there is nothing to say")
+    allow(
+        unused_variables,
+        reason = "the arguments of a message that only this feature has"
+    )
 )]
 fn trace(ctx: &impl EbpfContext, hook: Hook, number: u8, slot: u32) {
     #[cfg(feature = "trace")]

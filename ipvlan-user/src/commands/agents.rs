@@ -8,7 +8,7 @@ use crate::{
     config::{InterfaceName, Places},
     directory::Directory,
     exit::Failure,
-    protocol::{Agent, Unanswered},
+    protocol::{Agent, Unanswered, varlink::ParentCounters},
     runtime::{Answers, AskError, Client, ask_all},
     text::{escaped_path, printable},
 };
@@ -149,7 +149,27 @@ impl<T> Asked<T> {
     }
 }
 
-impl Asked<Agent> {
+/// An answer about parents.
+pub(super) trait Parents {
+    /// Keeps the parents with these names. Returns the names of those that are kept.
+    fn keep(&mut self, is_wanted: impl Fn(&str) -> bool) -> Vec<String>;
+}
+
+impl Parents for Agent {
+    fn keep(&mut self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        self.parents.retain(|of| is_wanted(&of.name));
+        self.parents.iter().map(|of| of.name.clone()).collect()
+    }
+}
+
+impl Parents for Vec<ParentCounters> {
+    fn keep(&mut self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        self.retain(|of| is_wanted(&of.parent));
+        self.iter().map(|of| of.parent.clone()).collect()
+    }
+}
+
+impl<T: Parents> Asked<T> {
     /// Keeps parents with one of these names, and agents that serve one of them; everything if there is no name.
     /// Returns the lines about those that no agent serves.
     pub(super) fn select(&mut self, interfaces: &[InterfaceName]) -> Vec<String> {
@@ -157,15 +177,15 @@ impl Asked<Agent> {
             return Vec::new();
         }
         let is_wanted = |name: &str| interfaces.iter().any(|of| of.as_str() == name);
-        for (_, agent) in &mut self.answers {
-            agent.parents.retain(|parent| is_wanted(&parent.name));
-        }
-        self.answers.retain(|(_, agent)| !agent.parents.is_empty());
-        let agents = self.answers.iter().map(|(_, agent)| agent);
-        let served: Vec<_> = agents.flat_map(|agent| &agent.parents).collect();
-        let is_served = |name: &str| served.iter().any(|of| of.name == name);
+        let mut served = Vec::new();
+        self.answers.retain_mut(|(_, answer)| {
+            let kept = answer.keep(is_wanted);
+            let is_kept = !kept.is_empty();
+            served.extend(kept);
+            is_kept
+        });
         let missing = interfaces.iter().map(InterfaceName::as_str);
-        let missing = missing.filter(|name| !is_served(name));
+        let missing = missing.filter(|name| !served.iter().any(|of| of == name));
         missing
             .map(|name| format!("no agent serves `{}`", printable(name)))
             .collect()

@@ -11,11 +11,65 @@ use super::{
 use crate::{
     cli::{CountersArgs, Format, Span},
     exit::Failure,
-    protocol::{Counter, CountersDocument, Line, SCHEMA},
+    protocol::{Counter, CountersDocument, Hook, Line, SCHEMA, Word, varlink::ParentCounters},
+    runtime::Client,
 };
 
-/// The counters by parent, hook and reason.
-type Seen = BTreeMap<(String, String, String), u64>;
+/// The counters at one moment.
+struct Seen {
+    at: Instant,
+    /// By process id of the agent, parent, hook and reason.
+    frames: BTreeMap<(u32, String, Word<Hook>, String), u64>,
+}
+
+impl Seen {
+    fn new(answers: &[(u32, Vec<ParentCounters>)]) -> Self {
+        let mut seen = BTreeMap::new();
+        for (pid, parents) in answers {
+            for ParentCounters { parent, counters } in parents {
+                for (hook, reasons) in &counters.0 {
+                    let key =
+                        |reason: &String| (*pid, parent.clone(), hook.clone(), reason.clone());
+                    seen.extend(
+                        reasons
+                            .iter()
+                            .map(|(reason, &frames)| (key(reason), frames)),
+                    );
+                }
+            }
+        }
+        Self {
+            at: Instant::now(),
+            frames: seen,
+        }
+    }
+
+    /// Returns the counters, and their rates since `before`: those that have changed since, or that are not 0; with
+    /// `all`, all.
+    fn since(&self, before: Option<&Self>, all: bool) -> Vec<Counter> {
+        let counted = |key, frames: u64| {
+            let before = before.map(|before| before.frames.get(key).copied().unwrap_or(0));
+            before.map(|before| frames.saturating_sub(before))
+        };
+        let rate = |(counted, before): (u64, &Self)| {
+            let milliseconds = self.at.duration_since(before.at).as_millis().max(1);
+            u64::try_from(u128::from(counted) * 1000 / milliseconds).unwrap_or(u64::MAX)
+        };
+        let shown = self.frames.iter().filter_map(|(key, &frames)| {
+            let counted = counted(key, frames);
+            let (_, parent, hook, reason) = key;
+            (all || counted.unwrap_or(frames) > 0).then(|| Counter {
+                parent: parent.clone(),
+                hook: hook.clone(),
+                reason: reason.clone(),
+                description: description(reason).to_owned(),
+                frames,
+                per_second: counted.zip(before).map(rate),
+            })
+        });
+        shown.collect()
+    }
+}
 
 /// Shows the frames that the programs have counted; with `--watch`, again and again those that changed.
 pub fn counters(args: CountersArgs) -> Result<Outcome, Failure> {
@@ -26,41 +80,14 @@ pub fn counters(args: CountersArgs) -> Result<Outcome, Failure> {
         iface,
         find,
     } = args;
-    let mut seen: Option<(Instant, Seen)> = None;
+    let mut before: Option<Seen> = None;
     loop {
-        let mut asked = agents::status(find.clone(), false)?;
+        let ask = |mut client: Client| async move { client.counters().await };
+        let mut asked = agents::ask(find.clone(), ask)?;
         let runs = !asked.answers.is_empty();
         let missing = asked.select(&iface);
-        let now = Instant::now();
-        let mut counters = Vec::new();
-        let mut current = Seen::new();
-        for parent in asked.answers.iter().flat_map(|(_, agent)| &agent.parents) {
-            for (hook, reasons) in &parent.counters.0 {
-                for (reason, &frames) in reasons {
-                    let key = (parent.name.clone(), hook.to_string(), reason.clone());
-                    let before = seen.as_ref().map(|(_, seen)| seen.get(&key).copied());
-                    let counted = before.map(|before| frames.saturating_sub(before.unwrap_or(0)));
-                    current.insert(key, frames);
-                    let is_shown = counted.map_or(frames > 0, |counted| counted > 0);
-                    if all || is_shown {
-                        let since = seen.as_ref().map(|(at, _)| now.duration_since(*at));
-                        counters.push(Counter {
-                            parent: parent.name.clone(),
-                            hook: hook.clone(),
-                            reason: reason.clone(),
-                            description: description(reason).to_owned(),
-                            frames,
-                            per_second: since.zip(counted).map(|(since, counted)| {
-                                let milliseconds = since.as_millis().max(1);
-                                let rate = u128::from(counted) * 1000 / milliseconds;
-                                u64::try_from(rate).unwrap_or(u64::MAX)
-                            }),
-                        });
-                    }
-                }
-            }
-        }
-        let is_first = seen.is_none();
+        let seen = Seen::new(&asked.answers);
+        let counters = seen.since(before.as_ref(), all);
         match output.format() {
             Format::Json => json::print(&CountersDocument {
                 schema: SCHEMA,
@@ -71,7 +98,7 @@ pub fn counters(args: CountersArgs) -> Result<Outcome, Failure> {
                 json::print_lines(&lines)?;
             }
             Format::Table => {
-                let text = asked.text(runs, &render(&counters, !is_first), &missing);
+                let text = asked.text(runs, &render(&counters, before.is_some()), &missing);
                 screen::print(&text, output.color)?;
             }
         }
@@ -79,7 +106,7 @@ pub fn counters(args: CountersArgs) -> Result<Outcome, Failure> {
         let Some(Span(interval)) = watch.filter(|_| runs) else {
             return Ok(Outcome::of(runs && missing.is_empty()));
         };
-        seen = Some((now, current));
+        before = Some(seen);
         thread::sleep(interval);
     }
 }

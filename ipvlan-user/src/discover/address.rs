@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::netlink::attribute::{Malformed, after, attributes, ip_value, u32_at, u32_value};
+use crate::{
+    facts::HostAddress,
+    netlink::attribute::{Malformed, after, attributes, ip_value, u32_at, u32_value},
+};
 
 const HEADER: usize = 8;
 
@@ -16,6 +19,26 @@ pub(super) struct AddressRow {
     /// `RT_SCOPE_*`.
     pub(super) scope: u8,
     pub(super) flags: u32,
+}
+
+impl From<AddressRow> for HostAddress {
+    fn from(row: AddressRow) -> Self {
+        let AddressRow {
+            ifindex,
+            local,
+            peer: _,
+            prefix_len,
+            scope,
+            flags,
+        } = row;
+        Self {
+            address: local,
+            prefix_len,
+            ifindex,
+            flags,
+            scope,
+        }
+    }
 }
 
 /// Decodes the payload of an `RTM_NEWADDR`; nothing for families other than IPv4 and IPv6.

@@ -265,16 +265,7 @@ pub(super) fn by_link(rows: &[AddressRow]) -> BTreeMap<u32, Vec<ChildAddress>> {
 fn host(addresses: Vec<AddressRow>, routes: Routes) -> Host {
     let held: BTreeSet<IpAddr> = addresses.iter().map(|row| row.local).collect();
     let mut host = Host {
-        addresses: addresses
-            .into_iter()
-            .map(|row| HostAddress {
-                address: row.local,
-                prefix_len: row.prefix_len,
-                ifindex: row.ifindex,
-                flags: row.flags,
-                scope: row.scope,
-            })
-            .collect(),
+        addresses: addresses.into_iter().map(HostAddress::from).collect(),
         gateways: routes.gateways,
         next_hops: routes.next_hops,
         routes_inside: routes.inside,

@@ -271,16 +271,7 @@ fn read(view: &mut NetnsView, limit: Limit, of_routes: Limit) -> Result<(), Netl
     let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
     let request = Request::own("dump of addresses (RTM_GETADDR)");
     let (addresses, _) = rtnl.dump_some(request, &addresses, limit, decode_address)?;
-    view.addresses = addresses
-        .into_iter()
-        .map(|row| HostAddress {
-            address: row.local,
-            prefix_len: row.prefix_len,
-            ifindex: row.ifindex,
-            flags: row.flags,
-            scope: row.scope,
-        })
-        .collect();
+    view.addresses = addresses.into_iter().map(HostAddress::from).collect();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut message = RouteMessage::default();
         message.header.address_family = family;

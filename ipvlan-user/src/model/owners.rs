@@ -45,6 +45,13 @@ pub(super) struct Owners {
     answers: HostAnswers,
 }
 
+/// Returns the children of a parent in the agent's own netns: all that [`Owners::new`] needs of its children.
+pub(super) fn own_children<'a>(snapshot: &'a Snapshot, parent: &Link) -> Vec<&'a Child> {
+    let children = snapshot.children_of(NetnsId::Own).iter();
+    let of_parent = children.filter(|child| child.parent_ifindex == parent.ifindex);
+    of_parent.collect()
+}
+
 impl Owners {
     pub(super) fn new(snapshot: &Snapshot, parent: &Link, children: &[&Child]) -> Self {
         // A child in the host's own netns holds its addresses as a child: the driver delivers them.

@@ -13,9 +13,9 @@ use ipvlan_common::Reason;
 use super::{
     AddressView, ChildPolicy, ChildView, Desired, History, Policy, Prefix, Reach,
     child::Rules,
-    owners::{Owners, broadcast, refusal_while},
+    owners::{Owners, broadcast, own_children, refusal_while},
 };
-use crate::facts::{Child, ChildAddress, Dad, Link, NetnsId, Snapshot};
+use crate::facts::{Child, ChildAddress, Dad, Link, Snapshot};
 
 /// A rule that refuses an address of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +65,7 @@ impl Desired {
         withheld: &BTreeMap<IpAddr, Reason>,
         address: IpAddr,
     ) -> Vec<ClaimedAddress<'_>> {
-        let own: Vec<&Child> = snapshot
-            .children_of(NetnsId::Own)
-            .iter()
-            .filter(|child| child.parent_ifindex == parent.ifindex)
-            .collect();
-        let owners = Owners::new(snapshot, parent, &own);
+        let owners = Owners::new(snapshot, parent, &own_children(snapshot, parent));
         let rules = Rules {
             snapshot,
             owners: &owners,

@@ -17,9 +17,9 @@ use super::{
     AddressView, ChildKey, ChildView, Conflict, Desired, DesiredEntry, History, Policy, Rival,
     child::Rules,
     conflict::{self, claimed},
-    owners::Owners,
+    owners::{Owners, own_children},
 };
-use crate::facts::{Child, Link, NetnsId, Snapshot};
+use crate::facts::{Link, NetnsId, Snapshot};
 
 /// What a revision changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,12 +69,7 @@ impl Desired {
         netnses: &BTreeSet<NetnsId>,
         withheld: &BTreeMap<IpAddr, Reason>,
     ) -> Revision {
-        let own: Vec<&Child> = snapshot
-            .children_of(NetnsId::Own)
-            .iter()
-            .filter(|child| child.parent_ifindex == parent.ifindex)
-            .collect();
-        let owners = Owners::new(snapshot, parent, &own);
+        let owners = Owners::new(snapshot, parent, &own_children(snapshot, parent));
         let rules = Rules {
             snapshot,
             owners: &owners,

@@ -14,8 +14,8 @@ use super::bounded::{Bounded, Scope};
 use crate::protocol::{
     Agent, CaptureParameters, CaptureReply, Explanation, Question, Sources,
     varlink::{
-        self, ExplainParameters, ExplainReply, Method, PlacedChild, ReloadParameters, ReloadReply,
-        StatusParameters, StatusReply,
+        self, CountersParameters, CountersReply, ExplainParameters, ExplainReply, Method,
+        ParentCounters, PlacedChild, ReloadParameters, ReloadReply, StatusParameters, StatusReply,
     },
 };
 
@@ -165,6 +165,14 @@ impl Client {
     /// Waits for captured frames.
     pub async fn frames(&mut self) -> Result<CaptureReply, AskError> {
         self.receive().await.map(|(reply, _)| reply)
+    }
+
+    /// Requests the counters of all parents.
+    pub async fn counters(&mut self) -> Result<Vec<ParentCounters>, AskError> {
+        let method = Method::Counters(CountersParameters {});
+        self.send(&method, false).await?;
+        let (CountersReply { parents }, _) = self.receive().await?;
+        Ok(parents)
     }
 
     /// Has the agent read its configuration again.

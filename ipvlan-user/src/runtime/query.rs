@@ -97,20 +97,10 @@ where
         let deadline = Instant::now() + PATIENCE;
         let mut questions = JoinSet::new();
         for name in names {
-            match open(directory, name) {
-                Ok(Some(stream)) => match Client::new(stream, name.pid, share, Scope::Connection) {
-                    Ok(client) => {
-                        let asked = Asked::new(&client, share, deadline);
-                        let asking = question(client);
-                        questions.spawn(async move { (name, asked.answer(asking).await) });
-                    }
-                    Err(error) => answers.failed(directory, name, error.to_string()),
-                },
-                Ok(None) => {}
-                Err(Unopened { error, denied }) => {
-                    answers.denied |= denied;
-                    answers.failed(directory, name, error);
-                }
+            if let Some(client) = answers.connect(directory, name, share, Scope::Connection) {
+                let asked = Asked::new(&client, share, deadline);
+                let asking = question(client);
+                questions.spawn(async move { (name, asked.answer(asking).await) });
             }
         }
         while let Some(answered) = questions.join_next().await {
@@ -132,16 +122,8 @@ where
 pub fn connect_all(directory: &Directory) -> Result<Answers<Client>, DirectoryError> {
     let mut clients = Answers::default();
     for name in clients.sockets(directory)? {
-        match open(directory, name) {
-            Ok(Some(stream)) => match Client::new(stream, name.pid, MAX_MESSAGE, Scope::Message) {
-                Ok(client) => clients.answers.push((name.pid, client)),
-                Err(error) => clients.failed(directory, name, error.to_string()),
-            },
-            Ok(None) => {}
-            Err(Unopened { error, denied }) => {
-                clients.denied |= denied;
-                clients.failed(directory, name, error);
-            }
+        if let Some(client) = clients.connect(directory, name, MAX_MESSAGE, Scope::Message) {
+            clients.answers.push((name.pid, client));
         }
     }
     Ok(clients)
@@ -168,6 +150,25 @@ impl<T> Answers<T> {
             names.truncate(MAX_SOCKETS);
         }
         Ok(names)
+    }
+
+    /// Connects to an agent; none if there is none any more, or if the connection failed, which is recorded.
+    fn connect(
+        &mut self,
+        directory: &Directory,
+        name: SocketName,
+        limit: usize,
+        scope: Scope,
+    ) -> Option<Client> {
+        let opened = open(directory, name).and_then(|stream| {
+            let client = stream.map(|stream| Client::new(stream, name.pid, limit, scope));
+            client.transpose().map_err(|error| error.to_string().into())
+        });
+        opened.unwrap_or_else(|Unopened { error, denied }| {
+            self.denied |= denied;
+            self.failed(directory, name, error);
+            None
+        })
     }
 
     fn failed(&mut self, directory: &Directory, name: SocketName, error: String) {

@@ -88,7 +88,7 @@ impl Probe {
             Self::Announced(Trigger::ParentUp) => "learns that the parent is up again",
             Self::Announced(Trigger::MacChange) => "learns the parent's new MAC within 1 s",
             Self::Claimed => "claims it: told, in l3 defended",
-            Self::ImpostorReported => "the conflict is told",
+            Self::ImpostorReported => "the conflict is reported",
             Self::ImpostorSilent => "only vm01 answers",
             Self::Group => "group joined and left",
             Self::Reloaded => "answered as SIGHUP allows",
