@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use super::*;
 use crate::{
     attach::{Order, TcAttach},
-    config::XdpChoice,
+    config::{Options, Source, XdpChoice},
     lan::{Announcing, DadMode, Defending},
     model::{Deliver, Dhcp, L2Broadcast},
     pins::PIN_DIR,

@@ -8,7 +8,7 @@ use super::{
     screen::{self, Rows, Screen},
 };
 use crate::{
-    cli::{ChildrenArgs, ChildrenCommand, ChildrenListArgs, Format},
+    cli::{ChildrenArgs, ChildrenCommand, ChildrenListArgs, Format, ParentArgs},
     exit::Failure,
     protocol::{Address, Child, Children, Line, SCHEMA, ShownChild},
     text::printable,
@@ -49,8 +49,7 @@ fn show(args: ChildrenListArgs, wanted: Option<String>) -> Result<Outcome, Failu
         family,
         brief,
         fresh,
-        iface,
-        find,
+        of: ParentArgs { iface, find },
     } = args;
     let mut asked = agents::status(find, fresh)?;
     let runs = !asked.answers.is_empty();

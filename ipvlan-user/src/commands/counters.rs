@@ -9,7 +9,7 @@ use super::{
     screen::{self, Rows, Screen},
 };
 use crate::{
-    cli::{CountersArgs, Format, Span},
+    cli::{CountersArgs, Format, ParentArgs, Span},
     exit::Failure,
     protocol::{Counter, CountersDocument, Hook, Line, SCHEMA, Word, varlink::ParentCounters},
     runtime::Client,
@@ -77,8 +77,7 @@ pub fn counters(args: CountersArgs) -> Result<Outcome, Failure> {
         output,
         watch,
         all,
-        iface,
-        find,
+        of: ParentArgs { iface, find },
     } = args;
     let mut before: Option<Seen> = None;
     loop {

@@ -16,7 +16,7 @@ use super::{
     screen::{self, Rows, Screen},
 };
 use crate::{
-    cli::{FamilyArgs, Format, Span, StatusArgs},
+    cli::{FamilyArgs, Format, ParentArgs, Span, StatusArgs},
     config::InterfaceName,
     exit::Failure,
     protocol::{
@@ -37,8 +37,7 @@ pub fn status(args: StatusArgs) -> Result<Outcome, Failure> {
         brief,
         fresh,
         wait,
-        iface,
-        find,
+        of: ParentArgs { iface, find },
     } = args;
     let deadline = wait.map(|Span(wait)| Instant::now() + wait);
     let (asked, runs, missing) = loop {
