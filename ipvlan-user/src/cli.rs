@@ -5,6 +5,7 @@ mod capture;
 mod doctor;
 mod explain;
 mod find;
+mod monitor;
 mod output;
 mod run;
 
@@ -21,6 +22,7 @@ pub use self::{
     doctor::DoctorArgs,
     explain::ExplainArgs,
     find::{FindArgs, ParentArgs, PlaceArgs},
+    monitor::MonitorArgs,
     output::{FamilyArgs, Format, OutputArgs, Span, SpanError},
     run::{CleanupArgs, ConfigArgs, ConfigCommand, Negations, RunArgs},
 };
@@ -66,6 +68,11 @@ pub enum Command {
     ///
     /// Until it ends, other programs are attached, which also copy the frames that they count.
     Capture(CaptureArgs),
+    /// Show events as they happen, one line each: requests for children, refusals, conflicts, syncs.
+    ///
+    /// Frames are events of the topics arp, ndp and guard. For them, programs that capture are attached until it ends, as
+    /// for `capture`; that is for root and the user of the agent. For the others, ask for `conflict` and `sync` only.
+    Monitor(MonitorArgs),
     /// Check the configuration, or show every setting and where it comes from.
     Config {
         /// What to do.

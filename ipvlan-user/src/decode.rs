@@ -85,6 +85,23 @@ impl Arp {
     }
 }
 
+/// A protocol that finds the MAC of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// ARP for IPv4 over Ethernet.
+    Arp,
+    /// Solicitations and advertisements of neighbour discovery.
+    NeighbourDiscovery,
+}
+
+/// Returns whether a frame is one of such a protocol.
+#[must_use]
+pub fn protocol(frame: &[u8]) -> Option<Protocol> {
+    let decoded = Decoded::new(frame)?;
+    let discovery = decoded.neighbour().map(|_| Protocol::NeighbourDiscovery);
+    decoded.arp().map(|_| Protocol::Arp).or(discovery)
+}
+
 /// Returns whether a frame is from, to or about an address: its sender or target for ARP, its source, destination or
 /// target for IP.
 #[must_use]

@@ -6,7 +6,7 @@ use crate::{
     agent::{self, AgentError},
     attach::AttachError,
     commands::{
-        AgentsError, capture::CaptureError, children::ChildrenError, cleanup::CleanupError,
+        AgentsError, StreamError, children::ChildrenError, cleanup::CleanupError,
         generate::ManError,
     },
     config::ConfigError,
@@ -59,9 +59,9 @@ pub enum Failure {
     /// There is no such child.
     #[error(transparent)]
     Children(#[from] ChildrenError),
-    /// Frames could not be captured.
+    /// Frames or events could not be shown.
     #[error(transparent)]
-    Capture(#[from] CaptureError),
+    Stream(#[from] StreamError),
     /// Man pages could not be written.
     #[error(transparent)]
     Man(#[from] ManError),
@@ -128,7 +128,7 @@ impl Failure {
             Self::Privilege(error) => matches!(error, PrivilegeError::Missing { .. }),
             Self::Agent(error) => error.is_denied(),
             Self::Agents(error) => error.is_denied(),
-            Self::Capture(error) => error.is_denied(),
+            Self::Stream(error) => error.is_denied(),
             Self::Config(_) | Self::Cleanup(_) | Self::Children(_) | Self::Doctor(_) => false,
             Self::Directory(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Pin(error) => agent::is_errno_of_denial(error.os_error()),
@@ -151,7 +151,7 @@ impl Failure {
             Self::Attach(error) => error.hint().map(str::to_owned),
             Self::Agents(error) => error.hint().map(str::to_owned),
             Self::Children(error) => error.hint(),
-            Self::Capture(error) => error.hint().map(str::to_owned),
+            Self::Stream(error) => error.hint().map(str::to_owned),
             Self::Man(ManError::Write { .. }) => {
                 Some("name a directory that exists and that this user can write to".to_owned())
             }

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Counters(args) => return ended(commands::counters::counters(args)),
         Command::Reload(args) => return ended(commands::reload::reload(args)),
         Command::Explain(args) => return ended(commands::explain::explain(args)),
+        Command::Monitor(args) => return ended(commands::monitor::monitor(args)),
         Command::Capture(args) => return ended(commands::capture::capture(args)),
         Command::Config { command } => match command {
             ConfigCommand::Check(args) => commands::config::check(*args),

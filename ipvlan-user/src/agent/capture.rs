@@ -5,18 +5,19 @@
 
 mod filter;
 mod reader;
+mod stream;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use ipvlan_common::CAPTURE_SNAP;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
-pub(super) use self::reader::Capture;
 use self::{
     filter::{Filter, Label},
     reader::{Client, Labels},
 };
+pub(super) use self::{reader::Capture, stream::Stream};
 use super::{parents::Parents, serving::Serving, status_view};
 use crate::{
     facts::Snapshot,
@@ -31,12 +32,6 @@ const CLIENTS: usize = 16;
 const QUEUE: usize = 1024;
 /// Bytes of a frame that are captured unless the client wants another number.
 const LENGTH: u32 = 256;
-
-/// A request of a client.
-pub(super) struct Request {
-    pub(super) parameters: CaptureParameters,
-    pub(super) reply: oneshot::Sender<Result<Subscription<Frame>, Error>>,
-}
 
 /// All captures.
 #[derive(Default)]
@@ -55,39 +50,20 @@ struct Wanted {
 
 impl Wanted {
     fn is_for(&self, serving: &Serving) -> bool {
-        let parent = self.parent.as_ref();
-        parent.is_none_or(|parent| parent == serving.name())
+        is_meant(self.parent.as_deref(), serving)
     }
 }
 
 impl Captures {
-    /// Begins a capture, and sends the stream or the error to the client.
-    pub(super) fn begin(&mut self, request: Request, parents: &mut Parents, snapshot: &Snapshot) {
-        let Request { parameters, reply } = request;
-        let begun = self.try_begin(parameters, parents, snapshot);
-        // The subscription of a client that has gone is dropped, and that ends the capture.
-        drop(reply.send(begun));
-    }
-
-    fn try_begin(
+    /// Begins a capture.
+    pub(super) fn begin(
         &mut self,
         parameters: CaptureParameters,
         parents: &mut Parents,
         snapshot: &Snapshot,
     ) -> Result<Subscription<Frame>, Error> {
         let CaptureParameters { parent, of, length } = parameters;
-        let meant = |serving: &&Serving| parent.as_ref().is_none_or(|name| name == serving.name());
-        if let Some(parent) = &parent
-            && !parents.serving().any(|serving| meant(&serving))
-        {
-            let parent = parent.clone();
-            return Err(Error::NoSuchParent { parent });
-        }
-        let open = |wanted: &&Wanted| !wanted.client.feed.is_closed();
-        if self.wanted.iter().filter(open).count() >= CLIENTS {
-            let reason = format!("{CLIENTS} clients capture already");
-            return Err(Error::CaptureFailed { reason });
-        }
+        check_parent(parent.as_deref(), parents)?;
         let filter = match of {
             None => Filter::All,
             Some(of) => match of.parse::<IpAddr>() {
@@ -96,6 +72,7 @@ impl Captures {
             },
         };
         if let Filter::Child(child) = &filter {
+            let meant = |serving: &&Serving| is_meant(parent.as_deref(), serving);
             let mut labels = parents
                 .serving()
                 .filter(meant)
@@ -106,13 +83,43 @@ impl Captures {
             }
         }
         let (feed, subscription): (Feed<Frame>, _) = feed(QUEUE, &self.released);
-        let length = length.unwrap_or(LENGTH).clamp(1, CAPTURE_SNAP);
         let client = Client {
-            feed,
+            stream: Stream::Frames(feed),
             filter,
-            length,
+            length: length.unwrap_or(LENGTH).clamp(1, CAPTURE_SNAP),
         };
-        self.wanted.push(Wanted { parent, client });
+        self.add(Wanted { parent, client }, parents, snapshot)?;
+        Ok(subscription)
+    }
+
+    /// Sends frames to a stream of events, too.
+    pub(super) fn add_stream(
+        &mut self,
+        parent: Option<String>,
+        stream: Stream,
+        parents: &mut Parents,
+        snapshot: &Snapshot,
+    ) -> Result<(), Error> {
+        let client = Client {
+            stream,
+            filter: Filter::All,
+            length: LENGTH,
+        };
+        self.add(Wanted { parent, client }, parents, snapshot)
+    }
+
+    fn add(
+        &mut self,
+        wanted: Wanted,
+        parents: &mut Parents,
+        snapshot: &Snapshot,
+    ) -> Result<(), Error> {
+        let open = |wanted: &&Wanted| !wanted.client.stream.is_closed();
+        if self.wanted.iter().filter(open).count() >= CLIENTS {
+            let reason = format!("{CLIENTS} clients capture already");
+            return Err(Error::CaptureFailed { reason });
+        }
+        self.wanted.push(wanted);
         if let Some(reason) = self.update(parents, snapshot) {
             warn!("frames not captured: {reason}");
             self.wanted.pop();
@@ -120,7 +127,12 @@ impl Captures {
             let _other = self.update(parents, snapshot);
             return Err(Error::CaptureFailed { reason });
         }
-        Ok(subscription)
+        Ok(())
+    }
+
+    /// Returns what is notified when a client has gone.
+    pub(super) const fn release(&self) -> &Arc<Notify> {
+        &self.released
     }
 
     /// Waits until a client has gone. Cancelling loses nothing.
@@ -137,7 +149,8 @@ impl Captures {
 
     /// Begins and ends captures of parents as clients want them. Returns why one could not begin.
     fn update(&mut self, parents: &mut Parents, snapshot: &Snapshot) -> Option<String> {
-        self.wanted.retain(|wanted| !wanted.client.feed.is_closed());
+        self.wanted
+            .retain(|wanted| !wanted.client.stream.is_closed());
         let mut failure = None;
         for serving in parents.serving_mut() {
             let clients: Vec<_> = self
@@ -193,6 +206,23 @@ impl Serving {
             }
             (None, None) => Ok(()),
         }
+    }
+}
+
+/// Returns whether a parent is the one that a client named, if it named one.
+pub(super) fn is_meant(name: Option<&str>, serving: &Serving) -> bool {
+    name.is_none_or(|name| name == serving.name())
+}
+
+/// Fails if a client named a parent that is not attached.
+pub(super) fn check_parent(name: Option<&str>, parents: &Parents) -> Result<(), Error> {
+    match name {
+        Some(parent) if !parents.serving().any(|of| is_meant(name, of)) => {
+            Err(Error::NoSuchParent {
+                parent: parent.to_owned(),
+            })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{capture, naming::Unnamed};
+use super::{naming::Unnamed, streams};
 use crate::{
     protocol::{Explanation, Question, Sources},
     runtime::{Request, State, StatusSocket, serve},
@@ -60,8 +60,8 @@ pub(super) enum Asked {
     Scan,
     /// To explain an address.
     Explain(Question, oneshot::Sender<Option<Explanation>>),
-    /// To capture frames.
-    Capture(capture::Request),
+    /// To begin a stream.
+    Stream(streams::Request),
     /// To read the configuration again.
     Reload(oneshot::Sender<Sources>),
 }
@@ -112,8 +112,17 @@ impl Clients {
             }
             Request::Explain { question, reply } => Asked::Explain(question, reply),
             Request::Capture { parameters, reply } => {
-                Asked::Capture(capture::Request { parameters, reply })
+                Asked::Stream(streams::Request::Capture { parameters, reply })
             }
+            Request::Monitor {
+                topics,
+                parent,
+                reply,
+            } => Asked::Stream(streams::Request::Monitor {
+                topics,
+                parent,
+                reply,
+            }),
             Request::Reload { reply } => Asked::Reload(reply),
         }
     }

@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod health;
 mod kernel;
+mod monitor;
 mod naming;
 mod parent;
 mod parents;
@@ -18,6 +19,7 @@ mod schedule;
 mod serving;
 mod signals;
 mod status_view;
+mod streams;
 mod syncs;
 mod timer;
 mod unreadable;
@@ -29,7 +31,6 @@ use tracing::{debug, info};
 pub use self::error::AgentError;
 pub(crate) use self::error::is_errno_of_denial;
 use self::{
-    capture::Captures,
     clients::{Asked, Clients},
     error::system,
     health::Health,
@@ -40,6 +41,7 @@ use self::{
     schedule::{MAX_GAP, Refresh, Schedule},
     serving::{ParentEvent, Serving},
     signals::{Request, Signals},
+    streams::Streams,
     syncs::{Synced, Syncs},
     timer::{at, tick, ticks},
 };
@@ -66,7 +68,7 @@ pub struct Agent {
     syncs: Syncs,
     clients: Clients,
     names: Names,
-    captures: Captures,
+    streams: Streams,
     health: Health,
 }
 
@@ -107,7 +109,7 @@ impl Agent {
             syncs: Syncs::new(dumped + filled),
             clients,
             names: Names::new(Path::new("/")),
-            captures: Captures::default(),
+            streams: Streams::default(),
             health: Health::new(),
         };
         agent.parents.serving().for_each(Serving::log_start);
@@ -130,6 +132,9 @@ impl Agent {
         // When to restore pins that another process has removed.
         let mut repin: Option<Instant> = None;
         loop {
+            let notes = self.syncs.take_notes();
+            self.streams
+                .report(&self.parents, self.kernel.snapshot(), notes);
             let sync_due = self.schedule.next_due();
             let liveness_due = self.syncs.liveness_due(self.settings.stale_after);
             // A full scan that is due anyway moves the deadline.
@@ -186,31 +191,11 @@ impl Agent {
                     }
                 }
                 () = at(answer_due), if answer_due.is_some() => self.answer_clients(Clients::answer_known),
-                () = self.captures.released() => {
-                    self.captures.follow(&mut self.parents, self.kernel.snapshot());
+                () = self.streams.released() => {
+                    self.streams.follow(&mut self.parents, self.kernel.snapshot());
                 }
-                request = self.clients.next() => match self.clients.add(request) {
-                    Asked::Nothing => {}
-                    Asked::Scan => self.schedule.ask(Instant::now()),
-                    Asked::Explain(question, reply) => {
-                        let explanation = explain::explain(
-                            &question,
-                            &self.parents,
-                            &self.kernel,
-                            &self.settings.policy,
-                        );
-                        let _gone = reply.send(explanation);
-                    }
-                    Asked::Capture(request) => {
-                        self.captures.begin(request, &mut self.parents, self.kernel.snapshot());
-                    }
-                    Asked::Reload(reply) => {
-                        if self.reload() {
-                            audit = ticks(self.settings.audit);
-                        }
-                        // A client that has gone needs no answer.
-                        let _gone = reply.send(self.configuration.sources());
-                    }
+                request = self.clients.next() => if self.serve(request) {
+                    audit = ticks(self.settings.audit);
                 },
             }
         }
@@ -226,6 +211,28 @@ impl Agent {
             0 => Ok(()),
             count => Err(AgentError::Detach { count }),
         }
+    }
+
+    /// Does what a client requests. Returns whether the settings were reloaded.
+    fn serve(&mut self, request: runtime::Request) -> bool {
+        let snapshot = self.kernel.snapshot();
+        match self.clients.add(request) {
+            Asked::Nothing => {}
+            Asked::Scan => self.schedule.ask(Instant::now()),
+            Asked::Explain(question, reply) => {
+                let policy = &self.settings.policy;
+                let explanation = explain::explain(&question, &self.parents, &self.kernel, policy);
+                // A client that has gone needs no answer.
+                let _gone = reply.send(explanation);
+            }
+            Asked::Stream(request) => self.streams.begin(request, &mut self.parents, snapshot),
+            Asked::Reload(reply) => {
+                let reloaded = self.reload();
+                let _gone = reply.send(self.configuration.sources());
+                return reloaded;
+            }
+        }
+        false
     }
 
     /// Does what is due.
@@ -296,7 +303,7 @@ impl Agent {
             *refresh != Refresh::Model,
             &self.settings,
         );
-        self.captures
+        self.streams
             .follow(&mut self.parents, self.kernel.snapshot());
         let ended = Instant::now();
         // The rest of a sync of the agent's own netns, or of everything, is not done for these netns.
@@ -374,24 +381,16 @@ impl Agent {
             names,
             ..
         } = self;
-        let snapshot = kernel.snapshot();
         answer(clients, &|| {
             // Each part of the agent that limits netns adds its counts here.
             let exceeded = quota::merged([&parents.exceeded(), schedule.exceeded()]);
             let status = protocol::Agent {
-                pid: std::process::id(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
                 netns: *netns,
                 sync: syncs.stats().clone(),
                 config: configuration.sources(),
-                quotas: status_view::quotas(&exceeded, settings, snapshot),
-                parents: parents
-                    .iter()
-                    .map(|parent| status_view::parent(parent, snapshot, &settings.policy))
-                    .collect(),
-                unreadable: kernel.unreadable(),
+                ..status_view::agent(parents, kernel, settings, &exceeded)
             };
-            Unnamed::new(status, snapshot, names)
+            Unnamed::new(status, kernel.snapshot(), names)
         });
     }
 }

@@ -88,6 +88,11 @@ impl Parent {
         self.serving().map_or(&self.name, Serving::name)
     }
 
+    /// Returns the configured name of the interface.
+    pub(super) fn configured_name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns whether this is its configured or its current name.
     pub(super) fn is_called(&self, name: &str) -> bool {
         self.name == name || self.name() == name

@@ -12,7 +12,7 @@ use std::{
 use ipvlan_common::{ConfigFlags, Event};
 use tracing::{error, info, warn};
 
-use super::{Settings, capture::Capture};
+use super::{Settings, capture::Capture, monitor::Written};
 use crate::{
     attach::{AttachError, Datapath},
     facts::{Link, NetnsId, Snapshot},
@@ -35,6 +35,8 @@ pub(super) struct Serving {
     pub(super) lan: Lan,
     /// The capture of its frames, if a client wants them.
     pub(super) capture: Option<Capture>,
+    /// What was written to its maps since it is served.
+    pub(super) written: Written,
     /// Addresses that the map has no entry left for.
     pub(super) no_room: BTreeSet<IpAddr>,
     /// Why links or maps are not pinned, if they should be.
@@ -216,6 +218,8 @@ impl Serving {
             Ok(())
         };
         let is_host_concerned = outcome.put + outcome.removed > 0 || outcome.reconfigured;
+        self.written.put += outcome.put as u64;
+        self.written.removed += outcome.removed as u64;
         if outcome.put + outcome.removed > 0 {
             info!(
                 parent = self.name(),

@@ -1,32 +1,52 @@
 //! The state of the agent in the types of the protocol.
 
-use std::time::SystemTime;
+mod conflicts;
 
 use ipvlan_common::{Delivery, Hook, Reason};
 
+pub(super) use self::conflicts::event;
+use self::conflicts::{conflict, stations};
 use super::{
-    Settings,
+    Kernel, Settings,
     parent::{Parent, State},
+    parents::Parents,
     serving::Serving,
 };
 use crate::{
     facts::{Kind, NetnsId, Snapshot},
-    lan::{frame::colons, incidents::Entry},
-    model::{AddressView, ChildKey, ChildView, Conflict, HookPoint, Policy, Rival, note_of_mode},
+    lan::frame::colons,
+    model::{AddressView, ChildView, HookPoint, Policy, note_of_mode},
     protocol::{
-        self, AddressState, ChildCounters, ChildState, ConflictKind, Counters, ExceededQuota,
-        LinkStats, MAP_FULL, ParentState, Program, QuotaKind,
+        self, AddressState, ChildCounters, ChildState, Counters, ExceededQuota, LinkStats,
+        MAP_FULL, ParentState, Program, QuotaKind,
     },
     quota::Exceeded,
     text::{chain, counted},
 };
 
-/// Returns the quotas that netns have exceeded. One that is gone has none.
-pub(super) fn quotas(
-    exceeded: &Exceeded,
+/// Returns the state of the agent, as far as it is about parents and netns.
+pub(super) fn agent(
+    parents: &Parents,
+    kernel: &Kernel,
     settings: &Settings,
-    snapshot: &Snapshot,
-) -> Vec<ExceededQuota> {
+    exceeded: &Exceeded,
+) -> protocol::Agent {
+    let snapshot = kernel.snapshot();
+    let parents = parents.iter();
+    protocol::Agent {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        quotas: quotas(exceeded, settings, snapshot),
+        parents: parents
+            .map(|of| parent(of, snapshot, &settings.policy))
+            .collect(),
+        unreadable: kernel.unreadable(),
+        ..protocol::Agent::default()
+    }
+}
+
+/// Returns the quotas that netns have exceeded. One that is gone has none.
+fn quotas(exceeded: &Exceeded, settings: &Settings, snapshot: &Snapshot) -> Vec<ExceededQuota> {
     let is_known = |&(&(id, _), &count): &(&(NetnsId, QuotaKind), &u64)| {
         count > 0 && snapshot.netns(id).is_some()
     };
@@ -51,7 +71,7 @@ pub(super) fn quotas(
         .collect()
 }
 
-pub(super) fn parent(parent: &Parent, snapshot: &Snapshot, policy: &Policy) -> protocol::Parent {
+fn parent(parent: &Parent, snapshot: &Snapshot, policy: &Policy) -> protocol::Parent {
     match parent.state() {
         State::New => waiting(parent.name(), ""),
         State::Waiting(of) => waiting(parent.name(), &of.reason),
@@ -81,7 +101,7 @@ fn waiting(name: &str, reason: &str) -> protocol::Parent {
 }
 
 fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol::Parent {
-    let mut failure = serving.failure.clone();
+    let mut failure = None;
     let mut counters = Counters::default();
     let hooks = serving.datapath.hooks();
     for point in hooks.iter().map(|info| info.point) {
@@ -98,13 +118,7 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
     }
     let unnamed = dhcp_note(&counters);
     let port = serving.desired.port;
-    failure = failure.or_else(|| serving.datapath.degraded());
-    if failure.is_none() && !serving.no_room.is_empty() {
-        failure = Some(format!(
-            "an address map is full: not answered: {}",
-            counted(serving.no_room.len(), "address", "addresses")
-        ));
-    }
+    failure = failure.or_else(|| self::failure(serving));
     protocol::Parent {
         name: serving.link.name.to_string(),
         ifindex: Some(serving.link.ifindex),
@@ -158,6 +172,19 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
             .map(|view| child(view, serving, snapshot, policy))
             .collect(),
     }
+}
+
+/// Returns why a parent that is attached is degraded; none if it is not.
+pub(super) fn failure(serving: &Serving) -> Option<String> {
+    let full = || {
+        let count = counted(serving.no_room.len(), "address", "addresses");
+        let is_full = !serving.no_room.is_empty();
+        is_full.then(|| format!("an address map is full: not answered: {count}"))
+    };
+    let failure = serving.failure.clone();
+    failure
+        .or_else(|| serving.datapath.degraded())
+        .or_else(full)
 }
 
 pub(super) const fn hook(point: HookPoint) -> protocol::Hook {
@@ -290,82 +317,6 @@ fn address(view: &AddressView, serving: &Serving) -> protocol::Address {
         .into(),
         reason: reason.map(str::to_owned),
     }
-}
-
-fn conflict(of: &Conflict, snapshot: &Snapshot) -> protocol::Conflict {
-    let link = |ifindex| snapshot.link(ifindex).map(|link| link.name.to_string());
-    let child = |key: ChildKey| protocol::Rival {
-        interface: Some(child_name(key, snapshot)),
-        netns: Some(netns(key.netns, snapshot)),
-        ..protocol::Rival::default()
-    };
-    protocol::Conflict {
-        kind: of.kind().into(),
-        address: of.address.to_string(),
-        child: child_name(of.child, snapshot),
-        netns: netns(of.child.netns, snapshot),
-        rival: match of.rival {
-            Rival::Host { ifindex } => protocol::Rival {
-                interface: link(ifindex),
-                ..protocol::Rival::default()
-            },
-            Rival::Gateway | Rival::NextHop => protocol::Rival::default(),
-            Rival::Sibling(key) => child(key),
-            Rival::OtherParent { child: key, parent } => protocol::Rival {
-                parent: link(parent),
-                ..child(key)
-            },
-            Rival::Peer(peer) => protocol::Rival {
-                peer: Some(peer.to_string()),
-                ..protocol::Rival::default()
-            },
-        },
-    }
-}
-
-/// Returns the addresses of children that a station on the LAN claims.
-fn stations(serving: &Serving, snapshot: &Snapshot) -> impl Iterator<Item = protocol::Conflict> {
-    serving
-        .lan
-        .duplicates()
-        .map(|(address, child, station)| protocol::Conflict {
-            kind: ConflictKind::LanStation.into(),
-            address: address.to_string(),
-            child: child_name(child, snapshot),
-            netns: netns(child.netns, snapshot),
-            rival: protocol::Rival {
-                mac: Some(colons(station)),
-                ..protocol::Rival::default()
-            },
-        })
-}
-
-fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> protocol::Event {
-    let incident = &of.incident;
-    let child = incident.child.as_ref();
-    protocol::Event {
-        time_ms: of
-            .last
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }),
-        kind: incident.kind.into(),
-        address: incident.address.map(|address| address.to_string()),
-        mac: incident.mac.map(colons),
-        parent: parent.to_owned(),
-        child: child.map(|(_, name)| name.clone()),
-        netns: child.map(|(key, _)| netns(key.netns, snapshot)),
-        action: incident.action.into(),
-        detail: incident.detail.clone(),
-        count: of.times,
-    }
-}
-
-/// Returns the name of a child; empty for one that is not in the snapshot.
-fn child_name(key: ChildKey, snapshot: &Snapshot) -> String {
-    let child = snapshot.child(key.netns, key.ifindex);
-    child.map_or_else(String::new, |child| child.name.to_string())
 }
 
 pub(super) fn netns(id: NetnsId, snapshot: &Snapshot) -> protocol::Netns {

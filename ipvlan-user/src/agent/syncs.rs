@@ -30,6 +30,27 @@ pub(super) struct Syncs {
     stats: SyncStats,
     /// End of the last sync that read the kernel and succeeded.
     last: Instant,
+    /// Beginning of the current or last sync.
+    begun: Instant,
+    /// What clients have not been notified of.
+    notes: Vec<Note>,
+}
+
+/// Something that clients are notified of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// A sync is complete.
+    Synced {
+        refresh: Refresh,
+        /// Time since its first dump.
+        took: Duration,
+    },
+    /// A sync failed.
+    Failed(String),
+    /// Netlink events were lost.
+    Overrun,
+    /// An audit found so many entries changed.
+    Repaired(usize),
 }
 
 impl Syncs {
@@ -43,6 +64,8 @@ impl Syncs {
                 ..SyncStats::default()
             },
             last: Instant::now(),
+            begun: Instant::now(),
+            notes: Vec::new(),
         }
     }
 
@@ -61,12 +84,16 @@ impl Syncs {
         self.stats.wakes += 1;
         if wake.overrun {
             self.stats.overruns += 1;
+            self.notes.push(Note::Overrun);
             warn!("netlink events were lost: syncing everything");
         }
     }
 
     /// Counts a sync that begins.
     pub(super) fn begin(&mut self, refresh: &Refresh) {
+        if *refresh != Refresh::Chunk {
+            self.begun = Instant::now();
+        }
         self.stats.syncs += u64::from(*refresh != Refresh::Chunk);
         self.stats.whole += u64::from(matches!(refresh, Refresh::FullScan(_)));
     }
@@ -77,6 +104,10 @@ impl Syncs {
         if *refresh != Refresh::Model {
             self.last = Instant::now();
         }
+        self.notes.push(Note::Synced {
+            refresh: refresh.clone(),
+            took: self.begun.elapsed(),
+        });
     }
 
     /// Records a failure.
@@ -84,12 +115,21 @@ impl Syncs {
         self.stats.failed += 1;
         let failure = chain(failure);
         error!("sync failed, what is installed stays: {failure}");
+        self.notes.push(Note::Failed(failure.clone()));
         self.stats.error = Some(failure);
     }
 
     /// Counts map entries that an audit found changed and that the next sync repairs.
-    pub(super) const fn count_repaired(&mut self, entries: usize) {
+    pub(super) fn count_repaired(&mut self, entries: usize) {
         self.stats.mended += entries as u64;
+        if entries > 0 {
+            self.notes.push(Note::Repaired(entries));
+        }
+    }
+
+    /// Takes what has happened since the last call.
+    pub(super) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
     }
 
     /// Returns when the next sync has to begin, so that the programs keep answering.

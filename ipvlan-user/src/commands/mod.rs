@@ -8,20 +8,23 @@ pub mod config;
 pub mod counters;
 pub mod doctor;
 pub mod explain;
+mod frame;
 pub mod generate;
 mod json;
+pub mod monitor;
 mod netns;
 pub mod reload;
 pub mod run;
 mod screen;
 pub mod status;
+mod stream;
 
 use std::{
     io::{self, Write as _},
     process::ExitCode,
 };
 
-pub use self::{agents::AgentsError, json::render as render_json};
+pub use self::{agents::AgentsError, json::render as render_json, stream::StreamError};
 use crate::{
     cli::FindArgs,
     config::{Places, Source},

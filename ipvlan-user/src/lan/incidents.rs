@@ -36,6 +36,8 @@ pub struct Entry {
     pub last: SystemTime,
     /// How often it happened.
     pub times: u64,
+    /// Number of the last of these times, among all incidents.
+    number: u64,
     /// How often since the last log line about it.
     unlogged: u64,
     logged: Option<Instant>,
@@ -46,6 +48,8 @@ pub struct Entry {
 pub struct Incidents {
     /// The one that happened last is at the back.
     entries: VecDeque<Entry>,
+    /// How many were recorded.
+    recorded: u64,
     lines: Pace,
     lines_of: BTreeMap<Group, Pace>,
 }
@@ -57,6 +61,7 @@ impl Incidents {
         let (rate, burst) = LINES;
         Self {
             entries: VecDeque::new(),
+            recorded: 0,
             lines: Pace::new(now, rate, burst),
             lines_of: BTreeMap::new(),
         }
@@ -85,12 +90,15 @@ impl Incidents {
                 first: at,
                 last: at,
                 times: 0,
+                number: 0,
                 unlogged: 0,
                 logged: None,
             },
         };
         entry.last = at;
         entry.times += 1;
+        self.recorded += 1;
+        entry.number = self.recorded;
         entry.unlogged += 1;
         let recently = entry
             .logged
@@ -134,6 +142,18 @@ impl Incidents {
         if let Some(oldest) = oldest {
             self.entries.remove(oldest);
         }
+    }
+
+    /// Returns how many incidents were recorded, those that are not kept any more included.
+    #[must_use]
+    pub const fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
+    /// Returns the incidents that happened after this number of them was recorded, as far as they are kept, oldest first.
+    pub fn since(&self, recorded: u64) -> impl Iterator<Item = &Entry> {
+        let entries = self.entries.iter();
+        entries.filter(move |entry| entry.number > recorded)
     }
 
     /// Returns the incidents that are kept, oldest first.

@@ -11,6 +11,7 @@ mod capture;
 mod conflict;
 mod documents;
 mod explain;
+mod monitor;
 mod netns;
 mod parent;
 mod status;
@@ -24,13 +25,14 @@ pub use self::{
     explain::{
         AddressOwner, AppliedRule, Explained, Explanation, MapEntry, Question, Sender, TestedFrame,
     },
+    monitor::{MonitorEvent, MonitorParameters, MonitorReply, NoTopic, SyncEvent},
     netns::{Container, Netns},
     parent::{Address, Child, ChildCounters, Counters, LinkStats, Parent, Program},
     status::{Agent, ExceededQuota, Sources, Status, SyncStats, Unanswered, Unserved},
     words::{
         Action, AddressState, AnsweredBy, ChildState, ConflictKind, Delivery, EventKind, Flag,
-        FrameKind, Hook, Mechanism, Mode, OwnerKind, ParentState, QuotaKind, Runtime, Verdict,
-        Word,
+        FrameKind, Hook, Mechanism, Mode, OwnerKind, ParentState, QuotaKind, Runtime, SyncKind,
+        Topic, Verdict, Word,
     },
 };
 

@@ -105,6 +105,7 @@ fn json_schemas_are_the_published_ones() {
         ("doctor-line", of::<Line<report::Check>>()),
         ("explain", of::<Explained>()),
         ("explain-line", of::<Line<Explanation>>()),
+        ("monitor-line", of::<Line<MonitorEvent>>()),
         ("reload", of::<Reloaded>()),
         ("reload-line", of::<Line<ReloadedAgent>>()),
     ] {

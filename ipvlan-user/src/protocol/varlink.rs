@@ -17,7 +17,8 @@ use zlink::{
 pub use self::description::description;
 use self::description::fields;
 use super::{
-    Agent, CaptureParameters, CaptureReply, Child, Counters, Explanation, Question, Sender, Sources,
+    Agent, CaptureParameters, CaptureReply, Child, Counters, Explanation, MonitorParameters,
+    MonitorReply, Question, Sender, Sources,
 };
 
 /// Name of the interface.
@@ -80,6 +81,9 @@ methods! {
     /// Returns frames that the programs of parents have counted, as they come, until the client closes the connection.
     /// Needs the flag `more`. For root and the user of the agent.
     Capture(CaptureParameters) -> CaptureReply;
+    /// Returns events as they happen, until the client closes the connection. Needs the flag `more`. Events that are
+    /// frames are for root and the user of the agent.
+    Monitor(MonitorParameters) -> MonitorReply;
     /// Reads the configuration again, as SIGHUP does. For root and the user of the agent.
     Reload(ReloadParameters) -> ReloadReply;
 }
@@ -225,6 +229,11 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Events are not reported.
+    MonitorFailed {
+        /// Why.
+        reason: String,
+    },
     /// The agent is stopping.
     Stopping,
 }
@@ -238,6 +247,7 @@ impl fmt::Display for Error {
             Self::NoSuchParent { parent } => write!(formatter, "no agent serves `{parent}`"),
             Self::NoSuchChild { child } => write!(formatter, "no parent has a child `{child}`"),
             Self::CaptureFailed { reason } => write!(formatter, "no frames are captured: {reason}"),
+            Self::MonitorFailed { reason } => write!(formatter, "no events are reported: {reason}"),
             Self::Stopping => formatter.write_str("the agent is stopping"),
         }
     }

@@ -27,6 +27,12 @@ impl<T> From<T> for Word<T> {
     }
 }
 
+impl<T: Default> Default for Word<T> {
+    fn default() -> Self {
+        Self::Known(T::default())
+    }
+}
+
 impl<T: PartialEq> PartialEq<T> for Word<T> {
     fn eq(&self, known: &T) -> bool {
         matches!(self, Self::Known(word) if word == known)
@@ -52,8 +58,21 @@ macro_rules! displayed {
 }
 
 displayed!(
-    Mode, Flag, Mechanism, Runtime, QuotaKind, EventKind, Action, AnsweredBy, OwnerKind, FrameKind,
-    Verdict, Hook
+    Mode,
+    Flag,
+    Mechanism,
+    Runtime,
+    QuotaKind,
+    EventKind,
+    Action,
+    AnsweredBy,
+    OwnerKind,
+    FrameKind,
+    Verdict,
+    Hook,
+    ParentState,
+    Topic,
+    SyncKind
 );
 
 /// State of a parent.
@@ -284,6 +303,41 @@ pub enum OwnerKind {
     Station,
     /// No station should: the agent probes for the address to recognise stations that answer for every address.
     Control,
+}
+
+/// What events that are shown as they happen are about.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// ARP messages about addresses of children and of the host.
+    Arp,
+    /// Solicitations about them.
+    Ndp,
+    /// Frames that are not answered, or not brought to a child, because of a rule.
+    Guard,
+    /// Claims, probes and conflicts about addresses of children, and changes of children that others notice.
+    Conflict,
+    /// Syncs, and states of parents.
+    Sync,
+}
+
+/// Kind of an event of a sync.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncKind {
+    /// A sync is complete.
+    #[default]
+    Synced,
+    /// A sync failed; what was installed stays.
+    Failed,
+    /// Netlink events were lost: everything is read.
+    Overrun,
+    /// An audit found entries that another process changed: they are repaired.
+    Repaired,
+    /// The state of a parent is another one.
+    Parent,
 }
 
 /// Kind of a frame that a program is run on.

@@ -6,13 +6,13 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use zlink::{Call, Connection, Reply, varlink_service};
 
 use super::bounded::{Bounded, Scope};
 use crate::protocol::{
-    Agent, CaptureParameters, CaptureReply, Explanation, Question, Sources,
+    Agent, Explanation, Question, Sources,
     varlink::{
         self, CountersParameters, CountersReply, ExplainParameters, ExplainReply, Method,
         ParentCounters, PlacedChild, ReloadParameters, ReloadReply, StatusParameters, StatusReply,
@@ -156,14 +156,14 @@ impl Client {
         }
     }
 
-    /// Has the agent capture frames. Returns when its programs do.
-    pub async fn capture(&mut self, parameters: CaptureParameters) -> Result<(), AskError> {
-        self.send(&Method::Capture(parameters), true).await?;
-        self.frames().await.map(drop)
+    /// Begins a stream: `Capture` or `Monitor`. Returns when the agent sends what happens.
+    pub async fn begin(&mut self, method: &Method) -> Result<(), AskError> {
+        self.send(method, true).await?;
+        self.receive::<IgnoredAny>().await.map(drop)
     }
 
-    /// Waits for captured frames.
-    pub async fn frames(&mut self) -> Result<CaptureReply, AskError> {
+    /// Waits for the next reply of a stream.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<T, AskError> {
         self.receive().await.map(|(reply, _)| reply)
     }
 

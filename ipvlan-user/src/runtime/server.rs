@@ -6,7 +6,7 @@
 mod refusal;
 mod stream;
 
-use std::{io, mem, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, mem, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use nix::unistd::Uid;
 use serde::Serialize;
@@ -29,7 +29,7 @@ use super::{
     trim_heap,
 };
 use crate::protocol::{
-    Agent, CaptureParameters, Explanation, Frame, Question, Sources,
+    Agent, CaptureParameters, Explanation, Frame, MonitorEvent, Question, Sources, Topic,
     varlink::{
         self, CHILDREN_PER_REPLY, CallError, ChildrenParameters, CountersParameters, CountersReply,
         Error, ExplainParameters, ExplainReply, INTERFACE, Method, ParentCounters, PlacedChild,
@@ -89,6 +89,15 @@ pub enum Request {
         parameters: CaptureParameters,
         /// Where the stream goes, or why there is none.
         reply: oneshot::Sender<Result<Subscription<Frame>, Error>>,
+    },
+    /// To report events as they happen.
+    Monitor {
+        /// Which events.
+        topics: BTreeSet<Topic>,
+        /// Of which parent; none for all.
+        parent: Option<String>,
+        /// Where the stream goes, or why there is none.
+        reply: oneshot::Sender<Result<Subscription<MonitorEvent>, Error>>,
     },
     /// To read the configuration again.
     Reload {
@@ -241,6 +250,7 @@ impl Service<'_> {
                 Err(refusal) => Ok(Err(refusal)),
             },
             Ok(Method::Capture(parameters)) => self.capture(parameters, replies, read).await,
+            Ok(Method::Monitor(parameters)) => self.monitor(parameters, replies, read).await,
             Ok(Method::Reload(ReloadParameters {})) => match self.reload().await {
                 Ok(reply) => replies.end(reply).await.map(Ok),
                 Err(refusal) => Ok(Err(refusal)),

@@ -4,14 +4,10 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     path::Path,
-    process::{Child, Stdio},
 };
 
-use ipvlan_tests::{agent::Agent, command};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use ipvlan_tests::agent::Agent;
+use nix::sys::signal::Signal;
 use pcap_file::pcapng::{
     Block, PcapNgReader,
     blocks::{
@@ -20,35 +16,7 @@ use pcap_file::pcapng::{
     },
 };
 
-use crate::common::{HOST_IP, Node, PATIENCE, Reports as _, ends, wait_until};
-
-/// A running capture.
-struct Capture(Child);
-
-impl Capture {
-    fn start(node: &Node, options: &[&str]) -> Self {
-        let mut command = node.command("capture", options);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(command.spawn().unwrap())
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.0.id().try_into().unwrap());
-        kill(pid, signal).unwrap();
-    }
-
-    /// Waits for its end. Returns its exit code, standard output and standard error.
-    fn end(mut self) -> (Option<i32>, String, String) {
-        assert!(command::wait(&mut self.0, PATIENCE).unwrap().is_some());
-        let output = self.0.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code(),
-            text(output.stdout),
-            text(output.stderr),
-        )
-    }
-}
+use crate::common::{HOST_IP, Node, PATIENCE, Reports as _, Streaming, ends, wait_until};
 
 fn program_ids(agent: &Agent) -> BTreeSet<u32> {
     let hooks = agent.parent(0).hooks;
@@ -98,7 +66,7 @@ fn frames_come_with_their_verdict_and_the_usual_programs_come_back() {
         let file = node.dir.path().with_extension("pcapng");
         let path = file.to_str().unwrap();
         let host = HOST_IP.to_string();
-        let capture = Capture::start(&node, &["-w", path, "-c", "2", &host]);
+        let capture = Streaming::start(&node, "capture", &["-w", path, "-c", "2", &host]);
         wait_capturing(&agent, &usual);
         for _ in 0..3 {
             assert!(node.arp(HOST_IP, PATIENCE).is_some());
@@ -118,7 +86,7 @@ fn frames_come_with_their_verdict_and_the_usual_programs_come_back() {
         wait_usual(&agent, &usual);
 
         // Lines of text.
-        let capture = Capture::start(&node, &["-c", "1", &host]);
+        let capture = Streaming::start(&node, "capture", &["-c", "1", &host]);
         wait_capturing(&agent, &usual);
         assert!(node.arp(HOST_IP, PATIENCE).is_some());
         let (code, stdout, stderr) = capture.end();
@@ -128,7 +96,7 @@ fn frames_come_with_their_verdict_and_the_usual_programs_come_back() {
         wait_usual(&agent, &usual);
 
         // A signal ends it with its counts.
-        let capture = Capture::start(&node, &["192.0.2.77"]);
+        let capture = Streaming::start(&node, "capture", &["192.0.2.77"]);
         wait_capturing(&agent, &usual);
         capture.signal(Signal::SIGINT);
         let (code, stdout, stderr) = capture.end();
@@ -137,7 +105,7 @@ fn frames_come_with_their_verdict_and_the_usual_programs_come_back() {
         wait_usual(&agent, &usual);
 
         // A client that is killed leaves nothing either.
-        let capture = Capture::start(&node, &["--iface", "ens34"]);
+        let capture = Streaming::start(&node, "capture", &["--iface", "ens34"]);
         wait_capturing(&agent, &usual);
         capture.signal(Signal::SIGKILL);
         capture.end();
@@ -152,7 +120,7 @@ fn programs_that_capture_outlive_a_killed_agent_and_the_next_one_replaces_them()
     let node = Node::pinned();
     let agent = node.start(&[]);
     let usual = program_ids(&agent);
-    let capture = Capture::start(&node, &[]);
+    let capture = Streaming::start(&node, "capture", &[]);
     wait_capturing(&agent, &usual);
     let capturing = program_ids(&agent);
     ends(agent, Signal::SIGKILL);
@@ -165,7 +133,7 @@ fn programs_that_capture_outlive_a_killed_agent_and_the_next_one_replaces_them()
 
     // An agent that stops attaches the usual programs first.
     let usual = program_ids(&agent);
-    let capture = Capture::start(&node, &[]);
+    let capture = Streaming::start(&node, "capture", &[]);
     wait_capturing(&agent, &usual);
     ends(agent, Signal::SIGTERM);
     capture.end();

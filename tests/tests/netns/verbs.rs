@@ -1,9 +1,8 @@
 //! What each verb prints and how it ends, beside a running agent and without one.
 
 use insta::{Settings, assert_snapshot};
-use serde_json::Value;
 
-use crate::common::{Ended, HOST_IP, Node, PARENT, PATIENCE, Reports as _};
+use crate::common::{Ended, HOST_IP, Node, PARENT, PATIENCE, Reports as _, assert_schema};
 
 /// What differs between two runs.
 fn settings() -> Settings {
@@ -35,32 +34,6 @@ fn golden(ended: &Ended) -> String {
         ended.stdout,
         ended.stderr
     )
-}
-
-/// Each line of standard output is a document of this published schema.
-#[track_caller]
-fn assert_schema(schema: &str, ended: &Ended, lines: bool) {
-    let path = format!(
-        "{}/../docs/schema/{schema}.json",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let text = std::fs::read_to_string(&path).unwrap();
-    let validator = jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap();
-    let documents: Vec<&str> = if lines {
-        ended.stdout.lines().collect()
-    } else {
-        vec![&ended.stdout]
-    };
-    assert!(!documents.is_empty(), "{ended:?}");
-    for document in documents {
-        let value: Value = serde_json::from_str(document).unwrap();
-        let errors: Vec<_> = validator
-            .iter_errors(&value)
-            .map(|it| it.to_string())
-            .collect();
-        assert!(errors.is_empty(), "{schema}: {errors:?} in {document}");
-        assert_eq!(value["schema"], 1, "{schema}");
-    }
 }
 
 #[test]

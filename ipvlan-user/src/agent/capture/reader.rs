@@ -17,11 +17,13 @@ use tokio::{
     time::sleep,
 };
 
-use super::filter::{Filter, Label};
+use super::{
+    filter::{Filter, Label},
+    stream::Stream,
+};
 use crate::{
     attach::CaptureMaps,
     protocol::{self, Frame, Verdict},
-    runtime::Feed,
 };
 
 /// Most records that are taken at once.
@@ -36,7 +38,7 @@ pub(super) type Labels = BTreeMap<u32, Label>;
 /// A client and what it wants.
 #[derive(Clone)]
 pub(super) struct Client {
-    pub(super) feed: Feed<Frame>,
+    pub(super) stream: Stream,
     pub(super) filter: Filter,
     /// Most bytes of a frame.
     pub(super) length: u32,
@@ -124,11 +126,11 @@ async fn read(
             let now_lost: u64 = lost.get(&0, 0).map_or(known_lost, |of| of.iter().sum());
             if now_lost > known_lost {
                 for client in &shared.clients {
-                    client.feed.count_dropped(now_lost - known_lost);
+                    client.stream.count_dropped(now_lost - known_lost);
                 }
                 known_lost = now_lost;
             }
-            shared.clients.iter().all(|client| client.feed.is_full())
+            shared.clients.iter().all(|client| client.stream.is_full())
         };
         if taken < BATCH {
             ready.clear_ready();
@@ -153,8 +155,11 @@ impl Shared {
             if !client.filter.matches(data, label) {
                 continue;
             }
+            let Some(topic) = client.stream.topic(header.reason(), data) else {
+                continue;
+            };
             let start = &data[..data.len().min(client.length as usize)];
-            client.feed.send(Frame {
+            let frame = Frame {
                 parent: self.parent.clone(),
                 hook: word(hook).into(),
                 verdict: verdict(header.reason().class()).into(),
@@ -165,7 +170,8 @@ impl Shared {
                 time_ns: nanoseconds(offset).saturating_add(header.time),
                 length: header.len,
                 data: STANDARD.encode(start),
-            });
+            };
+            client.stream.send(topic, frame);
         }
     }
 }

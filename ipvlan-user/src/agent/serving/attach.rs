@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::Serving;
 use crate::{
-    agent::{AgentError, Settings, error::system, pins},
+    agent::{AgentError, Settings, error::system, monitor::Written, pins},
     attach::Datapath,
     discover::DiscoverError,
     facts::Link,
@@ -63,6 +63,7 @@ impl Serving {
             datapath,
             installed,
             capture: None,
+            written: Written::default(),
             no_room: BTreeSet::new(),
             failure: None,
             _claim: claim,

@@ -19,8 +19,8 @@ use pcap_file::{
     },
 };
 
-use super::words;
 use crate::{
+    commands::frame::words,
     protocol::{Frame, Hook, Verdict, Word},
     text::printable,
 };

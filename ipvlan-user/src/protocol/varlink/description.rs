@@ -8,8 +8,8 @@ use zlink::{
 use super::{Error, INTERFACE, ParentCounters, PlacedChild, descriptions};
 use crate::protocol::{
     Address, AddressOwner, Agent, AppliedRule, Child, ChildCounters, Conflict, Container, Event,
-    ExceededQuota, Explanation, Frame, LinkStats, MapEntry, Netns, Parent, Program, Rival, Sources,
-    SyncStats, TestedFrame,
+    ExceededQuota, Explanation, Frame, LinkStats, MapEntry, MonitorEvent, Netns, Parent, Program,
+    Rival, Sources, SyncEvent, SyncStats, TestedFrame,
 };
 
 /// Returns the fields of a structure as parameters.
@@ -87,6 +87,7 @@ fn interface() -> Result<Interface<'static>, zlink::names::Error> {
             Frame::CUSTOM_TYPE,
             LinkStats::CUSTOM_TYPE,
             MapEntry::CUSTOM_TYPE,
+            MonitorEvent::CUSTOM_TYPE,
             Netns::CUSTOM_TYPE,
             Parent::CUSTOM_TYPE,
             ParentCounters::CUSTOM_TYPE,
@@ -94,6 +95,7 @@ fn interface() -> Result<Interface<'static>, zlink::names::Error> {
             Program::CUSTOM_TYPE,
             Rival::CUSTOM_TYPE,
             Sources::CUSTOM_TYPE,
+            SyncEvent::CUSTOM_TYPE,
             SyncStats::CUSTOM_TYPE,
             TestedFrame::CUSTOM_TYPE,
         ]

@@ -45,6 +45,24 @@ async fn agent(mut requests: mpsc::Receiver<Request>, children: usize) {
                 }
                 reply.send(Ok(frames)).unwrap();
             }
+            Request::Monitor {
+                topics,
+                parent,
+                reply,
+            } => {
+                let (feed, events) = crate::runtime::feed(2, &Arc::default());
+                for topic in topics {
+                    feed.send(MonitorEvent {
+                        topic: topic.into(),
+                        time_ns: 1,
+                        parent: parent.clone(),
+                        frame: None,
+                        conflict: None,
+                        sync: None,
+                    });
+                }
+                reply.send(Ok(events)).unwrap();
+            }
             Request::Reload { reply } => reply
                 .send(Sources {
                     error: Some("wrong".to_owned()),
@@ -333,4 +351,34 @@ fn a_stream_counts_what_its_queue_has_no_place_for_and_ends_with_the_agent() {
         ]
     );
     assert_eq!(last["error"], format!("{INTERFACE}.Stopping"));
+}
+
+#[test]
+fn topics_are_those_that_were_asked_for_or_all() {
+    let monitor = |parameters: Value| {
+        let call = json!({"method": format!("{INTERFACE}.Monitor"), "parameters": parameters, "more": true});
+        answers(0, self::call(&call))
+    };
+    for (parameters, topics, dropped) in [
+        (json!({}), &["arp", "ndp"][..], 3),
+        (json!({"topics": []}), &["arp", "ndp"], 3),
+        (
+            json!({"topics": ["sync", "conflict", "sync"]}),
+            &["conflict", "sync"],
+            0,
+        ),
+    ] {
+        let answers = monitor(parameters);
+        assert_eq!(
+            answers[0]["parameters"],
+            json!({"events": [], "dropped": 0})
+        );
+        let events = answers[1]["parameters"]["events"].as_array().unwrap();
+        let words: Vec<_> = events.iter().map(|event| event["topic"].clone()).collect();
+        assert_eq!(words, topics);
+        assert_eq!(answers[1]["parameters"]["dropped"], dropped);
+    }
+    let refused = &monitor(json!({"topics": ["arp", "weather"]}))[0];
+    assert_eq!(refused["error"], "org.varlink.service.InvalidParameter");
+    assert_eq!(refused["parameters"]["parameter"], "topics");
 }

@@ -4,6 +4,8 @@ mod ended;
 mod node;
 mod pins;
 mod reports;
+mod schema;
+mod streaming;
 pub(crate) mod tc;
 
 use std::{
@@ -23,6 +25,8 @@ pub(crate) use self::{
     node::{Node, ipvlan},
     pins::Bpffs,
     reports::{Reports, counted, ends, hooks_of},
+    schema::{assert_documents, assert_schema},
+    streaming::Streaming,
 };
 
 /// How soon the agent is attached to a parent that has come: without `CAP_PERFMON` the verifier alone takes 300 to
