@@ -8,6 +8,7 @@ mod find;
 mod monitor;
 mod output;
 mod run;
+mod top;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,7 @@ pub use self::{
     monitor::MonitorArgs,
     output::{FamilyArgs, Format, OutputArgs, Span, SpanError},
     run::{CleanupArgs, ConfigArgs, ConfigCommand, Negations, RunArgs},
+    top::TopArgs,
 };
 
 /// Makes every ipvlan child behind a NIC reachable: from the LAN, from the host, in every mode.
@@ -52,6 +54,11 @@ pub enum Command {
     Children(Box<ChildrenArgs>),
     /// Show how many frames the programs have counted, by hook and reason, and what each reason means.
     Counters(CountersArgs),
+    /// Show children with their rates of requests and packets, parents, and the health of syncs, again and again.
+    ///
+    /// Keys: `?` shows them. Rates are computed from two answers of the agents. Without a running agent the exit code
+    /// is 3.
+    Top(TopArgs),
     /// Have the running agents read their configuration again, as SIGHUP does.
     Reload(ReloadArgs),
     /// Explain whether an address is answered, by whom, and by which rules it is not.

@@ -7,7 +7,7 @@ use crate::{
     attach::AttachError,
     commands::{
         AgentsError, StreamError, children::ChildrenError, cleanup::CleanupError,
-        generate::ManError,
+        generate::ManError, top::TopError,
     },
     config::ConfigError,
     directory::DirectoryError,
@@ -62,6 +62,9 @@ pub enum Failure {
     /// Frames or events could not be shown.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// There is no terminal to show children on.
+    #[error(transparent)]
+    Top(#[from] TopError),
     /// Man pages could not be written.
     #[error(transparent)]
     Man(#[from] ManError),
@@ -114,7 +117,7 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => USAGE,
+            Self::Config(_) | Self::Top(_) => USAGE,
             Self::Agent(AgentError::Claim(ClaimError::Taken { .. }))
             | Self::Cleanup(CleanupError::Served { .. }) => TAKEN,
             _ if self.is_denied() => NO_PERMISSION,
@@ -129,7 +132,11 @@ impl Failure {
             Self::Agent(error) => error.is_denied(),
             Self::Agents(error) => error.is_denied(),
             Self::Stream(error) => error.is_denied(),
-            Self::Config(_) | Self::Cleanup(_) | Self::Children(_) | Self::Doctor(_) => false,
+            Self::Config(_)
+            | Self::Cleanup(_)
+            | Self::Children(_)
+            | Self::Doctor(_)
+            | Self::Top(_) => false,
             Self::Directory(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Pin(error) => agent::is_errno_of_denial(error.os_error()),
             Self::Attach(error) => agent::is_errno_of_denial(error.os_error()),
@@ -152,6 +159,7 @@ impl Failure {
             Self::Agents(error) => error.hint().map(str::to_owned),
             Self::Children(error) => error.hint(),
             Self::Stream(error) => error.hint().map(str::to_owned),
+            Self::Top(error) => Some(error.hint().to_owned()),
             Self::Man(ManError::Write { .. }) => {
                 Some("name a directory that exists and that this user can write to".to_owned())
             }

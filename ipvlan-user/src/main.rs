@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Status(args) => return ended(commands::status::status(args)),
         Command::Children(args) => return ended(commands::children::children(*args)),
         Command::Counters(args) => return ended(commands::counters::counters(args)),
+        Command::Top(args) => return ended(commands::top::top(args)),
         Command::Reload(args) => return ended(commands::reload::reload(args)),
         Command::Explain(args) => return ended(commands::explain::explain(args)),
         Command::Monitor(args) => return ended(commands::monitor::monitor(args)),

@@ -35,6 +35,7 @@ pub(crate) fn setup() -> Result<()> {
     tell("linker", linker);
     for (what, programs) in [
         ("lab", &clients::LAB[..]),
+        ("terminal", &clients::NETNS),
         ("virtual machine", &clients::VM),
         ("unit file", &clients::UNIT),
     ] {

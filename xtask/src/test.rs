@@ -95,7 +95,10 @@ fn run(part: Part) -> Result<()> {
         Part::Prog => {
             as_root("prog", &[]).and_then(|()| bench::run_programs(exec::run_tests, true, None))
         }
-        Part::Netns => as_root("netns", &[]),
+        Part::Netns => {
+            clients::install(&clients::NETNS)?;
+            as_root("netns", &[])
+        }
         Part::Vm => prepare().and_then(|()| machines()),
         Part::Faults => suites::LONG_FAULTS.run(&instrument::Args::default()),
         Part::Attacks => suites::LONG_ATTACKS.run(&instrument::Args::default()),

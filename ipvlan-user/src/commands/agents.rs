@@ -79,10 +79,22 @@ where
     T: Send + 'static,
     Asking: Future<Output = Result<T, AskError>> + Send + 'static,
 {
+    ask_at(find_places(find)?, question)
+}
+
+/// Asks all agents of these directories at once.
+pub(super) fn ask_at<T, Asking>(
+    places: Places,
+    question: impl Fn(Client) -> Asking,
+) -> Result<Asked<T>, Failure>
+where
+    T: Send + 'static,
+    Asking: Future<Output = Result<T, AskError>> + Send + 'static,
+{
     let Places {
         pin_dir,
         runtime_dir,
-    } = find_places(find)?;
+    } = places;
     let directory = Directory::find(&runtime_dir)?;
     let is_missing = directory.is_none();
     let Answers {

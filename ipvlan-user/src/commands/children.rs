@@ -158,7 +158,7 @@ fn render_brief(children: &[ShownChild]) -> String {
 }
 
 /// Renders everything about children, a line for each property.
-fn details(children: &[ShownChild]) -> String {
+pub(super) fn details(children: &[ShownChild]) -> String {
     let mut screen = Screen::default();
     for (index, of) in children.iter().enumerate() {
         if index > 0 {

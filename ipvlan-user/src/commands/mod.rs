@@ -18,6 +18,7 @@ pub mod run;
 mod screen;
 pub mod status;
 mod stream;
+pub mod top;
 
 use std::{
     io::{self, Write as _},

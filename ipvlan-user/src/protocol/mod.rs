@@ -15,6 +15,7 @@ mod monitor;
 mod netns;
 mod parent;
 mod status;
+mod top;
 pub mod varlink;
 mod words;
 
@@ -29,6 +30,7 @@ pub use self::{
     netns::{Container, Netns},
     parent::{Address, Child, ChildCounters, Counters, LinkStats, Parent, Program},
     status::{Agent, ExceededQuota, Sources, Status, SyncStats, Unanswered, Unserved},
+    top::{LinkRates, Rates, Top, TopAgent, TopChild, TopParent},
     words::{
         Action, AddressState, AnsweredBy, ChildState, ConflictKind, Delivery, EventKind, Flag,
         FrameKind, Hook, Mechanism, Mode, OwnerKind, ParentState, QuotaKind, Runtime, SyncKind,

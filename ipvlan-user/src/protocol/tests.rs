@@ -108,6 +108,8 @@ fn json_schemas_are_the_published_ones() {
         ("monitor-line", of::<Line<MonitorEvent>>()),
         ("reload", of::<Reloaded>()),
         ("reload-line", of::<Line<ReloadedAgent>>()),
+        ("top", of::<Top>()),
+        ("top-line", of::<Line<TopChild>>()),
     ] {
         assert_published(&format!("schema/{name}.json"), &schema);
     }

@@ -28,5 +28,6 @@ mod sockets;
 mod status;
 mod status_places;
 mod takeover;
+mod top;
 mod verbs;
 mod vlan;

@@ -109,7 +109,7 @@ fn nothing_that_a_socket_answers_reaches_the_terminal() {
 }
 
 /// Answers one call of every connection, one after the other, until this process ends.
-fn serve(
+pub(crate) fn serve(
     listener: UnixListener,
     answer: impl Fn(&mut UnixStream) -> io::Result<()> + Send + 'static,
 ) {

@@ -61,10 +61,12 @@ fn verbs_beside_an_agent() {
         ("children", &[], "children"),
         ("counters", &[], "counters"),
         ("reload", &[], "reload"),
+        ("top", &["--once", "--interval=100ms"], "top"),
     ] {
         let with = |format| [options, &["-o", format]].concat();
         assert_schema(schema, &run(verb, &with("json")).exits(0), false);
-        if verb != "children" {
+        // There is no child to print a line about.
+        if verb != "children" && verb != "top" {
             let line = if schema == "status" {
                 schema.to_owned()
             } else {
@@ -93,13 +95,21 @@ fn verbs_without_an_agent_end_with_3() {
             ("counters", &[]),
             ("counters", &["--watch"]),
             ("reload", &[]),
+            ("top", &["--once"]),
         ] {
             let ended = run(verb, options).exits(3);
             assert!(ended.stdout.starts_with("no agent is running"), "{ended:?}");
             assert_eq!(ended.stderr, "");
         }
     });
-    for schema in ["status", "children", "counters", "reload"] {
-        assert_schema(schema, &run(schema, &["--json"]).exits(3), false);
+    for (schema, options) in [
+        ("status", &[][..]),
+        ("children", &[]),
+        ("counters", &[]),
+        ("reload", &[]),
+        ("top", &["--once"]),
+    ] {
+        let ended = run(schema, &[options, &["--json"]].concat());
+        assert_schema(schema, &ended.exits(3), false);
     }
 }

@@ -39,6 +39,9 @@ pub(crate) const VM: [Client; 5] = [
     Client("strip", "binutils"),
 ];
 
+/// What tests in network namespaces run besides, on this machine alone.
+pub(crate) const NETNS: [Client; 1] = [Client("tmux", "tmux")];
+
 /// What checks the unit file.
 pub(crate) const UNIT: [Client; 1] = [Client("systemd-analyze", "systemd")];
 
