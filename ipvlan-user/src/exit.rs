@@ -120,6 +120,7 @@ impl Failure {
             Self::Config(_) | Self::Top(_) => USAGE,
             Self::Agent(AgentError::Claim(ClaimError::Taken { .. }))
             | Self::Cleanup(CleanupError::Served { .. }) => TAKEN,
+            Self::Stream(error) if error.is_not_served() => NOT_RUNNING,
             _ if self.is_denied() => NO_PERMISSION,
             _ => 1,
         }
@@ -156,8 +157,8 @@ impl Failure {
             Self::Pin(error) => error.hint().map(str::to_owned),
             Self::Directory(error) => directory_hint(error).map(str::to_owned),
             Self::Attach(error) => error.hint().map(str::to_owned),
-            Self::Agents(error) => error.hint().map(str::to_owned),
-            Self::Children(error) => error.hint(),
+            Self::Agents(error) => Some(error.hint().to_owned()),
+            Self::Children(error) => Some(error.hint().to_owned()),
             Self::Stream(error) => error.hint().map(str::to_owned),
             Self::Top(error) => Some(error.hint().to_owned()),
             Self::Man(ManError::Write { .. }) => {

@@ -87,7 +87,7 @@ pub enum AttachError {
         log: String,
     },
     /// Frames are to be captured on a parent whose maps are not pinned.
-    #[error("its maps are not pinned")]
+    #[error("its maps are not pinned: run the agent with `--pin`")]
     Unpinned,
     /// A link is gone that should be there.
     #[error("the {point} link is gone")]

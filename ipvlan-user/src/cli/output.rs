@@ -72,13 +72,13 @@ pub struct Span(pub Duration);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpanError {
     /// There is no number before the unit.
-    #[error("{0}: a time is a number with ms, s or m")]
+    #[error("a time is a number with ms, s or m, for example 30s ({0})")]
     NotANumber(#[from] ParseIntError),
     /// The unit is another one.
-    #[error("`{0}` is no unit of time: ms, s, m")]
+    #[error("`{0}` is no unit of time: a time is a number with ms, s or m, for example 30s")]
     Unit(String),
     /// It is longer than a day, or nothing.
-    #[error("a time is more than 0 and at most a day")]
+    #[error("a time exceeds 0 and is at most a day")]
     OutOfRange,
 }
 

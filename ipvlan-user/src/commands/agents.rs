@@ -16,6 +16,15 @@ use crate::{
 /// The first line if no agent was found.
 pub(super) const NONE_RUNS: &str = "no agent is running";
 
+/// What to do if no agent runs.
+pub(super) const START_ONE: &str =
+    "hint: start one: `systemctl start ipvlan`, or `ipvlan run --iface NAME`";
+/// What to do if no agent serves a parent.
+pub(super) const SEE_SERVED: &str = "`ipvlan status --brief` lists the parents that are served";
+
+/// What to do if an agent does not answer.
+pub(super) const SEE_LOG: &str = "see its log, for example with `journalctl -u ipvlan`; after a restart it adopts what is pinned";
+
 /// An agent did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentsError {
@@ -48,10 +57,12 @@ impl AgentsError {
 
     /// Returns what the user can do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        self.is_denied().then_some(
-            "run as root, or as the user of the agent; the service answers its group, too",
-        )
+    pub const fn hint(&self) -> &'static str {
+        if self.is_denied() {
+            "run as root, as the user of the agent, or as a member of the group of its socket (of the service: `ipvlan`)"
+        } else {
+            SEE_LOG
+        }
     }
 }
 
@@ -140,11 +151,14 @@ impl<T> Asked<T> {
         let mut lines = Vec::new();
         if runs {
             lines.extend(missing.iter().map(|line| format!("{line}\n")));
+            if !missing.is_empty() {
+                lines.push(format!("hint: {SEE_SERVED}\n"));
+            }
         }
         if runs || !self.unanswered.is_empty() {
             return body.trim_start_matches('\n').to_owned() + &lines.concat();
         }
-        format!("{}\n{body}", self.none_runs())
+        format!("{}\n{START_ONE}\n{body}", self.none_runs())
     }
 
     /// Fails if a socket has no answer.

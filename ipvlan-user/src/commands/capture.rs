@@ -11,7 +11,9 @@ use std::{
 
 use self::file::PacketFile;
 use super::{
-    Outcome, frame,
+    Outcome,
+    agents::{NONE_RUNS, START_ONE},
+    frame,
     stream::{self, Items, Sink},
 };
 use crate::{
@@ -52,7 +54,7 @@ pub fn capture(args: CaptureArgs) -> Result<Outcome, Failure> {
     let runs = stream::run::<CaptureReply>(find, &method, &mut session)?;
     if !runs {
         // Standard output is for frames.
-        eprintln!("no agent is running");
+        eprintln!("{NONE_RUNS}\n{START_ONE}");
     }
     Ok(Outcome::of(runs))
 }
@@ -86,6 +88,8 @@ impl Sink<Frame> for Session {
                 Box::new(BufWriter::new(File::create(path)?))
             };
             self.output = Output::Packets(PacketFile::new(to, self.length)?);
+            // A disk that is full is reported before there are frames.
+            self.output.flush()?;
         }
         eprintln!(
             "capturing from {}; end with Ctrl-C",

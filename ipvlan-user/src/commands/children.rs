@@ -17,19 +17,19 @@ use crate::{
 /// Shortest beginning of an id by which a container is found, in characters.
 const SHORTEST_ID: usize = 4;
 
+/// What to do if there is no such child.
+pub(super) const SEE_CHILDREN: &str = "`ipvlan children` lists the children; a name can be that of the link, the netns or the container";
+
 /// The requested child is none of those that are served.
 #[derive(Debug, thiserror::Error)]
-#[error("no child is or has `{}`", printable(.0))]
+#[error("no child has the name or the address `{}`", printable(.0))]
 pub struct ChildrenError(String);
 
 impl ChildrenError {
     /// Returns what the user can do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(
-            "`ipvlan children` lists the children; a name can be that of the link, the netns or the container"
-                .to_owned(),
-        )
+    pub const fn hint(&self) -> &'static str {
+        SEE_CHILDREN
     }
 }
 

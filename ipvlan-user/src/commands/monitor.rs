@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{
-    Outcome, frame, json,
+    Outcome,
+    agents::{NONE_RUNS, START_ONE},
+    frame, json,
     netns::netns,
     stream::{self, Items, Sink},
 };
@@ -42,7 +44,7 @@ pub fn monitor(args: MonitorArgs) -> Result<Outcome, Failure> {
     let runs = stream::run::<MonitorReply>(find, &method, &mut lines)?;
     if !runs {
         // Standard output is for events.
-        eprintln!("no agent is running");
+        eprintln!("{NONE_RUNS}\n{START_ONE}");
     }
     Ok(Outcome::of(runs))
 }

@@ -9,15 +9,22 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::find_places;
+use super::{
+    agents::{SEE_LOG, SEE_SERVED},
+    children::SEE_CHILDREN,
+    find_places,
+};
 use crate::{
     agent::is_errno_of_denial,
     cli::FindArgs,
     config::Places,
     directory::Directory,
     exit::Failure,
-    protocol::{Unanswered, varlink::Method},
-    runtime::{Answers, Client, connect_all},
+    protocol::{
+        Unanswered,
+        varlink::{self, Method},
+    },
+    runtime::{Answers, AskError, Client, connect_all},
 };
 
 /// How long an agent may take to load and attach the programs of all parents.
@@ -29,10 +36,10 @@ pub enum StreamError {
     /// An agent refused, or did not answer.
     #[error("{error}")]
     Refused {
-        /// What it said, or what happened.
+        /// What it answered, or what happened.
         error: String,
-        /// Whether a privilege was missing.
-        denied: bool,
+        /// Why.
+        refusal: Refusal,
     },
     /// All agents have stopped.
     #[error("the agent has stopped")]
@@ -48,25 +55,69 @@ pub enum StreamError {
     },
 }
 
+/// Why an agent refuses a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A privilege is missing.
+    Denied,
+    /// It does not serve the parent.
+    NoSuchParent,
+    /// No parent has such a child.
+    NoSuchChild,
+    /// It does not answer.
+    NoAnswer,
+    /// Something else.
+    Other,
+}
+
+impl From<&AskError> for Refusal {
+    fn from(error: &AskError) -> Self {
+        match error {
+            AskError::Agent(varlink::Error::NoSuchParent { .. }) => Self::NoSuchParent,
+            AskError::Agent(varlink::Error::NoSuchChild { .. }) => Self::NoSuchChild,
+            _ if error.is_denied() => Self::Denied,
+            _ => Self::Other,
+        }
+    }
+}
+
 impl StreamError {
     /// Returns whether a privilege was missing.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         match self {
-            Self::Refused { denied, .. } => *denied,
+            Self::Refused { refusal, .. } => *refusal == Refusal::Denied,
             Self::Write { error, .. } => is_errno_of_denial(error.raw_os_error()),
             Self::Stopped => false,
         }
     }
 
+    /// Returns whether no agent serves the requested parent.
+    #[must_use]
+    pub const fn is_not_served(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                refusal: Refusal::NoSuchParent,
+                ..
+            }
+        )
+    }
+
     /// Returns what the user can do about it.
     #[must_use]
     pub const fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Refused { denied: true, .. } => Some(
-                "run as root, or as the user of the agent; `ipvlan monitor conflict sync` needs neither",
+        let Self::Refused { refusal, .. } = self else {
+            return None;
+        };
+        match refusal {
+            Refusal::Denied => Some(
+                "run as root, or as the user of the agent; `ipvlan monitor conflict sync` is for the group of its socket, too",
             ),
-            Self::Refused { .. } | Self::Stopped | Self::Write { .. } => None,
+            Refusal::NoSuchParent => Some(SEE_SERVED),
+            Refusal::NoSuchChild => Some(SEE_CHILDREN),
+            Refusal::NoAnswer => Some(SEE_LOG),
+            Refusal::Other => None,
         }
     }
 }
@@ -143,20 +194,24 @@ async fn begin(answers: Answers<Client>, method: &Method) -> Result<Vec<Client>,
         .next()
         .map(|Unanswered { socket, error, .. }| StreamError::Refused {
             error: format!("{socket}: {error}"),
-            denied,
+            refusal: if denied {
+                Refusal::Denied
+            } else {
+                Refusal::NoAnswer
+            },
         });
     for (_, mut client) in answers {
         match timeout(PATIENCE, client.begin(method)).await {
             Ok(Ok(())) => clients.push(client),
             Err(_elapsed) => {
                 let error = format!("the agent with pid {} does not answer", client.pid());
-                let denied = false;
-                refused.get_or_insert(StreamError::Refused { error, denied });
+                let refusal = Refusal::NoAnswer;
+                refused.get_or_insert(StreamError::Refused { error, refusal });
             }
             Ok(Err(error)) => {
-                let denied = error.is_denied();
+                let refusal = Refusal::from(&error);
                 let error = error.to_string();
-                refused.get_or_insert(StreamError::Refused { error, denied });
+                refused.get_or_insert(StreamError::Refused { error, refusal });
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::text::escaped_path;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file, or the directory of files, cannot be read.
-    #[error("configuration {}", path.display())]
+    #[error("read the configuration in {}", path.display())]
     Unreadable {
         /// Its path.
         path: PathBuf,
@@ -16,7 +16,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// A configuration file is a directory, a socket, or another special file.
-    #[error("configuration {}: not a regular file", path.display())]
+    #[error("the configuration file {} is not a regular file", path.display())]
     NotAFile {
         /// Its path.
         path: PathBuf,
@@ -83,11 +83,17 @@ impl ConfigError {
             Self::Invalid { key: Some(_), .. } => Some(
                 "keys and values are those of the long options: `ipvlan run --help`".to_owned(),
             ),
-            Self::Unreadable { .. }
-            | Self::NotAFile { .. }
-            | Self::TooLong { .. }
-            | Self::NotUtf8 { .. }
-            | Self::Invalid { key: None, .. } => None,
+            Self::Invalid { key: None, .. } => Some(
+                "the file is TOML: one `KEY = VALUE` per line, texts in quotes, lists in brackets"
+                    .to_owned(),
+            ),
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("run as root, or let this user read it".to_owned())
+            }
+            Self::Unreadable { .. } | Self::NotAFile { .. } => {
+                Some("name a file that exists: `--config FILE`".to_owned())
+            }
+            Self::TooLong { .. } | Self::NotUtf8 { .. } => None,
         }
     }
 }

@@ -87,7 +87,9 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Options, ConfigError> {
         let span = error.span().unwrap_or_default();
         let table = DeTable::parse(text).ok();
         let key = table.and_then(|table| key(table.get_ref(), &span));
-        invalid(span.start, key, error.message())
+        // The word of serde for a list.
+        let message = error.message().replace("a sequence", "a list in brackets");
+        invalid(span.start, key, &message)
     })?;
     let line = |at| format!("{}:{}", escaped_path(path), place(bytes, at).0);
     rule::locate(&mut options.rule, text, line).map_err(|(error, at)| {

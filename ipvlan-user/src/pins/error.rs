@@ -81,14 +81,16 @@ impl PinError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         let hint = match self {
-            Self::NoBpffs { .. } => "mount -t bpf bpf /sys/fs/bpf, or use --pin-dir or --no-pin",
+            Self::NoBpffs { .. } => {
+                "mount one with `mount -t bpf bpf /sys/fs/bpf`, or use --pin-dir with a directory on one"
+            }
             Self::Foreign { .. } => {
                 "run as that user, or use --pin-dir with a directory of your own"
             }
             Self::Taken { .. } => "see `ipvlan status`; stop that agent first",
             Self::Directory(error) if error.hint().is_some() => return error.hint(),
             Self::File { .. } | Self::Directory(_) => {
-                "run as root, or use --pin-dir with a directory of your own, or --no-pin"
+                "run as root, or use --pin-dir with a directory of your own"
             }
             Self::Object { .. } => return None,
         };

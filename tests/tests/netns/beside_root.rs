@@ -100,6 +100,16 @@ fn root_works_beside_the_service_without_overriding_permissions_of_files() {
         ] {
             service.root_ended(verb, options).exits(75).reports(&pid);
         }
+        for (verb, options) in [
+            ("children", &[][..]),
+            ("counters", &[]),
+            ("reload", &[]),
+            ("top", &["--once", "--interval=100ms"]),
+        ] {
+            service.root_ended(verb, options).exits_silently(0);
+        }
+        // A parent without children: the host's own kernel answers for it.
+        service.root_ended("explain", &["192.0.2.1"]).exits(0);
         let files = service.node.dir.files();
         assert_eq!(files.len(), 2, "{files:?}");
         service.node.arp(HOST_IP, PATIENCE).unwrap();

@@ -158,13 +158,13 @@ fn what_cannot_be_captured_has_a_reason_and_an_exit_code() {
     node.ended(node.command("capture", &[])).exits(3);
     let agent = node.start(&[]);
     let usual = program_ids(&agent);
-    let fails = |options: &[&str], text: &str| {
+    let fails = |options: &[&str], code: i32, text: &str| {
         node.ended(node.command("capture", options))
-            .exits(1)
+            .exits(code)
             .reports(text);
     };
-    fails(&["--iface", "ens99"], "no agent serves `ens99`");
-    fails(&["nobody"], "no parent has a child `nobody`");
+    fails(&["--iface", "ens99"], 3, "no agent serves `ens99`");
+    fails(&["nobody"], 1, "no parent has a child `nobody`");
     node.ended(node.command("capture", &["-c", "0"])).exits(2);
     assert_eq!(program_ids(&agent), usual);
     agent.stop().unwrap();

@@ -203,7 +203,7 @@ fn exit_codes_without_an_agent_and_with_a_wrong_question() {
     node.dir = Dir::created();
     explain(&node, &[UNOWNED])
         .exits_silently(3)
-        .prints_only("no agent is running\n");
+        .prints("no agent is running\nhint: start one: ");
     explain(&node, &["192.0.2.0/24"]).exits(2);
     explain(&node, &[UNOWNED, "--from", "0.0.0.0"])
         .exits(2)
@@ -211,7 +211,7 @@ fn exit_codes_without_an_agent_and_with_a_wrong_question() {
     let agent = node.start(&[]);
     explain(&node, &[UNOWNED, "--parent", "ens99"])
         .exits_silently(3)
-        .prints_only("no agent serves `ens99`\n");
+        .prints_only("no agent serves `ens99`\nhint: `ipvlan status --brief` lists the parents that are served\n");
     explain(&node, &[UNOWNED, "--from", "fe80::1"])
         .exits(2)
         .reports("of two families");

@@ -141,7 +141,7 @@ fn status_after_a_kill_says_that_no_agent_is_running_and_removes_the_socket() {
     };
     assert_eq!(sockets(), 1);
     let ended = node.status(&[]).exits(3);
-    ended.prints_only("no agent is running\n");
+    ended.prints_only("no agent is running\nhint: start one: `systemctl start ipvlan`, or `ipvlan run --iface NAME`\n");
     assert_eq!(sockets(), 0);
 }
 

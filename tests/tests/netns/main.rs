@@ -18,6 +18,7 @@ mod explain;
 mod files;
 mod host;
 mod lifecycle;
+mod messages;
 mod monitor;
 mod motion;
 mod neighbours;

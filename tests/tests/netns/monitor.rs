@@ -129,12 +129,12 @@ fn frames_are_for_those_who_may_attach_programs() {
     let node = Node::pinned();
     node.ended(node.command("monitor", &[])).exits(3);
     let agent = node.start(&[]);
-    let fails = |options: &[&str], text: &str| {
+    let fails = |options: &[&str], code: i32, text: &str| {
         node.ended(node.command("monitor", options))
-            .exits(1)
+            .exits(code)
             .reports(text);
     };
-    fails(&["--iface", "ens99"], "no agent serves `ens99`");
+    fails(&["--iface", "ens99"], 3, "no agent serves `ens99`");
     node.ended(node.command("monitor", &["weather"]))
         .exits(2)
         .reports("possible values: arp, ndp, guard, conflict, sync");

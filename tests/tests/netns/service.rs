@@ -146,7 +146,7 @@ fn manager_hears_ready_reloads_the_state_and_the_end() {
         ),
         (
             "iface = 1\n",
-            "`iface`: invalid type: integer `1`, expected a sequence\n",
+            "`iface`: invalid type: integer `1`, expected a list in brackets\n",
         ),
         ("iface = [\"ens34\"]\n", all_is_well),
     ];

@@ -25,9 +25,10 @@ fn configuration_file_says_where_to_look() {
     // The command line takes precedence. The lock of the parent is seen.
     let elsewhere = Dir::new();
     let elsewhere = elsewhere.path().to_str().unwrap();
-    let absent = format!("no agent is running: there is no directory {elsewhere}\n");
+    let absent =
+        format!("no agent is running: there is no directory {elsewhere}\nhint: start one: ");
     let ended = asked(&node, &config, &["--runtime-dir", elsewhere]);
-    ended.exits(3).prints_only(&absent);
+    ended.exits(3).prints(&absent);
 
     // One that is named must be right.
     config.write("config.toml", "iface = [\"ens34\"]\nruntime-dir = 1\n");
@@ -78,7 +79,7 @@ fn parent_that_answers_without_an_agent_is_mentioned() {
     let elsewhere = ["--pin-dir", elsewhere.to_str().unwrap()];
     assert_eq!(unserved(3, &elsewhere), [""; 0]);
     let shown = asked(&node, &config, &[]).exits(3).stdout;
-    assert!(shown.starts_with("no agent is running\n\n"), "{shown}");
+    assert!(shown.starts_with("no agent is running\nhint: "), "{shown}");
 
     let _agent = node.start(&[]);
     assert_eq!(unserved(0, &[]).len(), 1);

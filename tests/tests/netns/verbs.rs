@@ -5,7 +5,7 @@ use insta::{Settings, assert_snapshot};
 use crate::common::{Ended, HOST_IP, Node, PARENT, PATIENCE, Reports as _, assert_schema};
 
 /// What differs between two runs.
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let mut settings = Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);

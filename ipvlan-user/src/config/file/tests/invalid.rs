@@ -63,7 +63,7 @@ stale-after = 1
 stale-after = 31536001
 #! 1:15: `stale-after`: 31536001 is too long: the largest value is 31536000
 rule = 1
-#! 1:8: `rule`: invalid type: integer `1`, expected a sequence
+#! 1:8: `rule`: invalid type: integer `1`, expected a list in brackets
 [rule]
 allow = ["::/0"]
 #! 1:1: `rule`: invalid type: map
@@ -74,7 +74,7 @@ allow = ["::/0"]
 [[rule]]
 [[rule]]
 netns = "blue"
-#! 3:9: `rule.netns`: invalid type: string "blue", expected a sequence
+#! 3:9: `rule.netns`: invalid type: string "blue", expected a list in brackets
 [[rule]]
 netns = ["red",
   "[a"]
