@@ -42,7 +42,7 @@ pub const fn counter_index(hook: Hook, number: u8) -> u32 {
     hook as u32 * COUNTERS_PER_HOOK + number as u32
 }
 
-/// Value of the `CHILD_COUNTERS` map, per CPU: frames, 32 bytes, no padding.
+/// Frames of a child, 32 bytes, no padding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct ChildCounters {
@@ -85,9 +85,32 @@ impl Sub for ChildCounters {
 
 const _: () = assert!(size_of::<ChildCounters>() == 32 && align_of::<ChildCounters>() == 8);
 
+/// Value of the `CHILD_COUNTERS` map, per CPU, 40 bytes, no padding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct ChildRecord {
+    /// Frames.
+    pub counters: ChildCounters,
+    /// Tick (`jiffies_64`) at which a neighbour request was last answered for the child; 0: never.
+    pub asked: u64,
+}
+
+impl ChildRecord {
+    /// Returns what two CPUs have recorded.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        Self {
+            counters: self.counters + other.counters,
+            asked: self.asked.max(other.asked),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<ChildRecord>() == 40 && align_of::<ChildRecord>() == 8);
+
 // SAFETY: `#[repr(C)]`, integers only, no padding (asserted above): every bit pattern is valid.
 #[cfg(feature = "user")]
-unsafe impl aya::Pod for ChildCounters {}
+unsafe impl aya::Pod for ChildRecord {}
 
 #[cfg(test)]
 mod tests {

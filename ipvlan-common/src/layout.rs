@@ -2,7 +2,7 @@
 
 /// Number of this set of layouts. Goes up whenever the meaning or the size of anything in this
 /// crate changes; the loader refuses to share maps with another number.
-pub const LAYOUT: u32 = if cfg!(feature = "next-layout") { 7 } else { 6 };
+pub const LAYOUT: u32 = if cfg!(feature = "next-layout") { 8 } else { 7 };
 
 /// Names of the maps in the eBPF object, as the loader asks for them.
 pub mod maps {
@@ -20,7 +20,7 @@ pub mod maps {
     pub const CONFIG: &str = "CONFIG";
     /// Per-CPU array of `u64`, indexed by [`counter_index`](crate::counter_index).
     pub const COUNTERS: &str = "COUNTERS";
-    /// Per-CPU array of [`ChildCounters`](crate::ChildCounters), indexed by
+    /// Per-CPU array of [`ChildRecord`](crate::ChildRecord)s, indexed by
     /// [`AddressEntry::slot`](crate::AddressEntry::slot).
     pub const CHILD_COUNTERS: &str = "CHILD_COUNTERS";
     /// Ring buffer of [`Event`](crate::Event)s.

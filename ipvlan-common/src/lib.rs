@@ -22,7 +22,7 @@ pub use address::AddressEntry;
 pub use capture::{CAPTURE_SNAP, CaptureHeader, CaptureRecord};
 pub use config::{Config, ConfigFlags, Control};
 pub use event::{Event, EventKind};
-pub use hook::{COUNTERS, ChildCounters, Hook, counter_index};
+pub use hook::{COUNTERS, ChildCounters, ChildRecord, Hook, counter_index};
 pub use layout::{LAYOUT, globals, maps, programs};
 pub use mac::{mac_from_bits, mac_to_bits};
 pub use owner::{Delivery, Owner, halves_v6};

@@ -2,7 +2,9 @@
 
 mod conflicts;
 
-use ipvlan_common::{Delivery, Hook, Reason};
+use std::time::SystemTime;
+
+use ipvlan_common::{ChildRecord, Delivery, Hook, Reason};
 
 pub(super) use self::conflicts::event;
 use self::conflicts::{conflict, stations};
@@ -15,6 +17,7 @@ use super::{
 use crate::{
     facts::{Kind, NetnsId, Snapshot},
     lan::frame::colons,
+    maps::deadline::Clock,
     model::{AddressView, ChildView, HookPoint, Policy, note_of_mode},
     protocol::{
         self, AddressState, ChildCounters, ChildState, Counters, ExceededQuota, LinkStats,
@@ -255,10 +258,10 @@ fn child(
     let slot = serving.installed.slots().of(view.key);
     // Counters are for information: one that cannot be read shows as zero, and `counters` of the
     // parent says why.
-    let counters = serving
+    let ChildRecord { counters, asked } = serving
         .installed
         .maps()
-        .child_counters(slot)
+        .child_record(slot)
         .unwrap_or_default();
     protocol::Child {
         name: view.name.to_string(),
@@ -284,6 +287,7 @@ fn child(
         state: state.into(),
         reason: first_reason.filter(|_| state == ChildState::Refused),
         addresses,
+        asked_ms: asked_ms(asked),
         counters: ChildCounters {
             answered: counters.answered,
             hairpinned: counters.hairpinned,
@@ -297,6 +301,14 @@ fn child(
             tx_bytes: view.stats.tx_bytes,
         },
     }
+}
+
+/// Returns the time of a tick in milliseconds since 1970.
+fn asked_ms(tick: u64) -> Option<u64> {
+    let ago = Clock::read().ok()?.ago(tick)?;
+    let time = SystemTime::now().checked_sub(ago)?;
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 fn address(view: &AddressView, serving: &Serving) -> protocol::Address {

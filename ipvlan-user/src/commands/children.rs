@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{
     Outcome, agents, json,
     netns::{self, netns},
-    screen::{self, Rows, Screen},
+    screen::{self, Rows, Screen, ago, now_ms},
 };
 use crate::{
     cli::{ChildrenArgs, ChildrenCommand, ChildrenListArgs, Format, ParentArgs},
@@ -122,16 +122,19 @@ fn is_called(child: &Child, wanted: &str) -> bool {
 fn list(children: &[ShownChild]) -> String {
     let mut screen = Screen::default();
     let mut rows = Rows::new([
-        "PARENT", "CHILD", "NETNS", "MODE", "ADDRESS", "STATE", "ANSWERED", "REFUSED", "RX", "TX",
+        "PARENT", "CHILD", "NETNS", "MODE", "ADDRESS", "STATE", "ANSWERED", "ASKED", "REFUSED",
+        "RX", "TX",
     ]);
+    let now = now_ms();
     for ShownChild { parent, child, .. } in children {
         for (index, [name, netns, address, state, answered, _, refused, rx, tx]) in
             child_rows(child).into_iter().enumerate()
         {
             let once = |text: String| if index == 0 { text } else { String::new() };
             let (parent, mode) = (once(parent.clone()), once(child.mode.to_string()));
+            let asked = once(asked(child, now));
             rows.add(&[
-                parent, name, netns, mode, address, state, answered, refused, rx, tx,
+                parent, name, netns, mode, address, state, answered, asked, refused, rx, tx,
             ]);
         }
     }
@@ -221,6 +224,7 @@ pub(super) fn details(children: &[ShownChild]) -> String {
                 counters.answered, counters.hairpinned, counters.redirected, counters.refused
             ),
         );
+        property("asked", &asked(child, now_ms()));
         let link = &child.link;
         property(
             "rx",
@@ -251,6 +255,12 @@ pub(super) fn table(children: &[Child]) -> Rows {
         rows.add(&row);
     }
     rows
+}
+
+/// Returns when a request was last answered for a child.
+fn asked(child: &Child, now_ms: u64) -> String {
+    let ago = child.asked_ms.map(|at| ago(now_ms.saturating_sub(at)));
+    ago.unwrap_or_else(|| "never".to_owned())
 }
 
 /// Returns the state of an address with its reason.

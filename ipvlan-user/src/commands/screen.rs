@@ -3,7 +3,10 @@
 //! An agent can be compromised. Nothing that it answers controls the terminal, begins a line, or takes long
 //! to lay out.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    time::SystemTime,
+};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
@@ -159,6 +162,24 @@ fn color_of(word: &str) -> Option<AnsiColor> {
     }
 }
 
+/// Returns the milliseconds since 1970; 0 if the clock is before that.
+pub(super) fn now_ms() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Renders how long ago something was, in the largest unit of which it has at least two.
+pub(super) fn ago(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,5 +229,20 @@ mod tests {
                 .into_text()
                 .ends_with("\n  2 more rows: see --json\n")
         );
+    }
+
+    #[test]
+    fn a_span_is_in_the_largest_unit_of_which_it_has_two() {
+        for (ms, said) in [
+            (0, "0 s ago"),
+            (119_999, "119 s ago"),
+            (120_000, "2 min ago"),
+            (7_199_999, "119 min ago"),
+            (7_200_000, "2 h ago"),
+            (172_800_000, "2 d ago"),
+            (u64::MAX, "213503982334 d ago"),
+        ] {
+            assert_eq!(ago(ms), said);
+        }
     }
 }

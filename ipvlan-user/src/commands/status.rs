@@ -5,7 +5,7 @@ pub(super) mod unserved;
 
 use std::{
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     agents::{self, Asked},
     children, json,
     netns::netns,
-    screen::{self, Rows, Screen},
+    screen::{self, Rows, Screen, now_ms},
 };
 use crate::{
     cli::{FamilyArgs, Format, ParentArgs, Span, StatusArgs},
@@ -183,13 +183,6 @@ fn render_brief(status: &Status) -> String {
         screen.line(&agents::failure(socket));
     }
     screen.into_text()
-}
-
-/// Returns the milliseconds since 1970; 0 if the clock is before that.
-fn now_ms() -> u64 {
-    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }
 
 /// Renders a status. Whatever is in it, the text has printable characters and line feeds only.

@@ -253,6 +253,7 @@ mod tests {
                 state: state.into(),
                 reason: reason.map(str::to_owned),
             }],
+            asked_ms: None,
             counters: ChildCounters::default(),
             link: LinkStats::default(),
         }

@@ -13,6 +13,29 @@ pub fn after(time: Duration) -> u64 {
     now.saturating_add(in_ticks(time, tick))
 }
 
+/// The clock at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    now: u64,
+    tick: Duration,
+}
+
+impl Clock {
+    /// Reads the clock.
+    pub fn read() -> io::Result<Self> {
+        let (now, tick) = now()?;
+        Ok(Self { now, tick })
+    }
+
+    /// Returns how long ago a tick was, which a program has read; none for 0, which stands for never.
+    #[must_use]
+    pub fn ago(self, ticks: u64) -> Option<Duration> {
+        let passed = self.now.saturating_sub(ticks);
+        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+        (ticks > 0).then(|| self.tick.saturating_mul(passed))
+    }
+}
+
 /// The tick it is, at most [`USER_TICK`] ago, and how long one takes.
 fn now() -> io::Result<(u64, Duration)> {
     // `ktime_get_coarse` goes by ticks, and its resolution is one (`KTIME_LOW_RES`).

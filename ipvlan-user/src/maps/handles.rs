@@ -1,6 +1,6 @@
 //! The maps of one loaded object, typed.
 
-use std::{collections::BTreeMap, net::IpAddr, ops::Add, os::fd::AsFd as _};
+use std::{collections::BTreeMap, net::IpAddr, os::fd::AsFd as _};
 
 use aya::{
     Ebpf,
@@ -9,7 +9,7 @@ use aya::{
     util::nr_cpus,
 };
 use ipvlan_common::{
-    AddressEntry, ChildCounters, Config, Control, REASONS, Reason, counter_index,
+    AddressEntry, ChildRecord, Config, Control, REASONS, Reason, counter_index,
     index::{SlotV4, SlotV6},
     maps,
 };
@@ -82,7 +82,7 @@ pub struct Maps {
     events: Option<Events>,
     config: Array<MapData, Control>,
     counters: PerCpuArray<MapData, u64>,
-    children: PerCpuArray<MapData, ChildCounters>,
+    children: PerCpuArray<MapData, ChildRecord>,
 }
 
 impl Maps {
@@ -253,10 +253,10 @@ impl Maps {
         Ok(counters)
     }
 
-    /// The counters of a child, summed over all CPUs; zero for a slot past the map's end.
-    pub fn child_counters(&self, slot: u32) -> Result<ChildCounters, MapsError> {
+    /// Returns what all CPUs have recorded of a child; nothing for a slot past the map's end.
+    pub fn child_record(&self, slot: u32) -> Result<ChildRecord, MapsError> {
         if slot >= self.children.len() {
-            return Ok(ChildCounters::default());
+            return Ok(ChildRecord::default());
         }
         let values = self
             .children
@@ -265,14 +265,14 @@ impl Maps {
         Ok(values
             .iter()
             .copied()
-            .fold(ChildCounters::default(), Add::add))
+            .fold(ChildRecord::default(), ChildRecord::merged))
     }
 
-    /// Sets the counters of a child to zero.
+    /// Clears the record of a child.
     pub fn reset_child_counters(&mut self, slot: u32) -> Result<(), MapsError> {
         let cpus = nr_cpus().map_err(|(path, source)| MapsError::Cpus { path, source })?;
         let values =
-            PerCpuValues::try_from(vec![ChildCounters::default(); cpus]).map_err(|source| {
+            PerCpuValues::try_from(vec![ChildRecord::default(); cpus]).map_err(|source| {
                 MapsError::Cpus {
                     path: "one value per CPU",
                     source,

@@ -107,6 +107,9 @@ pub struct Child {
     pub reason: Option<String>,
     /// Its addresses.
     pub addresses: Vec<Address>,
+    /// When a request was last answered for it, in milliseconds since 1970-01-01 00:00 UTC; none if none was.
+    #[serde(default)]
+    pub asked_ms: Option<u64>,
     /// Frames to it.
     pub counters: ChildCounters,
     /// The kernel's own counters of the link.

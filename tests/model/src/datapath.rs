@@ -1,6 +1,6 @@
 //! The eBPF object in the kernel of this machine.
 
-use std::{fs, net::IpAddr, ops::Add, os::fd::OwnedFd, thread};
+use std::{fs, net::IpAddr, os::fd::OwnedFd, thread};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
@@ -8,7 +8,7 @@ use aya::{
     programs::{Program as Loaded, ProgramError, ProgramFd, ProgramInfo, SchedClassifier, Xdp},
 };
 use ipvlan_common::{
-    AddressEntry, COUNTERS, ChildCounters, Config, Control, Event, Hook, Reason, counter_index,
+    AddressEntry, COUNTERS, ChildRecord, Config, Control, Event, Hook, Reason, counter_index,
     globals,
     index::{SlotV4, SlotV6},
     maps,
@@ -44,7 +44,7 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
     pub reasons: Vec<u64>,
-    pub children: Vec<ChildCounters>,
+    pub children: Vec<ChildRecord>,
 }
 
 /// A fresh load of all programs, with maps of their own.
@@ -61,7 +61,7 @@ pub struct Datapath {
     index: Option<Index>,
     events: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
-    children: PerCpuArray<MapData, ChildCounters>,
+    children: PerCpuArray<MapData, ChildRecord>,
     installed: (Option<[Config; 2]>, Entries),
     buffer: Vec<u8>,
 }
@@ -276,7 +276,7 @@ impl Datapath {
                 values
                     .iter()
                     .copied()
-                    .fold(ChildCounters::default(), Add::add)
+                    .fold(ChildRecord::default(), ChildRecord::merged)
             })
             .collect();
         Counts { reasons, children }

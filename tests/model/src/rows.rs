@@ -1,10 +1,12 @@
 //! Rows of a table: description, program, maps, frame in → verdict, reason, frame out.
 
-use std::{net::IpAddr, panic::Location};
+use std::{net::IpAddr, panic::Location, time::Duration};
 
 use ipvlan_common::{
-    AddressEntry, COUNTERS, ChildCounters, ConfigFlags, EventKind, Hook, Reason, counter_index,
+    AddressEntry, COUNTERS, ChildCounters, ConfigFlags, EventKind, Hook, Reason, ReasonClass,
+    counter_index,
 };
+use ipvlan_user::maps::deadline;
 
 use super::{
     datapath::{Act, Counts, Datapath, Origin, Program},
@@ -14,6 +16,8 @@ use super::{
 
 /// Mark that every frame comes with.
 pub const MARK: u32 = 0xfeed;
+/// Ticks that a run takes at most: a second, on kernels with 1000 in one.
+const TICKS: u64 = 1000;
 
 /// A row, and what is expected of it.
 #[derive(Clone, Debug)]
@@ -280,10 +284,25 @@ impl Row {
             .children
             .iter()
             .zip(&after.children)
-            .map(|(before, after)| *after - *before)
+            .map(|(before, after)| after.counters - before.counters)
             .collect();
         if moved != self.expected_children() {
             return Err(format!("child counters moved by {moved:?}"))?;
+        }
+        let is_answered = |reason: Reason| reason.class() == ReasonClass::Answered;
+        let asked = self.slot.filter(|_| self.reason.is_some_and(is_answered));
+        let now = deadline::after(Duration::ZERO);
+        for (slot, (before, after)) in before.children.iter().zip(&after.children).enumerate() {
+            let is_asked = asked.is_some_and(|asked| asked as usize == slot);
+            // The clock of this process is behind by up to a tick of `times(2)`.
+            if is_asked && after.asked.abs_diff(now) > TICKS
+                || !is_asked && after.asked != before.asked
+            {
+                return Err(format!(
+                    "slot {slot} asked at {}, before {}, now {now}",
+                    after.asked, before.asked
+                ))?;
+            }
         }
         Ok(())
     }

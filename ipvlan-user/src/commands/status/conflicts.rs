@@ -1,6 +1,6 @@
 //! Conflicts and events as text.
 
-use super::{Rows, netns};
+use super::{Rows, netns, screen::ago};
 use crate::protocol::{Conflict, ConflictKind, Event, Word};
 
 /// How many events are shown.
@@ -67,17 +67,6 @@ pub(super) fn events(events: &[Event], now_ms: u64) -> Rows {
         ]);
     }
     rows
-}
-
-/// Renders a time span in the largest unit of which it has at least two.
-fn ago(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0..120 => format!("{seconds} s ago"),
-        120..7_200 => format!("{} min ago", seconds / 60),
-        7_200..172_800 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} d ago", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]
@@ -158,20 +147,5 @@ mod tests {
         assert_eq!(words, latest);
         assert!(lines[SHOWN].contains("at2000"), "{lines:?}");
         assert!(events(&[], 0).is_empty());
-    }
-
-    #[test]
-    fn a_span_is_in_the_largest_unit_of_which_it_has_two() {
-        for (ms, said) in [
-            (0, "0 s ago"),
-            (119_999, "119 s ago"),
-            (120_000, "2 min ago"),
-            (7_199_999, "119 min ago"),
-            (7_200_000, "2 h ago"),
-            (172_800_000, "2 d ago"),
-            (u64::MAX, "213503982334 d ago"),
-        ] {
-            assert_eq!(ago(ms), said);
-        }
     }
 }
