@@ -27,6 +27,7 @@ pub mod exit;
 pub mod facts;
 pub mod lan;
 pub mod maps;
+pub mod metrics;
 pub mod model;
 pub mod names;
 pub mod netlink;

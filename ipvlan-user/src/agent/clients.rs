@@ -83,6 +83,11 @@ impl Clients {
         })
     }
 
+    /// Returns where requests of other clients than those of the socket go.
+    pub(super) fn sender(&self) -> mpsc::Sender<Request> {
+        self.sender.clone()
+    }
+
     /// Waits for a client to connect, and starts to serve it, or for a request of one. Cancelling loses nothing.
     pub(super) async fn next(&mut self) -> Request {
         loop {

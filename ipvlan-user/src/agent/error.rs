@@ -3,7 +3,8 @@
 use std::io;
 
 use crate::{
-    attach::AttachError, discover::DiscoverError, model::ParentError, runtime::ClaimError,
+    attach::AttachError, discover::DiscoverError, metrics::BindError, model::ParentError,
+    runtime::ClaimError,
 };
 
 /// The agent cannot go on.
@@ -26,6 +27,9 @@ pub enum AgentError {
         /// Why.
         source: Box<AttachError>,
     },
+    /// Metrics cannot be served.
+    #[error("serve metrics")]
+    Metrics(#[from] BindError),
     /// Something of the process itself.
     #[error("{action}")]
     System {
@@ -64,6 +68,7 @@ impl AgentError {
             Self::Parent(error) => Some(error.hint()),
             Self::Claim(error) => Some(error.hint().to_owned()),
             Self::Attach { source, .. } => source.hint().map(str::to_owned),
+            Self::Metrics(error) => error.hint().map(str::to_owned),
             Self::System { .. } | Self::Detach { .. } => None,
         }
     }
@@ -75,6 +80,7 @@ impl AgentError {
             Self::Attach { source, .. } => is_errno_of_denial(source.os_error()),
             Self::Claim(error @ ClaimError::File { .. }) => is_errno_of_denial(error.os_error()),
             Self::System { source, .. } => is_denied(source),
+            Self::Metrics(error) => is_errno_of_denial(error.os_error()),
             Self::Discover(error) => {
                 let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
                 while let Some(error) = cause {

@@ -3,12 +3,14 @@
 //! The only module that knows discovery, the model, maps and hooks. Every sync is complete: a snapshot, the state
 //! that it asks for, the difference, and its application. A snapshot that fails changes nothing.
 
+mod answering;
 mod capture;
 mod clients;
 mod error;
 mod explain;
 mod health;
 mod kernel;
+mod metrics;
 mod monitor;
 mod naming;
 mod parent;
@@ -24,7 +26,11 @@ mod syncs;
 mod timer;
 mod unreadable;
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Instant, SystemTime},
+};
 
 use tracing::{debug, info};
 
@@ -35,7 +41,7 @@ use self::{
     error::system,
     health::Health,
     kernel::{Kernel, Read},
-    naming::Unnamed,
+    metrics::Metrics,
     parents::{Parents, Started},
     reload::Configuration,
     schedule::{MAX_GAP, Refresh, Schedule},
@@ -51,7 +57,6 @@ use crate::{
     discover::{Dirty, Part},
     facts::NetnsId,
     names::Names,
-    protocol, quota,
     runtime::{self, trim_heap},
 };
 
@@ -61,11 +66,15 @@ pub struct Agent {
     configuration: Configuration,
     /// Inode of its netns.
     netns: u64,
+    /// When it started, in milliseconds since 1970.
+    started_ms: u64,
     signals: Signals,
     kernel: Kernel,
     parents: Parents,
     schedule: Schedule,
     syncs: Syncs,
+    /// Before the clients: their socket removes the directory if it is empty.
+    _metrics: Option<Metrics>,
     clients: Clients,
     names: Names,
     streams: Streams,
@@ -80,6 +89,7 @@ impl Agent {
         // Before anything is attached: a signal from here on stops the agent cleanly.
         let signals = Signals::new().map_err(system("catch signals"))?;
         let netns = runtime::own_netns().map_err(system("read the network namespace"))?;
+        let metrics = metrics::Bound::new(&settings.metrics)?;
         let started = Instant::now();
         let (kernel, first) = Kernel::open(&settings)?;
         let dumped = started.elapsed();
@@ -102,11 +112,13 @@ impl Agent {
             configuration: Configuration::new(source, &files),
             settings,
             netns,
+            started_ms: status_view::milliseconds(SystemTime::now()),
             signals,
             kernel,
             parents,
             schedule,
             syncs: Syncs::new(dumped + filled),
+            _metrics: metrics.map(|bound| bound.serve(clients.sender())),
             clients,
             names: Names::new(Path::new("/")),
             streams: Streams::default(),
@@ -265,7 +277,11 @@ impl Agent {
 
     /// Syncs, records the outcome, and reports it to the service manager.
     fn sync(&mut self, refresh: &Refresh) -> Synced {
-        let synced = match self.read_and_apply(refresh) {
+        let started = Instant::now();
+        let result = self.read_and_apply(refresh);
+        let outcome = *result.as_ref().unwrap_or(&Synced::Failed);
+        self.syncs.took(refresh, outcome, started.elapsed());
+        let synced = match result {
             Ok(Synced::Done) => {
                 self.syncs.succeed(refresh);
                 Synced::Done
@@ -365,32 +381,5 @@ impl Agent {
     fn report(&mut self) {
         let (sync, reload) = (self.syncs.error(), self.configuration.error());
         self.health.report(&self.parents, sync, reload);
-    }
-
-    /// Sends the state to clients.
-    fn answer_clients(&mut self, answer: fn(&mut Clients, &dyn Fn() -> Unnamed)) {
-        let Self {
-            settings,
-            configuration,
-            netns,
-            kernel,
-            parents,
-            schedule,
-            syncs,
-            clients,
-            names,
-            ..
-        } = self;
-        answer(clients, &|| {
-            // Each part of the agent that limits netns adds its counts here.
-            let exceeded = quota::merged([&parents.exceeded(), schedule.exceeded()]);
-            let status = protocol::Agent {
-                netns: *netns,
-                sync: syncs.stats().clone(),
-                config: configuration.sources(),
-                ..status_view::agent(parents, kernel, settings, &exceeded)
-            };
-            Unnamed::new(status, kernel.snapshot(), names)
-        });
     }
 }

@@ -1,6 +1,7 @@
 //! The state of the agent in the types of the protocol.
 
 mod conflicts;
+mod state;
 
 use std::time::SystemTime;
 
@@ -27,6 +28,8 @@ use crate::{
     text::{chain, counted},
 };
 
+pub(super) use state::milliseconds;
+
 /// Returns the state of the agent, as far as it is about parents and netns.
 pub(super) fn agent(
     parents: &Parents,
@@ -40,6 +43,7 @@ pub(super) fn agent(
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         quotas: quotas(exceeded, settings, snapshot),
+        limits: state::limits(settings.quotas),
         parents: parents
             .map(|of| parent(of, snapshot, &settings.policy))
             .collect(),
@@ -99,6 +103,8 @@ fn waiting(name: &str, reason: &str) -> protocol::Parent {
         conflicts: Vec::new(),
         events: Vec::new(),
         groups: 0,
+        datapath: protocol::DatapathState::default(),
+        totals: protocol::EventTotals::default(),
         children: Vec::new(),
     }
 }
@@ -168,6 +174,8 @@ fn serving(serving: &Serving, snapshot: &Snapshot, policy: &Policy) -> protocol:
             .map(|entry| event(entry, serving.link.name.as_str(), snapshot))
             .collect(),
         groups: serving.lan.groups() as u64,
+        datapath: state::datapath(serving),
+        totals: state::totals(serving.lan.incidents()),
         children: serving
             .desired
             .children

@@ -2,12 +2,12 @@
 
 use std::{
     error::Error,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tracing::{error, warn};
 
-use super::schedule::Refresh;
+use super::{schedule::Refresh, status_view::milliseconds};
 use crate::{discover::Wake, protocol::SyncStats, text::chain};
 
 /// How many syncs move the liveness deadline within `--stale-after`: one or two may fail.
@@ -34,6 +34,8 @@ pub(super) struct Syncs {
     begun: Instant,
     /// What clients have not been notified of.
     notes: Vec<Note>,
+    /// Time that the chunks of the full scan took which is not complete.
+    scanning: Duration,
 }
 
 /// Something that clients are notified of.
@@ -56,16 +58,21 @@ pub(super) enum Note {
 impl Syncs {
     /// Counts the first sync, which took this long.
     pub(super) fn new(took: Duration) -> Self {
+        let took = microseconds(took);
         Self {
             stats: SyncStats {
                 syncs: 1,
                 whole: 1,
-                first_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                first_us: took,
+                last_us: took,
+                longest_us: took,
+                last_ms: milliseconds(SystemTime::now()),
                 ..SyncStats::default()
             },
             last: Instant::now(),
             begun: Instant::now(),
             notes: Vec::new(),
+            scanning: Duration::ZERO,
         }
     }
 
@@ -103,11 +110,29 @@ impl Syncs {
         self.stats.error = None;
         if *refresh != Refresh::Model {
             self.last = Instant::now();
+            self.stats.last_ms = milliseconds(SystemTime::now());
         }
         self.notes.push(Note::Synced {
             refresh: refresh.clone(),
             took: self.begun.elapsed(),
         });
+    }
+
+    /// Records how long a sync took, or a chunk of one.
+    pub(super) fn took(&mut self, refresh: &Refresh, synced: Synced, took: Duration) {
+        let is_scan = matches!(refresh, Refresh::FullScan(_) | Refresh::Chunk);
+        let before = if is_scan {
+            std::mem::take(&mut self.scanning)
+        } else {
+            Duration::ZERO
+        };
+        if synced == Synced::InPart {
+            self.scanning = before + took;
+            return;
+        }
+        let took = microseconds(before + took);
+        self.stats.last_us = took;
+        self.stats.longest_us = self.stats.longest_us.max(took);
     }
 
     /// Records a failure.
@@ -136,4 +161,8 @@ impl Syncs {
     pub(super) fn liveness_due(&self, stale_after: Option<Duration>) -> Option<Instant> {
         Some(self.last + stale_after? / SYNCS_PER_DEADLINE)
     }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

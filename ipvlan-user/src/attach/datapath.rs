@@ -84,6 +84,8 @@ pub struct Datapath {
     pub(super) impeded: Vec<String>,
     /// The programs that run before ours because the operator wants that.
     pub(super) behind: Vec<String>,
+    /// How many programs of other processes run before ours.
+    pub(super) foreign: usize,
     sockets: Sockets,
     /// Whether the programs that were set last are those of a parent under isolation.
     isolated: bool,
@@ -146,6 +148,7 @@ impl Datapath {
             moves: Moves::default(),
             impeded: Vec::new(),
             behind: Vec::new(),
+            foreign: 0,
             sockets,
             isolated: false,
             objects: Objects::new(object),
@@ -214,6 +217,12 @@ impl Datapath {
             Pins::Keep(dir) => Some(dir.path()),
             Pins::Release(_) | Pins::None => None,
         }
+    }
+
+    /// Returns how many programs of other processes ran before ours when the order was checked last.
+    #[must_use]
+    pub const fn foreign(&self) -> usize {
+        self.foreign
     }
 
     /// Returns what the operator should know about how it is attached.

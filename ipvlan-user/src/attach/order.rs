@@ -182,6 +182,7 @@ impl Datapath {
         let before = self.degraded();
         self.impeded.clear();
         self.behind.clear();
+        self.foreign = 0;
         for hook in [Hook::Ingress, Hook::Egress] {
             if let Err(failure) = self.check_hook(hook) {
                 let failure = text::chain(&failure);
@@ -236,6 +237,7 @@ impl Datapath {
             self.impeded
                 .push(format!("another process detached the {word} program"));
         }
+        self.foreign += place.before.len();
         let names = place.names();
         let ends = place.before.iter().any(Other::ends_the_chain);
         match self.options.order {

@@ -59,6 +59,10 @@ pub struct RunArgs {
 
 /// Other spellings of `--NAME=false`. The last one that is given takes precedence.
 #[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own on the command line"
+)]
 pub struct Negations {
     /// Is the same as `--host-access=false`.
     #[arg(long, hide = true, overrides_with_all = ["host_access", "no_host_access"])]
@@ -71,6 +75,10 @@ pub struct Negations {
     /// Is the same as `--pin=false`.
     #[arg(long, hide = true, overrides_with_all = ["pin", "no_pin"])]
     pub no_pin: bool,
+
+    /// Is the same as `--metrics-children=false`.
+    #[arg(long, hide = true, overrides_with_all = ["metrics_children", "no_metrics_children"])]
+    pub no_metrics_children: bool,
 }
 
 impl From<RunArgs> for Source {
@@ -83,6 +91,7 @@ impl From<RunArgs> for Source {
                     no_host_access,
                     no_answer_link_local,
                     no_pin,
+                    no_metrics_children,
                 },
             places,
         } = args;
@@ -91,6 +100,7 @@ impl From<RunArgs> for Source {
             host_access: either(options.host_access, no_host_access),
             answer_link_local: either(options.answer_link_local, no_answer_link_local),
             pin: either(options.pin, no_pin),
+            metrics_children: either(options.metrics_children, no_metrics_children),
             ..options
         };
         Self {

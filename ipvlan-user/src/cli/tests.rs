@@ -88,6 +88,8 @@ fn last_spelling_of_a_boolean_takes_precedence() {
     assert_eq!(link_local.overrides.answer_link_local, Some(false));
     let access = source(&["--no-host-access", "--host-access"]).unwrap();
     assert_eq!(access.overrides.host_access, Some(true));
+    let children = source(&["--metrics-children", "--no-metrics-children"]).unwrap();
+    assert_eq!(children.overrides.metrics_children, Some(false));
 }
 
 /// `--help` states the default of an option.
@@ -99,6 +101,7 @@ fn defaults_in_the_help_text_are_the_defaults() {
             DEFAULT_STALE_AFTER,
         },
         lan::DEFAULT_ANNOUNCE_RATE,
+        metrics::MetricsChoice,
         protocol::QuotaKind,
         quota::Quotas,
     };
@@ -119,6 +122,8 @@ fn defaults_in_the_help_text_are_the_defaults() {
         ("host-access", "true".to_owned()),
         ("answer-link-local", "false".to_owned()),
         ("pin", "true".to_owned()),
+        ("metrics", MetricsChoice::default().to_string()),
+        ("metrics-children", "false".to_owned()),
         ("dad", name::<DadMode>()),
         ("announce", name::<Announcing>()),
         ("defend", name::<Defending>()),

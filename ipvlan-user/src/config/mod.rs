@@ -31,7 +31,7 @@ pub use self::{
     places::Places,
     settings::{
         DEFAULT_AUDIT, DEFAULT_MAX_ADDRESSES, DEFAULT_MAX_CHILDREN, DEFAULT_STALE_AFTER,
-        PinSettings, Settings,
+        MetricsSettings, PinSettings, Settings,
     },
     value::{
         AuditSeconds, Bounded, BoundedError, Count, InterfaceName, NameError, Percent, Rate,

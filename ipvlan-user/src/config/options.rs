@@ -12,6 +12,7 @@ use super::{
 use crate::{
     attach::{Order, TcAttach},
     lan::{Announcing, DadMode, Defending},
+    metrics::MetricsChoice,
     model::{Deliver, Dhcp, L2Broadcast, Prefix, Rule},
 };
 
@@ -223,6 +224,21 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         overrides_with = "pin")]
     pub pin: Option<bool>,
+
+    /// Serve metrics, /healthz and /readyz over HTTP [default: off]
+    ///
+    /// `off`, or where: `unix:PATH` is a socket for the agent's user and group; `127.0.0.1:PORT` or `[::1]:PORT` is for every user of
+    /// this host. Other addresses are refused.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub metrics: Option<MetricsChoice>,
+
+    /// Add series of each child to the metrics [default: false]
+    ///
+    /// Containers choose how many children there are, so the number of series has no bound but the quotas.
+    /// `--no-metrics-children` is the same as `--metrics-children=false`.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        overrides_with = "metrics_children")]
+    pub metrics_children: Option<bool>,
 
     /// Directory of the pins, on a BPF filesystem. Other commands have this option too: `cli::PlaceArgs`.
     #[arg(skip)]

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Bounded, ConfigError, Options, PinSettings, Settings, Source, StaleAfter};
+use super::{
+    Bounded, ConfigError, MetricsSettings, Options, PinSettings, Settings, Source, StaleAfter,
+};
 use crate::{
     attach::AttachOptions, lan::LanPolicy, model::Policy, quota::Quotas, text::escaped_path,
 };
@@ -138,6 +140,7 @@ impl From<Settings> for Options {
             audit,
             stale_after,
             pins: PinSettings { dir, keep },
+            metrics: MetricsSettings { endpoint, children },
             runtime_dir,
         } = settings;
         let seconds = |time: std::time::Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
@@ -170,6 +173,8 @@ impl From<Settings> for Options {
             audit: bounded(seconds(audit)),
             stale_after: Some(StaleAfter(stale_after.map_or(0, |time| time.as_secs()))),
             pin: Some(keep),
+            metrics: Some(endpoint.into()),
+            metrics_children: Some(children),
             pin_dir: Some(dir),
             runtime_dir: Some(runtime_dir),
         }
@@ -210,6 +215,8 @@ mod tests {
         audit = 19
         stale-after = 0
         pin = false
+        metrics = "unix:/z"
+        metrics-children = true
         pin-dir = "/x"
         runtime-dir = "/y"
 
@@ -237,7 +244,7 @@ mod tests {
             .as_array_mut()
             .unwrap()
             .iter_mut()
-            .zip([31, 38])
+            .zip([33, 40])
         {
             let place = rule.as_object_mut().unwrap().remove("place").unwrap();
             assert_eq!(place, format!("/f:{line}"));

@@ -7,6 +7,7 @@ use crate::{
     attach::AttachOptions,
     facts::Netns,
     lan::{DEFAULT_ANNOUNCE_RATE, LanPolicy},
+    metrics::Endpoint,
     model::Policy,
     quota::{
         DEFAULT_ADDRESSES, DEFAULT_ANNOUNCEMENTS, DEFAULT_EVENTS, DEFAULT_GROUPS, DEFAULT_TIME,
@@ -42,8 +43,19 @@ pub struct Settings {
     pub stale_after: Option<Duration>,
     /// Whether and where links and maps are pinned.
     pub pins: PinSettings,
+    /// Whether and where metrics are served.
+    pub metrics: MetricsSettings,
     /// Directory of lock files and sockets.
     pub runtime_dir: PathBuf,
+}
+
+/// Whether and where metrics are served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Where; none if they are not served.
+    pub endpoint: Option<Endpoint>,
+    /// Whether each child has series of its own.
+    pub children: bool,
 }
 
 /// Whether and where links and maps are pinned.
@@ -93,6 +105,8 @@ impl Settings {
             audit,
             stale_after,
             pin,
+            metrics,
+            metrics_children,
             pin_dir,
             runtime_dir,
         } = options;
@@ -151,6 +165,10 @@ impl Settings {
                 dir: pin_dir,
                 keep: pin.unwrap_or(true),
             },
+            metrics: MetricsSettings {
+                endpoint: metrics.unwrap_or_default().into(),
+                children: metrics_children.unwrap_or(false),
+            },
             runtime_dir,
         })
     }
@@ -167,6 +185,7 @@ impl Settings {
             max_children,
         } = &new.attach;
         let PinSettings { dir, keep } = &new.pins;
+        let MetricsSettings { endpoint, children } = &new.metrics;
         let stay = [
             ("attach", self.attach.tc == *tc),
             ("order", self.attach.order == *order),
@@ -175,6 +194,8 @@ impl Settings {
             ("max-addresses", self.attach.max_addresses == *max_addresses),
             ("max-children", self.attach.max_children == *max_children),
             ("pin", self.pins.keep == *keep),
+            ("metrics", self.metrics.endpoint == *endpoint),
+            ("metrics-children", self.metrics.children == *children),
             ("pin-dir", self.pins.dir == *dir),
             ("runtime-dir", self.runtime_dir == new.runtime_dir),
         ];
@@ -183,6 +204,7 @@ impl Settings {
         let old = std::mem::replace(self, new);
         self.attach = old.attach;
         self.pins = old.pins;
+        self.metrics = old.metrics;
         self.runtime_dir = old.runtime_dir;
         waiting
     }

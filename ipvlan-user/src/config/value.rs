@@ -7,7 +7,10 @@ use serde::{
     de::{self, Visitor},
 };
 
-use crate::model::{Glob, Prefix};
+use crate::{
+    metrics::MetricsChoice,
+    model::{Glob, Prefix},
+};
 
 /// Longest interface name (`IFNAMSIZ` less its NUL).
 const MAX_NAME: usize = 15;
@@ -144,7 +147,7 @@ macro_rules! read_as_text {
     )+ };
 }
 
-read_as_text!(InterfaceName, Prefix, Glob);
+read_as_text!(InterfaceName, Prefix, Glob, MetricsChoice);
 
 /// Parses while the text is visited: an error of the visit is one of this place in the file.
 struct Parse<T>(PhantomData<T>);

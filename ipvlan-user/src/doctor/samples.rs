@@ -88,15 +88,19 @@ pub(super) fn node(mode: Mode) -> Node {
         conflicts: Vec::new(),
         events: Vec::new(),
         groups: 1,
+        datapath: protocol::DatapathState::default(),
+        totals: protocol::EventTotals::default(),
         children: Vec::new(),
     };
     let agent = Agent {
         pid: 9,
         version: "0.1.0".to_owned(),
         netns: 1,
+        started_ms: 0,
         sync: SyncStats::default(),
         config: protocol::Sources::default(),
         quotas: Vec::new(),
+        limits: protocol::Limits::default(),
         parents: vec![served.clone()],
         unreadable: Vec::new(),
     };

@@ -52,6 +52,10 @@ pub struct Incidents {
     recorded: u64,
     lines: Pace,
     lines_of: BTreeMap<Group, Pace>,
+    /// How many there were of each kind. There are few kinds.
+    totals: Vec<(Kind, u64)>,
+    /// How often an address was defended.
+    defended: u64,
 }
 
 impl Incidents {
@@ -64,11 +68,14 @@ impl Incidents {
             recorded: 0,
             lines: Pace::new(now, rate, burst),
             lines_of: BTreeMap::new(),
+            totals: Vec::new(),
+            defended: 0,
         }
     }
 
     /// Records an incident. Returns how often it happened since its last log line, if it is to be logged now.
     pub fn record(&mut self, now: Instant, at: SystemTime, incident: Incident) -> Option<u64> {
+        self.count(incident.kind);
         let known = self
             .entries
             .iter()
@@ -119,6 +126,7 @@ impl Incidents {
 
     /// Changes the action of the last recorded claim of an address by this MAC.
     pub fn raise(&mut self, address: IpAddr, mac: Mac, action: Action) {
+        self.defended += u64::from(action == Action::Defended);
         let is_it = |of: &Incident| {
             (of.kind, of.address, of.mac) == (Kind::Claim, Some(address), Some(mac))
         };
@@ -154,6 +162,24 @@ impl Incidents {
     pub fn since(&self, recorded: u64) -> impl Iterator<Item = &Entry> {
         let entries = self.entries.iter();
         entries.filter(move |entry| entry.number > recorded)
+    }
+
+    fn count(&mut self, kind: Kind) {
+        match self.totals.iter_mut().find(|(of, _)| *of == kind) {
+            Some((_, count)) => *count += 1,
+            None => self.totals.push((kind, 1)),
+        }
+    }
+
+    /// Returns how many there were of each kind, those that are not kept any more included.
+    pub fn totals(&self) -> impl Iterator<Item = (Kind, u64)> {
+        self.totals.iter().copied()
+    }
+
+    /// Returns how often an address was defended.
+    #[must_use]
+    pub const fn defended(&self) -> u64 {
+        self.defended
     }
 
     /// Returns the incidents that are kept, oldest first.

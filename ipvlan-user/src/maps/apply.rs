@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ipvlan_common::{AddressEntry, Config, ConfigFlags, Owner, Reason};
@@ -28,6 +28,8 @@ pub struct Installed {
     slots: Slots,
     /// Adopted addresses of children that no child was seen with since.
     unclaimed: BTreeSet<IpAddr>,
+    /// When the programs stop answering; none without limit, or before the first [`Self::stamp`].
+    deadline: Option<Instant>,
 }
 
 /// How an update went.
@@ -59,6 +61,7 @@ impl Installed {
             config: Config::default(),
             slots: Slots::new(children),
             unclaimed: BTreeSet::new(),
+            deadline: None,
         }
     }
 
@@ -77,6 +80,7 @@ impl Installed {
             left_out: LeftOut::default(),
             config,
             slots: Slots::new(children),
+            deadline: None,
         })
     }
 
@@ -116,8 +120,17 @@ impl Installed {
 
     /// Lets the programs answer for `stale_after` from now on; without it for ever.
     pub fn stamp(&mut self, stale_after: Option<Duration>) -> Result<(), MapsError> {
+        let now = Instant::now();
         self.maps
-            .set_deadline(stale_after.map_or(u64::MAX, deadline::after))
+            .set_deadline(stale_after.map_or(u64::MAX, deadline::after))?;
+        self.deadline = stale_after.and_then(|time| now.checked_add(time));
+        Ok(())
+    }
+
+    /// Returns when the programs stop answering; none without limit.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// The events of the programs; `None` from the second call on.

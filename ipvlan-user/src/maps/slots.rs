@@ -33,6 +33,18 @@ impl Slots {
         self.assigned.is_empty()
     }
 
+    /// Returns how many children have one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.assigned.len()
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub const fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
     /// Keeps the slots of `children`, frees all others, and assigns one to each child that has none: the
     /// one in `counted` if no other child has it. Returns the slots that were assigned to another child before: their
     /// counters are that child's.

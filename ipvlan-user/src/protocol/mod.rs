@@ -28,8 +28,11 @@ pub use self::{
     },
     monitor::{MonitorEvent, MonitorParameters, MonitorReply, NoTopic, SyncEvent},
     netns::{Container, Netns},
-    parent::{Address, Child, ChildCounters, Counters, LinkStats, Parent, Program},
-    status::{Agent, ExceededQuota, Sources, Status, SyncStats, Unanswered, Unserved},
+    parent::{
+        Address, Child, ChildCounters, Counters, DatapathState, EventTotals, LinkStats, Parent,
+        Program,
+    },
+    status::{Agent, ExceededQuota, Limits, Sources, Status, SyncStats, Unanswered, Unserved},
     top::{LinkRates, Rates, Top, TopAgent, TopChild, TopParent},
     words::{
         Action, AddressState, AnsweredBy, ChildState, ConflictKind, Delivery, EventKind, Flag,

@@ -60,8 +60,44 @@ pub struct Parent {
     /// How many solicited-node groups it has joined for its children (RFC 4291 §2.7.1).
     #[serde(default)]
     pub groups: u64,
+    /// State of its datapath.
+    #[serde(default)]
+    pub datapath: DatapathState,
+    /// How many events there were since it was attached.
+    #[serde(default)]
+    pub totals: EventTotals,
     /// Its children.
     pub children: Vec<Child>,
+}
+
+/// State of the datapath of a parent; zero if nothing is attached.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema,
+)]
+pub struct DatapathState {
+    /// IPv4 addresses in its map.
+    pub addresses_v4: u64,
+    /// IPv6 addresses in its map.
+    pub addresses_v6: u64,
+    /// Most addresses of each family.
+    pub addresses_capacity: u64,
+    /// Children with counters.
+    pub children: u64,
+    /// Most children with counters.
+    pub children_capacity: u64,
+    /// When its programs stop answering if no sync succeeds before, in milliseconds since 1970; none without limit.
+    pub deadline_ms: Option<u64>,
+    /// How many programs of other processes run before those of the agent.
+    pub foreign: u64,
+}
+
+/// How many events about the addresses of a parent there were since it was attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema)]
+pub struct EventTotals {
+    /// Events by [`EventKind`](super::EventKind).
+    pub kinds: BTreeMap<String, u64>,
+    /// How often an address was defended (RFC 5227 §2.4(b)).
+    pub defended: u64,
 }
 
 /// An attached program.

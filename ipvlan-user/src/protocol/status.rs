@@ -54,6 +54,9 @@ pub struct Agent {
     pub version: String,
     /// Inode of the netns it serves.
     pub netns: u64,
+    /// When it started, in milliseconds since 1970.
+    #[serde(default)]
+    pub started_ms: u64,
     /// Counters of its syncs.
     pub sync: SyncStats,
     /// Sources of its settings.
@@ -62,6 +65,9 @@ pub struct Agent {
     /// Quotas that network namespaces have exceeded.
     #[serde(default)]
     pub quotas: Vec<ExceededQuota>,
+    /// What one network namespace can use.
+    #[serde(default)]
+    pub limits: Limits,
     /// The parents it serves.
     pub parents: Vec<Parent>,
     /// The network namespaces that cannot be read, and why. The entries of their children stay as they were.
@@ -91,6 +97,32 @@ pub struct SyncStats {
     pub error: Option<String>,
     /// Map entries that another process changed and an audit repaired.
     pub mended: u64,
+    /// Time that the last one took, in microseconds. Full scans are read in chunks; they take the sum of these.
+    #[serde(default)]
+    pub last_us: u64,
+    /// Time that the longest one took, in microseconds.
+    #[serde(default)]
+    pub longest_us: u64,
+    /// End of the last one that read the kernel and succeeded, in milliseconds since 1970.
+    #[serde(default)]
+    pub last_ms: u64,
+}
+
+/// What one network namespace can use, where no rule sets another limit.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomType, JsonSchema,
+)]
+pub struct Limits {
+    /// Addresses.
+    pub addresses: u64,
+    /// Events per second.
+    pub events: u64,
+    /// Announcements and probes per second.
+    pub announcements: u64,
+    /// Solicited-node groups.
+    pub groups: u64,
+    /// Percent of one processor.
+    pub time: u64,
 }
 
 /// Sources of the settings of an agent.

@@ -19,6 +19,7 @@ pub mod stderr;
 
 use std::{fs, io};
 
+pub(crate) use self::socket::listen;
 pub use self::{
     claim::{Claim, ClaimError},
     client::{AskError, Client},

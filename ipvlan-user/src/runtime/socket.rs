@@ -42,7 +42,7 @@ impl StatusSocket {
         let name = SocketName { pid: process::id() };
         for _ in 1..TRIES {
             let directory = Directory::create(dir, DIRECTORY_MODE).map_err(into_io)?;
-            match listen(&directory, name) {
+            match listen(&directory, &name.hidden(), &name.file()) {
                 Ok((listener, entry)) => {
                     return Ok(Self {
                         listener,
@@ -74,12 +74,15 @@ impl StatusSocket {
 }
 
 /// Listens on a socket that gets its name when it can be connected to: a client removes one that refuses.
-fn listen(directory: &Directory, name: SocketName) -> io::Result<(UnixListener, Entry)> {
-    let hidden = name.hidden();
-    directory.remove(&hidden).map_err(into_io)?;
+pub(crate) fn listen(
+    directory: &Directory,
+    hidden: &OsStr,
+    name: &OsStr,
+) -> io::Result<(UnixListener, Entry)> {
+    directory.remove(hidden).map_err(into_io)?;
     let _acting = directory.act();
-    let listener = UnixListener::bind(directory.at(&hidden))?;
-    let (place, entry) = directory.open_place(&hidden).map_err(into_io)?;
+    let listener = UnixListener::bind(directory.at(hidden))?;
+    let (place, entry) = directory.open_place(hidden).map_err(into_io)?;
     if let Some(reason) = directory.distrust(&entry, SFlag::S_IFSOCK) {
         return Err(io::Error::other(format!(
             "the socket was replaced: {reason}"
@@ -88,7 +91,7 @@ fn listen(directory: &Directory, name: SocketName) -> io::Result<(UnixListener, 
     // By its descriptor: the name may lead elsewhere by now.
     let path = format!("/proc/self/fd/{}", place.as_raw_fd());
     fs::set_permissions(path, Permissions::from_mode(MODE))?;
-    directory.rename(&hidden, &name.file()).map_err(into_io)?;
+    directory.rename(hidden, name).map_err(into_io)?;
     Ok((listener, entry))
 }
 

@@ -32,6 +32,8 @@ const OPTIONS: &str = "
 --iface ens34 --stale-after 1   | the smallest value is 2, or 0 without limit
 --iface ens34 --max-addresses 0 | 0 is not in 1..=1048576
 --iface ens34 --attach xdp      | [possible values: auto, tcx, clsact]
+--iface ens34 --metrics 192.0.2.1:9469 | 192.0.2.1:9469 is not a loopback address: give 127.0.0.1:PORT or [::1]:PORT
+--iface ens34 --metrics ens34   | give off, unix:PATH, 127.0.0.1:PORT or [::1]:PORT
 --iface ens34 --dad maybe       | [possible values: off, optimistic, strict]
 --iface ens34 --allow 192.0.2.0/24 --deny 192.0.2.7/28 | `192.0.2.7/28` has bits set behind the prefix: 192.0.2.0/28 is meant
 --iface ens34 --allow 2001:db8::/129                   | `129` is not a length from 0 to 128

@@ -19,6 +19,7 @@ mod files;
 mod host;
 mod lifecycle;
 mod messages;
+mod metrics;
 mod monitor;
 mod motion;
 mod neighbours;

@@ -1,7 +1,5 @@
 //! Conflicts and incidents in the types of the protocol.
 
-use std::time::SystemTime;
-
 use super::netns;
 use crate::{
     agent::serving::Serving,
@@ -66,12 +64,7 @@ pub(in crate::agent) fn event(of: &Entry, parent: &str, snapshot: &Snapshot) -> 
     let incident = &of.incident;
     let child = incident.child.as_ref();
     protocol::Event {
-        time_ms: of
-            .last
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }),
+        time_ms: super::milliseconds(of.last),
         kind: incident.kind.into(),
         address: incident.address.map(|address| address.to_string()),
         mac: incident.mac.map(colons),

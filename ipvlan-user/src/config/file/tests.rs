@@ -59,6 +59,8 @@ fn every_key_is_read() {
         audit = 86400
         stale-after = 0
         pin = false
+        metrics = "127.0.0.1:9469"
+        metrics-children = true
         pin-dir = "/sys/fs/bpf/x"
         runtime-dir = "/run/x"
     "#;

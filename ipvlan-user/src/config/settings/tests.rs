@@ -61,6 +61,8 @@ fn reload_names_the_keys_that_take_effect_after_a_restart() {
         max-addresses = 1
         max-children = 1
         pin = false
+        metrics = "127.0.0.1:1"
+        metrics-children = true
         pin-dir = "/x"
         runtime-dir = "/x"
     "#;
@@ -78,10 +80,11 @@ fn reload_names_the_keys_that_take_effect_after_a_restart() {
         let keys: Vec<&str> = keys.map(|(key, _)| key.trim()).collect();
         let waiting = if is_waiting { keys } else { Vec::new() };
         assert_eq!(running.reload(new.clone()), waiting);
-        // A running agent keeps these three.
+        // A running agent keeps these four.
         let expected = Settings {
             attach: before.attach,
             pins: before.pins,
+            metrics: before.metrics,
             runtime_dir: before.runtime_dir,
             ..new
         };

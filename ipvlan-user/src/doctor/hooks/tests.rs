@@ -22,6 +22,8 @@ fn parent(state: ParentState) -> Parent {
         conflicts: Vec::new(),
         events: Vec::new(),
         groups: 0,
+        datapath: protocol::DatapathState::default(),
+        totals: protocol::EventTotals::default(),
         children: Vec::new(),
     };
     Parent {

@@ -7,9 +7,10 @@ use zlink::{
 
 use super::{Error, INTERFACE, ParentCounters, PlacedChild, descriptions};
 use crate::protocol::{
-    Address, AddressOwner, Agent, AppliedRule, Child, ChildCounters, Conflict, Container, Event,
-    ExceededQuota, Explanation, Frame, LinkStats, MapEntry, MonitorEvent, Netns, Parent, Program,
-    Rival, Sources, SyncEvent, SyncStats, TestedFrame,
+    Address, AddressOwner, Agent, AppliedRule, Child, ChildCounters, Conflict, Container,
+    DatapathState, Event, EventTotals, ExceededQuota, Explanation, Frame, Limits, LinkStats,
+    MapEntry, MonitorEvent, Netns, Parent, Program, Rival, Sources, SyncEvent, SyncStats,
+    TestedFrame,
 };
 
 /// Returns the fields of a structure as parameters.
@@ -81,10 +82,13 @@ fn interface() -> Result<Interface<'static>, zlink::names::Error> {
             ChildCounters::CUSTOM_TYPE,
             Conflict::CUSTOM_TYPE,
             Container::CUSTOM_TYPE,
+            DatapathState::CUSTOM_TYPE,
             Event::CUSTOM_TYPE,
+            EventTotals::CUSTOM_TYPE,
             ExceededQuota::CUSTOM_TYPE,
             Explanation::CUSTOM_TYPE,
             Frame::CUSTOM_TYPE,
+            Limits::CUSTOM_TYPE,
             LinkStats::CUSTOM_TYPE,
             MapEntry::CUSTOM_TYPE,
             MonitorEvent::CUSTOM_TYPE,
