@@ -10,6 +10,8 @@ use crate::{
     rows::{prelude::*, tagged},
 };
 
+use super::symptoms::{SYMPTOMS, Tool};
+
 pub(super) const ROWS: &[Row] = &[Row::new(
     "DOCTOR",
     Kind::Gap,
@@ -93,6 +95,9 @@ fn named(scene: &Scene, id: &str, status: &str, text: &str) -> Result<Value> {
             .collect();
         format!("no line with status {status}: {}", shown(&all))
     });
+    if is_right {
+        scene.name(id);
+    }
     scene.with_agent(format!("{id}: {status}"));
     Ok(found.cloned().unwrap_or_default())
 }
@@ -199,6 +204,12 @@ fn doctor(scene: &mut Scene) -> Result<()> {
     if has_tcx {
         insisting(scene)?;
     }
+    private(scene)?;
+    scene.kill()?;
+    named(scene, "agent.pinned", "warn", "until it is stale")?;
+    scene.cleanup()?;
+    let of_doctor = SYMPTOMS.iter().filter(|of| of.tool == Tool::Doctor);
+    scene.expect_named(of_doctor.map(|of| of.answer));
     Ok(())
 }
 
@@ -311,6 +322,19 @@ fn of_l2(scene: &Scene) -> Result<()> {
     named(scene, "sysctl.arp_ignore", "fail", "= 8")?;
     host.sysctl(&format!("ipv4/conf/{PARENT}/arp_ignore"), "0")
         .map(drop)
+}
+
+/// A port that is set to `private`, which its children share.
+fn private(scene: &Scene) -> Result<()> {
+    let flag = |flag: &str| {
+        let mode = scene.mode;
+        scene.steady.ip(&format!(
+            "link set {CHILD} type ipvlan mode {mode} {flag}\n"
+        ))
+    };
+    flag("private")?;
+    named(scene, "matrix.child-child", "ok", "the port is private")?;
+    flag("bridge")
 }
 
 /// A foreign program that is first again whenever ours is.

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::symptoms::{SYMPTOMS, Tool};
 use crate::rows::prelude::*;
 
 pub(super) const ROWS: &[Row] = &[Row::new(
@@ -40,6 +41,12 @@ struct Explanation {
 #[derive(Debug, Deserialize)]
 struct Owner {
     kind: String,
+    netns: Option<OwnerNetns>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OwnerNetns {
+    names: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,13 +119,15 @@ fn explained(scene: &mut Scene) -> Result<()> {
         row(NEXT_HOP, "gateway_address", "next-hop", "child"),
         row(gateway, "gateway_address", "", "gateway"),
         row(ELSEWHERE, "not_served", "ipvlan run --iface ens35", "child"),
-        row(NO_CHILD, "", "", ""),
+        row(NO_CHILD, "not_ours", "", ""),
         row(unowned, "", "addr add", ""),
     ];
     for expected in &rows {
         scene.case(expected.address);
         check(scene, expected)?;
     }
+    in_netns(scene, steady, "steady")?;
+    in_netns(scene, ELSEWHERE, "elsewhere")?;
     let events = scene.parent()?.events;
     let taken = events
         .iter()
@@ -139,6 +148,8 @@ fn explained(scene: &mut Scene) -> Result<()> {
     scene.clear()?;
 
     full_map(scene)?;
+    let of_explain = SYMPTOMS.iter().filter(|of| of.tool == Tool::Explain);
+    scene.expect_named(of_explain.map(|of| of.answer));
     scene.case("no agent");
     scene.kill()?;
     let (code, _, shown) = ask(scene, steady)?;
@@ -210,6 +221,9 @@ fn check(scene: &Scene, expected: &Expected<'_>) -> Result<()> {
                 .iter()
                 .find(|rule| rule.reason == reason || reason.is_empty());
             scene.expect(rule.is_some(), || format!("no rule {reason}: {named:?}"));
+            if let Some(rule) = rule {
+                scene.name(&rule.reason);
+            }
             let mend = rule
                 .and_then(|rule| rule.mend.as_deref())
                 .unwrap_or_default();
@@ -232,6 +246,21 @@ fn check(scene: &Scene, expected: &Expected<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Requires that `explain` names the netns of the child that has the address.
+fn in_netns(scene: &Scene, address: &str, netns: &str) -> Result<()> {
+    let (_, text, shown) = ask(scene, address)?;
+    let owner = shown.and_then(|shown| shown.owners.into_iter().next());
+    let names = owner.and_then(|owner| owner.netns).map(|of| of.names);
+    let is_named = names.is_some_and(|names| names.iter().any(|name| name.ends_with(netns)));
+    scene.expect(is_named, || {
+        format!("the netns {netns} is not named: {text}")
+    });
+    if is_named {
+        scene.name("netns");
+    }
+    Ok(())
+}
+
 /// An address map of which one child fills the rest.
 fn full_map(scene: &mut Scene) -> Result<()> {
     scene.case("full map");
@@ -247,6 +276,7 @@ fn full_map(scene: &mut Scene) -> Result<()> {
         };
         if let Some(rule) = shown.rules.iter().find(|rule| rule.reason == "map_full") {
             left_out += 1;
+            scene.name(&rule.reason);
             let mend = rule.mend.clone().unwrap_or_default();
             scene.expect_has("what mends it", &mend, "--max-addresses");
         }

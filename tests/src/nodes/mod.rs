@@ -18,6 +18,7 @@ mod order;
 mod own;
 mod routes;
 mod silent_child;
+mod symptoms;
 
 use anyhow::Result;
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     ffi::OsStr,
     fmt, fs,
     ops::{Deref, DerefMut},
@@ -45,6 +46,8 @@ pub(crate) struct Scene {
     options: Vec<String>,
     /// What is tried at the moment, for problems.
     case: RefCell<String>,
+    /// Words by which commands have named causes.
+    named: RefCell<BTreeSet<String>>,
 }
 
 impl Scene {
@@ -57,12 +60,27 @@ impl Scene {
             agent: None,
             options: Vec::new(),
             case: RefCell::default(),
+            named: RefCell::default(),
         }
     }
 
     /// Names what is tried from now on; problems begin with it.
     pub(crate) fn case(&self, case: impl Into<String>) {
         self.case.replace(case.into());
+    }
+
+    /// Records that a command has named a cause by this word.
+    pub(crate) fn name(&self, word: &str) {
+        self.named.borrow_mut().insert(word.to_owned());
+    }
+
+    /// Requires that each of these words was named.
+    pub(crate) fn expect_named(&self, words: impl Iterator<Item = &'static str>) {
+        let named = self.named.borrow();
+        self.expect_none(
+            "causes that were not named",
+            words.filter(|word| !named.contains(*word)),
+        );
     }
 
     /// Records a problem unless `is_so`.
