@@ -45,7 +45,7 @@ pub(super) fn explain(
     let mut explanation = Explanation {
         address: address.to_string(),
         parent: parent.name().to_owned(),
-        answered: AnsweredBy::Nobody.into(),
+        answered: AnsweredBy::None.into(),
         owners: owners::of_address(address, parents, snapshot, policy),
         entry: None,
         rules: Vec::new(),
@@ -143,7 +143,7 @@ impl Explaining<'_> {
             Some((origin, verdict, reason)) => {
                 self.answered(&claims, entry, origin, verdict, reason)
             }
-            None => AnsweredBy::Nobody,
+            None => AnsweredBy::None,
         }
         .into();
         let reason = decisive.and_then(|(.., reason)| reason);
@@ -174,7 +174,7 @@ impl Explaining<'_> {
         if verdict == Verdict::Passed && (is_delegated || is_of_host || by_child) {
             AnsweredBy::Kernel
         } else {
-            AnsweredBy::Nobody
+            AnsweredBy::None
         }
     }
 

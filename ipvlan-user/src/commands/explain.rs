@@ -119,7 +119,7 @@ fn lines(of: &Explanation) -> Vec<String> {
     let by = match &of.answered {
         Word::Known(AnsweredBy::Programs) => "answered by the programs".to_owned(),
         Word::Known(AnsweredBy::Kernel) => "answered by the kernel".to_owned(),
-        Word::Known(AnsweredBy::Nobody) => match decisive {
+        Word::Known(AnsweredBy::None) => match decisive {
             Some(rule) => format!("not answered: {}", rule.reason),
             None => "not answered".to_owned(),
         },

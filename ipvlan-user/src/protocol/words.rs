@@ -283,8 +283,8 @@ pub enum AnsweredBy {
     Programs,
     /// The kernel of the host or of the child.
     Kernel,
-    /// Nobody on this host.
-    Nobody,
+    /// None of this host.
+    None,
 }
 
 /// Kind of the owner of an address.

@@ -234,7 +234,7 @@ fn check(scene: &Scene, expected: &Expected<'_>) -> Result<()> {
     scene.expect(owner == expected.owner, || {
         format!("its owner is {owner:?}")
     });
-    let says = shown.answered != "nobody";
+    let says = shown.answered != "none";
     scene.expect_eq("exit code", code, Some(i32::from(!says)));
     // A parent that is down receives nothing.
     if named.contains(&"parent_down") {

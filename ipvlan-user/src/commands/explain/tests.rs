@@ -5,7 +5,7 @@ fn explanation() -> Explanation {
     Explanation {
         address: "10.0.0.7".to_owned(),
         parent: "ens34".to_owned(),
-        answered: AnsweredBy::Nobody.into(),
+        answered: AnsweredBy::None.into(),
         owners: vec![AddressOwner {
             kind: Some(OwnerKind::Child.into()),
             name: Some("c\u{1b}7".to_owned()),

@@ -29,7 +29,7 @@ async fn agent(mut requests: mpsc::Receiver<Request>, children: usize) {
                 let explanation = is_served.then(|| Explanation {
                     address: question.address.to_string(),
                     parent: "eth0".to_owned(),
-                    answered: AnsweredBy::Nobody.into(),
+                    answered: AnsweredBy::None.into(),
                     owners: Vec::new(),
                     entry: None,
                     rules: Vec::new(),
@@ -243,7 +243,7 @@ fn question_about_an_address_gets_its_explanation() {
             call(&json!({"method": format!("{INTERFACE}.Explain"), "parameters": parameters}));
         let explanation = &answers(0, call)[0]["parameters"]["explanation"];
         assert_eq!(explanation["address"], "10.0.0.1");
-        assert_eq!(explanation["answered"], "nobody");
+        assert_eq!(explanation["answered"], "none");
     }
 }
 
