@@ -19,8 +19,31 @@ use super::{
 #[serde(transparent)]
 pub struct Counters(pub BTreeMap<Word<Hook>, BTreeMap<String, u64>>);
 
+/// As the description has it: not every parser knows maps of maps (`sd-varlink-idl.c` of systemd 257 does not).
+mod described {
+    use std::collections::BTreeMap;
+
+    use zlink::introspect::CustomType;
+
+    /// Frames by hook and reason: none of a hook without a program.
+    #[derive(CustomType)]
+    #[allow(dead_code, reason = "only its description is used")]
+    pub(super) struct HookCounters {
+        /// At TC egress.
+        egress: Option<BTreeMap<String, u64>>,
+        /// At TC ingress.
+        ingress: Option<BTreeMap<String, u64>>,
+        /// At XDP.
+        xdp: Option<BTreeMap<String, u64>>,
+    }
+}
+
 impl Type for Counters {
-    const TYPE: &'static idl::Type<'static> = <BTreeMap<String, BTreeMap<String, u64>>>::TYPE;
+    const TYPE: &'static idl::Type<'static> = described::HookCounters::TYPE;
+}
+
+impl CustomType for Counters {
+    const CUSTOM_TYPE: &'static idl::CustomType<'static> = described::HookCounters::CUSTOM_TYPE;
 }
 
 /// A parent.

@@ -99,6 +99,12 @@ fn explained(scene: &mut Scene) -> Result<()> {
         mend: "",
         owner: "child",
     };
+    // Requests for addresses without an owner are not cloned to l2 children.
+    let nothing = if scene.mode == Mode::L2 {
+        "foreign_dropped"
+    } else {
+        "not_ours"
+    };
     let rows = [
         none(&**steady),
         none(&*steady6),
@@ -119,7 +125,7 @@ fn explained(scene: &mut Scene) -> Result<()> {
         row(NEXT_HOP, "gateway_address", "next-hop", "child"),
         row(gateway, "gateway_address", "", "gateway"),
         row(ELSEWHERE, "not_served", "ipvlan run --iface ens35", "child"),
-        row(NO_CHILD, "not_ours", "", ""),
+        row(NO_CHILD, nothing, "", ""),
         row(unowned, "", "addr add", ""),
     ];
     for expected in &rows {
@@ -149,7 +155,10 @@ fn explained(scene: &mut Scene) -> Result<()> {
 
     full_map(scene)?;
     let of_explain = SYMPTOMS.iter().filter(|of| of.tool == Tool::Explain);
-    scene.expect_named(of_explain.map(|of| of.answer));
+    scene.expect_named(of_explain.map(|of| match of.answer {
+        "not_ours" => nothing,
+        answer => answer,
+    }));
     scene.case("no agent");
     scene.kill()?;
     let (code, _, shown) = ask(scene, steady)?;

@@ -137,7 +137,7 @@ pub(crate) const SYMPTOMS: [Symptom; 20] = [
     explain(
         "The container has the address, and nothing answers for it",
         "not_ours",
-        "no ipvlan child has it: the link in the container is of another kind",
+        "no ipvlan child has it: the link in the container is of another kind (`foreign_dropped` behind an l2 parent)",
     ),
     doctor(
         "Nothing answers after work on cables or on the switch",

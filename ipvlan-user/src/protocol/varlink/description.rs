@@ -7,7 +7,7 @@ use zlink::{
 
 use super::{Error, INTERFACE, ParentCounters, PlacedChild, descriptions};
 use crate::protocol::{
-    Address, AddressOwner, Agent, AppliedRule, Child, ChildCounters, Conflict, Container,
+    Address, AddressOwner, Agent, AppliedRule, Child, ChildCounters, Conflict, Container, Counters,
     DatapathState, Event, EventTotals, ExceededQuota, Explanation, Frame, Limits, LinkStats,
     MapEntry, MonitorEvent, Netns, Parent, Program, Rival, Sources, SyncEvent, SyncStats,
     TestedFrame,
@@ -82,6 +82,7 @@ fn interface() -> Result<Interface<'static>, zlink::names::Error> {
             ChildCounters::CUSTOM_TYPE,
             Conflict::CUSTOM_TYPE,
             Container::CUSTOM_TYPE,
+            Counters::CUSTOM_TYPE,
             DatapathState::CUSTOM_TYPE,
             Event::CUSTOM_TYPE,
             EventTotals::CUSTOM_TYPE,
